@@ -4,7 +4,7 @@ import { OptionError } from '../base/errors.ts'
 import type { AdapterChoice, Model } from '../runtime/index.ts'
 import { createExampleEncoder } from '../train/data/encode.ts'
 import type { MetricInput } from './metric.ts'
-import type { Question } from './questions.ts'
+import { getAnswered, type Question } from './questions.ts'
 
 export interface ExampleLossOptions {
   readonly model: Model
@@ -54,7 +54,7 @@ export async function computeExampleLosses(
     onRow?.(i)
     let sum = 0
     let tokens = 0
-    for (const { ids, scored } of encode(example.kind === 'pair' ? example.chosen : example)) {
+    for (const { ids, scored } of encode(getAnswered(example))) {
       const kept = Array.from(ids).slice(0, Math.min(maxTokens, scored.lastIndexOf(true) + 1))
       if (scored.lastIndexOf(true) + 1 > maxTokens) cut++
       const labels = kept.map((id, t) => (t > 0 && scored[t] ? id : IGNORED))

@@ -4,9 +4,11 @@ import { DataError } from '../base/errors.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import { composePrompt } from '../runtime/chat-prompt.ts'
 import type { Model, Prompt } from '../runtime/index.ts'
-import type { Example } from '../train/data/data-format.ts'
+import type { Example, SingleExample } from '../train/data/data-format.ts'
 import { readExamples } from '../train/data/format-table.ts'
 import type { RawDataset } from '../train/data/jsonl.ts'
+
+type ChatExample = Extract<SingleExample, { kind: 'chat' }>
 
 export interface Question {
   /** The row's number in its file. */
@@ -25,12 +27,14 @@ export function cutAtStop(text: string, stops: readonly string[]): string {
   return text.slice(0, Math.min(text.length, ...places))
 }
 
-/** The last turn of a conversation, and all before it. */
-function splitLastTurn(messages: readonly ChatMessage[]): {
+/** The last turn of a conversation that is learned, and all before it. */
+function splitLastTurn({ messages, unlearned = [] }: ChatExample): {
   readonly earlier: readonly ChatMessage[]
   readonly answer: string
 } {
-  const last = messages.findLastIndex(({ role }) => role === 'assistant')
+  const last = messages.findLastIndex(
+    ({ role }, i) => role === 'assistant' && !unlearned.includes(i),
+  )
   return { earlier: messages.slice(0, last), answer: String(messages[last]!.content) }
 }
 
@@ -39,9 +43,15 @@ function splitLastTurn(messages: readonly ChatMessage[]): {
  * chosen one; all of a plain text.
  */
 export function getAnswer(example: Example): string {
-  if (example.kind === 'pair') return getAnswer(example.chosen)
-  if (example.kind === 'text') return example.text
-  return example.kind === 'completion' ? example.completion : splitLastTurn(example.messages).answer
+  const answered = getAnswered(example)
+  if (answered.kind === 'text') return answered.text
+  return answered.kind === 'completion' ? answered.completion : splitLastTurn(answered).answer
+}
+
+/** The answer that an example is judged on: of preferences the chosen one. */
+export function getAnswered(example: Example): SingleExample {
+  if (example.kind === 'pair') return example.chosen
+  return example.kind === 'judged' ? example.answer : example
 }
 
 function createExamplePrompt(
@@ -51,8 +61,8 @@ function createExamplePrompt(
   model: Pick<Model, 'base'>,
   system: string | undefined,
 ): Prompt {
-  if (example.kind === 'pair')
-    return createExamplePrompt(example.chosen, name, number, model, system)
+  if (example.kind === 'pair' || example.kind === 'judged')
+    return createExamplePrompt(getAnswered(example), name, number, model, system)
   if (example.kind === 'text')
     throw new DataError(
       `${name}: row ${number} is plain text, which asks nothing; only perplexity can be measured.`,
@@ -64,7 +74,7 @@ function createExamplePrompt(
         : example.prompt
     return composePrompt(model, text, example.system ?? system)
   }
-  const { earlier } = splitLastTurn(example.messages)
+  const { earlier } = splitLastTurn(example)
   const hasSystem = earlier[0]?.role === 'system' || system === undefined
   return hasSystem ? earlier : [{ role: 'system', content: system }, ...earlier]
 }

@@ -1,6 +1,7 @@
 // The events of a training run.
 
 import type { Adapter } from '../adapters/adapter.ts'
+import type { DataSummary } from './data/row-log.ts'
 import type { EwcState } from './ewc/state.ts'
 import type { History } from './history.ts'
 
@@ -13,6 +14,8 @@ export interface DataCounts {
   readonly dropped: number
   readonly tokens: number
   readonly scored: number
+  /** What of the rows is not used; absent for rows that were given as tokens. */
+  readonly summary?: DataSummary
 }
 
 /** An adapter as it was at one step. */

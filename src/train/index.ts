@@ -27,6 +27,7 @@ export {
   type DeduplicatedDataset,
   type DuplicateOptions,
 } from './datasets/duplicates.ts'
+export type { DataSummary } from './data/row-log.ts'
 export { splitDataset, type DatasetSplit, type SplitOptions } from './datasets/split-dataset.ts'
 export {
   checkAnswer,

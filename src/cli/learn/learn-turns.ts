@@ -16,7 +16,7 @@ export interface Turns {
   readonly tooLong: number
 }
 
-type Message = Extract<SingleExample, { kind: 'chat' }>['messages'][number]
+type ChatExample = Extract<SingleExample, { kind: 'chat' }>
 
 /**
  * Throws DataError for rows that no format fits, and for pairs: of two answers neither was given.
@@ -27,6 +27,10 @@ export function readTurns(model: LoadedModel, data: RawDataset, system: string |
     if (example.kind === 'pair')
       throw new DataError(
         `${data.name}: row ${number} is a pair of answers. A learner is taught answers that were right; graft train --loss dpo learns from pairs.`,
+      )
+    if (example.kind === 'judged')
+      throw new DataError(
+        `${data.name}: row ${number} is an answer that was judged. A learner is taught answers that were right; graft train --loss kto learns from judged ones.`,
       )
     return weight > 0 ? splitIntoTurns(model, example, system) : []
   })
@@ -44,8 +48,7 @@ function splitIntoTurns(
   example: SingleExample,
   system: string | undefined,
 ): TurnExample[] {
-  if (example.kind === 'chat')
-    return listAnswers(example.messages, example.learnedFrom ?? 0, system)
+  if (example.kind === 'chat') return listAnswers(example, system)
   if (example.kind === 'text') return splitText(example.text)
   const { prompt, plainPrompt = prompt, completion } = example
   const asked = model.base.chatTemplate === undefined ? plainPrompt : prompt
@@ -54,8 +57,7 @@ function splitIntoTurns(
 
 /** The assistant's messages, each with the messages before it. */
 function listAnswers(
-  messages: readonly Message[],
-  learnedFrom: number,
+  { messages, learnedFrom = 0, unlearned = [] }: ChatExample,
   system: string | undefined,
 ): TurnExample[] {
   const opening =
@@ -63,7 +65,11 @@ function listAnswers(
       ? [{ role: 'system', content: system }]
       : []
   return messages.flatMap(({ role, content }, i) =>
-    role === 'assistant' && i >= learnedFrom && typeof content === 'string' && content !== ''
+    role === 'assistant' &&
+    i >= learnedFrom &&
+    !unlearned.includes(i) &&
+    typeof content === 'string' &&
+    content !== ''
       ? [{ prompt: [...opening, ...messages.slice(0, i)], completion: content }]
       : [],
   )

@@ -18,6 +18,22 @@ const ending = {
 const pluralize = (value: number, noun: string): string =>
   `${formatCount(value)} ${noun}${value === 1 ? '' : 's'}`
 
+/** What of the rows is not used, a line each. */
+export function describeSummary(summary: Ready['data']['summary']): string[] {
+  if (!summary) return []
+  const { leftOut, readOnlyTurns, brokenText } = summary
+  const keys = Object.entries(leftOut).map(([key, rows]) => `${key} (${pluralize(rows, 'row')})`)
+  return [
+    ...(keys.length > 0 ? [`not used: ${keys.join(', ')}`] : []),
+    ...(readOnlyTurns > 0
+      ? [`${pluralize(readOnlyTurns, 'turn')} of weight 0 only read, not learned`]
+      : []),
+    ...(brokenText > 0
+      ? [`${pluralize(brokenText, 'row')} with half a surrogate pair, read as U+FFFD`]
+      : []),
+  ]
+}
+
 /** What there is to know before the first step. */
 function showReady(
   {
@@ -44,6 +60,7 @@ function showReady(
     terminal.say(
       `  ${pluralize(data.dropped, 'row')} left out: of weight 0, or nothing to learn was left of them within --max-tokens`,
     )
+  for (const line of describeSummary(data.summary)) terminal.say(`  ${line}`)
   if (validation) terminal.say(`  ${pluralize(validation.rows, 'row')} held for validation`)
   terminal.say(
     `  ${pluralize(trainableParameters, 'trainable parameter')}, ${pluralize(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,

@@ -36,15 +36,18 @@ function renderTurn(messages: readonly ChatMessage[], index: number, render: Ren
  * The pieces to encode, one list per row. A conversation is one row with every assistant turn
  * scored; where the template shows a turn otherwise once more follows (thoughts of earlier turns
  * are left out), each turn becomes a row of its own, as the model will see it. Turns before message
- * number `learnedFrom` are only read.
+ * number `learnedFrom` and those at the places `unlearned` are only read.
  */
 export function splitChat(
   messages: readonly ChatMessage[],
   render: RenderChat,
   learnedFrom = 0,
+  unlearned: readonly number[] = [],
 ): TextSpan[][] {
   const turns = messages.flatMap(({ role }, i) =>
-    role === 'assistant' && i >= learnedFrom ? [renderTurn(messages, i, render)] : [],
+    role === 'assistant' && i >= learnedFrom && !unlearned.includes(i)
+      ? [renderTurn(messages, i, render)]
+      : [],
   )
   const last = turns.at(-1)
   if (!last) throw new OptionError('The conversation has no assistant turn to learn.')

@@ -17,6 +17,11 @@ export async function hashSequences(rows: readonly EncodedSequence[]): Promise<s
     floats.set(weights, at + ids.length)
     at += 2 * ids.length
   }
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', words))
+  // the verdicts of judged rows count too; other data keeps its hash
+  const verdicts = rows.flatMap(({ isGood }) => (isGood === undefined ? [] : [Number(isGood)]))
+  const hashed = new Int32Array(size + verdicts.length)
+  hashed.set(words)
+  hashed.set(verdicts, size)
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', hashed))
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

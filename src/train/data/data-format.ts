@@ -2,9 +2,10 @@
 // keys and text, never tokens.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
+import type { RowLog } from './row-log.ts'
 
 /** What a model is to learn from one row. */
-export type Example = SingleExample | PairExample
+export type Example = SingleExample | PairExample | JudgedExample
 
 /** Of two answers to one prompt, the first is to become likelier than the second. */
 export interface PairExample {
@@ -13,15 +14,24 @@ export interface PairExample {
   readonly rejected: SingleExample
 }
 
+/** An answer that was found good or bad: it is to become likelier or less likely. */
+export interface JudgedExample {
+  readonly kind: 'judged'
+  readonly answer: SingleExample
+  readonly isGood: boolean
+}
+
 export type SingleExample =
   /**
-   * Every assistant turn is learned; those from message number `learnedFrom` on, where it is given.
+   * Every assistant turn is learned; those from message number `learnedFrom` on, where it is given,
+   * and never those at the places `unlearned`.
    */
   | {
       readonly kind: 'chat'
       readonly messages: readonly ChatMessage[]
       readonly tools?: readonly object[]
       readonly learnedFrom?: number
+      readonly unlearned?: readonly number[]
     }
   /**
    * The completion is learned. `plainPrompt` stands for the prompt where the model has no chat
@@ -44,10 +54,14 @@ export interface DataFormat {
   readonly name: string
   /** How a row looks, for errors: '{ "text": "…" }'. */
   readonly syntax: string
+  /** The keys that `read` uses. Any other is refused by name or counted (row-keys.ts). */
+  readonly keys: ReadonlySet<string>
+  /** Where it is given, only these keys may stand beside; any other is refused. */
+  readonly describing?: ReadonlySet<string>
   /** Whether a row's keys are this format's; what they hold is judged by `read`. */
   matches(row: DataRecord): boolean
-  /** The example, or what is wrong with the row. */
-  read(row: DataRecord): Example | string
+  /** The example, or what is wrong with the row. Notes in the log what is not used. */
+  read(row: DataRecord, log: RowLog): Example | string
 }
 
 /** A key's problem where it holds no string; an empty one passes only where `empty` says so. */

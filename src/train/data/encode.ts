@@ -2,13 +2,22 @@
 // rows are cut and counted, never lost silently.
 
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
-import { type ChatMessage, compileChatTemplate } from '../../formats/text/chat-template.ts'
+import { compileChatTemplate } from '../../formats/text/chat-template.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import { splitChat } from './chat-spans.ts'
-import type { PairExample, SingleExample } from './data-format.ts'
-import { readExamples } from './format-table.ts'
+import type { Example, SingleExample } from './data-format.ts'
+import { type NumberedExample, readExamples } from './format-table.ts'
 import { createDataError, type RawDataset } from './jsonl.ts'
-import { encodeSpans, type TextSpan, type ScoredTokens, unscoreTurnEnds } from './spans.ts'
+import { countPaths, type DataSummary } from './row-log.ts'
+import {
+  checkTurnsShown,
+  encodeSpans,
+  type TextSpan,
+  type ScoredTokens,
+  unscoreTurnEnds,
+} from './spans.ts'
+import { swapAnswer } from './swap-answer.ts'
+import { createArgumentFitter } from './tool-arguments.ts'
 
 /**
  * Tokens of one sequence. `weights[t]` is the weight of token t as a label: 0 where it is only
@@ -17,6 +26,8 @@ import { encodeSpans, type TextSpan, type ScoredTokens, unscoreTurnEnds } from '
 export interface EncodedSequence {
   readonly ids: Int32Array // [T]
   readonly weights: Float32Array // [T]
+  /** Of an answer that was judged: whether it was found good. */
+  readonly isGood?: boolean
 }
 
 export interface EncodedData {
@@ -26,12 +37,19 @@ export interface EncodedData {
   readonly rows: readonly EncodedSequence[]
   /** Whether rows are pairs: chosen and rejected take turns. */
   readonly pairs?: boolean
+  /**
+   * Whether rows are judged answers: each is followed by its prompt with the answer of the example
+   * before, on which the loss measures how far the adapter moves from the reference.
+   */
+  readonly judged?: boolean
   /** Examples that were read. */
   readonly examples: number
   /** Rows cut to maxTokens. */
   readonly cut: number
   /** Rows left out because nothing to learn was left of them within maxTokens. */
   readonly dropped: number
+  /** What of the rows is not used. */
+  readonly summary?: DataSummary
 }
 
 export interface EncodeOptions {
@@ -60,25 +78,29 @@ function createChatEncoder({ tokenizer, chatTemplate, system, now, variables }: 
     ...(eosToken === undefined ? {} : { eosToken }),
   }
   const settings = { ...given, ...(now ? { now } : {}), ...(variables ? { variables } : {}) }
-  return (
-    messages: readonly ChatMessage[],
-    tools?: readonly object[],
+  const fitArguments = createArgumentFitter((messages) => render(messages, settings))
+  return ({
+    messages,
+    tools,
     learnedFrom = 0,
-  ): ScoredTokens[] => {
+    unlearned = [],
+  }: Extract<SingleExample, { kind: 'chat' }>): ScoredTokens[] => {
     const added =
       system !== undefined && messages[0]?.role !== 'system'
         ? [{ role: 'system', content: system }]
         : []
-    const whole = [...added, ...messages]
+    const whole = fitArguments([...added, ...messages])
     const rows = splitChat(
       whole,
       (part, addGenerationPrompt) =>
         render(part, { ...settings, addGenerationPrompt, ...(tools ? { tools } : {}) }),
       learnedFrom + added.length,
+      unlearned.map((i) => i + added.length),
     )
     return rows.map((pieces) => {
       const tokens = encodeSpans(pieces, tokenizer)
       unscoreTurnEnds(tokens, tokenizer)
+      checkTurnsShown(tokens, tokenizer)
       return tokens
     })
   }
@@ -110,7 +132,7 @@ export function createExampleEncoder(options: EncodeOptions): EncodeExample {
   return (example) => {
     if (example.kind === 'text') return plain([{ text: example.text, scored: true }])
     if (example.kind === 'chat') {
-      if (chat) return chat(example.messages, example.tools, example.learnedFrom)
+      if (chat) return chat(example)
       throw new OptionError(
         'The model has no chat template, so it cannot learn from chats. Give prompt and completion instead.',
       )
@@ -127,11 +149,8 @@ export function createExampleEncoder(options: EncodeOptions): EncodeExample {
     }
     const asked = { role: 'user', content: prompt }
     const answered = { role: 'assistant', content: completion }
-    return chat(
-      system === undefined
-        ? [asked, answered]
-        : [{ role: 'system', content: system }, asked, answered],
-    )
+    const opening = system === undefined ? [] : [{ role: 'system', content: system }]
+    return chat({ kind: 'chat', messages: [...opening, asked, answered] })
   }
 }
 
@@ -152,13 +171,76 @@ function cutToLength(
   return { row, cut: length > maxTokens }
 }
 
-/** The chosen and the rejected answer, a row each. */
-function encodePair({ chosen, rejected }: PairExample, encode: EncodeExample): ScoredTokens[] {
-  const rows = [chosen, rejected].map(encode)
+/** Two answers of one turn each, a row each. */
+function encodeTwo(answers: readonly SingleExample[], encode: EncodeExample): ScoredTokens[] {
+  const rows = answers.map(encode)
   if (rows.every(({ length }) => length === 1)) return rows.flat()
   throw new OptionError(
     'The chat template shows earlier turns otherwise than the last one; give pairs whose answers are one turn each.',
   )
+}
+
+/** The rows of one example; `before` is the example before it. */
+function encodeExample(example: Example, before: Example, encode: EncodeExample): ScoredTokens[] {
+  if (example.kind === 'pair') return encodeTwo([example.chosen, example.rejected], encode)
+  if (example.kind !== 'judged') return encode(example)
+  const other = before.kind === 'judged' ? before.answer : example.answer
+  return encodeTwo([example.answer, swapAnswer(example.answer, other)], encode)
+}
+
+interface EncodedRows {
+  readonly rows: EncodedSequence[]
+  readonly problems: string[]
+  cut: number
+  dropped: number
+}
+
+/** The rows of all examples, those cut and left out counted, and what is wrong with any. */
+function encodeExamples(
+  examples: readonly NumberedExample[],
+  options: EncodeOptions,
+  together: boolean,
+): EncodedRows {
+  const encode = createExampleEncoder(options)
+  const found: EncodedRows = { rows: [], problems: [], cut: 0, dropped: 0 }
+  for (const [i, { number, example, weight }] of examples.entries()) {
+    if (weight === 0) {
+      found.dropped += together ? 2 : 1
+      continue
+    }
+    try {
+      const made = encodeExample(example, examples.at(i - 1)!.example, encode)
+      const fits = made.map((tokens) => cutToLength(tokens, options.maxTokens, weight))
+      // of two rows that belong together both or none
+      const kept = fits.filter(({ row }, at) => row && (!together || fits[at ^ 1]?.row))
+      found.rows.push(
+        ...kept.map(({ row }, at) =>
+          example.kind === 'judged' && at === 0 ? { ...row!, isGood: example.isGood } : row!,
+        ),
+      )
+      found.dropped += fits.length - kept.length
+      found.cut += kept.filter((fit) => fit.cut).length
+    } catch (error) {
+      if (!GraftError.isInstance(error)) throw error
+      found.problems.push(`row ${number}: ${error.message}`)
+    }
+  }
+  return found
+}
+
+/** The keys that the chat template does not name are left out too. */
+function summarizePassed(
+  summary: DataSummary,
+  examples: readonly NumberedExample[],
+  chatTemplate = '',
+): DataSummary {
+  const isRead = (path: string): boolean => chatTemplate.includes(path.split('.').at(-1)!)
+  const unread = countPaths(examples.map(({ passed }) => passed.filter((path) => !isRead(path))))
+  return {
+    leftOut: Object.assign({}, summary.leftOut, unread),
+    readOnlyTurns: summary.readOnlyTurns,
+    brokenText: summary.brokenText,
+  }
 }
 
 /**
@@ -166,27 +248,11 @@ function encodePair({ chosen, rejected }: PairExample, encode: EncodeExample): S
  * template refuses, and one where no row has anything to learn within `maxTokens`.
  */
 export function encodeData(data: RawDataset, options: EncodeOptions): EncodedData {
-  const { format, examples } = readExamples(data)
-  const encode = createExampleEncoder(options)
-  const rows: EncodedSequence[] = []
-  const problems: string[] = []
+  const { format, examples, summary } = readExamples(data)
   const pairs = examples.some(({ example }) => example.kind === 'pair')
-  let cut = 0
-  let dropped = 0
-  for (const { number, example, weight } of examples) {
-    try {
-      const made = example.kind === 'pair' ? encodePair(example, encode) : encode(example)
-      const fits = made.map((tokens) => cutToLength(tokens, options.maxTokens, weight))
-      // of a pair both or none
-      const kept = fits.filter(({ row }, i) => row && (!pairs || fits[i ^ 1]?.row))
-      rows.push(...kept.map(({ row }) => row!))
-      dropped += fits.length - kept.length
-      cut += kept.filter((fit) => fit.cut).length
-    } catch (error) {
-      if (!GraftError.isInstance(error)) throw error
-      problems.push(`row ${number}: ${error.message}`)
-    }
-  }
+  const isJudged = examples.some(({ example }) => example.kind === 'judged')
+  const found = encodeExamples(examples, options, pairs || isJudged)
+  const { rows, problems, cut, dropped } = found
   if (problems.length > 0) throw createDataError(data.name, 'rows cannot be encoded', problems)
   if (rows.length === 0)
     throw new DataError(
@@ -197,8 +263,10 @@ export function encodeData(data: RawDataset, options: EncodeOptions): EncodedDat
     format: format.name,
     rows,
     ...(pairs && { pairs }),
+    ...(isJudged && { judged: true }),
     examples: examples.length,
     cut,
     dropped,
+    summary: summarizePassed(summary, examples, options.chatTemplate),
   }
 }

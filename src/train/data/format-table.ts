@@ -5,14 +5,16 @@ import { DataError } from '../../base/errors.ts'
 import type { DataFormat, Example, DataRecord } from './data-format.ts'
 import { instruction } from './instruction.ts'
 import { createDataError, type RawDataset } from './jsonl.ts'
-import { messages } from './messages.ts'
+import { messages, sharegpt } from './messages.ts'
 import { preference } from './preference.ts'
-import { promptCompletion } from './prompt-completion.ts'
+import { judged, promptCompletion } from './prompt-completion.ts'
+import { checkRowKeys } from './row-keys.ts'
+import { countPaths, createRowLog, type DataSummary, hasBrokenText } from './row-log.ts'
 import { readWeight } from './row-weight.ts'
 import { text } from './text.ts'
 
 export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
-  [preference, messages, promptCompletion, instruction, text].map((format) => [
+  [preference, messages, sharegpt, judged, promptCompletion, instruction, text].map((format) => [
     format.name,
     format,
   ]),
@@ -23,14 +25,26 @@ const describeKeys = (row: DataRecord): string => Object.keys(row).join(', ') ||
 const describeFormats = (): string =>
   [...dataFormats.values()].map(({ name, syntax }) => `  ${name}: ${syntax}`).join('\n')
 
+const findFormat = (row: DataRecord): DataFormat | undefined =>
+  [...dataFormats.values()].find(({ matches }) => matches(row))
+
 /**
  * The format of a data set by its first row. Throws DataError that names the row's keys and the
  * formats there are.
  */
-export function detectFormat({ name, rows }: RawDataset): DataFormat {
+export function detectFormat(data: RawDataset): DataFormat {
+  const format = getFormat(data)
+  const log = createRowLog()
+  const { number, value } = data.rows[0]!
+  if (format.describing) checkRowKeys(value, format, log)
+  if (log.problems.length === 0) return format
+  throw new DataError(`${data.name}: row ${number}: ${log.problems.join('; ')}.`)
+}
+
+function getFormat({ name, rows }: RawDataset): DataFormat {
   const first = rows[0]
   if (!first) throw new DataError(`${name}: holds no rows.`)
-  const format = [...dataFormats.values()].find(({ matches }) => matches(first.value))
+  const format = findFormat(first.value)
   if (format) return format
   throw new DataError(
     `${name}: row ${first.number} is of no known format; its keys are ${describeKeys(first.value)}. Rows may be:\n${describeFormats()}`,
@@ -43,39 +57,108 @@ export interface NumberedExample {
   readonly example: Example
   /** How much the row counts. */
   readonly weight: number
+  /** Paths of keys that only the model's chat template can read: 'messages[].name'. */
+  readonly passed: readonly string[]
+}
+
+/** What became of one row: an example, or problems; and what of it is not used. */
+export interface RowReading {
+  readonly number: number
+  readonly example: Example | undefined
+  readonly weight: number
+  readonly problems: readonly string[]
+  readonly leftOut: readonly string[]
+  readonly passed: readonly string[]
+  readonly readOnlyTurns: number
+  readonly brokenText: boolean
+}
+
+/** What became of every row of a data set. */
+export interface DataReading {
+  readonly name: string
+  readonly format: DataFormat
+  readonly rows: readonly RowReading[]
+  readonly summary: DataSummary
+}
+
+/** Whether no turn of a chat is learned because the weight of each is 0. The row then weighs 0. */
+function isOnlyRead(example: Example): boolean {
+  if (example.kind !== 'chat') return false
+  const { messages, learnedFrom = 0, unlearned = [] } = example
+  return messages.every(
+    ({ role }, i) => role !== 'assistant' || i < learnedFrom || unlearned.includes(i),
+  )
+}
+
+/** The example with every turn learned. */
+function withAllTurns(example: Example): Example {
+  if (example.kind !== 'chat') return example
+  const { unlearned: _, ...others } = example
+  return others
+}
+
+function readRow(
+  { number, value, weight = readWeight(value) }: RawDataset['rows'][number],
+  format: DataFormat,
+): RowReading {
+  const log = createRowLog()
+  const isFormat = findFormat(value) === format
+  if (isFormat) checkRowKeys(value, format, log)
+  const example = isFormat ? format.read(value, log) : `its keys are ${describeKeys(value)}`
+  if (typeof example === 'string') log.problems.unshift(example)
+  if (typeof weight === 'string') log.problems.push(weight)
+  const isSound = log.problems.length === 0 && typeof example !== 'string'
+  const isIdle = isSound && isOnlyRead(example)
+  return {
+    number,
+    example: isSound ? (isIdle ? withAllTurns(example) : example) : undefined,
+    weight: isIdle || typeof weight === 'string' ? 0 : weight,
+    problems: log.problems,
+    leftOut: [...log.leftOut],
+    passed: [...log.passed],
+    readOnlyTurns: log.readOnlyTurns,
+    brokenText: hasBrokenText(value),
+  }
 }
 
 /**
- * Every row as an example with its weight, all in the first row's format. Throws one DataError that
- * names every row which does not fit and its keys, or whose weight is none, and one where no row
- * counts anything.
+ * Reads every row in the first row's format and throws nothing for rows that do not fit: each says
+ * what is wrong with it, what was used and what was left out. Throws DataError where the first row
+ * is of no known format.
+ */
+export function readRows(data: RawDataset): DataReading {
+  const format = getFormat(data)
+  const rows = data.rows.map((row) => readRow(row, format))
+  const summary = {
+    leftOut: countPaths(rows.map(({ leftOut }) => leftOut)),
+    readOnlyTurns: rows.reduce((sum, row) => sum + row.readOnlyTurns, 0),
+    brokenText: rows.filter(({ brokenText }) => brokenText).length,
+  }
+  return { name: data.name, format, rows, summary }
+}
+
+/**
+ * Every row as an example with its weight, all in the first row's format, and a summary of what is
+ * not used. Throws one DataError that names every row which does not fit and its keys, or whose
+ * weight is none, and one where no row counts anything.
  */
 export function readExamples(data: RawDataset): {
   format: DataFormat
   examples: NumberedExample[]
+  summary: DataSummary
 } {
-  const format = detectFormat(data)
-  const problems: string[] = []
-  const examples = data.rows.flatMap(({ number, value, weight = readWeight(value) }) => {
-    const example = format.matches(value)
-      ? format.read(value)
-      : `its keys are ${describeKeys(value)}`
-    if (typeof example !== 'string' && typeof weight !== 'string')
-      return [{ number, example, weight }]
-    problems.push(
-      ...[example, weight]
-        .filter((problem) => typeof problem === 'string')
-        .map((problem) => `row ${number}: ${problem}`),
-    )
-    return []
-  })
+  const { format, rows, summary } = readRows(data)
+  const problems = rows.flatMap((row) => row.problems.map((one) => `row ${row.number}: ${one}`))
   if (problems.length > 0)
     throw createDataError(
       data.name,
       `rows are not of the format "${format.name}", ${format.syntax}`,
       problems,
     )
-  if (examples.every(({ weight }) => weight === 0))
+  if (rows.every(({ weight }) => weight === 0))
     throw new DataError(`${data.name}: every row has the weight 0, so there is nothing to learn.`)
-  return { format, examples }
+  const examples = rows.flatMap(({ number, example, weight, passed }) =>
+    example ? [{ number, example, weight, passed }] : [],
+  )
+  return { format, examples, summary }
 }

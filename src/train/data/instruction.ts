@@ -1,6 +1,9 @@
 // Alpaca's rows: { "instruction": "…", "input": "…", "output": "…" }; the input may be missing or
-// empty. The output is learned.
+// empty, "system" and "history" (pairs of earlier instructions and outputs) may stand beside. The
+// output is learned, and those of the history.
 
+import type { ChatMessage } from '../../formats/text/chat-template.ts'
+import { readJsonList } from './chat-tools.ts'
 import { findTextProblem, type DataFormat } from './data-format.ts'
 
 /**
@@ -16,26 +19,55 @@ function renderAlpacaPrompt(instruction: string, input: string): string {
         `### Instruction:\n${instruction}\n\n### Input:\n${input}\n\n### Response:`
 }
 
+/** The turns of a history; the problem where it is no list of pairs of texts. */
+function readHistory(value: unknown): readonly ChatMessage[] | string {
+  const list = readJsonList(value)
+  if (list === undefined || list === null || list === '') return []
+  const isPair = (pair: unknown): pair is [string, string] =>
+    Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string')
+  if (!Array.isArray(list) || !list.every(isPair))
+    return '"history" must be a list of pairs of texts: [["instruction", "output"], …]'
+  if (list.some(([, answer]) => answer === '')) return '"history" holds an empty output'
+  return list.flatMap(([asked, answer]) => [
+    { role: 'user', content: asked },
+    { role: 'assistant', content: answer },
+  ])
+}
+
 export const instruction: DataFormat = {
   name: 'instruction',
   syntax: '{ "instruction": "…", "input": "…", "output": "…" }',
+  keys: new Set(['instruction', 'input', 'output', 'system', 'history']),
   matches: (row) => 'instruction' in row && 'output' in row,
   read(row) {
-    const { input } = row
+    const { input, system } = row
     const problem =
       findTextProblem(row, 'instruction', 'not empty') ??
       findTextProblem(row, 'output', 'not empty') ??
-      (input === undefined || input === null
-        ? undefined
-        : findTextProblem(row, 'input', 'empty allowed'))
+      ['input', 'system'].flatMap((key) =>
+        row[key] === undefined || row[key] === null
+          ? []
+          : (findTextProblem(row, key, 'empty allowed') ?? []),
+      )[0]
     if (problem !== undefined) return problem
+    const history = readHistory(row['history'])
+    if (typeof history === 'string') return history
     const task = row['instruction'] as string
     const given = typeof input === 'string' ? input : ''
-    return {
-      kind: 'completion',
-      prompt: given === '' ? task : `${task}\n\n${given}`,
-      plainPrompt: renderAlpacaPrompt(task, given),
-      completion: row['output'] as string,
-    }
+    const prompt = given === '' ? task : `${task}\n\n${given}`
+    const completion = row['output'] as string
+    const own = typeof system === 'string' && system !== '' ? system : undefined
+    if (history.length === 0)
+      return Object.assign(
+        { kind: 'completion' as const, prompt, completion },
+        { plainPrompt: renderAlpacaPrompt(task, given) },
+        own !== undefined && { system: own },
+      )
+    const opening = own === undefined ? [] : [{ role: 'system', content: own }]
+    const last = [
+      { role: 'user', content: prompt },
+      { role: 'assistant', content: completion },
+    ]
+    return { kind: 'chat', messages: [...opening, ...history, ...last] }
   },
 }

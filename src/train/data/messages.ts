@@ -1,47 +1,68 @@
 // Chats: { "messages": [{ "role": "user", "content": "…" }, { "role": "assistant", "content": "…"
-// }] }. Every assistant turn is learned.
+// }] }, as OpenAI and Anthropic write them, and ShareGPT's: { "conversations": [{ "from": "human",
+// "value": "…" }, …] }. Every assistant turn is learned, unless its weight is 0.
 
-import type { ChatMessage } from '../../formats/text/chat-template.ts'
-import type { DataFormat } from './data-format.ts'
+import {
+  addSystemMessage,
+  findTurnProblem,
+  readMessages,
+  type ReadMessages,
+} from './chat-messages.ts'
+import { readJsonList, readTools } from './chat-tools.ts'
+import { readPartsText } from './content-parts.ts'
+import type { DataFormat, DataRecord, SingleExample } from './data-format.ts'
+import type { RowLog } from './row-log.ts'
 
-/**
- * What is wrong with a message, if anything. Content may be missing where an assistant only calls
- * tools.
- */
-export function findMessageProblem(message: unknown, index: number): string | undefined {
-  if (typeof message !== 'object' || message === null)
-    return `message ${index + 1} is not an object`
-  const { role, content, tool_calls: calls } = message as Record<string, unknown>
-  if (typeof role !== 'string' || role === '') return `message ${index + 1} has no role`
-  if (
-    typeof content === 'string' ||
-    Array.isArray(content) ||
-    (Array.isArray(calls) && calls.length > 0)
+/** The example of a chat that was read and found sound. */
+export function toChatExample(
+  { messages, unlearned }: ReadMessages,
+  tools: readonly object[] | undefined,
+  learnedFrom?: number,
+): SingleExample {
+  return Object.assign(
+    { kind: 'chat' as const, messages },
+    tools && { tools },
+    learnedFrom !== undefined && { learnedFrom },
+    unlearned.size > 0 && { unlearned: [...unlearned] },
   )
-    return undefined
-  return `message ${index + 1} (${role}) has no content`
+}
+
+/** The row's own system message; undefined where it has none. */
+export function readSystem({ system }: DataRecord, log: RowLog): { text?: string } | string {
+  if (system === undefined || system === null) return {}
+  return readPartsText(system, 'system', log)
+}
+
+/** A whole chat that stands under one key. */
+function readChat(row: DataRecord, key: string, log: RowLog): SingleExample | string {
+  const list = readJsonList(row[key])
+  if (!Array.isArray(list) || list.length === 0) return `"${key}" must be a list of messages`
+  const read = readMessages(list, log)
+  if (typeof read === 'string') return read
+  const system = readSystem(row, log)
+  if (typeof system === 'string') return system
+  const problem = findTurnProblem(read)
+  if (problem !== undefined) return problem
+  const whole = addSystemMessage(read, system.text)
+  if (typeof whole === 'string') return whole
+  const tools = readTools(row, log, key === 'conversations')
+  return typeof tools === 'string' ? tools : toChatExample(whole, tools)
 }
 
 export const messages: DataFormat = {
   name: 'messages',
   syntax:
     '{ "messages": [{ "role": "user", "content": "…" }, { "role": "assistant", "content": "…" }] }',
+  keys: new Set(['messages', 'system', 'tools', 'functions']),
   matches: (row) => 'messages' in row,
-  read({ messages: list, tools }) {
-    if (!Array.isArray(list) || list.length === 0) return '"messages" must be a list of messages'
-    const problems = list.map(findMessageProblem).filter((problem) => problem !== undefined)
-    if (problems.length > 0) return problems.join(', ')
-    const chat = list as ChatMessage[]
-    if (!chat.some(({ role }) => role === 'assistant'))
-      return 'no message has the role "assistant": there is nothing to learn'
-    if (chat[0]!.role === 'assistant')
-      return 'the first message is the assistant\'s own: put a "user" or "system" message before it'
-    if (tools !== undefined && tools !== null && !Array.isArray(tools))
-      return '"tools" must be a list'
-    return {
-      kind: 'chat',
-      messages: chat,
-      ...(Array.isArray(tools) ? { tools: tools as object[] } : {}),
-    }
-  },
+  read: (row, log) => readChat(row, 'messages', log),
+}
+
+export const sharegpt: DataFormat = {
+  name: 'sharegpt',
+  syntax:
+    '{ "conversations": [{ "from": "human", "value": "…" }, { "from": "gpt", "value": "…" }] }',
+  keys: new Set(['conversations', 'system', 'tools', 'functions']),
+  matches: (row) => 'conversations' in row,
+  read: (row, log) => readChat(row, 'conversations', log),
 }

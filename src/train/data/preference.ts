@@ -2,19 +2,27 @@
 // a list of messages. Without a list as the prompt, the messages that both answers begin with are
 // the prompt.
 
-import type { ChatMessage } from '../../formats/text/chat-template.ts'
+import {
+  addSystemMessage,
+  findTurnProblem,
+  readMessages,
+  type ReadMessages,
+} from './chat-messages.ts'
+import { readTools } from './chat-tools.ts'
 import {
   type DataFormat,
   type DataRecord,
+  type Example,
   type SingleExample,
   findTextProblem,
 } from './data-format.ts'
-import { findMessageProblem } from './messages.ts'
+import { readSystem, toChatExample } from './messages.ts'
+import type { RowLog } from './row-log.ts'
 
 const toPair = (chosen: SingleExample, rejected: SingleExample) =>
   ({ kind: 'pair', chosen, rejected }) as const
 
-function readTexts(row: DataRecord) {
+function readTexts(row: DataRecord): Example | string {
   const { prompt, chosen, rejected, system } = row
   const problem =
     findTextProblem(row, 'prompt', 'empty allowed') ??
@@ -24,13 +32,14 @@ function readTexts(row: DataRecord) {
       ? undefined
       : findTextProblem(row, 'system', 'empty allowed'))
   if (problem !== undefined) return problem
-  const answered = (completion: unknown): SingleExample => ({
-    kind: 'completion',
-    prompt: prompt as string,
-    completion: completion as string,
-    ...(typeof system === 'string' ? { system } : {}),
-  })
-  return toPair(answered(chosen), answered(rejected))
+  if ([row['tools'], row['functions']].some((tools) => Array.isArray(tools) && tools.length > 0))
+    return '"tools" needs answers that are lists of messages'
+  const toAnswer = (completion: unknown): SingleExample =>
+    Object.assign(
+      { kind: 'completion' as const, prompt: prompt as string, completion: completion as string },
+      typeof system === 'string' && { system },
+    )
+  return toPair(toAnswer(chosen), toAnswer(rejected))
 }
 
 /** How many messages both lists begin with. */
@@ -44,50 +53,75 @@ function countCommonMessages(a: readonly unknown[], b: readonly unknown[]): numb
   return count
 }
 
-function readMessages({ prompt, chosen, rejected, tools }: DataRecord) {
+/** The lists of a row: each read, or the first problem. */
+function readLists(
+  { prompt, chosen, rejected }: DataRecord,
+  log: RowLog,
+): { opening: ReadMessages; better: ReadMessages; worse: ReadMessages } | string {
+  const lists: ReadMessages[] = []
   for (const [name, list] of [
     ['chosen', chosen],
     ['rejected', rejected],
     ['prompt', prompt],
   ] as const) {
-    if (!Array.isArray(list)) {
-      if (name === 'prompt') continue // a text beside lists repeats what they begin with
+    if (!Array.isArray(list) && name !== 'prompt')
       return `"${name}" must be a list of messages as the other answer is`
-    }
-    const problem = list.map(findMessageProblem).find((one) => one !== undefined)
-    if (problem !== undefined) return `"${name}": ${problem}`
+    // a text beside lists repeats what they begin with
+    if (typeof list === 'string') log.leftOut.add('prompt')
+    const read = readMessages(Array.isArray(list) ? list : [], log)
+    if (typeof read === 'string') return `"${name}": ${read}`
+    lists.push(read)
   }
-  const opening = Array.isArray(prompt) ? (prompt as ChatMessage[]) : []
-  const [better, worse] = [chosen, rejected].map((list) => [
-    ...opening,
-    ...(list as ChatMessage[]),
-  ]) as [ChatMessage[], ChatMessage[]]
-  const learnedFrom = opening.length > 0 ? opening.length : countCommonMessages(better, worse)
-  for (const [name, list] of [
-    ['chosen', better],
-    ['rejected', worse],
-  ] as const)
-    if (!list.slice(learnedFrom).some(({ role }) => role === 'assistant'))
-      return `"${name}" has no assistant turn of its own`
-  if (better[0]!.role === 'assistant')
-    return 'the first message is the assistant\'s own: put a "user" or "system" message before it'
-  const chat = (messages: readonly ChatMessage[]): SingleExample => ({
-    kind: 'chat',
-    messages,
-    learnedFrom,
-    ...(Array.isArray(tools) ? { tools: tools as object[] } : {}),
-  })
-  return toPair(chat(better), chat(worse))
+  const [better, worse, opening] = lists as [ReadMessages, ReadMessages, ReadMessages]
+  return { opening, better, worse }
+}
+
+function joinMessages(first: ReadMessages, then: ReadMessages): ReadMessages {
+  const messages = [...first.messages, ...then.messages]
+  const moved = [...then.unlearned].map((i) => i + first.messages.length)
+  return { messages, unlearned: new Set([...first.unlearned, ...moved]) }
+}
+
+function readAnswers(row: DataRecord, log: RowLog): Example | string {
+  const lists = readLists(row, log)
+  if (typeof lists === 'string') return lists
+  const { opening, better, worse } = lists
+  const learnedFrom =
+    opening.messages.length > 0
+      ? opening.messages.length
+      : countCommonMessages(better.messages, worse.messages)
+  const system = readSystem(row, log)
+  if (typeof system === 'string') return system
+  const tools = readTools(row, log)
+  if (typeof tools === 'string') return tools
+  const answers: SingleExample[] = []
+  for (const [name, own] of [
+    ['chosen', joinMessages(opening, better)],
+    ['rejected', joinMessages(opening, worse)],
+  ] as const) {
+    const isLearned = ({ role }: { role: string }, i: number): boolean =>
+      role === 'assistant' && i >= learnedFrom && !own.unlearned.has(i)
+    if (!own.messages.some(isLearned)) return `"${name}" has no assistant turn of its own`
+    const problem = findTurnProblem(own, learnedFrom)
+    if (problem !== undefined)
+      return problem.startsWith('message') ? `"${name}": ${problem}` : problem
+    const whole = addSystemMessage(own, system.text)
+    if (typeof whole === 'string') return whole
+    const added = whole.messages.length - own.messages.length
+    answers.push(toChatExample(whole, tools, learnedFrom + added))
+  }
+  return toPair(answers[0]!, answers[1]!)
 }
 
 export const preference: DataFormat = {
   name: 'preference',
   syntax: '{ "prompt": "…", "chosen": "…", "rejected": "…" }',
+  keys: new Set(['prompt', 'chosen', 'rejected', 'system', 'tools', 'functions']),
   matches: (row) => 'chosen' in row && 'rejected' in row,
-  read(row) {
+  read(row, log) {
     const { chosen, rejected } = row
     if (JSON.stringify(chosen) === JSON.stringify(rejected))
       return '"chosen" and "rejected" are the same'
-    return Array.isArray(chosen) || Array.isArray(rejected) ? readMessages(row) : readTexts(row)
+    return Array.isArray(chosen) || Array.isArray(rejected) ? readAnswers(row, log) : readTexts(row)
   },
 }

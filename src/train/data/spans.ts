@@ -1,6 +1,7 @@
-// Token boundaries: which tokens of a text belong to which of its pieces. Knows a tokenizer and
-// nothing of training.
+// Token boundaries: which tokens of a text belong to which of its pieces. Independent of
+// training.
 
+import { OptionError } from '../../base/errors.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 
 /** Part of a row's text, learned or only read. */
@@ -84,5 +85,22 @@ export function unscoreTurnEnds({ ids, scored }: ScoredTokens, tokenizer: Tokeni
       last--
     if (last === end - 1 || !scored[last] || !isSpecial(ids[last]!, tokenizer)) continue
     scored.fill(false, last + 1, end)
+  }
+}
+
+/**
+ * Throws OptionError where the labels of a turn hold nothing but special tokens and white space: to
+ * learn them is to learn to say nothing.
+ */
+export function checkTurnsShown({ ids, scored }: ScoredTokens, tokenizer: Tokenizer): void {
+  for (let start = 0; start < ids.length; start++) {
+    if (!scored[start] || scored[start - 1]) continue
+    let end = start
+    while (scored[end]) end++
+    const run = ids.slice(start, end)
+    if (tokenizer.decode(run, { skipSpecialTokens: true }).trim() === '')
+      throw new OptionError(
+        "The chat template shows nothing of an assistant's turn (does it show tool calls?), so there is nothing to learn from it.",
+      )
   }
 }

@@ -20,13 +20,17 @@ const descriptive = new Set([
   'added',
   'weight',
   'quality',
+  'index',
+  'idx',
+  '__index_level_0__', // the index of a pandas table
 ])
 
 export const text: DataFormat = {
   name: 'text',
   syntax: '{ "text": "…" }',
-  matches: (row) =>
-    'text' in row && Object.keys(row).every((key) => key === 'text' || descriptive.has(key)),
+  keys: new Set(['text']),
+  describing: descriptive,
+  matches: (row) => 'text' in row,
   read: (row) =>
     findTextProblem(row, 'text', 'not empty') ?? { kind: 'text', text: row['text'] as string },
 }

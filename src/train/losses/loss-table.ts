@@ -5,11 +5,12 @@ import { crossEntropy } from './cross-entropy.ts'
 import { distillation } from './distillation.ts'
 import { dpo } from './dpo.ts'
 import { ipo } from './ipo.ts'
+import { kto } from './kto.ts'
 import type { Loss } from './loss.ts'
 import { simpo } from './simpo.ts'
 
 export const losses: ReadonlyMap<string, Loss> = new Map(
-  [crossEntropy, distillation, dpo, ipo, simpo].map((row) => [row.name, row as Loss]),
+  [crossEntropy, distillation, dpo, ipo, kto, simpo].map((row) => [row.name, row as Loss]),
 )
 
 export function getLoss(name: string): Loss {

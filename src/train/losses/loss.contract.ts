@@ -53,7 +53,7 @@ export function collectLossFeeds(loss: Loss, settings: object): Map<string, Tens
   }
   const batch = { labels: Int32Array.from(labels) } as Batch
   for (const [name, tensor] of loss.feeds?.(
-    { batch, labelCounts, pairWeights: [0.25, 0.75], frozen },
+    { batch, labelCounts, pairWeights: [0.25, 0.75], verdicts: [true, false], frozen },
     settings,
   ) ?? [])
     feeds.set(name, tensor)
@@ -62,6 +62,18 @@ export function collectLossFeeds(loss: Loss, settings: object): Map<string, Tens
 
 export const buildLossGraph = (loss: Loss, settings: object): Graph =>
   buildHeadGraph((g, logits) => loss.graph(g, logits, settings))
+
+/** The graph with the values behind `stopGradient` at these feeds as constants. */
+function fixStopped(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Graph {
+  const stopped = graph.nodes.filter(({ operation }) => operation === 'stopGradient')
+  const outputs = new Map(stopped.map(({ output }) => [output.name, output]))
+  const values = evaluate({ ...graph, outputs }, feeds)
+  return {
+    ...graph,
+    nodes: graph.nodes.filter((node) => !stopped.includes(node)),
+    constants: new Map([...graph.constants, ...values]),
+  }
+}
 
 export function lossContract(loss: Loss, optionsOf: Readonly<Record<string, unknown>>): void {
   const settings = loss.complete(optionsOf)
@@ -75,10 +87,11 @@ export function lossContract(loss: Loss, optionsOf: Readonly<Record<string, unkn
         doubled(tensor),
       ]),
     )
+    const fixed = fixStopped(graph, new Map([...wide, ['logits', doubled(logits)]]))
     const own = withGradients(graph, { of: ['loss'], withRespectTo: ['logits'] })
     const valueAt = (data: Float64Array): number =>
       Number(
-        evaluate(graph, new Map([...wide, ['logits', { ...wide.get('logits')!, data }]])).get(
+        evaluate(fixed, new Map([...wide, ['logits', { ...wide.get('logits')!, data }]])).get(
           'loss',
         )!.data[0],
       )

@@ -44,6 +44,8 @@ export interface LossBatch {
    * their weights in the batch.
    */
   readonly pairWeights: readonly number[]
+  /** Of judged rows: whether each was found good. */
+  readonly verdicts: readonly boolean[]
   /** What the frozen model says, where the loss asks one. */
   readonly frozen: NamedTensors
 }
@@ -56,8 +58,11 @@ export interface Loss<Settings extends object = object> {
   readonly options: Fields
   /** The loss where every token is equally likely, for losses of which that says something. */
   chance?(vocabularySize: number): number
-  /** Single rows, or pairs of a chosen and a rejected row. */
-  readonly learnsFrom: 'rows' | 'pairs'
+  /**
+   * Single rows, pairs of a chosen and a rejected row, or judged rows, each with a row that its
+   * prompt shares with another answer.
+   */
+  readonly learnsFrom: 'rows' | 'pairs' | 'judged'
   /** The learning rate that is usual for the kind is multiplied by this; 1 unless given. */
   readonly rateFactor?: number
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
@@ -75,9 +80,9 @@ export interface Loss<Settings extends object = object> {
   report?(outputs: readonly NamedTensors[]): Readonly<Record<string, number>>
 }
 
-/** Rows that belong together: 2 where the loss learns from pairs. */
+/** Rows that belong together: 2 where the loss learns from pairs or from judged rows. */
 export const getGroupSize = ({ learnsFrom }: Pick<Loss, 'learnsFrom'>): number =>
-  learnsFrom === 'pairs' ? 2 : 1
+  learnsFrom === 'rows' ? 1 : 2
 
 /** All values of an output over several batches. */
 export const collectValues = (outputs: readonly NamedTensors[], name: string): number[] =>

@@ -11,6 +11,7 @@ const variants: Readonly<Record<string, readonly Readonly<Record<string, unknown
   'cross-entropy': [{}],
   dpo: [{}, { beta: 0.7, labelSmoothing: 0.2 }, { beta: 0.4, referenceFree: true }],
   ipo: [{}, { beta: 0.6 }],
+  kto: [{}, { beta: 0.8, desirableWeight: 1.3, undesirableWeight: 0.6 }],
   simpo: [{}, { beta: 1.5, gamma: 0 }],
   distillation: [
     {},
@@ -33,7 +34,7 @@ describe('the table of losses', () => {
   })
   it('names what there is', () => {
     expect(() => getLoss('dop')).toThrow(
-      'There is no loss "dop". There are: cross-entropy, distillation, dpo, ipo, simpo.',
+      'There is no loss "dop". There are: cross-entropy, distillation, dpo, ipo, kto, simpo.',
     )
   })
   it.each([

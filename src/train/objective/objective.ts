@@ -11,7 +11,7 @@ import {
 } from './auxiliary-model.ts'
 import type { EncodedData, EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
-import type { HeadGraph, Loss, NamedTensors } from '../losses/loss.ts'
+import { getGroupSize, type HeadGraph, type Loss, type NamedTensors } from '../losses/loss.ts'
 import { type BatchPlan, buildBatch, computeLabelScale } from '../batches/packing.ts'
 
 export interface Objective {
@@ -34,16 +34,28 @@ export interface Objective {
   dispose(): Promise<void>
 }
 
+const heldRows = {
+  pairs: 'pairs of a chosen and a rejected answer',
+  judged: 'answers judged good or bad ("label")',
+}
+
+const wantedRows: Readonly<Record<Loss['learnsFrom'], string>> = {
+  rows: 'rows that are right',
+  pairs: '{ "prompt": "…", "chosen": "…", "rejected": "…" }',
+  judged: '{ "prompt": "…", "completion": "…", "label": true }',
+}
+
 /** Throws DataError where the loss cannot learn from this data. */
 export function checkData(
-  { name, format, pairs = false }: EncodedData,
+  { name, format, pairs = false, judged = false }: EncodedData,
   { learnsFrom, name: loss }: Loss,
 ): void {
-  if (pairs === (learnsFrom === 'pairs')) return
+  const held = pairs ? 'pairs' : judged ? 'judged' : 'rows'
+  if (held === learnsFrom) return
   throw new DataError(
-    pairs
-      ? `${name}: holds pairs of a chosen and a rejected answer, which the loss "${loss}" cannot learn from. Take the loss "dpo".`
-      : `${name}: is of the format "${format}"; the loss "${loss}" learns from { "prompt": "…", "chosen": "…", "rejected": "…" }.`,
+    held === 'rows'
+      ? `${name}: is of the format "${format}"; the loss "${loss}" learns from ${wantedRows[learnsFrom]}.`
+      : `${name}: holds ${heldRows[held]}, which the loss "${loss}" cannot learn from. Take the loss "${held === 'pairs' ? 'dpo' : 'kto'}".`,
   )
 }
 
@@ -51,8 +63,8 @@ const getPairWeight = (rows: readonly EncodedSequence[], chosen: number): number
   rows[chosen]!.weights.find((weight) => weight > 0)!
 
 /** Of each pair of the plan in turn its row's weight; none for single rows. */
-const listPairWeights = ({ rows }: RunData, plan: BatchPlan, { learnsFrom }: Loss): number[] =>
-  learnsFrom === 'pairs'
+const listPairWeights = ({ rows }: RunData, plan: BatchPlan, loss: Loss): number[] =>
+  getGroupSize(loss) === 2
     ? plan.flat().flatMap((row, i) => (i % 2 === 0 ? [getPairWeight(rows, row)] : []))
     : []
 
@@ -83,6 +95,7 @@ export function createObjective(parts: ObjectiveParts): Objective {
             batch,
             labelCounts: plan.flat().map((row) => countLabels(rows[row]!)),
             pairWeights: listPairWeights(data, plan, loss).map((weight) => weight / all),
+            verdicts: plan.flat().flatMap((row) => rows[row]!.isGood ?? []),
             frozen: auxiliary ? await auxiliary.getOutputs(data, plan) : new Map(),
           },
           own,

@@ -2,6 +2,7 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { type Fields, type OptionValues } from '../../base/schema.ts'
+import { getGroupSize } from '../losses/loss.ts'
 import { losses } from '../losses/loss-table.ts'
 import { schedules } from '../schedules/schedule-table.ts'
 import { getDefaultLearningRate } from './default-rates.ts'
@@ -36,7 +37,9 @@ const computeDefaultMaxTokens = ({
   packing,
   loss,
 }: Pick<TrainSettings, 'batch' | 'packing' | 'loss'>): number =>
-  packing && losses.get(loss)?.learnsFrom === 'pairs' ? Math.floor(batch.tokens / 2) : batch.tokens
+  packing && getGroupSize(losses.get(loss) ?? { learnsFrom: 'rows' }) === 2
+    ? Math.floor(batch.tokens / 2)
+    : batch.tokens
 
 function withDefaults(options: TrainOptions, maxPositions: number): TrainSettings {
   const known = fillDefaults(options, trainSettingTable)

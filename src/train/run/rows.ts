@@ -112,9 +112,10 @@ function encodeRows(
  * holds them once for each line.
  */
 export const withVirtualTokens = (
-  { ids, weights }: EncodedSequence,
+  { ids, weights, isGood }: EncodedSequence,
   virtual: readonly number[],
 ): EncodedSequence => ({
+  ...(isGood !== undefined && { isGood }),
   ids: Int32Array.of(...virtual, ...ids),
   weights: Float32Array.of(...virtual.map(() => 0), ...weights),
 })
@@ -149,13 +150,14 @@ function openRows({ data, validation }: TrainOptions, seed: number) {
 }
 
 /** Counts of encoded rows, as events report them. */
-export function countData({ examples, rows, cut, dropped }: EncodedData): DataCounts {
+export function countData({ examples, rows, cut, dropped, summary }: EncodedData): DataCounts {
   const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0)
   const scored = rows.reduce(
     (sum, { weights }) => sum + weights.filter((weight) => weight > 0).length,
     0,
   )
-  return { examples, rows: rows.length, cut, dropped, tokens, scored }
+  const counts = { examples, rows: rows.length, cut, dropped, tokens, scored }
+  return summary === undefined ? counts : Object.assign(counts, { summary })
 }
 
 /**

@@ -1,0 +1,134 @@
+// One rule for every key of a row, in every format: it is used, refused by name, or counted.
+
+import { describe, expect, it } from 'vitest'
+import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts'
+import { encodeData } from './encode.ts'
+import { dataFormats, readRows } from './format-table.ts'
+import { createRawDataset } from './jsonl.ts'
+import { refusedKeys } from './row-keys.ts'
+
+const user = { role: 'user', content: [{ type: 'text', text: 'hi' }] }
+const assistant = { role: 'assistant', content: 'hello' }
+const call = { id: 'c', type: 'function', function: { name: 'f', arguments: { a: 1 } } }
+const calling = { role: 'assistant', content: 'x', tool_calls: [call] }
+
+/** A row of each format that holds every kind of part. */
+const rows: Readonly<Record<string, object>> = {
+  preference: { prompt: [user], chosen: [assistant], rejected: [calling] },
+  messages: {
+    messages: [
+      user,
+      calling,
+      { role: 'tool', content: '1', tool_call_id: 'c' },
+      assistant,
+      {
+        role: 'user',
+        content: [
+          { type: 'tool_result', tool_use_id: 'c', content: [{ type: 'text', text: 'r' }] },
+          { type: 'text', text: 't' },
+        ],
+      },
+      {
+        role: 'assistant',
+        content: [
+          { type: 'thinking', thinking: 'hm' },
+          { type: 'text', text: 'call' },
+          { type: 'tool_use', id: 'd', name: 'f', input: {} },
+        ],
+      },
+    ],
+    tools: [{ name: 'f', input_schema: {} }],
+    system: [{ type: 'text', text: 's' }],
+  },
+  sharegpt: {
+    conversations: [
+      { from: 'human', value: 'hi' },
+      { from: 'gpt', value: 'hello' },
+    ],
+  },
+  judged: { prompt: [user], completion: [assistant], label: true },
+  'prompt-completion': { prompt: [user], completion: [assistant] },
+  instruction: { instruction: 'a', input: 'b', output: 'c', system: 's', history: [['d', 'e']] },
+  text: { text: 'a' },
+}
+
+/** Copies of a value, each with one more key in one of its objects; parameters of tools are free. */
+function* insertKey(value: unknown, key: string, path = ''): Generator<[string, unknown]> {
+  if (typeof value !== 'object' || value === null) return
+  if (/arguments$|input$|input_schema$|\.function$/.test(path)) return
+  const list = Array.isArray(value)
+  if (!list) yield [`${path}.${key}`, { ...value, [key]: 'x' }]
+  for (const [name, item] of Object.entries(value))
+    for (const [at, changed] of insertKey(item, key, `${path}.${list ? '' : name}`)) {
+      if (list) yield [at, value.map((one, i) => (String(i) === name ? changed : one))]
+      else yield [at, { ...value, [name]: changed }]
+    }
+}
+
+const tokenizer = characterTokenizer()
+
+describe.each([...dataFormats.keys()])('%s', (name) => {
+  const given = rows[name]!
+  const read = (row: object) => readRows(createRawDataset([row], 'data')).rows[0]!
+
+  it('is read from a row without unknown keys', () => {
+    expect(readRows(createRawDataset([given], 'data')).format.name).toBe(name)
+    expect(read(given)).toMatchObject({ problems: [], leftOut: [] })
+  })
+  it('never passes over an unknown key in silence, wherever it stands', () => {
+    const changed = [...insertKey(given, 'surprise')]
+    expect(changed.length).toBeGreaterThan(0)
+    for (const [path, row] of changed) {
+      const { problems, leftOut } = read(row as object)
+      if (problems.length > 0) {
+        expect(problems.join(), path).toContain('surprise')
+        continue
+      }
+      const data = createRawDataset([row], 'data')
+      const { summary } = encodeData(data, { tokenizer, chatTemplate, maxTokens: 1000 })
+      const counted = Object.keys(summary!.leftOut).filter((key) => key.endsWith('surprise'))
+      expect(counted, path).toHaveLength(1)
+      expect(leftOut.length, path).toBeLessThan(2)
+    }
+  })
+  it('uses every key that it names, or refuses the row', () => {
+    const { example } = read(given)
+    for (const key of Object.keys(given)) {
+      const { [key]: _, ...others } = given as Record<string, unknown>
+      try {
+        expect(read(others).example, key).not.toEqual(example)
+      } catch (error) {
+        expect(String(error), key).toContain('is of no known format')
+      }
+    }
+  })
+  it('refuses by name what would change the meaning of a row', () => {
+    const { keys } = dataFormats.get(name)!
+    for (const key of refusedKeys.keys())
+      if (!keys.has(key))
+        expect(read({ ...given, [key]: ['x'] }).problems.join(), key).toContain(`"${key}"`)
+  })
+  it('passes over keys without a value, as tables give them', () => {
+    expect(read({ ...given, surprise: null, images: [], labels: null })).toMatchObject({
+      problems: [],
+      leftOut: [],
+    })
+  })
+})
+
+describe('a row of text', () => {
+  it('says which key is in the way, and why', () => {
+    const row = { text: 'Once upon a time.', category: 'story', __index_level_0__: 3 }
+    expect(read([row])).toBe(
+      'data: rows are not of the format "text", { "text": "…" }:\n  row 1: "category" stands beside "text" and could be an answer, which would not be learned. Remove it, or give prompt and completion',
+    )
+  })
+  const read = (list: object[]): string => {
+    try {
+      encodeData(createRawDataset(list, 'data'), { tokenizer, maxTokens: 10 })
+      return ''
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+})

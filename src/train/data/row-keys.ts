@@ -1,0 +1,51 @@
+// One rule for the keys of a row in every format: a key is used, refused by name, or left out and
+// counted. Independent of what the keys hold.
+
+import type { DataFormat, DataRecord } from './data-format.ts'
+import type { RowLog } from './row-log.ts'
+
+const media = 'holds pictures or sound, and only text is learned'
+const tokens = 'holds tokens of another tokenizer; give the text'
+const marks = 'marks parts of a turn, which is not supported; give "weight" 0 or 1 for a turn'
+
+/**
+ * Keys that change what a row teaches where they are known, with the reason why a row that holds
+ * one is refused.
+ */
+export const refusedKeys: ReadonlyMap<string, string> = new Map([
+  ...['image', 'images', 'audio', 'audios', 'video', 'videos'].map((key) => [key, media] as const),
+  ...['input_ids', 'token_ids', 'attention_mask', 'labels'].map((key) => [key, tokens] as const),
+  ...['train_detail', 'training_detail'].map((key) => [key, marks] as const),
+  ['system', 'is a system message, which this format has no place for'],
+  ['tools', 'offers tools, which rows of this format cannot; give "messages"'],
+  ['functions', 'offers functions, which rows of this format cannot; give "messages"'],
+  ['history', 'holds earlier turns, which rows of this format cannot; give "messages"'],
+  ['documents', 'holds documents for the template, which are not supported'],
+  ['chat_template', 'holds a chat template; the template of the model is used'],
+  ['chat_template_kwargs', 'holds variables of the chat template, which are not supported per row'],
+  ['kto_tag', 'judges the answer; give { "prompt": "…", "completion": "…", "label": true }'],
+])
+
+const weightKeys = new Set(['weight', 'quality'])
+
+const isNothing = (value: unknown): boolean =>
+  value === undefined || value === null || (Array.isArray(value) && value.length === 0)
+
+/** Why a key that a format does not use is refused; undefined where it is left out and counted. */
+function findRefusal(key: string, value: unknown, { describing }: DataFormat): string | undefined {
+  const reason = refusedKeys.get(key)
+  if (reason !== undefined) return `"${key}" ${reason}`
+  if (key === 'label' && typeof value === 'boolean') return `"label" ${refusedKeys.get('kto_tag')}`
+  if (describing === undefined || describing.has(key)) return undefined
+  return `"${key}" stands beside "text" and could be an answer, which would not be learned. Remove it, or give prompt and completion`
+}
+
+/** Notes every key of the row that its format does not use. Keys without a value say nothing. */
+export function checkRowKeys(row: DataRecord, format: DataFormat, log: RowLog): void {
+  for (const [key, value] of Object.entries(row)) {
+    if (format.keys.has(key) || weightKeys.has(key) || isNothing(value)) continue
+    const refusal = findRefusal(key, value, format)
+    if (refusal === undefined) log.leftOut.add(key)
+    else log.problems.push(refusal)
+  }
+}

@@ -1,0 +1,47 @@
+// What becomes of everything that a row holds, and the sums over a data set. Independent of formats
+// and tokens.
+
+/** Notes about one row, made while a format reads it. */
+export interface RowLog {
+  /** Paths of keys that nothing reads: 'messages[].content[].cache_control'. */
+  readonly leftOut: Set<string>
+  /** Paths of keys that are read where the model's chat template names them. */
+  readonly passed: Set<string>
+  /** What is wrong with the row. */
+  readonly problems: string[]
+  /** Assistant turns that are only read because their weight is 0. */
+  readOnlyTurns: number
+}
+
+export const createRowLog = (): RowLog => ({
+  leftOut: new Set(),
+  passed: new Set(),
+  problems: [],
+  readOnlyTurns: 0,
+})
+
+/** What of a data set is not learned, in numbers. */
+export interface DataSummary {
+  /** Rows that hold a key which nothing reads, by the key's path. */
+  readonly leftOut: Readonly<Record<string, number>>
+  /** Assistant turns that are only read because their weight is 0. */
+  readonly readOnlyTurns: number
+  /** Rows with half a surrogate pair, which is read as U+FFFD. */
+  readonly brokenText: number
+}
+
+/** How often each path occurs, in the order of the paths. */
+export function countPaths(sets: Iterable<Iterable<string>>): Record<string, number> {
+  const counts = new Map<string, number>()
+  for (const set of sets) for (const path of set) counts.set(path, (counts.get(path) ?? 0) + 1)
+  return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** Whether a text somewhere in the value holds half a surrogate pair. */
+export function hasBrokenText(value: unknown): boolean {
+  if (typeof value === 'string') return !value.isWellFormed()
+  if (typeof value !== 'object' || value === null) return false
+  return Array.isArray(value)
+    ? value.some(hasBrokenText)
+    : Object.entries(value).some(([key, item]) => !key.isWellFormed() || hasBrokenText(item))
+}
