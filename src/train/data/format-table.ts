@@ -98,9 +98,10 @@ function withAllTurns(example: Example): Example {
 }
 
 function readRow(
-  { number, value, weight = readWeight(value) }: RawDataset['rows'][number],
+  { number, value, weight: given }: RawDataset['rows'][number],
   format: DataFormat,
 ): RowReading {
+  const weight = given ?? readWeight(value)
   const log = createRowLog()
   const isFormat = findFormat(value) === format
   if (isFormat) checkRowKeys(value, format, log)

@@ -75,7 +75,10 @@ function reportJudged(outputs: readonly NamedTensors[]): Readonly<Record<string,
   const bad = computeMean(-1)
   const divergences = collectValues(outputs, 'divergence')
   const divergence = divergences.reduce((sum, one) => sum + one, 0) / divergences.length
-  return Object.assign({ divergence }, good !== undefined && { good }, bad !== undefined && { bad })
+  const measures: Record<string, number> = { divergence }
+  if (good !== undefined) measures['good'] = good
+  if (bad !== undefined) measures['bad'] = bad
+  return measures
 }
 
 /**
