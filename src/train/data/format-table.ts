@@ -84,8 +84,8 @@ export interface DataReading {
 /** Whether no turn of a chat is learned because the weight of each is 0. The row then weighs 0. */
 function isOnlyRead(example: Example): boolean {
   if (example.kind !== 'chat') return false
-  const { messages, learnedFrom = 0, unlearned = [] } = example
-  return messages.every(
+  const { learnedFrom = 0, unlearned = [] } = example
+  return example.messages.every(
     ({ role }, i) => role !== 'assistant' || i < learnedFrom || unlearned.includes(i),
   )
 }

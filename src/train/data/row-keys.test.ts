@@ -71,6 +71,15 @@ describe.each([...dataFormats.keys()])('%s', (name) => {
   const given = rows[name]!
   const read = (row: object) => readRows(createRawDataset([row], 'data')).rows[0]!
 
+  /** What is said of a row: its problems, or the keys that its summary counts. */
+  const tellOf = (row: unknown): string => {
+    const data = createRawDataset([row], 'data')
+    const problems = read(row as object).problems.join()
+    if (problems !== '') return problems
+    const { summary } = encodeData(data, { tokenizer, chatTemplate, maxTokens: 1000 })
+    return Object.keys(summary!.leftOut).join()
+  }
+
   it('is read from a row without unknown keys', () => {
     expect(readRows(createRawDataset([given], 'data')).format.name).toBe(name)
     expect(read(given)).toMatchObject({ problems: [], leftOut: [] })
@@ -78,35 +87,26 @@ describe.each([...dataFormats.keys()])('%s', (name) => {
   it('never passes over an unknown key in silence, wherever it stands', () => {
     const changed = [...insertKey(given, 'surprise')]
     expect(changed.length).toBeGreaterThan(0)
-    for (const [path, row] of changed) {
-      const { problems, leftOut } = read(row as object)
-      if (problems.length > 0) {
-        expect(problems.join(), path).toContain('surprise')
-        continue
-      }
-      const data = createRawDataset([row], 'data')
-      const { summary } = encodeData(data, { tokenizer, chatTemplate, maxTokens: 1000 })
-      const counted = Object.keys(summary!.leftOut).filter((key) => key.endsWith('surprise'))
-      expect(counted, path).toHaveLength(1)
-      expect(leftOut.length, path).toBeLessThan(2)
-    }
+    for (const [path, row] of changed) expect(tellOf(row), path).toContain('surprise')
   })
   it('uses every key that it names, or refuses the row', () => {
     const { example } = read(given)
+    const readOrNothing = (row: object): unknown => {
+      try {
+        return read(row).example
+      } catch {
+        return undefined // of no known format
+      }
+    }
     for (const key of Object.keys(given)) {
       const { [key]: _, ...others } = given as Record<string, unknown>
-      try {
-        expect(read(others).example, key).not.toEqual(example)
-      } catch (error) {
-        expect(String(error), key).toContain('is of no known format')
-      }
+      expect(readOrNothing(others), key).not.toEqual(example)
     }
   })
   it('refuses by name what would change the meaning of a row', () => {
     const { keys } = dataFormats.get(name)!
-    for (const key of refusedKeys.keys())
-      if (!keys.has(key))
-        expect(read({ ...given, [key]: ['x'] }).problems.join(), key).toContain(`"${key}"`)
+    for (const key of [...refusedKeys.keys()].filter((one) => !keys.has(one)))
+      expect(read({ ...given, [key]: ['x'] }).problems.join(), key).toContain(`"${key}"`)
   })
   it('passes over keys without a value, as tables give them', () => {
     expect(read({ ...given, surprise: null, images: [], labels: null })).toMatchObject({

@@ -72,7 +72,7 @@ describe.each([
     const parts = { graph: model.base.graph, weights, backend: model.backend, adapter, trainable }
     const program = await createGradientProgram({ ...parts, loss: objective.graph })
     const runData = { rows, shared: packing ? countSharedPrefix(rows) : 0 }
-    for await (const _event of objective.precompute([runData]));
+    await Array.fromAsync(objective.precompute([runData]))
     const plans = planEpoch(rows, {
       ...recipe.settings.batch,
       packing,
