@@ -72,7 +72,8 @@ describe.each([
     const parts = { graph: model.base.graph, weights, backend: model.backend, adapter, trainable }
     const program = await createGradientProgram({ ...parts, loss: objective.graph })
     const runData = { rows, shared: packing ? countSharedPrefix(rows) : 0 }
-    await Array.fromAsync(objective.precompute([runData]))
+    const asked = objective.precompute([runData])
+    while (!(await asked.next()).done);
     const plans = planEpoch(rows, {
       ...recipe.settings.batch,
       packing,
