@@ -10,9 +10,17 @@ const stores: Readonly<Record<string, () => Promise<UserStore>>> = {
   localStorage: async () => createLocalStorageStore('tabs'),
 }
 
+/** Ends when both tabs have called it. */
+async function meetOtherTab(place: string): Promise<void> {
+  const prefix = `meeting.${place}.`
+  localStorage.setItem(prefix + crypto.randomUUID(), '')
+  while (Object.keys(localStorage).filter((key) => key.startsWith(prefix)).length < 2)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
 /**
- * Adds one to a shared count, so often; gives how often this tab was told that the other was
- * faster.
+ * Adds one to a shared count, so often; returns how often this tab was told that the other was
+ * faster. Both read before either writes for the first time, so that one of them must be.
  */
 async function count(place: string, times: number): Promise<number> {
   const store = await stores[place]!()
@@ -20,6 +28,7 @@ async function count(place: string, times: number): Promise<number> {
   for (let done = 0; done < times;) {
     const found = await store.get('ada', 'count')
     const next = Number(new TextDecoder().decode(found?.bytes)) + 1
+    if (done === 0 && told === 0) await meetOtherTab(place)
     try {
       await store.put(
         'ada',
