@@ -242,6 +242,12 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** Problems as one sentence each; a question such as 'Did you mean …?' gets no full stop. */
+export function joinProblems(problems: readonly string[]): string {
+  const joined = problems.map((problem) => problem.replace(/\.$/, '')).join('; ')
+  return joined.endsWith('?') ? joined : `${joined}.`
+}
+
 export const positiveInteger = integer({ from: 1 })
 export const naturalNumber = integer({ from: 0 })
 export const share = number({ from: 0, below: 1 })

@@ -11,6 +11,7 @@ import {
   type Fields,
   type GivenOptions,
   isRecord,
+  joinProblems,
   type JsonSchema,
   type OptionValues,
   type ValueOf,
@@ -110,7 +111,7 @@ export function checkOptions(what: string, given: unknown, fields: Fields): void
   const problems = isRecord(given)
     ? findOptionProblems(given, fields)
     : [`got ${describeValue(given)}, expected an object`]
-  if (problems.length > 0) throw new OptionError(`${what}: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`${what}: ${joinProblems(problems)}`)
 }
 
 /** The options with defaults filled in; throws as `checkOptions`. */

@@ -6,9 +6,10 @@ import {
   createField,
   findOptionProblems,
   isRecord,
+  joinProblems,
   number,
-  type OptionFields,
   oneOf,
+  type OptionFields,
 } from '../base/schema.ts'
 import { discountByLatency } from './reward.ts'
 
@@ -97,7 +98,7 @@ export function checkFeedback(feedback: Feedback): void {
     )
   if (areOptionsRight(feedback, fields) && !hasConflictingFields(feedback)) return
   const problems = [...findOptionProblems(feedback, fields), ...listConflicts(feedback)]
-  if (problems.length > 0) throw new OptionError(`feedback: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`feedback: ${joinProblems(problems)}`)
 }
 
 export const qualityOf = ({ quality, verdict }: Feedback): number | undefined =>

@@ -9,9 +9,10 @@ import {
   findOptionProblems,
   integer,
   isRecord,
+  joinProblems,
   number,
-  type OptionFields,
   oneOf,
+  type OptionFields,
 } from '../base/schema.ts'
 import {
   getKernelContext,
@@ -85,7 +86,7 @@ function checkHeadRowsOptions(options: HeadRowsOptions): void {
   if (width === undefined) problems.push(`width: got undefined, expected ${fields.width.expected}`)
   if (averageRow && averageRow.length !== width)
     problems.push(`averageRow: got ${averageRow.length} values, expected ${width}`)
-  if (problems.length > 0) throw new OptionError(`HeadRows options: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`HeadRows options: ${joinProblems(problems)}`)
 }
 
 /**

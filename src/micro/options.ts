@@ -9,10 +9,11 @@ import {
   flag,
   integer,
   isRecord,
+  joinProblems,
   number,
-  type OptionFields,
   object,
   oneOf,
+  type OptionFields,
 } from '../base/schema.ts'
 import { type KernelName, kernelNames } from './kernels/context.ts'
 
@@ -219,6 +220,6 @@ export function completeOptions(options: MicroLoraOptions): MicroLoraConfig {
   const problems = findOptionProblems(options, fields)
   if (options.modules && (options.inFeatures ?? options.outFeatures) !== undefined)
     problems.push('modules: have their own dimensions; leave inFeatures and outFeatures out')
-  if (problems.length > 0) throw new OptionError(`MicroLoRA options: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`MicroLoRA options: ${joinProblems(problems)}`)
   return { ...completeSettings(options), modules: completeModules(options) }
 }

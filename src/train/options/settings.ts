@@ -1,7 +1,7 @@
 // The settings of a run with every default filled in, and what is wrong with them in combination.
 
 import { OptionError } from '../../base/errors.ts'
-import { type Fields, type OptionValues } from '../../base/schema.ts'
+import { type Fields, joinProblems, type OptionValues } from '../../base/schema.ts'
 import { getGroupSize } from '../losses/loss.ts'
 import { losses } from '../losses/loss-table.ts'
 import { schedules } from '../schedules/schedule-table.ts'
@@ -93,8 +93,7 @@ export function readSettings(
 /** One error that lists every problem; nothing where there is none. */
 export function reportProblems(what: string, problems: readonly string[]): void {
   if (problems.length === 0) return
-  const list = problems.map((problem) => problem.replace(/\.$/, '')).join('; ')
-  throw new OptionError(`${what}: ${list}.`)
+  throw new OptionError(`${what}: ${joinProblems(problems)}`)
 }
 
 /** Steps of warm-up in a run of `steps`. */
