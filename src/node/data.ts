@@ -1,10 +1,10 @@
 // Training data by path, and rows held back for validation.
 
 import { readFile } from 'node:fs/promises'
-import { DataError, NotFoundError } from '../base/errors.ts'
+import { NotFoundError } from '../base/errors.ts'
 import type { EncodedData } from '../train/data/encode.ts'
 import { splitRows } from '../train/data/split-rows.ts'
-import { type RawDataset, parseJsonl } from '../train/data/jsonl.ts'
+import type { RawDataset } from '../train/data/jsonl.ts'
 import {
   resolveValidation,
   toRows,
@@ -12,13 +12,14 @@ import {
   type ValidationInput,
 } from '../train/options/train-data.ts'
 import { findErrorCode, toStorageError } from './files/system-errors.ts'
+import { readRowBytes } from './rows/row-file.ts'
 
-/** A path to JSONL or several, or data as `train` of graftlm takes it. */
+/** A path to a file of rows or several, or data as `train` of graftlm takes it. */
 export type DataInput = string | readonly string[] | TrainData
 
 /**
- * Reads a JSONL file. Throws NotFoundError, and DataError that names every row which is no JSON
- * object.
+ * Reads a file of rows: JSONL, a JSON array, CSV or Parquet, each also compressed by gzip or
+ * Zstandard. Throws NotFoundError, and DataError that names every row which is no JSON object.
  */
 export async function readDataFile(path: string): Promise<RawDataset> {
   const bytes = await readFile(path).catch((cause: unknown) => {
@@ -26,11 +27,11 @@ export async function readDataFile(path: string): Promise<RawDataset> {
       throw new NotFoundError(`${path}: there is no such file.`, { cause })
     throw toStorageError(`${path}: cannot be read`, cause)
   })
-  return parseJsonl(decodeText(bytes, path), path)
+  return readRowBytes(bytes, path)
 }
 
 /**
- * The rows of one or several JSONL files as one data set; of several, rows are numbered on through
+ * The rows of one or several files as one data set; of several, rows are numbered on through
  * all of them. Throws as `readDataFile` does.
  */
 export async function readDataFiles(paths: readonly string[]): Promise<RawDataset> {
@@ -38,16 +39,6 @@ export async function readDataFiles(paths: readonly string[]): Promise<RawDatase
   if (others.length === 0) return first!
   const rows = [first!, ...others].flatMap((set) => set.rows)
   return { name: paths.join(' + '), rows: rows.map(({ value }, i) => ({ number: i + 1, value })) }
-}
-
-function decodeText(bytes: Uint8Array, path: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (cause) {
-    throw new DataError(`${path}: is not UTF-8 text. Convert it first, for example with iconv.`, {
-      cause,
-    })
-  }
 }
 
 const isPaths = (data: DataInput): data is readonly string[] =>

@@ -132,7 +132,7 @@ export const rooms: Record<string, readonly string[]> = {
   ],
   learn: ['kernels', 'store', 'tiers', 'slow', 'turns', 'users', 'updates', ''],
   eval: ['metric.ts', 'json.ts', 'metrics', ''],
-  node: ['files', 'models', 'stores', 'sql', 'metric-table.ts', '', 'manifests'],
+  node: ['files', 'rows', 'models', 'stores', 'sql', 'metric-table.ts', '', 'manifests'],
   web: ['stores', ''],
   cli: [
     'ui',

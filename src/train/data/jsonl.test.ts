@@ -14,6 +14,27 @@ describe('parseJsonl', () => {
   it('takes lines one by one', () => {
     expect(parseJsonl(['{"a":1}', '{"a":2}'], 'x').rows).toHaveLength(2)
   })
+  it('reads one JSON array, also over several lines', () => {
+    const rows = [
+      { number: 1, value: { a: 1 } },
+      { number: 2, value: { a: 2 } },
+    ]
+    expect(parseJsonl('[{"a":1},{"a":2}]', 'x').rows).toEqual(rows)
+    expect(parseJsonl('\uFEFF[\n  {"a": 1},\n  {"a": 2}\n]\n', 'x').rows).toEqual(rows)
+    expect(() => parseJsonl('[{"a":1},7]', 'x')).toThrow('row 2: got a number')
+    expect(() => parseJsonl('[]', 'x')).toThrow('holds no rows')
+  })
+  it('keeps the text of numbers in chats, and only there', () => {
+    const line =
+      '{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{"id":2512292042121000001,"ratio":1.0,"share":1e-5,"n":-3}}}]}],"weight":1.0}'
+    for (const text of [line, `[${line}]`]) {
+      const { value } = parseJsonl(text, 'x').rows[0]!
+      expect(value['weight']).toBe(1)
+      expect(JSON.stringify(value)).toContain(
+        '{"id":2512292042121000001,"ratio":1.0,"share":1e-05,"n":-3}',
+      )
+    }
+  })
   it('names the file and every bad row at once', () => {
     const read = (): unknown => parseJsonl('{"a":1}\n{oops}\n[1]\nnull\n7', 'bad.jsonl')
     expect(read).toThrow(DataError)

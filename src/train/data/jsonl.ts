@@ -2,9 +2,10 @@
 // errors.
 
 import { DataError } from '../../base/errors.ts'
+import { parseExactJson } from '../../base/exact-number.ts'
 
 export interface DataRow {
-  /** Line in the file, from 1. */
+  /** Line in the file, or place in an array or a table, from 1. */
   readonly number: number
   readonly value: Readonly<Record<string, unknown>>
   /** How much the row counts; 1 unless given. */
@@ -39,12 +40,65 @@ export function createDataError(
   return new DataError([`${name}: ${what}:`, ...shown].join('\n'))
 }
 
+/** Keys below which numbers keep their text: what they hold is printed by chat templates. */
+const chatKeys = [
+  'messages',
+  'conversations',
+  'prompt',
+  'completion',
+  'chosen',
+  'rejected',
+  'tools',
+  'functions',
+]
+
 /**
- * The rows of a JSONL text; blank lines are passed over, but counted in row numbers. Throws one
- * DataError that names every row which is not a JSON object, and one where there is no row at all.
+ * A row whose numbers keep their text below the keys of chats: 1.0 and integers of many digits are
+ * to be learned as they were written. Other numbers are JavaScript's.
  */
-export function parseJsonl(text: string | Iterable<string>, name: string): RawDataset {
-  const lines = typeof text === 'string' ? text.replace(/^\uFEFF/, '').split('\n') : text
+function parseRow(text: string): unknown {
+  const plain: unknown = JSON.parse(text)
+  if (!isObject(plain)) return plain
+  const keys = chatKeys.filter((key) => typeof plain[key] === 'object')
+  return keys.length > 0 ? withExactChats(plain, parseExactJson(text), keys) : plain
+}
+
+function withExactChats(
+  plain: Record<string, unknown>,
+  exact: unknown,
+  keys: readonly string[] = chatKeys,
+): Record<string, unknown> {
+  const values = exact as Record<string, unknown>
+  return Object.fromEntries(
+    Object.entries(plain).map(([key, value]) => [key, keys.includes(key) ? values[key] : value]),
+  )
+}
+
+/** The problem of a value that is no row. */
+const describeProblem = (number: number, value: unknown): string =>
+  `row ${number}: got ${describeType(value)}, expected a JSON object`
+
+/** Rows of one JSON array; undefined where the text is none. */
+function parseArray(text: string): { rows: DataRow[]; problems: string[] } | undefined {
+  let plain: unknown
+  try {
+    plain = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (!Array.isArray(plain)) return undefined
+  const exact = parseExactJson(text) as unknown[]
+  const rows: DataRow[] = []
+  const problems: string[] = []
+  for (const [i, value] of plain.entries()) {
+    const number = i + 1
+    if (isObject(value)) rows.push({ number, value: withExactChats(value, exact[i]) })
+    else problems.push(describeProblem(number, value))
+  }
+  return { rows, problems }
+}
+
+function parseLines(lines: Iterable<string>): { rows: DataRow[]; problems: string[] } {
   const rows: DataRow[] = []
   const problems: string[] = []
   let number = 0
@@ -52,14 +106,62 @@ export function parseJsonl(text: string | Iterable<string>, name: string): RawDa
     number++
     if (line.trim() === '') continue
     try {
-      const value: unknown = JSON.parse(line)
+      const value = parseRow(line)
       if (isObject(value)) rows.push({ number, value })
-      else problems.push(`row ${number}: got ${describeType(value)}, expected a JSON object`)
+      else problems.push(describeProblem(number, value))
     } catch (error) {
       problems.push(`row ${number}: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
-  if (problems.length > 0) throw createDataError(name, 'is not valid JSONL', problems)
+  return { rows, problems }
+}
+
+/** What a text that is no JSONL is, where that is plain to see. */
+function findLayoutProblem(text: string): string | undefined {
+  const start = text.trimStart()
+  if (start.startsWith('version https://git-lfs'))
+    return 'is a Git LFS pointer: the content was not fetched. Run git lfs pull'
+  if (/^<(!doctype|html)/i.test(start)) return 'is an HTML page; download the file itself'
+  if (/^\[\s*[{[\]]/.test(start)) {
+    try {
+      JSON.parse(text)
+    } catch (error) {
+      return `begins as a JSON array, and is not valid JSON: ${(error as Error).message}`
+    }
+  }
+  if (!/^\{\s*\n/.test(start)) return undefined
+  const keys = findListKeys(text)
+  return keys === undefined
+    ? 'holds JSON objects over several lines. Write each row on one line, or all of them as one JSON array'
+    : `is one JSON object${keys.length > 0 ? `, whose rows seem to be the list under "${keys.join('" or "')}"` : ''}. Give that list alone, or one row a line`
+}
+
+/** The keys of one JSON object that hold lists of objects; undefined where the text is none. */
+function findListKeys(text: string): string[] | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return Object.entries(value as object).flatMap(([key, list]) =>
+      Array.isArray(list) && list.some(isObject) ? [key] : [],
+    )
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The rows of a JSONL text, or of a text that is one JSON array; blank lines are passed over, but
+ * counted in row numbers. Throws one DataError that names every row which is not a JSON object, and
+ * one where there is no row at all.
+ */
+export function parseJsonl(text: string | Iterable<string>, name: string): RawDataset {
+  const whole = typeof text === 'string' ? text.replace(/^\uFEFF/, '') : undefined
+  const array = whole !== undefined && /^\s*\[/.test(whole) ? parseArray(whole) : undefined
+  const { rows, problems } = array ?? parseLines(whole?.split('\n') ?? text)
+  if (problems.length > 0) {
+    const layout = whole === undefined || array ? undefined : findLayoutProblem(whole)
+    if (layout !== undefined) throw new DataError(`${name}: ${layout}.`)
+    throw createDataError(name, array ? 'holds rows that are none' : 'is not valid JSONL', problems)
+  }
   if (rows.length === 0)
     throw new DataError(`${name}: holds no rows. Give at least one JSON object, one a line.`)
   return { name, rows }
