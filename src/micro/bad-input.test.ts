@@ -122,7 +122,7 @@ describe('bad input is refused by name and changes nothing', () => {
     ],
     [
       'target and gradient at once',
-      adapt({ target, gradient: target }),
+      adapt({ target, gradient: target } as unknown as Feedback),
       OptionError,
       'give one of them',
     ],
@@ -132,7 +132,7 @@ describe('bad input is refused by name and changes nothing', () => {
       OptionError,
       'feedback: got undefined, expected an object',
     ],
-    ['feedback that is a number', adapt(1 as Feedback), OptionError, 'feedback: got 1'],
+    ['feedback that is a number', adapt(1 as unknown as Feedback), OptionError, 'feedback: got 1'],
     [
       'a module that is no name',
       adapt({ target, sourceModule: 5 as unknown as string }),
@@ -163,8 +163,18 @@ describe('bad input is refused by name and changes nothing', () => {
       NumericError,
       'base weights: hold NaN',
     ],
-    ['nothing to go by', adapt({}), OptionError, 'give a target, a gradient, or a reward'],
-    ['a reward without a direction', adapt({ quality: 1 }), OptionError, 'not in which direction'],
+    [
+      'nothing to go by',
+      adapt({} as Feedback),
+      OptionError,
+      'give a target, a gradient, or a reward',
+    ],
+    [
+      'a reward without a direction',
+      adapt({ quality: 1 } as Feedback),
+      OptionError,
+      'not in which direction',
+    ],
     [
       'a class that is not there',
       adapt({ quality: 1, emitted: 8 }),
@@ -240,13 +250,15 @@ describe('bad input is refused by name and changes nothing', () => {
   it('what one session or module explored is not learned as another’s', () => {
     const lora = new MicroLora({ modules: { a: small, 'a b': small } })
     lora.explore(x, { module: 'a', sessionId: 'b c' })
-    expect(() => lora.adapt(x, { reward: 1, sourceModule: 'a b', sessionId: 'c' })).toThrow(
-      'not in which direction',
-    )
-    expect(() => lora.adapt(x, { reward: 1, sourceModule: 'a', sessionId: 'c' })).toThrow(
-      'not in which direction',
-    )
-    expect(lora.adapt(x, { reward: 1, sourceModule: 'a', sessionId: 'b c' })).toBeTypeOf('number')
+    expect(() =>
+      lora.adapt(x, { explored: true, reward: 1, sourceModule: 'a b', sessionId: 'c' }),
+    ).toThrow('waits for a reward in session')
+    expect(() =>
+      lora.adapt(x, { explored: true, reward: 1, sourceModule: 'a', sessionId: 'c' }),
+    ).toThrow('waits for a reward in session')
+    expect(
+      lora.adapt(x, { explored: true, reward: 1, sourceModule: 'a', sessionId: 'b c' }),
+    ).toBeTypeOf('number')
   })
   it('a gradient that overflows when summed is dropped, the weights stay', () => {
     const lora = new MicroLora({ ...small, clip: Infinity })

@@ -6,6 +6,7 @@ import type { Feedback } from './feedback.ts'
 import type { Emission } from './files/saved-emissions.ts'
 import type { MicroModule } from './module/module.ts'
 import { computePolicyGradient } from './policy.ts'
+import { RecentMap } from './recent-map.ts'
 
 const rememberedEmissions = 256 // sessions whose last explored output waits for its reward
 
@@ -13,8 +14,11 @@ const rememberedEmissions = 256 // sessions whose last explored output waits for
 const toEmissionKey = (module: string, session: string): string =>
   `${module.length} ${module} ${session}`
 
+/** How far feedback of a reward may move: a quality of 1 against a baseline of ½ twice as far as ¾. */
+const computeWeight = (advantage: number): number => Math.min(1, Math.abs(advantage))
+
 export class Exploration {
-  readonly #emissions = new Map<string, Emission>()
+  readonly #emissions = new RecentMap<Emission>(rememberedEmissions)
   readonly #errors = new Map<string, Float32Array>()
 
   /** base + the module's output, where `adds`, + noise; remembered by session. */
@@ -30,11 +34,7 @@ export class Exploration {
         (adds ? emitted[i]! : 0) +
         (base?.[i] ?? 0) +
         module.config.exploration * module.noise.normal()
-    const key = toEmissionKey(module.name, session)
-    this.#emissions.delete(key)
-    this.#emissions.set(key, { module: module.name, session, values: emitted.slice() })
-    for (const oldest of this.#emissions.keys())
-      if (this.#emissions.size > rememberedEmissions) this.#emissions.delete(oldest)
+    this.#remember({ module: module.name, session, values: emitted.slice() })
     return emitted
   }
 
@@ -42,11 +42,16 @@ export class Exploration {
    * What the feedback is about: the output it names, or the session's last one. Throws OptionError
    * where there is neither.
    */
-  find(module: MicroModule, { emitted, sessionId = '' }: Feedback): Float32Array | number {
+  find(
+    module: MicroModule,
+    { emitted, explored, sessionId = '' }: Feedback,
+  ): Float32Array | number {
     const found = emitted ?? this.#emissions.get(toEmissionKey(module.name, sessionId))?.values
     if (found !== undefined) return found
     throw new OptionError(
-      'feedback: a reward alone says how good it was, not in which direction better lies: give what was emitted, a target or a gradient, or let `explore` make the output.',
+      explored
+        ? `feedback: explored: no output of module ${JSON.stringify(module.name)} waits for a reward in session ${JSON.stringify(sessionId)}; call lora.explore(input, { sessionId }) first, once for each reward.`
+        : 'feedback: a reward, quality or verdict alone says how good an output was, not in which direction better lies. Give one of these too: target (what the output should have been), emitted (the output that was given, or the number of its class), explored: true (after lora.explore made the output), gradient (∂L/∂y).',
     )
   }
 
@@ -70,9 +75,13 @@ export class Exploration {
       module.forwardAdd(input, error)
     }
     const loss = computePolicyGradient(error, tried, advantage, module.config.exploration)
-    module.accumulate(input, error)
+    module.accumulate(input, error, computeWeight(advantage))
     if (emitted === undefined) this.#emissions.delete(toEmissionKey(module.name, sessionId))
     return loss
+  }
+
+  #remember(emission: Emission): void {
+    this.#emissions.set(toEmissionKey(emission.module, emission.session), emission)
   }
 
   /** The outputs that wait for their reward, the oldest first. */
@@ -83,8 +92,7 @@ export class Exploration {
   /** Replaces all outputs. */
   restore(emissions: readonly Emission[]): void {
     this.#emissions.clear()
-    for (const emission of emissions)
-      this.#emissions.set(toEmissionKey(emission.module, emission.session), emission)
+    for (const emission of emissions) this.#remember(emission)
   }
 
   /** Forgets all outputs. */

@@ -5,6 +5,7 @@ import {
   areOptionsRight,
   createField,
   findOptionProblems,
+  flag,
   isRecord,
   joinProblems,
   number,
@@ -13,31 +14,14 @@ import {
 } from '../base/schema.ts'
 import { discountByLatency } from './reward.ts'
 
-/**
- * All fields are optional, but one must say in which direction to move: target, gradient, emitted,
- * or an output that `explore` returned.
- */
-export interface Feedback {
+/** What all feedback may say. */
+export interface FeedbackFigures {
   /** 0 (bad) to 1 (good). */
   readonly quality?: number | undefined
   /** Any number, more is better. Where it is missing, the quality is taken. */
   readonly reward?: number | undefined
   /** Thumbs up or down: a quality of 1 or 0. */
   readonly verdict?: 'good' | 'bad' | undefined
-  /** What the output should have been [out]: the loss is ½‖base + y − target‖². */
-  readonly target?: Float32Array | undefined
-  /**
-   * ∂L/∂y [out] of a loss of the caller's own: softmax minus one-hot at a head whose loss is the
-   * cross-entropy.
-   */
-  readonly gradient?: Float32Array | undefined
-  /**
-   * The output that was emitted, made more or less likely by the reward: the vector itself [out],
-   * or which of `out` classes was chosen.
-   */
-  readonly emitted?: Float32Array | number | undefined
-  /** The output of the adapted layer [out]. Default zeros. */
-  readonly base?: Float32Array | undefined
   /** How long the answer took. Counts with the option targetLatencyUs. */
   readonly latencyUs?: number | undefined
   /** Which module; needed where there are several. */
@@ -46,9 +30,57 @@ export interface Feedback {
   readonly sessionId?: string | undefined
 }
 
+type Without<Name extends string> = { readonly [Key in Name]?: undefined }
+
+/** What the output should have been. */
+export interface TargetFeedback
+  extends FeedbackFigures, Without<'gradient' | 'emitted' | 'explored'> {
+  /** [out]: the loss is ½‖base + y − target‖². */
+  readonly target: Float32Array
+  /** The output of the adapted layer [out]. Default zeros. */
+  readonly base?: Float32Array | undefined
+}
+
+/** The gradient of a loss of the caller's own. */
+export interface GradientFeedback
+  extends FeedbackFigures, Without<'target' | 'emitted' | 'explored' | 'base'> {
+  /** ∂L/∂y [out]: softmax minus one-hot at a head whose loss is the cross-entropy. */
+  readonly gradient: Float32Array
+}
+
+/** The output that was given, made more or less likely by the reward, quality or verdict. */
+export interface EmittedFeedback
+  extends FeedbackFigures, Without<'target' | 'gradient' | 'explored'> {
+  /** The vector itself [out], or which of `out` classes was chosen. */
+  readonly emitted: Float32Array | number
+  readonly base?: Float32Array | undefined
+}
+
+/** The same with the last output of `explore` in this session. */
+export interface ExploredFeedback
+  extends FeedbackFigures, Without<'target' | 'gradient' | 'emitted'> {
+  readonly explored: true
+  readonly base?: Float32Array | undefined
+}
+
+/**
+ * What came back about an output. One field says in which direction to move: target, gradient,
+ * emitted, or explored. A quality alone does not, so it is a type error.
+ */
+export type Feedback = TargetFeedback | GradientFeedback | EmittedFeedback | ExploredFeedback
+
 const isGiven = (value: unknown): boolean => value !== null
 
-const fields: OptionFields<Feedback> = {
+/** All fields, whichever belong together. */
+interface FeedbackFields extends FeedbackFigures {
+  readonly target?: Float32Array | undefined
+  readonly gradient?: Float32Array | undefined
+  readonly emitted?: Float32Array | number | undefined
+  readonly explored?: boolean | undefined
+  readonly base?: Float32Array | undefined
+}
+
+const fields: OptionFields<FeedbackFields> = {
   quality: number({ from: 0, to: 1 }),
   reward: number({ from: -1e6, to: 1e6 }),
   verdict: oneOf(['good', 'bad']),
@@ -57,6 +89,7 @@ const fields: OptionFields<Feedback> = {
   gradient: createField('a Float32Array', {}, isGiven),
   emitted: createField('a Float32Array or the number of a class', {}, isGiven),
   base: createField('a Float32Array', {}, isGiven),
+  explored: flag(),
   latencyUs: number({ from: 0, to: 1e15 }),
   sourceModule: createField('the name of a module', {}, isGiven),
   sessionId: createField(
@@ -67,8 +100,8 @@ const fields: OptionFields<Feedback> = {
 }
 
 /** Fields that exclude each other. */
-function listConflicts(feedback: Feedback): string[] {
-  const { quality, verdict, target, gradient, emitted, base } = feedback
+function listConflicts(feedback: FeedbackFields): string[] {
+  const { quality, verdict, target, gradient, emitted, explored, base } = feedback
   const conflicts: string[] = []
   if (quality !== undefined && verdict !== undefined)
     conflicts.push('quality and verdict: give one of them')
@@ -76,14 +109,24 @@ function listConflicts(feedback: Feedback): string[] {
     conflicts.push('target and gradient: give one of them')
   if (emitted !== undefined && (target ?? gradient) !== undefined)
     conflicts.push('emitted: belongs to a reward; leave it out beside a target or gradient')
+  if (explored && (emitted ?? target ?? gradient) !== undefined)
+    conflicts.push('explored: leave it out beside a target, a gradient or what was emitted')
   if (base !== undefined && gradient !== undefined)
     conflicts.push('base: has no meaning beside a gradient, which is taken as it is')
   return conflicts
 }
 
 /** Whether any two of the fields may exclude each other; without making a list. */
-const hasConflictingFields = ({ quality, verdict, target, gradient, emitted }: Feedback): boolean =>
+const hasConflictingFields = ({
+  quality,
+  verdict,
+  target,
+  gradient,
+  emitted,
+  explored,
+}: FeedbackFields): boolean =>
   gradient !== undefined ||
+  explored === true ||
   (quality !== undefined && verdict !== undefined) ||
   (emitted !== undefined && target !== undefined)
 
@@ -101,7 +144,7 @@ export function checkFeedback(feedback: Feedback): void {
   if (problems.length > 0) throw new OptionError(`feedback: ${joinProblems(problems)}`)
 }
 
-export const qualityOf = ({ quality, verdict }: Feedback): number | undefined =>
+export const qualityOf = ({ quality, verdict }: FeedbackFigures): number | undefined =>
   quality ?? (verdict === undefined ? undefined : verdict === 'good' ? 1 : 0)
 
 /**
@@ -109,7 +152,7 @@ export const qualityOf = ({ quality, verdict }: Feedback): number | undefined =>
  * are no latencies.
  */
 export function computeFeedbackReward(
-  feedback: Feedback,
+  feedback: FeedbackFigures,
   targetLatencyUs: number | undefined,
 ): number | undefined {
   if (feedback.reward !== undefined) return feedback.reward

@@ -24,12 +24,8 @@ export type { MemoryReport } from './module/layout.ts'
 export { MicroLora } from './micro-lora.ts'
 export type { MicroLoraStatistics } from './statistics.ts'
 export { MicroModule } from './module/module.ts'
-export type {
-  MicroLoraConfig,
-  MicroLoraOptions,
-  MicroLoraSettings,
-  ModuleDimensions,
-} from './options.ts'
+export type { MicroLoraConfig, MicroLoraOptions, MicroLoraSettings } from './options.ts'
+export { type ModuleDimensions, moduleSets } from './target-modules.ts'
 export type { PeftExport, PeftFiles } from './files/peft.ts'
 export type { TrustRegion } from './module/trust-region.ts'
 export type { MicroLoraWarning } from './warnings.ts'

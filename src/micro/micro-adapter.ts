@@ -6,7 +6,13 @@ import { isAllFinite } from '../base/finite.ts'
 import { encodePeftFiles, type PeftExport, type PeftFiles, toPeftTensors } from './files/peft.ts'
 import { getKernelContext, type KernelName } from './kernels/context.ts'
 import { releaseRegistry } from './kernels/heap.ts'
-import { computeMemoryReport, type MemoryReport, type MicroLayout } from './module/layout.ts'
+import {
+  computeLayout,
+  computeMemoryReport,
+  computeScratchSize,
+  type MemoryReport,
+  type MicroLayout,
+} from './module/layout.ts'
 import { MicroModule } from './module/module.ts'
 import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './options.ts'
 
@@ -18,6 +24,16 @@ export class MicroAdapter {
   enabled = true
   protected readonly modules: ReadonlyMap<string, MicroModule>
   protected forwards = 0
+
+  /**
+   * Bytes that an adapter of these options takes, by purpose, before it is made: what `memory()`
+   * says of it afterwards. Throws OptionError.
+   */
+  static memoryReport(options: MicroLoraOptions = {}): MemoryReport {
+    const config = completeOptions(options)
+    const layouts = Object.values(config.modules).map((own) => computeLayout(config, own))
+    return computeMemoryReport(layouts, computeScratchSize(layouts))
+  }
 
   /** Throws one OptionError that names everything that is wrong. */
   constructor(options: MicroLoraOptions = {}) {
@@ -139,7 +155,7 @@ export class MicroAdapter {
   dispose(): void {
     for (const module of this.modules.values()) {
       releaseRegistry.unregister(module)
-      module.dispose()
+      module.memory.dispose()
     }
   }
 }

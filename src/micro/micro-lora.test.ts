@@ -152,7 +152,7 @@ describe('what hollow implementations do not', () => {
     const before = halfSquaredError(lora.forward(input), wanted)
     for (let i = 0; i < 1500; i++) {
       const tried = lora.explore(input)
-      lora.adapt(input, { reward: -halfSquaredError(tried, wanted) })
+      lora.adapt(input, { explored: true, reward: -halfSquaredError(tried, wanted) })
       if (i % 5 === 4) lora.applyUpdates(0.005)
     }
     expect(halfSquaredError(lora.forward(input), wanted)).toBeLessThan(0.15 * before)
@@ -177,29 +177,30 @@ describe('steps', () => {
     expect(twice.applyUpdates(0.1)).toBe(0)
     expect([...twice.module().read('gradient')]).toEqual(new Array(40).fill(0))
   })
-  it.each([{}, { momentum: 0.9 }, { momentum: 0.9, decay: 0.1, ewc: true }] as MicroLoraOptions[])(
-    'move no further than rate × clip: %o',
-    (options) => {
-      const lora = new MicroLora({ ...small, ...options, clip: 0.5 })
-      for (let i = 0; i < 5; i++) {
-        const before = lora.module().read('weights')
-        lora.adapt(
-          x.map((value) => 1000 * value),
-          { target },
-        )
-        lora.applyUpdates(0.1)
-        const decayed = before.map((value) => value * (1 - 0.1 * (options.decay ?? 0)))
-        const moved = Math.hypot(
-          ...lora
-            .module()
-            .read('weights')
-            .map((value, k) => value - decayed[k]!),
-        )
-        expect(moved).toBeLessThan(0.05 * 1.0001)
-        expect(moved).toBeGreaterThan(0.001)
-      }
-    },
-  )
+  it.each([
+    {},
+    { momentum: 0.9 },
+    { momentum: 0.9, weightDecay: 0.1, ewc: true },
+  ] as MicroLoraOptions[])('move no further than rate × clip: %o', (options) => {
+    const lora = new MicroLora({ ...small, ...options, clip: 0.5 })
+    for (let i = 0; i < 5; i++) {
+      const before = lora.module().read('weights')
+      lora.adapt(
+        x.map((value) => 1000 * value),
+        { target },
+      )
+      lora.applyUpdates(0.1)
+      const decayed = before.map((value) => value * (1 - 0.1 * (options.weightDecay ?? 0)))
+      const moved = Math.hypot(
+        ...lora
+          .module()
+          .read('weights')
+          .map((value, k) => value - decayed[k]!),
+      )
+      expect(moved).toBeLessThan(0.05 * 1.0001)
+      expect(moved).toBeGreaterThan(0.001)
+    }
+  })
   it.each(['sgd', 'adam'] as const)('stay within the trust radius with %s', (optimizer) => {
     const lora = new MicroLora({ ...small, optimizer, clip: Infinity, trustRadius: 0.01 })
     const before = lora.module().read('weights')
@@ -222,7 +223,7 @@ describe('steps', () => {
         momentum: 0.9,
         secondMomentum: 0.99,
         clip: Infinity,
-        decay: 0.1,
+        weightDecay: 0.1,
       })
       const module = lora.module()
       awaken(module)

@@ -20,16 +20,18 @@ import {
   addQuality,
   computeAdvantage,
   computeBaseline,
-  computeRateDivisor,
   createRewardState,
   type RewardState,
+  scaleRate,
 } from './reward.ts'
+import { type SessionStatistics, Sessions } from './sessions.ts'
 import { computeStatistics, listWarnings, type MicroLoraStatistics } from './statistics.ts'
 import type { MicroLoraWarning } from './warnings.ts'
 
 /** One MicroLoRA over one module or several, with its statistics. See docs/micro.md. */
 export class MicroLora extends MicroAdapter {
   readonly #exploration = new Exploration()
+  readonly #sessions = new Sessions()
   #rewards: RewardState = createRewardState()
   #adaptations = 0
 
@@ -81,6 +83,8 @@ export class MicroLora extends MicroAdapter {
    *     emitted   L = −(reward − baseline) · log π(emitted | base + y), π normal around it, or
    *               softmax where `emitted` is a class
    *
+   * With `explored` it is the session's last output of `explore` that was emitted.
+   *
    * A target or gradient is followed whatever the quality is; quality and reward given with it
    * count in the statistics. Throws OptionError, ShapeError, NumericError; then nothing has
    * changed. Does nothing while not enabled.
@@ -100,6 +104,8 @@ export class MicroLora extends MicroAdapter {
     } else if (gradient !== undefined) own.accumulate(input, gradient)
     else loss = this.#reinforce(own, input, feedback, reward, baseline)
     if (quality !== undefined) addQuality(this.#rewards, quality)
+    if (feedback.sessionId !== undefined)
+      this.#sessions.add(feedback.sessionId, quality, target && loss)
     if (reward !== undefined)
       this.#rewards.baseline = computeBaseline(baseline, reward, this.config.baselineKeep)
     this.#adaptations++
@@ -114,7 +120,9 @@ export class MicroLora extends MicroAdapter {
     baseline: number,
   ): number {
     if (reward === undefined)
-      throw new OptionError('feedback: give a target, a gradient, or a reward, quality or verdict.')
+      throw new OptionError(
+        'feedback: give a target, a gradient, or a reward, quality or verdict beside what was emitted.',
+      )
     const { normalizeQuality } = this.config
     const advantage = computeAdvantage(reward - baseline, this.#rewards, normalizeQuality)
     return this.#exploration.reinforce(own, input, feedback, advantage)
@@ -145,7 +153,7 @@ export class MicroLora extends MicroAdapter {
   }
 
   #apply(learningRate: number, lambda: number, trust: TrustRegion | undefined): number {
-    checkRate(learningRate, this.config.decay, lambda)
+    checkRate(learningRate, this.config.weightDecay, lambda)
     const several = this.modules.size > 1
     if (trust !== undefined && several)
       throw new OptionError(
@@ -155,10 +163,7 @@ export class MicroLora extends MicroAdapter {
     if (several)
       for (const module of this.modules.values())
         if (module.pendingUpdates > 0) measureGradient(module, module.pendingUpdates)
-    const rate =
-      this.config.rate === 'variance'
-        ? learningRate / computeRateDivisor(this.#rewards)
-        : learningRate
+    const rate = scaleRate(learningRate, this.config.rate, this.#rewards)
     let count = 0
     for (const module of this.modules.values())
       if (module.pendingUpdates > 0) count += module.apply(rate, lambda, trust)
@@ -174,6 +179,7 @@ export class MicroLora extends MicroAdapter {
   reset(): void {
     for (const module of this.modules.values()) module.reset()
     this.#exploration.clear()
+    this.#sessions.restore([])
     this.#rewards = createRewardState()
     this.#adaptations = 0
     this.forwards = 0
@@ -184,6 +190,11 @@ export class MicroLora extends MicroAdapter {
       adaptations: this.#adaptations,
       forwards: this.forwards,
     })
+  }
+
+  /** Figures by the sessionId of the feedback: of the 256 sessions heard of last. */
+  sessionStatistics(): ReadonlyMap<string, SessionStatistics> {
+    return this.#sessions.statistics()
   }
 
   /** What to act on; empty where all is well or there was too little feedback. */
@@ -198,8 +209,11 @@ export class MicroLora extends MicroAdapter {
     const adaptations = this.#adaptations
     const { places, tensors: emitted } = captureEmissions(this.#exploration.list())
     const emissions = places.length > 0 && { emissions: places }
+    const heard = this.#sessions.list()
+    const sessions = heard.length > 0 && { sessions: heard }
+    const counts = { enabled, adaptations, forwards, quality }
     return {
-      meta: { config, enabled, adaptations, forwards, quality, modules, ...emissions },
+      meta: Object.assign(counts, { config, modules }, emissions, sessions),
       tensors: new Map([...tensors, ...emitted]),
     }
   }
@@ -209,6 +223,7 @@ export class MicroLora extends MicroAdapter {
     const { meta } = saved
     restoreModules(this.modules, saved)
     this.#exploration.restore(restoreEmissions(meta.emissions ?? [], saved.tensors))
+    this.#sessions.restore(meta.sessions ?? [])
     this.#rewards = { ...meta.quality }
     this.#adaptations = meta.adaptations
     this.forwards = meta.forwards

@@ -2,8 +2,6 @@
 
 import { OptionError } from '../base/errors.ts'
 import {
-  createField,
-  type Field,
   type Fields,
   findOptionProblems,
   flag,
@@ -11,17 +9,19 @@ import {
   isRecord,
   joinProblems,
   number,
-  object,
   oneOf,
   type OptionFields,
 } from '../base/schema.ts'
 import { type KernelName, kernelNames } from './kernels/context.ts'
-
-/** The lengths of a target module's input and output. */
-export interface ModuleDimensions {
-  readonly inFeatures: number
-  readonly outFeatures: number
-}
+import {
+  completeModules,
+  dimension,
+  findModuleProblems,
+  type Modules,
+  modulesField,
+  type ModuleSet,
+  targetsField,
+} from './target-modules.ts'
 
 /** Settings that are saved with the adapter. */
 export interface MicroLoraSettings {
@@ -36,6 +36,11 @@ export interface MicroLoraSettings {
   readonly dropout: number
   /** Whether a bias is learned too. Default false. */
   readonly bias: boolean
+  /**
+   * How A starts: uniform in ±1/√in ('kaiming'), or in ±√(2/in) ('random', as ruvllm's
+   * `new_random`); B starts at zero. Default 'kaiming'.
+   */
+  readonly init: 'kaiming' | 'random'
   /** The same seed gives the same A, dropout and exploration everywhere. Default 0. */
   readonly seed: number
   /** 'sgd', or 'adam', whose steps do not depend on the size of the gradient. Default 'sgd'. */
@@ -46,9 +51,14 @@ export interface MicroLoraSettings {
   readonly secondMomentum: number
   /** Adam's ε. Default 1e-8. */
   readonly epsilon: number
-  /** Weights shrink by learning rate × decay at every step (decoupled, as in AdamW). Default 0. */
-  readonly decay: number
-  /** The mean gradient's norm is cut to this. Default 1; Infinity for no bound. */
+  /**
+   * Weights shrink by learning rate × weightDecay at every step (decoupled, as in AdamW). Default 0.
+   */
+  readonly weightDecay: number
+  /**
+   * The mean gradient's norm is cut to this, times the mean of min(1, |advantage|) where rewards
+   * made it: a clear verdict moves further than a faint one. Default 1; Infinity for no bound.
+   */
   readonly clip: number
   /**
    * No step moves the weights further than this (Euclidean, before decay and EWC). Default
@@ -73,9 +83,10 @@ export interface MicroLoraSettings {
   readonly normalizeQuality: boolean
   /**
    * 'variance' divides the rate by 1 + 4·variance of the qualities: noisy feedback moves less.
-   * Default 'fixed'.
+   * 'times-variance' multiplies it by 1 + variance, as ruvllm's pages do: it moves more. Default
+   * 'fixed'.
    */
-  readonly rate: 'fixed' | 'variance'
+  readonly rate: 'fixed' | 'variance' | 'times-variance'
   /** Share of the past in the running baseline of rewards. Default 0.9. */
   readonly baselineKeep: number
   /**
@@ -90,70 +101,39 @@ type OptionalSettings = {
 }
 
 export interface MicroLoraOptions extends OptionalSettings {
-  /** For one module, called 'default'. Default 768. */
+  /** For one module, called 'default', or for all targets. Default 768. */
   readonly inFeatures?: number | undefined
   readonly outFeatures?: number | undefined
-  /** For several modules, by name. */
-  readonly modules?: Readonly<Record<string, ModuleDimensions>> | undefined
+  /** Several modules by their names or sets of names: 'attention', ['mlp', 'lm_head']. */
+  readonly targets?: ModuleSet | (string & {}) | readonly string[] | undefined
+  /** Several modules with their dimensions, by name; beside `targets`, of those that differ. */
+  readonly modules?: Modules | undefined
   /** Default: the fastest that run here. Not saved. */
   readonly kernels?: KernelName | undefined
 }
 
 /** Options that are complete and right. */
 export interface MicroLoraConfig extends MicroLoraSettings {
-  readonly modules: Readonly<Record<string, ModuleDimensions>>
+  readonly modules: Modules
 }
 
 const share = number({ from: 0, below: 1 })
 const positive = number({ above: 0, to: 1e30 })
 const notNegative = number({ from: 0, to: 1e30 })
 const bound = number({ above: 0, to: Infinity })
-const size = integer({ from: 1, to: 2 ** 24 })
-const longestName = 200
-
-const dimensions = object({ inFeatures: size, outFeatures: size })
-
-/** Module dimensions by name; problems have the path, as in `modules.q.inFeatures`. */
-const modulesField: Field<Readonly<Record<string, ModuleDimensions>>> = {
-  ...createField(
-    `an object with one module or more, names of 1 to ${longestName} characters`,
-    { type: 'object', additionalProperties: dimensions.schema, minProperties: 1 },
-    (value) =>
-      isRecord(value) &&
-      Object.keys(value).length > 0 &&
-      Object.entries(value).every(
-        ([name, own]) => name !== '' && name.length <= longestName && isComplete(own),
-      ),
-  ),
-  findProblems(value, path) {
-    if (!isRecord(value) || Object.keys(value).length === 0)
-      return [`${path}: got ${JSON.stringify(value)}, expected an object with one module or more`]
-    return Object.entries(value).flatMap(([name, own]) => {
-      const where = `${path}.${name.slice(0, 60)}`
-      if (name === '' || name.length > longestName)
-        return [`${where}: got a name of ${name.length} characters, expected 1 to ${longestName}`]
-      const problems = dimensions.findProblems(own, where)
-      return problems.length > 0 || isComplete(own)
-        ? problems
-        : [`${where}: expected both inFeatures and outFeatures`]
-    })
-  },
-}
-
-const isComplete = (value: unknown): boolean =>
-  dimensions.is(value) && value.inFeatures !== undefined && value.outFeatures !== undefined
 
 const settingFields: OptionFields<MicroLoraSettings> = {
   rank: integer({ from: 1, to: 16 }),
   alpha: positive,
   dropout: share,
   bias: flag(),
+  init: oneOf(['kaiming', 'random']),
   seed: integer({ from: -(2 ** 31), to: 2 ** 32 - 1 }),
   optimizer: oneOf(['sgd', 'adam']),
   momentum: share,
   secondMomentum: share,
   epsilon: positive,
-  decay: notNegative,
+  weightDecay: notNegative,
   clip: bound,
   trustRadius: bound,
   ewc: flag(),
@@ -161,14 +141,15 @@ const settingFields: OptionFields<MicroLoraSettings> = {
   ewcKeep: share,
   exploration: positive,
   normalizeQuality: flag(),
-  rate: oneOf(['fixed', 'variance']),
+  rate: oneOf(['fixed', 'variance', 'times-variance']),
   baselineKeep: share,
   targetLatencyUs: positive,
 }
 
 const fields: Fields = {
-  inFeatures: size,
-  outFeatures: size,
+  inFeatures: dimension,
+  outFeatures: dimension,
+  targets: targetsField,
   modules: modulesField,
   kernels: oneOf(kernelNames),
   ...settingFields,
@@ -182,12 +163,13 @@ function completeSettings(given: MicroLoraOptions): MicroLoraSettings {
     alpha: given.alpha ?? 2 * rank,
     dropout: given.dropout ?? 0,
     bias: given.bias ?? false,
+    init: given.init ?? 'kaiming',
     seed: given.seed ?? 0,
     optimizer,
     momentum: given.momentum ?? (optimizer === 'adam' ? 0.9 : 0),
     secondMomentum: given.secondMomentum ?? 0.999,
     epsilon: given.epsilon ?? 1e-8,
-    decay: given.decay ?? 0,
+    weightDecay: given.weightDecay ?? 0,
     clip: given.clip ?? 1,
     trustRadius: given.trustRadius ?? Infinity,
     ewc: given.ewc ?? false,
@@ -201,25 +183,17 @@ function completeSettings(given: MicroLoraOptions): MicroLoraSettings {
   }
 }
 
-/** Without a prototype, so that "__proto__" is a name like others. */
-function completeModules({
-  modules,
-  inFeatures = 768,
-  outFeatures = 768,
-}: MicroLoraOptions): Record<string, ModuleDimensions> {
-  const complete: Record<string, ModuleDimensions> = Object.create(null)
-  for (const [name, own] of Object.entries(modules ?? { default: { inFeatures, outFeatures } }))
-    complete[name] = { inFeatures: own.inFeatures, outFeatures: own.outFeatures }
-  return complete
-}
+const decayProblem =
+  'decay: say momentum (the share of the past in the average gradient, which ruvllm calls decay) or weightDecay (weights shrink)'
 
 /** Everything that was given, completed. Throws one OptionError that lists all that is wrong. */
 export function completeOptions(options: MicroLoraOptions): MicroLoraConfig {
   if (!isRecord(options))
     throw new OptionError(`MicroLoRA options: got ${String(options)}, expected an object.`)
-  const problems = findOptionProblems(options, fields)
-  if (options.modules && (options.inFeatures ?? options.outFeatures) !== undefined)
-    problems.push('modules: have their own dimensions; leave inFeatures and outFeatures out')
+  const { decay, ...given } = options as MicroLoraOptions & { readonly decay?: unknown }
+  const problems = findOptionProblems(given, fields)
+  if (decay !== undefined) problems.push(decayProblem)
+  if (problems.length === 0) problems.push(...findModuleProblems(given))
   if (problems.length > 0) throw new OptionError(`MicroLoRA options: ${joinProblems(problems)}`)
-  return { ...completeSettings(options), modules: completeModules(options) }
+  return { ...completeSettings(given), modules: completeModules(given) }
 }

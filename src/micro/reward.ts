@@ -86,3 +86,13 @@ const varianceWeight = 4
 /** What the rate 'variance' divides learning rates by: noisy feedback moves less. */
 export const computeRateDivisor = (statistics: QualityStatistics): number =>
   1 + varianceWeight * computeVariance(statistics)
+
+/** The learning rate: with 'variance' noisy feedback moves less, with 'times-variance' more. */
+export function scaleRate(
+  learningRate: number,
+  rate: 'fixed' | 'variance' | 'times-variance',
+  statistics: QualityStatistics,
+): number {
+  if (rate === 'variance') return learningRate / computeRateDivisor(statistics)
+  return rate === 'fixed' ? learningRate : learningRate * (1 + computeVariance(statistics))
+}

@@ -51,7 +51,17 @@ export const rooms: Record<string, readonly string[]> = {
     'gguf',
     '',
   ],
-  micro: ['kernels', 'options.ts', 'reward.ts', 'module', 'files', 'policy.ts', 'feedback.ts', ''],
+  micro: [
+    'kernels',
+    'target-modules.ts',
+    'options.ts',
+    'reward.ts',
+    'module',
+    'files',
+    'policy.ts',
+    'feedback.ts',
+    '',
+  ],
   graph: [
     'ir.ts',
     'operation.ts',

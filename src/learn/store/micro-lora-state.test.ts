@@ -64,7 +64,7 @@ describe('a MicroLoRA as a state', () => {
     for (const form of ['f32', 'int4'] as const) {
       const back = await throughCheckpoint(lora, form)
       const named = await throughCheckpoint(lora, form)
-      const loss = back.adapt(input, { reward: 0.9, sessionId: 'ada' })
+      const loss = back.adapt(input, { explored: true, reward: 0.9, sessionId: 'ada' })
       expect(loss).toBe(named.adapt(input, { reward: 0.9, emitted: tried }))
     }
   })

@@ -5,7 +5,7 @@ import { FormatError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
 import { fromJson, toJson } from '../../micro/files/json.ts'
 import { MicroLora } from '../../micro/micro-lora.ts'
-import type { SavedMeta } from '../../micro/files/saved.ts'
+import type { SavedMeta } from '../../micro/files/saved-meta.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { JsonValue, UserState } from './user-state.ts'
 

@@ -7,10 +7,10 @@ import {
   checkSavedVersion,
   formatName,
   formatVersion,
-  packMeta,
   type SavedMicroLora,
   unpack,
 } from './saved.ts'
+import { packMeta } from './saved-meta.ts'
 
 export interface MicroLoraJson {
   readonly format: string

@@ -14,10 +14,10 @@ import {
   checkSavedVersion,
   formatName,
   formatVersion,
-  packMeta,
   type SavedMicroLora,
   unpack,
 } from './saved.ts'
+import { packMeta } from './saved-meta.ts'
 
 const prefix = 'base_model.model.'
 const suffixA = '.lora_A.weight'

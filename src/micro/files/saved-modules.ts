@@ -3,7 +3,8 @@
 import type { MicroModule } from '../module/module.ts'
 import { readWatched, writeWatched } from '../module/ewc.ts'
 import type { MicroLoraConfig } from '../options.ts'
-import { listSavedSlots, type SavedMicroLora, type SavedModule } from './saved.ts'
+import { listSavedSlots, type SavedMicroLora } from './saved.ts'
+import type { SavedModule } from './saved-meta.ts'
 
 type Modules = ReadonlyMap<string, MicroModule>
 
@@ -17,9 +18,11 @@ export function captureModules(
   const tensors = new Map<string, Float32Array>()
   const saved: Record<string, SavedModule> = Object.create(null)
   for (const [name, module] of modules) {
-    const { pendingUpdates, steps, lastMove, consolidations, watched, noise } = module
+    const { pendingUpdates, pendingWeight, steps, lastMove, consolidations, watched, noise } =
+      module
     saved[name] = {
       pendingUpdates,
+      pendingWeight,
       steps,
       lastMove,
       consolidations,

@@ -283,9 +283,9 @@ describe('outputs of explore that wait for their reward', () => {
   }
   /** Rewards of all sessions, then outputs and further exploring. */
   const goOn = (lora: MicroLora): unknown => [
-    lora.adapt(x, { reward: 0.9, sourceModule: v, sessionId: 'two' }),
-    lora.adapt(x, { reward: 0.2, sourceModule: q, sessionId: 'one' }),
-    lora.adapt(x, { reward: 0.4, sourceModule: q }),
+    lora.adapt(x, { explored: true, reward: 0.9, sourceModule: v, sessionId: 'two' }),
+    lora.adapt(x, { explored: true, reward: 0.2, sourceModule: q, sessionId: 'one' }),
+    lora.adapt(x, { explored: true, reward: 0.4, sourceModule: q }),
     lora.applyUpdatesWithEwc(0.02),
     lora.explore(x, { module: q }),
     lora.toJSON(),
@@ -302,9 +302,9 @@ describe('outputs of explore that wait for their reward', () => {
   it('are gone after a restore to a state without them', () => {
     const lora = explored()
     lora.restore(used().toJSON())
-    expect(() => lora.adapt(x, { reward: 1, sourceModule: q, sessionId: 'one' })).toThrow(
-      'not in which direction',
-    )
+    expect(() =>
+      lora.adapt(x, { explored: true, reward: 1, sourceModule: q, sessionId: 'one' }),
+    ).toThrow('waits for a reward in session')
     expect(JSON.stringify(used().toJSON().state)).not.toContain('emissions')
   })
   it.each([

@@ -3,7 +3,6 @@
 
 import {
   FormatError,
-  GraftError,
   MismatchError,
   type Mismatch,
   NumericError,
@@ -11,36 +10,14 @@ import {
 } from '../../base/errors.ts'
 import { isAllFinite } from '../../base/finite.ts'
 import { joinBytes } from '../../base/concat.ts'
-import type { RandomState } from '../../base/random.ts'
 import { computeLayout, listSlots, type SlotName } from '../module/layout.ts'
-import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from '../options.ts'
-import { createRewardState, type RewardState } from '../reward.ts'
+import type { MicroLoraConfig } from '../options.ts'
 import { computeSha256Sync } from '../../base/sha256-sync.ts'
-import { listEmissionSizes, readEmissions, type SavedEmission } from './saved-emissions.ts'
+import { listEmissionSizes } from './saved-emissions.ts'
+import { readMeta, type SavedMeta } from './saved-meta.ts'
 
 export const formatName = 'graft-micro-lora'
 export const formatVersion = 1
-
-/** What a module counts and draws. */
-export interface SavedModule {
-  readonly pendingUpdates: number
-  readonly steps: number
-  readonly lastMove: number
-  readonly consolidations: number
-  readonly watched: number
-  readonly noise: RandomState
-}
-
-export interface SavedMeta {
-  readonly config: MicroLoraConfig
-  readonly enabled: boolean
-  readonly adaptations: number
-  readonly forwards: number
-  readonly quality: RewardState
-  readonly modules: Readonly<Record<string, SavedModule>>
-  /** Outputs that wait for their reward; left out where there are none. */
-  readonly emissions?: readonly SavedEmission[]
-}
 
 /** Numbers by `<module>.<slot>`: A's rows, B's rows as the heap has them, bias, without padding. */
 export interface SavedMicroLora {
@@ -96,20 +73,6 @@ export function unpack(
   return saved
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-/** JSON has no Infinity and no undefined; bounds that are missing there mean none. */
-export const packMeta = (meta: SavedMeta): unknown => ({
-  ...meta,
-  config: {
-    ...meta.config,
-    clip: toFiniteOrNull(meta.config.clip),
-    trustRadius: toFiniteOrNull(meta.config.trustRadius),
-  },
-})
-const toFiniteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null)
-
 /** Refuses what is no saved MicroLoRA, or one of a later version. */
 export function checkSavedVersion(where: string, format: unknown, version: unknown): void {
   if (format !== formatName)
@@ -122,85 +85,6 @@ export function checkSavedVersion(where: string, format: unknown, version: unkno
     throw new UnsupportedError(
       `${where}: was written by a newer version (format ${version}; this one reads up to ${formatVersion}). Update graftlm.`,
     )
-}
-
-function readCount(value: unknown, what: string): number {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0)
-    throw new FormatError(
-      `${what}: got ${JSON.stringify(value)?.slice(0, 60)}, expected a number from 0.`,
-    )
-  return value
-}
-
-function readConfig(value: unknown, where: string): MicroLoraConfig {
-  if (!isRecord(value)) throw new FormatError(`${where}: config: is missing.`)
-  const options = {
-    ...value,
-    clip: value['clip'] ?? Infinity,
-    trustRadius: value['trustRadius'] ?? Infinity,
-  }
-  try {
-    return completeOptions(options as MicroLoraOptions)
-  } catch (cause) {
-    if (!GraftError.isInstance(cause))
-      throw new FormatError(`${where}: config: cannot be read.`, { cause })
-    throw new FormatError(`${where}: config: ${cause.message}`, { cause })
-  }
-}
-
-function readQuality(value: unknown, where: string): RewardState {
-  if (!isRecord(value)) throw new FormatError(`${where}: quality: is missing.`)
-  const state = createRewardState()
-  for (const key of ['count', 'squares', 'losses'] as const)
-    state[key] = readCount(value[key], `${where}: quality.${key}`)
-  for (const key of ['mean', 'firstLoss', 'recentLoss', 'baseline'] as const) {
-    const found = value[key]
-    if (key === 'baseline' && found === undefined) continue
-    if (typeof found !== 'number' || !Number.isFinite(found))
-      throw new FormatError(`${where}: quality.${key}: expected a number.`)
-    state[key] = found
-  }
-  return state
-}
-
-function readModule(value: unknown, where: string): SavedModule {
-  if (!isRecord(value)) throw new FormatError(`${where}: is missing.`)
-  const count = (key: string): number => readCount(value[key], `${where}.${key}`)
-  const noise = value['noise']
-  const isState =
-    Array.isArray(noise) && noise.length === 4 && noise.every((word) => Number.isInteger(word))
-  if (!isState) throw new FormatError(`${where}.noise: expected four whole numbers.`)
-  return {
-    pendingUpdates: count('pendingUpdates'),
-    steps: count('steps'),
-    lastMove: count('lastMove'),
-    consolidations: count('consolidations'),
-    watched: count('watched'),
-    noise: noise as unknown as RandomState,
-  }
-}
-
-/** What `packMeta` gave, checked. Throws FormatError. */
-function readMeta(value: unknown, where: string): SavedMeta {
-  if (!isRecord(value)) throw new FormatError(`${where}: holds no state.`)
-  const config = readConfig(value['config'], where)
-  const given = value['modules']
-  const modules: Record<string, SavedModule> = Object.create(null)
-  for (const name of Object.keys(config.modules))
-    modules[name] = readModule(
-      isRecord(given) ? given[name] : undefined,
-      `${where}: modules.${name}`,
-    )
-  const emissions = readEmissions(value['emissions'], config, where)
-  return {
-    config,
-    enabled: value['enabled'] !== false,
-    adaptations: readCount(value['adaptations'], `${where}: adaptations`),
-    forwards: readCount(value['forwards'], `${where}: forwards`),
-    quality: readQuality(value['quality'], where),
-    modules,
-    ...(emissions.length > 0 && { emissions }),
-  }
 }
 
 /** Settings and dimensions as texts by name. */

@@ -1,7 +1,8 @@
 // Where the numbers of one module are in the heap, and how much memory they take. Changes nothing.
 // Independent of: kernels.
 
-import type { MicroLoraConfig, ModuleDimensions } from '../options.ts'
+import type { MicroLoraConfig } from '../options.ts'
+import type { ModuleDimensions } from '../target-modules.ts'
 
 /** Vectors of one number for each parameter. */
 export type SlotName =
@@ -114,6 +115,10 @@ export interface MemoryReport {
    */
   readonly sharedScratch: number
 }
+
+/** Bytes of the scratch that is wide enough for these modules; see kernels/context.ts. */
+export const computeScratchSize = (layouts: readonly MicroLayout[]): number =>
+  4 * (32 + 3 * Math.max(...layouts.flatMap(({ inStride, outStride }) => [inStride, outStride])))
 
 export function computeMemoryReport(
   layouts: readonly MicroLayout[],

@@ -50,12 +50,12 @@ export class ModuleMemory {
     return at < 0 ? 0 : this.a + at * this.layout.slotSize
   }
 
-  /** Everything zero but A, which is uniform in ±1/√in (Kaiming with √5). */
+  /** Everything zero but A, which is uniform in ±1/√in (Kaiming with √5) or ±√(2/in). */
   initialize(seed: number): void {
     const { rank, inFeatures, inStride } = this.layout
     const { uniform } = random(seed)
     const array = this.context.heap.array()
-    const bound = 1 / Math.sqrt(inFeatures)
+    const bound = (this.config.init === 'random' ? Math.SQRT2 : 1) / Math.sqrt(inFeatures)
     this.context.kernels.clear(this.a, this.#size)
     for (let r = 0; r < rank; r++)
       for (let i = 0; i < inFeatures; i++)

@@ -15,6 +15,7 @@ import { loadTrustRegion, type TrustRegion } from './trust-region.ts'
 
 export interface ModuleCounts {
   readonly pendingUpdates: number
+  readonly pendingWeight: number
   readonly steps: number
   readonly lastMove: number
   readonly consolidations: number
@@ -42,6 +43,8 @@ export class MicroModule {
   noise: Random
   /** Gradients accumulated since the last step. */
   pendingUpdates = 0
+  /** Sum of their weights, by which a step's bound is multiplied; see `accumulate`. */
+  pendingWeight = 0
   /** Steps taken: corrects the averages' start at zero. */
   steps = 0
   /** Length of the last step as a share of the weights' length. */
@@ -68,15 +71,11 @@ export class MicroModule {
     this.memory.initialize(this.#seed)
     this.noise = random(this.#seed ^ noiseSeed)
     this.pendingUpdates = 0
+    this.pendingWeight = 0
     this.steps = 0
     this.lastMove = 0
     this.consolidations = 0
     this.watched = 0
-  }
-
-  /** Frees the memory; the module cannot be used afterwards. */
-  dispose(): void {
-    this.memory.dispose()
   }
 
   /**
@@ -112,12 +111,13 @@ export class MicroModule {
   }
 
   /**
-   * Adds the gradient of any loss whose ∂L/∂y [out] the caller knows. Throws ShapeError,
-   * NumericError; then nothing has changed.
+   * Adds the gradient of any loss whose ∂L/∂y [out] the caller knows. The option clip bounds the
+   * step by the mean of the `weight`s (0 to 1), so that a gradient which stands for a faint verdict
+   * cannot move as far as a clear one's. Throws ShapeError, NumericError; then nothing has changed.
    */
-  accumulate(input: Float32Array, outputGradient: Float32Array): void {
+  accumulate(input: Float32Array, outputGradient: Float32Array, weight = 1): void {
     accumulateGradient(this.memory, input, outputGradient)
-    countGradient(this)
+    countGradient(this, weight)
   }
 
   /**
@@ -127,7 +127,7 @@ export class MicroModule {
    */
   accumulateTarget(input: Float32Array, target: Float32Array, base?: Float32Array): number {
     const loss = accumulateTarget(this.memory, this.noise, input, target, base)
-    countGradient(this)
+    countGradient(this, 1)
     return loss
   }
 
@@ -138,7 +138,7 @@ export class MicroModule {
    */
   apply(learningRate: number, ewcLambda = 0, trust?: TrustRegion): number {
     this.memory.checkAlive()
-    checkRate(learningRate, this.config.decay, ewcLambda)
+    checkRate(learningRate, this.config.weightDecay, ewcLambda)
     const within = trust === undefined ? Infinity : loadTrustRegion(this.memory, trust)
     const count = this.pendingUpdates
     if (count > 0) stepModule(this, learningRate, ewcLambda, within)
@@ -173,7 +173,8 @@ export class MicroModule {
   }
 }
 
-function countGradient(module: MicroModule): void {
+function countGradient(module: MicroModule, weight: number): void {
   module.pendingUpdates++
+  module.pendingWeight += weight
   if (module.config.ewc) averageInputs(module.memory, ++module.watched)
 }

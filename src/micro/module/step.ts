@@ -9,6 +9,8 @@ import { limitStep } from './trust-region.ts'
 export interface SteppedModule {
   readonly memory: ModuleMemory
   pendingUpdates: number
+  /** Sum of the pending gradients' weights. */
+  pendingWeight: number
   steps: number
   lastMove: number
   readonly consolidations: number
@@ -25,16 +27,17 @@ export function measureGradient(module: SteppedModule, count: number): number {
   if (length < Infinity) return length
   kernels.clear(gradientOfA, layout.slotSize)
   module.pendingUpdates = 0
+  module.pendingWeight = 0
   throw new NumericError(
     `${name}: the gradient is too large for 32-bit numbers; it was dropped. Scale inputs and targets down.`,
   )
 }
 
 /**
- * With g the mean gradient, cut to the norm `clip`:
+ * With g the mean gradient, cut to the norm `clip` times the gradients' mean weight:
  *
  *     d = g,   or m / (1 − βᵗ) with m = βm + (1 − β)g,   or Adam's direction
- *     w ← (1 − η·decay)·w − η′·d, η′ = min(η, trustRadius / ‖d‖), cut again where `within` (of the
+ *     w ← (1 − η·weightDecay)·w − η′·d, η′ = min(η, trustRadius / ‖d‖), cut again where `within` (of the
  *         scratch's x) asks for it
  *     w ← the proximal step of η·λ/2·Σ F(w − w*)²      (after a first task was consolidated)
  *
@@ -50,8 +53,10 @@ export function stepModule(
   const { config, context, gradientOfA: gradient, layout } = memory
   const { kernels } = context
   const norm = measureGradient(module, count)
+  const clip = config.clip * (module.pendingWeight / count)
   module.pendingUpdates = 0
-  const share = norm > config.clip ? config.clip / (norm * count) : 1 / count
+  module.pendingWeight = 0
+  const share = norm > clip ? clip / (norm * count) : 1 / count
   module.steps++
   const length = computeDirection(memory, module.steps, share, norm * count * share)
   const inRadius =
@@ -60,7 +65,7 @@ export function stepModule(
   const times = computeFactor(memory, module.steps, share)
   const rate =
     within < Infinity ? limitStep(memory, at, inRadius * times, within) / times : inRadius
-  const keep = 1 - learningRate * config.decay
+  const keep = 1 - learningRate * config.weightDecay
   let squared = kernels.move(memory.a, at, layout.slotSize, keep, rate * times)
   if (at === gradient) kernels.clear(gradient, layout.slotSize)
   if (lambda > 0 && module.consolidations > 0) squared = moveToAnchor(memory, learningRate * lambda)
@@ -124,14 +129,14 @@ export function computeDirection(
 }
 
 /** Refuses rates that cannot work, before anything changes. Throws OptionError. */
-export function checkRate(learningRate: number, decay: number, lambda: number): void {
+export function checkRate(learningRate: number, weightDecay: number, lambda: number): void {
   if (!(typeof learningRate === 'number' && learningRate > 0 && learningRate <= 1e6))
     throw new OptionError(
       `learningRate: got ${learningRate}, expected a number above 0 and at most 1e6.`,
     )
-  if (learningRate * decay >= 1)
+  if (learningRate * weightDecay >= 1)
     throw new OptionError(
-      `learningRate: got ${learningRate}, expected less than 1 / decay (${decay}), because more would erase all weights.`,
+      `learningRate: got ${learningRate}, expected less than 1 / weightDecay (${weightDecay}), because more would erase all weights.`,
     )
   if (!(typeof lambda === 'number' && lambda >= 0 && lambda <= 1e12))
     throw new OptionError(`lambda: got ${lambda}, expected a number from 0 to 1e12.`)
