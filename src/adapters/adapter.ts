@@ -15,12 +15,14 @@ import { toFloat32 } from '../formats/convert.ts'
 import type { Value } from '../graph/ir.ts'
 import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
 import { findBaseCopyMismatch, findBaseCopyPath, describeTensorShape } from './base-copy.ts'
+import { describeMismatchCause } from './mismatch-cause.ts'
 import { toInputName, toPeftKey } from './keys.ts'
 import type { AdapterConfig, BasePart, BaseReader, ParameterSpec, WeightOf } from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
 import { resolvePreset } from './presets.ts'
 import { listSavedTensors } from './saved-modules.ts'
 import { listAdaptableModules, type AdaptableLayer } from './adapted-layers.ts'
+import { listTokenSpecs } from './trainable-tokens.ts'
 import { listModuleNames, resolvePatternValue, selectTargetModules } from './targets.ts'
 
 export interface Adapter {
@@ -87,7 +89,7 @@ export function listParameterSpecs(
       .parameters(config, module)
       .map((spec) => [toPeftKey(`${module.path}.${spec.name}`), spec] as const),
   )
-  const saved = [...listSavedTensors(model, config.modulesToSave)].map(
+  const saved = [...listSavedTensors(model, config)].map(
     ([name, { shape }]): [string, ParameterSpec] => {
       const part = name.endsWith('.bias') ? 'bias' : 'weight'
       return [
@@ -102,7 +104,10 @@ export function listParameterSpecs(
       ]
     },
   )
-  return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own, ...saved])
+  const tokens = listTokenSpecs(config, model).map(
+    ({ path, spec }) => [toPeftKey(`${path}.${spec.name}`), spec] as const,
+  )
+  return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own, ...saved, ...tokens])
 }
 
 /**
@@ -163,7 +168,7 @@ export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: Wei
       mismatches.push({ name: key, got: describeTensorShape(tensor), expected: 'no such tensor' })
   }
   if (mismatches.length === 0) return
-  const advice = `Was it trained on another base? ${adapter.baseModel ? `Its config says "${adapter.baseModel}".` : 'Its config names none.'}`
+  const advice = describeMismatchCause(adapter, model, expected)
   throw new MismatchError(`The ${adapter.kind} adapter does not fit the model`, mismatches, advice)
 }
 

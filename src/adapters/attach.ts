@@ -12,6 +12,7 @@ import { toDropoutName } from './keys.ts'
 import type { AdapterConfig, AdapterKind, ParameterSpec, AdaptedLayer } from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
 import { withSavedModules } from './saved-modules.ts'
+import { areTokensIn, buildTokenRows, listTokenSpecs } from './trainable-tokens.ts'
 import { listAdaptableModules, mapLayers, type AdaptableLayer } from './adapted-layers.ts'
 
 export interface AttachOptions {
@@ -46,11 +47,16 @@ export function attachKind<Config extends AdapterConfig>(
   const { training = false } = options
   const shared = kind.shared?.(config, listAdaptableModules(model), model.config) ?? []
   let touched = 0
-  const attached = mapLayers(withSavedModules(model, config.modulesToSave), (g, layer, claim) => {
+  const [rows] = listTokenSpecs(config, model)
+  const tokenRows = rows && { path: rows.path, tokens: config.trainableTokens! }
+  const attached = mapLayers(withSavedModules(model, config), (g, layer, claim) => {
     const own = kind.parameters(config, layer.module)
-    if (own.length === 0) return undefined
+    const hasTokens = areTokensIn(config, layer, model.config.tiedEmbeddings)
+    if (own.length === 0 && !hasTokens) return undefined
     touched++
-    return kind.apply(g, createAdaptedLayer(g, layer, own, shared, { training, claim }), config)
+    const adapted = createAdaptedLayer(g, layer, own, shared, { training, claim })
+    const y = own.length === 0 ? adapted.base() : kind.apply(g, adapted, config)
+    return hasTokens ? buildTokenRows(g, layer, y, tokenRows!) : y
   })
   const blocks = attached.blocks.map((block) => kind.applyToBlock?.(block, config) ?? block)
   if (touched === 0 && blocks.every((block, i) => block === attached.blocks[i]))

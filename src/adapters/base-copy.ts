@@ -5,9 +5,10 @@ import type { Mismatch } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import { toInputName } from './keys.ts'
+import { toInputName, toPeftKey } from './keys.ts'
 import type { WeightOf } from './kinds/kind.ts'
 import { listBlockLayers } from './adapted-layers.ts'
+import { listSavedTensors, type SavedChoice } from './saved-modules.ts'
 
 const baseCopySuffix = '.base_layer.weight'
 
@@ -50,6 +51,42 @@ export function findBaseCopyMismatch(
     }
   }
   return { name: key, got, expected: 'no such tensor' }
+}
+
+/**
+ * An adapter without the embeddings that its file holds besides, where all of them are the base's
+ * own: they change nothing. What is left is served from slots. Reads the base's weights
+ * only where there are some to compare.
+ */
+export async function dropEqualEmbeddings<
+  Of extends { readonly config: SavedChoice; readonly tensors: ReadonlyMap<string, Tensor> },
+>(adapter: Of, model: ModelGraph, read: (name: string) => Promise<Tensor>): Promise<Of> {
+  const { embeddings = [], ...config } = adapter.config
+  for (const [name, { base }] of listSavedTensors(model, { embeddings })) {
+    const tensor = adapter.tensors.get(toPeftKey(name))
+    if (!tensor || !isSameWeight(tensor, await read(base))) return adapter
+  }
+  const copies = new Set(embeddings.map((path) => toPeftKey(`${path}.weight`)))
+  const tensors = new Map([...adapter.tensors].filter(([key]) => !copies.has(key)))
+  return embeddings.length === 0 ? adapter : { ...adapter, config, tensors }
+}
+
+/** Largest relative difference of one number that rounding to an element type makes. */
+const roundings: Readonly<Record<string, number>> = { f32: 0, f16: 2 ** -10, bf16: 2 ** -8 }
+
+/** Whether a saved weight is the base's up to the rounding of either's element type. */
+function isSameWeight(saved: Tensor, base: Tensor): boolean {
+  if (describeTensorShape(saved) !== describeTensorShape(base)) return false
+  const own = toFloat32(saved)
+  const given = toFloat32(base)
+  const roundingOf = ({ dtype }: Tensor): number | undefined => roundings[dtype]
+  const limits = [roundingOf(saved), roundingOf(base)]
+  if (limits.includes(undefined)) {
+    const distance = sumSquares(own.map((value, i) => value - given[i]!)) / sumSquares(given)
+    return Math.sqrt(distance) <= baseCopyTolerance
+  }
+  const limit = Math.max(...limits.map(Number))
+  return own.every((value, i) => Math.abs(value - given[i]!) <= limit * Math.abs(given[i]!))
 }
 
 interface CheckedBase {

@@ -20,7 +20,7 @@ import {
 import { toPeftKey } from './keys.ts'
 import type { BasePart, BaseReader, WeightOf } from './kinds/kind.ts'
 import type { AdapterKindName, AdapterOptions } from './kinds/kind-table.ts'
-import { listSavedTensors } from './saved-modules.ts'
+import { listSavedTensors, type SavedChoice } from './saved-modules.ts'
 
 export interface CreateAdapterOptions {
   /** The same seed gives the same numbers. Default 0. */
@@ -126,10 +126,7 @@ function* createSteps(
   checkOptions('createAdapter options', created, optionFields)
   const { seed = 0, baseModel, metadata } = created
   const config = resolveAdapterConfig(kind, options, model)
-  const sources = new Map([
-    ...listSavedSources(model, config.modulesToSave),
-    ...listLayerSources(model),
-  ])
+  const sources = new Map([...listSavedSources(model, config), ...listLayerSources(model)])
   const tensors = new Map<string, Tensor>()
   for (const [key, spec] of listParameterSpecs(model, { kind, config })) {
     const source = sources.get(key.slice(0, -spec.name.length - 1)) ?? findEmbeddingSource(model)
@@ -178,11 +175,8 @@ const listLayerSources = (model: ModelGraph): [path: string, BaseSource][] =>
   )
 
 /** Modules that are trained whole start from the base's own weights. */
-const listSavedSources = (
-  model: ModelGraph,
-  modulesToSave: readonly string[] | undefined,
-): [path: string, BaseSource][] =>
-  [...listSavedTensors(model, modulesToSave)].map(([name, { base }]) => {
+const listSavedSources = (model: ModelGraph, choice: SavedChoice): [path: string, BaseSource][] =>
+  [...listSavedTensors(model, choice)].map(([name, { base }]) => {
     const nameOf = (part: BasePart): string => `${base.slice(0, base.lastIndexOf('.'))}.${part}`
     const createReader =
       (weightOf: WeightOf | undefined): BaseReader =>

@@ -9,11 +9,29 @@ const prefix = 'base_model.model.'
  * both worlds.
  */
 export const toPeftKey = (inputName: string): string =>
-  inputName.includes('.') && !inputName.startsWith('base_model.') ? prefix + inputName : inputName
+  inputName.includes('.') && !inputName.startsWith('base_model.')
+    ? prefix + inputName.replace(ownCopy, '')
+    : inputName
 
 /** The graph input of a PEFT key; the key itself where it has no such prefix. */
 export const toInputName = (key: string): string =>
-  key.startsWith(prefix) ? key.slice(prefix.length) : key
+  key.startsWith(prefix) ? key.slice(prefix.length).replace(table, `$1${ownTable}`) : key
+
+/**
+ * An embedding's own copy needs a name that differs from the base's weight, because a tied head may
+ * read that weight beside it.
+ */
+const table = /((?:^|\.)embed_tokens)\.weight$/
+const ownTable = '.modules_to_save.weight'
+const ownCopy = /\.modules_to_save(?=\.|$)/
+
+/** The graph input for the weight or bias of a module that an adapter holds whole. */
+export const toSavedInputName = (path: string, part: string): string =>
+  `${path}.${part}`.replace(table, `$1${ownTable}`)
+
+/** The module whose weight or bias a key is, for keys of modules that are saved whole. */
+export const getSavedPath = (key: string): string =>
+  (key.startsWith(prefix) ? key.slice(prefix.length) : key).replace(/\.[^.]*$/, '')
 
 /**
  * Name of the feed that holds a layer's keep-mask in a training graph, `x`-shaped: 0 or 1/(1 −

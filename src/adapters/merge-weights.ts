@@ -6,9 +6,10 @@ import { f32, type F32Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { Block, ModelGraph } from '../graph/model-graph.ts'
 import { createBaseReader, checkFinite, type Adapter } from './adapter.ts'
-import { toPeftKey } from './keys.ts'
+import { getSavedPath, toPeftKey } from './keys.ts'
 import type { AdapterKind, WeightOf } from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
+import { listTokenSpecs, replaceTokenRows } from './trainable-tokens.ts'
 import { listSavedTensors } from './saved-modules.ts'
 import { listBlockLayers, type AdaptableLayer } from './adapted-layers.ts'
 
@@ -28,7 +29,6 @@ export interface MergeStep {
  * the adapter.
  */
 export function listMergeSteps(model: ModelGraph, adapter: Adapter): MergeStep[] {
-  const { config } = adapter
   const row = getKind(adapter.kind)
   if (!row.merge)
     throw new UnsupportedError(
@@ -41,24 +41,64 @@ export function listMergeSteps(model: ModelGraph, adapter: Adapter): MergeStep[]
       (layer) => createMergeStep(adapter, row.merge!, layer, block, owners) ?? [],
     ),
   )
-  const saved = [...listSavedTensors(model, config.modulesToSave)].map(
-    ([name, { base, shape }]): MergeStep => {
-      if (base !== name)
-        throw new UnsupportedError(
-          `${name} shares its weight with ${base}: merging would change both. Untie them first.`,
-        )
-      const at = name.lastIndexOf('.')
-      return {
-        reads: [],
-        writes: [name],
-        merge: () => [
-          [name, f32(shape, getTensor(adapter.tensors, name.slice(0, at), name.slice(at + 1)))],
-        ],
-      }
-    },
-  )
-  return [...layers, ...saved]
+  return [...layers, ...listSavedSteps(model, adapter), ...listTokenSteps(model, adapter)]
 }
+
+/** Trained rows of the embedding; a tied head shares them in the adapter as in the base. */
+function listTokenSteps(model: ModelGraph, { config, tensors }: Adapter): MergeStep[] {
+  return listTokenSpecs(config, model).map(({ path, spec }): MergeStep => {
+    const name = `${path}.weight`
+    return {
+      reads: [name],
+      writes: [name],
+      merge: (weightOf) => {
+        const table = weightOf(name)
+        const rows = getTensor(tensors, path, spec.name)
+        const whole = f32(table.shape, toFloat32(table))
+        return [[name, replaceTokenRows(whole, config.trainableTokens!, rows)]]
+      },
+    }
+  })
+}
+
+/**
+ * Modules that are saved whole. A tied embedding and head become one weight where the adapter has
+ * one for both; two that differ have no place in a tied model.
+ */
+function listSavedSteps(model: ModelGraph, { config, tensors }: Adapter): MergeStep[] {
+  const steps = new Map<string, MergeStep>()
+  for (const [name, { base, shape }] of listSavedTensors(model, config)) {
+    const key = toPeftKey(name)
+    const tensor = tensors.get(key)
+    if (!tensor)
+      throw new OptionError(`The adapter has no tensor "${key}"; check it against the model first.`)
+    const values = toFloat32(tensor)
+    for (const path of listSharing(model, base, getSavedPath(key)))
+      if (!isSharedReplacement(config) && !hasEqualTensor(tensors, path, values))
+        throw new UnsupportedError(
+          `${getSavedPath(key)}.weight shares its weight with ${path}.weight: merging would change both. Untie them first.`,
+        )
+    steps.set(base, {
+      reads: [],
+      writes: [base],
+      merge: () => [[base, f32(shape, values)]],
+    })
+  }
+  return [...steps.values()]
+}
+
+/** Whether the base's weight was replaced where both are one: PEFT then changes both. */
+const isSharedReplacement = ({ embeddings = [], modulesToSave = [] }: Adapter['config']): boolean =>
+  embeddings.length === 1 && modulesToSave.length === 0
+
+function hasEqualTensor(tensors: Adapter['tensors'], path: string, values: Float32Array): boolean {
+  const other = tensors.get(toPeftKey(`${path}.weight`))
+  return other !== undefined && toFloat32(other).every((value, i) => value === values[i])
+}
+
+/** The other modules that read this weight of the base. */
+const listSharing = (model: ModelGraph, weightName: string, path: string): string[] =>
+  (collectWeightOwners(model).get(weightName) ?? []).filter((owner) => owner !== path)
 
 /**
  * The base weights that the adapter changes, with the adapter merged in, by checkpoint name: W' = W

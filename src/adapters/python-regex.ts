@@ -20,7 +20,7 @@ interface Piece {
 }
 
 /** A backslash and what belongs to it. */
-function translateEscape(source: string, at: number, inClass: boolean): Piece {
+function convertEscape(source: string, at: number, inClass: boolean): Piece {
   const letter = source[at + 1] ?? ''
   const other = otherEscapes[letter]
   if (other !== undefined && (!inClass || letter === 'a')) return { text: other, end: at + 2 }
@@ -29,7 +29,7 @@ function translateEscape(source: string, at: number, inClass: boolean): Piece {
 }
 
 /** '[…]'; a bracket that comes first is a character in Python and ends the class in JavaScript. */
-function translateClass(source: string, at: number): Piece {
+function convertClass(source: string, at: number): Piece {
   let text = source[at + 1] === '^' ? '[^' : '['
   let i = at + text.length
   if (source[i] === ']') {
@@ -37,7 +37,7 @@ function translateClass(source: string, at: number): Piece {
     i++
   }
   while (i < source.length && source[i] !== ']') {
-    const escape = source[i] === '\\' ? translateEscape(source, i, true) : undefined
+    const escape = source[i] === '\\' ? convertEscape(source, i, true) : undefined
     text += escape?.text ?? source[i]!
     i = escape?.end ?? i + 1
   }
@@ -45,7 +45,7 @@ function translateClass(source: string, at: number): Piece {
 }
 
 /** What begins with '(?'. */
-function translateGroup(source: string, at: number): Piece {
+function convertGroup(source: string, at: number): Piece {
   const rest = source.slice(at)
   const named = /^\(\?P<(\w+)>/.exec(rest)
   if (named) return { text: `(?<${named[1]}>`, end: at + named[0].length }
@@ -65,11 +65,11 @@ function translateGroup(source: string, at: number): Piece {
 }
 
 /** The next piece of a pattern, translated. */
-function translatePiece(source: string, at: number, verbose: boolean): Piece {
+function convertPiece(source: string, at: number, verbose: boolean): Piece {
   const letter = source[at]!
-  if (letter === '\\') return translateEscape(source, at, false)
-  if (letter === '[') return translateClass(source, at)
-  if (letter === '(' && source[at + 1] === '?') return translateGroup(source, at)
+  if (letter === '\\') return convertEscape(source, at, false)
+  if (letter === '[') return convertClass(source, at)
+  if (letter === '(' && source[at + 1] === '?') return convertGroup(source, at)
   const upTo = /^\{,(\d+)\}/.exec(source.slice(at))
   if (upTo) return { text: `{0,${upTo[1]}}`, end: at + upTo[0].length }
   if (verbose && /\s/.test(letter)) return { text: '', end: at + 1 }
@@ -80,7 +80,7 @@ function translatePiece(source: string, at: number, verbose: boolean): Piece {
   return { text: letter, end: at + 1 }
 }
 
-function translate(source: string): { pattern: string; flags: string } {
+function convertPattern(source: string): { pattern: string; flags: string } {
   const global = /^\(\?([a-zA-Z]+)\)/.exec(source)
   const letters = [...new Set(global?.[1] ?? '')]
   const foreign = letters.find((letter) => flagNames[letter] === undefined)
@@ -88,7 +88,7 @@ function translate(source: string): { pattern: string; flags: string } {
   const verbose = letters.includes('x')
   let pattern = ''
   for (let at = global?.[0].length ?? 0; at < source.length;) {
-    const { text, end } = translatePiece(source, at, verbose)
+    const { text, end } = convertPiece(source, at, verbose)
     pattern += text
     at = end
   }
@@ -106,7 +106,7 @@ export function parsePythonRegex(
   [before, after]: readonly [string, string] = ['', ''],
 ): RegExp {
   try {
-    const { pattern, flags } = translate(source)
+    const { pattern, flags } = convertPattern(source)
     return new RegExp(`${before}${pattern}${after}`, flags)
   } catch (cause) {
     if (cause instanceof PythonOnly)

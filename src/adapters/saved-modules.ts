@@ -2,9 +2,9 @@
 // norms, a head, any linear layer. Their weights become tensors of the adapter under the names they
 // have in the base.
 
-import { UnsupportedError } from '../base/errors.ts'
 import type { Graph, GraphInput } from '../graph/ir.ts'
 import type { Block, ModelGraph } from '../graph/model-graph.ts'
+import { toSavedInputName } from './keys.ts'
 
 /** A weight or bias of a saved module. */
 interface SavedInput {
@@ -33,13 +33,37 @@ function collectReaders({ nodes }: Graph): Map<string, string> {
   )
 }
 
-/** PEFT compares ends of paths without regard to dots: 'norm' is every norm. */
-function listSavedInputs({ graph, prefix }: Block, names: readonly string[]): SavedInput[] {
+/** Which modules an adapter holds whole. */
+export interface SavedChoice {
+  /** Ends of paths of modules that are trained whole and saved along. */
+  readonly modulesToSave?: readonly string[]
+  /**
+   * Paths of an embedding and a head whose weights the file holds besides, as trainers save them
+   * after tokens were added: they replace the base's. Where the base's are one weight, so are these.
+   */
+  readonly embeddings?: readonly string[]
+}
+
+/**
+ * PEFT compares ends of paths without regard to dots: 'norm' is every norm. A tied embedding and its
+ * head follow each other where one of them replaces the base's weight, and are two copies where
+ * modules are trained whole.
+ */
+function listSavedInputs(
+  { graph, prefix, kind }: Block,
+  { modulesToSave = [], embeddings = [] }: SavedChoice,
+  tied: boolean,
+): SavedInput[] {
   const paths = collectReaders(graph)
   return graph.inputs.flatMap((base) => {
+    if (base.role !== 'weight') return []
     const path = paths.get(base.name) ?? pathOf(base.name)
-    const hit = base.role === 'weight' && names.some((name) => (prefix + path).endsWith(name))
-    return hit ? [{ base, own: `${path}.${partOf(base.name)}` }] : []
+    const whole = prefix + path
+    const hit = embeddings.includes(whole) || modulesToSave.some((name) => whole.endsWith(name))
+    const isTable = tied && (kind === 'embed' || path === 'lm_head')
+    const other = !hit && isTable ? embeddings[0] : undefined
+    if (!hit && other === undefined) return []
+    return [{ base, own: toSavedInputName(other ?? path, partOf(base.name)) }]
   })
 }
 
@@ -49,22 +73,15 @@ function listSavedInputs({ graph, prefix }: Block, names: readonly string[]): Sa
  */
 export function listSavedTensors(
   model: ModelGraph,
-  names: readonly string[] = [],
+  choice: SavedChoice,
 ): Map<string, { readonly base: string; readonly shape: readonly number[] }> {
   const found = new Map<string, { base: string; shape: readonly number[] }>()
-  for (const block of model.blocks) {
-    for (const { base, own } of listSavedInputs(block, names)) {
-      if (block.kind === 'embed' && model.config.tiedEmbeddings) {
-        throw new UnsupportedError(
-          `${own}: the head shares this weight, so the embedding cannot be trained whole alone. Leave it out.`,
-        )
-      }
+  for (const block of model.blocks)
+    for (const { base, own } of listSavedInputs(block, choice, model.config.tiedEmbeddings))
       found.set(block.prefix + own, {
         base: block.prefix + base.name,
         shape: base.shape as readonly number[],
       })
-    }
-  }
   return found
 }
 
@@ -89,11 +106,12 @@ function withOwnInputs(graph: Graph, saved: readonly SavedInput[]): Graph {
  * The model with the saved modules' weights as inputs of the adapter. Layers that come out equal
  * share one graph.
  */
-export function withSavedModules(model: ModelGraph, names: readonly string[] = []): ModelGraph {
-  if (names.length === 0) return model
+export function withSavedModules(model: ModelGraph, choice: SavedChoice): ModelGraph {
+  const { modulesToSave = [], embeddings = [] } = choice
+  if (modulesToSave.length + embeddings.length === 0) return model
   const made = new Map<Graph, Map<string, Graph>>()
   const blocks = model.blocks.map((block) => {
-    const saved = listSavedInputs(block, names)
+    const saved = listSavedInputs(block, choice, model.config.tiedEmbeddings)
     if (saved.length === 0) return block
     const variants = made.get(block.graph) ?? new Map<string, Graph>()
     made.set(block.graph, variants)

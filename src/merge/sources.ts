@@ -61,8 +61,11 @@ export function collectSourceModules(
     config.invocationTokens ? [describeAdapter(k)] : [],
   )
   if (activated.length > 0) throw createActivatedMergeError(`Merge: ${activated.join(', ')}`)
-  const saved = adapters.flatMap(({ config: { modulesToSave = [] } }, k) =>
-    modulesToSave.map((name) => `${describeAdapter(k)} ${name}`),
+  const saved = adapters.flatMap(
+    ({ config: { modulesToSave = [], embeddings = [], trainableTokens } }, k) =>
+      [...modulesToSave, ...embeddings, ...(trainableTokens ? ['embed_tokens'] : [])].map(
+        (name) => `${describeAdapter(k)} ${name}`,
+      ),
   )
   if (saved.length > 0) {
     throw new UnsupportedError(

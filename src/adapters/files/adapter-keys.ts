@@ -4,7 +4,8 @@
 
 import { FormatError } from '../../base/errors.ts'
 import { withoutWrapperNames } from '../../formats/safetensors/wrapper-names.ts'
-import { toPeftKey } from '../keys.ts'
+import { getSavedPath, toPeftKey } from '../keys.ts'
+import type { SavedChoice } from '../saved-modules.ts'
 
 /** PEFT's tensors that stand inside a dictionary by adapter name while they are in memory. */
 const named = [
@@ -59,3 +60,15 @@ export function toPeftKeys<Value>(
   }
   return found
 }
+
+const wholeEmbedding = /(^|\.)(embed_tokens|lm_head)\.weight$/
+
+/** Paths of the embedding and the head whose weights a file holds though no setting says so. */
+export const listSavedEmbeddings = (
+  keys: Iterable<string>,
+  { modulesToSave = [] }: SavedChoice,
+): string[] =>
+  [...keys]
+    .filter((key) => wholeEmbedding.test(key))
+    .map(getSavedPath)
+    .filter((path) => !modulesToSave.some((name) => path.endsWith(name)))

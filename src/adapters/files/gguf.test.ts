@@ -138,7 +138,7 @@ describe('adapters in GGUF', () => {
     const config = { targets: ['q_proj'], modulesToSave: ['lm_head'] }
     const adapter = initializeAdapter('lora', config, base.model, { weightOf: base.weightOf })
     expect(() => encodeGgufAdapter(adapter, base.model)).toThrow(
-      'A GGUF adapter cannot hold:\n  lm_head.weight: is saved whole (modules_to_save)\n' +
+      'A GGUF adapter cannot hold:\n  lm_head: its weight is saved whole\n' +
         'It holds two low-rank matrices a layer and nothing else. Merge the adapter into its base and convert that model instead.',
     )
   })

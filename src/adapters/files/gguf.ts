@@ -16,7 +16,7 @@ import { interleaveRotaryRows, splitRotaryRows } from '../../formats/rotary-rows
 import type { ModelConfig } from '../../graph/model-config.ts'
 import type { ModelGraph, ModuleInfo } from '../../graph/model-graph.ts'
 import { checkAdapter, type Adapter } from '../adapter.ts'
-import { toPeftKey } from '../keys.ts'
+import { getSavedPath, toPeftKey } from '../keys.ts'
 import type { ServingWeights, WeightOf } from '../kinds/kind.ts'
 import type { LoraConfig } from '../kinds/lora-config.ts'
 import { inferLoraConfig } from './lora-from-ranks.ts'
@@ -82,9 +82,10 @@ export function encodeGgufAdapter(
   const { invocationTokens } = adapter.config
   // alpha 0 would mean to llama.cpp that nothing is scaled
   const alpha = (adapter.kind === 'lora' && (adapter.config as LoraConfig).alpha) || 1
-  const problems = [...listSavedTensors(model, adapter.config.modulesToSave).keys()].map(
-    (name) => `${name}: is saved whole (modules_to_save)`,
+  const problems = [...listSavedTensors(model, adapter.config).keys()].map(
+    (name) => `${getSavedPath(toPeftKey(name))}: its weight is saved whole`,
   )
+  if (adapter.config.trainableTokens) problems.push('embed_tokens: single tokens are trained')
   if (problems.length > 0) throw createGgufError(problems)
   const forms = computeServingWeights(adapter, model, weightOf)
   const tensors = new Map<string, Tensor>()

@@ -51,7 +51,7 @@ describe('loadAdapter', () => {
     expect(JSON.parse(stringifyAdapterConfig(adapter))).toMatchObject(given)
   })
 
-  it.each([[''], [[]], [null]])('takes layers_pattern %j as any name', async (pattern) => {
+  it.each([[''], [[]], [null]])('reads layers_pattern %j like no pattern', async (pattern) => {
     const adapter = await loadWith({ layers_to_transform: [0], layers_pattern: pattern })
     expect(adapter.config.layersPattern).toEqual([])
     expect(JSON.parse(stringifyAdapterConfig(adapter)).layers_pattern).toEqual(pattern)

@@ -14,7 +14,7 @@ import type { Adapter, AdapterMetadata } from '../adapter.ts'
 import { checkOptions, isRecord, oneOf } from '../../base/schema.ts'
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
-import { toPeftKeys } from './adapter-keys.ts'
+import { listSavedEmbeddings, toPeftKeys } from './adapter-keys.ts'
 import {
   isBlockStorage,
   decodeAdapterTensors,
@@ -75,10 +75,12 @@ export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
     `${folder.name}/${fileName}`,
   )
   const baseModel = json['base_model_name_or_path']
+  const own = toPeftKeys(tensors, `${folder.name}/${fileName}`)
+  const embeddings = listSavedEmbeddings(own.keys(), config)
   return {
     kind: kind.name,
-    config,
-    tensors: toPeftKeys(tensors, `${folder.name}/${fileName}`),
+    config: embeddings.length > 0 ? { ...config, embeddings } : config,
+    tensors: own,
     ...(typeof baseModel === 'string' ? { baseModel } : {}),
     ...(Object.keys(metadata).length > 0 ? { metadata } : {}),
   }

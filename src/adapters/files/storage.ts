@@ -26,7 +26,8 @@ import { findJsonProblem } from '../../formats/json-problem.ts'
 import { type Adapter, checkFinite } from '../adapter.ts'
 import { findBaseCopyPath } from '../base-copy.ts'
 import { isRecord } from '../../base/schema.ts'
-import { toInputName } from '../keys.ts'
+import { getSavedPath } from '../keys.ts'
+import { tokenRowsName } from '../trainable-tokens.ts'
 import { getKind } from '../kinds/kind-table.ts'
 
 export const storageTypes = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const
@@ -97,14 +98,15 @@ export function encodeAdapterTensors(adapter: AdapterTensors, dtype: StorageType
 }
 
 function shouldKeepType(
-  { kind, config: { modulesToSave = [] } }: AdapterTensors,
+  { kind, config: { modulesToSave = [], embeddings = [] } }: AdapterTensors,
   key: string,
   { shape }: Tensor,
 ): boolean {
   if (shape.length !== 2 || sizeOf(shape) === 0 || findBaseCopyPath(key) !== undefined) return true
-  const name = toInputName(key)
-  const module = name.slice(0, name.lastIndexOf('.'))
+  const module = getSavedPath(key)
   return (
+    key.endsWith(tokenRowsName) ||
+    embeddings.includes(module) ||
     modulesToSave.some((saved) => module.endsWith(saved)) ||
     (getKind(kind).factors ?? []).some((factor) => key.endsWith(factor))
   )

@@ -9,6 +9,7 @@ import type { ModelConfig } from '../../graph/model-config.ts'
 import type { Block, ModuleInfo } from '../../graph/model-graph.ts'
 import type { Operators } from '../../graph/operation.ts'
 import type { Fields } from '../../base/schema.ts'
+import type { SavedChoice } from '../saved-modules.ts'
 import type { TargetChoice } from '../targets.ts'
 
 /** The content of an adapter_config.json. */
@@ -18,16 +19,16 @@ export type PeftJson = Readonly<Record<string, unknown>>
  * What the configurations of all kinds share. Kinds without modules have no targets (an empty
  * list).
  */
-export interface AdapterConfig extends TargetChoice {
+export interface AdapterConfig extends TargetChoice, SavedChoice {
   /** Dropout rate on the input of the low-rank branch in training; 0 is off. */
   readonly dropout: number
-  /** Ends of paths of modules that are trained whole and saved along; see saved-modules.ts. */
-  readonly modulesToSave?: readonly string[]
   /**
    * The adapter acts on a row from the last occurrence of these token ids on, and on rows without
    * them not at all; see activation.ts.
    */
   readonly invocationTokens?: readonly number[]
+  /** Tokens whose rows of the embedding are trained; see trainable-tokens.ts. */
+  readonly trainableTokens?: readonly number[]
   /**
    * The file's own keys, where it was read from one: what they hold beyond this configuration is
    * written back unchanged.

@@ -22,5 +22,12 @@ const prompts = ['prompt_8', 'prefix_6'].map((name) => ({ name, skip: noWeight }
 
 const whole = { slots: 'modules that are saved whole are served by an attached graph' }
 
-for (const one of [...cases, ...prompts, { name: 'more/modules_to_save', skip: whole }])
+const tokens = { slots: 'trained tokens are served by an attached graph' }
+
+for (const one of [
+  ...cases,
+  ...prompts,
+  { name: 'more/modules_to_save', skip: whole },
+  { name: 'found/tokens', skip: tokens },
+])
   parityContract({ ...one, base: storiesBase })

@@ -1,7 +1,8 @@
 // LoRA's configuration: what users give, and its form in adapter_config.json.
 
-import { OptionError } from '../../base/errors.ts'
+import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import {
+  either,
   flag,
   listOf,
   mapOf,
@@ -59,6 +60,7 @@ export const loraOptions = {
   loraBias: flag(),
   start: oneOf(['kaiming', 'gaussian', 'random']),
   invocationTokens: listOf(naturalNumber),
+  trainableTokens: listOf(naturalNumber),
 }
 
 /** Refuses invocation tokens for kinds made of LoRA that PEFT does not activate either. */
@@ -112,7 +114,25 @@ const peftKeys = {
   alpha_pattern: mapOf(number()),
   init_lora_weights: oneOf<boolean | string>([true, false, 'gaussian', ...pastStarts]),
   alora_invocation_tokens: listOf(naturalNumber),
+  trainable_token_indices: either(listOf(naturalNumber), mapOf(listOf(naturalNumber))),
 }
+
+/** A list, or lists by the name of the embedding; there is one. */
+function readTrainableTokens(
+  given: readonly number[] | Readonly<Record<string, readonly number[]>> | undefined,
+  fileName: string,
+): readonly number[] {
+  if (given === undefined || isTokenList(given)) return given ?? []
+  const { embed_tokens: tokens = [], ...others } = given
+  const names = Object.keys(others)
+  if (names.length > 0)
+    throw new UnsupportedError(
+      `${fileName}: trainable_token_indices: ${names.join(', ')} is not supported; only embed_tokens is.`,
+    )
+  return tokens
+}
+
+const isTokenList = (given: unknown): given is readonly number[] => Array.isArray(given)
 
 const toStart = (given: boolean | string | undefined): LoraConfig['start'] =>
   given === 'gaussian' ? 'gaussian' : given === false ? 'random' : 'kaiming'
@@ -122,6 +142,7 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
   const { eva_config: _eva, ...rest } = json
   const others = json['init_lora_weights'] === 'eva' ? rest : json
   const read = readPeftConfig(others, peftKeys, ['r', 'lora_alpha', 'target_modules'], fileName)
+  const trainableTokens = readTrainableTokens(read.trainable_token_indices, fileName)
   return {
     ...readTargets(read, json),
     rank: read.r!,
@@ -133,6 +154,7 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
     bias: read.bias ?? 'none',
     loraBias: read.lora_bias ?? false,
     start: toStart(read.init_lora_weights),
+    ...(trainableTokens.length > 0 ? { trainableTokens } : {}),
     // An empty list is a plain LoRA to PEFT too.
     ...(read.alora_invocation_tokens?.length
       ? { invocationTokens: read.alora_invocation_tokens }
@@ -165,6 +187,9 @@ export function writeLoraConfig(config: LoraConfig): PeftJson {
     init_lora_weights: toInitValue(config),
     fan_in_fan_out: false,
     ...(config.invocationTokens ? { alora_invocation_tokens: config.invocationTokens } : {}),
+    ...(config.trainableTokens && !peft['trainable_token_indices']
+      ? { trainable_token_indices: config.trainableTokens }
+      : {}),
   }
   return { task_type: 'CAUSAL_LM', ...peft, ...own }
 }

@@ -10,6 +10,7 @@ import { findBaseCopyPath } from '../base-copy.ts'
 import { toPeftKey } from '../keys.ts'
 import type { ServingWeights, WeightOf } from '../kinds/kind.ts'
 import { getKind } from '../kinds/kind-table.ts'
+import { tokenRowsName } from '../trainable-tokens.ts'
 import { listBlockLayers } from '../adapted-layers.ts'
 
 /** By module path; a missing module is unchanged. */
@@ -20,6 +21,13 @@ export const createServingError = (problems: readonly string[]): UnsupportedErro
   new UnsupportedError(
     `The adapter cannot be served from these slots:\n  ${problems.join('\n  ')}\nUse attach, or slots that have room for it.`,
   )
+
+/** Why a tensor is no part of any layer's serving weights. */
+function describeUnused(key: string): string {
+  if (key.endsWith(tokenRowsName)) return 'single tokens are trained, which no slot holds'
+  const isWhole = !/lora_|ia3_|lokr_|hada_|vera_/.test(key) && /\.(weight|bias)$/.test(key)
+  return isWhole ? 'is saved whole, which no slot holds' : 'the model has no layer for it'
+}
 
 /**
  * Visits the layers; yields the names of the base weights that the next layer needs, and expects a
@@ -64,7 +72,7 @@ function* collectServingWeights(
   // A model whose layers were stacked has other modules than the adapter: it must not pass for one
   // that the adapter leaves alone.
   if (problems.length === 0)
-    problems.push(...[...unused].map((key) => `${key}: the model has no layer for it`))
+    problems.push(...[...unused].map((key) => `${key}: ${describeUnused(key)}`))
   if (problems.length > 0) throw createServingError(problems)
   return forms
 }
