@@ -144,7 +144,7 @@ async function computeBatchStates(
   const at = scored.map((places) => places.map((t) => t - 1))
   const entering = turns.map((): Float32Array[] => [])
   const states = {
-    layer: selectKeyLayer(model.config),
+    layer: selectKeyLayer(model.config)!,
     take: (row: number, part: Float32Array) => void entering[row]!.push(part.slice()),
   }
   const rows = await model.hidden(

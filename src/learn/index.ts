@@ -22,7 +22,6 @@ export type {
   TierTargets,
 } from './tiers/tier-options.ts'
 export { createTierStack, type TierStack } from './tiers/tier-stack.ts'
-export { targetStrategies } from './tiers/tier-targets.ts'
 export type {
   Observation,
   Scores,

@@ -1,6 +1,7 @@
 // What all users of a learner share: the model's head, its loss, the program of fast tiers on layers,
 // and the options of the tiers.
 
+import { OptionError } from '../base/errors.ts'
 import type { Head } from '../runtime/index.ts'
 import { checkLearnerOptions, type LearnerOptions, readKeptCounts } from './learner-options.ts'
 import type { SlowTierOptions } from './slow/train-slow-tier.ts'
@@ -15,7 +16,7 @@ export interface LearnerContext extends ReturnType<typeof readKeptCounts> {
   readonly model: LearnerOptions['model']
   readonly head: Head
   readonly headLoss: HeadLoss
-  /** The program of fast tiers on layers; undefined where the fast tier is at the head or absent. */
+  /** The program of fast tiers on layers; undefined where there is none. */
   readonly layerTiers: LayerTiers | undefined
   /** The layer whose input states tiers on layers and the memory use. */
   readonly layer: number | undefined
@@ -26,15 +27,24 @@ export interface LearnerContext extends ReturnType<typeof readKeptCounts> {
   readonly now: () => number
 }
 
-/** The fast tier's options at the head and on layers; one of them at most is not false. */
+/** The fast tiers' options at the head and on layers; false: no such tier. */
 function splitFastOptions(fast: LearnerOptions['fast']): {
   atHead: TierStackOptions['fast']
   onLayers: Parameters<typeof createLayerTiers>[1] | false
 } {
   if (fast === undefined || fast === false) return { atHead: fast, onLayers: false }
-  const { where, ...options } = fast
+  const { where, head, layers, ...options } = fast
+  if (head || layers) return { atHead: head ?? false, onLayers: layers ?? false }
   if (!where || isAtHead(where)) return { atHead: options, onLayers: false }
   return { atHead: false, onLayers: { ...options, where } }
+}
+
+/** The input of layer 0 is the embedding of one token, which cannot be a memory's key. */
+function checkKeyLayer({ layer }: LayerTiers): void {
+  if (layer === 0)
+    throw new OptionError(
+      'Learner options: a fast tier that reaches layer 0 leaves the memory only token embeddings as keys, which tell nothing but the last token. Choose layers from 1 on (where.layers), or memory: false.',
+    )
 }
 
 /** Throws OptionError with everything that is wrong with the options. */
@@ -46,6 +56,7 @@ export function createLearnerContext(options: LearnerOptions): LearnerContext {
   const trigger = resolveSchedule(schedule, { hasClock: now !== undefined, hasFastTier })
   const { atHead, onLayers } = splitFastOptions(fast)
   const layerTiers = onLayers ? createLayerTiers(model, onLayers) : undefined
+  if (layerTiers && memory !== false) checkKeyLayer(layerTiers)
   const keyLayer = memory === false ? undefined : selectKeyLayer(model.config)
   const head = model.head()
   return {

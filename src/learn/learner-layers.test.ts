@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MismatchError, OptionError } from '../base/errors.ts'
+import type { Adapter } from '../adapters/adapter.ts'
 import { createLearner, type Learner } from './learner.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import { createMemoryStore } from './store/memory-store.ts'
+import { selectKeyLayer } from './turns/turn-states.ts'
 import {
   answer,
   canaries,
@@ -149,5 +151,75 @@ describe('a learner whose fast tier lies on layers', () => {
     )
     expect(() => createLearner({ model, fast: { where, rank: 40 } })).toThrow(/fast.rank: got 40/)
     expect(() => createLearner({ model, fast: { where, trust: 0 } })).toThrow(/fast.trust: got 0/)
+  })
+})
+
+describe('a learner whose fast tiers lie at the head and on layers', () => {
+  const both = { head: { rank: 3 }, layers: { where, learningRate: 0.02 } } as const
+
+  it('learns with both from one gradient, faster than with either', async () => {
+    const memory = false
+    const learner = learnerOf({ memory, fast: both })
+    const losses = await taught(learner, 8)
+    const { fast } = await learner.tiers('ada')
+    expect([fast!.rank, fast!.steps]).toEqual([3, 8])
+    const onLayers = await taught(learnerOf({ memory, fast: { layers: both.layers } }), 8)
+    const atHead = await taught(learnerOf({ memory, fast: { head: both.head } }), 8)
+    expect(losses[0]!).toBeCloseTo(onLayers[0]!, 6)
+    expect(losses[7]!).toBeLessThan(onLayers[7]!)
+    expect(losses[7]!).toBeLessThan(atHead[7]!)
+    await taught(learner, 8)
+    expect((await answer(learner, 'ada', fact.prompt)).end.text).toContain('Bart')
+  })
+
+  it('sums both into the slow tier, and goes on from a store', async () => {
+    const store = createMemoryStore()
+    const options = { memory: false, fast: both, slow: { rank: 8 }, store } as const
+    const first = learnerOf(options)
+    await taught(first, 6)
+    const before = await first.loss({ user: 'ada', ...fact })
+    await first.close()
+    const again = learnerOf(options)
+    expect(await again.loss({ user: 'ada', ...fact })).toBeCloseTo(before, 5)
+    const sum = await again.consolidate('ada', { by: 'sum' })
+    expect(sum).toMatchObject({ kept: true, reason: 'learned turns hold' })
+    expect((await again.tiers('ada')).fast!.steps).toBe(0)
+    expect(await again.loss({ user: 'ada', ...fact })).toBeCloseTo(before, 3)
+  })
+})
+
+describe('keys of the memory', () => {
+  it('are not the embeddings of one token: a tier on layer 0 needs memory: false', () => {
+    const reaching = { where: { modules: 'attention' } } as const
+    expect(() => createLearner({ model, fast: reaching })).toThrow(
+      /reaches layer 0 leaves the memory only token embeddings.*memory: false/,
+    )
+    expect(() => learnerOf({ fast: reaching, memory: false })).not.toThrow()
+  })
+  it.each([
+    [1, undefined],
+    [2, 1],
+    [3, 1],
+    [30, 28],
+  ])('of a model of %i layers are the states that enter layer %s', (count, layer) => {
+    const layers = Array.from({ length: count }, () => model.config.layers[0]!)
+    expect(selectKeyLayer({ layers })).toBe(layer)
+  })
+})
+
+describe('the slow tier', () => {
+  it('learns in the layers that are named', async () => {
+    const learner = learnerOf({
+      memory: false,
+      slow: { rank: 4, epochs: 30, learningRate: 5e-3, ewc: false, layers: { last: 1 } },
+    })
+    await taught(learner, 6)
+    expect(await learner.consolidate('ada')).toMatchObject({ kept: true })
+    const [, { adapter }] = (await learner.versions('ada')) as [unknown, { adapter: Adapter }]
+    const layers = [...adapter.tensors.keys()].map((key) => /layers\.(\d+)/.exec(key)?.[1])
+    expect(new Set(layers)).toEqual(new Set(['4']))
+    const wrong = learnerOf({ memory: false, slow: { layers: [9] } })
+    await taught(wrong, 2)
+    await expect(wrong.consolidate('ada')).rejects.toThrow(/no layer 9/)
   })
 })

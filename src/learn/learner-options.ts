@@ -54,6 +54,7 @@ const checkedFields = {
 export function checkLearnerOptions(options: unknown): asserts options is LearnerOptions {
   if (!isRecord(options)) throw new OptionError('Learner options: expected an object.')
   const problems = findOptionProblems(options, checkedFields)
+  problems.push(...findMixedOptions(options['fast']))
   if (!isRecord(options['model'])) problems.unshift('model is missing')
   if (problems.length > 0) throw new OptionError(`Learner options: ${problems.join('; ')}.`)
 }
@@ -66,3 +67,14 @@ export const readKeptCounts = (
   keptRows: options.keptRows ?? learnerFields.keptRows.default,
   keptVersions: options.keptVersions ?? learnerFields.keptVersions.default,
 })
+
+/** Options of one fast tier beside those of two: it would not be clear whose they are. */
+function findMixedOptions(fast: unknown): string[] {
+  if (!isRecord(fast) || (fast['head'] === undefined && fast['layers'] === undefined)) return []
+  const beside = Object.keys(fast).filter(
+    (name) => !['head', 'layers'].includes(name) && fast[name] !== undefined,
+  )
+  if (beside.length === 0) return []
+  const names = beside.map((name) => `fast.${name}`).join(', ')
+  return [`${names}: got it beside fast.head or fast.layers, expected it inside of one of them`]
+}

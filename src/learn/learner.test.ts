@@ -36,6 +36,29 @@ describe('learning completions', () => {
     expect(await learner.loss({ user: 'ada', ...fact })).toBeLessThan(before - 0.5)
   })
 
+  it('tells the frozen model’s losses from the same pass of the model', async () => {
+    let passes = 0
+    const counting: TestModel = {
+      ...model,
+      hidden: ((...given: Parameters<Model['hidden']>) => {
+        passes++
+        return model.hidden(...given)
+      }) as Model['hidden'],
+    }
+    const learner = createLearner({ model: counting })
+    const frozen = createLearner({ model, fast: false, memory: false })
+    const expected = await frozen.loss({ user: 'nobody', ...fact })
+    for (let turn = 1; turn <= 3; turn++) {
+      const scores = await learner.learn({ user: 'ada', ...fact, wantsFrozenLosses: true })
+      const { losses, frozenLosses } = scores
+      expect(passes).toBe(turn)
+      expect(frozenLosses!.length).toBe(losses.length)
+      const sum = [...frozenLosses!].reduce((a, b) => a + b)
+      expect(sum / losses.length).toBeCloseTo(expected, 5)
+    }
+    expect(await learner.learn({ user: 'ada', ...fact })).not.toHaveProperty('frozenLosses')
+  })
+
   it('changes what is written, also under sampling, and for this user only', async () => {
     const learner = createLearner({ model })
     const base = (await answer(learner, 'eve', fact.prompt)).end.text
@@ -197,10 +220,57 @@ describe('consolidating', () => {
 
   it('is judged by what is left of the gain', () => {
     const held = (after: number) => ({ untaught: 3, before: 1, after })
-    expect(evaluateGate(undefined, held(1.9)).kept).toBe(true)
-    expect(evaluateGate(undefined, held(2.1)).kept).toBe(false)
-    expect(evaluateGate({ before: 1, after: 1.02 }, held(1)).kept).toBe(false)
-    expect(evaluateGate({ before: 1, after: Number.NaN }, undefined).kept).toBe(false)
+    expect(evaluateGate({ held: held(1.9) }).kept).toBe(true)
+    expect(evaluateGate({ held: held(2.1) }).kept).toBe(false)
+    expect(evaluateGate({ held: held(1.9), learned: held(2.1) })).toMatchObject({
+      kept: false,
+      reason: 'of the 2.000 nats learned only 0.900 were left on learned turns',
+    })
+    expect(evaluateGate({ canaries: { before: 1, after: 1.02 }, held: held(1) }).kept).toBe(false)
+    expect(evaluateGate({ canaries: { before: 1, after: Number.NaN } }).kept).toBe(false)
+  })
+
+  it('is refused where nothing was measured, and says only what was', () => {
+    expect(evaluateGate({})).toMatchObject({
+      kept: false,
+      reason: expect.stringMatching(/nothing was measured/),
+    })
+    const gain = { untaught: 3, before: 1, after: 1 }
+    expect(evaluateGate({ learned: gain }).reason).toBe('learned turns hold')
+    expect(evaluateGate({ canaries: { before: 1, after: 1 }, held: gain }).reason).toBe(
+      'canaries and held-out turns hold',
+    )
+  })
+
+  it('by training with few turns does not empty tiers whose turns it did not learn', async () => {
+    const learner = createLearner({ model, slow: { rank: 4, epochs: 1, learningRate: 1e-5 } })
+    const other = { prompt: 'The cat is called', completion: ' Wilhelmina the Second.' }
+    for (let i = 0; i < 3; i++)
+      for (const turn of [fact, other]) await learner.learn({ user: 'ada', ...turn })
+    const before = await learner.loss({ user: 'ada', ...fact })
+    const verdict = await learner.consolidate('ada')
+    expect(verdict).toMatchObject({ kept: false })
+    expect(verdict.reason).toMatch(/nats learned only/)
+    expect(verdict.learned!.before).toBeLessThan(verdict.learned!.untaught - 1)
+    expect(verdict.held).toBeDefined()
+    expect(await learner.loss({ user: 'ada', ...fact })).toBeCloseTo(before, 6)
+  })
+
+  it('by training on a single turn is refused, because none could be held out', async () => {
+    const learner = createLearner({ model })
+    await learner.learn({ user: 'ada', ...fact })
+    await expect(learner.consolidate('ada')).rejects.toThrow(/one kept turn, expected at least two/)
+    expect((await learner.tiers('ada')).fast!.steps).toBe(1)
+  })
+
+  it('by training keeps the held-out turns for the next consolidation', async () => {
+    const learner = createLearner({
+      model,
+      slow: { rank: 4, epochs: 30, learningRate: 5e-3, ewc: false },
+    })
+    for (let i = 0; i < 6; i++) await learner.learn({ user: 'ada', ...fact })
+    expect((await learner.consolidate('ada')).reason).toBe('held-out turns and learned turns hold')
+    expect((await learner.statistics('ada')).keptRows).toBe(1)
   })
 })
 

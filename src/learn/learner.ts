@@ -9,7 +9,6 @@ import { createLearnerContext, type LearnerContext } from './learner-context.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import type { UserState } from './store/user-state.ts'
 import type { TierStack } from './tiers/tier-stack.ts'
-import type { Scores } from './tiers/training-example.ts'
 import { encodeTurn, type TurnExample } from './turns/encode-turn.ts'
 import { measureLoss } from './turns/measure-loss.ts'
 import type { LearningSignal } from './turns/reward.ts'
@@ -24,6 +23,7 @@ import {
 import { ConsolidationScheduler, isConsolidationDue } from './updates/consolidation-schedule.ts'
 import { createBaselineTiers } from './updates/gate-losses.ts'
 import {
+  type CompletionScores,
   type FeedbackResult,
   learnCompletion,
   learnFeedback,
@@ -50,6 +50,8 @@ import { clearTiers } from './users/user-snapshot.ts'
 
 export interface LearnedTurn extends TurnExample {
   readonly user: string
+  /** Whether `learn` also returns the losses of the frozen base model, in one pass where it can. */
+  readonly wantsFrozenLosses?: boolean
 }
 
 export type LearnerEvent = GenerateEvent | { readonly type: 'turn-end'; readonly turn: number }
@@ -59,9 +61,7 @@ export type LearnerEvent = GenerateEvent | { readonly type: 'turn-end'; readonly
  * generated while others learn.
  */
 export interface Learner {
-  /**
-   * Answers under this user's model. The last event, 'turn-end', has the number for `feedback`.
-   */
+  /** Answers under this user's model. The last event, 'turn-end', has the number for `feedback`. */
   generate(
     prompt: Prompt,
     options: PromptOptions & { readonly user: string },
@@ -74,7 +74,7 @@ export interface Learner {
     signal: LearningSignal & { readonly user: string; readonly turn: number },
   ): Promise<FeedbackResult>
   /** Learns a completion that was right; returns the losses from before. */
-  learn(turn: LearnedTurn): Promise<Scores>
+  learn(turn: LearnedTurn): Promise<CompletionScores>
   /** The loss of a completion under this user's model, in nats a token; nothing is learned. */
   loss(turn: LearnedTurn): Promise<number>
   /**
@@ -106,7 +106,7 @@ export interface Learner {
    * not be saved; they stay in memory.
    */
   flush(): Promise<void>
-  /** Flushes and ends the learner. The store stays open: its owner closes it. */
+  /** Flushes and ends the learner; the store stays open. */
   close(): Promise<void>
 }
 
@@ -149,6 +149,7 @@ class TieredLearner implements Learner {
     this.#turnParts = {
       ...this.#context,
       rewards: options,
+      baseline: createBaselineTiers(this.#context, { adapter: undefined, ewc: undefined }),
       guard: this.#guard,
       onLearned: (user, update) => this.#users.recordLearned(user, update),
     }
@@ -199,11 +200,11 @@ class TieredLearner implements Learner {
     return result
   }
 
-  async learn(given: LearnedTurn): Promise<Scores> {
+  async learn(given: LearnedTurn): Promise<CompletionScores> {
     const encoded = encodeTurn(this.#context.model, given)
     const turn = { ...encoded, hidden: undefined, adapter: undefined }
     const scores = await this.#users.change(given.user, (user) =>
-      learnCompletion(user, turn, this.#turnParts),
+      learnCompletion(user, turn, this.#turnParts, given.wantsFrozenLosses),
     )
     this.#checkSchedule(given.user)
     return scores

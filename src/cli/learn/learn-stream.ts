@@ -1,12 +1,10 @@
-// The work of graft learn: each turn is scored, also by the model without tiers, before it is
-// learned; then the slow tier, files and a summary. The store keeps what was learned even when the
+// The work of graft learn: each turn is scored, also by the model without tiers, as it is learned; then the slow tier, files and a summary. The store keeps what was learned even when the
 // run ends early.
 
 import { stat, writeFile } from 'node:fs/promises'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import {
   type ConsolidationResult,
-  createLearner,
   type TurnExample,
   type Learner,
   type UserStore,
@@ -114,13 +112,7 @@ export async function learnTurns(values: LearnValues, context: LearnContext) {
       ...(canaries && { canaries }),
     }
     const learner = await openLearner(values, store, model, options)
-    const records = await streamTurns(
-      learner,
-      model,
-      values.user,
-      turns.slice(0, values.turns),
-      context,
-    )
+    const records = await streamTurns(learner, values.user, turns.slice(0, values.turns), context)
     const isStopped = context.signal.aborted
     const verdict =
       values.consolidate && !isStopped
@@ -206,21 +198,22 @@ async function writeFiles(
 
 async function streamTurns(
   learner: Learner,
-  model: LoadedModel,
   user: string,
   turns: readonly TurnExample[],
   { terminal, signal }: LearnContext,
 ) {
-  const frozen = createLearner({ model, fast: false, memory: false })
   const progress = terminal.progress('  learning', turns.length)
   const records: LearnedTurnRecord[] = []
   for (const turn of turns) {
     if (signal.aborted) break
-    const frozenLoss = await frozen.loss({ user: 'nobody', ...turn })
     const start = performance.now()
-    const { losses } = await learner.learn({ user, ...turn })
+    const { losses, frozenLosses } = await learner.learn({
+      user,
+      ...turn,
+      wantsFrozenLosses: true,
+    })
     records.push({
-      frozen: frozenLoss,
+      frozen: computeMeanLoss(frozenLosses!),
       loss: computeMeanLoss(losses),
       ms: performance.now() - start,
     })

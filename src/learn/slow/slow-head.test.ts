@@ -128,8 +128,8 @@ describe('consolidating by a sum', () => {
     const pairs = (await learner.tiers('ada')).memory!.count
     const verdict = await learner.consolidate('ada', { by: 'sum' })
     expect(verdict).toMatchObject({ kept: true, by: 'sum', residual: 0 })
-    expect(verdict.held!.after).toBeCloseTo(verdict.held!.before, 4)
-    expect(verdict.held!.untaught).toBeGreaterThan(verdict.held!.before + 0.1)
+    expect(verdict.learned!.after).toBeCloseTo(verdict.learned!.before, 4)
+    expect(verdict.learned!.untaught).toBeGreaterThan(verdict.learned!.before + 0.1)
     const student = await learner.tiers('ada')
     expect([student.fast!.steps, student.memory!.count]).toEqual([0, pairs])
     const after = await Promise.all([0, 6].map((i) => learner.loss({ user: 'ada', ...story(i) })))

@@ -16,6 +16,8 @@ import {
 import type { EncodedSequence } from '../../train/data/encode.ts'
 import type { EwcState } from '../../train/ewc/state.ts'
 import type { TrainableModel } from '../../train/programs/trainable-model.ts'
+import { layersField } from '../tiers/tier-options.ts'
+import { resolveLayers } from '../tiers/tier-targets.ts'
 import type { HeadChange } from './slow-head.ts'
 
 export const slowTierFields = {
@@ -23,8 +25,10 @@ export const slowTierFields = {
   rank: integer({ from: 4, to: 16, default: 8 }),
   /** Target modules, as `targets` of an adapter. Default: all linear layers. */
   targets: either(string(), listOf(string()), { default: 'all-linear' }),
+  /** Numbers of layers, or the last ones. Default: all. */
+  layers: layersField,
   /** Passes over the rows. Default 2. */
-  epochs: number({ above: 0, default: 2 }),
+  epochs: integer({ from: 1, default: 2 }),
   /** Default 1e-3. */
   learningRate: number({ above: 0, default: 1e-3 }),
   /** Elastic weight consolidation of what earlier consolidations learned. Default true. */
@@ -55,6 +59,7 @@ export async function trainSlowTier(
 ): Promise<SlowVersion> {
   const values = readOptions('Slow tier', options, slowTierFields)
   const { rank, targets, epochs, learningRate, ewc, seed } = values
+  const layers = resolveSlowLayers(model, values.layers)
   if (rows.length === 0)
     throw new OptionError(
       'Slow tier: there is nothing to consolidate, because no turn has been learned.',
@@ -72,10 +77,24 @@ export async function trainSlowTier(
     clip: 1,
     batch: { rows: 1, tokens: Math.max(256, longest) },
     maxTokens: longest,
-    adapter: before.adapter ?? { kind: 'lora', config: { rank, alpha: 2 * rank, targets } },
+    adapter: before.adapter ?? {
+      kind: 'lora',
+      config: { rank, alpha: 2 * rank, targets, ...layers },
+    },
     ...(ewc && { ewc: before.ewc ? { state: before.ewc } : {} }),
   })
   for await (const event of events)
     if (event.type === 'train-end') return { adapter: event.adapter, ewc: event.ewc }
   throw new OptionError('Slow tier: training ended without an adapter.')
+}
+
+/** Throws OptionError for layers that the model does not have. */
+function resolveSlowLayers(
+  model: TrainableModel,
+  wanted: SlowTierOptions['layers'],
+): { readonly layers?: readonly number[] } {
+  if (wanted === undefined) return {}
+  const { layers, problems } = resolveLayers(wanted, model.base.graph.config.layers.length)
+  if (problems.length > 0) throw new OptionError(`Slow tier: ${problems.join('; ')}.`)
+  return { layers }
 }

@@ -86,6 +86,7 @@ const places: readonly (readonly [string, LayerTiersOptions])[] = [
   ['all linear layers of the last two', {}],
   ['attention everywhere', { where: { modules: 'attention' }, rank: 1 }],
   ['feed-forward of given layers', { where: { modules: 'feed-forward', layers: [1, 3] }, rank: 4 }],
+  ['a preset of adapters', { where: { modules: 'mlp', layers: { last: 1 } } }],
   ['values of the last layer', { where: { modules: ['v_proj'], layers: { last: 1 } }, rank: 16 }],
 ]
 
@@ -344,7 +345,7 @@ describe('target modules', () => {
   it.each([
     [
       { where: { modules: 'everything' } },
-      /no strategy "everything"; there are head, attention, feed-forward, all-linear/,
+      /no strategy "everything"; there are head, default, attention, mlp, all-linear, feed-forward/,
     ],
     [{ where: { modules: 'head' } }, /"head" is not a module of any layer/],
     [{ where: { modules: ['q_prog'] } }, /"q_prog".*q_proj/s],

@@ -14,6 +14,7 @@ import {
   oneOf,
   positiveInteger,
   string,
+  type ValueOf,
 } from '../../base/schema.ts'
 
 /** Rows that both fast tiers have. */
@@ -58,7 +59,7 @@ export type LayerTierOptions = GivenOptions<typeof layerTierFields>
 
 /** `{ modules: 'all-linear', layers: { last: 2 } }` */
 export interface TierTargets {
-  /** A name from `targetStrategies`, or ends of module names ('v_proj'). */
+  /** 'head', a preset of adapters ('all-linear'), or ends of module names ('v_proj'). */
   readonly modules: string | readonly string[]
   /**
    * Numbers of layers, or the last ones. Default: all. Layers below the lowest of them take part in
@@ -71,9 +72,17 @@ export interface TierTargets {
   readonly top?: number
 }
 
+/** Layers of a model: their numbers, or the last ones. */
+export const layersField = either(
+  listOf(naturalNumber, { least: 1 }),
+  object({ last: positiveInteger }),
+)
+
+export type LayerChoice = ValueOf<typeof layersField>
+
 export const tierTargetsFields = {
   modules: either(string(), listOf(string())),
-  layers: either(listOf(naturalNumber, { least: 1 }), object({ last: positiveInteger })),
+  layers: layersField,
   top: positiveInteger,
 } satisfies Record<keyof TierTargets, Field>
 
@@ -123,9 +132,15 @@ export type TierStackOptions = GivenOptions<typeof tierStackFields>
 export const placedTierFields = {
   /**
    * The fast tier; false: none. With `where` it is on layers instead of at the head, and the
-   * defaults are rank 2, learningRate 5e-3 and trust 0.01.
+   * defaults are rank 2, learningRate 5e-3 and trust 0.01. `{ head, layers }` are the options of two
+   * fast tiers that learn together; nothing else may stand beside them.
    */
-  fast: createTierField({ ...headTierFields, where }),
+  fast: createTierField({
+    ...headTierFields,
+    where,
+    head: object(headTierFields),
+    layers: object(layerTiersFields),
+  }),
   memory: tierStackFields.memory,
 }
 

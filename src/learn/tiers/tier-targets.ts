@@ -1,32 +1,18 @@
-// Target modules of a fast tier: the head alone, or modules of the model's layers. A table of named
-// choices, and their resolution in one model. Independent of tensors.
+// Target modules of a fast tier: the head alone, or modules of the model's layers, by the presets of
+// adapters. Independent of tensors.
 
-import { resolvePreset } from '../../adapters/presets.ts'
+import { resolvePreset, targetPresets } from '../../adapters/presets.ts'
 import { selectTargetModules } from '../../adapters/targets.ts'
 import { OptionError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'
 import { type ModelGraph, listModules } from '../../graph/model-graph.ts'
-import type { TierTargets } from './tier-options.ts'
+import type { LayerChoice, TierTargets } from './tier-options.ts'
 
-/**
- * Name → preset of adapters that lists its modules; undefined: no module, the tier changes the final
- * hidden state.
- */
-export const targetStrategies: ReadonlyMap<
-  string,
-  { readonly about: string; readonly targets: string | undefined }
-> = new Map([
-  [
-    'head',
-    {
-      about: 'the final hidden state before the head: no backward pass through any layer',
-      targets: undefined,
-    },
-  ],
-  ['attention', { about: 'queries, keys, values and output of attention', targets: 'attention' }],
-  ['feed-forward', { about: 'the linear layers of the feed-forward part', targets: 'mlp' }],
-  ['all-linear', { about: 'every linear layer of the layers', targets: 'all-linear' }],
-])
+/** Older names of presets. */
+const otherNames: ReadonlyMap<string, string> = new Map([['feed-forward', 'mlp']])
+
+/** 'head' changes the final hidden state; the others are the presets of adapters. */
+const targetNames: readonly string[] = ['head', ...targetPresets.keys(), ...otherNames.keys()]
 
 /** Targets in one model. */
 export interface ResolvedTargets {
@@ -40,16 +26,20 @@ export interface ResolvedTargets {
   readonly top: number | undefined
 }
 
-function resolveLayers(
-  layers: TierTargets['layers'],
+const isNumberList = (layers: LayerChoice): layers is readonly number[] => Array.isArray(layers)
+
+/** Numbers of layers in a model that has `count`, and what is wrong with them. */
+export function resolveLayers(
+  layers: LayerChoice | undefined,
   count: number,
 ): { layers: number[]; problems: string[] } {
   const all = Array.from({ length: count }, (_, layer) => layer)
   if (layers === undefined) return { layers: all, problems: [] }
-  if ('last' in layers) {
-    const fits = Number.isInteger(layers.last) && layers.last >= 1 && layers.last <= count
+  if (!isNumberList(layers)) {
+    const { last = 0 } = layers
+    const fits = Number.isInteger(last) && last >= 1 && last <= count
     return {
-      layers: all.slice(-layers.last),
+      layers: all.slice(-last),
       problems: fits
         ? []
         : [`layers.last: got ${layers.last}, expected an integer from 1 to ${count}`],
@@ -69,21 +59,17 @@ function resolveLayers(
 }
 
 /** Whether the fast tier is at the head, where it needs no backward pass through layers. */
-export const isAtHead = ({ modules }: TierTargets): boolean =>
-  typeof modules === 'string' &&
-  targetStrategies.get(modules)?.targets === undefined &&
-  targetStrategies.has(modules)
+export const isAtHead = ({ modules }: TierTargets): boolean => modules === 'head'
 
 /** What is wrong with `modules`, apart from module names, which only the model can tell. */
 function findModuleProblems(modules: TierTargets['modules']): string[] {
   if (typeof modules !== 'string') return modules === undefined ? ['modules is missing'] : []
-  const strategy = targetStrategies.get(modules)
-  if (strategy) return strategy.targets === undefined ? ['"head" is not a module of any layer'] : []
-  const names = [...targetStrategies.keys()]
-  const meant = findNearestName(modules, names)
+  if (modules === 'head') return ['"head" is not a module of any layer']
+  if (targetNames.includes(modules)) return []
+  const meant = findNearestName(modules, targetNames)
   const hint = meant === undefined ? '' : ` Did you mean "${meant}"?`
   return [
-    `there is no strategy "${modules}"; there are ${names.join(', ')}, or a list of module names.${hint}`,
+    `there is no strategy "${modules}"; there are ${targetNames.join(', ')}, or a list of module names.${hint}`,
   ]
 }
 
@@ -95,7 +81,6 @@ export function resolveTargets(
   model: ModelGraph,
   { modules, layers: wanted, top }: TierTargets,
 ): ResolvedTargets {
-  const strategy = typeof modules === 'string' ? targetStrategies.get(modules) : undefined
   const { layers, problems } = resolveLayers(wanted, model.config.layers.length)
   problems.push(...findModuleProblems(modules))
   if (problems.length > 0)
@@ -103,7 +88,8 @@ export function resolveTargets(
   const inLayers = listModules(model).filter(
     ({ layer, kind }) => layer !== undefined && kind === 'linear',
   )
-  const targets = resolvePreset(strategy?.targets ?? modules, inLayers) as readonly string[]
+  const preset = typeof modules === 'string' ? (otherNames.get(modules) ?? modules) : modules
+  const targets = resolvePreset(preset, inLayers) as readonly string[]
   const selected = selectTargetModules(
     { targets, exclude: [], layers, layersPattern: [] },
     inLayers,

@@ -16,12 +16,14 @@ import {
 } from '../slow/train-slow-tier.ts'
 import { evaluateGate, type GateResult } from '../slow/validation-gate.ts'
 import { type EncodedTurn, toEncodedExample, turnExamplesField } from '../turns/encode-turn.ts'
+import type { KeptTurn } from '../turns/turn.ts'
 import { addVersion, getCurrentVersion, type LearnerUser } from '../users/user.ts'
 import { clearTiers } from '../users/user-snapshot.ts'
 import { type ConsolidationMethod, consolidationMethods } from './consolidation-schedule.ts'
 import {
   type GateLossParts,
   measureCanaryLosses,
+  measureHeldOutLosses,
   measureSummedLosses,
   measureTrainedLosses,
 } from './gate-losses.ts'
@@ -36,7 +38,7 @@ export const consolidateFields = {
   canaries: turnExamplesField,
   /** Share by which the canaries' loss may rise. Default 0.01. */
   bound: number({ from: 0, to: Infinity, default: 0.01 }),
-  /** Share of the gain that must be left on held-out turns. Default 0.5. */
+  /** Share of the gain that must be left, on held-out turns and on learned ones. Default 0.5. */
   least: number({ default: 0.5 }),
 }
 export type ConsolidateUserOptions = GivenOptions<typeof consolidateFields>
@@ -84,19 +86,44 @@ async function consolidateByTraining(
   parts: ConsolidationParts,
 ): Promise<ConsolidationResult> {
   const before = getCurrentVersion(user)
-  const order = random(user.learned).shuffle(user.rows) // shuffled, because a stream may be periodic
-  const held = order.slice(0, Math.floor(heldOutShare * order.length))
-  const rows = user.rows.filter((row) => !held.includes(row)).map(toEncodedExample)
-  const after = await trainSlowTier(parts.model, rows, before, parts.slow)
-  const losses = await measureTrainedLosses(held, before, after, parts)
-  const canaries = await measureCanaryLosses(bounds.canaries, user, after, parts)
-  const result = evaluateGate(canaries, losses, bounds)
+  const { held, taught } = splitRows(user)
+  const after = await trainSlowTier(parts.model, taught.map(toEncodedExample), before, parts.slow)
+  const result = evaluateGate(
+    {
+      canaries: await measureCanaryLosses(bounds.canaries, user, after, parts),
+      held: await measureHeldOutLosses(held, before, after, parts),
+      learned: await measureTrainedLosses(user, taught, after, parts),
+    },
+    bounds,
+  )
   if (result.kept) {
     addVersion(user, after, 'training', parts.now(), parts.keptVersions)
-    user.rows = []
+    user.rows = [...held] // not learned by this version, so that the next one learns them
     clearTiers(user)
   }
   return { by: 'training', ...result }
+}
+
+/**
+ * An eighth of the kept turns, at least one, for the gate, and the others for training. Throws
+ * OptionError for fewer than two turns.
+ */
+function splitRows({ rows, learned }: LearnerUser): {
+  readonly held: readonly KeptTurn[]
+  readonly taught: readonly KeptTurn[]
+} {
+  if (rows.length < 2)
+    throw new OptionError(
+      rows.length === 0
+        ? 'Slow tier: there is nothing to consolidate, because no turn has been learned.'
+        : 'Slow tier: got one kept turn, expected at least two, because one is held out to judge the training. Learn another one, or consolidate by sum.',
+    )
+  const order = random(learned).shuffle(rows) // shuffled, because a stream may be periodic
+  const held = new Set(order.slice(0, Math.max(1, Math.floor(heldOutShare * rows.length))))
+  return {
+    held: rows.filter((row) => held.has(row)),
+    taught: rows.filter((row) => !held.has(row)),
+  }
 }
 
 async function consolidateBySum(
@@ -113,8 +140,8 @@ async function consolidateBySum(
   const { rank = slowTierFields.rank.default } = parts.slow
   const { after, residual } = await sumTiers(user, rank)
   const canaries = await measureCanaryLosses(bounds.canaries, user, after, parts)
-  const losses = await measureSummedLosses(user, after, parts)
-  const result = evaluateGate(canaries, losses, bounds)
+  const learned = await measureSummedLosses(user, after, parts)
+  const result = evaluateGate({ canaries, learned }, bounds)
   if (result.kept) {
     addVersion(user, after, 'sum', parts.now(), parts.keptVersions)
     fast?.clear()

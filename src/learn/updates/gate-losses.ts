@@ -24,8 +24,8 @@ export interface GateLossParts {
   readonly layer: number | undefined
 }
 
-// Kept turns that a sum is measured on: each takes a pass of the model, the sum itself almost nothing.
-const maxHeldOut = 4
+// Kept turns on which what was learned is measured: each takes two or three passes of the model.
+const maxMeasured = 4
 
 /** Tiers that consist of a slow version alone. */
 export function createBaselineTiers(
@@ -53,7 +53,7 @@ export async function measureCanaryLosses(
 }
 
 /** For a training: losses on turns that it did not see. */
-export async function measureTrainedLosses(
+export async function measureHeldOutLosses(
   held: readonly KeptTurn[],
   before: SlowVersion,
   after: SlowVersion,
@@ -70,12 +70,12 @@ export async function measureTrainedLosses(
   }
 }
 
-/** About `maxHeldOut` turns, evenly spaced and with the newest one. */
-function selectHeldOut(rows: readonly KeptTurn[]): readonly KeptTurn[] {
-  const step = Math.max(1, rows.length / maxHeldOut)
+/** About `maxMeasured` turns, evenly spaced and with the newest one. */
+function selectMeasured(rows: readonly KeptTurn[]): readonly KeptTurn[] {
+  const step = Math.max(1, rows.length / maxMeasured)
   return rows
     .filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step))
-    .slice(-maxHeldOut)
+    .slice(-maxMeasured)
 }
 
 /** The user's tiers after a sum: a new slow tier, no fast tier, the memory as it is. */
@@ -89,31 +89,53 @@ function createSummedTiers(user: LearnerUser, after: SlowVersion, parts: GateLos
 }
 
 /**
- * For a sum: losses on kept turns without fast tier and memory, with both, and with the sum and the
- * memory.
+ * Losses on some of the turns that were learned: without fast tier and memory, with both, and with
+ * what a sum leaves (the sum and the memory).
  */
-export async function measureSummedLosses(
+export const measureSummedLosses = (
   user: LearnerUser,
   after: SlowVersion,
   parts: GateLossParts,
-): Promise<GateResult['held']> {
-  const held = selectHeldOut(user.rows)
-  if (held.length === 0) return undefined
+): Promise<GateResult['learned']> =>
+  measureLearnedLosses(
+    user,
+    user.rows,
+    { after, tiers: createSummedTiers(user, after, parts) },
+    parts,
+  )
+
+/** The same for a training, which leaves the slow tier alone; `rows`: what it trained on. */
+export const measureTrainedLosses = (
+  user: LearnerUser,
+  rows: readonly KeptTurn[],
+  after: SlowVersion,
+  parts: GateLossParts,
+): Promise<GateResult['learned']> =>
+  measureLearnedLosses(user, rows, { after, tiers: createBaselineTiers(parts, after) }, parts)
+
+async function measureLearnedLosses(
+  user: LearnerUser,
+  rows: readonly KeptTurn[],
+  { after, tiers }: { readonly after: SlowVersion; readonly tiers: TierStack },
+  parts: GateLossParts,
+): Promise<GateResult['learned']> {
+  const turns = selectMeasured(rows)
+  if (turns.length === 0) return undefined
   const before = getCurrentVersion(user)
   const computeStates = async (expert: Expert | undefined): Promise<readonly TurnStates[]> => {
-    const turns: TurnStates[] = []
-    for (const turn of held)
-      turns.push(await computeTurnStates(parts.model, turn, expert, parts.layer))
-    return turns
+    const states: TurnStates[] = []
+    for (const turn of turns)
+      states.push(await computeTurnStates(parts.model, turn, expert, parts.layer))
+    return states
   }
   const statesBefore = await computeStates(before.adapter)
-  const measure = async (tiers: TierStack, expert: Expert | undefined): Promise<number> => {
+  const measure = async (stack: TierStack, expert: Expert | undefined): Promise<number> => {
     const states = expert === before.adapter ? statesBefore : await computeStates(expert)
-    return (await measureLosses(states, tiers)).mixed
+    return (await measureLosses(states, stack)).mixed
   }
   return {
     untaught: await measure(createBaselineTiers(parts, before), before.adapter),
     before: await measure(user.tiers, getServingExpert(user)),
-    after: await measure(createSummedTiers(user, after, parts), after.adapter),
+    after: await measure(tiers, after.adapter),
   }
 }

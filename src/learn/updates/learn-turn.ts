@@ -5,6 +5,7 @@ import { addLoss } from '../../micro/reward.ts'
 import type { Model } from '../../runtime/index.ts'
 import type { LayerTiers } from '../tiers/layer-tier-program.ts'
 import { learnLayers } from '../tiers/learn-layers.ts'
+import type { TierStack } from '../tiers/tier-stack.ts'
 import type { Scores, TrainingExample } from '../tiers/training-example.ts'
 import { computeMean } from '../turns/measure-loss.ts'
 import { computeNoveltyRate, measureNovelty } from '../turns/novelty.ts'
@@ -29,10 +30,18 @@ export interface FeedbackResult {
   readonly novelty?: number
 }
 
+/** Losses from before a completion was learned. */
+export interface CompletionScores extends Scores {
+  /** Of the frozen base model, where they were asked for. */
+  readonly frozenLosses?: Scores['losses']
+}
+
 export interface LearnTurnParts {
   readonly model: Model
   readonly rewards: RewardOptions
   readonly guard: CanaryGuard
+  /** The frozen base model's head, without any tier. */
+  readonly baseline: TierStack
   readonly keptRows: number
   /** The program of fast tiers on layers, if the learner has them. */
   readonly layerTiers: LayerTiers | undefined
@@ -75,19 +84,32 @@ async function stepTiers(
   })
 }
 
+/** Losses of the frozen base model; without an expert its states are those of the user's model. */
+async function scoreFrozen(
+  { model, baseline }: LearnTurnParts,
+  user: LearnerUser,
+  turn: Turn,
+  states: TurnStates,
+): Promise<Scores['losses']> {
+  const frozen = getServingExpert(user) ? await computeTurnStates(model, turn, undefined) : states
+  return (await baseline.score(frozen)).losses
+}
+
 /** Learns an answer that was right; returns the losses from before. */
 export async function learnCompletion(
   user: LearnerUser,
   turn: Turn,
   parts: LearnTurnParts,
-): Promise<Scores> {
+  wantsFrozenLosses = false,
+): Promise<CompletionScores> {
   await parts.guard.checkBeforeUpdate(user)
   const states = await getTurnStates(parts, user, turn)
+  const frozenLosses = wantsFrozenLosses && (await scoreFrozen(parts, user, turn, states))
   const scores = await stepTiers(user, { ...states, rate: user.guard.stepScale }, parts)
   const loss = computeMean(scores.losses)
   addLoss(user.record, loss)
   await finishTurn(user, { turn, signal: undefined }, loss, parts)
-  return scores
+  return frozenLosses ? Object.assign(scores, { frozenLosses }) : scores
 }
 
 /**
