@@ -23,7 +23,7 @@ describe('weights', () => {
       merge([named('coder'), named('reviewer', reviewer)], {
         weights: { coder: 0.7, reviewer: -0.3 },
       }),
-    ).toEqual(expected)
+    ).toEqual({ ...expected, metadata: { name: 'coder + reviewer' } })
   })
   it.each([
     [{ coder: 1, reviwer: 1 }, 'there is no adapter "reviwer". Did you mean "reviewer"?'],

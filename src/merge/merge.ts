@@ -1,7 +1,7 @@
 // Merges adapters into one. Checks everything first, then merges module by module, so that one
 // module at a time is in memory.
 
-import type { Adapter } from '../adapters/adapter.ts'
+import type { Adapter, AdapterMetadata } from '../adapters/adapter.ts'
 import { encodeAdapterTensors } from '../adapters/files/storage.ts'
 import { toPeftKey } from '../adapters/keys.ts'
 import type { LoraConfig } from '../adapters/kinds/lora-config.ts'
@@ -13,6 +13,7 @@ import { toFloat32 } from '../formats/convert.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import { createDelta } from './delta.ts'
 import { createWorkspace } from './elementwise.ts'
+import { mergeMetadata } from './merged-metadata.ts'
 import { createMergedAdapter, type ModuleFactors } from './merged-adapter.ts'
 import type { FactorMethod, MergeMethod, MergeRecipe, CompleteRecipe } from './method.ts'
 import {
@@ -36,9 +37,9 @@ export interface ModuleReport {
 }
 
 export interface MergeOptions extends MergeRecipe {
-  /** The result's name, in its metadata. */
+  /** The result's name, in its metadata. Default: the names of the sources, joined by " + ". */
   readonly name?: string
-  /** The result's tags, in its metadata. */
+  /** The result's tags, in its metadata. Default: those of all sources. */
   readonly tags?: readonly string[]
   /** Element type of the result's tensors. Default 'f32'. */
   readonly dtype?: (typeof mergedDtypes)[number]
@@ -84,7 +85,7 @@ export function merge(sources: MergeSources, options: MergeOptions = {}): Adapte
     return { module: source.module, pair }
   })
   const adapter = createMergedAdapter(adapters, merged, targets !== undefined)
-  return describeResult(adapter, options)
+  return describeResult(adapter, mergeMetadata(adapters), options)
 }
 
 /** Throws OptionError for targets that none of the adapters touches. */
@@ -99,12 +100,14 @@ function selectModules(
   return sources.filter(({ module }) => hit.has(module))
 }
 
-/** The adapter with the name, tags and element type that were asked for. */
+/** The adapter with its sources' metadata, and the name, tags and type that were asked for. */
 function describeResult(
   adapter: Adapter,
+  kept: AdapterMetadata | undefined,
   { name, tags = [], dtype = 'f32' }: MergeOptions,
 ): Adapter {
   const metadata = {
+    ...kept,
     ...(name !== undefined && { name }),
     ...(tags.length > 0 && { tags: tags.join(' ') }),
   }

@@ -1,6 +1,6 @@
 // Extracts by path: the adapter between two models, each named as `loadModel` takes it.
 
-import type { Adapter } from '../adapters/adapter.ts'
+import { type Adapter, baseHashKey } from '../adapters/adapter.ts'
 import { openBaseModel } from '../graph/base-model.ts'
 import {
   checkExtractOptions,
@@ -27,8 +27,11 @@ export async function extract(
     const to = await openBaseModel(await resolveModel(tuned))
     try {
       const extracted = await extractBetween(from, to, options)
-      // the base's name as PEFT writes it
-      const adapter: Adapter = { ...extracted.adapter, baseModel: getBaseName(base) }
+      const adapter: Adapter = {
+        ...extracted.adapter,
+        baseModel: getBaseName(base), // as PEFT writes it
+        metadata: { [baseHashKey]: await from.identity() },
+      }
       return { ...extracted, adapter }
     } finally {
       await to.weights.close()

@@ -1,7 +1,8 @@
 // graft.json in an adapter's folder: the base and the system message of its training, which PEFT's
 // files cannot hold.
 
-import { FormatError } from '../base/errors.ts'
+import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
+import { describeValue, isRecord } from '../base/schema.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import { openDirectory } from './files/folder.ts'
 
@@ -13,26 +14,31 @@ export interface ExpertMetadata {
 }
 
 const metadataFile = 'graft.json'
+/** Layout of the file. */
+const layoutVersion = 1
 
+/** Throws OptionError, before anything is written, for a base or a system message that is no text. */
 export async function writeExpertMetadata(notes: ExpertMetadata, sink: ByteSink): Promise<void> {
+  const problems = listNoteProblems(notes)
+  if (problems.length > 0) throw new OptionError(`${metadataFile}: ${problems.join('; ')}.`)
   await sink.write(metadataFile, [
-    new TextEncoder().encode(`${JSON.stringify({ version: 1, ...notes }, null, 2)}\n`),
+    new TextEncoder().encode(`${JSON.stringify({ version: layoutVersion, ...notes }, null, 2)}\n`),
   ])
 }
 
-/** The metadata in an adapter's folder; undefined where another tool saved it. */
+/**
+ * The metadata in an adapter's folder; undefined where another tool saved it. Throws FormatError for
+ * a file of something else, UnsupportedError for one of a newer layout.
+ */
 export async function readExpertMetadata(path: string): Promise<ExpertMetadata | undefined> {
   const source = await (await openDirectory(path)).open(metadataFile)
   if (!source) return undefined
   try {
-    const value = JSON.parse(
+    const value: unknown = JSON.parse(
       new TextDecoder().decode(await source.read(0, source.sizeBytes)),
-    ) as ExpertMetadata
-    if (typeof value?.base === 'string' && ['string', 'undefined'].includes(typeof value.system))
-      return value
-    throw new FormatError(
-      `${source.name}: holds no notes on an expert. Remove it to go on without.`,
     )
+    checkNotes(value, source.name)
+    return value
   } catch (cause) {
     if (cause instanceof SyntaxError)
       throw new FormatError(`${source.name}: is not JSON. Remove it to go on without.`, { cause })
@@ -40,4 +46,54 @@ export async function readExpertMetadata(path: string): Promise<ExpertMetadata |
   } finally {
     await source.close?.()
   }
+}
+
+/** What experts' notes have in common, and the names of entries in which they differ. */
+export function mergeExpertMetadata(all: readonly (ExpertMetadata | undefined)[]): {
+  readonly notes: ExpertMetadata | undefined
+  readonly dropped: readonly (keyof ExpertMetadata)[]
+} {
+  const pick = <Key extends keyof ExpertMetadata>(key: Key) => {
+    const values = new Set(all.map((notes) => notes?.[key]))
+    return { value: values.size === 1 ? [...values][0] : undefined, isMixed: values.size > 1 }
+  }
+  const base = pick('base')
+  const system = pick('system')
+  const dropped = [
+    ...(base.isMixed ? (['base'] as const) : []),
+    ...(system.isMixed || (base.isMixed && system.value !== undefined)
+      ? (['system'] as const)
+      : []),
+  ]
+  const notes =
+    base.value === undefined
+      ? undefined
+      : { base: base.value, ...(system.value !== undefined && { system: system.value }) }
+  return { notes, dropped }
+}
+
+function listNoteProblems(notes: unknown): string[] {
+  if (!isRecord(notes)) return [`got ${describeValue(notes)}, expected an object`]
+  const { base, system } = notes
+  return [
+    ...(typeof base === 'string' ? [] : [`base: got ${describeValue(base)}, expected a string`]),
+    ...(system === undefined || typeof system === 'string'
+      ? []
+      : [`system: got ${describeValue(system)}, expected a string`]),
+  ]
+}
+
+function checkNotes(value: unknown, name: string): asserts value is ExpertMetadata {
+  const version = isRecord(value) ? value['version'] : undefined
+  if (typeof version === 'number' && version > layoutVersion)
+    throw new UnsupportedError(
+      `${name}: has layout ${version}, and this version of Graft reads up to ${layoutVersion}. Update Graft to open it.`,
+    )
+  const problems = listNoteProblems(value)
+  if (version !== undefined && version !== layoutVersion)
+    problems.unshift(`version: got ${describeValue(version)}, expected ${layoutVersion}`)
+  if (problems.length > 0)
+    throw new FormatError(
+      `${name}: holds no notes on an expert: ${problems.join('; ')}. Remove it to go on without.`,
+    )
 }

@@ -2,7 +2,7 @@
 // keeps the keys that were loaded. Folders in 8 or 4 bits have another peft_type and another file
 // name, so that PEFT, which cannot read them, refuses them.
 
-import { FormatError, NotFoundError, UnsupportedError } from '../../base/errors.ts'
+import { FormatError, NotFoundError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import type { BlockCodeName } from '../../formats/block-code.ts'
 import type { ByteFolder, ByteSink, ByteSource } from '../../formats/byte-source.ts'
@@ -11,7 +11,7 @@ import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import type { Adapter, AdapterMetadata } from '../adapter.ts'
-import { checkOptions, isRecord, oneOf } from '../../base/schema.ts'
+import { checkOptions, describeValue, isRecord, oneOf } from '../../base/schema.ts'
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
 import { listSavedEmbeddings, toPeftKeys } from './adapter-keys.ts'
@@ -182,6 +182,7 @@ export async function saveAdapter(
 ): Promise<void> {
   checkOptions('saveAdapter options', options, { dtype: oneOf(storageTypes) })
   const { dtype } = options
+  checkMetadata(given)
   const adapter = toSavedAdapter(given)
   const { tensors, metadata } =
     dtype === undefined
@@ -195,6 +196,20 @@ export async function saveAdapter(
   })
   await sink.write(getTensorFileName(blocks), chunks)
   await sink.write(configFile, [new TextEncoder().encode(stringifyAdapterConfig(adapter, blocks))])
+}
+
+/** Throws OptionError for metadata that the header of a tensor file cannot hold. */
+function checkMetadata({ metadata }: Adapter): void {
+  if (metadata === undefined) return
+  const problems = isRecord(metadata)
+    ? Object.entries(metadata).flatMap(([key, value]: [string, unknown]) =>
+        typeof value === 'string'
+          ? []
+          : [`metadata.${key}: got ${describeValue(value)}, expected a string`],
+      )
+    : [`metadata: got ${describeValue(metadata)}, expected an object of strings`]
+  if (problems.length > 0)
+    throw new OptionError(`The adapter cannot be saved: ${problems.join('; ')}.`)
 }
 
 /** The adapter as its files hold it: a PiSSA or OLoRA becomes a plain LoRA. */

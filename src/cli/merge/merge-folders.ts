@@ -11,7 +11,11 @@ import {
   type ModuleReport,
 } from '../../merge/index.ts'
 import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
-import { readExpertMetadata, writeExpertMetadata } from '../../node/graft-json.ts'
+import {
+  mergeExpertMetadata,
+  readExpertMetadata,
+  writeExpertMetadata,
+} from '../../node/graft-json.ts'
 import { createFileSink } from '../../node/files/file-sink.ts'
 import { readMergeBase } from '../../node/merge.ts'
 import { resolveModel } from '../../node/models/resolve.ts'
@@ -45,7 +49,7 @@ export async function mergeFolders(
     terminal,
   )
   await saveAdapter(adapter, out)
-  await copyNotes(folders, out)
+  const dropped = await copyNotes(folders, out)
   const sizeBytes = [...adapter.tensors.values()].reduce(
     (sum, { data }) => sum + data.byteLength,
     0,
@@ -60,11 +64,17 @@ export async function mergeFolders(
     sizeBytes,
     residual: summarizeResiduals(modules),
     modules,
+    /** Entries of graft.json that differ among the sources, so that the result has none. */
+    dropped,
   }
   terminal.print(
     `${out}: ${recipe.method} of ${folders.length}, ${formatCount(modules.length)} modules of rank ${rank}, ${formatBytes(sizeBytes)}`,
   )
   showResiduals(modules, terminal)
+  if (dropped.length > 0)
+    terminal.print(
+      `  left out, because the adapters differ: ${dropped.map((name) => noteNames[name]).join(' and ')}`,
+    )
   return result
 }
 
@@ -99,11 +109,20 @@ async function loadMergeBase(source: string, adapters: readonly Adapter[]): Prom
   }
 }
 
-/** Base and system message stay with the result where all of its sources have the same. */
-async function copyNotes(folders: readonly string[], out: string): Promise<void> {
-  const [first, ...others] = await Promise.all(folders.map((folder) => readExpertMetadata(folder)))
-  if (first && others.every((notes) => JSON.stringify(notes) === JSON.stringify(first)))
-    await writeExpertMetadata(first, createFileSink(out))
+/**
+ * Base and system message stay with the result where all of its sources have the same. Returns the
+ * names of those that differ.
+ */
+async function copyNotes(folders: readonly string[], out: string): Promise<readonly string[]> {
+  const all = await Promise.all(folders.map((folder) => readExpertMetadata(folder)))
+  const { notes, dropped } = mergeExpertMetadata(all)
+  if (notes) await writeExpertMetadata(notes, createFileSink(out))
+  return dropped
+}
+
+const noteNames: Readonly<Record<string, string>> = {
+  base: 'the name of the base',
+  system: 'the system message',
 }
 
 export function summarizeResiduals(modules: readonly ModuleReport[]): ResidualSummary {
