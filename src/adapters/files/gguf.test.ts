@@ -53,11 +53,30 @@ describe('adapters in GGUF', () => {
     },
   )
 
+  it('keep the metadata and the name of the base', async () => {
+    const adapter = await parityAdapter('lora_qv_r8')
+    const metadata = { name: 'coder', description: 'code', tags: 'a b', data_sha256: 'aaa' }
+    const given = { ...adapter, metadata, baseModel: 'owner/base' }
+    const read = await loadGgufAdapter(
+      await sourceOf(encodeGgufAdapter(given, base.model)),
+      base.model,
+    )
+    expect(read).toMatchObject({ metadata, baseModel: 'owner/base' })
+    const { metadata: _, baseModel: __, ...bare } = adapter
+    const plain = await loadGgufAdapter(
+      await sourceOf(encodeGgufAdapter(bare, base.model)),
+      base.model,
+    )
+    expect([plain.metadata, plain.baseModel]).toEqual([undefined, undefined])
+  })
+
   it('have the names and the order that llama.cpp has', async () => {
     const adapter = await parityAdapter('lora_qv_r8')
     const file = await openGguf(await sourceOf(encodeGgufAdapter(adapter, base.model)))
     expect(Object.fromEntries(file.metadata)).toEqual({
       'general.type': 'adapter',
+      'general.base_model.count': 1,
+      'general.base_model.0.name': 'stories260k',
       'general.architecture': 'llama',
       'adapter.type': 'lora',
       'adapter.lora.alpha': 16,

@@ -19,6 +19,7 @@ import { checkAdapter, type Adapter } from '../adapter.ts'
 import { getSavedPath, toPeftKey } from '../keys.ts'
 import type { ServingWeights, WeightOf } from '../kinds/kind.ts'
 import type { LoraConfig } from '../kinds/lora-config.ts'
+import { decodeGgufMetadata, encodeGgufMetadata } from './gguf-metadata.ts'
 import { inferLoraConfig } from './lora-from-ranks.ts'
 import { transposeValues } from '../kinds/matrices.ts'
 import { computeServingWeights } from '../serving/serving-weights.ts'
@@ -105,6 +106,7 @@ export function encodeGgufAdapter(
     ['general.architecture', { type: 'string', value: architecture }],
     ['adapter.type', { type: 'string', value: 'lora' }],
     ['adapter.lora.alpha', { type: 'f32', value: alpha }],
+    ...encodeGgufMetadata(adapter),
     ...(invocationTokens
       ? [
           [INVOCATION, { type: 'u32[]', value: Uint32Array.from(invocationTokens) }] satisfies [
@@ -155,7 +157,7 @@ export async function loadGgufAdapter(source: ByteSource, model: ModelGraph): Pr
   try {
     const settings = readSettings(file, model.config)
     const pairs = await readPairs(file, model)
-    const adapter = asAdapter(pairs, settings, model)
+    const adapter = { ...asAdapter(pairs, settings, model), ...decodeGgufMetadata(file) }
     checkAdapter(adapter, model)
     return adapter
   } finally {

@@ -103,10 +103,19 @@ async function writeConverted(
     /** The same of the numbers themselves, for kinds that have no ΔW. */
     tensorError: computeTensorError(adapter, after),
     modules: modules.map(({ module: { path }, error }) => ({ module: path, error })),
+    /** What the folder's graft.json says and the written file has no place for. */
+    dropped: await listDroppedNotes(from, to),
     forward:
       model && probes.length > 0 ? await measureForwardError(model, adapter, after, probes) : null,
   }
 }
+
+const readNotes = async (from: string) =>
+  (await stat(from)).isDirectory() ? readExpertMetadata(from) : undefined
+
+/** A GGUF file has no place for the system message. */
+const listDroppedNotes = async (from: string, to: string): Promise<readonly 'system'[]> =>
+  to.endsWith('.gguf') && (await readNotes(from))?.system !== undefined ? ['system'] : []
 
 /** ‖t' − t‖ / ‖t‖ over all numbers of the tensors that both have. */
 function computeTensorError(before: Adapter, after: Adapter): number {
@@ -131,7 +140,7 @@ async function writeFolder(
   to: string,
   dtype: StorageType,
 ): Promise<Adapter> {
-  const notes = (await stat(from)).isDirectory() ? await readExpertMetadata(from) : undefined
+  const notes = await readNotes(from)
   await saveAdapter(adapter, to, { dtype })
   if (notes) await writeExpertMetadata(notes, createFileSink(to))
   return loadAdapter(to)
@@ -155,7 +164,7 @@ async function writeGguf(
 const formatPercent = (share: number): string => `${(100 * share).toPrecision(3)} %`
 
 function show(result: ConversionResult, { print, graft }: Terminal): void {
-  const { to, tensors, dtype, sizeBytes, error, tensorError, forward } = result
+  const { to, tensors, dtype, sizeBytes, error, tensorError, forward, dropped } = result
   print(`${to}: ${tensors} tensors in ${dtype}, ${formatBytes(sizeBytes)}`)
   if (error === null)
     print(
@@ -174,6 +183,10 @@ function show(result: ConversionResult, { print, graft }: Terminal): void {
       `  mean KL ${meanDivergence.toExponential(2)} nats, the same greedy token after ${Math.round(equalGreedy * prompts)}`,
     )
   }
+  if (dropped.length > 0)
+    print(
+      `  left out: the system message, which a GGUF adapter cannot hold; give it to whoever asks`,
+    )
   if (isBlockStorage(dtype))
     print(`  PEFT cannot read ${dtype}; \`${graft} convert ${to} <folder>\` writes what it can`)
 }

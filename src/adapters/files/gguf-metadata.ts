@@ -1,0 +1,49 @@
+// An adapter's metadata in a GGUF file, both ways: name, description, tags and base under llama.cpp's
+// keys, all others as texts under `graft.`.
+
+import type { GgufFile } from '../../formats/gguf/reader.ts'
+import type { GgufEntry } from '../../formats/gguf/types.ts'
+import type { Adapter } from '../adapter.ts'
+
+const textKeys: ReadonlyMap<string, string> = new Map([
+  ['name', 'general.name'],
+  ['description', 'general.description'],
+])
+const tagsKey = 'general.tags'
+const baseCountKey = 'general.base_model.count'
+const baseNameKey = 'general.base_model.0.name'
+const ownPrefix = 'graft.'
+
+export function encodeGgufMetadata({ metadata = {}, baseModel }: Adapter): [string, GgufEntry][] {
+  const entries = Object.entries(metadata).map(([key, value]): [string, GgufEntry] =>
+    key === 'tags'
+      ? [tagsKey, { type: 'string[]', value: value.split(' ') }]
+      : [textKeys.get(key) ?? ownPrefix + key, { type: 'string', value }],
+  )
+  if (baseModel === undefined) return entries
+  return [
+    ...entries,
+    [baseCountKey, { type: 'u32', value: 1 }],
+    [baseNameKey, { type: 'string', value: baseModel }],
+  ]
+}
+
+export function decodeGgufMetadata({
+  metadata: entries,
+}: Pick<GgufFile, 'metadata'>): Pick<Adapter, 'metadata' | 'baseModel'> {
+  const metadata: Record<string, string> = {}
+  for (const [key, ggufKey] of textKeys) {
+    const value = entries.get(ggufKey)
+    if (typeof value === 'string') metadata[key] = value
+  }
+  const tags = entries.get(tagsKey)
+  if (Array.isArray(tags)) metadata['tags'] = tags.join(' ')
+  for (const [key, value] of entries)
+    if (key.startsWith(ownPrefix) && typeof value === 'string')
+      metadata[key.slice(ownPrefix.length)] = value
+  const base = entries.get(baseNameKey)
+  return {
+    ...(typeof base === 'string' && { baseModel: base }),
+    ...(Object.keys(metadata).length > 0 && { metadata }),
+  }
+}
