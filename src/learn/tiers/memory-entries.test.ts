@@ -25,3 +25,29 @@ it('are the same after they were saved and restored, with the lengths of their i
   expect(restored.scales.slice(0, 3)).toEqual(entries.scales.slice(0, 3))
   expect(entries.state().rows.subarray(0, width)).toEqual(Int8Array.of(127, 127, -127, 64))
 })
+
+it('go back to a snapshot that copies no row before it is replaced, as often as wanted', () => {
+  const entries = new MemoryEntries(width, 40)
+  for (let i = 1; i <= 40; i++) add(entries, i)
+  const before = entries.state()
+  const scales = entries.scales.slice()
+  const snapshot = entries.takeSnapshot()
+  expect(snapshot.replacedRows.size).toBe(0)
+  for (const round of [1, 2]) {
+    for (let i = 0; i < 7; i++) {
+      entries.usefulness[3 * i] = 0.1
+      add(entries, 100 * round + i)
+    }
+    expect(snapshot.replacedRows.size).toBe(7)
+    expect(entries.state()).not.toEqual(before)
+    entries.restoreSnapshot(snapshot)
+    expect(entries.state()).toEqual(before)
+    expect(entries.scales).toEqual(scales)
+  }
+  entries.count = 0 // emptied
+  add(entries, 9)
+  entries.restoreSnapshot(snapshot)
+  expect(entries.state()).toEqual(before)
+  entries.takeSnapshot()
+  expect(() => entries.restoreSnapshot(snapshot)).toThrow(/later snapshot/)
+})

@@ -1,6 +1,7 @@
 // Entries of one user's memory in arrays that grow: hidden states in int8, the token that followed
 // each, and a usefulness score. Independent of retrieval.
 
+import { assertInternal } from '../../base/errors.ts'
 import { RowStore } from './row-store.ts'
 
 /** Largest magnitude of a stored integer. */
@@ -11,6 +12,16 @@ export interface SavedEntries {
   readonly rows: Int8Array
   readonly tokens: Int32Array
   readonly usefulness: Float32Array
+}
+
+/**
+ * Entries as they were when it was taken. It holds copies of the rows that were replaced since;
+ * the other rows are the memory's own, so that it takes a few bytes for each entry.
+ */
+export interface EntriesSnapshot {
+  readonly tokens: Int32Array
+  readonly usefulness: Float32Array
+  readonly replacedRows: ReadonlyMap<number, Int8Array>
 }
 
 const minAllocated = 256
@@ -34,6 +45,7 @@ export class MemoryEntries {
   tokens = new Int32Array(0)
   usefulness = new Float32Array(0)
   #allocated = 0
+  #snapshot: { taken: EntriesSnapshot; replacedRows: Map<number, Int8Array> } | undefined
 
   constructor(width: number, capacity: number) {
     this.width = width
@@ -57,6 +69,7 @@ export class MemoryEntries {
   add(hidden: Float32Array, largest: number, token: number): void {
     const at = this.count < this.capacity ? this.count++ : this.#findLeastUseful()
     this.#reserve(this.count)
+    this.#keepRow(at)
     const row = this.rows.row(at)
     let square = 0
     for (let i = 0; i < this.width; i++) {
@@ -94,14 +107,49 @@ export class MemoryEntries {
     this.count = tokens.length
     this.#reserve(this.count)
     for (let i = 0; i < this.count; i++) {
-      const row = rows.subarray(i * this.width, (i + 1) * this.width)
-      this.rows.row(i).set(row)
-      this.rows.markChanged(i)
-      const square = row.reduce((sum, value) => sum + value * value, 0)
-      this.scales[i] = 1 / Math.sqrt(Math.max(1, square))
+      this.#keepRow(i)
+      this.#writeRow(i, rows.subarray(i * this.width, (i + 1) * this.width))
     }
     this.tokens.set(tokens)
     this.usefulness.set(usefulness)
+  }
+
+  #writeRow(at: number, row: Int8Array): void {
+    this.rows.row(at).set(row)
+    this.rows.markChanged(at)
+    const square = row.reduce((sum, value) => sum + value * value, 0)
+    this.scales[at] = 1 / Math.sqrt(Math.max(1, square))
+  }
+
+  /** A snapshot; the one before can no longer be restored. */
+  takeSnapshot(): EntriesSnapshot {
+    const replacedRows = new Map<number, Int8Array>()
+    const taken = {
+      tokens: this.tokens.slice(0, this.count),
+      usefulness: this.usefulness.slice(0, this.count),
+      replacedRows,
+    }
+    this.#snapshot = { taken, replacedRows }
+    return taken
+  }
+
+  /** Goes back to the last snapshot, which can be restored again later. */
+  restoreSnapshot(snapshot: EntriesSnapshot): void {
+    assertInternal(this.#snapshot?.taken === snapshot, 'a later snapshot of the memory was taken')
+    const { tokens, usefulness, replacedRows } = snapshot
+    for (const [at, row] of replacedRows) this.#writeRow(at, row)
+    this.#snapshot.replacedRows.clear()
+    this.count = tokens.length
+    this.tokens.set(tokens)
+    this.usefulness.set(usefulness)
+  }
+
+  /** Copies a row of the snapshot before it is replaced. */
+  #keepRow(at: number): void {
+    if (!this.#snapshot) return
+    const { taken, replacedRows } = this.#snapshot
+    if (at < taken.tokens.length && !replacedRows.has(at))
+      replacedRows.set(at, this.rows.row(at).slice(0, this.width))
   }
 
   #reserve(count: number): void {

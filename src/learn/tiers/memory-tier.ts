@@ -4,7 +4,12 @@
 
 import { ShapeError } from '../../base/errors.ts'
 import { readOptions } from '../../base/schema.ts'
-import { MemoryEntries, ROW_MAX, type SavedEntries } from './memory-entries.ts'
+import {
+  type EntriesSnapshot,
+  MemoryEntries,
+  ROW_MAX,
+  type SavedEntries,
+} from './memory-entries.ts'
 import { computeRetrieval, encodeQuery, type Retrieval } from './retrieval.ts'
 import { memoryFields, type MemoryTierOptions } from './tier-options.ts'
 
@@ -131,6 +136,17 @@ export class MemoryTier {
   /** Copies of what is saved. */
   state(): SavedEntries {
     return this.#entries.state()
+  }
+
+  /** The entries as they are now, for `restoreSnapshot`; one before can no longer be restored. */
+  takeSnapshot(): EntriesSnapshot {
+    return this.#entries.takeSnapshot()
+  }
+
+  /** Goes back to the last snapshot. */
+  restoreSnapshot(snapshot: EntriesSnapshot): void {
+    this.#entries.restoreSnapshot(snapshot)
+    this.version = {}
   }
 
   /** Takes what `state` returned. Throws ShapeError where sizes differ; nothing is changed then. */

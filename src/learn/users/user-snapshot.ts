@@ -3,7 +3,7 @@
 
 import type { HeadTier } from '../tiers/head-tier.ts'
 import type { LayerTier } from '../tiers/layer-tier.ts'
-import type { SavedEntries } from '../tiers/memory-entries.ts'
+import type { EntriesSnapshot } from '../tiers/memory-entries.ts'
 import type { GateState } from '../tiers/memory-gate.ts'
 import type { TierStack } from '../tiers/tier-stack.ts'
 
@@ -23,7 +23,7 @@ interface TierSnapshot {
 export interface UserSnapshot {
   readonly fast: TierSnapshot | undefined
   readonly layerTier: TierSnapshot | undefined
-  readonly memory: SavedEntries | undefined
+  readonly memory: EntriesSnapshot | undefined
   readonly gate: GateState
 }
 
@@ -39,10 +39,11 @@ const captureTier = (tier: HeadTier | LayerTier): TierSnapshot => ({
   lastRelativeStep: tier.lastRelativeStep,
 })
 
+/** A snapshot of the tiers; the memory's part of the one before can no longer be restored. */
 export const captureTiers = ({ tiers, layerTier }: UserTiers): UserSnapshot => ({
   fast: tiers.fast && captureTier(tiers.fast),
   layerTier: layerTier && captureTier(layerTier),
-  memory: tiers.memory?.state(),
+  memory: tiers.memory?.takeSnapshot(),
   gate: copyGate(tiers.gate),
 })
 
@@ -72,7 +73,7 @@ export function rollBackMemory(
 ): void {
   if (!memory) return
   if (!snapshot?.memory) return memory.clear()
-  memory.restore(snapshot.memory)
+  memory.restoreSnapshot(snapshot.memory)
   Object.assign(gate, copyGate(snapshot.gate))
 }
 

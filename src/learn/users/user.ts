@@ -176,6 +176,16 @@ function countVersionBytes({ adapter, ewc, head }: NumberedVersion): number {
   return sum
 }
 
+function countSnapshotBytes({ fast, layerTier, memory }: UserSnapshot): number {
+  let sum = 0
+  for (const tier of [fast, layerTier])
+    for (const { byteLength } of tier?.tensors.values() ?? []) sum += byteLength
+  if (!memory) return sum
+  const { tokens, usefulness, replacedRows } = memory
+  for (const { byteLength } of [tokens, usefulness, ...replacedRows.values()]) sum += byteLength
+  return sum
+}
+
 /** Approximate bytes of a user in memory: the numbers without the objects around them. */
 export function estimateUserBytes(user: LearnerUser): number {
   const { tiers, layerTier, turns, rows, versions, lastGood } = user
@@ -183,7 +193,7 @@ export function estimateUserBytes(user: LearnerUser): number {
     [tiers.fast, layerTier].flatMap((tier) => [...(tier?.tensors().values() ?? [])]),
   )
   const memory = tiers.memory?.sizeBytes ?? 0
-  let sum = fast + memory + (lastGood ? fast / 3 + memory : 0)
+  let sum = fast + memory + (lastGood ? countSnapshotBytes(lastGood) : 0)
   for (const { ids } of rows) sum += 8 * ids.length
   for (const turn of turns.values()) sum += countTurnBytes(turn)
   for (const version of versions) sum += countVersionBytes(version)
