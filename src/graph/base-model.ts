@@ -4,6 +4,7 @@
 
 import { type Mismatch, MismatchError } from '../base/errors.ts'
 import type { TensorStore } from '../formats/tensor-store.ts'
+import type { ChatTemplate } from '../formats/text/chat-template.ts'
 import type { Tokenizer } from '../formats/text/tokenizer.ts'
 import { buildModelGraph } from './build-model.ts'
 import { describeShape } from './ir.ts'
@@ -27,7 +28,7 @@ export interface BaseModel {
    */
   readonly ignoredTensors: readonly string[]
   readonly tokenizer?: Tokenizer | undefined
-  readonly chatTemplate?: string | undefined
+  readonly chatTemplate?: ChatTemplate | undefined
   /** generation_config.json, where there is one. */
   readonly generation?: object | undefined
   /**

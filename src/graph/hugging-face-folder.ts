@@ -39,7 +39,13 @@ const textFiles = [
     'vocab.json',
     'merges.txt',
   ],
-  ...['tokenizer.model', 'chat_template.jinja', 'chat_template.json', 'generation_config.json'],
+  ...[
+    'tokenizer.model',
+    'chat_template.jinja',
+    'additional_chat_templates/tool_use.jinja',
+    'chat_template.json',
+    'generation_config.json',
+  ],
 ]
 
 const encodeJson = (value: unknown): Uint8Array =>

@@ -4,18 +4,18 @@
 // untyped input, parse… from text, find… may be undefined, get… throws, compute… a number).
 
 const verbs = `
-accumulate acquire add advance align allocate allow answer append apply assemble assert attach
+accumulate acquire add advance align allocate allow answer append apply assemble assert assign attach
 attempt attend average await
 bind bootstrap broadcast build
 cache calibrate call capture check choose clear clip close collect combine compare compile
 complete compose compress compute configure consolidate convert copy count create cut
-declare decode deduplicate define delay dequantize describe detect diagonalize discount double
+declare decode deduplicate define delay dequantize describe detect diagonalize discount divide double
 download draw drop
 emit encode end escape estimate evaluate expand extract
 factorize fetch fill find finish fit flatten fold format freeze
 gather generate get group
 handle hash hide
-ignore infer initialize insert inspect instantiate interleave interpolate isolate iterate
+ignore indent infer initialize insert inspect instantiate interleave interpolate isolate iterate
 join judge
 keep
 learn leave limit list listen load locate look
@@ -25,9 +25,9 @@ open orthonormalize
 pack pad parse penalize pick place plan pluralize pool prepare print project prune
 quantize quote
 rank read receive recompute reflect refresh refuse remove render reorder repair replace report
-require reserve resolve restore rewrite roll rotate round run
-sample save scale score select serialize serve shorten shortlist show shuffle simplify simulate
-slice smooth split stack start step store stream stretch stringify strip subtract sum summarize
+require reserve resolve repeat restore reverse rewrite roll rotate round run
+sample save scale score select set serialize serve shorten shortlist show shuffle simplify simulate
+slice smooth sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
 take tap thaw thin throw time track train translate transpose tridiagonalize trim truncate
 unmask unpack unscore untie unwrap use

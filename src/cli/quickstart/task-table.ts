@@ -12,5 +12,5 @@ export const tasks: ReadonlyMap<string, Task> = new Map(
  * A task needs a model that follows instructions, which the chat template tells; any other learns
  * to tell stories.
  */
-export const selectTask = (base: { readonly chatTemplate?: string | undefined }): Task =>
+export const selectTask = (base: { readonly chatTemplate?: object | string | undefined }): Task =>
   base.chatTemplate === undefined ? storyTask : intentTask

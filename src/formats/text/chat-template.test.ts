@@ -60,14 +60,42 @@ describe('a chat template', () => {
   })
 
   it('is found in the file first, then in the config, alone or by the name default', () => {
-    expect(findChatTemplate({ chat_template: 'a' }, 'b')).toBe('b')
+    expect(findChatTemplate({ chat_template: 'a' }, { jinja: 'b' })).toBe('b')
     expect(findChatTemplate({ chat_template: 'a' })).toBe('a')
     const named = [
       { name: 'tool_use', template: 'c' },
       { name: 'default', template: 'd' },
     ]
-    expect(findChatTemplate({ chat_template: named })).toBe('d')
+    expect(findChatTemplate({ chat_template: named })).toEqual({ tool_use: 'c', default: 'd' })
+    expect(findChatTemplate({ chat_template: 'a' }, { jinja: 'b', toolUse: 'e' })).toEqual({
+      default: 'b',
+      tool_use: 'e',
+    })
     expect(findChatTemplate({})).toBeUndefined()
+    expect(() => findChatTemplate({ chat_template: [{ name: 'x' }] })).toThrow(/an entry of it/)
+  })
+
+  it('of several is the one named tool_use when tools are given, else the one named default', () => {
+    const both = { tool_use: 'tools', default: 'plain' }
+    expect([renderChat(both, user, { tools: [{}] }), renderChat(both, user)]).toEqual([
+      'tools',
+      'plain',
+    ])
+    expect(renderChat({ default: 'plain' }, user, { tools: [{}] })).toBe('plain')
+    const named = { tool_use: 'tools', rag: 'found' }
+    expect(renderChat(named, user, { tools: [] })).toBe('tools')
+    expect(() => renderChat(named, user)).toThrow(/\(rag, tool_use\), but none named default/)
+  })
+
+  it('sees messages without keys that are null, and thoughts under both names', () => {
+    const thought = { role: 'assistant', content: null, thinking: 'why' }
+    const template =
+      '{{ messages[0].content is defined }}{{ messages[0].reasoning_content }}{{ messages[0].thinking }}'
+    expect(renderChat(template, [thought])).toBe('Falsewhywhy')
+  })
+
+  it('names the line of what is no Jinja', () => {
+    expect(() => renderChat('a\n{% endif %}', user)).toThrow(/line 2: there is no tag "endif"/)
   })
 })
 

@@ -1,11 +1,16 @@
 // Renders a conversation through a model's chat template, as transformers does. The time is an
-// argument; no template is built in. One difference stays: printing `none` gives nothing, where
-// Python gives the word None, which no template means to say.
+// argument; no template is built in.
 
-import { Environment, Interpreter, parse as parseTokens, tokenize } from '@huggingface/jinja'
 import { FormatError, NotFoundError, OptionError } from '../../base/errors.ts'
 import { createField, flag, listOf, type OptionFields, record, string } from '../../base/schema.ts'
+import { templateFunctions } from './jinja/globals.ts'
+import { parseTemplate } from './jinja/parse-template.ts'
+import { renderTemplate } from './jinja/run.ts'
+import { toTemplateValue } from './jinja/values.ts'
 import { formatDate } from './strftime.ts'
+
+/** A template, or several by name: `tool_use` is used when tools are given, else `default`. */
+export type ChatTemplate = string | Readonly<Record<string, string>>
 
 export interface ChatMessage {
   readonly role: string
@@ -46,7 +51,7 @@ export type ChatRenderer = (messages: readonly ChatMessage[], options?: ChatOpti
  * OptionError where it refuses the messages.
  */
 export function renderChat(
-  template: string | undefined,
+  template: ChatTemplate | undefined,
   messages: readonly ChatMessage[],
   options?: ChatOptions,
 ): string {
@@ -54,16 +59,37 @@ export function renderChat(
 }
 
 /** Parses a template once, for rendering many conversations. Throws as `renderChat` does. */
-export function compileChatTemplate(template: string | undefined): ChatRenderer {
+export function compileChatTemplate(template: ChatTemplate | undefined): ChatRenderer {
   if (template === undefined || template === '') {
     throw new NotFoundError(
       'This model has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json). Give it plain text instead of messages, or use an instruction-tuned model.',
     )
   }
-  const parsed = parseTemplate(template)
+  if (typeof template === 'string') return compileTemplate(template)
+  const compiled = new Map<string, ChatRenderer>()
+  return (messages, options = {}) => {
+    const name = chooseTemplate(template, options)
+    const render = compiled.get(name) ?? compileTemplate(template[name]!)
+    compiled.set(name, render)
+    return render(messages, options)
+  }
+}
+
+/** The name that transformers chooses. Throws NotFoundError where it finds none. */
+function chooseTemplate(templates: Readonly<Record<string, string>>, options: ChatOptions): string {
+  if (options.tools && Object.hasOwn(templates, 'tool_use')) return 'tool_use'
+  if (Object.hasOwn(templates, 'default')) return 'default'
+  const names = Object.keys(templates).sort().join(', ')
+  throw new NotFoundError(
+    `This model has several chat templates (${names}), but none named default${options.tools ? '' : ', and no tools are given'}. Give tools for the one named tool_use, or lay the one you mean beside the model as chat_template.jinja.`,
+  )
+}
+
+function compileTemplate(template: string): ChatRenderer {
+  const program = parseChatTemplate(template)
   return (messages, options = {}) => {
     try {
-      return parsed(collectVariables(messages, options))
+      return renderTemplate(program, collectVariables(messages, options))
     } catch (cause) {
       throw toRefusalError(
         messages,
@@ -71,6 +97,17 @@ export function compileChatTemplate(template: string | undefined): ChatRenderer 
         template.includes('strftime_now') && options.now === undefined,
       )
     }
+  }
+}
+
+function parseChatTemplate(template: string): ReturnType<typeof parseTemplate> {
+  try {
+    return parseTemplate(template)
+  } catch (cause) {
+    throw new FormatError(
+      `The chat template is not valid Jinja: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
   }
 }
 
@@ -89,81 +126,81 @@ function toRefusalError(
 }
 
 /**
- * A renderer of one template. The library's own `Template` fixes the globals, and its strftime_now
- * reads the clock.
- */
-function parseTemplate(template: string): (variables: Readonly<Record<string, unknown>>) => string {
-  try {
-    const program = parseTokens(tokenize(template, { trim_blocks: true, lstrip_blocks: true }))
-    return (variables) => {
-      const environment = new Environment()
-      for (const [name, value] of Object.entries({ ...globals, ...variables }))
-        environment.set(name, value)
-      return String(new Interpreter(environment).run(program).value)
-    }
-  } catch (cause) {
-    throw new FormatError(
-      `The chat template is not valid Jinja: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    )
-  }
-}
-
-/** Jinja's globals, and what transformers adds. */
-const globals: Readonly<Record<string, unknown>> = {
-  true: true,
-  True: true,
-  false: false,
-  False: false,
-  none: null,
-  None: null,
-  range: listRange,
-  raise_exception: (message: string) => {
-    throw new Error(message)
-  },
-}
-
-/** Python's range(stop) or range(start, stop, step). */
-function listRange(startOrStop: number, stop?: number, step = 1): number[] {
-  if (step === 0) throw new Error('range() step must not be zero')
-  const [start, end] = stop === undefined ? [0, startOrStop] : [startOrStop, stop]
-  return Array.from(
-    { length: Math.max(0, Math.ceil((end - start) / step)) },
-    (_, i) => start + i * step,
-  )
-}
-
-/**
  * What a template sees; everything that transformers defines is defined here too, so that `is none`
  * holds where it does there.
  */
 function collectVariables(
   messages: readonly ChatMessage[],
   options: ChatOptions,
-): Record<string, unknown> {
-  const { addGenerationPrompt = false, bosToken, eosToken, tools, now, variables } = options
-  return {
-    ...(bosToken !== undefined && { bos_token: bosToken }),
-    ...(eosToken !== undefined && { eos_token: eosToken }),
-    strftime_now: now && ((format: string) => formatDate(now, format)),
-    ...variables,
-    messages,
-    tools: tools ?? null,
-    documents: null,
-    add_generation_prompt: addGenerationPrompt,
+): Map<string, unknown> {
+  const { addGenerationPrompt = false, bosToken, eosToken, tools, now, variables = {} } = options
+  const values = new Map(templateFunctions)
+  const set = (name: string, value: unknown): void => {
+    if (value !== undefined) values.set(name, toTemplateValue(value))
   }
+  set('bos_token', bosToken)
+  set('eos_token', eosToken)
+  set('strftime_now', now && ((format: string) => formatDate(now, format)))
+  for (const [name, value] of Object.entries(variables)) set(name, value)
+  set('messages', messages.map(completeMessage))
+  set('tools', tools ?? null)
+  set('documents', null)
+  set('add_generation_prompt', addGenerationPrompt)
+  return values
+}
+
+const reasoningKeys = ['reasoning_content', 'thinking', 'reasoning']
+
+/**
+ * A message as transformers hands it to a template: without keys that are null, and a thought under
+ * both names that templates read.
+ */
+function completeMessage(message: ChatMessage): object {
+  const given = Object.fromEntries(
+    Object.entries(message).filter(([, value]) => value !== null && value !== undefined),
+  )
+  const thought = reasoningKeys.map((key) => given[key]).find((value) => value !== undefined)
+  if (thought === undefined) return given
+  return Object.assign({ thinking: thought }, given, { reasoning_content: thought })
+}
+
+/** Templates that a model's folder holds beside its tokenizer_config.json. */
+export interface TemplateFiles {
+  /** The text of chat_template.jinja. */
+  readonly jinja?: string | undefined
+  /** The text of additional_chat_templates/tool_use.jinja. */
+  readonly toolUse?: string | undefined
 }
 
 /**
- * The template of a model: the file chat_template.jinja first, then the config's (a string, or a
- * list with one named default).
+ * The template of a model, as transformers finds it: files first, then the config's (a string, or a
+ * list of names and templates).
  */
-export function findChatTemplate(tokenizerConfig: object, jinjaFile?: string): string | undefined {
-  if (jinjaFile !== undefined) return jinjaFile
+export function findChatTemplate(
+  tokenizerConfig: object,
+  { jinja, toolUse }: TemplateFiles = {},
+): ChatTemplate | undefined {
+  if (toolUse !== undefined)
+    return { ...(jinja !== undefined && { default: jinja }), tool_use: toolUse }
+  if (jinja !== undefined) return jinja
   const template = (tokenizerConfig as { chat_template?: unknown }).chat_template
   if (typeof template === 'string') return template
-  if (!Array.isArray(template)) return undefined
-  const entries = template as { name?: unknown; template?: unknown }[]
-  const chosen = entries.find(({ name }) => name === 'default')?.template
-  return typeof chosen === 'string' ? chosen : undefined
+  if (Array.isArray(template)) return readNamedTemplates(template)
+  return typeof template === 'object' && template !== null
+    ? readNamedTemplates(
+        Object.entries(template).map(([name, text]) => ({ name, template: text as unknown })),
+      )
+    : undefined
+}
+
+function readNamedTemplates(entries: readonly unknown[]): ChatTemplate | undefined {
+  const named = entries.map((entry) => {
+    const { name, template } = (entry ?? {}) as { name?: unknown; template?: unknown }
+    if (typeof name !== 'string' || typeof template !== 'string')
+      throw new FormatError(
+        'tokenizer_config.json: chat_template is a list, but an entry of it is not { "name": text, "template": text }.',
+      )
+    return [name, template] as const
+  })
+  return named.length > 0 ? Object.fromEntries(named) : undefined
 }

@@ -2,6 +2,7 @@
 // reader-table.ts. A reader opens the parts; base-model.ts checks them against the graph.
 
 import type { TensorStore } from '../../formats/tensor-store.ts'
+import type { ChatTemplate } from '../../formats/text/chat-template.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import type { JsonObject } from '../models/read-config.ts'
 
@@ -12,7 +13,7 @@ export interface BaseModelParts {
   /** Tensors by Hugging Face name; the base model closes them. */
   readonly weights: TensorStore
   readonly tokenizer?: Tokenizer | undefined
-  readonly chatTemplate?: string | undefined
+  readonly chatTemplate?: ChatTemplate | undefined
   /** The content of generation_config.json. */
   readonly generation?: JsonObject | undefined
 }

@@ -18,8 +18,10 @@ export const folderReader: BaseModelReader<ByteFolder> = {
     const tokenizerJson = await readJson(folder, 'tokenizer.json')
     const generation = await readJson(folder, 'generation_config.json')
     const tokenizerConfig = (await readJson(folder, 'tokenizer_config.json')) ?? {}
-    const jinja = await readText(folder, 'chat_template.jinja')
-    const chatTemplate = findChatTemplate(tokenizerConfig, jinja)
+    const chatTemplate = findChatTemplate(tokenizerConfig, {
+      jinja: await readText(folder, 'chat_template.jinja'),
+      toolUse: await readText(folder, 'additional_chat_templates/tool_use.jinja'),
+    })
     // Before the weights: an unknown architecture is the more useful error.
     getArchitecture(config)
     const tokenizer = tokenizerJson && createTokenizer(tokenizerJson, tokenizerConfig)

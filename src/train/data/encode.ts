@@ -2,7 +2,7 @@
 // rows are cut and counted, never lost silently.
 
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
-import { compileChatTemplate } from '../../formats/text/chat-template.ts'
+import { type ChatTemplate, compileChatTemplate } from '../../formats/text/chat-template.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import { splitChat } from './chat-spans.ts'
 import type { Example, SingleExample } from './data-format.ts'
@@ -55,7 +55,7 @@ export interface EncodedData {
 export interface EncodeOptions {
   readonly tokenizer: Tokenizer
   /** Without one, prompts and completions are joined as they are. */
-  readonly chatTemplate?: string
+  readonly chatTemplate?: ChatTemplate
   /** A system message for rows that have none of their own. */
   readonly system?: string
   readonly maxTokens: number
@@ -232,9 +232,11 @@ function encodeExamples(
 function summarizePassed(
   summary: DataSummary,
   examples: readonly NumberedExample[],
-  chatTemplate = '',
+  chatTemplate: ChatTemplate = '',
 ): DataSummary {
-  const isRead = (path: string): boolean => chatTemplate.includes(path.split('.').at(-1)!)
+  const text =
+    typeof chatTemplate === 'string' ? chatTemplate : Object.values(chatTemplate).join('\n')
+  const isRead = (path: string): boolean => text.includes(path.split('.').at(-1)!)
   const unread = countPaths(examples.map(({ passed }) => passed.filter((path) => !isRead(path))))
   return {
     leftOut: Object.assign({}, summary.leftOut, unread),
