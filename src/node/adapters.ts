@@ -3,6 +3,9 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Adapter, checkFinite } from '../adapters/adapter.ts'
+import { type AdapterTarget, resolveBase } from '../adapters/create-adapter.ts'
+import { loadGgufAdapter } from '../adapters/files/gguf.ts'
+import { loadMlxAdapter } from '../adapters/files/mlx.ts'
 import {
   getTensorFileName,
   loadAdapter as loadFromFolder,
@@ -10,21 +13,50 @@ import {
   type SaveAdapterOptions,
 } from '../adapters/files/peft.ts'
 import { storageTypes } from '../adapters/files/storage.ts'
+import { UnsupportedError } from '../base/errors.ts'
+import { checkOptions, unchecked } from '../base/schema.ts'
 import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
 import { createFileSink } from './files/file-sink.ts'
+import { findAdapterSource } from './adapter-source.ts'
+import { openFileSource } from './files/file-source.ts'
 import { openDirectory } from './files/folder.ts'
 
+export interface LoadAdapterOptions {
+  /** The base it is read for, which GGUF files and folders of mlx-lm need. */
+  readonly model?: AdapterTarget | undefined
+}
+
+const loadFields = { model: unchecked('a model, an open base model or a model’s graph') }
+
 /**
- * Reads an adapter folder as PEFT saves it. Throws NotFoundError, FormatError, UnsupportedError (a
+ * Reads an adapter: a folder as PEFT saves it, or for a model also a GGUF file, a folder of mlx-lm
+ * or a Modelfile that names one of these. Throws NotFoundError, FormatError, UnsupportedError (a
  * setting that would change the result and is not supported), NumericError for weights that are NaN
  * or infinite.
  */
-export async function loadAdapter(source: string | ByteFolder): Promise<Adapter> {
-  const adapter = await loadFromFolder(
-    typeof source === 'string' ? await openDirectory(source) : source,
-  )
+export async function loadAdapter(
+  source: string | ByteFolder,
+  options: LoadAdapterOptions = {},
+): Promise<Adapter> {
+  checkOptions('loadAdapter options', options, loadFields)
+  const adapter = await (typeof source === 'string'
+    ? loadFromPath(source, options.model)
+    : loadFromFolder(source))
   checkFinite(adapter)
   return adapter
+}
+
+async function loadFromPath(source: string, model: AdapterTarget | undefined): Promise<Adapter> {
+  const { format, path } = await findAdapterSource(source)
+  if (format === 'peft') return loadFromFolder(await openDirectory(path))
+  if (model === undefined)
+    throw new UnsupportedError(
+      `${path}: is an adapter of ${format === 'gguf' ? 'llama.cpp' : 'mlx-lm'}, which is read for a base: give it as loadAdapter(path, { model }), or write a PEFT folder with graft convert.`,
+    )
+  const { graph } = resolveBase(model, 'loadAdapter')
+  return format === 'gguf'
+    ? loadGgufAdapter(await openFileSource(path), graph)
+    : loadMlxAdapter(await openDirectory(path), graph)
 }
 
 /**

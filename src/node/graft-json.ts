@@ -1,6 +1,7 @@
 // graft.json in an adapter's folder: the base and the system message of its training, which PEFT's
 // files cannot hold.
 
+import { stat } from 'node:fs/promises'
 import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { describeValue, isRecord } from '../base/schema.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
@@ -31,6 +32,8 @@ export async function writeExpertMetadata(notes: ExpertMetadata, sink: ByteSink)
  * a file of something else, UnsupportedError for one of a newer layout.
  */
 export async function readExpertMetadata(path: string): Promise<ExpertMetadata | undefined> {
+  // GGUF files and Modelfiles have no folder of their own
+  if ((await stat(path).catch(() => undefined))?.isFile()) return undefined
   const source = await (await openDirectory(path)).open(metadataFile)
   if (!source) return undefined
   try {

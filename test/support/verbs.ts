@@ -29,7 +29,7 @@ require reserve resolve repeat restore reverse rewrite roll rotate round run
 sample save scale score select set serialize serve shorten shortlist show shuffle simplify simulate
 slice smooth sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
-take tap thaw thin throw time track train translate transpose tridiagonalize trim truncate
+take tap thaw thin throw time track train transpose tridiagonalize trim truncate
 unmask unpack unscore untie unwrap use
 validate view visit
 wait warn weigh widen wrap write

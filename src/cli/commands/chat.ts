@@ -155,7 +155,7 @@ async function handleCommand(
   else if (talk.learner) await handleFeedback(word, text, talk, terminal)
   else if (word === 'base') talk.adapter = undefined
   else if (word === 'adapter' && text !== '') {
-    const expert = await loadExpert([text], model)
+    const expert = await loadExpert([text], model, terminal)
     // An expert that cannot be served is refused now; the current one stays.
     await model.prepare(expert, selectAccuracy(values))
     talk.adapter = expert

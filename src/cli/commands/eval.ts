@@ -5,7 +5,14 @@ import { flag, integer, string } from '../../base/schema.ts'
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
 import type { RawDataset } from '../../train/data/jsonl.ts'
 import { type Context, defineCommand, UsageError, toOption } from '../command.ts'
-import { adapterOption, modelOptions, openExpert } from '../shared/open-model.ts'
+import {
+  adapterOption,
+  findExpert,
+  modelOptions,
+  type OpenedExpert,
+  openExpert,
+} from '../shared/open-model.ts'
+import type { Terminal } from '../ui/terminal.ts'
 
 const options = {
   ...modelOptions,
@@ -78,7 +85,7 @@ export const evalCommand = defineCommand({
     const data = { ...whole, rows: whole.rows.slice(0, values.rows) }
     const metrics = chosen ?? (await selectMetrics(values, data, all))
     const { model, adapter, system } = await openExpert(values, terminal)
-    const candidates = await loadCandidates(values, adapter, system)
+    const candidates = await loadCandidates(values, { model, adapter, system }, terminal)
     const progress = view.createEvaluationProgress(terminal, candidates)
     const evaluation = await run({
       model,
@@ -132,20 +139,16 @@ async function selectMetrics(
  */
 async function loadCandidates(
   values: EvalValues,
-  adapter: Candidate['adapter'],
-  known: string | undefined,
+  { model, adapter, system: known }: OpenedExpert,
+  terminal: Terminal,
 ): Promise<Candidate[]> {
   const system = values.system ?? known
   const judged = { name: values.adapter ?? 'base', adapter, system }
   if (values.against === undefined) return [judged]
   if (values.against === 'base') return [{ name: 'base', adapter: undefined, system }, judged]
-  const [{ loadAdapter }, { readExpertMetadata }] = await Promise.all([
-    import('../../node/index.ts'),
-    import('../../node/graft-json.ts'),
-  ])
-  const other = await loadAdapter(values.against)
-  const notes = await readExpertMetadata(values.against)
-  return [{ name: values.against, adapter: other, system: values.system ?? notes?.system }, judged]
+  const found = await findExpert(values.against, terminal)
+  const other = await found.load(model)
+  return [{ name: values.against, adapter: other, system: values.system ?? found.system }, judged]
 }
 
 function summarizeResult(

@@ -6,7 +6,13 @@ import type { Adapter, Expert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import { toOption, type Options } from '../command.ts'
-import { resolveAdapterBase, defaultModel, type ModelValues, openModel } from './open-model.ts'
+import {
+  defaultModel,
+  findExpert,
+  type FoundExpert,
+  type ModelValues,
+  openModel,
+} from './open-model.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export const expertOption = {
@@ -39,22 +45,27 @@ export const parseExperts = (texts: readonly string[]): NamedExpert[] =>
       return { folder, weight: Number(weight) }
     })
 
+type FoundNamedExpert = NamedExpert & FoundExpert
+
 interface LoadedExpert extends NamedExpert {
   readonly adapter: Adapter
-  /** The base and the system message that graft.json names. */
-  readonly base: string | undefined
-  readonly system: string | undefined
 }
 
-async function loadNamedExpert({ folder, weight }: NamedExpert): Promise<LoadedExpert> {
-  const [{ loadAdapter }, { readExpertMetadata }] = await Promise.all([
-    import('../../node/index.ts'),
-    import('../../node/graft-json.ts'),
-  ])
-  const adapter = await loadAdapter(folder)
-  const notes = await readExpertMetadata(folder)
-  return { folder, weight, adapter, base: notes?.base, system: notes?.system }
+async function findNamedExpert(
+  { folder, weight }: NamedExpert,
+  terminal: Terminal,
+): Promise<FoundNamedExpert> {
+  const { system, findBase, load } = await findExpert(folder, terminal)
+  return { folder, weight, system, findBase, load }
 }
+
+const loadAll = (
+  found: readonly FoundNamedExpert[],
+  model: Pick<LoadedModel, 'base'>,
+): Promise<LoadedExpert[]> =>
+  Promise.all(
+    found.map(async ({ folder, weight, load }) => ({ folder, weight, adapter: await load(model) })),
+  )
 
 /** One expert of weight 1 is itself. */
 function toExpert(loaded: readonly LoadedExpert[]): Expert | undefined {
@@ -70,30 +81,19 @@ function toExpert(loaded: readonly LoadedExpert[]): Expert | undefined {
  */
 export async function loadExpert(
   texts: readonly string[],
-  { base }: LoadedModel,
+  model: LoadedModel,
+  terminal: Terminal,
 ): Promise<Expert | undefined> {
-  const loaded = await Promise.all(parseExperts(texts).map(loadNamedExpert))
-  await checkExperts(loaded, base)
-  return toExpert(loaded)
-}
-
-async function checkExperts(
-  loaded: readonly LoadedExpert[],
-  base: LoadedModel['base'],
-): Promise<void> {
-  const { checkAdapter } = await import('../../adapters/index.ts')
-  for (const { adapter } of loaded) checkAdapter(adapter, base.graph)
+  const named = parseExperts(texts)
+  const found = await Promise.all(named.map((one) => findNamedExpert(one, terminal)))
+  return toExpert(await loadAll(found, model))
 }
 
 /**
  * The one base that all were taught on. Throws OptionError that names each one's where they differ.
  */
-async function resolveCommonBase(loaded: readonly LoadedExpert[]): Promise<string> {
-  const bases = await Promise.all(
-    loaded.map(
-      async ({ adapter, base, folder }) => base ?? (await resolveAdapterBase(adapter, folder)),
-    ),
-  )
+async function resolveCommonBase(loaded: readonly FoundNamedExpert[]): Promise<string> {
+  const bases = await Promise.all(loaded.map(({ findBase }) => findBase()))
   if (new Set(bases).size === 1) return bases[0]!
   const lines = loaded.map(({ folder }, i) => `${folder}: ${bases[i]}`)
   throw new OptionError(
@@ -127,18 +127,19 @@ export async function openExperts(
   openDefault: OpenDefault = (given, shown) => openModel(defaultModel, given, shown),
 ): Promise<OpenedExperts> {
   const named = parseExperts(values.adapter ?? [])
-  const loaded = await Promise.all(named.map(loadNamedExpert))
-  const source = values.model ?? (loaded.length > 0 ? await resolveCommonBase(loaded) : undefined)
+  const found = await Promise.all(named.map((one) => findNamedExpert(one, terminal)))
+  const source = values.model ?? (found.length > 0 ? await resolveCommonBase(found) : undefined)
   const model = await (source === undefined
     ? openDefault(values, terminal)
     : openModel(source, values, terminal))
+  let loaded: LoadedExpert[]
   try {
-    await checkExperts(loaded, model.base)
+    loaded = await loadAll(found, model)
   } catch (error) {
     await model.dispose()
     throw error
   }
-  const systems = new Set(loaded.map(({ system }) => system))
+  const systems = new Set(found.map(({ system }) => system))
   if (systems.size > 1)
     terminal.note(
       'These experts were taught with different system messages; none is used unless --system gives one.',
@@ -148,7 +149,7 @@ export async function openExperts(
   return {
     model,
     adapter,
-    system: systems.size === 1 ? loaded[0]!.system : undefined,
+    system: systems.size === 1 ? found[0]!.system : undefined,
     named: loaded.length === 0 ? null : isOne ? loaded[0]!.folder : named,
   }
 }

