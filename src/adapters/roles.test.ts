@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { OptionError } from '../base/errors.ts'
 import { buildModelGraph } from '../graph/build-model.ts'
 import { getArchitecture } from '../graph/models/architecture-table.ts'
-import { createRole, computeRoleCost, resolveRole, roles } from './roles.ts'
+import { completeRole, createRole, computeRoleCost, resolveRole, roles } from './roles.ts'
 import { parity, storiesBase } from '../../test/support/adapters.ts'
 
 const expected: Record<string, [rank: number, alpha: number, layers: number]> = {
@@ -73,5 +73,19 @@ describe('roles', () => {
       const line = page.split('\n').find((each) => each.startsWith(`| \`${name}\``))
       expect(cells(line ?? ''), row(name).join(' | ')).toEqual(row(name))
     }
+  })
+  it('lend their options to a kind, except those that are given', async () => {
+    const { model: graph } = await storiesBase()
+    const configOf = (kind: string, config: Record<string, unknown> = {}) =>
+      completeRole('researcher', graph, { kind, config }).config
+    const targets = ['q_proj', 'k_proj', 'v_proj']
+    expect(configOf('lora')).toEqual({ rank: 8, alpha: 16, targets })
+    expect(configOf('dora', { rank: 4 })).toEqual({ rank: 4, targets }) // alpha follows the rank
+    expect(configOf('lora', { alpha: 1, targets: ['o_proj'] })).toEqual({
+      rank: 8,
+      alpha: 1,
+      targets: ['o_proj'],
+    })
+    expect(configOf('ia3')).toEqual({ targets }) // has no rank
   })
 })

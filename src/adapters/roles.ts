@@ -16,6 +16,7 @@ import {
 } from './create-adapter.ts'
 import { listAdaptableModules } from './adapted-layers.ts'
 import { createStandaloneModel } from './vectors/model.ts'
+import { getKind } from './kinds/kind-table.ts'
 import { listModuleNames } from './targets.ts'
 
 const attention = ['q_proj', 'k_proj', 'v_proj', 'o_proj']
@@ -110,6 +111,23 @@ export function resolveRole(name: string, model: ModelGraph): AdapterRecipe {
       `Role "${name}": the model has none of its layers; it has ${[...there].join(', ')}.`,
     )
   return { ...role, config: { ...role.config, targets } }
+}
+
+/**
+ * A role with a kind and options of one's own: what is not given of rank, alpha and targets is the
+ * role's, as far as the kind has such an option. Another rank has the alpha that goes with it.
+ */
+export function completeRole(
+  name: string,
+  model: ModelGraph,
+  { kind, config: own = {} }: Pick<AdapterRecipe, 'kind'> & Partial<Pick<AdapterRecipe, 'config'>>,
+): AdapterRecipe {
+  const role = 'targets' in own ? getRole(name) : resolveRole(name, model)
+  const { options } = getKind(kind)
+  const left = Object.entries(role.config).filter(
+    ([option]) => Object.hasOwn(options, option) && !(option === 'alpha' && 'rank' in own),
+  )
+  return { ...role, kind, config: Object.assign(Object.fromEntries(left), own) }
 }
 
 /** A base for a role: a language model, or the width of vectors. */

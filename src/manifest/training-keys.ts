@@ -45,6 +45,7 @@ export interface ManifestTables {
   readonly kinds: ChoiceTable
   /** Names of target presets. */
   readonly targets: readonly string[]
+  readonly roles: readonly string[]
   readonly formats: readonly string[]
   readonly schedules: ChoiceTable
   readonly optimizers: ChoiceTable
@@ -102,9 +103,9 @@ const teacherSection: ManifestSection = {
   },
 }
 
-const defineDataSection = (formats: readonly string[]): ManifestSection => ({
+const defineDataSection = (formats: readonly string[], needsData: boolean): ManifestSection => ({
   about: 'the training data',
-  required: ['files'],
+  ...(needsData && { required: ['files'] }),
   keys: {
     files: definePaths('JSONL files, one or a list; relative to the manifest'),
     format: oneOf(formats, {
@@ -174,18 +175,25 @@ const selectKindOptions = (kinds: ChoiceTable): ChoiceTable =>
     ]),
   )
 
-/** The whole training manifest, by the tables of this version. */
-export function defineTrainingManifest(tables: ManifestTables): ManifestSection {
+/**
+ * The whole training manifest, by the tables of this version. One that names a role needs no data,
+ * because the role has examples of its own.
+ */
+export function defineTrainingManifest(tables: ManifestTables, needsData = true): ManifestSection {
   const { kinds, settings, schedules, optimizers, losses } = tables
   return {
     about: 'a training run: a base model, an adapter, data and settings, as graft train takes them',
-    required: ['data'],
+    ...(needsData && { required: ['data'] }),
     keys: {
       base: definePath('the base model: a catalogue name, hf:owner/name, a folder or a .gguf file'),
       out: definePath("the expert's folder; beside the manifest and named like it unless given"),
       kind: defineChoice(selectKindOptions(kinds), 'lora', 'the kind of adapter, and its options'),
       targets: defineTargets(tables.targets),
-      data: defineDataSection(tables.formats),
+      role: oneOf(tables.roles, {
+        about:
+          "a role: its rank, alpha, targets and synthetic examples, each unless it is given; name, description and tags are the role's",
+      }),
+      data: defineDataSection(tables.formats, needsData),
       batch: {
         about: 'how much is learned at once',
         keys: {

@@ -14,6 +14,8 @@ export interface TrainingManifest {
   /** The folder of the expert. */
   readonly out?: string
   readonly kind?: string | ManifestChoice
+  /** A role: rank, alpha, targets and data, each unless it is given. */
+  readonly role?: string
   /** The folder of an expert to continue from. */
   readonly from?: string
   /** A preset, ends of module paths, or a regular expression over whole paths. */

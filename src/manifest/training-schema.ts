@@ -22,13 +22,19 @@ type Path = readonly string[]
 
 /** Everything that is wrong with a training manifest; empty where nothing is. */
 export const findManifestProblems = (value: unknown, tables: ManifestTables): ManifestProblem[] =>
-  findSectionProblems(value, defineTrainingManifest(tables), [])
+  findSectionProblems(value, defineTrainingManifest(tables, needsData(value)), [])
+
+const needsData = (value: unknown): boolean => !isRecord(value) || value['role'] === undefined
 
 /** The schema for editors, as JSON Schema (draft 7). */
 export const createTrainingJsonSchema = (tables: ManifestTables): object => ({
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'Graft training manifest',
-  ...describeSection(defineTrainingManifest(tables)),
+  ...describeSection(defineTrainingManifest(tables, false)),
+  anyOf: [
+    { required: ['data'], properties: { data: { required: ['files'] } } },
+    { required: ['role'] },
+  ],
 })
 
 function findKeyProblems(value: unknown, key: ManifestKey, path: Path): ManifestProblem[] {

@@ -93,6 +93,16 @@ export type TrainEvent =
     }
   | { readonly type: 'checkpoint-saved'; readonly step: number; readonly path: string }
   | {
+      /** A DoRA run diverged and goes on as LoRA (onDivergence: 'lora'), without its magnitudes. */
+      readonly type: 'kind-changed'
+      readonly kind: 'lora'
+      /** The step that went wrong. */
+      readonly step: number
+      /** The last good step, after which it goes on; 0: from its start. */
+      readonly goesOnAfter: number
+      readonly reason: string
+    }
+  | {
       readonly type: 'train-end'
       /**
        * 'early-stopped': validations ran out of patience, and the run is over; 'stopped': by the

@@ -35,6 +35,17 @@ beforeAll(async () => {
 afterAll(() => scratch.remove())
 
 describe('graft train', () => {
+  it('trains a role on its own examples, with its rank and layers unless others are given', async () => {
+    const out = at('role')
+    const shared = ['train', '--role', 'reviewer', '--model', 'stories260k', '--steps', '2']
+    const options = ['--batch-tokens', '512', '--out', out, '--lora-plus', '4', '--json']
+    const summary = JSON.parse((await succeed([...shared, ...options])).stdout) as { data: string }
+    expect(summary.data).toBe('synthetic reviewer tasks')
+    const read = () => JSON.parse(readFileSync(join(out, 'adapter_config.json'), 'utf8')) as object
+    expect(read()).toMatchObject({ r: 8, lora_alpha: 16, target_modules: ['q_proj', 'v_proj'] })
+    await succeed([...shared, ...options, '--rank', '2', '--data', at('rows.jsonl'), '--overwrite'])
+    expect(read()).toMatchObject({ r: 2, lora_alpha: 4, target_modules: ['q_proj', 'v_proj'] })
+  })
   it('writes a PEFT folder, a loss curve, the history and checkpoints', () => {
     expect(readdirSync(at('expert')).sort()).toEqual([
       'adapter_config.json',

@@ -42,6 +42,10 @@ export const trainCommand = defineCommand<typeof trainOptions>({
       about: 'how much memory and time that will take; nothing is written',
     },
     {
+      command: 'graft train --role coder --out my-coder --validation 0.1',
+      about: "a role's rank, layers and synthetic examples",
+    },
+    {
       command: 'graft train expert.yaml --epochs 5',
       about: 'as the manifest says, but for five epochs',
     },
@@ -77,7 +81,7 @@ export const trainCommand = defineCommand<typeof trainOptions>({
  */
 async function planFromOptions(values: TrainValues): Promise<PlannedExpert> {
   const missing = (['data', 'out'] as const)
-    .filter((name) => values[name] === undefined)
+    .filter((name) => values[name] === undefined && !(name === 'data' && values.role !== undefined))
     .map((name) => `--${name}`)
   if (missing.length > 0)
     throw new UsageError(

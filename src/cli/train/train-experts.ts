@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
 import type { Adapter } from '../../index.ts'
 import type { TrainingRun } from '../../node/manifests/training-run.ts'
+import { describeData } from './describe-data.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import type { SharedPrograms } from '../../train/programs/shared-programs.ts'
 import {
@@ -133,10 +134,8 @@ async function trainOne(
   const { adapter } = run.options
   const start =
     typeof adapter === 'string' ? `continuing from ${describePath(adapter)}` : adapter.kind
-  terminal.say(
-    `${head}: ${start} on ${model.base.name}, from ${run.dataFiles.map(describePath).join(', ')}`,
-  )
-  const data = run.dataFiles.length === 1 ? run.dataFiles[0]! : run.dataFiles
+  terminal.say(`${head}: ${start} on ${model.base.name}, from ${describeData(run)}`)
+  const { data } = run
   const choices = {
     signal,
     resume,
@@ -227,6 +226,7 @@ export function summarizeExpert({ planned, end, evaluation }: TrainedExpert) {
   const { run, manifest } = planned
   const { reason, best, last, history } = end
   const { out, dataFiles } = run
+  const names = dataFiles.length > 0 ? dataFiles : [describeData(run)]
   const files =
     reason === 'stopped'
       ? {}
@@ -235,7 +235,7 @@ export function summarizeExpert({ planned, end, evaluation }: TrainedExpert) {
     reason,
     ...(manifest !== undefined && { manifest }),
     out,
-    data: dataFiles.length === 1 ? dataFiles[0] : dataFiles,
+    data: names.length === 1 ? names[0] : names,
     steps: last.step,
     best: { step: best.step, loss: best.loss },
     last: { step: last.step, loss: last.loss },

@@ -41,6 +41,9 @@ const adapterOptions = {
   kind: fromKey<string>('kind.name', {
     about: 'kind of adapter: lora unless given; graft adapters lists them',
   }),
+  role: fromKey<string>('role', {
+    about: 'a role: its rank, alpha, layers and synthetic examples, each unless it is given',
+  }),
   rank: fromKey<number>('kind.rank', {
     about: 'rank of the detours; 16 for lora and dora unless given',
   }),
@@ -103,6 +106,7 @@ const optimizerOptions = {
   warmup: fromKey<number>('schedule.warmupShare', {
     about: 'share of the steps over which it rises first; 0.05 unless given, 0.3 for one-cycle',
   }),
+  'lora-plus': fromKey<number>('optimizer.loraPlusRatio', { valueName: 'ratio' }),
   clip: fromKey<number>('optimizer.clip'),
   'weight-decay': fromKey<number>('optimizer.weightDecay', {
     about: "the optimiser's weight decay; 0 unless given",
@@ -140,6 +144,7 @@ const validationOptions = {
   }),
   'min-delta': fromKey<number>('schedule.minimumDelta'),
   divergence: fromKey<number>('schedule.divergenceFactor'),
+  'on-divergence': fromKey<'error' | 'lora'>('schedule.onDivergence'),
 }
 
 /** How the run is done, not what the expert is: these have no key in a training manifest. */

@@ -4,6 +4,7 @@
 import type { TrainPlan } from '../../train/estimate/estimate.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'
+import { describeData } from './describe-data.ts'
 import { type ExpertsContext, type PlannedExpert } from './train-experts.ts'
 import { formatCount, formatDuration } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
@@ -54,10 +55,10 @@ export async function planExperts(
   for (const { run } of planned) {
     const model = await openModel(run.base ?? defaultModel, values, terminal)
     try {
-      const data = run.dataFiles.length === 1 ? run.dataFiles[0]! : run.dataFiles
+      const { data } = run
       const plan = await planTraining({ ...run.options, data, model, date: new Date() })
       terminal.say(
-        `${terminal.style.strong(describePath(run.out))}: ${model.base.name}, from ${run.dataFiles.map(describePath).join(', ')}`,
+        `${terminal.style.strong(describePath(run.out))}: ${model.base.name}, from ${describeData(run)}`,
       )
       for (const line of describePlan(plan)) terminal.say(line === '' ? '' : `  ${line}`)
       plans.push({ out: run.out, ...plan })

@@ -108,6 +108,13 @@ export async function showTraining(
         event.step,
         `step ${event.step}/${event.steps}  loss ${event.loss.toFixed(3)}${describeMeasures(event)}${validated}  ${formatRate(event.tokensPerSecond)} tokens/s`,
       )
+    } else if (event.type === 'kind-changed') {
+      terminal.note(`  ${event.reason}`)
+      terminal.note(
+        `  The DoRA run goes on as LoRA after step ${event.goesOnAfter}: A and B stay, the magnitudes are left out.`,
+      )
+      progress?.update(event.goesOnAfter)
+      validated = ''
     } else if (event.type === 'importance-measured') {
       progress?.end(undefined)
       measuring ??= terminal.progress('  measuring what later tasks must keep', event.count)

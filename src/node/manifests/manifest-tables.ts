@@ -3,6 +3,7 @@
 
 import { type Fields, withInfo } from '../../base/schema.ts'
 import { adapterKinds } from '../../adapters/kinds/kind-table.ts'
+import { roles } from '../../adapters/roles.ts'
 import { targetPresets } from '../../adapters/presets.ts'
 import type { ChoiceTable, ManifestTables } from '../../manifest/training-keys.ts'
 import { dataFormats } from '../../train/data/format-table.ts'
@@ -55,6 +56,7 @@ export const settingSections: Readonly<
   patience: 'schedule',
   minimumDelta: 'schedule',
   divergenceFactor: 'schedule',
+  onDivergence: 'schedule',
   quantization: 'top',
   seed: 'top',
 }
@@ -71,6 +73,7 @@ const selectSettings = (place: keyof ManifestTables['settings']): Fields =>
 export const collectManifestTables = (): ManifestTables => ({
   kinds: adapterKinds,
   targets: [...targetPresets.keys()],
+  roles: [...roles.keys()],
   formats: [...dataFormats.keys()],
   schedules: toChoiceTable(schedules),
   optimizers: toChoiceTable(optimizers),

@@ -74,7 +74,8 @@ export async function findRunFaults(
 /** An expert that a run continues from keeps its kind and its layers. */
 function checkContinuation({ kind }: Adapter, manifest: TrainingManifest): void {
   const { name, ...own } = asChoice(manifest.kind)
-  const others = [...Object.keys(own), ...(manifest.targets === undefined ? [] : ['targets'])]
+  const keys = (['targets', 'role'] as const).filter((key) => manifest[key] !== undefined)
+  const others = [...Object.keys(own), ...keys]
   if (name !== undefined && name !== kind)
     throw new OptionError(
       `the expert to continue from is of kind ${kind}, and ${name} is asked for`,

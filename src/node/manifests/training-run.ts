@@ -9,6 +9,8 @@ import type {
   ManifestEvaluation,
   TrainingManifest,
 } from '../../manifest/training-manifest.ts'
+import type { TextDataset } from '../../train/datasets/adapter-dataset.ts'
+import { SyntheticDataGenerator } from '../../train/datasets/synthetic/synthetic-data-generator.ts'
 import type { RawDataset } from '../../train/data/jsonl.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import type { TeacherFiles } from '../auxiliary-models.ts'
@@ -20,6 +22,7 @@ import { settingSections } from './manifest-tables.ts'
 /** The kind and options of an adapter that the run creates. */
 export interface NewAdapter {
   readonly kind: string
+  readonly role?: string
   readonly config: Readonly<Record<string, unknown>>
 }
 
@@ -28,6 +31,9 @@ export interface TrainingRun {
   /** What the base is asked for by; undefined: the caller's usual one. */
   readonly base: string | undefined
   readonly out: string
+  /** What is learned from: paths, or a role's examples. */
+  readonly data: string | readonly string[] | TextDataset
+  /** The paths of `data`; none where a role's examples are taken. */
   readonly dataFiles: readonly string[]
   /** All the answers there are, where the rows are labelled. */
   readonly labels?: readonly string[]
@@ -123,10 +129,12 @@ export async function resolveTrainingRun(
 ): Promise<TrainingRun> {
   const at = createPathResolver(file)
   const { data = {}, evaluation, out = getManifestName(file!) } = manifest
+  const dataFiles = asList(data.files ?? []).map(at)
   return {
     base: await resolveBase(manifest.base, file),
     out: at(out),
-    dataFiles: asList(data.files ?? []).map(at),
+    data: resolveData(dataFiles, manifest),
+    dataFiles,
     ...(data.labels && { labels: data.labels }),
     options: {
       out: at(out),
@@ -143,17 +151,26 @@ type PathResolver = ReturnType<typeof createPathResolver>
 
 /** The folder of an expert to continue from, or the kind and options of a new one. */
 function resolveAdapter(
-  { from, kind: choice, targets }: TrainingManifest,
+  { from, kind: choice, role, targets }: TrainingManifest,
   at: PathResolver,
 ): string | NewAdapter {
   if (from !== undefined) return at(from)
   const { name: kind = 'lora', ...own } = asChoice(choice)
   const config = {
-    ...getDefaultConfig(kind),
+    ...(role === undefined && getDefaultConfig(kind)),
     ...(targets !== undefined && { targets }),
     ...own,
   }
-  return { kind, config }
+  return { kind, ...(role !== undefined && { role }), config }
+}
+
+const roleExamples = 400 // a minute or so on a small model
+
+/** The files, or where there are none the examples of the role. */
+function resolveData(files: readonly string[], { role, seed = 0 }: TrainingManifest) {
+  if (files.length === 0 && role !== undefined)
+    return new SyntheticDataGenerator(1, seed).tasks(role, roleExamples)
+  return files.length === 1 ? files[0]! : files
 }
 
 /** The options of `train` that are plain values. */
@@ -222,12 +239,12 @@ function resolveEvaluation({ data, ...settings }: ManifestEvaluation, at: PathRe
  * held back.
  */
 export async function readEvaluationRows({
-  dataFiles,
+  data,
   evaluation,
   options,
 }: TrainingRun): Promise<RawDataset> {
   if (evaluation?.dataFiles) return readDataFiles(evaluation.dataFiles)
-  const held = await readHeldRows(dataFiles, options.validation, options.seed ?? 0)
+  const held = await readHeldRows(data, options.validation, options.seed ?? 0)
   if (!held || 'examples' in held) throw new DataError('There are no rows to judge on.')
   return held
 }

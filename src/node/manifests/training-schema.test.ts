@@ -38,7 +38,10 @@ describe('the published schema', () => {
     expect(lora.properties['rank']).toMatchObject({ type: 'integer', minimum: 1 })
     expect(lora.required ?? []).not.toContain('name') // it is the usual one
     expect([schema.additionalProperties, lora.additionalProperties]).toEqual([false, false])
-    expect(schema.required).toEqual(['data'])
+    expect(schema.anyOf).toEqual([
+      { required: ['data'], properties: { data: { required: ['files'] } } },
+      { required: ['role'] },
+    ])
   })
 })
 
@@ -63,6 +66,13 @@ describe('a manifest', () => {
         schedule: { name: 'one-cycle', endDivisor: 10 },
       }),
     ).toEqual([])
+  })
+  it('needs no data where it names a role', () => {
+    expect(messages({ role: 'coder' })).toEqual([])
+    expect(messages({ role: 'coder', data: { validation: 0.1 }, kind: { rank: 4 } })).toEqual([])
+    expect(messages({ role: 'codr' })).toEqual([
+      expect.stringMatching(/^role: got "codr", expected "coder", .*Did you mean coder\?$/),
+    ])
   })
   it('has a place for every setting of a run', () => {
     expect(Object.keys(settingSections).sort()).toEqual(Object.keys(settingTable).sort())

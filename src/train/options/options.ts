@@ -2,6 +2,7 @@
 // names and wrong values of all options are reported in one error.
 
 import type { Adapter } from '../../adapters/adapter.ts'
+import { roles } from '../../adapters/roles.ts'
 import type { Mixture } from '../../adapters/serving/mixture.ts'
 import {
   createField,
@@ -10,6 +11,7 @@ import {
   isRecord,
   number,
   object,
+  oneOf,
   positiveInteger,
   record,
   string,
@@ -45,6 +47,8 @@ export interface Teacher {
 /** The kind and options of an adapter that is made when the run starts. */
 export interface FreshAdapter {
   readonly kind: string
+  /** A role of `roles`: rank, alpha and targets are the role's where `config` does not say. */
+  readonly role?: string
   readonly config?: Readonly<Record<string, unknown>>
 }
 
@@ -83,7 +87,11 @@ export interface TrainOptions extends SettingOptions {
 const isAdapter = (value: unknown): boolean => isRecord(value) && value['tensors'] instanceof Map
 export const adapterField = createOpaqueField<Adapter>('an adapter', isAdapter)
 
-const freshAdapterTable = { kind: string({ filled: true }), config: record }
+const freshAdapterTable = {
+  kind: string({ filled: true }),
+  role: oneOf([...roles.keys()]),
+  config: record,
+}
 
 /** An adapter, or the kind and options of a fresh one; `others`: further forms, in words. */
 export function createAdapterField<Value>(

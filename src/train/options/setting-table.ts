@@ -77,6 +77,11 @@ export const settingTable = {
     from: 0,
     about: 'a loss that stays above so many times its start ends the run with an error; 0: never',
   }),
+  onDivergence: oneOf(['error', 'lora'], {
+    default: 'error',
+    about:
+      'what a run of kind dora does that diverges: end with an error, or go on as LoRA from the last good checkpoint (lora)',
+  }),
   quantization: oneOf(quantizations, {
     about: 'keeps the base in 4 bits (nf4) or 8 (int8) while training; in f32 unless given',
   }),

@@ -58,9 +58,9 @@ function withDefaults(options: TrainOptions, maxPositions: number): TrainSetting
 }
 
 function findCombinationProblems(
-  { batch, maxTokens, patience }: TrainSettings,
+  { batch, maxTokens, patience, onDivergence }: TrainSettings,
+  { adapter = defaultAdapter, validation }: TrainOptions,
   maxPositions: number,
-  isValidated: boolean,
 ): string[] {
   const problems: string[] = []
   if (maxTokens > batch.tokens)
@@ -69,7 +69,11 @@ function findCombinationProblems(
     problems.push(
       `maxTokens (${maxTokens}) must not exceed the model's context of ${maxPositions} tokens`,
     )
-  if (patience !== undefined && !isValidated)
+  if (onDivergence === 'lora' && adapter.kind !== 'dora')
+    problems.push(
+      `onDivergence "lora" is for an adapter of kind dora, and this one is of kind ${adapter.kind}; leave it out`,
+    )
+  if (patience !== undefined && validation === undefined)
     problems.push('patience needs validation data, and there is none')
   return problems
 }
@@ -80,12 +84,11 @@ export function readSettings(
   maxPositions: number,
 ): { readonly settings: TrainSettings; readonly problems: readonly string[] } {
   const settings = withDefaults(options, maxPositions)
-  const isValidated = options.validation !== undefined
   return {
     settings,
     problems: [
       ...findTrainOptionProblems(options),
-      ...findCombinationProblems(settings, maxPositions, isValidated),
+      ...findCombinationProblems(settings, options, maxPositions),
     ],
   }
 }

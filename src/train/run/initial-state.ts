@@ -82,3 +82,20 @@ export function createInitialState(
   })
   return { step: 0, parameters, optimizer: new Map(slots), steps: [], validations: [] }
 }
+
+const copyTensor = ({ shape, data }: F32Tensor): F32Tensor => f32(shape, data.slice())
+
+export const copyTensors = (tensors: ReadonlyMap<string, F32Tensor>): Map<string, F32Tensor> =>
+  new Map([...tensors].map(([key, tensor]) => [key, copyTensor(tensor)]))
+
+const copySlots = (slots: Readonly<Record<string, F32Tensor>>): Record<string, F32Tensor> =>
+  Object.fromEntries(Object.entries(slots).map(([slot, tensor]) => [slot, copyTensor(tensor)]))
+
+/** A copy that later steps do not change. */
+export const copyRunState = (state: RunState): RunState => ({
+  ...state,
+  parameters: copyTensors(state.parameters),
+  optimizer: new Map([...state.optimizer].map(([key, slots]) => [key, copySlots(slots)])),
+  steps: state.steps.slice(),
+  validations: state.validations.slice(),
+})

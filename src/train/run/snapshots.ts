@@ -4,10 +4,10 @@
 import { type Adapter, checkFinite } from '../../adapters/adapter.ts'
 import { saveAdapter } from '../../adapters/files/peft.ts'
 import { NumericError } from '../../base/errors.ts'
-import { f32, type F32Tensor } from '../../base/tensor.ts'
+import type { F32Tensor } from '../../base/tensor.ts'
 import type { ByteSink } from '../../formats/byte-source.ts'
 import { writeCheckpoint } from './checkpoint.ts'
-import type { RunState } from './initial-state.ts'
+import { copyRunState, copyTensors, type RunState } from './initial-state.ts'
 import type { Fingerprint } from '../fingerprint.ts'
 import type { Snapshot, TrainEvent } from '../events.ts'
 
@@ -18,9 +18,6 @@ export interface SnapshotSource {
   readonly fingerprint: Fingerprint
   readonly nextSlot: number
 }
-
-export const copyTensors = (tensors: ReadonlyMap<string, F32Tensor>): Map<string, F32Tensor> =>
-  new Map([...tensors].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]))
 
 const withTensors = (adapter: Adapter, tensors: ReadonlyMap<string, F32Tensor>): Adapter => ({
   ...adapter,
@@ -52,7 +49,15 @@ const toSubfolder = (sink: ByteSink, folder: string): ByteSink => ({
   write: (path, chunks) => sink.write(`${folder}/${path}`, chunks),
 })
 
+/** A state that is known to be good, and the checkpoint's file that is written next. */
+export interface GoodState {
+  readonly state: RunState
+  readonly nextSlot: number
+}
+
 export interface RunSnapshots {
+  /** The state of the last checkpoint, or of the start; undefined where it is not kept. */
+  findGoodState(): GoodState | undefined
   /**
    * Writes a checkpoint unless there is one of this step. Throws NumericError instead of keeping
    * weights that are NaN or infinite.
@@ -67,12 +72,17 @@ export interface RunSnapshots {
   saveAfterFailure(error: NumericError): Promise<NumericError>
 }
 
-/** Without a sink nothing is written. */
+/**
+ * Without a sink nothing is written. `keepsState` keeps the whole state of the last checkpoint in
+ * memory, which takes about four times the adapter.
+ */
 export function createRunSnapshots(
   { adapter, state, fingerprint, nextSlot }: SnapshotSource,
   sink: ByteSink | undefined,
+  { keepsState = false }: { readonly keepsState?: boolean } = {},
 ): RunSnapshots {
   let turn = nextSlot
+  let goodState = keepsState ? copyRunState(state) : undefined
   let good = {
     step: state.step,
     tensors: state.step > 0 ? copyTensors(state.parameters) : undefined,
@@ -81,11 +91,13 @@ export function createRunSnapshots(
     if (sink) await saveAdapter(kept, toSubfolder(sink, name))
   }
   return {
+    findGoodState: () => goodState && { state: goodState, nextSlot: turn },
     async *saveCheckpoint() {
       if (!sink || good.step === state.step) return
       checkFinite({ tensors: state.parameters })
       const path = await writeCheckpoint({ state, fingerprint }, sink, turn++)
       good = { step: state.step, tensors: copyTensors(state.parameters) }
+      if (keepsState) goodState = copyRunState(state)
       yield { type: 'checkpoint-saved', step: state.step, path }
     },
     saveAdapter: writeAdapter,

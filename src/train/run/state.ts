@@ -2,7 +2,9 @@
 // as they start or as a checkpoint left them, with the rule by which a step changes them.
 
 import { type Adapter, baseHashKey, checkAdapter } from '../../adapters/adapter.ts'
+import { toAdapterMetadata } from '../../adapters/adapter-config.ts'
 import { initializeAdapter } from '../../adapters/create-adapter.ts'
+import { completeRole } from '../../adapters/roles.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
 import { type BaseWeight, isFrozen, thaw } from '../../graph/quantized-base/frozen-form-table.ts'
@@ -12,10 +14,11 @@ import { computeEwcFingerprint } from '../ewc/options.ts'
 import { createEwcPenalty } from '../ewc/penalty.ts'
 import { checkFingerprint, computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import { computeAuxiliaryFingerprint } from '../objective/auxiliary-model.ts'
-import { defaultAdapter, type TrainOptions } from '../options/options.ts'
+import { defaultAdapter, type FreshAdapter, type TrainOptions } from '../options/options.ts'
 import type { Recipe } from '../options/recipe.ts'
 import type { Penalty } from '../optimizers/penalty.ts'
 import { findCheckpoint, type FoundCheckpoint } from './checkpoint.ts'
+import { hasFallenBack, switchToLora } from './dora-fallback.ts'
 import {
   createInitialState,
   createStepRule,
@@ -72,7 +75,11 @@ function createTrainedAdapter(
   } else {
     const weightOf = (wanted: string): F32Tensor => thaw(weights.get(wanted)!)
     const options = { seed, baseModel: name, weightOf }
-    adapter = initializeAdapter(given.kind, given.config ?? {}, graph, options)
+    const fresh: FreshAdapter = given
+    const role = fresh.role === undefined ? undefined : completeRole(fresh.role, graph, fresh)
+    const config = role?.config ?? fresh.config ?? {}
+    adapter = initializeAdapter(fresh.kind, config, graph, options)
+    if (role) adapter = withMetadata(adapter, toAdapterMetadata(role))
   }
   const hash = 'contentHash' in data ? data.contentHash : undefined
   return withMetadata(adapter, { [dataHashKey]: hash, [quantizationKey]: quantization })
@@ -112,9 +119,9 @@ function flattenSettings(recipe: Recipe): Fingerprint {
     optimizerOptions: recipe.optimizerSettings,
     scheduleOptions: recipe.scheduleSettings,
   }
-  // gradient checkpointing changes no number
+  // gradient checkpointing changes no number, and what a diverging run does none of a sound one
   const entries = Object.entries(complete).flatMap(([name, value]) =>
-    value === undefined || name === 'checkpointing'
+    value === undefined || name === 'checkpointing' || name === 'onDivergence'
       ? []
       : [[name, typeof value === 'object' ? JSON.stringify(value) : value]],
   )
@@ -179,13 +186,17 @@ export async function prepareState(
     : {}
   const { checkpoint, nextSlot, refused } = await findMatchingCheckpoint(options, fingerprint)
   const { base } = fingerprint
+  const state = checkpoint?.state ?? fresh
+  // names can be shared by different weights, so an adapter names its base by its hash too
+  const hash = { [baseHashKey]: typeof base === 'string' ? base : undefined }
+  const kept = { adapter: withMetadata(adapter, hash), trainable: parameters.trainable, rule }
+  const ofKind = hasFallenBack(adapter, state)
+    ? switchToLora(options.model.base.graph, kept.adapter, recipe)
+    : kept
   return {
-    // names can be shared by different weights, so an adapter names its base by its hash too
-    adapter: withMetadata(adapter, { [baseHashKey]: typeof base === 'string' ? base : undefined }),
-    trainable: parameters.trainable,
+    ...ofKind,
     weights,
-    rule,
-    state: checkpoint?.state ?? fresh,
+    state,
     fingerprint,
     nextSlot,
     refused,

@@ -7,12 +7,14 @@ import { isOutOfPatience } from './early-stopping.ts'
 import type { TrainEvent } from '../events.ts'
 import { consolidateWithProgress } from '../ewc/consolidate.ts'
 import { createGradientProgram, type GradientProgram } from '../programs/gradient-program.ts'
+import { canFallBack, switchToLora, toLoraState } from './dora-fallback.ts'
+import { copyTensors } from './initial-state.ts'
 import {
-  getBestSnapshot,
-  copyTensors,
   createRunSnapshots,
-  type RunSnapshots,
+  getBestSnapshot,
   getLastSnapshot,
+  type GoodState,
+  type RunSnapshots,
 } from './snapshots.ts'
 import type { NamedTensors } from '../losses/loss.ts'
 import type { TrainOptions } from '../options/options.ts'
@@ -43,14 +45,38 @@ export const train = (options: TrainOptions): TrainRun => createEventRun(() => r
 async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
   const run = await prepareRun(options)
   yield run.ready
+  try {
+    const diverged = yield* runOnProgram(run, options)
+    if (!diverged) return
+    const { good, step, reason } = diverged
+    const { graph } = options.model.base
+    const goesOnAfter = good.state.step
+    yield { type: 'kind-changed', kind: 'lora', step, goesOnAfter, reason }
+    const state = toLoraState(good.state)
+    const { nextSlot } = good
+    const asLora = { ...switchToLora(graph, run.adapter, run.recipe), state, nextSlot }
+    yield* runOnProgram(Object.assign({}, run, asLora), options)
+  } finally {
+    await run.objective.dispose()
+  }
+}
+
+/** The steps of a run on its program, and what is measured after them. */
+async function* runOnProgram(
+  run: PreparedRun,
+  options: TrainOptions,
+): AsyncGenerator<TrainEvent, Diverged | undefined, void> {
   const program = await openProgram(run, options)
   try {
+    // only LoRA is protected by EWC, and a LoRA has no other kind to go on as
+    if (!run.recipe.ewc) return yield* runSteps(run, program, options)
     for await (const event of runSteps(run, program, options))
-      if (run.recipe.ewc && event.type === 'train-end' && event.reason !== 'stopped')
+      if (event.type === 'train-end' && event.reason !== 'stopped')
         yield* endWithImportance(event, run, options)
       else yield event
+    return undefined
   } finally {
-    await Promise.all([program.dispose(), run.objective.dispose()])
+    await program.dispose()
   }
 }
 
@@ -102,20 +128,28 @@ async function* endWithImportance(
   yield { ...end, ewc: next.value }
 }
 
+/** A run that may go on as LoRA: where it stood when all was well, and what went wrong. */
+interface Diverged {
+  readonly good: GoodState
+  readonly step: number
+  readonly reason: string
+}
+
 /**
  * The steps of a prepared run, from where its state stands to the end, until validations run out of
- * patience, or until the signal.
+ * patience, or until the signal. Returns where it diverged if it may go on as LoRA.
  */
 export async function* runSteps(
   run: PreparedRun,
   program: RunProgram,
   options: RunOptions,
-): AsyncGenerator<TrainEvent, void, void> {
+): AsyncGenerator<TrainEvent, Diverged | undefined, void> {
   const { state } = run
   const { plan, data, validation } = run.rows
   const { settings } = run.recipe
   const { checkpoint } = options
-  const keeper = createRunSnapshots(run, checkpoint?.sink)
+  const keepsState = canFallBack(run.recipe, run.adapter)
+  const keeper = createRunSnapshots(run, checkpoint?.sink, { keepsState })
   const isEarly = (): boolean =>
     state.step < plan.steps && isOutOfPatience(state.validations, settings)
   const goesOn = (): boolean =>
@@ -127,7 +161,10 @@ export async function* runSteps(
     while (goesOn()) yield* runNextStep(run, program, options, keeper, speed)
     yield* keeper.saveCheckpoint()
   } catch (error) {
-    throw error instanceof NumericError ? await keeper.saveAfterFailure(error) : error
+    if (!(error instanceof NumericError)) throw error
+    const good = keeper.findGoodState()
+    if (good) return { good, step: state.step + 1, reason: error.message }
+    throw await keeper.saveAfterFailure(error)
   }
   const best = getBestSnapshot(run)
   const last = getLastSnapshot(run)
@@ -136,6 +173,7 @@ export async function* runSteps(
   const reason = state.step === plan.steps ? 'finished' : isEarly() ? 'early-stopped' : 'stopped'
   const history = { steps: state.steps, validations: state.validations }
   yield { type: 'train-end', reason, adapter: best.adapter, best, last, history }
+  return undefined
 }
 
 /**

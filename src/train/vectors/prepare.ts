@@ -2,6 +2,9 @@
 // be wrong is reported here.
 
 import { type Adapter, checkAdapter, checkFinite } from '../../adapters/adapter.ts'
+import { toAdapterMetadata } from '../../adapters/adapter-config.ts'
+import { completeRole } from '../../adapters/roles.ts'
+import type { ModelGraph } from '../../graph/model-graph.ts'
 import type { AdapterKindName } from '../../adapters/kinds/kind-table.ts'
 import { createStandalone } from '../../adapters/vectors/create.ts'
 import { createStandaloneModel, type StandaloneModel } from '../../adapters/vectors/model.ts'
@@ -22,6 +25,7 @@ import {
   type RunState,
 } from '../run/initial-state.ts'
 import type { StepRule } from '../optimizers/step-rule.ts'
+import type { FreshAdapter } from '../options/options.ts'
 import type { StandaloneOptions } from './options.ts'
 import type { StandaloneProgram } from './program.ts'
 import { createStandaloneProgram } from './program-table.ts'
@@ -72,15 +76,25 @@ function prepareRows(options: StandaloneOptions, { settings }: StandaloneRecipe)
   return { data, used, validation, steps, stepsPerEpoch }
 }
 
+function createFreshAdapter(
+  fresh: FreshAdapter,
+  graph: ModelGraph,
+  width: number,
+  seed: number,
+): Adapter {
+  const kind = fresh.kind as AdapterKindName
+  if (fresh.role === undefined) return createStandalone(kind, fresh.config ?? {}, { width, seed })
+  const role = completeRole(fresh.role, graph, fresh)
+  const adapter = createStandalone(kind, role.config, { width, seed })
+  return { ...adapter, metadata: toAdapterMetadata(role) }
+}
+
 async function prepareAdapter(
   { adapter, data }: StandaloneOptions,
   { graph, width }: StandaloneModel,
   seed: number,
 ): Promise<Adapter> {
-  const start =
-    'tensors' in adapter
-      ? adapter
-      : createStandalone(adapter.kind as AdapterKindName, adapter.config ?? {}, { width, seed })
+  const start = 'tensors' in adapter ? adapter : createFreshAdapter(adapter, graph, width, seed)
   checkAdapter(start, graph)
   checkFinite(start)
   return { ...start, metadata: { ...start.metadata, [dataHashKey]: await hashDataset(data) } }

@@ -1,0 +1,61 @@
+// A DoRA run that goes on as LoRA after it diverged: A and B stay, the lengths of the rows
+// (magnitudes) go, because it is their quotient m/n by which such runs usually blow up.
+
+import type { Adapter } from '../../adapters/adapter.ts'
+import type { ModelGraph } from '../../graph/model-graph.ts'
+import type { Recipe } from '../options/recipe.ts'
+import type { StepRule } from '../optimizers/step-rule.ts'
+import {
+  createStepRule,
+  listTrainedParameters,
+  type RunState,
+  type TrainedParameters,
+} from './initial-state.ts'
+
+/** What a run has of its adapter's kind. */
+export interface KindOfRun {
+  readonly adapter: Adapter
+  readonly trainable: TrainedParameters['trainable']
+  readonly rule: StepRule
+}
+
+/** Whether a run with these settings goes on as LoRA where it diverges. */
+export const canFallBack = (
+  { settings: { onDivergence } }: Recipe,
+  { kind }: Pick<Adapter, 'kind'>,
+): boolean => onDivergence === 'lora' && kind === 'dora'
+
+const isMagnitude = (key: string): boolean => key.includes('lora_magnitude_vector')
+
+const withoutMagnitudes = <Value>(entries: ReadonlyMap<string, Value>): Map<string, Value> =>
+  new Map([...entries].filter(([key]) => !isMagnitude(key)))
+
+/** Whether a checkpoint of a DoRA run is from after it went on as LoRA. */
+export const hasFallenBack = ({ kind }: Adapter, { parameters }: RunState): boolean =>
+  kind === 'dora' && ![...parameters.keys()].some(isMagnitude)
+
+/** The same A and B as an adapter of kind LoRA, and what is trained of it. */
+export function switchToLora(graph: ModelGraph, adapter: Adapter, recipe: Recipe): KindOfRun {
+  const { tensors } = adapter
+  const switched: Adapter = { ...adapter, kind: 'lora', tensors: withoutMagnitudes(tensors) }
+  const parameters = listTrainedParameters(graph, switched)
+  return {
+    adapter: switched,
+    trainable: parameters.trainable,
+    rule: createStepRule(recipe, recipe.settings, parameters, undefined),
+  }
+}
+
+/**
+ * A state without magnitudes. What was validated is left out, because it was measured on an adapter
+ * of another kind: patience and the choice of the best one start anew.
+ */
+export function toLoraState({ step, parameters, optimizer, steps }: RunState): RunState {
+  return {
+    step,
+    parameters: withoutMagnitudes(parameters),
+    optimizer: withoutMagnitudes(optimizer),
+    steps,
+    validations: [],
+  }
+}
