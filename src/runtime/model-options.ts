@@ -17,6 +17,8 @@ export interface ModelOptions {
   readonly backend: Backend
   /** How weights are kept. Default: as the file has them. */
   readonly weights?: WeightChoice | undefined
+  /** The date for chat templates that print it, where a prompt's own chat options have none. */
+  readonly date?: Date | undefined
   /** Milliseconds, for speeds only. */
   readonly now?: (() => number) | undefined
 }
@@ -47,6 +49,7 @@ export const modelFields = {
   base: unchecked<BaseModel>('a base model'),
   backend: unchecked<Backend>('a backend'),
   weights: oneOf<WeightChoice>(weightChoices),
+  date: createField<Date>('a Date', {}, (value) => value instanceof Date),
   now: unchecked<() => number>('a function that gives milliseconds'),
 } satisfies OptionFields<ModelOptions>
 

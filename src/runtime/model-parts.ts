@@ -30,6 +30,7 @@ export function createModelParts({
   base,
   backend,
   weights: choice,
+  date,
   now = () => performance.now(),
 }: ModelOptions): ModelParts {
   const { config, graph, tokenizer } = base
@@ -53,7 +54,7 @@ export function createModelParts({
   }
   return {
     base,
-    encode: createPromptEncoder(base),
+    encode: createPromptEncoder(base, date),
     programs,
     forwards,
     heads: { fast: openHead('fast'), exact: openHead('exact') },

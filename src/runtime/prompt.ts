@@ -18,9 +18,12 @@ export type PromptEncoder = (prompt: Prompt, chat?: ChatOptions) => number[]
 
 /**
  * Text gets BOS where the tokenizer adds it, messages go through the chat template, ids stay as
- * they are.
+ * they are. `date` is what a template prints where the chat options have no `now`.
  */
-export function createPromptEncoder({ name, tokenizer, chatTemplate }: BaseModel): PromptEncoder {
+export function createPromptEncoder(
+  { name, tokenizer, chatTemplate }: BaseModel,
+  date?: Date,
+): PromptEncoder {
   return (prompt, chat = {}) => {
     const given = readGivenOptions('Chat options', chat, chatFields)
     if (typeof prompt !== 'string' && prompt.every((item) => typeof item === 'number'))
@@ -30,7 +33,12 @@ export function createPromptEncoder({ name, tokenizer, chatTemplate }: BaseModel
         `Model "${name}" has no tokenizer (tokenizer.json): give it token ids instead of text.`,
       )
     if (typeof prompt === 'string') return tokenizer.encode(prompt, { addSpecialTokens: true })
-    const options = { ...decodeSpecialTokens(tokenizer), addGenerationPrompt: true, ...given }
+    const options = {
+      ...decodeSpecialTokens(tokenizer),
+      addGenerationPrompt: true,
+      ...(date && { now: date }),
+      ...given,
+    }
     return tokenizer.encode(renderChat(chatTemplate, prompt as readonly ChatMessage[], options))
   }
 }

@@ -5,6 +5,7 @@ import { flag, integer, string } from '../../base/schema.ts'
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
 import type { RawDataset } from '../../train/data/jsonl.ts'
 import { type Context, defineCommand, UsageError, toOption } from '../command.ts'
+import { readDate } from '../shared/date.ts'
 import {
   adapterOption,
   findExpert,
@@ -94,7 +95,7 @@ export const evalCommand = defineCommand({
       candidates,
       signal,
       seed: values.seed,
-      date: new Date(),
+      date: readDate(values.date),
       onProgress: progress.onProgress,
       labels: splitNames(values.labels),
       maxTokens: values['max-tokens'],

@@ -10,6 +10,7 @@ import { formatBytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import { toOption, type Options } from '../command.ts'
+import { readDate } from './date.ts'
 
 export const defaultModel = 'smollm2-135m-instruct'
 /** Travels with the package. */
@@ -20,6 +21,9 @@ export const modelOptions = {
   model: toOption(string({ about: `directory, .gguf file, hf:owner/name or catalogue name` }), {
     valueName: 'model',
     short: 'm',
+  }),
+  date: toOption(string({ about: 'the day that chat templates print; today unless given' }), {
+    valueName: 'yyyy-mm-dd',
   }),
   weights: loadFields.weights,
   threads: loadFields.threads,
@@ -34,6 +38,7 @@ export const adapterOption = {
 
 export interface ModelValues {
   readonly model: string | undefined
+  readonly date?: string | undefined
   readonly weights?: LoadModelOptions['weights']
   readonly threads?: number | undefined
 }
@@ -41,7 +46,7 @@ export interface ModelValues {
 /** Loads a model, with a progress line for each file that has to be fetched. */
 export async function openModel(
   source: string,
-  { weights, threads }: Omit<ModelValues, 'model'>,
+  { date, weights, threads }: Omit<ModelValues, 'model'>,
   terminal: Terminal,
 ): Promise<LoadedModel> {
   const { loadModel } = await import('../../node/index.ts')
@@ -49,6 +54,7 @@ export async function openModel(
   const model = await loadModel(source, {
     threads,
     weights,
+    date: readDate(date),
     onProgress: ({ file, receivedBytes, totalBytes }) => {
       const line = lines.get(file) ?? terminal.progress(file, totalBytes)
       lines.set(file, line)

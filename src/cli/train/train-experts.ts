@@ -13,6 +13,7 @@ import {
   summarizeEvaluation,
   describeEvaluation,
 } from '../shared/evaluate-expert.ts'
+import { readDate } from '../shared/date.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'
 import type { TrainValues } from './train-options.ts'
@@ -140,7 +141,7 @@ async function trainOne(
     signal,
     resume,
     overwrite: values.overwrite,
-    date: new Date(),
+    date: readDate(values.date),
     ...(programs && { programs }),
   }
   const events = train({ ...run.options, data, model, ...choices })
@@ -156,7 +157,7 @@ async function evaluateExpert(
   run: TrainingRun,
   adapter: Adapter,
   model: LoadedModel,
-  { terminal, signal }: ExpertsContext,
+  { terminal, signal, values }: ExpertsContext,
 ) {
   const [{ evaluate }, { nodeMetrics: all }, { readEvaluationRows }] = await Promise.all([
     import('../../eval/index.ts'),
@@ -179,7 +180,7 @@ async function evaluateExpert(
     signal,
     newTokens,
     labels: run.labels,
-    date: new Date(),
+    date: readDate(values.date),
     onProgress: progress.onProgress,
     data: { ...whole, rows: whole.rows.slice(0, rows) },
     ...(stop !== undefined && { stop: [stop] }),

@@ -2,6 +2,7 @@
 // nothing.
 
 import type { TrainPlan } from '../../train/estimate/estimate.ts'
+import { readDate } from '../shared/date.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'
 import { describeData } from './describe-data.ts'
@@ -56,7 +57,7 @@ export async function planExperts(
     const model = await openModel(run.base ?? defaultModel, values, terminal)
     try {
       const { data } = run
-      const plan = await planTraining({ ...run.options, data, model, date: new Date() })
+      const plan = await planTraining({ ...run.options, data, model, date: readDate(values.date) })
       terminal.say(
         `${terminal.style.strong(describePath(run.out))}: ${model.base.name}, from ${describeData(run)}`,
       )

@@ -1,6 +1,13 @@
 // The options of loading a base model, as a table. The command line reads the same rows.
 
-import { flag, oneOf, positiveInteger, unchecked, withInfo } from '../../base/schema.ts'
+import {
+  createField,
+  flag,
+  oneOf,
+  positiveInteger,
+  unchecked,
+  withInfo,
+} from '../../base/schema.ts'
 
 /** What `resolveModel` takes. */
 export const resolveFields = {
@@ -13,6 +20,7 @@ export const resolveFields = {
 export const loadFields = {
   ...resolveFields,
   weights: oneOf(['file', 'f32', 'q4', 'q8'], { about: 'how weights are kept' }),
+  date: createField<Date>('a Date', {}, (value) => value instanceof Date),
   threads: withInfo(positiveInteger, {
     about: "threads to compute with (else GRAFT_THREADS, else the machine's)",
   }),

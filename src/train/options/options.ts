@@ -80,7 +80,7 @@ export interface TrainOptions extends SettingOptions {
   readonly signal?: AbortSignal
   /** Milliseconds, for speed and time left. */
   readonly now?: () => number
-  /** The date for chat templates that print it. */
+  /** The date for chat templates that print it. A run that resumes keeps its checkpoint's date. */
   readonly date?: Date
 }
 

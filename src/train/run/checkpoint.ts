@@ -102,6 +102,15 @@ function restoreState(
   }
 }
 
+/** What a checkpoint's metadata says of its run. */
+interface RunDescription {
+  readonly version: number
+  readonly step: number
+  readonly best?: { step: number; loss: number }
+  readonly fingerprint: Fingerprint
+  readonly checksum: number
+}
+
 async function readCheckpoint(folder: ByteFolder, path: string): Promise<Checkpoint | undefined> {
   const source = await folder.open(path)
   if (!source) return undefined
@@ -110,13 +119,7 @@ async function readCheckpoint(folder: ByteFolder, path: string): Promise<Checkpo
     const text = store.metadata['graft-checkpoint']
     if (typeof text !== 'string')
       throw new FormatError(`${source.name}: is no checkpoint of a training run.`)
-    const run = JSON.parse(text) as {
-      version: number
-      step: number
-      best?: { step: number; loss: number }
-      fingerprint: Fingerprint
-      checksum: number
-    }
+    const run = JSON.parse(text) as RunDescription
     if (run.version !== version)
       throw new FormatError(`${source.name}: is of version ${run.version}, expected ${version}.`)
     const tensors = new Map<string, Tensor>()
@@ -129,6 +132,29 @@ async function readCheckpoint(folder: ByteFolder, path: string): Promise<Checkpo
   } finally {
     await source.close?.()
   }
+}
+
+/**
+ * The date that the run of a folder's newest checkpoint shows in chat templates. Undefined where
+ * there is no such file; broken ones are judged by `findCheckpoint`.
+ */
+export async function findCheckpointDate(folder: ByteFolder): Promise<Date | undefined> {
+  let newest: { step: number; date: unknown } | undefined
+  for (const path of checkpointFiles) {
+    const source = await folder.open(path)
+    if (!source) continue
+    try {
+      const { metadata } = await openSafetensors(source)
+      const run = JSON.parse(String(metadata['graft-checkpoint'])) as RunDescription
+      const { step } = run
+      if (!newest || step > newest.step) newest = { step, date: run.fingerprint['date'] }
+    } catch (error) {
+      if (!(error instanceof FormatError) && !(error instanceof SyntaxError)) throw error
+    } finally {
+      await source.close?.()
+    }
+  }
+  return typeof newest?.date === 'string' ? new Date(newest.date) : undefined
 }
 
 export interface FoundCheckpoint {

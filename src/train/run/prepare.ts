@@ -8,6 +8,7 @@ import { createObjective, type Objective } from '../objective/objective.ts'
 import type { TrainOptions } from '../options/options.ts'
 import { type Recipe, resolveRecipe } from '../options/recipe.ts'
 import type { LossBounds } from './divergence.ts'
+import { findCheckpointDate } from './checkpoint.ts'
 import { countData, type PreparedRows, prepareRows } from './rows.ts'
 import { type PreparedState, prepareState } from './state.ts'
 
@@ -46,11 +47,19 @@ function createReadyEvent(
   }
 }
 
+/** A run that resumes shows the date of its checkpoint, so that its data stay the same overnight. */
+async function withCheckpointDate(options: TrainOptions): Promise<TrainOptions> {
+  const { source } = options.checkpoint ?? {}
+  const date = source && options.date && (await findCheckpointDate(source))
+  return date ? Object.assign({}, options, { date }) : options
+}
+
 /**
  * Prepares a run. Throws OptionError, DataError, MismatchError (an adapter or a checkpoint that
  * does not fit) or FormatError (no sound checkpoint) before anything is computed or written.
  */
-export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
+export async function prepareRun(given: TrainOptions): Promise<PreparedRun> {
+  const options = await withCheckpointDate(given)
   const recipe = resolveRecipe(options)
   checkAuxiliaryModel(options, recipe)
   const rows = prepareRows(options, recipe)

@@ -149,11 +149,15 @@ async function computeFingerprint(
     adapter: JSON.stringify([adapter.kind, config]),
     adapterStart: computeChecksum(start.parameters),
     data: await hashSequences(encoded.rows),
+    ...(options.date && { date: options.date.toISOString() }),
     ...(await computeAuxiliaryFingerprint(options, recipe)),
     ...computeEwcFingerprint(options.ewc),
     ...held,
   }
 }
+
+const withoutDate = (fingerprint: Fingerprint): Fingerprint =>
+  Object.fromEntries(Object.entries(fingerprint).filter(([name]) => name !== 'date'))
 
 /** The newest checkpoint, where there is one. Throws MismatchError when it is of another run. */
 async function findMatchingCheckpoint(
@@ -162,7 +166,10 @@ async function findMatchingCheckpoint(
 ): Promise<FoundCheckpoint> {
   if (!checkpoint?.source) return { nextSlot: 0, refused: [] }
   const found = await findCheckpoint(checkpoint.source)
-  if (found.checkpoint) checkFingerprint(found.checkpoint.fingerprint, fingerprint)
+  if (!found.checkpoint) return found
+  const saved = found.checkpoint.fingerprint
+  // The date decides nothing beyond the data, whose hash is compared; older files have no date.
+  checkFingerprint(withoutDate(saved), withoutDate(fingerprint))
   return found
 }
 

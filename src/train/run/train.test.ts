@@ -12,7 +12,7 @@ import {
   StorageError,
 } from '../../base/errors.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
-import { checkpointFiles, findCheckpoint } from './checkpoint.ts'
+import { checkpointFiles, findCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { createRawDataset } from '../data/jsonl.ts'
 import { memoryFolder, quadraticProgram, storiesModel } from '../../../test/support/train.ts'
 import {
@@ -124,6 +124,34 @@ describe('a run with checkpoints', () => {
       expect(weightsOf(resumed)).toEqual(weightsOf(whole))
       expect(endOf(resumed)).toEqual(endOf(whole))
     }
+  })
+  it('resumes with the date of its checkpoint, so that dated data stay the same overnight', async () => {
+    const chatTemplate = `{{ strftime_now('%d') }}{% for m in messages %}{{ m.content }} {% endfor %}`
+    const dated = { ...model, base: Object.assign(Object.create(model.base), { chatTemplate }) }
+    const content = { role: 'assistant', content: 'Hello.' }
+    const data = createRawDataset(
+      [
+        { messages: [{ role: 'user', content: 'Hi' }, content] },
+        { messages: [{ role: 'user', content: 'Once' }, content] },
+      ],
+      'rows',
+    )
+    const runOn = (folder: ByteFolder & ByteSink, day: number) =>
+      prepareRun(
+        countingOptions(dated, {
+          data,
+          checkpoint: checkpointIn(folder),
+          date: new Date(2026, 10, day, 12),
+        }),
+      )
+    const folder = memoryFolder()
+    const first = await runOn(folder, 29)
+    const { fingerprint, state } = first
+    await writeCheckpoint({ fingerprint, state: Object.assign({}, state, { step: 1 }) }, folder, 0)
+    const resumed = await runOn(folder, 30)
+    expect(resumed.ready.resumedAt).toBe(1)
+    expect(resumed.rows.encoded.rows).toEqual(first.rows.encoded.rows)
+    expect((await runOn(memoryFolder(), 30)).rows.encoded.rows).not.toEqual(first.rows.encoded.rows)
   })
   it('loses only the steps since the last checkpoint when it is killed', async () => {
     const whole = await runWith(optionsOf({ checkpoint: checkpointIn(memoryFolder()) }))
