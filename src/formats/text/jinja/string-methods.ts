@@ -38,13 +38,13 @@ export function splitLines(text: string, keepEnds = false): string[] {
 }
 
 /** `capitalize`: the first sign large, all others small. */
-export const capitalizeText = (text: string): string => {
+export const writeCapitalized = (text: string): string => {
   const [first = '', ...rest] = Array.from(text)
   return first.toUpperCase() + rest.join('').toLowerCase()
 }
 
 const writeAsTitle = (text: string): string =>
-  text.replace(/\p{L}+/gu, (word) => capitalizeText(word))
+  text.replace(/\p{L}+/gu, (word) => writeCapitalized(word))
 
 /** `replace`, of the first `count` places, or of all for a negative count. */
 export function replaceText(text: string, old: string, by: string, count: number): string {
@@ -168,7 +168,7 @@ export const stringMethods: Readonly<Record<string, Method>> = {
   upper: take((text) => text.toUpperCase()),
   lower: take((text) => text.toLowerCase()),
   casefold: take((text) => text.toLowerCase()),
-  capitalize: take(capitalizeText),
+  capitalize: take(writeCapitalized),
   title: take(writeAsTitle),
   swapcase: take((text) =>
     Array.from(text, (sign) =>

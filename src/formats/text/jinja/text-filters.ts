@@ -4,7 +4,7 @@ import { bindArguments, readInteger, readLoosely, readText } from './arguments.t
 import { getAttribute } from './attributes.ts'
 import { formatFixed, formatPercent } from './format-text.ts'
 import { toJsonText, toText } from './show.ts'
-import { capitalizeText, padText, replaceText, splitLines, stripText } from './string-methods.ts'
+import { writeCapitalized, padText, replaceText, splitLines, stripText } from './string-methods.ts'
 import {
   describeType,
   Float,
@@ -196,7 +196,7 @@ const computeAbsolute: Filter = (value) => {
 export const textFilters: Readonly<Record<string, Filter>> = {
   upper: takeText((text) => text.toUpperCase()),
   lower: takeText((text) => text.toLowerCase()),
-  capitalize: takeText(capitalizeText),
+  capitalize: takeText(writeCapitalized),
   title: takeText(writeAsTitle),
   string: takeText((text) => text),
   safe: takeText((text) => text),
