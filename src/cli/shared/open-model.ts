@@ -158,6 +158,9 @@ export async function findExpert(path: string, terminal: Terminal): Promise<Foun
       const { dropEqualEmbeddings } = await import('../../adapters/base-copy.ts')
       const adapter = early ?? (await loadAdapter(source.path, { model: base }))
       checkAdapter(adapter, base.graph)
+      const { findUnusedText } = await import('./own-text.ts')
+      for (const left of await findUnusedText(source.path, base))
+        terminal.note(`${path}: ${left} is not used; the base's is.`)
       return dropEqualEmbeddings(adapter, base.graph, (name) => base.weights.read(name))
     },
   }
