@@ -14,6 +14,7 @@ import { encodeData, type EncodedData } from '../../train/data/encode.ts'
 import { train } from '../../train/run/train.ts'
 import { OptionError } from '../../base/errors.ts'
 import { summarizeResiduals, showResiduals } from './merge-folders.ts'
+import { readDate } from '../shared/date.ts'
 import { openExpert } from '../shared/open-model.ts'
 import { showTraining } from '../train/training-view.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
@@ -30,7 +31,7 @@ export interface CompressFolderOptions {
   readonly learningRate: number
   readonly maxTokens: number
   readonly seed: number
-  readonly model: Pick<Parameters<typeof openExpert>[0], 'model' | 'weights' | 'threads'>
+  readonly model: Pick<Parameters<typeof openExpert>[0], 'model' | 'date' | 'weights' | 'threads'>
 }
 
 interface CompressContext {
@@ -44,7 +45,7 @@ const countBytes = ({ tensors }: Adapter): number =>
 function encodeExamples(
   { base }: LoadedModel,
   data: Awaited<ReturnType<typeof readDataFile>>,
-  maxTokens: number,
+  { maxTokens, model }: Pick<CompressFolderOptions, 'maxTokens' | 'model'>,
   system?: string,
 ): EncodedData {
   const { tokenizer, chatTemplate, name } = base
@@ -53,7 +54,7 @@ function encodeExamples(
   return encodeData(data, {
     tokenizer,
     maxTokens,
-    now: new Date(),
+    now: readDate(model.date),
     ...(chatTemplate !== undefined && { chatTemplate }),
     ...(system !== undefined && { system }),
   })
@@ -73,8 +74,7 @@ export async function compressFolder(
       ? await openExpert({ ...choice.model, adapter: folder }, terminal)
       : undefined
   try {
-    const encoded =
-      opened && rows && encodeExamples(opened.model, rows, choice.maxTokens, notes?.system)
+    const encoded = opened && rows && encodeExamples(opened.model, rows, choice, notes?.system)
     const base = opened && (await readMergeBase(opened.model.base, [adapter]))
     const { small, modules, residual } = compressWithProgress(adapter, choice, base, terminal)
     const compare = async (after: Adapter): Promise<ExpertDistance | undefined> =>
