@@ -16,7 +16,7 @@ import type { Value } from '../graph/ir.ts'
 import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
 import { findBaseCopyMismatch, findBaseCopyPath, describeTensorShape } from './base-copy.ts'
 import { describeMismatchCause } from './mismatch-cause.ts'
-import { toInputName, toPeftKey } from './keys.ts'
+import { getSavedPath, toInputName, toPeftKey } from './keys.ts'
 import type { AdapterConfig, BasePart, BaseReader, ParameterSpec, WeightOf } from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
 import { resolvePreset } from './presets.ts'
@@ -92,12 +92,14 @@ export function listParameterSpecs(
   const saved = [...listSavedTensors(model, config)].map(
     ([name, { shape }]): [string, ParameterSpec] => {
       const part = name.endsWith('.bias') ? 'bias' : 'weight'
+      const path = getSavedPath(toPeftKey(name))
       return [
         toPeftKey(name),
         {
           name: part,
           shape,
-          trainable: true,
+          // a weight that replaces the base's stays as it is, like the base's
+          trainable: config.modulesToSave?.some((end) => path.endsWith(end)) ?? false,
           reads: [part],
           start: (_random, base) => base(part).slice(),
         },

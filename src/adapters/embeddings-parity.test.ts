@@ -19,7 +19,7 @@ import {
   rowsOf,
   storiesBase,
 } from '../../test/support/adapters.ts'
-import { type Adapter, checkAdapter } from './adapter.ts'
+import { type Adapter, checkAdapter, listParameterSpecs } from './adapter.ts'
 import { attach } from './attach.ts'
 import { dropEqualEmbeddings } from './base-copy.ts'
 import { initializeAdapter } from './create-adapter.ts'
@@ -116,6 +116,15 @@ describe('an embedding beside a LoRA', () => {
     expect([...dropped.tensors.keys()]).toHaveLength(10)
     const ids = [[1, 5, 9, 30]]
     expect(await logitsWith(adapter, ids)).toEqual(await logitsWith(dropped, ids))
+  })
+
+  it('is not trained, as the base is not', () => {
+    const adapter = withTensors({ [embedding]: own() })
+    const specs = listParameterSpecs(base.model, adapter)
+    expect(specs.get(embedding)!.trainable).toBe(false)
+    const config = { ...adapter.config, embeddings: [], modulesToSave: ['embed_tokens'] }
+    const saved = listParameterSpecs(base.model, { ...adapter, config })
+    expect(saved.get(embedding)!.trainable).toBe(true)
   })
 
   it('stays where one row differs', async () => {

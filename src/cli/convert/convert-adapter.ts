@@ -2,6 +2,7 @@
 // format, and measures the difference. The error is that of the files, because the written one is
 // read again.
 
+import { dropEqualEmbeddings } from '../../adapters/base-copy.ts'
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { checkFinite } from '../../adapters/adapter.ts'
@@ -82,8 +83,13 @@ async function writeConverted(
   model: LoadedModel | undefined,
   prompts: number,
 ) {
-  const { adapter } = await format.open(from, model?.base.graph)
-  checkFinite(adapter)
+  const { adapter: found } = await format.open(from, model?.base.graph)
+  checkFinite(found)
+  // a GGUF file has no place for embeddings, and equal ones change nothing
+  const adapter =
+    model && to.endsWith('.gguf')
+      ? await dropEqualEmbeddings(found, model.base.graph, (name) => model.base.weights.read(name))
+      : found
   const base = model && (await readMergeBase(model.base, [adapter]))
   const after = to.endsWith('.gguf')
     ? await writeGguf(adapter, to, dtype, model!.base, base?.weightOf)
