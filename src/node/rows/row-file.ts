@@ -13,11 +13,11 @@ interface RowContainer {
   read(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<RawDataset>
 }
 
-const textBytes = (text: string): number[] => [...new TextEncoder().encode(text)]
+const encodeStart = (text: string): number[] => [...new TextEncoder().encode(text)]
 
 const gzip: RowContainer = {
   bytes: [0x1f, 0x8b],
-  read: async (bytes, name) => readRowBytes(await decompress(bytes, name), name),
+  read: async (bytes, name) => readRowBytes(await unpackGzip(bytes, name), name),
 }
 
 const zstandard: RowContainer = {
@@ -33,7 +33,7 @@ const zstandard: RowContainer = {
 }
 
 const parquet: RowContainer = {
-  bytes: textBytes('PAR1'),
+  bytes: encodeStart('PAR1'),
   async read(bytes, name) {
     const { readParquet } = await import('./parquet.ts')
     return readParquet(bytes, name)
@@ -47,25 +47,25 @@ const converted = 'Convert it to JSONL, CSV or Parquet.'
 
 /** First bytes of files that hold no rows which can be read, with what they are and what to do. */
 const foreign: readonly (readonly [bytes: readonly number[], what: string, advice: string])[] = [
-  [textBytes('PK\u0003\u0004'), 'a ZIP archive (or a spreadsheet)', one],
-  [textBytes('BZh'), 'compressed by bzip2', one],
+  [encodeStart('PK\u0003\u0004'), 'a ZIP archive (or a spreadsheet)', one],
+  [encodeStart('BZh'), 'compressed by bzip2', one],
   [[0xfd, 0x37, 0x7a, 0x58, 0x5a], 'compressed by xz', one],
   [[0x37, 0x7a, 0xbc, 0xaf], 'a 7z archive', one],
-  [textBytes('ARROW1'), 'an Arrow file', converted],
+  [encodeStart('ARROW1'), 'an Arrow file', converted],
   [[0xff, 0xff, 0xff, 0xff], 'an Arrow stream', converted],
-  [textBytes('SQLite format 3'), 'an SQLite database', converted],
-  [textBytes('ORC'), 'an ORC file', converted],
-  [textBytes('Obj\u0001'), 'an Avro file', converted],
+  [encodeStart('SQLite format 3'), 'an SQLite database', converted],
+  [encodeStart('ORC'), 'an ORC file', converted],
+  [encodeStart('Obj\u0001'), 'an Avro file', converted],
   [[0x80, 0x04], 'a Python pickle', converted],
   [[0x80, 0x05], 'a Python pickle', converted],
   [[0xff, 0xfe], 'UTF-16 text', 'Convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8.'],
   [[0xfe, 0xff], 'UTF-16 text', 'Convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8.'],
 ]
 
-const beginsWith = (bytes: Uint8Array, start: readonly number[]): boolean =>
+const hasStart = (bytes: Uint8Array, start: readonly number[]): boolean =>
   start.every((byte, i) => bytes[i] === byte)
 
-async function decompress(
+async function unpackGzip(
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -100,11 +100,11 @@ export async function readRowBytes(
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
 ): Promise<RawDataset> {
-  const container = containers.find((row) => beginsWith(bytes, row.bytes))
+  const container = containers.find((row) => hasStart(bytes, row.bytes))
   if (container) return container.read(bytes, name)
   const separator = findSeparator(name)
   const mayBeForeign = separator === undefined || bytes.subarray(0, 64).includes(0)
-  const known = mayBeForeign && foreign.find(([start]) => beginsWith(bytes, start))
+  const known = mayBeForeign && foreign.find(([start]) => hasStart(bytes, start))
   if (known) throw new DataError(`${name}: is ${known[1]}. ${known[2]}`)
   const text = decodeText(bytes, name)
   if (separator === undefined) return parseJsonl(text, name)

@@ -87,7 +87,7 @@ interface OneMessage {
   readonly calls: readonly object[] | undefined
 }
 
-const noParts = (text: string | undefined): MessageParts => ({
+const createParts = (text: string | undefined): MessageParts => ({
   text,
   thought: undefined,
   calls: [],
@@ -101,10 +101,10 @@ function readMessage(message: DataRecord, log: RowLog): OneMessage | string {
   const isCall = message['from'] === 'function_call' && !('role' in message)
   const own = isCall ? readCallText(content) : readCalls(message, log)
   if (typeof own === 'string') return own
-  if (isCall) return { message, role, parts: noParts(undefined), calls: own }
+  if (isCall) return { message, role, parts: createParts(undefined), calls: own }
   const parts = Array.isArray(content)
     ? readParts(content, log)
-    : noParts(typeof content === 'string' ? content : undefined)
+    : createParts(typeof content === 'string' ? content : undefined)
   if (typeof parts === 'string') return parts
   const calls = parts.calls.length > 0 ? [...(own ?? []), ...parts.calls] : own
   if (parts.text === undefined && !calls && parts.results.length === 0)

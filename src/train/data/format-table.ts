@@ -8,9 +8,8 @@ import { createDataError, type RawDataset } from './jsonl.ts'
 import { messages, sharegpt } from './messages.ts'
 import { preference } from './preference.ts'
 import { judged, promptCompletion } from './prompt-completion.ts'
-import { checkRowKeys } from './row-keys.ts'
+import { checkRowKeys, readWeight } from './row-keys.ts'
 import { countPaths, createRowLog, type DataSummary, hasBrokenText } from './row-log.ts'
-import { readWeight } from './row-weight.ts'
 import { text } from './text.ts'
 
 export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(

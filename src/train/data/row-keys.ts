@@ -1,5 +1,5 @@
 // One rule for the keys of a row in every format: a key is used, refused by name, or left out and
-// counted. Independent of what the keys hold.
+// counted. "weight" or "quality" says how much a row counts.
 
 import type { DataFormat, DataRecord } from './data-format.ts'
 import type { RowLog } from './row-log.ts'
@@ -26,8 +26,6 @@ export const refusedKeys: ReadonlyMap<string, string> = new Map([
   ['kto_tag', 'judges the answer; give { "prompt": "…", "completion": "…", "label": true }'],
 ])
 
-const weightKeys = new Set(['weight', 'quality'])
-
 const isNothing = (value: unknown): boolean =>
   value === undefined || value === null || (Array.isArray(value) && value.length === 0)
 
@@ -43,9 +41,27 @@ function findRefusal(key: string, value: unknown, { describing }: DataFormat): s
 /** Notes every key of the row that its format does not use. Keys without a value say nothing. */
 export function checkRowKeys(row: DataRecord, format: DataFormat, log: RowLog): void {
   for (const [key, value] of Object.entries(row)) {
-    if (format.keys.has(key) || weightKeys.has(key) || isNothing(value)) continue
+    if (format.keys.has(key) || isWeightKey(key) || isNothing(value)) continue
     const refusal = findRefusal(key, value, format)
     if (refusal === undefined) log.leftOut.add(key)
     else log.problems.push(refusal)
   }
+}
+
+const weightNames = ['weight', 'quality'] as const
+
+const isWeightKey = (key: string): boolean => (weightNames as readonly string[]).includes(key)
+
+/** The row's weight, 1 where it names none, or what is wrong with it. */
+export function readWeight(row: DataRecord): number | string {
+  const given = weightNames.filter((name) => row[name] !== undefined && row[name] !== null)
+  for (const name of given) {
+    const value = row[name]
+    if (typeof value !== 'number' || !(value >= 0 && value <= 1))
+      return `"${name}" must be a number from 0 to 1, got ${JSON.stringify(value).slice(0, 40)}`
+  }
+  const values = new Set(given.map((name) => row[name] as number))
+  if (values.size > 1)
+    return '"weight" and "quality" are two names of one thing and differ here; give one of them'
+  return [...values][0] ?? 1
 }
