@@ -107,7 +107,9 @@ const defineDataSection = (formats: readonly string[], needsData: boolean): Mani
   about: 'the training data',
   ...(needsData && { required: ['files'] }),
   keys: {
-    files: definePaths('JSONL files, one or a list; relative to the manifest'),
+    files: definePaths(
+      'files of rows (JSONL, JSON, CSV or Parquet), one or a list; relative to the manifest',
+    ),
     format: oneOf(formats, {
       about: 'the form of the rows; found out from the first row unless given',
     }),

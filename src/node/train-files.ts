@@ -84,7 +84,7 @@ const allowPath = <Value>(field: Field, what: string): Field<Value> =>
   )
 
 const filesData = createDataField<DataInput>(
-  'a path to JSONL, several of them, rows in memory, or a data set',
+  'a path to a file of rows, several of them, rows in memory, or a data set',
   isPath,
 )
 const adapterFile = allowPath<string | Adapter>(adapterField, 'a folder')

@@ -20,7 +20,7 @@ import type { Terminal } from '../ui/terminal.ts'
 
 export const trainCommand = defineCommand<typeof trainOptions>({
   name: 'train',
-  summary: 'teach experts (LoRA) from JSONL files',
+  summary: 'teach experts (LoRA) from files of rows',
   usage: '[expert.yaml ...]',
   positionals: [0, 100],
   options: async () => (await import('../train/train-options.ts')).trainOptions,

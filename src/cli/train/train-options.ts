@@ -159,8 +159,8 @@ export const trainOptions = {
   model: toKey('base', modelOptions.model),
   data: toKey(
     'data.files',
-    string({ about: 'rows: messages, prompt + completion, instruction + output, or text' }),
-    { valueName: 'file.jsonl', short: 'd' },
+    string({ about: 'rows in JSONL, JSON, CSV or Parquet: chats, prompt + completion, text, …' }),
+    { valueName: 'file', short: 'd' },
   ),
   out: toKey('out', string({ about: 'where the expert goes; a training manifest has a default' }), {
     valueName: 'folder',

@@ -24,7 +24,7 @@ export function describeSummary(summary: Ready['data']['summary']): string[] {
   const { leftOut, readOnlyTurns, brokenText } = summary
   const keys = Object.entries(leftOut).map(([key, rows]) => `${key} (${pluralize(rows, 'row')})`)
   return [
-    ...(keys.length > 0 ? [`not used: ${keys.join(', ')}`] : []),
+    ...(keys.length > 0 ? [`not used by the format or the chat template: ${keys.join(', ')}`] : []),
     ...(readOnlyTurns > 0
       ? [`${pluralize(readOnlyTurns, 'turn')} of weight 0 only read, not learned`]
       : []),
