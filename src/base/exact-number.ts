@@ -49,9 +49,10 @@ export function toExactNumber(source: string): number | ExactNumber {
 const keepNumber: Reviver = (_key, value, context) =>
   typeof value === 'number' && context?.source !== undefined ? toExactNumber(context.source) : value
 
-/** A number in the place of a value that is no short integer. */
-const mayHoldExactNumber = /[:[,]\s*-?\d+(?:\.|[eE]|\d{14})/
+/** Whether a JSON text may hold a number, in the place of a value, that is no short integer. */
+export const mayHoldExactNumber = (text: string): boolean =>
+  /(?:^|[:[,])\s*-?\d+(?:\.|[eE]|\d{14})/.test(text)
 
 /** JSON.parse whose numbers keep their text. Throws SyntaxError as JSON.parse does. */
 export const parseExactJson = (text: string): unknown =>
-  mayHoldExactNumber.test(text) ? JSON.parse(text, keepNumber as never) : JSON.parse(text)
+  mayHoldExactNumber(text) ? JSON.parse(text, keepNumber as never) : JSON.parse(text)

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts'
 import { encodeData } from './encode.ts'
 import { readRows } from './format-table.ts'
-import { createRawDataset } from './jsonl.ts'
+import { createRawDataset, parseJsonl } from './jsonl.ts'
 
 const tokenizer = characterTokenizer()
 const user = { role: 'user', content: 'Hi' }
@@ -153,6 +153,19 @@ describe('tools and calls', () => {
       'messages[].content[].is_error',
       'messages[].content[].signature',
     ])
+  })
+  it('keep the text of numbers, in the prompt and in what is learned', () => {
+    const line =
+      '{"messages":[{"role":"user","content":"Find order 2512292042121000001"},{"role":"assistant","content":"","tool_calls":[{"type":"function","function":{"name":"find","arguments":{"order_id":2512292042121000001,"ratio":1.0}}}]}]}'
+    const template =
+      "{% for m in messages %}{{ '<s>' + m.role + '\\n' + (m.content or '') }}{% if m.tool_calls %}{% for c in m.tool_calls %}{{ '<call>' + (c.function.arguments | tojson) + '</call>' }}{% endfor %}{% endif %}{{ '</s>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<s>assistant\\n' }}{% endif %}"
+    const options = { tokenizer, chatTemplate: template, maxTokens: 1000 }
+    const [only] = encodeData(parseJsonl(line, 'data'), options).rows
+    const labels = [...only!.ids].filter((_, t) => only!.weights[t]! > 0)
+    // as transformers 5.24 prints it
+    expect(tokenizer.decode(labels)).toContain(
+      '<call>{"order_id": 2512292042121000001, "ratio": 1.0}</call>',
+    )
   })
   it('print arguments in the one form that the template takes', () => {
     const templateOf = (shown: string): string =>

@@ -5,6 +5,10 @@ import { random } from '../../base/random.ts'
 import type { EncodedData } from './encode.ts'
 import type { RawDataset } from './jsonl.ts'
 
+/** Rows that stay together: the two of a pair, and a judged answer with the row behind it. */
+const getGroupRows = (data: RawDataset | EncodedData): number =>
+  'examples' in data && (data.pairs === true || data.judged === true) ? 2 : 1
+
 /**
  * Splits rows in two, the second part with `share` of them, drawn by the seed; both parts keep the
  * order of the data. Throws OptionError where a part would be empty.
@@ -14,18 +18,20 @@ export function splitRows<Data extends RawDataset | EncodedData>(
   share: number,
   seed: number,
 ): { train: Data; validation: Data } {
-  const held = Math.round(data.rows.length * share)
-  if (!(share > 0 && share < 1) || held === 0 || held === data.rows.length)
+  const size = getGroupRows(data)
+  const units = data.rows.length / size
+  const held = Math.round(units * share)
+  if (!(share > 0 && share < 1) || held === 0 || held === units)
     throw new OptionError(
-      `Validation share ${share} of ${data.rows.length} rows: both parts need at least one row.`,
+      `Validation share ${share} of ${units} rows: both parts need at least one row.`,
     )
-  const order = random(seed).shuffle(data.rows.map((_, i) => i))
+  const order = random(seed).shuffle(Array.from({ length: units }, (_, i) => i))
   const isHeld = new Set(order.slice(0, held))
   const selectPart = (inHeld: boolean): Data => {
     const rows = (data.rows as readonly Data['rows'][number][]).filter(
-      (_, i) => isHeld.has(i) === inHeld,
+      (_, i) => isHeld.has(Math.floor(i / size)) === inHeld,
     )
-    return { ...data, rows, ...('examples' in data ? { examples: rows.length } : {}) }
+    return { ...data, rows, ...('examples' in data ? { examples: rows.length / size } : {}) }
   }
   return { train: selectPart(false), validation: selectPart(true) }
 }
