@@ -34,7 +34,8 @@ export interface AdapterConfigBuilder {
   build(): AdapterRecipe
 }
 
-const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u
+/** Of names and tags. */
+export const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u
 const longestName = 100 // becomes a folder's name
 const longestText = 2000
 

@@ -54,6 +54,8 @@ export interface ManifestTables {
   readonly settings: Readonly<Record<'batch' | 'schedule' | 'optimizer' | 'top', Fields>>
   readonly metrics: readonly string[]
   readonly ewc: Fields
+  /** Name, description, tags and so on: what the expert says about itself. */
+  readonly description: Fields
 }
 
 const filled = string({ filled: true })
@@ -189,6 +191,7 @@ export function defineTrainingManifest(tables: ManifestTables, needsData = true)
     keys: {
       base: definePath('the base model: a catalogue name, hf:owner/name, a folder or a .gguf file'),
       out: definePath("the expert's folder; beside the manifest and named like it unless given"),
+      ...tables.description,
       kind: defineChoice(selectKindOptions(kinds), 'lora', 'the kind of adapter, and its options'),
       targets: defineTargets(tables.targets),
       role: oneOf(tables.roles, {

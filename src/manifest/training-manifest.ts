@@ -13,6 +13,13 @@ export interface TrainingManifest {
   readonly base?: string
   /** The folder of the expert. */
   readonly out?: string
+  /** What the expert says about itself. */
+  readonly name?: string
+  readonly description?: string
+  readonly tags?: readonly string[]
+  readonly version?: string
+  readonly author?: string
+  readonly license?: string
   readonly kind?: string | ManifestChoice
   /** A role: rank, alpha, targets and data, each unless it is given. */
   readonly role?: string

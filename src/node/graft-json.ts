@@ -5,13 +5,25 @@ import { stat } from 'node:fs/promises'
 import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { describeValue, isRecord } from '../base/schema.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
+import type { AdapterDescription } from '../train/options/description.ts'
+import type { Scores } from '../train/run/scores.ts'
 import { openDirectory } from './files/folder.ts'
+
+/** What an expert says about itself, when it was trained and what it reached. */
+export interface ExpertNotes extends AdapterDescription {
+  /** Begin and end of the training, as ISO 8601. */
+  readonly created?: string
+  readonly finished?: string
+  /** By metric: validation_loss, and what was evaluated after the training. */
+  readonly scores?: Scores
+}
 
 export interface ExpertMetadata {
   /** The name the base was loaded by. */
   readonly base: string
   /** The system message of the training rows that had none. */
   readonly system?: string
+  readonly expert?: ExpertNotes
 }
 
 const metadataFile = 'graft.json'

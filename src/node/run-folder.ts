@@ -2,17 +2,20 @@
 
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Adapter } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import { ewcFile, saveEwcState } from '../train/ewc/state.ts'
 import type { History } from '../train/history.ts'
 import type { CheckpointOptions } from '../train/options/options.ts'
+import { readDescription } from '../train/options/description.ts'
+import { readScores, type Scores, toScoresMetadata } from '../train/run/scores.ts'
 import { drawLossCurve } from '../train/run/loss-curve.ts'
 import type { TrainResult } from '../train/run/train.ts'
 import { saveAdapter } from './adapters.ts'
 import { createFileSink } from './files/file-sink.ts'
 import { openDirectory } from './files/folder.ts'
-import { writeExpertMetadata } from './graft-json.ts'
+import { readExpertMetadata, writeExpertMetadata } from './graft-json.ts'
 
 /** What of a run's options concerns its folder. */
 export interface RunFolderOptions {
@@ -51,15 +54,54 @@ export async function checkOutFolder(
   )
 }
 
+/** A run's folder that is ready to be written to. */
+export interface RunFolder {
+  /** Writes what a run leaves: history, loss curve, and the adapter where the run has ended. */
+  writeResults(end: TrainResult): Promise<void>
+}
+
 /** Writes graft.json, and removes what an earlier run left unless this one resumes it. */
 export async function prepareOutFolder(
   out: string,
   source: string,
   { resume, system }: RunFolderOptions,
-): Promise<void> {
+): Promise<RunFolder> {
   const sink = createFileSink(out)
-  await writeExpertMetadata({ base: source, ...(system === undefined ? {} : { system }) }, sink)
-  if (resume) return
+  const created = resume ? (await readExpertMetadata(out))?.expert?.created : undefined
+  const expert = { created: created ?? new Date().toISOString() }
+  const notes = { base: source, ...(system === undefined ? {} : { system }) }
+  await writeExpertMetadata({ ...notes, expert }, sink)
+  if (!resume) await removeStale(out)
+  return {
+    async writeResults(end) {
+      await writeResults(end, out)
+      if (end.reason !== 'stopped')
+        await writeExpertMetadata({ ...notes, expert: describeExpert(end.adapter, expert) }, sink)
+    },
+  }
+}
+
+/** What an expert's adapter says about itself, with the times of its training. */
+function describeExpert({ metadata }: Adapter, { created }: { readonly created: string }) {
+  const scores = readScores(metadata)
+  const finished = new Date().toISOString()
+  return { ...readDescription(metadata), created, finished, ...(scores && { scores }) }
+}
+
+/**
+ * Adds scores to a trained expert: to the header of its tensor file and to graft.json. Scores of
+ * the same name are replaced.
+ */
+export async function recordScores(out: string, adapter: Adapter, more: Scores): Promise<void> {
+  const sink = createFileSink(out)
+  const scores = Object.assign({}, readScores(adapter.metadata), more)
+  const metadata = Object.assign({}, adapter.metadata, toScoresMetadata(scores))
+  await saveAdapter({ ...adapter, metadata }, sink)
+  const notes = await readExpertMetadata(out)
+  if (notes) await writeExpertMetadata({ ...notes, expert: { ...notes.expert, scores } }, sink)
+}
+
+async function removeStale(out: string): Promise<void> {
   const stale = [
     checkpointFolder,
     'adapter_config.json',
@@ -82,7 +124,7 @@ export async function openCheckpoint(
 }
 
 /** Writes the history and the loss curve; the adapter and the EWC state where the run has ended. */
-export async function writeResults(
+async function writeResults(
   { history, reason, best, ewc }: TrainResult,
   out: string,
 ): Promise<void> {

@@ -4,7 +4,7 @@
 import type { TrainEvent } from '../train/events.ts'
 import { createEventRun } from '../train/run/event-run.ts'
 import { train as run, type TrainRun } from '../train/run/train.ts'
-import { prepareOutFolder, writeResults } from './run-folder.ts'
+import { prepareOutFolder, type RunFolder } from './run-folder.ts'
 import { openTrainOptions, type TrainFilesOptions } from './train-files.ts'
 
 /**
@@ -19,13 +19,14 @@ export const train = (options: TrainFilesOptions): TrainRun =>
 async function* trainFromFiles(given: TrainFilesOptions): AsyncGenerator<TrainEvent, void, void> {
   const { options, source, close } = await openTrainOptions(given)
   const { out } = given
+  let folder: RunFolder | undefined
   try {
     for await (const event of run(options)) {
       // Everything that can be wrong with data and options is known now: bad input has left no
       // trace, and a folder that cannot be written to is found before minutes of training.
       if (event.type === 'data-ready' && out !== undefined)
-        await prepareOutFolder(out, source, given)
-      if (event.type === 'train-end' && out !== undefined) await writeResults(event, out)
+        folder = await prepareOutFolder(out, source, given)
+      if (event.type === 'train-end') await folder?.writeResults(event)
       yield event
     }
   } finally {

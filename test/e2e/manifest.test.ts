@@ -2,6 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadAdapter } from '../../src/node/adapters.ts'
+import { readExpertMetadata } from '../../src/node/graft-json.ts'
 import { graft, jsonl, scratchFolder, storyRows, succeed } from '../support/cli.ts'
 
 const scratch = scratchFolder()
@@ -95,7 +97,15 @@ describe('a manifest', () => {
     expect(weights(at('experts', 'resumed'))).toBe(weights(at('experts', 'lily')))
   })
   it('says what it measured after the training, beside the base', async () => {
-    const text = usual('evaluation: { metrics: [perplexity, token-f1], rows: 4, newTokens: 8 }')
+    const text = usual(
+      `evaluation: { metrics: [perplexity, token-f1], rows: 4, newTokens: 8 }
+name: cats
+description: Tells of cats.
+tags: [story, cat]
+version: 1.2.0
+author: A. Person
+license: Apache-2.0`,
+    )
     const { stdout } = await succeed(['train', manifest('judged.yaml', text), '--json'])
     const { evaluation } = JSON.parse(stdout) as {
       evaluation: { rows: number; metrics: { metric: string; results: { value: number }[] }[] }
@@ -104,6 +114,23 @@ describe('a manifest', () => {
     expect(evaluation.metrics.map(({ metric }) => metric)).toEqual(['perplexity', 'token-f1'])
     const [base, expert] = evaluation.metrics[0]!.results
     expect(expert!.value).toBeLessThan(base!.value)
+    // and keeps it, beside what the manifest says of the expert
+    const out = at('experts', 'judged')
+    const described = {
+      name: 'cats',
+      description: 'Tells of cats.',
+      version: '1.2.0',
+      author: 'A. Person',
+      license: 'Apache-2.0',
+    }
+    const { metadata = {} } = await loadAdapter(out)
+    expect(metadata).toMatchObject({ ...described, tags: 'story cat' })
+    const scores = JSON.parse(metadata['graft_scores']!) as Record<string, number>
+    expect(scores['perplexity']).toBe(expert!.value)
+    expect(Object.keys(scores)).toEqual(['validation_loss', 'perplexity', 'token-f1'])
+    const notes = (await readExpertMetadata(out))!.expert!
+    expect(notes).toMatchObject({ ...described, tags: ['story', 'cat'], scores })
+    expect(Date.parse(notes.created!)).toBeLessThanOrEqual(Date.parse(notes.finished!))
   })
 })
 

@@ -154,6 +154,13 @@ const runOptions = {
   overwrite: flag({ about: 'replace what an earlier run left in --out' }),
 }
 
+/** What the expert says about itself; its name, tags and version stand in a training manifest. */
+const descriptionOptions = {
+  description: fromKey<string>('description'),
+  author: fromKey<string>('author'),
+  license: fromKey<string>('license'),
+}
+
 export const trainOptions = {
   ...modelOptions,
   model: toKey('base', modelOptions.model),
@@ -167,6 +174,7 @@ export const trainOptions = {
     short: 'o',
   }),
   ...adapterOptions,
+  ...descriptionOptions,
   ...lengthOptions,
   ...objectiveOptions,
   ...optimizerOptions,

@@ -11,6 +11,7 @@ import { ewcTable } from '../../train/ewc/options.ts'
 import { losses } from '../../train/losses/loss-table.ts'
 import { optimizers } from '../../train/optimizers/optimizer-table.ts'
 import { schedules } from '../../train/schedules/schedule-table.ts'
+import { descriptionTable } from '../../train/options/description.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import { nodeMetrics } from '../metric-table.ts'
 
@@ -86,4 +87,5 @@ export const collectManifestTables = (): ManifestTables => ({
   },
   metrics: [...nodeMetrics.keys()],
   ewc: withDefaultsNamed(ewcTable),
+  description: descriptionTable,
 })

@@ -12,6 +12,7 @@ import type {
 import type { TextDataset } from '../../train/datasets/adapter-dataset.ts'
 import { SyntheticDataGenerator } from '../../train/datasets/synthetic/synthetic-data-generator.ts'
 import type { RawDataset } from '../../train/data/jsonl.ts'
+import { type AdapterDescription, descriptionTable } from '../../train/options/description.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import type { TeacherFiles } from '../auxiliary-models.ts'
 import { readDataFiles, readHeldRows } from '../data.ts'
@@ -140,6 +141,7 @@ export async function resolveTrainingRun(
       out: at(out),
       adapter: resolveAdapter(manifest, at),
       ...toSettings(manifest),
+      ...toDescription(manifest),
       ...toDataOptions(data, manifest.schedule, at),
       ...(await resolveReferences(manifest, file)),
     },
@@ -189,6 +191,12 @@ function toSettings(manifest: TrainingManifest) {
     ...(checkpointing !== undefined && { checkpointing }),
     ...Object.fromEntries(top),
   }
+}
+
+/** What the expert says about itself. */
+function toDescription(manifest: TrainingManifest) {
+  const given = Object.entries(manifest).filter(([key]) => Object.hasOwn(descriptionTable, key))
+  return given.length === 0 ? {} : { metadata: Object.fromEntries(given) as AdapterDescription }
 }
 
 /** Steps between validations and between checkpoints, which a manifest has under `schedule`. */

@@ -22,6 +22,7 @@ import { type EwcOptions, ewcOptionTable } from '../ewc/options.ts'
 import type { SharedPrograms } from '../programs/shared-programs.ts'
 import type { TrainableModel } from '../programs/trainable-model.ts'
 import { createOpaqueField } from '../../base/opaque-field.ts'
+import { type AdapterDescription, descriptionTable } from './description.ts'
 import { trainSettingTable } from './setting-table.ts'
 import { createDataField, type TrainData, type ValidationInput } from './train-data.ts'
 
@@ -68,6 +69,8 @@ export interface TrainOptions extends SettingOptions {
   readonly data: TrainData
   readonly validation?: ValidationInput | undefined
   readonly checkpoint?: CheckpointOptions
+  /** What the adapter says about itself: name, description, tags, version, author, license. */
+  readonly metadata?: AdapterDescription | undefined
   /** Protects what earlier tasks need, and measures at the end what this one does. LoRA only. */
   readonly ewc?: EwcOptions | undefined
   /** For the loss 'distillation'. */
@@ -177,6 +180,7 @@ export const trainOptionTable = {
   data: dataField,
   validation: createValidationField<ValidationInput>(dataField),
   checkpoint: createCheckpointField(),
+  metadata: object(descriptionTable),
   ewc: object(ewcOptionTable),
   teacher: createTeacherField(adapterField, modelField),
   reference: adapterField,

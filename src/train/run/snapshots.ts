@@ -9,6 +9,7 @@ import type { ByteSink } from '../../formats/byte-source.ts'
 import { writeCheckpoint } from './checkpoint.ts'
 import { copyRunState, copyTensors, type RunState } from './initial-state.ts'
 import type { Fingerprint } from '../fingerprint.ts'
+import { scoresKey, toScoresMetadata } from './scores.ts'
 import type { Snapshot, TrainEvent } from '../events.ts'
 
 /** What is kept of a run. */
@@ -24,23 +25,36 @@ const withTensors = (adapter: Adapter, tensors: ReadonlyMap<string, F32Tensor>):
   tensors,
 })
 
+/** An adapter at a step, with its validation loss in its metadata in place of an earlier one. */
+function createSnapshot(
+  adapter: Adapter,
+  { step, loss, isValidated }: { step: number; loss: number; isValidated: boolean },
+  tensors: ReadonlyMap<string, F32Tensor>,
+): Snapshot {
+  const { [scoresKey]: earlier, ...others } = adapter.metadata ?? {}
+  const current = withTensors(adapter, tensors)
+  if (!isValidated && earlier === undefined) return { step, loss, adapter: current }
+  const scores = isValidated ? toScoresMetadata({ validation_loss: loss }) : {}
+  return { step, loss, adapter: { ...current, metadata: Object.assign(others, scores) } }
+}
+
 export function getLastSnapshot({
   adapter,
   state,
 }: Pick<SnapshotSource, 'adapter' | 'state'>): Snapshot {
-  const loss =
-    state.validations.findLast(({ step }) => step === state.step)?.loss ??
-    state.steps.at(-1)?.loss ??
-    NaN
-  return { step: state.step, loss, adapter: withTensors(adapter, copyTensors(state.parameters)) }
+  const { step } = state
+  const validated = state.validations.findLast((validation) => validation.step === step)
+  const loss = validated?.loss ?? state.steps.at(-1)?.loss ?? NaN
+  const isValidated = validated !== undefined
+  return createSnapshot(adapter, { step, loss, isValidated }, copyTensors(state.parameters))
 }
 
 /** The adapter with the lowest validation loss; the last one where nothing was validated. */
 export function getBestSnapshot(run: Pick<SnapshotSource, 'adapter' | 'state'>): Snapshot {
   const { best } = run.state
-  return best
-    ? { step: best.step, loss: best.loss, adapter: withTensors(run.adapter, best.tensors) }
-    : getLastSnapshot(run)
+  if (!best) return getLastSnapshot(run)
+  const { step, loss, tensors } = best
+  return createSnapshot(run.adapter, { step, loss, isValidated: true }, tensors)
 }
 
 /** A sink's subfolder. */

@@ -15,6 +15,7 @@ import { createEwcPenalty } from '../ewc/penalty.ts'
 import { checkFingerprint, computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import { computeAuxiliaryFingerprint } from '../objective/auxiliary-model.ts'
 import { defaultAdapter, type FreshAdapter, type TrainOptions } from '../options/options.ts'
+import { toDescriptionMetadata } from '../options/description.ts'
 import type { Recipe } from '../options/recipe.ts'
 import type { Penalty } from '../optimizers/penalty.ts'
 import { findCheckpoint, type FoundCheckpoint } from './checkpoint.ts'
@@ -63,7 +64,7 @@ export const quantizationKey = 'graft_base_quantization'
 
 /** The adapter that is trained, with notes on the data and the form of the base it learns on. */
 function createTrainedAdapter(
-  { adapter: given = defaultAdapter, data, model }: TrainOptions,
+  { adapter: given = defaultAdapter, data, model, metadata = {} }: TrainOptions,
   { settings: { seed, quantization } }: Recipe,
   weights: ReadonlyMap<string, BaseWeight>,
 ): Adapter {
@@ -82,7 +83,8 @@ function createTrainedAdapter(
     if (role) adapter = withMetadata(adapter, toAdapterMetadata(role))
   }
   const hash = 'contentHash' in data ? data.contentHash : undefined
-  return withMetadata(adapter, { [dataHashKey]: hash, [quantizationKey]: quantization })
+  const described = withMetadata(adapter, toDescriptionMetadata(metadata))
+  return withMetadata(described, { [dataHashKey]: hash, [quantizationKey]: quantization })
 }
 
 /** The adapter with these entries in its metadata; undefined ones are left out. */

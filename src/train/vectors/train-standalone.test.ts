@@ -62,7 +62,10 @@ describe('trainStandalone', () => {
     const before = errorOf((x) => x, validation)
     const after = errorOf(createStandaloneForward(end.adapter, width), validation)
     expect(after).toBeLessThan(0.5 * before)
-    expect(end.adapter.metadata).toEqual({ data_sha256: await hashDataset(train) })
+    expect(end.adapter.metadata).toEqual({
+      graft_scores: JSON.stringify({ validation_loss: end.best.loss }),
+      data_sha256: await hashDataset(train),
+    })
     expect(end.adapter.baseModel).toBe(`standalone-${width}`)
   })
   it('reports the loss of the forward pass', async () => {

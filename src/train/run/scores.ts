@@ -1,0 +1,23 @@
+// What an adapter reached, as texts in the header of its tensor file.
+
+import type { AdapterMetadata } from '../../adapters/adapter.ts'
+
+/** The metadata's key for scores, as JSON: {"validation_loss":0.123}. */
+export const scoresKey = 'graft_scores'
+
+export type Scores = Readonly<Record<string, number>>
+
+export const toScoresMetadata = (scores: Scores): Record<string, string> => ({
+  [scoresKey]: JSON.stringify(scores),
+})
+
+/** The scores of an adapter; undefined where it has none that can be read. */
+export function readScores(metadata: AdapterMetadata = {}): Scores | undefined {
+  const text = metadata[scoresKey]
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text) as Scores
+  } catch {
+    return undefined
+  }
+}
