@@ -28,6 +28,16 @@ export function computeChecksum(tensors: ReadonlyMap<string, Tensor>): number {
   return hash >>> 0
 }
 
+/** Settings with one value each: objects as JSON, what is undefined or named here left out. */
+export const flattenSettings = (settings: object, leftOut: readonly string[] = []): Fingerprint =>
+  Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]: [string, unknown]) =>
+      value === undefined || leftOut.includes(name)
+        ? []
+        : [[name, typeof value === 'object' ? JSON.stringify(value) : value]],
+    ),
+  ) as Fingerprint
+
 /**
  * Throws one MismatchError naming everything in which a checkpoint's run differs from the one that
  * resumes from it.

@@ -129,11 +129,18 @@ function findExampleProblems(
   required: readonly string[],
 ): string[] {
   const missing = required.filter((part) => example[part] === undefined)
+  const adviceOn = (part: string): string => (part === 'target' ? withoutTarget : '')
   return [
     ...findOptionProblems(example, table),
-    ...missing.map((part) => `${part}: got nothing, expected ${table[part]!.expected}`),
+    ...missing.map(
+      (part) => `${part}: got nothing, expected ${table[part]!.expected}${adviceOn(part)}`,
+    ),
   ]
 }
+
+/** A quality says how much a target counts; without one there is nothing to move towards. */
+const withoutTarget =
+  ', the vector that should come out of input; where all there is is a verdict on an output, learn with MicroLora.adapt(x, { quality })'
 
 /**
  * A data set of texts. Throws one DataError that names every example with a wrong quality, and one

@@ -63,6 +63,8 @@ const toSubfolder = (sink: ByteSink, folder: string): ByteSink => ({
   write: (path, chunks) => sink.write(`${folder}/${path}`, chunks),
 })
 
+export type CheckpointEvent = Extract<TrainEvent, { type: 'checkpoint-saved' }>
+
 /** A state that is known to be good, and the checkpoint's file that is written next. */
 export interface GoodState {
   readonly state: RunState
@@ -76,7 +78,7 @@ export interface RunSnapshots {
    * Writes a checkpoint unless there is one of this step. Throws NumericError instead of keeping
    * weights that are NaN or infinite.
    */
-  saveCheckpoint(): AsyncGenerator<TrainEvent, void, void>
+  saveCheckpoint(): AsyncGenerator<CheckpointEvent, void, void>
   /** Writes an adapter as a PEFT folder beside the checkpoints. */
   saveAdapter(name: 'best' | 'last', adapter: Adapter): Promise<void>
   /**

@@ -12,7 +12,12 @@ import { dataHashKey, hashSequences } from '../data/content-hash.ts'
 import { listLoraLayers } from '../ewc/lora-layers.ts'
 import { computeEwcFingerprint } from '../ewc/options.ts'
 import { createEwcPenalty } from '../ewc/penalty.ts'
-import { checkFingerprint, computeChecksum, type Fingerprint } from '../fingerprint.ts'
+import {
+  checkFingerprint,
+  computeChecksum,
+  type Fingerprint,
+  flattenSettings,
+} from '../fingerprint.ts'
 import { computeAuxiliaryFingerprint } from '../objective/auxiliary-model.ts'
 import { defaultAdapter, type FreshAdapter, type TrainOptions } from '../options/options.ts'
 import { toDescriptionMetadata } from '../options/description.ts'
@@ -113,22 +118,8 @@ function createPenalty(
   return ewc.state && createEwcPenalty(ewc.state, ewc.lambda, layers)
 }
 
-/** Settings as a fingerprint has them: one value each, objects as JSON. */
-function flattenSettings(recipe: Recipe): Fingerprint {
-  const complete = {
-    ...recipe.settings,
-    lossOptions: recipe.lossSettings,
-    optimizerOptions: recipe.optimizerSettings,
-    scheduleOptions: recipe.scheduleSettings,
-  }
-  // gradient checkpointing changes no number, and what a diverging run does none of a sound one
-  const entries = Object.entries(complete).flatMap(([name, value]) =>
-    value === undefined || name === 'checkpointing' || name === 'onDivergence'
-      ? []
-      : [[name, typeof value === 'object' ? JSON.stringify(value) : value]],
-  )
-  return Object.fromEntries(entries) as Fingerprint
-}
+/** Gradient checkpointing changes no number, and what a diverging run does none of a sound one. */
+const withoutEffect = ['checkpointing', 'onDivergence']
 
 /**
  * Everything that determines a run. Only runs with checkpoints need it, because hashing takes time.
@@ -146,7 +137,10 @@ async function computeFingerprint(
     validationSteps: validation.everySteps ?? 'epoch',
   }
   return {
-    ...flattenSettings(recipe),
+    ...flattenSettings(recipe.settings, withoutEffect),
+    lossOptions: JSON.stringify(recipe.lossSettings),
+    optimizerOptions: JSON.stringify(recipe.optimizerSettings),
+    scheduleOptions: JSON.stringify(recipe.scheduleSettings),
     base: await options.model.base.identity(),
     adapter: JSON.stringify([adapter.kind, config]),
     adapterStart: computeChecksum(start.parameters),

@@ -13,6 +13,10 @@ export type StandaloneEvent =
       readonly validation: number
       readonly steps: number
       readonly trainableParameters: number
+      /** Steps that were done before, where the run resumes from a checkpoint. */
+      readonly resumedAt: number
+      /** Checkpoints that were found and refused, each with its reason. */
+      readonly refusedCheckpoints: readonly string[]
     }
   | {
       readonly type: 'step-end'
@@ -33,6 +37,7 @@ export type StandaloneEvent =
       readonly loss: number
       readonly isBest: boolean
     }
+  | { readonly type: 'checkpoint-saved'; readonly step: number; readonly path: string }
   | {
       readonly type: 'train-end'
       /** 'stopped': by the signal; 'early-stopped': out of patience. */

@@ -19,7 +19,14 @@ import type { Backend } from '../../compute/backend.ts'
 import type { EmbeddingDataset } from '../datasets/adapter-dataset.ts'
 import { ewcStateField } from '../ewc/options.ts'
 import type { EwcState } from '../ewc/state.ts'
-import { createAdapterField, type FreshAdapter, trainOptionTable } from '../options/options.ts'
+import {
+  type CheckpointOptions,
+  createAdapterField,
+  createValidationField,
+  type FreshAdapter,
+  trainOptionTable,
+} from '../options/options.ts'
+import type { ValidationInput } from '../options/train-data.ts'
 import { settingTable } from '../options/setting-table.ts'
 import { type StandalonePreset, standalonePresets } from './presets.ts'
 
@@ -66,8 +73,13 @@ export interface StandaloneOptions extends SettingOptions {
   /** An adapter to train on, or the kind and options of a fresh one. */
   readonly adapter: Adapter | FreshAdapter
   readonly data: EmbeddingDataset
-  /** Measured after each epoch. */
-  readonly validation?: EmbeddingDataset | undefined
+  /**
+   * What the loss is measured on: a data set, a share of `data` (0.2), or true for a fifth of it,
+   * drawn by `seed`; with `everySteps` in place of after each epoch.
+   */
+  readonly validation?: true | ValidationInput<EmbeddingDataset> | undefined
+  /** Where the run saves its state, and resumes from: the weights are those of a whole run. */
+  readonly checkpoint?: CheckpointOptions | undefined
   /** Settings by name; other options override them. */
   readonly preset?: StandalonePreset | undefined
   /**
@@ -101,12 +113,20 @@ export function createVectorDataField(): Field<EmbeddingDataset> {
 
 const vectorData = createVectorDataField()
 
+function createVectorValidationField(): Field<true | ValidationInput<EmbeddingDataset>> {
+  const field = createValidationField<true | ValidationInput<EmbeddingDataset>>(vectorData)
+  const findProblems: Field['findProblems'] = (value, name) =>
+    value === true ? [] : field.findProblems(value, name)
+  return { ...field, findProblems }
+}
+
 /** Every option of `trainStandalone`, by name. */
 export const standaloneOptionTable = {
   ...standaloneSettingTable,
   adapter: createAdapterField<Adapter | FreshAdapter>(),
   data: vectorData,
-  validation: vectorData,
+  validation: createVectorValidationField(),
+  checkpoint: trainOptionTable.checkpoint,
   preset: oneOf(Object.keys(standalonePresets) as StandalonePreset[]),
   ewc: object({ state: ewcStateField, lambda: number({ from: 0 }) }),
   backend: createOpaqueField<Backend>(

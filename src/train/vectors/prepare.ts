@@ -14,9 +14,19 @@ import { referenceBackend } from '../../compute/reference.ts'
 import { dataHashKey } from '../data/content-hash.ts'
 import { countExamples, type EmbeddingDataset } from '../datasets/adapter-dataset.ts'
 import { hashDataset } from '../datasets/dataset-files.ts'
+import { splitDataset } from '../datasets/split-dataset.ts'
 import { listLoraLayers } from '../ewc/lora-layers.ts'
+import { computeEwcFingerprint } from '../ewc/options.ts'
 import { createEwcPenalty } from '../ewc/penalty.ts'
 import type { Penalty } from '../optimizers/penalty.ts'
+import {
+  checkFingerprint,
+  computeChecksum,
+  type Fingerprint,
+  flattenSettings,
+} from '../fingerprint.ts'
+import { resolveValidation } from '../options/train-data.ts'
+import { findCheckpoint, type FoundCheckpoint } from '../run/checkpoint.ts'
 import { checkPatience } from '../run/early-stopping.ts'
 import {
   createInitialState,
@@ -37,6 +47,8 @@ export interface VectorRows {
   /** Numbers of the examples that teach something. */
   readonly used: readonly number[]
   readonly validation: EmbeddingDataset | undefined
+  /** Steps between validations. */
+  readonly validationSteps: number
   readonly steps: number
   readonly stepsPerEpoch: number
 }
@@ -49,12 +61,18 @@ export interface StandaloneRun {
   readonly state: RunState
   readonly rule: StepRule
   readonly program: StandaloneProgram
+  /** Empty for a run without checkpoints. */
+  readonly fingerprint: Fingerprint
+  /** Which of the checkpoint's files is written next. */
+  readonly nextSlot: number
+  /** Checkpoints that were found and refused, each with its reason. */
+  readonly refused: readonly string[]
 }
 
 const listUsedExamples = ({ quality }: EmbeddingDataset): number[] =>
   Array.from(quality.keys()).filter((i) => quality[i]! > 0)
 
-function checkData({ data, validation }: StandaloneOptions): void {
+function checkData(data: EmbeddingDataset, validation: EmbeddingDataset | undefined): void {
   if (countExamples(data) === 0 || listUsedExamples(data).length === 0)
     throw new DataError(`${data.name}: has no example with a quality above 0.`)
   if (!validation) return
@@ -66,14 +84,27 @@ function checkData({ data, validation }: StandaloneOptions): void {
     throw new DataError(`${validation.name}: has no example with a quality above 0.`)
 }
 
+const usualShare = 0.2 // 80 / 20
+
+/** What is learned from and what is measured on; a share is held back by the run's seed. */
+function openExamples({ data, validation }: StandaloneOptions, seed: number) {
+  const held = resolveValidation(validation === true ? usualShare : validation)
+  if (held === undefined) return { data, validation: undefined, everySteps: undefined }
+  if (typeof held.data !== 'number')
+    return { data, validation: held.data, everySteps: held.everySteps }
+  const parts = splitDataset(data, { seed, share: held.data })
+  return { data: parts.train, validation: parts.validation, everySteps: held.everySteps }
+}
+
 function prepareRows(options: StandaloneOptions, { settings }: StandaloneRecipe): VectorRows {
-  checkData(options)
-  const { data, validation } = options
+  const { data, validation, everySteps } = openExamples(options, settings.seed)
+  checkData(data, validation)
   const used = listUsedExamples(data)
   const stepsPerEpoch = Math.ceil(used.length / settings.rows)
   const steps = settings.steps ?? settings.epochs * stepsPerEpoch
-  checkPatience(settings, validation ? Math.ceil(steps / stepsPerEpoch) : 0)
-  return { data, used, validation, steps, stepsPerEpoch }
+  const validationSteps = everySteps ?? stepsPerEpoch
+  checkPatience(settings, validation ? Math.ceil(steps / validationSteps) : 0)
+  return { data, used, validation, validationSteps, steps, stepsPerEpoch }
 }
 
 function createFreshAdapter(
@@ -110,9 +141,40 @@ function createPenalty(
   return createEwcPenalty(state, lambda, listLoraLayers(graph, adapter))
 }
 
+/** Everything that determines a run. Only runs with checkpoints need it. */
+async function computeFingerprint(
+  { ewc }: StandaloneOptions,
+  { settings, optimizerSettings, scheduleSettings }: StandaloneRecipe,
+  { data, validation, validationSteps }: VectorRows,
+  { kind, config: { peft: _peft, ...config } }: Adapter,
+  start: RunState,
+): Promise<Fingerprint> {
+  return {
+    ...flattenSettings(settings),
+    optimizerOptions: JSON.stringify(optimizerSettings),
+    scheduleOptions: JSON.stringify(scheduleSettings),
+    adapter: JSON.stringify([kind, config]),
+    adapterStart: computeChecksum(start.parameters),
+    data: await hashDataset(data),
+    ...(validation && { validation: await hashDataset(validation), validationSteps }),
+    ...computeEwcFingerprint(ewc && { lambda: ewc.lambda ?? 10 / data.width, state: ewc.state }),
+  }
+}
+
+/** The newest checkpoint, where there is one. Throws MismatchError when it is of another run. */
+async function findMatchingCheckpoint(
+  { checkpoint }: StandaloneOptions,
+  fingerprint: Fingerprint,
+): Promise<FoundCheckpoint> {
+  if (!checkpoint?.source) return { nextSlot: 0, refused: [] }
+  const found = await findCheckpoint(checkpoint.source)
+  if (found.checkpoint) checkFingerprint(found.checkpoint.fingerprint, fingerprint)
+  return found
+}
+
 /**
- * Throws OptionError, DataError, MismatchError (an adapter of another width), NumericError before
- * anything is computed.
+ * Throws OptionError, DataError, MismatchError (an adapter of another width, a checkpoint of
+ * another run), FormatError (no sound checkpoint), NumericError before anything is computed.
  */
 export async function prepareStandalone(options: StandaloneOptions): Promise<StandaloneRun> {
   const recipe = resolveStandaloneRecipe(options)
@@ -124,13 +186,21 @@ export async function prepareStandalone(options: StandaloneOptions): Promise<Sta
   const parameters = listTrainedParameters(model.graph, adapter)
   const penalty = createPenalty(options, adapter, model)
   const rule = createStepRule(recipe, settings, parameters, penalty)
+  const fresh = createInitialState(adapter, parameters, rule)
+  const fingerprint = options.checkpoint
+    ? await computeFingerprint(options, recipe, rows, adapter, fresh)
+    : {}
+  const { checkpoint, nextSlot, refused } = await findMatchingCheckpoint(options, fingerprint)
   return {
     recipe,
     rows,
     adapter,
     trainable: parameters.trainable,
     rule,
-    state: createInitialState(adapter, parameters, rule),
+    state: checkpoint?.state ?? fresh,
+    fingerprint,
+    nextSlot,
+    refused,
     program: await createStandaloneProgram({ model, adapter, backend }),
   }
 }

@@ -51,6 +51,8 @@ describe('trainStandalone', () => {
       validation: 80,
       steps: 30,
       trainableParameters: 2 * 8 * width,
+      resumedAt: 0,
+      refusedCheckpoints: [],
     })
     expect(events.map(({ type }) => type).filter((type) => type !== 'step-end')).toEqual([
       'data-ready',

@@ -4,14 +4,19 @@
 import { NumericError } from '../../base/errors.ts'
 import { type F32Tensor, sizeOf } from '../../base/tensor.ts'
 import { type EmbeddingDataset, countExamples } from '../datasets/adapter-dataset.ts'
-import { findDivergence } from '../run/divergence.ts'
+import { computeLossLimit, findDivergence } from '../run/divergence.ts'
 import { isOutOfPatience } from '../run/early-stopping.ts'
 import { copyTensors } from '../run/initial-state.ts'
-import { getBestSnapshot, getLastSnapshot } from '../run/snapshots.ts'
+import {
+  createRunSnapshots,
+  getBestSnapshot,
+  getLastSnapshot,
+  type RunSnapshots,
+} from '../run/snapshots.ts'
 import { computeLearningRate } from '../options/recipe.ts'
 import { createEventRun, type EventRun } from '../run/event-run.ts'
 import { createSpeedometer, type Speedometer } from '../run/speed.ts'
-import { applyStep, measureStep } from '../run/step.ts'
+import { applyStep, type MeasuredStep, measureStep } from '../run/step.ts'
 import type { StandaloneEvent } from './events.ts'
 import type { StandaloneOptions } from './options.ts'
 import { createExampleOrder, prepareStandalone, type StandaloneRun } from './prepare.ts'
@@ -26,7 +31,8 @@ export type StandaloneTrainRun = EventRun<StandaloneEvent>
  *
  *     L = Σ_n quality_n · ‖y_n − target_n‖² / (D · Σ_n quality_n)
  *
- * by its exact gradient. The same options and data give the same numbers. Throws what
+ * by its exact gradient. The same options and data give the same numbers, and so does a run that
+ * was killed and resumed from its checkpoint. Throws what
  * prepareStandalone throws, and NumericError naming the step where the loss turns NaN or stays too
  * high.
  */
@@ -46,6 +52,8 @@ async function* runTraining(
     validation: validation ? countExamples(validation) : 0,
     steps,
     trainableParameters: sizes.reduce((sum, size) => sum + size, 0),
+    resumedAt: run.state.step,
+    refusedCheckpoints: run.refused,
   }
   try {
     yield* runSteps(run, options)
@@ -56,48 +64,83 @@ async function* runTraining(
 
 async function* runSteps(
   run: StandaloneRun,
-  { signal, now = () => performance.now() }: StandaloneOptions,
+  options: StandaloneOptions,
 ): AsyncGenerator<StandaloneEvent, void, void> {
   const { state } = run
-  const { steps, stepsPerEpoch, validation } = run.rows
+  const { steps } = run.rows
   const { settings } = run.recipe
-  const speed = createSpeedometer(now)
-  const rowsAt = createExampleOrder(run)
-  const isAborted = (): boolean => signal?.aborted === true
-  let impatient = false
-  while (state.step < steps && !impatient && !isAborted()) {
-    yield await runStep(run, rowsAt(state.step + 1), speed)
-    if (!validation || (state.step % stepsPerEpoch !== 0 && state.step < steps)) continue
-    yield await validate(run, validation)
-    impatient = state.step < steps && isOutOfPatience(state.validations, settings)
+  const keeper = createRunSnapshots(run, options.checkpoint?.sink)
+  const isEarly = (): boolean => state.step < steps && isOutOfPatience(state.validations, settings)
+  try {
+    yield* runUntilEnd(run, options, keeper, isEarly)
+    yield* keeper.saveCheckpoint()
+  } catch (error) {
+    throw error instanceof NumericError ? await keeper.saveAfterFailure(error) : error
   }
   const best = getBestSnapshot(run)
   const last = getLastSnapshot(run)
-  const reason = state.step === steps ? 'finished' : impatient ? 'early-stopped' : 'stopped'
+  await keeper.saveAdapter('best', best.adapter)
+  await keeper.saveAdapter('last', last.adapter)
+  const reason = state.step === steps ? 'finished' : isEarly() ? 'early-stopped' : 'stopped'
   const history = { steps: state.steps, validations: state.validations }
   yield { type: 'train-end', reason, adapter: best.adapter, best, last, history }
 }
 
-async function runStep(
+/** The steps from where the state stands, with the checkpoints and validations that are due. */
+async function* runUntilEnd(
+  run: StandaloneRun,
+  { signal, checkpoint, now = () => performance.now() }: StandaloneOptions,
+  keeper: RunSnapshots,
+  isEarly: () => boolean,
+): AsyncGenerator<StandaloneEvent, void, void> {
+  const { state, rows } = run
+  const { steps, validation, validationSteps } = rows
+  const speed = createSpeedometer(now)
+  const rowsAt = createExampleOrder(run)
+  const isAborted = (): boolean => signal?.aborted === true
+  const isDue = (everySteps: number | undefined): boolean =>
+    everySteps !== undefined && state.step % everySteps === 0
+  while (state.step < steps && !isEarly() && !isAborted()) {
+    const measured = await measureNext(run, rowsAt(state.step + 1), speed)
+    // a state is saved once its own loss has shown it to be sound
+    const limit = computeLossLimit(state.steps, getLossBounds(run))
+    if (measured.loss <= limit && isDue(checkpoint?.everySteps)) yield* keeper.saveCheckpoint()
+    yield applyNext(run, measured, speed)
+    if (validation && (isDue(validationSteps) || state.step === steps))
+      yield await validate(run, validation)
+  }
+}
+
+const getLossBounds = ({ recipe }: StandaloneRun) => ({ factor: recipe.settings.divergenceFactor })
+
+/** Loss and gradients of the next step. Throws NumericError where losses stay too high. */
+async function measureNext(
   run: StandaloneRun,
   rows: readonly number[],
   speed: Speedometer,
-): Promise<StandaloneEvent> {
-  const { recipe, state } = run
-  const { data, steps, stepsPerEpoch } = run.rows
-  const { settings } = recipe
-  const step = state.step + 1
-  const learningRate = computeLearningRate(recipe, settings, step, steps)
+): Promise<MeasuredStep> {
+  const { recipe, state, program, rule } = run
+  const { data } = run.rows
   const weight = rows.reduce((sum, row) => sum + data.quality[row]!, 0)
   const batch = gatherRows(data, rows, 1 / weight)
   const measured = await speed.measure(rows.length, () =>
-    measureStep([batch], state, run.program, run.rule, settings.seed),
+    measureStep([batch], state, program, rule, recipe.settings.seed),
   )
+  const problem = findDivergence(state.steps, measured.loss, getLossBounds(run))
+  if (problem === undefined) return measured
+  throw new NumericError(
+    `Training stopped at step ${state.step + 1}: ${problem}. Lower the learning rate.`,
+  )
+}
+
+/** Takes the step that was measured. */
+function applyNext(run: StandaloneRun, measured: MeasuredStep, speed: Speedometer) {
+  const { recipe, state, rule } = run
+  const { steps, stepsPerEpoch } = run.rows
   const { loss, gradientNorm } = measured
-  const problem = findDivergence(state.steps, loss, { factor: settings.divergenceFactor })
-  if (problem !== undefined)
-    throw new NumericError(`Training stopped at step ${step}: ${problem}. Lower the learning rate.`)
-  speed.more(() => applyStep(state, measured, run.rule, learningRate))
+  const step = state.step + 1
+  const learningRate = computeLearningRate(recipe, recipe.settings, step, steps)
+  speed.more(() => applyStep(state, measured, rule, learningRate))
   state.steps.push({ step, loss, learningRate, gradientNorm })
   return {
     type: 'step-end',
@@ -109,7 +152,7 @@ async function runStep(
     gradientNorm,
     examplesPerSecond: speed.tokensPerSecond(),
     secondsLeft: speed.secondsLeft(steps - step),
-  }
+  } as const
 }
 
 const validationRows = 256 // at a time: enough for the products, little memory
