@@ -6,7 +6,7 @@ import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { describeValue, isRecord } from '../base/schema.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import type { AdapterDescription } from '../train/options/description.ts'
-import type { Scores } from '../train/run/scores.ts'
+import type { AdapterScores } from '../train/run/scores.ts'
 import { openDirectory } from './files/folder.ts'
 
 /** What an expert says about itself, when it was trained and what it reached. */
@@ -15,7 +15,7 @@ export interface ExpertNotes extends AdapterDescription {
   readonly created?: string
   readonly finished?: string
   /** By metric: validation_loss, and what was evaluated after the training. */
-  readonly scores?: Scores
+  readonly scores?: AdapterScores
 }
 
 export interface ExpertMetadata {

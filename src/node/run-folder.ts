@@ -9,7 +9,7 @@ import { ewcFile, saveEwcState } from '../train/ewc/state.ts'
 import type { History } from '../train/history.ts'
 import type { CheckpointOptions } from '../train/options/options.ts'
 import { readDescription } from '../train/options/description.ts'
-import { readScores, type Scores, toScoresMetadata } from '../train/run/scores.ts'
+import { readScores, type AdapterScores, toScoresMetadata } from '../train/run/scores.ts'
 import { drawLossCurve } from '../train/run/loss-curve.ts'
 import type { TrainResult } from '../train/run/train.ts'
 import { saveAdapter } from './adapters.ts'
@@ -89,10 +89,14 @@ function describeExpert({ metadata }: Adapter, { created }: { readonly created: 
 }
 
 /**
- * Adds scores to a trained expert: to the header of its tensor file and to graft.json. Scores of
+ * Adds scores to a trained expert: to the header of its tensor file and to graft.json. AdapterScores of
  * the same name are replaced.
  */
-export async function recordScores(out: string, adapter: Adapter, more: Scores): Promise<void> {
+export async function writeScores(
+  out: string,
+  adapter: Adapter,
+  more: AdapterScores,
+): Promise<void> {
   const sink = createFileSink(out)
   const scores = Object.assign({}, readScores(adapter.metadata), more)
   const metadata = Object.assign({}, adapter.metadata, toScoresMetadata(scores))

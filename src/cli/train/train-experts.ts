@@ -187,9 +187,9 @@ async function evaluateExpert(
   })
   progress.end()
   for (const metric of metrics) metric.dispose?.()
-  const { recordScores } = await import('../../node/run-folder.ts')
+  const { writeScores } = await import('../../node/run-folder.ts')
   const scores = evaluation.metricResults.map(({ metric, results }) => [metric, results[1]!.value])
-  await recordScores(run.out, adapter, Object.fromEntries(scores) as Record<string, number>)
+  await writeScores(run.out, adapter, Object.fromEntries(scores) as Record<string, number>)
   for (const line of describeEvaluation(evaluation, candidates)) terminal.say(`  ${line}`)
   return summarizeEvaluation(evaluation)
 }
