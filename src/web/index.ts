@@ -2,5 +2,6 @@
 // in Node.
 
 export * from '../index.ts'
+export { loadDataset, saveDataset } from './stores/datasets.ts'
 export { openIndexedDbStore } from './stores/indexed-db-store.ts'
 export { createLocalStorageStore } from './stores/local-storage-store.ts'

@@ -6,6 +6,8 @@ import { StorageError } from '../../../src/base/errors.ts'
 import { UserCheckpoints } from '../../../src/learn/store/checkpoints.ts'
 import { describeUserStore } from '../../../src/learn/store/user-store.contract.ts'
 import { nudge, createTestState } from '../../../src/learn/store/testing.ts'
+import { SyntheticDataGenerator } from '../../../src/train/datasets/synthetic/synthetic-data-generator.ts'
+import { loadDataset, saveDataset } from '../../../src/web/stores/datasets.ts'
 import { openIndexedDbStore } from '../../../src/web/stores/indexed-db-store.ts'
 import { createLocalStorageStore } from '../../../src/web/stores/local-storage-store.ts'
 import { runAll } from './suite.ts'
@@ -25,6 +27,15 @@ describeUserStore('IndexedDB', () => {
 describeUserStore('localStorage', () => {
   const prefix = `contract-${places++}`
   return { open: () => createLocalStorageStore(prefix), remove: () => localStorage.clear() }
+})
+
+describe('a data set by name', () => {
+  it('is kept in IndexedDB', async () => {
+    const dataset = new SyntheticDataGenerator(8, 1).generate('coder', 5)
+    await saveDataset(dataset, 'mine')
+    expect(await loadDataset('mine')).toEqual({ ...dataset, name: 'mine' })
+    await removeDatabase('graft-datasets')
+  })
 })
 
 describe('localStorage', () => {
