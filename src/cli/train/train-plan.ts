@@ -7,6 +7,7 @@ import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'
 import { describeData } from './describe-data.ts'
 import { type ExpertsContext, type PlannedExpert } from './train-experts.ts'
+import { describeCounts } from './training-view.ts'
 import { formatCount, formatDuration } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 
@@ -15,8 +16,10 @@ const formatMebibytes = (bytes: number): string => `${formatCount(Math.round(byt
 const formatStepTime = (seconds: number): string =>
   seconds < 1 ? `${Math.round(seconds * 1000)} ms` : formatDuration(seconds)
 
-/** The plan as lines: what holds the memory, then steps and time. */
+/** The plan as lines: what the data holds, what holds the memory, then steps and time. */
 export function describePlan({
+  data,
+  validation,
   memory,
   time,
   tokens,
@@ -37,6 +40,9 @@ export function describePlan({
     ['peak memory', formatMebibytes(memory.totalBytes)],
   ]
   return [
+    `format of the rows: ${data.format}`,
+    ...describeCounts({ data, ...(validation && { validation }) }),
+    '',
     ...formatTable(rows, ['left', 'right']),
     '',
     `${formatCount(steps)} step${steps === 1 ? '' : 's'} of ${formatCount(tokens)} tokens in all; the largest batch is ${batch.rows} × ${batch.tokens}, ${formatCount(batch.scored)} learned; ${formatCount(trainableParameters)} trainable parameters`,

@@ -34,6 +34,25 @@ export function describeSummary(summary: Ready['data']['summary']): string[] {
   ]
 }
 
+/** What the data holds: rows, tokens, what is learned, what is cut or left out, a line each. */
+export function describeCounts(
+  { data, validation }: Pick<Ready, 'data' | 'validation'>,
+  more = '',
+): string[] {
+  const { cut, dropped } = data
+  return [
+    `${pluralize(data.rows, 'row')} of ${pluralize(data.tokens, 'token')}, ${formatCount(data.scored)} of them learned${more}`,
+    ...(cut > 0 ? [`${pluralize(cut, 'row')} cut to the length that fits (--max-tokens)`] : []),
+    ...(dropped > 0
+      ? [
+          `${pluralize(dropped, 'row')} left out: of weight 0, or nothing to learn was left of them within --max-tokens`,
+        ]
+      : []),
+    ...describeSummary(data.summary),
+    ...(validation ? [`${pluralize(validation.rows, 'row')} held for validation`] : []),
+  ]
+}
+
 /** What there is to know before the first step. */
 function showReady(
   {
@@ -51,17 +70,9 @@ function showReady(
   terminal: Terminal,
 ): void {
   const shared = sharedTokens > 0 ? `, the first ${sharedTokens} shared by all rows` : ''
-  terminal.say(
-    `  ${pluralize(data.rows, 'row')} of ${pluralize(data.tokens, 'token')}, ${formatCount(data.scored)} of them learned${shared}; lines ${Math.round(100 * fill)} % full`,
-  )
-  if (data.cut > 0)
-    terminal.say(`  ${pluralize(data.cut, 'row')} cut to the length that fits (--max-tokens)`)
-  if (data.dropped > 0)
-    terminal.say(
-      `  ${pluralize(data.dropped, 'row')} left out: of weight 0, or nothing to learn was left of them within --max-tokens`,
-    )
-  for (const line of describeSummary(data.summary)) terminal.say(`  ${line}`)
-  if (validation) terminal.say(`  ${pluralize(validation.rows, 'row')} held for validation`)
+  const more = `${shared}; lines ${Math.round(100 * fill)} % full`
+  for (const line of describeCounts({ data, ...(validation && { validation }) }, more))
+    terminal.say(`  ${line}`)
   terminal.say(
     `  ${pluralize(trainableParameters, 'trainable parameter')}, ${pluralize(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,
   )

@@ -77,6 +77,13 @@ describe('planTraining', () => {
     const { totalBytes, ...parts } = memory
     expect(Object.values(parts).reduce((sum, part) => sum + part, 0)).toBe(totalBytes)
   })
+  it('says what the data holds', async () => {
+    const { data, validation } = await plan()
+    expect(data.format).toBeTypeOf('string')
+    expect(data).toMatchObject({ cut: 0, dropped: 0 })
+    expect(data.scored).toBeLessThanOrEqual(data.tokens)
+    expect(validation).toBe(undefined)
+  })
   it('follows the lines of a batch: activations and operations double with them', async () => {
     const two = await plan({ batch: { rows: 2, tokens: 64 } })
     const four = await plan()

@@ -15,6 +15,7 @@ import {
   buildTrainingBlocks,
   collectTrainingFeeds,
 } from '../programs/gradient-program.ts'
+import type { DataCounts } from '../events.ts'
 import type { TrainOptions } from '../options/options.ts'
 import { buildBatch } from '../batches/packing.ts'
 import { calibrate } from './calibration.ts'
@@ -68,6 +69,9 @@ export interface TrainPlan {
   /** The largest batch: lines, tokens of a line, learned tokens. */
   readonly batch: { readonly rows: number; readonly tokens: number; readonly scored: number }
   readonly trainableParameters: number
+  /** What the data holds, and the format its rows are in. */
+  readonly data: DataCounts & { readonly format: string }
+  readonly validation?: DataCounts
   /** What is not in the numbers. */
   readonly notes: readonly string[]
 }
@@ -239,6 +243,8 @@ async function estimateRun(
     steps: plan.steps,
     batch: { rows: largest.rows, tokens: largest.tokens, scored: largest.scored.length },
     trainableParameters: ready.trainableParameters,
+    data: { ...ready.data, format: run.rows.encoded.format },
+    ...(ready.validation && { validation: ready.validation }),
     notes:
       options.teacher || options.reference
         ? ['The model that the loss compares with is not counted.']
