@@ -50,9 +50,9 @@ const keepNumber: Reviver = (_key, value, context) =>
   typeof value === 'number' && context?.source !== undefined ? toExactNumber(context.source) : value
 
 /** Whether a JSON text may hold a number, in the place of a value, that is no short integer. */
-export const mayHoldExactNumber = (text: string): boolean =>
+export const canHoldExactNumber = (text: string): boolean =>
   /(?:^|[:[,])\s*-?\d+(?:\.|[eE]|\d{14})/.test(text)
 
 /** JSON.parse whose numbers keep their text. Throws SyntaxError as JSON.parse does. */
 export const parseExactJson = (text: string): unknown =>
-  mayHoldExactNumber(text) ? JSON.parse(text, keepNumber as never) : JSON.parse(text)
+  canHoldExactNumber(text) ? JSON.parse(text, keepNumber as never) : JSON.parse(text)

@@ -2,7 +2,7 @@
 // errors.
 
 import { DataError } from '../../base/errors.ts'
-import { mayHoldExactNumber, parseExactJson } from '../../base/exact-number.ts'
+import { canHoldExactNumber, parseExactJson } from '../../base/exact-number.ts'
 
 export interface DataRow {
   /** Line in the file, or place in an array or a table, from 1. */
@@ -58,7 +58,7 @@ const chatKeys = [
  */
 function parseRow(text: string): unknown {
   const plain: unknown = JSON.parse(text)
-  if (!isObject(plain) || !mayHoldExactNumber(text)) return plain
+  if (!isObject(plain) || !canHoldExactNumber(text)) return plain
   const keys = chatKeys.filter((key) => typeof plain[key] === 'object')
   return keys.length > 0 ? withExactChats(plain, parseExactJson(text), keys) : plain
 }
@@ -87,7 +87,7 @@ function parseArray(text: string): { rows: DataRow[]; problems: string[] } | und
     return undefined
   }
   if (!Array.isArray(plain)) return undefined
-  const exact = mayHoldExactNumber(text) ? (parseExactJson(text) as unknown[]) : plain
+  const exact = canHoldExactNumber(text) ? (parseExactJson(text) as unknown[]) : plain
   const rows: DataRow[] = []
   const problems: string[] = []
   for (const [i, value] of plain.entries()) {
