@@ -1,6 +1,6 @@
 // graft merge as users type it: adapters of the embedded model, made here, merged into a folder
 // that loads and computes.
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAdapter, type Adapter } from '../../src/index.ts'
@@ -11,6 +11,7 @@ import {
   saveAdapter,
   type LoadedModel,
 } from '../../src/node/index.ts'
+import { readExpertMetadata } from '../../src/node/graft-json.ts'
 import { graft, scratchFolder, succeed } from '../support/cli.ts'
 
 const scratch = scratchFolder()
@@ -32,6 +33,33 @@ afterAll(async () => {
 })
 
 describe('graft merge', () => {
+  it('keeps the notes that all adapters share, and says what it leaves out', async () => {
+    const notes = { version: 1, base: 'stories260k' }
+    for (const [name, system] of [
+      ['brief', 'Be brief.'],
+      ['long', 'Be long.'],
+    ] as const) {
+      await saveAdapter({ ...(await made(1, ['q_proj'])), metadata: { name } }, at(name))
+      writeFileSync(join(at(name), 'graft.json'), JSON.stringify({ ...notes, system }))
+    }
+    const run = async (...command: string[]) =>
+      JSON.parse((await succeed([...command, '--json'], { cwd: scratch.path })).stdout)
+    expect(await run('merge', 'brief', 'long', '--out', 'noted')).toMatchObject({
+      dropped: ['system'],
+    })
+    expect(await readExpertMetadata(at('noted'))).toEqual(notes)
+    expect((await loadAdapter(at('noted'))).metadata).toEqual({ name: 'brief + long' })
+    const same = await run('merge', 'brief', 'brief', '--out', 'same')
+    expect(same.dropped).toEqual([])
+    expect(await readExpertMetadata(at('same'))).toMatchObject({ system: 'Be brief.' })
+    const toGguf = ['convert', 'brief', 'brief.gguf', '--model', 'stories260k', '--prompts', '0']
+    expect((await run(...toGguf)).dropped).toEqual(['system'])
+    const small = await run('compress', 'brief', '--rank', '1', '--out', 'small')
+    expect(small.out).toBe('small')
+    expect(await readExpertMetadata(at('small'))).toMatchObject({ system: 'Be brief.' })
+    expect((await loadAdapter(at('small'))).metadata).toEqual({ name: 'brief' })
+  })
+
   it('writes what merge gives, says what the rank has lost, and the result is an adapter like any other', async () => {
     const { stdout } = await succeed(
       [

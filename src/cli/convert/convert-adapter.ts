@@ -190,9 +190,7 @@ function show(result: ConversionResult, { print, graft }: Terminal): void {
     )
   }
   if (dropped.length > 0)
-    print(
-      `  left out: the system message, which a GGUF adapter cannot hold; give it to whoever asks`,
-    )
+    print(`  left out: the system message, which a GGUF adapter cannot hold; pass it as --system`)
   if (isBlockStorage(dtype))
     print(`  PEFT cannot read ${dtype}; \`${graft} convert ${to} <folder>\` writes what it can`)
 }

@@ -28,6 +28,8 @@ interface StoredTiers {
   readonly fastRank: number | undefined
   /** Of a tier on layers: how many of the last ones. */
   readonly fastLayers: number | undefined
+  /** Rank on layers, where there is also a fast tier at the head. */
+  readonly layerRank?: number | undefined
   readonly hasMemory: boolean
 }
 
@@ -55,6 +57,7 @@ async function readStoredTiers(store: UserStore, user: string): Promise<StoredTi
   const layers = new Set(deep?.modules.map((path) => /\.(\d+)\./.exec(path)?.[1]))
   return {
     fastRank: (fast ?? deep)?.rank,
+    ...(fast && deep && { layerRank: deep.rank }),
     fastLayers: deep ? layers.size : undefined,
     hasMemory: memory !== null,
   }
@@ -87,15 +90,21 @@ export async function openLearner(
   const stored = store && (await readStoredTiers(store, user))
   const rank = fastRank ?? stored?.fastRank
   const last = values['fast-layers'] ?? stored?.fastLayers
+  const where = last !== undefined && { where: { modules: 'all-linear', layers: { last } } }
+  const rates = learningRate !== undefined && { learningRate }
+  const layerRank = stored?.layerRank
+  const single = { ...where, ...(rank !== undefined && { rank }), ...rates }
   return createLearner({
     model,
     now: Date.now,
     slow: { schedule: 'by-hand', ...(values.epochs !== undefined && { epochs: values.epochs }) },
-    fast: {
-      ...(last !== undefined && { where: { modules: 'all-linear', layers: { last } } }),
-      ...(rank !== undefined && { rank }),
-      ...(learningRate !== undefined && { learningRate }),
-    },
+    fast:
+      layerRank === undefined
+        ? single
+        : {
+            head: { ...(rank !== undefined && { rank }), ...rates },
+            layers: { rank: layerRank, ...where, ...rates },
+          },
     ...((noMemory || stored?.hasMemory === false) && { memory: false }),
     ...(store && { store }),
     ...more,

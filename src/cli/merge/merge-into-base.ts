@@ -55,6 +55,11 @@ export async function mergeFoldersIntoBase(
   show(report, base, folders.length, terminal)
   if (computeMean(report.changed.map(({ errorOfChange }) => errorOfChange)) > roundingLimit)
     terminal.note(advice)
+  const dropped = await listDroppedNotes(folders)
+  if (dropped.length > 0)
+    terminal.print(
+      '  left out: the system message of graft.json, which the folder of a model cannot hold; pass it as --system',
+    )
   const requantised = report.changed.filter(isRequantised)
   return {
     type: 'model',
@@ -63,7 +68,14 @@ export async function mergeFoldersIntoBase(
     recipe,
     ...report,
     requantised: requantised.map(({ name }) => name),
+    dropped,
   }
+}
+
+/** What the adapters' notes say and the written model has no place for. */
+async function listDroppedNotes(folders: readonly string[]): Promise<readonly 'system'[]> {
+  const notes = await Promise.all(folders.map((folder) => readExpertMetadata(folder)))
+  return notes.some((one) => one?.system !== undefined) ? ['system'] : []
 }
 
 /** From here on, rounding takes away what the adapters bring. */
