@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadAdapter } from '../../src/node/index.ts'
+import { createFileStore, createLearner, loadAdapter, loadModel } from '../../src/node/index.ts'
 import { graft, jsonl, scratchFolder, storyRows, succeed } from '../support/cli.ts'
 
 const scratch = scratchFolder()
@@ -54,6 +54,21 @@ describe('graft learn', () => {
       1,
       expect.stringContaining('fast tier on layers'),
     ])
+  })
+  it('opens a user who learned at the head and on layers', async () => {
+    const loaded = await loadModel('stories260k')
+    const store = createFileStore(at('both'))
+    const where = { modules: 'all-linear', layers: { last: 2 } } as const
+    const learner = createLearner({
+      model: loaded,
+      store,
+      fast: { head: { rank: 3 }, layers: { where, rank: 1 } },
+    })
+    await learner.learn({ user: 'ada', prompt: 'The dog', completion: ' is called Bart.' })
+    await learner.close()
+    await loaded.dispose()
+    const shown = await run('learn', '--show', '--user', 'ada', '--store', 'both', '--json')
+    expect(JSON.parse(shown.stdout).statistics.learned).toBe(1)
   })
   it.each(['users.db', 'users'])(
     'keeps a user in %s, who goes on from there, and shows the user',

@@ -54,6 +54,8 @@ describe('graft merge', () => {
     expect(await readExpertMetadata(at('same'))).toMatchObject({ system: 'Be brief.' })
     const toGguf = ['convert', 'brief', 'brief.gguf', '--model', 'stories260k', '--prompts', '0']
     expect((await run(...toGguf)).dropped).toEqual(['system'])
+    const whole = ['merge', 'brief', '--into-base', '--prompts', '0', '--out', 'whole']
+    expect((await run(...whole)).dropped).toEqual(['system'])
     const small = await run('compress', 'brief', '--rank', '1', '--out', 'small')
     expect(small.out).toBe('small')
     expect(await readExpertMetadata(at('small'))).toMatchObject({ system: 'Be brief.' })
