@@ -33,6 +33,7 @@ export interface LayerOutcome {
 /** What stands at the head beside the tier on layers. */
 const variants: Readonly<Record<string, TierStackOptions>> = {
   'last two layers rank 2': { fast: false, memory: false },
+  'last two layers rank 2 and head rank 4': { fast: { rank: 4 }, memory: false },
   'last two layers rank 2 and memory': { fast: false },
   'last two layers rank 2, head rank 4 and memory': { fast: { rank: 4 } },
 }
