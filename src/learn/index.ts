@@ -1,6 +1,12 @@
 // A model that learns from every request: tiers of each user over a frozen model's head.
 
 export { ConflictError } from '../base/errors.ts'
+export {
+  type AdapterDescription,
+  type AdapterMicroLoraOptions,
+  fromMicroLora,
+  toMicroLora,
+} from '../adapters/micro-lora.ts'
 export { createLearner, type LearnedTurn, type Learner, type LearnerEvent } from './learner.ts'
 export type { LearnerOptions } from './learner-options.ts'
 export type { SlowTierOptions, SlowVersion } from './slow/train-slow-tier.ts'

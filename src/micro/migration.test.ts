@@ -13,6 +13,9 @@ const x = randomVector(12, 1)
 const target = randomVector(12, 2)
 const small = { inFeatures: 12, outFeatures: 12 }
 
+/** Read by the type check: another value of such a constant is a type error. */
+type IsFeedback<Value> = Value extends Feedback ? true : false
+
 const measureDistance = (a: Float32Array, b: Float32Array): number =>
   Math.hypot(...a.map((value, i) => value - b[i]!))
 
@@ -79,13 +82,15 @@ describe('the step grows with the verdict', () => {
 describe('a quality that says no direction', () => {
   it('is a type error, and says at run time what to do', () => {
     const lora = new MicroLora(small)
-    const adapt = (): unknown =>
-      // @ts-expect-error: target, gradient, emitted or explored is missing
-      lora.adapt(x, { quality: 0.8 })
+    const isFeedback: [IsFeedback<{ quality: 1 }>, IsFeedback<{ quality: 1; explored: true }>] = [
+      false,
+      true,
+    ]
+    expect(isFeedback).toEqual([false, true])
+    const adapt = (): unknown => lora.adapt(x, { quality: 0.8 } as Feedback)
     for (const name of ['target', 'emitted', 'explored: true', 'gradient', 'lora.explore'])
       expect(adapt).toThrow(name)
-    // @ts-expect-error: two directions
-    expect(() => lora.adapt(x, { target, gradient: target })).toThrow('give one of them')
+    expect(() => lora.adapt(x, { target, gradient: target } as never)).toThrow('give one of them')
     expect(() => lora.adapt(x, { explored: true, emitted: 1, reward: 1 } as never)).toThrow(
       'leave it out',
     )
