@@ -59,7 +59,6 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'docs/inspect.md': 'to be rewritten in plain English',
     'docs/learn.md': 'to be rewritten in plain English',
     'docs/merge.md': 'to be rewritten in plain English',
-    'docs/micro.md': 'to be rewritten in plain English',
     'docs/models.md': 'to be rewritten in plain English',
     'docs/quickstart.md': 'to be rewritten in plain English',
     'docs/run.md': 'to be rewritten in plain English',
@@ -71,7 +70,6 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'CHANGELOG.md': 'one page for all versions, with tables of names',
     'docs/learn.md': 'to be rewritten in plain English',
     'docs/merge.md': 'to be rewritten in plain English',
-    'docs/micro.md': 'to be rewritten in plain English',
     'docs/train.md': 'to be rewritten in plain English',
   },
 }
