@@ -1,7 +1,7 @@
 // Times MicroLoRA on one core: forward, a step with a true gradient, the same with momentum and
 // EWC, the reward of a signal, one token learned at the head of SmolLM2. The references are the
-// plain JavaScript kernels of the package and straightforward loops, alternating with ours; then
-// Chromium, where it is installed.
+// plain JavaScript kernels of the package and straightforward loops, alternating with ours; then a
+// whole turn of a learner, and Chromium, where it is installed.
 
 import { hrtime } from 'node:process'
 import {
@@ -19,6 +19,7 @@ import {
   targets,
   timeBatches,
 } from './micro-cases.ts'
+import { measureTurns } from './micro-turn.ts'
 import { runChromiumReference } from './reference.ts'
 
 const readClock = (): number => Number(hrtime.bigint()) / 1000
@@ -61,6 +62,25 @@ function compareCalls(
     if (other) result.other.push(computeQuantile(timeBatches(other, batch), 0.5))
   }
   return result
+}
+
+/** A token learned by the module alone, beside the whole turn that a user waits for. */
+async function measureWholeTurn(context: BenchmarkContext): Promise<BenchmarkRow> {
+  context.progress('micro: a whole turn')
+  const { name, times } = await measureTurns(readClock)
+  const call = microCases.at(-1)!.make()
+  timeBatches(call, batch) // compiles
+  const module = Array.from({ length: rounds }, () =>
+    computeQuantile(timeBatches(call, batch), 0.5),
+  )
+  return toBenchmarkRow({
+    name: 'one token at the head, beside a whole turn',
+    unit: 'µs',
+    higherIsBetter: false,
+    ours: module,
+    reference: { name: 'whole turn', values: times },
+    note: `whole turn: ${name}; larger models take longer, the module does not`,
+  })
 }
 
 /** The same calls in a browser, the same build, taking turns with this platform's Node. */
@@ -108,6 +128,7 @@ export const microBenchmark: Benchmark = {
       ours: own,
       reference: { name: 'naive JavaScript', values: other },
     })
+    yield await measureWholeTurn(context)
     yield* measureInChromium(context)
   },
 }
