@@ -6,6 +6,7 @@ import { benchCommand } from './commands/bench.ts'
 import { chatCommand } from './commands/chat.ts'
 import { compressCommand } from './commands/compress.ts'
 import { convertCommand } from './commands/convert.ts'
+import { dataCommand } from './commands/data.ts'
 import { evalCommand } from './commands/eval.ts'
 import { extractCommand } from './commands/extract.ts'
 import { inspectCommand } from './commands/inspect.ts'
@@ -19,6 +20,7 @@ import { trainCommand } from './commands/train.ts'
 const all = [
   quickstartCommand,
   trainCommand,
+  dataCommand,
   evalCommand,
   runCommand,
   chatCommand,

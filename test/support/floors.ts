@@ -153,6 +153,7 @@ export const rooms: Record<string, readonly string[]> = {
     'shared',
     'inspect',
     'convert',
+    'data',
     'train',
     'merge',
     'learn',

@@ -196,7 +196,7 @@ interface EncodedRows {
 }
 
 /** The rows of all examples, those cut and left out counted, and what is wrong with any. */
-function encodeExamples(
+export function encodeExamples(
   examples: readonly NumberedExample[],
   options: EncodeOptions,
   together: boolean,
@@ -229,7 +229,7 @@ function encodeExamples(
 }
 
 /** The keys that the chat template does not name are left out too. */
-function summarizePassed(
+export function summarizePassed(
   summary: DataSummary,
   examples: readonly NumberedExample[],
   chatTemplate: ChatTemplate = '',

@@ -1,0 +1,237 @@
+// What a data set teaches: its format, what of each row is learned, what is left out and why.
+// Independent of how it is shown.
+
+import { GraftError } from '../../base/errors.ts'
+import type { Example, SingleExample } from '../../train/data/data-format.ts'
+import {
+  createExampleEncoder,
+  encodeExamples,
+  type EncodeOptions,
+  summarizePassed,
+} from '../../train/data/encode.ts'
+import { type DataReading, type NumberedExample, readRows } from '../../train/data/format-table.ts'
+import type { RawDataset } from '../../train/data/jsonl.ts'
+import { countPaths } from '../../train/data/row-log.ts'
+
+/** A problem and the rows that have it. */
+export interface RowProblem {
+  readonly problem: string
+  readonly rows: readonly number[]
+}
+
+/** A piece of a row's text. */
+export interface SampleSpan {
+  readonly text: string
+  readonly learned: boolean
+}
+
+/** The text of one row, cut where learned and read parts meet. */
+export interface RowSample {
+  readonly row: number
+  /** Which of two answers: 'chosen', 'rejected', 'good', 'bad'. */
+  readonly answer?: string
+  readonly spans: readonly SampleSpan[]
+}
+
+export interface TokenCounts {
+  readonly model: string
+  readonly maxTokens: number
+  /** Sequences that are trained on; a row may give several. */
+  readonly sequences: number
+  readonly total: number
+  readonly learned: number
+  readonly longest: number
+  /** Sequences cut to `maxTokens`. */
+  readonly cut: number
+  /** Sequences left out because nothing to learn is within `maxTokens`. */
+  readonly dropped: number
+}
+
+export interface DataCheck {
+  readonly file: string
+  readonly format: string
+  /** How a row of the format looks. */
+  readonly syntax: string
+  readonly rows: number
+  /** Rows that count in training. */
+  readonly learnedRows: number
+  /** Rows that are left out because their weight is 0. */
+  readonly weightlessRows: number
+  readonly refusedRows: number
+  readonly problems: readonly RowProblem[]
+  /** Rows that hold a key which nothing reads, by the key's path. */
+  readonly leftOut: Readonly<Record<string, number>>
+  /** Rows that hold a key which only a chat template reads; empty where the model is known. */
+  readonly templateKeys: Readonly<Record<string, number>>
+  /** Assistant turns that are only read because their weight is 0. */
+  readonly readOnlyTurns: number
+  /** Rows with half a surrogate pair, which is read as U+FFFD. */
+  readonly brokenText: number
+  /** Undefined where no model was given. */
+  readonly tokens: TokenCounts | undefined
+  readonly samples: readonly RowSample[]
+}
+
+export interface CheckOptions {
+  /** How many rows are shown. */
+  readonly samples: number
+  /** Where it is given, tokens are counted and texts go through the model's chat template. */
+  readonly encoding?: EncodeOptions & { readonly model: string }
+}
+
+/** Problems with the rows that have each, in the order in which they occur first. */
+function groupProblems(problems: readonly (readonly [number, string])[]): RowProblem[] {
+  const rows = new Map<string, number[]>()
+  for (const [row, problem] of problems) {
+    const found = rows.get(problem)
+    if (!found) rows.set(problem, [row])
+    else if (found.at(-1) !== row) found.push(row)
+  }
+  return [...rows].map(([problem, numbers]) => ({ problem, rows: numbers }))
+}
+
+/** The answers of an example, each with its name. */
+function listAnswers(example: Example): (readonly [string | undefined, SingleExample])[] {
+  if (example.kind === 'pair')
+    return [
+      ['chosen', example.chosen],
+      ['rejected', example.rejected],
+    ]
+  if (example.kind === 'judged') return [[example.isGood ? 'good' : 'bad', example.answer]]
+  return [[undefined, example]]
+}
+
+/** What is learned of an example whose model is not known: no template, no special tokens. */
+function splitPlainly(example: SingleExample): SampleSpan[] {
+  if (example.kind === 'text') return [{ text: example.text, learned: true }]
+  if (example.kind === 'completion') {
+    const system = example.system === undefined ? '' : `system: ${example.system}\n`
+    return [
+      { text: `${system}${example.prompt}`, learned: false },
+      { text: example.completion, learned: true },
+    ]
+  }
+  const { messages, learnedFrom = 0, unlearned = [] } = example
+  return messages.flatMap(({ role, content, tool_calls: calls, reasoning_content: thought }, i) => {
+    const parts = [thought, content, calls === undefined ? undefined : JSON.stringify(calls)]
+    const text = parts.filter((part) => typeof part === 'string' && part !== '').join('\n')
+    const learned = role === 'assistant' && i >= learnedFrom && !unlearned.includes(i)
+    return [
+      { text: `${i > 0 ? '\n' : ''}${role}: `, learned: false },
+      { text, learned },
+    ]
+  })
+}
+
+/** The sequences of an example as texts, cut where learned and read tokens meet. */
+function splitByTokens(example: SingleExample, encoding: EncodeOptions): SampleSpan[][] {
+  const { tokenizer } = encoding
+  return createExampleEncoder(encoding)(example).map(({ ids, scored }) => {
+    const spans: SampleSpan[] = []
+    let done = ''
+    for (const [token, isLearned] of scored.entries()) {
+      if (token + 1 < ids.length && scored[token + 1] === isLearned) continue
+      // a token's text may depend on what stands before it
+      const text = tokenizer.decode(ids.slice(0, token + 1))
+      spans.push({ text: text.slice(done.length), learned: isLearned })
+      done = text
+    }
+    return spans
+  })
+}
+
+function collectSamples(
+  examples: readonly NumberedExample[],
+  { samples, encoding }: CheckOptions,
+): RowSample[] {
+  const found: RowSample[] = []
+  let shown = 0
+  for (const { number, example, weight } of examples) {
+    if (shown >= samples) break
+    if (weight === 0) continue
+    try {
+      const made = listAnswers(example).flatMap(([answer, single]) => {
+        const sequences = encoding ? splitByTokens(single, encoding) : [splitPlainly(single)]
+        const named = answer === undefined ? {} : { answer }
+        return sequences.map((spans) => Object.assign({ row: number, spans }, named))
+      })
+      found.push(...made)
+      shown++
+    } catch (error) {
+      if (!GraftError.isInstance(error)) throw error // among the problems already
+    }
+  }
+  return found
+}
+
+interface Encoded {
+  readonly tokens: TokenCounts
+  readonly problems: (readonly [number, string])[]
+}
+
+/** Counts tokens as training would, and collects what the chat template refuses. */
+function countTokens(
+  examples: readonly NumberedExample[],
+  encoding: NonNullable<CheckOptions['encoding']>,
+): Encoded {
+  const isPaired = examples.some(({ example }) => ['pair', 'judged'].includes(example.kind))
+  const { rows, problems, cut, dropped } = encodeExamples(examples, encoding, isPaired)
+  const weightless = examples.filter(({ weight }) => weight === 0).length
+  const tokens = {
+    model: encoding.model,
+    maxTokens: encoding.maxTokens,
+    sequences: rows.length,
+    total: rows.reduce((sum, { ids }) => sum + ids.length, 0),
+    learned: rows.reduce((sum, row) => sum + row.weights.filter((weight) => weight > 0).length, 0),
+    longest: rows.reduce((most, { ids }) => Math.max(most, ids.length), 0),
+    cut,
+    dropped: dropped - weightless * (isPaired ? 2 : 1),
+  }
+  const split = problems.map((problem) => {
+    const [, number, text] = /^row (\d+): ([^]*)$/.exec(problem)!
+    return [Number(number), text!] as const
+  })
+  return { tokens, problems: split }
+}
+
+const listExamples = ({ rows }: DataReading): NumberedExample[] =>
+  rows.flatMap(({ number, example, weight, passed }) =>
+    example ? [{ number, example, weight, passed }] : [],
+  )
+
+/**
+ * What is understood of a data set. Rows that do not fit are counted with their problems. Throws
+ * DataError where the first row is of no known format.
+ */
+export function checkData(data: RawDataset, options: CheckOptions): DataCheck {
+  const { encoding } = options
+  const reading = readRows(data)
+  const examples = listExamples(reading)
+  const encoded = encoding && countTokens(examples, encoding)
+  const summary = encoding
+    ? summarizePassed(reading.summary, examples, encoding.chatTemplate)
+    : reading.summary
+  const problems = [
+    ...reading.rows.flatMap((row) => row.problems.map((one) => [row.number, one] as const)),
+    ...(encoded?.problems ?? []),
+  ]
+  const refused = new Set(problems.map(([row]) => row))
+  const sound = examples.filter(({ number }) => !refused.has(number))
+  const weightless = sound.filter(({ weight }) => weight === 0).length
+  return {
+    file: data.name,
+    format: reading.format.name,
+    syntax: reading.format.syntax,
+    rows: data.rows.length,
+    learnedRows: sound.length - weightless,
+    weightlessRows: weightless,
+    refusedRows: refused.size,
+    problems: groupProblems(problems),
+    leftOut: summary.leftOut,
+    templateKeys: encoding ? {} : countPaths(examples.map(({ passed }) => passed)),
+    readOnlyTurns: summary.readOnlyTurns,
+    brokenText: summary.brokenText,
+    tokens: encoded?.tokens,
+    samples: collectSamples(sound, options),
+  }
+}
