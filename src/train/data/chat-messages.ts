@@ -107,10 +107,11 @@ function readMessage(message: DataRecord, log: RowLog): OneMessage | string {
     : createParts(typeof content === 'string' ? content : undefined)
   if (typeof parts === 'string') return parts
   const calls = parts.calls.length > 0 ? [...(own ?? []), ...parts.calls] : own
+  const isOther = !['string', 'undefined'].includes(typeof content) && content !== null
+  if (isOther && !Array.isArray(content))
+    return `(${role}) has content that is neither a text nor a list of parts`
   if (parts.text === undefined && !calls && parts.results.length === 0)
-    return content === undefined || content === null || Array.isArray(content)
-      ? `(${role}) has no content`
-      : `(${role}) has content that is neither a text nor a list of parts`
+    return `(${role}) has no content`
   if (parts.results.length > 0 && role !== 'user')
     return `(${role}) holds a tool_result part, which only the user's messages may`
   return { message, role, parts, calls }
@@ -119,7 +120,10 @@ function readMessage(message: DataRecord, log: RowLog): OneMessage | string {
 /** The keys that go to the chat template beside role, content and calls. */
 function collectOtherKeys(message: DataRecord, log: RowLog): Record<string, unknown> | string {
   const others: Record<string, unknown> = {}
+  // one of two forms of a message is read; what it holds of the other is left out
+  const unread = 'from' in message && !('role' in message) ? ['content'] : ['from', 'value']
   for (const [key, value] of Object.entries(message)) {
+    if (unread.includes(key)) log.leftOut.add(`messages[].${key}`)
     if (ownKeys.has(key) || value === null || value === undefined) continue
     const reason = key === 'system' || key === 'tools' ? undefined : refusedKeys.get(key)
     if (reason !== undefined) return `: "${key}" ${reason}`
@@ -140,7 +144,10 @@ function toChatMessages(
   if (thought !== undefined) log.passed.add('messages[].reasoning_content')
   for (const result of results)
     if ('tool_call_id' in result) log.passed.add('messages[].tool_call_id')
-  if (results.length > 0 && text === undefined) return results
+  if (results.length > 0 && text === undefined) {
+    for (const key of Object.keys(others)) log.leftOut.add(`messages[].${key}`)
+    return results
+  }
   const spoken: Record<string, unknown> = Object.assign(
     { role, content: text ?? (calls ? '' : null) },
     calls && { tool_calls: calls },

@@ -22,6 +22,9 @@ interface PartKind {
   add(part: Part, to: MessageParts, log: RowLog): string | undefined
 }
 
+/** Ids may be left out. */
+const isId = (id: unknown): boolean => id === undefined || id === null || typeof id === 'string'
+
 const textPart: PartKind = {
   keys: ['text'],
   add({ text }, to) {
@@ -52,6 +55,7 @@ const partKinds: ReadonlyMap<string, PartKind> = new Map<string, PartKind>([
       keys: ['id', 'name', 'input'],
       add({ id, name, input = {} }, { calls }) {
         if (typeof name !== 'string') return 'a tool_use part has no "name"'
+        if (!isId(id)) return 'a tool_use part has an "id" that is no string'
         const called = { name, arguments: input }
         calls.push({ ...(typeof id === 'string' && { id }), type: 'function', function: called })
         return undefined
@@ -63,6 +67,7 @@ const partKinds: ReadonlyMap<string, PartKind> = new Map<string, PartKind>([
     {
       keys: ['tool_use_id', 'content'],
       add({ tool_use_id: id, content = '' }, { results }, log) {
+        if (!isId(id)) return 'a tool_result part has a "tool_use_id" that is no string'
         const text = readPartsText(content, 'tool_result', log)
         if (typeof text !== 'object') return text
         const call = typeof id === 'string' ? { tool_call_id: id } : {}

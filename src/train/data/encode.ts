@@ -239,7 +239,7 @@ export function summarizePassed(
   const isRead = (path: string): boolean => text.includes(path.split('.').at(-1)!)
   const unread = countPaths(examples.map(({ passed }) => passed.filter((path) => !isRead(path))))
   return {
-    leftOut: Object.assign({}, summary.leftOut, unread),
+    leftOut: Object.fromEntries([...Object.entries(summary.leftOut), ...Object.entries(unread)]),
     readOnlyTurns: summary.readOnlyTurns,
     brokenText: summary.brokenText,
   }

@@ -9,7 +9,14 @@ import { messages, sharegpt } from './messages.ts'
 import { preference } from './preference.ts'
 import { judged, promptCompletion } from './prompt-completion.ts'
 import { checkRowKeys, readWeight } from './row-keys.ts'
-import { countPaths, createRowLog, type DataSummary, hasBrokenText } from './row-log.ts'
+import {
+  countPaths,
+  createRowLog,
+  type DataSummary,
+  deepestRow,
+  hasBrokenText,
+  isDeeperThan,
+} from './row-log.ts'
 import { text } from './text.ts'
 
 export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
@@ -96,10 +103,24 @@ function withAllTurns(example: Example): Example {
   return others
 }
 
+/** The reading of a row that is not looked into. */
+const refuseRow = (number: number, problem: string): RowReading => ({
+  number,
+  example: undefined,
+  weight: 0,
+  problems: [problem],
+  leftOut: [],
+  passed: [],
+  readOnlyTurns: 0,
+  brokenText: false,
+})
+
 function readRow(
   { number, value, weight: given }: RawDataset['rows'][number],
   format: DataFormat,
 ): RowReading {
+  if (isDeeperThan(value, deepestRow))
+    return refuseRow(number, `is nested more than ${deepestRow} levels deep`)
   const weight = given ?? readWeight(value)
   const log = createRowLog()
   const isFormat = findFormat(value) === format

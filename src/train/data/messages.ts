@@ -43,6 +43,9 @@ function readChat(row: DataRecord, key: string, log: RowLog): SingleExample | st
   if (typeof system === 'string') return system
   const problem = findTurnProblem(read)
   if (problem !== undefined) return problem
+  // nothing is learned behind the last answer, so nothing there is read either
+  if (read.messages.at(-1)!.role !== 'assistant')
+    log.leftOut.add('messages[] after the last answer')
   const whole = addSystemMessage(read, system.text)
   if (typeof whole === 'string') return whole
   const tools = readTools(row, log, key === 'conversations')

@@ -17,6 +17,7 @@ import {
   findTextProblem,
 } from './data-format.ts'
 import { readSystem, toChatExample } from './messages.ts'
+import { hasValue } from './prompt-completion.ts'
 import type { RowLog } from './row-log.ts'
 
 const toPair = (chosen: SingleExample, rejected: SingleExample) =>
@@ -32,7 +33,7 @@ function readTexts(row: DataRecord): Example | string {
       ? undefined
       : findTextProblem(row, 'system', 'empty allowed'))
   if (problem !== undefined) return problem
-  if ([row['tools'], row['functions']].some((tools) => Array.isArray(tools) && tools.length > 0))
+  if (hasValue(row['tools']) || hasValue(row['functions']))
     return '"tools" needs answers that are lists of messages'
   const toAnswer = (completion: unknown): SingleExample =>
     Object.assign(

@@ -62,7 +62,8 @@ function readAnswer(row: DataRecord, log: RowLog): SingleExample | string {
   )
 }
 
-const hasValue = (value: unknown): boolean =>
+/** Whether a key says something: not null, not an empty list. */
+export const hasValue = (value: unknown): boolean =>
   value !== undefined && value !== null && !(Array.isArray(value) && value.length === 0)
 
 export const promptCompletion: DataFormat = {

@@ -37,6 +37,15 @@ export function countPaths(sets: Iterable<Iterable<string>>): Record<string, num
   return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
+/** Levels of lists and objects that a row may have; deeper ones are refused. */
+export const deepestRow = 100
+
+/** Whether lists and objects are nested deeper than `levels`. */
+export function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((item) => isDeeperThan(item, levels - 1))
+}
+
 /** Whether a text somewhere in the value holds half a surrogate pair. */
 export function hasBrokenText(value: unknown): boolean {
   if (typeof value === 'string') return !value.isWellFormed()
