@@ -48,7 +48,13 @@ export function readPeftConfig<Of extends Fields>(
   const { values, problems } = readFields(json, fields)
   for (const key of required) if (values[key] === undefined) problems.push(`${key}: is missing`)
   for (const [key, value] of Object.entries(json)) {
-    if (key in fields || descriptive.has(key) || isEmpty(value) || harmless[key] === value) continue
+    if (
+      Object.hasOwn(fields, key) ||
+      descriptive.has(key) ||
+      isEmpty(value) ||
+      harmless[key] === value
+    )
+      continue
     problems.push(`${key}: ${describeValue(value)}`)
   }
   if (problems.length > 0)

@@ -307,7 +307,7 @@ const mutations: Readonly<Record<string, Mutate>> = {
     const isHarmless = Object.keys(added).length === 0 || !JSON.stringify(added).includes(mark)
     return { line: JSON.stringify({ ...row, ...added }), without: row, isHarmless }
   },
-  'a row of another format'(row, draw) {
+  'a row of another format'(_row, draw) {
     const [, other] = pickOne(soundRows, draw)
     return { line: JSON.stringify(other), isHarmless: true }
   },
