@@ -35,7 +35,7 @@ describe('odd adapter folders', () => {
     expect(wrong).toEqual([])
   })
   it.each(['__proto__', 'constructor', 'toString'])(
-    'a setting that is called %s is refused as any other',
+    'a setting that is called %s is refused like any other',
     async (name) => {
       const [folder] = sound
       const config = `{"${name}": {"r": 3}, ${JSON.stringify(folder!.config).slice(1)}`

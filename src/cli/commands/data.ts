@@ -10,6 +10,7 @@ import {
   UsageError,
   withoutDefault,
 } from '../command.ts'
+import { readDate } from '../shared/date.ts'
 import { modelOptions, openModel } from '../shared/open-model.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -22,6 +23,7 @@ const options = {
   model: withInfo(modelOptions.model, {
     about: 'also counts tokens, and shows rows as the chat template of this model does',
   }),
+  date: modelOptions.date,
   system: toOption(string({ about: 'system message for rows that have none; with --model' }), {
     valueName: 'text',
   }),
@@ -52,7 +54,7 @@ export const dataCommand = defineCommand({
   ],
   async run({ positionals: [action, ...files], values, terminal, setExitCode }) {
     checkValue(actions, action, 'action')
-    for (const name of ['system', 'max-tokens'] as const)
+    for (const name of ['system', 'max-tokens', 'date'] as const)
       if (values[name] !== undefined && values.model === undefined)
         throw new UsageError(`--${name} depends on the model; name one with --model.`)
     const [{ readDataFiles }, { checkData }, { describeCheck }] = await Promise.all([
@@ -82,7 +84,7 @@ async function openCheckOptions(values: DataValues, terminal: Terminal): Promise
       model: name,
       tokenizer,
       maxTokens: values['max-tokens'] ?? usualTokens,
-      now: new Date(),
+      now: readDate(values.date),
       ...(chatTemplate !== undefined && { chatTemplate }),
       ...(values.system !== undefined && { system: values.system }),
     },
