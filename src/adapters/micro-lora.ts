@@ -134,13 +134,13 @@ function writeWeights(lora: MicroLora, { path, info, rank, scale, a, b, shift }:
 }
 
 /** What an adapter says beside its weights. */
-export type AdapterDescription = Partial<Pick<Adapter, 'baseModel' | 'metadata' | 'config'>>
+export type MicroLoraOrigin = Partial<Pick<Adapter, 'baseModel' | 'metadata' | 'config'>>
 
 /**
  * A LoRA adapter with a MicroLoRA's weights, for every command and format that takes adapters.
  * `like`: the adapter it came from, whose base, metadata and targets are kept.
  */
-export function fromMicroLora(lora: MicroLora, like: AdapterDescription = {}): Adapter {
+export function fromMicroLora(lora: MicroLora, like: MicroLoraOrigin = {}): Adapter {
   const { rank, alpha, bias, dropout, modules } = lora.config
   const tensors = new Map<string, F32Tensor>()
   for (const path of Object.keys(modules)) {

@@ -2,9 +2,9 @@
 
 export { ConflictError } from '../base/errors.ts'
 export {
-  type AdapterDescription,
   type AdapterMicroLoraOptions,
   fromMicroLora,
+  type MicroLoraOrigin,
   toMicroLora,
 } from '../adapters/micro-lora.ts'
 export { createLearner, type LearnedTurn, type Learner, type LearnerEvent } from './learner.ts'
