@@ -13,7 +13,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'graft-check-'))
 const wanted = process.argv.slice(2).filter((argument) => argument !== '--long')
 const long = process.argv.includes('--long')
 /** A test that loops without end cannot be stopped from within; its stage is. */
-const stageTimeoutMs = (long ? 60 : 12) * 60_000
+const stageTimeoutMs = (long ? 60 : 25) * 60_000
 
 /**
  * Runs a tool under this Node with its output passed through; gives its exit code, or 1 when it had
