@@ -42,6 +42,11 @@ export type TrainEvent =
       readonly learningRate: number
       /** Steps that were done before, where the run resumes from a checkpoint. */
       readonly resumedAt: number
+      /**
+       * The checkpoint's date, which chat templates print instead of the given one; absent where both
+       * are the same day.
+       */
+      readonly checkpointDate?: Date
       /** Checkpoints that were found and refused, each with its reason. */
       readonly refusedCheckpoints: readonly string[]
       readonly trainableParameters: number

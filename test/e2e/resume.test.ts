@@ -134,5 +134,13 @@ describe('--resume', () => {
     const { code, stderr } = await graft([...command('whole'), '--resume'])
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     expect(weights('whole')).toBe(before)
+    expect(stderr).not.toContain('--date')
+  })
+  it('says that another --date is not used, because the run keeps that of its checkpoint', async () => {
+    const { code, stderr } = await graft([...command('whole'), '--resume', '--date', '2020-02-03'])
+    expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
+    expect(stderr).toMatch(
+      /--date 2020-02-03 is not used: the run goes on with the date of its checkpoint, 20\d\d-\d\d-\d\d/,
+    )
   })
 })

@@ -2,6 +2,12 @@
 
 import { UsageError } from '../command.ts'
 
+/** The local day of a date, as --date takes it. */
+export function formatDay(date: Date): string {
+  const parts = [date.getFullYear(), date.getMonth() + 1, date.getDate()]
+  return parts.map((part) => String(part).padStart(2, '0')).join('-')
+}
+
 /** Midday of a day written as 2026-11-30, in local time; now, where none is given. */
 export function readDate(text: string | undefined): Date {
   if (text === undefined) return new Date()

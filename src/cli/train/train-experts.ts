@@ -145,7 +145,7 @@ async function trainOne(
     ...(programs && { programs }),
   }
   const events = train({ ...run.options, data, model, ...choices })
-  const end = await showTraining(events, terminal)
+  const end = await showTraining(events, terminal, values)
   if (end.reason === 'stopped' || !run.evaluation) return { planned, end }
   return { planned, end, evaluation: await evaluateExpert(run, end.best.adapter, model, context) }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { describeSummary } from './training-view.ts'
+import { describeSummary, describeUnusedDate } from './training-view.ts'
 
 describe('describeSummary', () => {
   it('says what of the rows is not used, and nothing where all is', () => {
@@ -16,5 +16,16 @@ describe('describeSummary', () => {
     ])
     expect(describeSummary({ leftOut: {}, readOnlyTurns: 0, brokenText: 0 })).toEqual([])
     expect(describeSummary(undefined)).toEqual([])
+  })
+})
+
+describe('describeUnusedDate', () => {
+  it('names both days, and nothing where no --date was given or it is the same day', () => {
+    const checkpointDate = new Date(2026, 10, 9, 12)
+    expect(describeUnusedDate({ checkpointDate }, '2026-11-30')).toEqual([
+      '--date 2026-11-30 is not used: the run goes on with the date of its checkpoint, 2026-11-09, so that its data stay the same.',
+    ])
+    expect(describeUnusedDate({ checkpointDate }, undefined)).toEqual([])
+    expect(describeUnusedDate({}, '2026-11-30')).toEqual([])
   })
 })

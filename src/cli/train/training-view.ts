@@ -4,6 +4,7 @@
 import type { TrainEvent } from '../../index.ts'
 import { formatCount, formatDuration, formatRate } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
+import { formatDay } from '../shared/date.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 type Ready = Extract<TrainEvent, { type: 'data-ready' }>
@@ -53,6 +54,17 @@ export function describeCounts(
   ]
 }
 
+/** A line where the day of --date gives way to the checkpoint's. */
+export function describeUnusedDate(
+  { checkpointDate }: Pick<Ready, 'checkpointDate'>,
+  given: string | undefined,
+): string[] {
+  if (!checkpointDate || given === undefined) return []
+  return [
+    `--date ${given} is not used: the run goes on with the date of its checkpoint, ${formatDay(checkpointDate)}, so that its data stay the same.`,
+  ]
+}
+
 /** What there is to know before the first step. */
 function showReady(
   {
@@ -99,6 +111,7 @@ const describeMeasures = ({
 export async function showTraining(
   events: AsyncIterable<TrainEvent>,
   terminal: Terminal,
+  given: { readonly date?: string | undefined } = {},
 ): Promise<TrainEnd> {
   let progress: Progress | undefined
   let referenceProgress: Progress | undefined
@@ -108,6 +121,7 @@ export async function showTraining(
   for await (const event of events) {
     if (event.type === 'data-ready') {
       showReady(event, terminal)
+      for (const line of describeUnusedDate(event, given.date)) terminal.note(`  ${line}`)
       progress = terminal.progress('  training', event.steps)
       progress.update(event.resumedAt)
     } else if (event.type === 'rows-asked') {

@@ -30,6 +30,7 @@ function createReadyEvent(
   { settings, ewc }: Recipe,
   { encoded, data, validation, fill, plan }: PreparedRows,
   { state, trainable, refused }: PreparedState,
+  checkpointDate: Date | undefined,
 ): PreparedRun['ready'] {
   const sizes = trainable.map((key) => sizeOf(state.parameters.get(key)!.shape))
   return {
@@ -41,6 +42,7 @@ function createReadyEvent(
     steps: plan.steps,
     learningRate: settings.learningRate,
     resumedAt: state.step,
+    ...(checkpointDate && { checkpointDate }),
     refusedCheckpoints: refused,
     ...(ewc && { protectedTasks: ewc.state?.tasks ?? 0 }),
     trainableParameters: sizes.reduce((sum, size) => sum + size, 0),
@@ -60,6 +62,7 @@ async function withCheckpointDate(options: TrainOptions): Promise<TrainOptions> 
  */
 export async function prepareRun(given: TrainOptions): Promise<PreparedRun> {
   const options = await withCheckpointDate(given)
+  const isSameDay = options.date?.toDateString() === given.date?.toDateString()
   const recipe = resolveRecipe(options)
   checkAuxiliaryModel(options, recipe)
   const rows = prepareRows(options, recipe)
@@ -70,6 +73,6 @@ export async function prepareRun(given: TrainOptions): Promise<PreparedRun> {
     rows,
     objective: createObjective({ options, recipe, weights: start.weights }),
     lossBounds: computeLossBounds(recipe, options.model.base.graph.config.vocabularySize),
-    ready: createReadyEvent(recipe, rows, start),
+    ready: createReadyEvent(recipe, rows, start, isSameDay ? undefined : options.date),
   }
 }
