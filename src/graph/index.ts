@@ -5,15 +5,14 @@ export { openBaseModel, type BaseModel, type BaseModelSource } from './base-mode
 export { buildModelGraph } from './build-model.ts'
 export { GraphBuilder } from './builder.ts'
 export { evaluate } from './evaluate.ts'
+export { quantizations, type Quantization } from './quantized-base/frozen-form-table.ts'
 export {
   freeze,
-  quantizations,
   thaw,
   countWeightBytes,
   type BaseWeight,
   type FrozenWeight,
-  type Quantization,
-} from './quantized-base/frozen-form-table.ts'
+} from './quantized-base/quantize-weight.ts'
 export { computeCausalMask, collectModelFeeds, type Sequences } from './feeds.ts'
 export { toGradientName, withGradients, type GradientOptions } from './passes/gradient.ts'
 export type { Dim, Graph, GraphInput, Node, Value } from './ir.ts'

@@ -4,7 +4,8 @@
 import { NumericError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
-import { type BaseWeight, freeze, type Quantization } from './quantized-base/frozen-form-table.ts'
+import { type Quantization } from './quantized-base/frozen-form-table.ts'
+import { type BaseWeight, freeze } from './quantized-base/quantize-weight.ts'
 import { collectWeightShapes } from './model-graph.ts'
 import type { BaseModel } from './base-model.ts'
 

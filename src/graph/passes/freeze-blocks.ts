@@ -6,12 +6,8 @@ import type { Graph, Node, Value } from '../ir.ts'
 import type { Block } from '../model-graph.ts'
 import { prune, rewrite } from './rewrite.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import {
-  type BaseWeight,
-  getFrozenForm,
-  type FrozenWeight,
-  isFrozen,
-} from '../quantized-base/frozen-form-table.ts'
+import { getFrozenForm } from '../quantized-base/frozen-form-table.ts'
+import { type BaseWeight, type FrozenWeight, isFrozen } from '../quantized-base/quantize-weight.ts'
 
 const toPartName = (weight: string, part: string): string => `${weight}.${part}`
 

@@ -8,15 +8,8 @@ import type { Block } from '../model-graph.ts'
 import { normal } from '../testing.ts'
 import { toOnnx } from '../passes/to-onnx.ts'
 import { freezeBlocks, collectFrozenFeeds } from '../passes/freeze-blocks.ts'
-import {
-  type BaseWeight,
-  freeze,
-  isFrozen,
-  quantizations,
-  type Quantization,
-  thaw,
-  countWeightBytes,
-} from './frozen-form-table.ts'
+import { quantizations, type Quantization } from './frozen-form-table.ts'
+import { type BaseWeight, freeze, isFrozen, thaw, countWeightBytes } from './quantize-weight.ts'
 
 const shapes = { 'up.weight': [192, 128], 'down.weight': [128, 192] } as const
 

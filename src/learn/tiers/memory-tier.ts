@@ -18,6 +18,13 @@ const BLOCK_STATES = 32 // states whose dot products are held at a time
 // turns may be evicted.
 const USEFULNESS_DECAY = 0.998
 
+/** A scored position of a turn: its target token, its weight, and what was retrieved there. */
+export interface MemoryPosition {
+  readonly token: number
+  readonly weight: number
+  readonly retrieval: Retrieval | undefined
+}
+
 /**
  * Dot products of the current states with a user's entries; shared by all users, because retrieval
  * is synchronous.
@@ -126,6 +133,21 @@ export class MemoryTier {
   decayUsefulness(): void {
     const { count, usefulness } = this.#entries
     for (let i = 0; i < count; i++) usefulness[i]! *= USEFULNESS_DECAY
+  }
+
+  /**
+   * A learned turn: lowers all usefulness scores, raises or clears those of the entries that were
+   * retrieved, then adds the target tokens of positive weight under their keys [T, D].
+   */
+  learn(positions: readonly MemoryPosition[], keys: Float32Array): void {
+    this.decayUsefulness()
+    for (const { retrieval, weight, token } of positions) {
+      if (retrieval && weight > 0) this.reinforce(retrieval, token)
+      if (retrieval && weight < 0) this.penalize(retrieval, token)
+    }
+    positions.forEach(({ weight, token }, t) => {
+      if (weight > 0) this.add(keys.subarray(t * this.width, (t + 1) * this.width), token)
+    })
   }
 
   clear(): void {

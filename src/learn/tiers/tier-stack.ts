@@ -126,7 +126,7 @@ class HeadTierStack implements TierStack {
     if (totalWeight > 0) this.fast?.step(hidden, headGradient, rate)
     if (this.memory) {
       learnGate(this.gate, gateExamples)
-      this.#updateMemory(this.memory, keys, positions)
+      this.memory.learn(positions, keys)
     }
     return { ...scores, gradient }
   }
@@ -215,19 +215,5 @@ class HeadTierStack implements TierStack {
       found[t] = softcap === 0 ? sum : softcap * Math.tanh(sum / softcap)
     })
     return found as number[]
-  }
-
-  /** Updates usefulness scores by what the retrievals predicted, then adds the new entries. */
-  #updateMemory(memory: MemoryTier, keys: Float32Array, positions: readonly Position[]): void {
-    const { width } = this.#head
-    memory.decayUsefulness()
-    for (const { retrieval, weight, token } of positions) {
-      if (retrieval && weight > 0) memory.reinforce(retrieval, token)
-      if (retrieval && weight < 0) memory.penalize(retrieval, token)
-    }
-    positions.forEach(
-      ({ weight, token }, t) =>
-        weight > 0 && memory.add(keys.subarray(t * width, (t + 1) * width), token),
-    )
   }
 }

@@ -1,6 +1,6 @@
 // The reward of an answer from quality, verdict and latency, its advantage over the user's running
-// baseline, and the statistics of the user's answers. The formulas are micro/reward.ts's; latency
-// and tiers are added here. Takes microseconds.
+// baseline, and the statistics of the user's answers. The formulas, the latency discount among
+// them, are micro/reward.ts's; tiers of latency are added here. Takes microseconds.
 
 import { isAllFinite } from '../../base/finite.ts'
 import { OptionError } from '../../base/errors.ts'

@@ -14,7 +14,7 @@ import { dropStates, type TurnUpdate } from '../turns/turn.ts'
 import { BackgroundWork } from './background-work.ts'
 import { estimateUserBytes, type LearnerUser } from './user.ts'
 import { UserQueue } from './user-queue.ts'
-import { copyTurns, WriteConflicts } from './write-conflicts.ts'
+import { copyTurns, WriteConflicts } from './resolve-conflicts.ts'
 
 export const storageFields = {
   /** Where users are saved after each learned turn; without it they live as long as the learner. */

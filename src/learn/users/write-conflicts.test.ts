@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { ConflictError } from '../../base/errors.ts'
 import type { PoolProblem } from '../store/user-pool-options.ts'
-import { WriteConflicts } from './write-conflicts.ts'
+import { WriteConflicts } from './resolve-conflicts.ts'
 
 it('reports a conflict once, however many writes fail, and again after it was resolved', async () => {
   const problems: PoolProblem[] = []

@@ -4,7 +4,7 @@
 import { toInputName } from '../../adapters/keys.ts'
 import { number, readOptions } from '../../base/schema.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
-import { countWeightBytes } from '../../graph/quantized-base/frozen-form-table.ts'
+import { countWeightBytes } from '../../graph/quantized-base/quantize-weight.ts'
 import type { Graph } from '../../graph/ir.ts'
 import { composeBlocks } from '../../graph/model-graph.ts'
 import { expandComposites } from '../../graph/passes/rewrite.ts'

@@ -4,7 +4,7 @@
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { sizeOf, type Tensor, type TensorData } from '../../base/tensor.ts'
-import type { BaseWeight } from '../../graph/quantized-base/frozen-form-table.ts'
+import type { BaseWeight } from '../../graph/quantized-base/quantize-weight.ts'
 import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import type { EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'

@@ -3,7 +3,8 @@
 import type { F32Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
 import type { BaseModel } from '../../graph/base-model.ts'
-import type { BaseWeight, Quantization } from '../../graph/quantized-base/frozen-form-table.ts'
+import type { Quantization } from '../../graph/quantized-base/frozen-form-table.ts'
+import type { BaseWeight } from '../../graph/quantized-base/quantize-weight.ts'
 
 /** What training needs of a model. */
 export interface TrainableModel {

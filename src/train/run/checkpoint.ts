@@ -8,7 +8,7 @@ import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
-import type { RunState } from './initial-state.ts'
+import type { RunState } from './run-state.ts'
 
 export interface Checkpoint {
   readonly state: RunState

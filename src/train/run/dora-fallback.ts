@@ -10,7 +10,7 @@ import {
   listTrainedParameters,
   type RunState,
   type TrainedParameters,
-} from './initial-state.ts'
+} from './run-state.ts'
 
 /** What a run has of its adapter's kind. */
 export interface KindOfRun {

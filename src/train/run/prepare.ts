@@ -10,7 +10,7 @@ import { type Recipe, resolveRecipe } from '../options/recipe.ts'
 import type { LossBounds } from './divergence.ts'
 import { findCheckpointDate } from './checkpoint.ts'
 import { countData, type PreparedRows, prepareRows } from './rows.ts'
-import { type PreparedState, prepareState } from './state.ts'
+import { type PreparedState, prepareState } from './start-or-resume.ts'
 
 export interface PreparedRun extends PreparedState {
   readonly recipe: Recipe

@@ -7,14 +7,13 @@ import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { MismatchError, OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import { quantizations, type Quantization } from '../../graph/quantized-base/frozen-form-table.ts'
 import {
   type BaseWeight,
   isFrozen,
-  quantizations,
-  type Quantization,
   thaw,
   countWeightBytes,
-} from '../../graph/quantized-base/frozen-form-table.ts'
+} from '../../graph/quantized-base/quantize-weight.ts'
 import { readQuantized } from '../../graph/read-weights.ts'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
 import { checkpointIn, countingOptions, endOf, runWith } from '../../../test/support/train-runs.ts'
@@ -23,7 +22,7 @@ import { createGradientProgram } from '../programs/gradient-program.ts'
 import type { TrainOptions } from '../options/options.ts'
 import type { TrainableModel } from '../programs/trainable-model.ts'
 import { prepareRun } from './prepare.ts'
-import { quantizationKey } from './state.ts'
+import { quantizationKey } from './start-or-resume.ts'
 import { train } from './train.ts'
 
 let model: TrainableModel

@@ -5,7 +5,7 @@ import { NumericError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 import type { StepRule } from '../optimizers/step-rule.ts'
 import type { Batch } from '../batches/batch.ts'
-import type { RunState } from './initial-state.ts'
+import type { RunState } from './run-state.ts'
 import { clipByGlobalNorm, computeGlobalNorm } from './clip.ts'
 import type { NamedTensors } from '../losses/loss.ts'
 

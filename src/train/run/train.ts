@@ -8,7 +8,7 @@ import type { TrainEvent } from '../events.ts'
 import { consolidateWithProgress } from '../ewc/consolidate.ts'
 import { createGradientProgram, type GradientProgram } from '../programs/gradient-program.ts'
 import { canFallBack, switchToLora, toLoraState } from './dora-fallback.ts'
-import { copyTensors } from './initial-state.ts'
+import { copyTensors } from './run-state.ts'
 import {
   createRunSnapshots,
   getBestSnapshot,

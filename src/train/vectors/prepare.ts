@@ -33,7 +33,7 @@ import {
   createStepRule,
   listTrainedParameters,
   type RunState,
-} from '../run/initial-state.ts'
+} from '../run/run-state.ts'
 import type { StepRule } from '../optimizers/step-rule.ts'
 import type { FreshAdapter } from '../options/options.ts'
 import type { StandaloneOptions } from './options.ts'

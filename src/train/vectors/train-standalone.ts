@@ -6,7 +6,7 @@ import { type F32Tensor, sizeOf } from '../../base/tensor.ts'
 import { type EmbeddingDataset, countExamples } from '../datasets/adapter-dataset.ts'
 import { computeLossLimit, findDivergence } from '../run/divergence.ts'
 import { isOutOfPatience } from '../run/early-stopping.ts'
-import { copyTensors } from '../run/initial-state.ts'
+import { copyTensors } from '../run/run-state.ts'
 import {
   createRunSnapshots,
   getBestSnapshot,

@@ -7,7 +7,7 @@ import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { completeRole } from '../../adapters/roles.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
-import { type BaseWeight, isFrozen, thaw } from '../../graph/quantized-base/frozen-form-table.ts'
+import { type BaseWeight, isFrozen, thaw } from '../../graph/quantized-base/quantize-weight.ts'
 import { dataHashKey, hashSequences } from '../data/content-hash.ts'
 import { listLoraLayers } from '../ewc/lora-layers.ts'
 import { computeEwcFingerprint } from '../ewc/options.ts'
@@ -30,7 +30,7 @@ import {
   createStepRule,
   listTrainedParameters,
   type RunState,
-} from './initial-state.ts'
+} from './run-state.ts'
 import type { PreparedRows } from './rows.ts'
 import type { StepRule } from '../optimizers/step-rule.ts'
 

@@ -1,0 +1,55 @@
+// Quantises a base weight for training through it, and takes it back to f32 (QLoRA, arXiv:2305.14314).
+
+import { type F32Tensor, f32, type Tensor } from '../../base/tensor.ts'
+import type { FrozenShape } from './frozen-form.ts'
+import { formChoices, getFrozenForm, type Quantization } from './frozen-form-table.ts'
+
+/** A base weight that is kept quantised. */
+export interface FrozenWeight {
+  readonly form: string
+  readonly shape: FrozenShape
+  /** By the names that the form gives its parts. */
+  readonly parts: ReadonlyMap<string, Tensor>
+}
+
+/** A base weight as training is fed with it. */
+export type BaseWeight = F32Tensor | FrozenWeight
+
+export const isFrozen = (weight: BaseWeight): weight is FrozenWeight => 'form' in weight
+
+/** Quantises a weight; a vector, and a matrix whose rows are no whole blocks, stay as they are. */
+export function freeze(
+  tensor: F32Tensor,
+  quantization: Quantization,
+  inLayer: boolean,
+): BaseWeight {
+  const form = formChoices[quantization](inLayer)
+  const [rows, columns] = tensor.shape
+  if (tensor.shape.length !== 2 || !form.fits([rows!, columns!])) return tensor
+  const shape: FrozenShape = [rows!, columns!]
+  const tensors = form.quantize(tensor.data, shape)
+  return {
+    form: form.name,
+    shape,
+    parts: new Map(form.parts(shape).map(({ name }, i) => [name, tensors[i]!])),
+  }
+}
+
+/** The weight in f32: for a frozen one a new tensor of what its products see. */
+export function thaw(weight: BaseWeight): F32Tensor {
+  if (!isFrozen(weight)) return weight
+  return f32(
+    weight.shape,
+    getFrozenForm(weight.form).dequantize([...weight.parts.values()], weight.shape),
+  )
+}
+
+/** Bytes that weights take in memory. */
+export function countWeightBytes(weights: Iterable<BaseWeight>): number {
+  let bytes = 0
+  for (const weight of weights) {
+    for (const { data } of isFrozen(weight) ? weight.parts.values() : [weight])
+      bytes += data.byteLength
+  }
+  return bytes
+}
