@@ -1,6 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { MismatchError, NumericError } from '../base/errors.ts'
-import { f32 } from '../base/tensor.ts'
+import { f32, type Tensor } from '../base/tensor.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import { encodeAsDtype } from '../formats/encode-dtype.ts'
+import { checkBaseCopies } from './base-copy.ts'
 import {
   toAdapterFeeds,
   checkAdapter,
@@ -85,6 +88,38 @@ describe('copies of base weights that PEFT saved along', () => {
       [...toAdapterFeeds(embedded).keys()].filter((name) => name.includes('base_layer')),
     ).toEqual([])
     expect(() => checkAdapter(embedded, base.model, base.weightOf)).not.toThrow()
+  })
+
+  const own = (): Float32Array => toFloat32(base.weights.get('model.embed_tokens.weight')!).slice()
+  const withValues = (tensor: Tensor): Adapter => ({
+    ...embedded,
+    tensors: new Map([...embedded.tensors, [copy, tensor]]),
+  })
+  const check = (tensor: Tensor): Promise<void> =>
+    checkBaseCopies(withValues(tensor), base.model, async (name) => base.weightOf(name))
+
+  it('may be rounded to f16 or bf16', async () => {
+    for (const dtype of ['f16', 'bf16'] as const) {
+      const rounded = encodeAsDtype(copy, f32([512, 64], own()), dtype)
+      await expect(check(rounded)).resolves.toBeUndefined()
+    }
+    await expect(check(f32([512, 64], own()))).resolves.toBeUndefined()
+  })
+
+  it('are refused where one row differs, or all by 5 %, because the base is used instead', async () => {
+    const row = own()
+    row.subarray(7 * 64, 8 * 64).fill(0.5)
+    await expect(check(f32([512, 64], row))).rejects.toThrow(
+      "% away from the base's (64 of 32768 numbers differ by more than rounding), expected the base's own weight",
+    )
+    const all = f32(
+      [512, 64],
+      own().map((value) => 1.05 * value),
+    )
+    await expect(check(all)).rejects.toThrow("got a weight 5.00 % away from the base's")
+    expect(() => checkAdapter(withValues(all), base.model, base.weightOf)).toThrow(
+      "got a weight 5.00 % away from the base's",
+    )
   })
 
   it('must be the base: its shape always, its numbers where the base is at hand', () => {

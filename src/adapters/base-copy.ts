@@ -1,7 +1,8 @@
 // Copies of base weights that PEFT saves where an embedding is a target. They are kept and compared
 // with the base, but never applied.
 
-import type { Mismatch } from '../base/errors.ts'
+import { isBlockType } from '../base/dtype.ts'
+import { type Mismatch, MismatchError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
@@ -38,19 +39,71 @@ export function findBaseCopyMismatch(
     })
     if (got !== expected) return { name: key, got, expected }
     if (!weightOf || !layer.weight) return undefined
-    const own = toFloat32(tensor)
-    const base = toFloat32(weightOf(block.prefix + layer.weight.name))
-    const distance = Math.sqrt(
-      sumSquares(own.map((value, i) => value - base[i]!)) / sumSquares(base),
-    )
-    if (distance <= baseCopyTolerance) return undefined
-    return {
-      name: key,
-      got: `a weight ${(100 * distance).toFixed(0)} % away from the base's`,
-      expected: "the base's own weight",
-    }
+    const difference = describeDifference(tensor, weightOf(block.prefix + layer.weight.name))
+    if (difference === undefined) return undefined
+    return { name: key, got: difference, expected: "the base's own weight" }
   }
   return { name: key, got, expected: 'no such tensor' }
+}
+
+/** Largest difference of one number that rounding to bf16 or f16 explains. */
+const computeRoundingLimit = (base: number): number =>
+  Math.abs(base) * 2 ** -8 + smallestHalfPrecision
+const smallestHalfPrecision = 2 ** -24
+
+/** How far a copy is from the base's weight; undefined where rounding explains it. */
+function describeDifference(copy: Tensor, weight: Tensor): string | undefined {
+  const own = toFloat32(copy)
+  const base = toFloat32(weight)
+  const differing = own.reduce(
+    (count, value, i) =>
+      Math.abs(value - base[i]!) <= computeRoundingLimit(base[i]!) ? count : count + 1,
+    0,
+  )
+  if (differing === 0) return undefined
+  const distance = Math.sqrt(sumSquares(own.map((value, i) => value - base[i]!)) / sumSquares(base))
+  const isInBlocks = isBlockType(copy.dtype) || isBlockType(weight.dtype)
+  if (isInBlocks && distance <= baseCopyTolerance) return undefined
+  const percent = 100 * distance
+  return `a weight ${percent.toFixed(percent < 10 ? 2 : 0)} % away from the base's (${differing} of ${own.length} numbers differ by more than rounding)`
+}
+
+/**
+ * Compares an adapter's copies of base weights with the base, which is read only where there are
+ * some. Throws MismatchError for copies that differ by more than rounding to f16 or bf16, because
+ * the base's own weight is used in their place; of a base in blocks, such as 4-bit ones, by more
+ * than 10 %.
+ */
+export async function checkBaseCopies(
+  { kind, tensors }: { readonly kind: string; readonly tensors: ReadonlyMap<string, Tensor> },
+  model: ModelGraph,
+  read: (name: string) => Promise<Tensor>,
+): Promise<void> {
+  const mismatches: Mismatch[] = []
+  for (const [key, tensor] of tensors) {
+    const path = findBaseCopyPath(key)
+    if (path === undefined) continue
+    const name = findWeightName(model, path)
+    const weight = name === undefined ? undefined : await read(name)
+    const weightOf = weight && (() => weight)
+    const mismatch = findBaseCopyMismatch(key, path, tensor, { model, weightOf })
+    if (mismatch) mismatches.push(mismatch)
+  }
+  if (mismatches.length === 0) return
+  throw new MismatchError(
+    `The ${kind} adapter does not fit the model`,
+    mismatches,
+    'It was made on other weights, which this base would replace. Give the base it was made on.',
+  )
+}
+
+/** The checkpoint's name of a module's weight. */
+function findWeightName(model: ModelGraph, path: string): string | undefined {
+  for (const block of model.blocks) {
+    const layer = listBlockLayers(block).find(({ module }) => module.path === path)
+    if (layer?.weight) return block.prefix + layer.weight.name
+  }
+  return undefined
 }
 
 /**

@@ -3,9 +3,12 @@
 
 import { basename } from 'node:path'
 import { type Adapter, checkAdapter } from '../adapters/adapter.ts'
+import { checkBaseCopies } from '../adapters/base-copy.ts'
 import { getKind } from '../adapters/kinds/kind-table.ts'
 import { listBlockLayers } from '../adapters/adapted-layers.ts'
+import { isBlockType } from '../base/dtype.ts'
 import { OptionError } from '../base/errors.ts'
+import type { Tensor } from '../base/tensor.ts'
 import { isRecord } from '../base/schema.ts'
 import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
 import { readWeights } from '../graph/read-weights.ts'
@@ -105,6 +108,14 @@ export async function readMergeBase(
   adapters: readonly Adapter[],
 ): Promise<MergeBase> {
   const { graph: model } = base
+  // weights in blocks stay so where an adapter has a copy, which is compared less strictly then
+  const inBlocks = new Map<string, Tensor>()
+  const read = async (name: string): Promise<Tensor> => {
+    const tensor = await base.weights.read(name)
+    if (isBlockType(tensor.dtype)) inBlocks.set(name, tensor)
+    return tensor
+  }
+  for (const adapter of adapters) await checkBaseCopies(adapter, model, read)
   const dependent = adapters.filter(({ kind }) => kind !== 'lora')
   if (dependent.length === 0) return { model }
   for (const adapter of dependent) checkAdapter(adapter, model)
@@ -118,5 +129,5 @@ export async function readMergeBase(
     }),
   )
   const weights = await readWeights(base, new Set(names))
-  return { model, weightOf: (name) => weights.get(name)! }
+  return { model, weightOf: (name) => inBlocks.get(name) ?? weights.get(name)! }
 }

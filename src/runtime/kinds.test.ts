@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Adapter, loadAdapter } from '../adapters/index.ts'
-import type { Tensor } from '../base/tensor.ts'
+import { f32, type Tensor } from '../base/tensor.ts'
 import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { createMemorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors/reader.ts'
@@ -124,4 +124,20 @@ describe.each(cases)('%s', (name) => {
       expect(best).toEqual(answer)
     }
   })
+})
+
+it('refuses an adapter whose copy of the embedding is not the base’s, which would be used instead', async () => {
+  const adapter = await loadAdapter(await openDirectory(parity('lora_extra/embed_head')))
+  const ids = [[1, 5, 9, 30]]
+  await expect(model.logits(ids, { adapter })).resolves.toBeDefined()
+  const key = 'base_model.model.model.embed_tokens.base_layer.weight'
+  const { shape, data } = adapter.tensors.get(key)!
+  const moved = f32(
+    shape,
+    (data as Float32Array).map((value) => 1.05 * value),
+  )
+  const tensors = new Map([...adapter.tensors, [key, moved]])
+  await expect(model.logits(ids, { adapter: { ...adapter, tensors } })).rejects.toThrow(
+    "embed_tokens.base_layer.weight: got a weight 5.00 % away from the base's",
+  )
 })

@@ -155,9 +155,10 @@ export async function findExpert(path: string, terminal: Terminal): Promise<Foun
     },
     async load({ base }) {
       const { checkAdapter } = await import('../../adapters/index.ts')
-      const { dropEqualEmbeddings } = await import('../../adapters/base-copy.ts')
+      const { checkBaseCopies, dropEqualEmbeddings } = await import('../../adapters/base-copy.ts')
       const adapter = early ?? (await loadAdapter(source.path, { model: base }))
       checkAdapter(adapter, base.graph)
+      await checkBaseCopies(adapter, base.graph, (name) => base.weights.read(name))
       const { findUnusedText } = await import('./own-text.ts')
       for (const left of await findUnusedText(source.path, base))
         terminal.note(`${path}: ${left} is not used; the base's is.`)

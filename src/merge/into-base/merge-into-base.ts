@@ -5,6 +5,7 @@ import type { DType } from '../../base/dtype.ts'
 import { MismatchError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { checkOptions, oneOf, string, unchecked } from '../../base/schema.ts'
 import { checkAdapter } from '../../adapters/adapter.ts'
+import { checkBaseCopies } from '../../adapters/base-copy.ts'
 import type { ByteSink } from '../../formats/byte-source.ts'
 import { type GgufFile, openGguf } from '../../formats/gguf/reader.ts'
 import { copyGguf, type GgufChange } from '../../formats/gguf/copy.ts'
@@ -127,6 +128,8 @@ export async function mergeIntoBase(
 ): Promise<MergeIntoBaseResult> {
   checkOptions('Merge into a base', options, intoBaseOptions)
   checkForm(source, options)
+  for (const { adapter } of parts)
+    await checkBaseCopies(adapter, base.graph, (name) => base.weights.read(name))
   const changed: MergedTensor[] = []
   const onMerged = (merged: MergedTensor): void => void changed.push(merged)
   const { weights, own } = createMergedBase(base, parts, {

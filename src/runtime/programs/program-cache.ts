@@ -8,6 +8,7 @@ import {
   isMixture,
   type Mixture,
 } from '../../adapters/index.ts'
+import { checkBaseCopies } from '../../adapters/base-copy.ts'
 import { mixServingWeights, createMixtureError } from '../../adapters/serving/mixture.ts'
 import {
   readServingWeights,
@@ -63,8 +64,10 @@ function createServingWeightCache(base: BaseModel, weights: BaseWeights): ReadSe
     known.set(expert, computed)
     return computed
   }
-  const readServing = async (adapter: Adapter): Promise<ServingWeightMap> =>
-    readServingWeights(adapter, base.graph, weights.floatUncached)
+  const readServing = async (adapter: Adapter): Promise<ServingWeightMap> => {
+    await checkBaseCopies(adapter, base.graph, (name) => base.weights.read(name))
+    return readServingWeights(adapter, base.graph, weights.floatUncached)
+  }
   return read
 }
 
