@@ -13,20 +13,30 @@ import {
   type SaveAdapterOptions,
 } from '../adapters/files/peft.ts'
 import { storageTypes } from '../adapters/files/storage.ts'
-import { UnsupportedError } from '../base/errors.ts'
+import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { checkOptions, unchecked } from '../base/schema.ts'
 import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
+import type { BaseModel } from '../graph/base-model.ts'
 import { createFileSink } from './files/file-sink.ts'
 import { findAdapterSource } from './adapter-source.ts'
 import { openFileSource } from './files/file-source.ts'
 import { openDirectory } from './files/folder.ts'
+import { findUnusedText } from './own-text.ts'
 
 export interface LoadAdapterOptions {
   /** The base it is read for, which GGUF files and folders of mlx-lm need. */
   readonly model?: AdapterTarget | undefined
+  /**
+   * Called with a sentence for what lies in the adapter's folder and is not used: a tokenizer or a
+   * chat template that differs from the model's. Needs a path, and a `model` to compare with.
+   */
+  readonly onNote?: ((note: string) => void) | undefined
 }
 
-const loadFields = { model: unchecked('a model, an open base model or a model’s graph') }
+const loadFields = {
+  model: unchecked('a model, an open base model or a model’s graph'),
+  onNote: unchecked<NonNullable<LoadAdapterOptions['onNote']>>('a function'),
+}
 
 /**
  * Reads an adapter: a folder as PEFT saves it, or for a model also a GGUF file, a folder of mlx-lm
@@ -39,11 +49,32 @@ export async function loadAdapter(
   options: LoadAdapterOptions = {},
 ): Promise<Adapter> {
   checkOptions('loadAdapter options', options, loadFields)
+  if (options.onNote && options.model === undefined)
+    throw new OptionError(
+      'loadAdapter options: onNote: needs model, which texts are compared with.',
+    )
   const adapter = await (typeof source === 'string'
     ? loadFromPath(source, options.model)
     : loadFromFolder(source))
   checkFinite(adapter)
+  if (typeof source === 'string') await noteUnusedText(source, options)
   return adapter
+}
+
+/** Reports a tokenizer or chat template of the adapter's folder that differs from the model's. */
+async function noteUnusedText(
+  source: string,
+  { model, onNote }: LoadAdapterOptions,
+): Promise<void> {
+  if (!onNote || model === undefined) return
+  const base = resolveBase(model, 'loadAdapter')
+  if (!base.weights)
+    throw new OptionError(
+      'loadAdapter options: onNote: needs a model or an open base model, because a graph has no texts.',
+    )
+  const { path } = await findAdapterSource(source)
+  for (const left of await findUnusedText(path, base as Partial<BaseModel>))
+    onNote(`${source}: ${left} is not used; the base's is.`)
 }
 
 async function loadFromPath(source: string, model: AdapterTarget | undefined): Promise<Adapter> {

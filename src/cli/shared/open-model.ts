@@ -159,7 +159,7 @@ export async function findExpert(path: string, terminal: Terminal): Promise<Foun
       const adapter = early ?? (await loadAdapter(source.path, { model: base }))
       checkAdapter(adapter, base.graph)
       await checkBaseCopies(adapter, base.graph, (name) => base.weights.read(name))
-      const { findUnusedText } = await import('./own-text.ts')
+      const { findUnusedText } = await import('../../node/own-text.ts')
       for (const left of await findUnusedText(source.path, base))
         terminal.note(`${path}: ${left} is not used; the base's is.`)
       return dropEqualEmbeddings(adapter, base.graph, (name) => base.weights.read(name))
