@@ -57,12 +57,12 @@ export async function loadAdapter(
     ? loadFromPath(source, options.model)
     : loadFromFolder(source))
   checkFinite(adapter)
-  if (typeof source === 'string') await noteUnusedText(source, options)
+  if (typeof source === 'string') await reportUnusedText(source, options)
   return adapter
 }
 
 /** Reports a tokenizer or chat template of the adapter's folder that differs from the model's. */
-async function noteUnusedText(
+async function reportUnusedText(
   source: string,
   { model, onNote }: LoadAdapterOptions,
 ): Promise<void> {

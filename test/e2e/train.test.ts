@@ -46,6 +46,18 @@ describe('graft train', () => {
     await succeed([...shared, ...options, '--rank', '2', '--data', at('rows.jsonl'), '--overwrite'])
     expect(read()).toMatchObject({ r: 2, lora_alpha: 4, target_modules: ['q_proj', 'v_proj'] })
   })
+  it('shows with --plan what of three rows is learned, and writes nothing', async () => {
+    const options = ['train', ...common, '--out', at('planned'), '--plan']
+    const { stdout } = await succeed(options)
+    const { prompt, completion } = storyRows[2]!
+    expect(stdout).toContain(`  row 3\n    <s> ${prompt}⟦${completion}</s>⟧`)
+    expect(stdout).not.toContain('  row 4\n')
+    const { samples } = JSON.parse((await succeed([...options, '--json'])).stdout) as {
+      samples: { row: number }[]
+    }
+    expect(samples.map(({ row }) => row)).toEqual([1, 2, 3])
+    expect(existsSync(at('planned'))).toBe(false)
+  })
   it('writes a PEFT folder, a loss curve, the history and checkpoints', () => {
     expect(readdirSync(at('expert')).sort()).toEqual([
       'adapter_config.json',

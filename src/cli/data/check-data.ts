@@ -199,6 +199,10 @@ const listExamples = ({ rows }: DataReading): NumberedExample[] =>
     example ? [{ number, example, weight, passed }] : [],
   )
 
+/** The first rows that count, as they are learned. Throws DataError for rows of no known format. */
+export const sampleRows = (data: RawDataset, options: CheckOptions): RowSample[] =>
+  collectSamples(listExamples(readRows(data)), options)
+
 /**
  * What is understood of a data set. Rows that do not fit are counted with their problems. Throws
  * DataError where the first row is of no known format.

@@ -32,7 +32,8 @@ const answerNotes: Readonly<Record<string, string>> = {
   bad: 'to become less likely',
 }
 
-function describeSample({ row, answer, spans }: RowSample, style: Style): string[] {
+/** A row with its learned parts marked, after an empty line. */
+export function describeSample({ row, answer, spans }: RowSample, style: Style): string[] {
   let room = shownCharacters
   let text = ''
   for (const span of spans) {

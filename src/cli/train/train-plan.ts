@@ -2,6 +2,7 @@
 // nothing.
 
 import type { TrainPlan } from '../../train/estimate/estimate.ts'
+import type { RowSample } from '../data/check-data.ts'
 import { readDate } from '../shared/date.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'
@@ -57,18 +58,28 @@ export async function planExperts(
   planned: readonly PlannedExpert[],
   { values, terminal }: ExpertsContext,
 ): Promise<unknown> {
-  const { planTraining } = await import('../../node/index.ts')
-  const plans: ({ out: string } & TrainPlan)[] = []
+  const [{ planTraining }, { openData }, { samplePlannedRows }, { describeSample }] =
+    await Promise.all([
+      import('../../node/index.ts'),
+      import('../../node/data.ts'),
+      import('./plan-samples.ts'),
+      import('../data/data-view.ts'),
+    ])
+  const plans: ({ out: string; samples: readonly RowSample[] } & TrainPlan)[] = []
+  const date = readDate(values.date)
   for (const { run } of planned) {
     const model = await openModel(run.base ?? defaultModel, values, terminal)
     try {
-      const { data } = run
-      const plan = await planTraining({ ...run.options, data, model, date: readDate(values.date) })
+      const data = await openData(run.data)
+      const plan = await planTraining({ ...run.options, data, model, date })
+      const samples = samplePlannedRows(run, model, data, date)
       terminal.say(
         `${terminal.style.strong(describePath(run.out))}: ${model.base.name}, from ${describeData(run)}`,
       )
       for (const line of describePlan(plan)) terminal.say(line === '' ? '' : `  ${line}`)
-      plans.push({ out: run.out, ...plan })
+      for (const line of samples.flatMap((sample) => describeSample(sample, terminal.style)))
+        terminal.say(line === '' ? '' : `  ${line}`)
+      plans.push({ out: run.out, ...plan, samples })
     } finally {
       await model.dispose()
     }
