@@ -40,6 +40,8 @@ describe('the entries', () => {
         'createLearner',
         'extract',
         'createFileStore',
+        'loadDataset',
+        'saveDataset',
         'loadModel',
         'mergeIntoBase',
         'planTraining',

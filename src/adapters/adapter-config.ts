@@ -2,7 +2,7 @@
 // name, description and tags.
 
 import { OptionError } from '../base/errors.ts'
-import { describeUnknownOption, describeValue, isRecord } from '../base/schema.ts'
+import { describeUnknownOption, describeValue, isRecord, joinProblems } from '../base/schema.ts'
 import type { Adapter, AdapterMetadata } from './adapter.ts'
 import { type AdapterTarget, createAdapter, type CreateAdapterOptions } from './create-adapter.ts'
 import { adapterKinds, type AdapterKindName, getKind } from './kinds/kind-table.ts'
@@ -142,7 +142,7 @@ export function checkRecipe(recipe: AdapterRecipe): AdapterRecipe {
     ...findProblems(whole),
   ]
   if (problems.length > 0)
-    throw new OptionError(`Adapter ${describeValue(name)}: ${problems.join('; ')}.`)
+    throw new OptionError(`Adapter ${describeValue(name)}: ${joinProblems(problems)}`)
   return whole
 }
 

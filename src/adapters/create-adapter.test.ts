@@ -107,7 +107,7 @@ describe('createAdapter', () => {
       (await Promise.allSettled(wrong)).map((each) => (each as PromiseRejectedResult).reason),
     ).toEqual([
       expect.objectContaining({
-        message: 'LoRA options: there is no option "rnk". Did you mean "rank"?.',
+        message: 'LoRA options: there is no option "rnk". Did you mean "rank"?',
       }),
       expect.objectContaining({
         message: expect.stringContaining('DoRA options: there is no option "loraBais"'),

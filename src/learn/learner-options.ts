@@ -8,6 +8,7 @@ import {
   type GivenOptions,
   integer,
   isRecord,
+  joinProblems,
   object,
   unchecked,
 } from '../base/schema.ts'
@@ -56,7 +57,7 @@ export function checkLearnerOptions(options: unknown): asserts options is Learne
   const problems = findOptionProblems(options, checkedFields)
   problems.push(...findMixedOptions(options['fast']))
   if (!isRecord(options['model'])) problems.unshift('model is missing')
-  if (problems.length > 0) throw new OptionError(`Learner options: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`Learner options: ${joinProblems(problems)}`)
 }
 
 /** Defaults of the numbers of turns and versions that are kept for each user. */

@@ -3,7 +3,7 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import { findAdapterProblem } from '../adapters/serving/mixture.ts'
 import { OptionError } from '../base/errors.ts'
-import { describeValue, isRecord } from '../base/schema.ts'
+import { describeValue, isRecord, joinProblems } from '../base/schema.ts'
 import type { AdapterNames } from './recipe.ts'
 
 /** `[coder, reviewer]`, or `{ coder, reviewer }`. */
@@ -38,7 +38,7 @@ export function listAdapters(sources: MergeSources): {
     const problem = findAdapterProblem(source)
     return problem === undefined ? [] : [`adapters[${key ?? k}]: ${problem}`]
   })
-  if (problems.length > 0) throw new OptionError(`Merge: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`Merge: ${joinProblems(problems)}`)
   return {
     adapters: listed.map(({ source }) => source),
     names: listed.map(({ source, key }) => listNames(key, source)),

@@ -5,9 +5,10 @@ import { OptionError } from '../base/errors.ts'
 import {
   describeUnknownOption,
   describeValue,
+  type Fields,
   findValueProblems,
   isRecord,
-  type Fields,
+  joinProblems,
 } from '../base/schema.ts'
 import { findNearestName } from '../base/suggest.ts'
 import { findTextProblems } from '../adapters/adapter-config.ts'
@@ -61,7 +62,8 @@ export function completeRecipe(
   const total =
     problems.length > 0 || !recipe.normalize ? 1 : weights.reduce((sum, weight) => sum + weight, 0)
   if (Math.abs(total) < 1e-8) problems.push('weights: they sum to 0, so they cannot be normalised')
-  if (problems.length > 0) throw new OptionError(`Merge by ${method.name}: ${problems.join('; ')}.`)
+  if (problems.length > 0)
+    throw new OptionError(`Merge by ${method.name}: ${joinProblems(problems)}`)
   return {
     weights: weights.map((weight) => weight / total),
     density,

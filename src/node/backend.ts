@@ -3,7 +3,7 @@
 
 import { availableParallelism, cpus } from 'node:os'
 import { NotFoundError, OptionError } from '../base/errors.ts'
-import { oneOf, positiveInteger } from '../base/schema.ts'
+import { joinProblems, oneOf, positiveInteger } from '../base/schema.ts'
 import type { Backend } from '../compute/backend.ts'
 import { createOnnxRuntimeBackend, type OnnxRuntime } from '../compute/onnxruntime.ts'
 
@@ -29,7 +29,7 @@ function resolveThreads({
   if (wanted !== undefined) {
     const name = threads === undefined ? 'GRAFT_THREADS' : 'threads'
     const problems = positiveInteger.findProblems(wanted, name)
-    if (problems.length > 0) throw new OptionError(`${problems.join('; ')}.`)
+    if (problems.length > 0) throw new OptionError(`${joinProblems(problems)}`)
     return wanted
   }
   // ONNX Runtime counts the machine's cores. In a container that may use fewer, too many threads

@@ -3,7 +3,7 @@
 
 import { stat } from 'node:fs/promises'
 import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
-import { describeValue, isRecord } from '../base/schema.ts'
+import { describeValue, isRecord, joinProblems } from '../base/schema.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import type { AdapterDescription } from '../train/options/description.ts'
 import type { AdapterScores } from '../train/run/scores.ts'
@@ -33,7 +33,7 @@ const layoutVersion = 1
 /** Throws OptionError, before anything is written, for a base or a system message that is no text. */
 export async function writeExpertMetadata(notes: ExpertMetadata, sink: ByteSink): Promise<void> {
   const problems = listNoteProblems(notes)
-  if (problems.length > 0) throw new OptionError(`${metadataFile}: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`${metadataFile}: ${joinProblems(problems)}`)
   await sink.write(metadataFile, [
     new TextEncoder().encode(`${JSON.stringify({ version: layoutVersion, ...notes }, null, 2)}\n`),
   ])

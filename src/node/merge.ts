@@ -9,7 +9,7 @@ import { listBlockLayers } from '../adapters/adapted-layers.ts'
 import { isBlockType } from '../base/dtype.ts'
 import { OptionError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
-import { isRecord } from '../base/schema.ts'
+import { isRecord, joinProblems } from '../base/schema.ts'
 import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
 import { readWeights } from '../graph/read-weights.ts'
 import { merge as mergeValues, type MergeOptions } from '../merge/merge.ts'
@@ -86,7 +86,7 @@ export async function loadSources<Recipe extends MergeRecipe>(
   ])
   const problems: string[] = []
   const inOrder = resolveWeights(weights as Readonly<Record<string, number>>, names, problems)
-  if (problems.length > 0) throw new OptionError(`Merge: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`Merge: ${joinProblems(problems)}`)
   return { adapters, recipe: { ...recipe, weights: inOrder } }
 }
 

@@ -8,7 +8,7 @@ import type { ByteFolder } from '../../formats/byte-source.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModelGraph, ModuleInfo } from '../../graph/model-graph.ts'
 import { checkAdapter, type Adapter } from '../adapter.ts'
-import { isRecord, number, readFields, share } from '../../base/schema.ts'
+import { isRecord, joinProblems, number, readFields, share } from '../../base/schema.ts'
 import { toPeftKey } from '../keys.ts'
 import type { PeftJson } from '../kinds/kind.ts'
 import { inferLoraConfig } from './lora-from-ranks.ts'
@@ -68,7 +68,7 @@ function readParameters(
   if (values.scale === undefined && problems.length === 0)
     problems.push('lora_parameters.scale: is missing')
   if (problems.length > 0)
-    throw new FormatError(`${name}: adapter_config.json: ${problems.join('; ')}.`)
+    throw new FormatError(`${name}: adapter_config.json: ${joinProblems(problems)}`)
   return { scale: values.scale!, dropout: values.dropout ?? 0, kind }
 }
 

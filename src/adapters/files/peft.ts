@@ -11,7 +11,7 @@ import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import type { Adapter, AdapterMetadata } from '../adapter.ts'
-import { checkOptions, describeValue, isRecord, oneOf } from '../../base/schema.ts'
+import { checkOptions, describeValue, isRecord, joinProblems, oneOf } from '../../base/schema.ts'
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
 import { listSavedEmbeddings, toPeftKeys } from './adapter-keys.ts'
@@ -209,7 +209,7 @@ function checkMetadata({ metadata }: Adapter): void {
       )
     : [`metadata: got ${describeValue(metadata)}, expected an object of strings`]
   if (problems.length > 0)
-    throw new OptionError(`The adapter cannot be saved: ${problems.join('; ')}.`)
+    throw new OptionError(`The adapter cannot be saved: ${joinProblems(problems)}`)
 }
 
 /** The adapter as its files hold it: a PiSSA or OLoRA becomes a plain LoRA. */

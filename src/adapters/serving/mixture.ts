@@ -4,7 +4,7 @@
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
-import { describeValue, isRecord } from '../../base/schema.ts'
+import { describeValue, isRecord, joinProblems } from '../../base/schema.ts'
 import type { Adapter } from '../adapter.ts'
 import type { ServingWeights } from '../kinds/kind.ts'
 import type { ServingWeightMap } from './serving-weights.ts'
@@ -52,7 +52,7 @@ function checkMixture(mixture: Mixture['mixture']): void {
       'A mixture needs at least one adapter; for the base alone give no adapter.',
     )
   const wrong = mixture.flatMap((part: unknown, i) => findPartProblems(part, `mixture[${i}]`))
-  if (wrong.length > 0) throw new OptionError(`${wrong.join('; ')}.`)
+  if (wrong.length > 0) throw new OptionError(`${joinProblems(wrong)}`)
 }
 
 function findPartProblems(part: unknown, name: string): string[] {

@@ -8,6 +8,7 @@ import {
   flag,
   type GivenOptions,
   integer,
+  joinProblems,
   listOf,
   number,
   readOptions,
@@ -95,6 +96,6 @@ function resolveSlowLayers(
 ): { readonly layers?: readonly number[] } {
   if (wanted === undefined) return {}
   const { layers, problems } = resolveLayers(wanted, model.base.graph.config.layers.length)
-  if (problems.length > 0) throw new OptionError(`Slow tier: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`Slow tier: ${joinProblems(problems)}`)
   return { layers }
 }

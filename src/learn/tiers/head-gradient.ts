@@ -1,6 +1,7 @@
 // Losses of target tokens under a head's logits, and their gradient at the hidden states, by the
 // head's own rows. Independent of tiers and users.
 
+import { joinProblems } from '../../base/schema.ts'
 import { OptionError } from '../../base/errors.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
 import { createMatrix } from '../../base/linalg/matrix.ts'
@@ -65,7 +66,7 @@ const maxBlockPositions = 32 // positions whose rows are fetched at a time
 /** Losses and gradients by a model's head. Throws OptionError for an invalid breadth. */
 export function createHeadLoss(head: Head, breadth: Breadth = 64): HeadLoss {
   const problems = breadthField.findProblems(breadth, 'breadth')
-  if (problems.length > 0) throw new OptionError(`Head loss: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`Head loss: ${joinProblems(problems)}`)
   const summarizer = createLogitSummarizer()
   const count = breadth === 'all' ? 0 : breadth
   const sample = sampleVocabulary(head.vocabularySize, breadth === 'all' ? 0 : sampledTokens)

@@ -1,6 +1,7 @@
 // Target modules of a fast tier: the head alone, or modules of the model's layers, by the presets of
 // adapters. Independent of tensors.
 
+import { joinProblems } from '../../base/schema.ts'
 import { resolvePreset, targetPresets } from '../../adapters/presets.ts'
 import { selectTargetModules } from '../../adapters/targets.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -84,7 +85,7 @@ export function resolveTargets(
   const { layers, problems } = resolveLayers(wanted, model.config.layers.length)
   problems.push(...findModuleProblems(modules))
   if (problems.length > 0)
-    throw new OptionError(`Fast tier on layers, where: ${problems.join('; ')}.`)
+    throw new OptionError(`Fast tier on layers, where: ${joinProblems(problems)}`)
   const inLayers = listModules(model).filter(
     ({ layer, kind }) => layer !== undefined && kind === 'linear',
   )

@@ -1,6 +1,7 @@
 // What tiers over a head learn from and return: examples of hidden states and target tokens, what
 // serving observed at them, and scores. Independent of the tiers.
 
+import { joinProblems } from '../../base/schema.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { Head } from '../../runtime/index.ts'
 import type { LogitSummary } from './logit-summary.ts'
@@ -73,6 +74,6 @@ export function resolveWeights(
   ]
   const problems = checks.filter((problem) => problem !== false)
   if (problems.length > 0)
-    throw new OptionError(`This training example cannot be learned: ${problems.join('; ')}.`)
+    throw new OptionError(`This training example cannot be learned: ${joinProblems(problems)}`)
   return weights
 }

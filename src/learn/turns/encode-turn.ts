@@ -2,7 +2,7 @@
 // Independent of users and tiers.
 
 import { NotFoundError, OptionError } from '../../base/errors.ts'
-import { describeValue, type Field, isRecord } from '../../base/schema.ts'
+import { describeValue, type Field, isRecord, joinProblems } from '../../base/schema.ts'
 import type { Model, Prompt } from '../../runtime/index.ts'
 import type { EncodedSequence } from '../../train/data/encode.ts'
 
@@ -58,7 +58,7 @@ export const turnExamplesField: Field<readonly TurnExample[]> = {
 export function encodeTurn(model: Model, { prompt, completion }: TurnExample): EncodedTurn {
   const problems = listExampleProblems({ prompt, completion })
   if (problems.length > 0)
-    throw new OptionError(`This turn cannot be learned: ${problems.join('; ')}.`)
+    throw new OptionError(`This turn cannot be learned: ${joinProblems(problems)}`)
   const promptIds = model.encode(prompt)
   if (promptIds.length === 0)
     throw new OptionError(

@@ -6,6 +6,7 @@ import {
   either,
   type Field,
   type GivenOptions,
+  joinProblems,
   number,
   object,
   oneOf,
@@ -60,7 +61,7 @@ export function resolveSchedule(
     problems.push('it has neither everyMs nor everyTurns')
   if (everyMs !== undefined && !hasClock) problems.push('everyMs needs a clock: set `now`')
   if (by === 'sum' && !hasFastTier) problems.push('by "sum" needs a fast tier')
-  if (problems.length > 0) throw new OptionError(`Slow tier, schedule: ${problems.join('; ')}.`)
+  if (problems.length > 0) throw new OptionError(`Slow tier, schedule: ${joinProblems(problems)}`)
   return {
     ...(everyMs !== undefined && { everyMs }),
     ...(everyTurns !== undefined && { everyTurns }),

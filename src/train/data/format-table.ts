@@ -1,6 +1,7 @@
 // The table of data formats, and which of them a data set is in. A new format is a file and a row
 // here.
 
+import { joinProblems } from '../../base/schema.ts'
 import { DataError } from '../../base/errors.ts'
 import type { DataFormat, Example, DataRecord } from './data-format.ts'
 import { instruction } from './instruction.ts'
@@ -44,7 +45,7 @@ export function detectFormat(data: RawDataset): DataFormat {
   const { number, value } = data.rows[0]!
   if (format.describing) checkRowKeys(value, format, log)
   if (log.problems.length === 0) return format
-  throw new DataError(`${data.name}: row ${number}: ${log.problems.join('; ')}.`)
+  throw new DataError(`${data.name}: row ${number}: ${joinProblems(log.problems)}`)
 }
 
 function getFormat({ name, rows }: RawDataset): DataFormat {
