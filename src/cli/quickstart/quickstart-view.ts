@@ -1,5 +1,6 @@
 // What graft quickstart prints: the task, scores, swaps and what to try next.
 
+import { smallModel } from './quickstart-options.ts'
 import { join } from 'node:path'
 import type { LoadedModel } from '../../node/index.ts'
 import { describePath } from '../shared/describe-path.ts'
@@ -9,9 +10,6 @@ import type { Terminal } from '../ui/terminal.ts'
 import type { Stages } from './stages.ts'
 import type { SwapReport } from './swap.ts'
 import type { Score, Task, TaskExample } from './task.ts'
-
-/** The model that comes with the package. */
-export const smallModel = 'stories260k'
 
 export function showTask(
   { about }: Task,
