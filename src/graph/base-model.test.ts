@@ -65,6 +65,15 @@ describe('a model folder', () => {
     expect(base.config.eosTokenIds).toEqual([2, 7])
     expect(base.generation).toEqual({ eos_token_id: [2, 7] })
   })
+  it('takes special tokens from special_tokens_map.json too', async () => {
+    const base = await open({
+      'tokenizer.json': '{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":[]}}',
+      'tokenizer_config.json': '{"eos_token":"a"}',
+      'special_tokens_map.json': '{"pad_token":{"content":"b"}}',
+    })
+    expect(base.tokenizer?.specialTokens).toEqual({ eos_token: 'a', pad_token: 'b' })
+    expect(base.tokenizer?.padId).toBe(1)
+  })
   it('may hold the copy of a tied head', async () => {
     const base = await open(
       {},

@@ -8,7 +8,7 @@ import {
   type ChatOptions,
   renderChat,
 } from '../formats/text/chat-template.ts'
-import type { Tokenizer } from '../formats/text/tokenizer.ts'
+import { listSpecialTokens } from '../formats/text/tokenizer.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 
 /** Text to continue, a conversation to answer, or token ids. */
@@ -34,7 +34,7 @@ export function createPromptEncoder(
       )
     if (typeof prompt === 'string') return tokenizer.encode(prompt, { addSpecialTokens: true })
     const options = {
-      ...decodeSpecialTokens(tokenizer),
+      specialTokens: listSpecialTokens(tokenizer),
       addGenerationPrompt: true,
       ...(date && { now: date }),
       ...given,
@@ -42,9 +42,3 @@ export function createPromptEncoder(
     return tokenizer.encode(renderChat(chatTemplate, prompt as readonly ChatMessage[], options))
   }
 }
-
-/** The texts of BOS and EOS, which many templates write. */
-const decodeSpecialTokens = (tokenizer: Tokenizer): Pick<ChatOptions, 'bosToken' | 'eosToken'> => ({
-  ...(tokenizer.bosId === undefined ? {} : { bosToken: tokenizer.decode([tokenizer.bosId]) }),
-  ...(tokenizer.eosId === undefined ? {} : { eosToken: tokenizer.decode([tokenizer.eosId]) }),
-})

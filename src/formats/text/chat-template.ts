@@ -2,12 +2,21 @@
 // argument; no template is built in.
 
 import { FormatError, NotFoundError, OptionError } from '../../base/errors.ts'
-import { createField, flag, listOf, type OptionFields, record, string } from '../../base/schema.ts'
+import {
+  createField,
+  flag,
+  listOf,
+  mapOf,
+  type OptionFields,
+  record,
+  string,
+} from '../../base/schema.ts'
 import { templateFunctions } from './jinja/globals.ts'
 import { parseTemplate } from './jinja/parse-template.ts'
 import { renderTemplate } from './jinja/run.ts'
 import { toTemplateValue } from './jinja/values.ts'
 import { formatDate } from './strftime.ts'
+import type { SpecialTokens } from './tokenizer.ts'
 
 /** A template, or several by name: `tool_use` is used when tools are given, else `default`. */
 export type ChatTemplate = string | Readonly<Record<string, string>>
@@ -21,6 +30,8 @@ export interface ChatMessage {
 export interface ChatOptions {
   /** End with the opening of the assistant's turn, for generating. Default false. */
   readonly addGenerationPrompt?: boolean | undefined
+  /** Special tokens by the names that templates know: `bos_token`, `eos_token`, `pad_token`. */
+  readonly specialTokens?: SpecialTokens | undefined
   readonly bosToken?: string | undefined
   readonly eosToken?: string | undefined
   /** JSON schemas of functions, for templates that offer tools. */
@@ -36,6 +47,7 @@ export interface ChatOptions {
 
 export const chatFields = {
   addGenerationPrompt: flag({ default: false }),
+  specialTokens: mapOf(string()),
   bosToken: string(),
   eosToken: string(),
   tools: listOf(record),
@@ -133,13 +145,14 @@ function collectVariables(
   messages: readonly ChatMessage[],
   options: ChatOptions,
 ): Map<string, unknown> {
-  const { addGenerationPrompt = false, bosToken, eosToken, tools, now, variables = {} } = options
+  const { addGenerationPrompt = false, tools, now, variables = {} } = options
   const values = new Map(templateFunctions)
   const set = (name: string, value: unknown): void => {
     if (value !== undefined) values.set(name, toTemplateValue(value))
   }
-  set('bos_token', bosToken)
-  set('eos_token', eosToken)
+  for (const [name, token] of Object.entries(options.specialTokens ?? {})) set(name, token)
+  set('bos_token', options.bosToken)
+  set('eos_token', options.eosToken)
   set('strftime_now', now && ((format: string) => formatDate(now, format)))
   for (const [name, value] of Object.entries(variables)) set(name, value)
   set('messages', messages.map(completeMessage))

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { createTextStream } from './text-stream.ts'
-import { createTokenizer } from './tokenizer.ts'
+import { findChatTemplate, renderChat } from './chat-template.ts'
+import { completeTokenizerConfig, createTokenizer, listSpecialTokens } from './tokenizer.ts'
 
 interface Golden {
   strings: string[]
@@ -127,5 +128,22 @@ describe('a text stream', () => {
     for (const id of Array.from({ length: 50 }, () => tokenizer.encode('one time')).flat())
       stream.push(id)
     expect(longest).toBeLessThan(8)
+  })
+})
+
+describe('special tokens in a template, beside transformers', () => {
+  const cases = read('../../../test/parity/special-tokens/cases.json') as {
+    name: string
+    files: Record<'tokenizer_config.json' | 'special_tokens_map.json', object | undefined>
+    text: string
+  }[]
+  it.each(cases)('$name', ({ files, text }) => {
+    const config = completeTokenizerConfig(
+      files['tokenizer_config.json']!,
+      files['special_tokens_map.json'],
+    )
+    const specialTokens = listSpecialTokens(createTokenizer(stories, config))
+    const template = findChatTemplate(config)
+    expect(renderChat(template, [{ role: 'user', content: 'a' }], { specialTokens })).toBe(text)
   })
 })

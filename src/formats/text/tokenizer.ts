@@ -3,6 +3,7 @@
 
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
 import { FormatError } from '../../base/errors.ts'
+import { isRecord } from '../../base/schema.ts'
 import { findDecodeStep, isByteToken } from './decoders.ts'
 import { type TokenizerComponent, repairTokenizer } from './repairs.ts'
 
@@ -28,7 +29,11 @@ export interface Tokenizer {
   readonly bosId?: number
   readonly eosId?: number
   readonly padId?: number
+  /** The texts of special tokens by the names that templates know: `bos_token`, `pad_token`. */
+  readonly specialTokens?: SpecialTokens
 }
+
+export type SpecialTokens = Readonly<Record<string, string>>
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -44,10 +49,10 @@ export function createTokenizer(tokenizerJson: object, tokenizerConfig: object):
   const special = collectSpecialIds(library, config)
   const byteTokens = new Set<number>()
   for (const [token, id] of vocabulary) if (isByteToken(token)) byteTokens.add(id)
-  const idOf = (token: unknown): number | undefined => {
-    const text =
-      typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token
-    return typeof text === 'string' ? library.token_to_id(text) : undefined
+  const specialTokens = readSpecialTokens(config)
+  const idOf = (name: string): number | undefined => {
+    const text = specialTokens[name]
+    return text === undefined ? undefined : library.token_to_id(text)
   }
   const encode: Tokenizer['encode'] = (text, { addSpecialTokens = false } = {}) =>
     library.encode(text, { add_special_tokens: addSpecialTokens }).ids
@@ -63,9 +68,46 @@ export function createTokenizer(tokenizerJson: object, tokenizerConfig: object):
     decode,
     tokenId: (token) => library.token_to_id(token),
     ...(byteTokens.size > 0 && { isByteToken: (id: number) => byteTokens.has(id) }),
-    ...toOptionalField('bosId', idOf(config['bos_token'])),
-    ...toOptionalField('eosId', idOf(config['eos_token'])),
-    ...toOptionalField('padId', idOf(config['pad_token'])),
+    ...toOptionalField('bosId', idOf('bos_token')),
+    ...toOptionalField('eosId', idOf('eos_token')),
+    ...toOptionalField('padId', idOf('pad_token')),
+    specialTokens,
+  }
+}
+
+/**
+ * tokenizer_config.json with the tokens of special_tokens_map.json, which transformers heeds where
+ * the config lists no added tokens.
+ */
+export const completeTokenizerConfig = (config: object, map: object | undefined): object =>
+  map === undefined || 'added_tokens_decoder' in config ? config : { ...config, ...map }
+
+/**
+ * The tokens that tokenizer_config.json names (`pad_token`, `image_token`), which transformers hands
+ * to templates.
+ */
+export function readSpecialTokens(config: object): SpecialTokens {
+  const { extra_special_tokens: extra } = config as Json
+  const named = Object.entries(config).filter(([name]) => name.endsWith('_token'))
+  return Object.fromEntries(
+    [...named, ...Object.entries(isRecord(extra) ? extra : {})].flatMap(([name, token]) => {
+      const text: unknown = isRecord(token) ? token['content'] : token
+      return typeof text === 'string' ? [[name, text]] : []
+    }),
+  )
+}
+
+/** The texts of a tokenizer's special tokens; of one that names none, those of BOS and EOS. */
+export function listSpecialTokens({
+  specialTokens,
+  bosId,
+  eosId,
+  decode,
+}: Tokenizer): SpecialTokens {
+  if (specialTokens) return specialTokens
+  return {
+    ...(bosId !== undefined && { bos_token: decode([bosId]) }),
+    ...(eosId !== undefined && { eos_token: decode([eosId]) }),
   }
 }
 

@@ -6,7 +6,7 @@ import { FormatError, NotFoundError } from '../../base/errors.ts'
 import type { ByteFolder } from '../../formats/byte-source.ts'
 import { openSharded } from '../../formats/safetensors/sharded.ts'
 import { findChatTemplate } from '../../formats/text/chat-template.ts'
-import { createTokenizer } from '../../formats/text/tokenizer.ts'
+import { completeTokenizerConfig, createTokenizer } from '../../formats/text/tokenizer.ts'
 import { getArchitecture } from '../models/architecture-table.ts'
 import type { JsonObject } from '../models/read-config.ts'
 import type { BaseModelReader } from './base-model-reader.ts'
@@ -17,7 +17,10 @@ export const folderReader: BaseModelReader<ByteFolder> = {
     if (!config) throw new NotFoundError(`${folder.name}: holds no model: there is no config.json.`)
     const tokenizerJson = await readJson(folder, 'tokenizer.json')
     const generation = await readJson(folder, 'generation_config.json')
-    const tokenizerConfig = (await readJson(folder, 'tokenizer_config.json')) ?? {}
+    const tokenizerConfig = completeTokenizerConfig(
+      (await readJson(folder, 'tokenizer_config.json')) ?? {},
+      await readJson(folder, 'special_tokens_map.json'),
+    )
     const chatTemplate = findChatTemplate(tokenizerConfig, {
       jinja: await readText(folder, 'chat_template.jinja'),
       toolUse: await readText(folder, 'additional_chat_templates/tool_use.jinja'),

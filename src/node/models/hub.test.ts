@@ -94,6 +94,15 @@ describe('a model on the hub', () => {
     expect(await readFile(join(folder, 'model.safetensors'), 'utf8')).toBe('weights')
   })
 
+  it('comes with its chat templates, named ones too', async () => {
+    files['chat_template.jinja'] = 'd'
+    files['additional_chat_templates/tool_use.jinja'] = 't'
+    files['additional_chat_templates/notes.txt'] = 'n'
+    const folder = await fetchName()
+    expect(await readFile(join(folder, 'chat_template.jinja'), 'utf8')).toBe('d')
+    expect(await readdir(join(folder, 'additional_chat_templates'))).toEqual(['tool_use.jinja'])
+  })
+
   it('comes from the cache the second time, offline too', async () => {
     const folder = await fetchName()
     requests = []

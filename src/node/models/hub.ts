@@ -167,10 +167,10 @@ async function listRepository(
 }
 
 const textFiles =
-  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|^chat_template\.jinja$/
+  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|^(chat_template|additional_chat_templates\/[^/]+)\.jinja$/
 
 /**
- * The files of the repository's root that loading needs. Throws NotFoundError where there are no
+ * The files of the repository that loading needs. Throws NotFoundError where there are no
  * weights among them.
  */
 function selectFiles(files: readonly HubFile[], reference: HubReference): HubFile[] {

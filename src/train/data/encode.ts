@@ -3,7 +3,7 @@
 
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
 import { type ChatTemplate, compileChatTemplate } from '../../formats/text/chat-template.ts'
-import type { Tokenizer } from '../../formats/text/tokenizer.ts'
+import { listSpecialTokens, type Tokenizer } from '../../formats/text/tokenizer.ts'
 import { splitChat } from './chat-spans.ts'
 import type { Example, SingleExample } from './data-format.ts'
 import { type NumberedExample, readExamples } from './format-table.ts'
@@ -69,15 +69,7 @@ type EncodeExample = (example: SingleExample) => ScoredTokens[]
 
 function createChatEncoder({ tokenizer, chatTemplate, system, now, variables }: EncodeOptions) {
   const render = compileChatTemplate(chatTemplate)
-  const textOf = (id: number | undefined): string | undefined =>
-    id === undefined ? undefined : tokenizer.decode([id])
-  const bosToken = textOf(tokenizer.bosId)
-  const eosToken = textOf(tokenizer.eosId)
-  const given = {
-    ...(bosToken === undefined ? {} : { bosToken }),
-    ...(eosToken === undefined ? {} : { eosToken }),
-  }
-  const settings = { ...given, ...(now ? { now } : {}), ...(variables ? { variables } : {}) }
+  const settings = { specialTokens: listSpecialTokens(tokenizer), now, variables }
   const fitArguments = createArgumentFitter((messages) => render(messages, settings))
   return ({
     messages,
