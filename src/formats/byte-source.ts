@@ -10,6 +10,8 @@ export interface ByteSource {
   readonly sizeBytes: number
   /** Exactly `length` bytes from `offset`; throws FormatError when they reach beyond the end. */
   read(offset: number, length: number): Promise<Uint8Array>
+  /** The file of another name beside this one, or undefined where there is none. */
+  openBeside?(fileName: string): Promise<ByteSource | undefined>
   close?(): Promise<void>
 }
 

@@ -38,17 +38,6 @@ const write = (content: Partial<GgufContent> = {}): Uint8Array =>
   joinBytes(encodeGguf({ metadata, tensors, ...content }))
 const open = (bytes: Uint8Array) => openGguf(createMemorySource('model.gguf', bytes))
 
-it('says of a part of a split file that it is one, and how to join the parts', async () => {
-  const split = new Map([
-    ...metadata,
-    ['split.no', entry('u16', 0)] as const,
-    ['split.count', entry('u16', 3)] as const,
-  ])
-  await expect(open(write({ metadata: split }))).rejects.toThrow(
-    'model.gguf: is part 1 of 3 of a split GGUF, which is not supported. Join the parts with llama.cpp: llama-gguf-split --merge',
-  )
-})
-
 describe('round trip', () => {
   it('keeps metadata, types, shapes and bytes', async () => {
     const file = await open(write())

@@ -20,6 +20,7 @@ import {
   mostDimensions,
 } from './types.ts'
 import { getEntry } from '../tensor-store.ts'
+import { isSplit, joinSplit } from './split.ts'
 
 export interface GgufTensorInfo {
   readonly type: DType
@@ -56,18 +57,24 @@ interface Claim {
 }
 
 /**
- * Opens a GGUF file. Throws FormatError, naming the file and the key or tensor, for anything that
+ * Opens a GGUF file; of one that llama.cpp has split, all parts, which lie beside the given one.
+ * Throws FormatError, naming the file and the key or tensor, for anything that
  * contradicts the format or the file's size; UnsupportedError for other versions, big-endian files
  * and element types that Graft does not know.
  */
 export async function openGguf(source: ByteSource): Promise<GgufFile> {
+  const file = await openPart(source)
+  return isSplit(file) ? joinSplit(source, file, openPart) : file
+}
+
+/** One file, whether whole or a part. */
+async function openPart(source: ByteSource): Promise<GgufFile> {
   const cursor = new GgufCursor(source)
   const version = await readVersion(cursor, source)
   // the shortest entry: empty name, no dimensions
   const tensorCount = await cursor.count(24, () => 'the list of tensors')
   const keyCount = await cursor.count(13, () => 'the metadata') // the shortest: empty key, one byte
   const entries = await readMetadata(cursor, keyCount)
-  refuseSplit(source.name, entries.get('split.count')?.value, entries.get('split.no')?.value)
   const claims = await readClaims(cursor, tensorCount)
   const alignment = readAlignment(cursor, entries.get('general.alignment')?.value)
   const tensors = resolveClaims(claims, {
@@ -92,15 +99,6 @@ export async function openGguf(source: ByteSource): Promise<GgufFile> {
     },
     close: async () => source.close?.(),
   }
-}
-
-/** llama.cpp cuts large models into files of which each lacks the others' tensors. */
-function refuseSplit(name: string, count: unknown, at: unknown): void {
-  if (Number(count ?? 1) > 1)
-    throw new UnsupportedError(
-      `${name}: is part ${Number(at ?? 0) + 1} of ${Number(count)} of a split GGUF, which is not supported. ` +
-        'Join the parts with llama.cpp: llama-gguf-split --merge <first part> <joined.gguf>.',
-    )
 }
 
 async function readVersion(cursor: GgufCursor, source: ByteSource): Promise<number> {

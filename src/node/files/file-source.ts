@@ -1,6 +1,7 @@
 // A file as a byte source: positional reads, nothing cached, nothing mapped.
 
 import { type FileHandle, open } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import type { ByteSource } from '../../formats/byte-source.ts'
 import { refuseLfsPointer } from '../../formats/lfs-pointer.ts'
@@ -41,6 +42,11 @@ export async function openFileSource(path: string): Promise<ByteSource> {
   const source: ByteSource = {
     name: path,
     sizeBytes,
+    openBeside: (fileName) =>
+      openFileSource(join(dirname(path), fileName)).catch((error: unknown) => {
+        if (error instanceof NotFoundError) return undefined
+        throw error
+      }),
     close: () => {
       garbage.unregister(file)
       return file.handle.close()

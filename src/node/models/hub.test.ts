@@ -148,6 +148,20 @@ describe('a model on the hub', () => {
     )
   })
 
+  it('may be a split GGUF, which comes with all its parts', async () => {
+    files = {
+      'big/q4-00001-of-00002.gguf': 'one',
+      'big/q4-00002-of-00002.gguf': 'two',
+      'big/q8-00001-of-00002.gguf': 'x',
+    }
+    const path = await fetchName('hf:owner/name/big/q4-00001-of-00002.gguf')
+    expect(path.endsWith('q4-00001-of-00002.gguf')).toBe(true)
+    expect(await readdir(join(path, '..'))).toEqual([
+      'q4-00001-of-00002.gguf',
+      'q4-00002-of-00002.gguf',
+    ])
+  })
+
   it('is missed with the reason, and leaves no trace of a half model', async () => {
     await expect(fetchName('hf:owner/other')).rejects.toThrow(NotFoundError)
     await expect(fetchName('hf:owner/other')).rejects.toThrow(

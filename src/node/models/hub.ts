@@ -4,6 +4,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { FormatError, GraftError, NotFoundError, OptionError } from '../../base/errors.ts'
+import { listSplitNames } from '../../formats/gguf/split.ts'
 import { isCached } from './cache.ts'
 import { download, type DownloadProgress, fetchWithin } from './download.ts'
 import { resolveInside } from '../files/folder.ts'
@@ -15,7 +16,7 @@ export interface HubReference {
   readonly repository: string
   /** Branch, tag or commit. */
   readonly revision: string
-  /** One .gguf file of the repository instead of the safetensors files. */
+  /** One .gguf file of the repository instead of the safetensors files; a split one's any part. */
   readonly ggufPath?: string | undefined
 }
 
@@ -175,13 +176,16 @@ const textFiles =
  */
 function selectFiles(files: readonly HubFile[], reference: HubReference): HubFile[] {
   const { ggufPath } = reference
+  const parts = ggufPath && (listSplitNames(ggufPath) ?? [ggufPath])
   const chosen = files.filter(({ path }) =>
-    ggufPath
-      ? path === ggufPath
+    parts
+      ? parts.includes(path)
       : textFiles.test(path) || /^[^/]+\.safetensors(\.index\.json)?$/.test(path),
   )
   const sharded = chosen.some(({ path }) => path === 'model.safetensors.index.json')
-  const weights = chosen.some(({ path }) => path.endsWith('.safetensors') || path.endsWith('.gguf'))
+  const weights = chosen.some(({ path }) =>
+    ggufPath ? path === ggufPath : path.endsWith('.safetensors'),
+  )
   if (!weights) {
     const ggufs = files
       .filter(({ path }) => path.endsWith('.gguf'))

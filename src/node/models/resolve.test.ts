@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { getCatalogueEntry } from '../../catalogue/catalogue.ts'
@@ -44,6 +45,13 @@ describe('a base model', () => {
   it('is a GGUF file', async () => {
     const model = await resolveModel(join(directory, 'tiny.gguf'))
     expect([model.name, 'gguf' in model && model.gguf.sizeBytes]).toEqual(['tiny', 4])
+    if ('gguf' in model) await model.gguf.close!()
+  })
+
+  it('is a split GGUF, whose name is that of the whole', async () => {
+    const parts = new URL('../../../test/parity/gguf-split/', import.meta.url)
+    const model = await resolveModel(fileURLToPath(new URL('split-00002-of-00003.gguf', parts)))
+    expect(model.name).toBe('split')
     if ('gguf' in model) await model.gguf.close!()
   })
 

@@ -13,6 +13,7 @@ import {
   type ModelSource,
 } from '../../catalogue/catalogue.ts'
 import type { ByteFolder, ByteSource } from '../../formats/byte-source.ts'
+import { removePartNumber } from '../../formats/gguf/split.ts'
 import { getCacheDirectory, type Environment, isCached, getPathByHash } from './cache.ts'
 import { openFileSource } from '../files/file-source.ts'
 import { openDirectory } from '../files/folder.ts'
@@ -86,7 +87,10 @@ export async function resolveModel(
   if (found?.isDirectory())
     return { name: basename(resolve(source)), folder: await openDirectory(source) }
   if (found && source.endsWith('.gguf'))
-    return { name: basename(source, '.gguf'), gguf: await openFileSource(source) }
+    return {
+      name: basename(removePartNumber(source), '.gguf'),
+      gguf: await openFileSource(source),
+    }
   if (found && isModelfileName(source)) return resolveModelfile(source, options)
   if (found)
     throw new NotFoundError(`${source}: got a file, expected a model directory or a .gguf file.`)
