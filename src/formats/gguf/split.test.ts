@@ -97,7 +97,7 @@ it.each([
   [
     'a part of another model',
     encodePart(['c'], 1, { 'general.architecture': 'phi3' }),
-    'general.architecture: got "phi3", expected undefined',
+    'general.architecture: got "phi3", expected nothing',
   ],
   [
     'a tensor that two parts hold',

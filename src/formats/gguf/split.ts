@@ -133,27 +133,24 @@ function joinParts(parts: readonly GgufFile[], close: () => Promise<void>): Gguf
 
 /** What shows that a part is of another split than the first, or of another place in it. */
 function listStrangerProblems(first: GgufFile, part: GgufFile, at: number): string[] {
-  const wanted = {
-    [numberKey]: at,
-    [countKey]: readPlace(first).count,
-    [tensorsKey]: readPlace(first).tensors,
-  }
+  const { count, tensors } = readPlace(first)
   const got = readPlace(part)
-  const given = { [numberKey]: got.at, [countKey]: got.count, [tensorsKey]: got.tensors }
-  const places = Object.entries(wanted).flatMap(([key, value]) =>
-    given[key] === value
+  const compared: readonly (readonly [key: string, got: unknown, expected: unknown])[] = [
+    [numberKey, got.at, at],
+    [countKey, got.count, count],
+    [tensorsKey, got.tensors, tensors],
+    ...['general.architecture', 'general.name'].flatMap((key) =>
+      part.metadata.has(key)
+        ? [[key, part.metadata.get(key), first.metadata.get(key)] as const]
+        : [],
+    ),
+  ]
+  const show = (value: unknown): string => JSON.stringify(value) ?? 'nothing'
+  return compared.flatMap(([key, value, expected]) =>
+    value === expected
       ? []
-      : [`${part.name}: ${key}: got ${given[key] ?? 'nothing'}, expected ${value ?? 'nothing'}`],
+      : [`${part.name}: ${key}: got ${show(value)}, expected ${show(expected)}`],
   )
-  const names = ['general.architecture', 'general.name'].flatMap((key) => {
-    const value = part.metadata.get(key)
-    return value === undefined || value === first.metadata.get(key)
-      ? []
-      : [
-          `${part.name}: ${key}: got ${JSON.stringify(value)}, expected ${JSON.stringify(first.metadata.get(key))}`,
-        ]
-  })
-  return [...places, ...names]
 }
 
 const withoutSplitKeys = <Value>(entries: ReadonlyMap<string, Value>): Map<string, Value> =>
