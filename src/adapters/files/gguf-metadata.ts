@@ -1,7 +1,7 @@
 // An adapter's metadata in a GGUF file, both ways: name, description, tags and base under llama.cpp's
 // keys, all others as texts under `graft.`.
 
-import type { GgufFile } from '../../formats/gguf/reader.ts'
+import type { GgufFile } from '../../formats/gguf/types.ts'
 import type { GgufEntry } from '../../formats/gguf/types.ts'
 import type { Adapter } from '../adapter.ts'
 

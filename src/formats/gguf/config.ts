@@ -3,7 +3,7 @@
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
-import type { GgufFile } from './reader.ts'
+import type { GgufFile } from './types.ts'
 import { readGgufRope } from './rope.ts'
 import { type GgufMetadata, type GgufValues, createGgufValues } from './values.ts'
 

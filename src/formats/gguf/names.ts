@@ -5,7 +5,7 @@ import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../convert.ts'
 import { joinProblems, quoteName } from '../quote.ts'
-import type { GgufFile, GgufTensorInfo } from './reader.ts'
+import type { GgufFile, GgufTensorInfo } from './types.ts'
 import {
   derivedTensors,
   type GgufArchitecture,

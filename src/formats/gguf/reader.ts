@@ -4,7 +4,7 @@
 
 import { blockLayout, countBytes, type DType, isBlockType } from '../../base/dtype.ts'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
-import { fromBytes, type Tensor } from '../../base/tensor.ts'
+import { fromBytes } from '../../base/tensor.ts'
 import type { ByteSource } from '../byte-source.ts'
 import { refuseLfsPointer } from '../lfs-pointer.ts'
 import { joinProblems, quoteName, computeSafeProduct } from '../quote.ts'
@@ -15,38 +15,13 @@ import {
   foreignGgmlTypes,
   ggmlTypes,
   ggufMagic,
+  type GgufFile,
+  type GgufTensorInfo,
   type GgufValue,
-  type GgufValueType,
   mostDimensions,
 } from './types.ts'
 import { getEntry } from '../tensor-store.ts'
 import { isSplit, joinSplit } from './split.ts'
-
-export interface GgufTensorInfo {
-  readonly type: DType
-  /** Row-major, as everywhere in Graft: the reverse of ggml's `ne`. */
-  readonly shape: readonly number[]
-  /** Of the first byte, within the file. */
-  readonly offset: number
-  readonly sizeBytes: number
-}
-
-export interface GgufFile {
-  /** Shown in errors. */
-  readonly name: string
-  readonly version: number
-  readonly metadata: ReadonlyMap<string, GgufValue>
-  /** The type each metadata value has in the file. */
-  readonly metadataTypes: ReadonlyMap<string, GgufValueType>
-  /** By ggml name, in the file's order. */
-  readonly tensors: ReadonlyMap<string, GgufTensorInfo>
-  /**
-   * Reads only that tensor's bytes; block formats come as raw blocks. Throws NotFoundError for an
-   * unknown name.
-   */
-  read(name: string): Promise<Tensor>
-  close(): Promise<void>
-}
 
 /** A tensor as the head describes it, before it is checked. */
 interface Claim {

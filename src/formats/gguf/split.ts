@@ -5,7 +5,7 @@ import { FormatError, NotFoundError } from '../../base/errors.ts'
 import type { ByteSource } from '../byte-source.ts'
 import { joinProblems, quoteName } from '../quote.ts'
 import { getEntry } from '../tensor-store.ts'
-import type { GgufFile, GgufTensorInfo } from './reader.ts'
+import type { GgufFile, GgufTensorInfo } from './types.ts'
 
 const numberKey = 'split.no'
 const countKey = 'split.count'

@@ -191,3 +191,29 @@ export const ggufMagic = 0x46554747 // "GGUF", little-endian
 export const defaultAlignmentBytes = 32
 /** GGML_MAX_DIMS */
 export const mostDimensions = 4
+
+export interface GgufTensorInfo {
+  readonly type: DType
+  /** Row-major, as everywhere in Graft: the reverse of ggml's `ne`. */
+  readonly shape: readonly number[]
+  /** Of the first byte, within the file. */
+  readonly offset: number
+  readonly sizeBytes: number
+}
+
+export interface GgufFile {
+  /** Shown in errors. */
+  readonly name: string
+  readonly version: number
+  readonly metadata: ReadonlyMap<string, GgufValue>
+  /** The type each metadata value has in the file. */
+  readonly metadataTypes: ReadonlyMap<string, GgufValueType>
+  /** By ggml name, in the file's order. */
+  readonly tensors: ReadonlyMap<string, GgufTensorInfo>
+  /**
+   * Reads only that tensor's bytes; block formats come as raw blocks. Throws NotFoundError for an
+   * unknown name.
+   */
+  read(name: string): Promise<Tensor>
+  close(): Promise<void>
+}

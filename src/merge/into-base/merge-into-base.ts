@@ -7,7 +7,8 @@ import { checkOptions, oneOf, string, unchecked } from '../../base/schema.ts'
 import { checkAdapter } from '../../adapters/adapter.ts'
 import { checkBaseCopies } from '../../adapters/base-copy.ts'
 import type { ByteSink } from '../../formats/byte-source.ts'
-import { type GgufFile, openGguf } from '../../formats/gguf/reader.ts'
+import { openGguf } from '../../formats/gguf/reader.ts'
+import type { GgufFile } from '../../formats/gguf/types.ts'
 import { copyGguf, type GgufChange } from '../../formats/gguf/copy.ts'
 import {
   readGgufArchitecture,
