@@ -3,6 +3,7 @@
 // github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 
 import type { DType } from '../../base/dtype.ts'
+import type { Tensor } from '../../base/tensor.ts'
 
 export type GgufScalarType =
   'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'f32' | 'bool' | 'string' | 'u64' | 'i64' | 'f64'
