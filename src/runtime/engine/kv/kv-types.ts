@@ -1,0 +1,129 @@
+// What the engine sees of keys and values: rows that lie contiguous in banks, and a cache of blocks
+// from which rows begin. Independent of queues, models and experts.
+
+import type { Tensor } from '../../../base/tensor.ts'
+
+/** Positions in a block. */
+export const BLOCK_SIZE = 16
+
+/** The size of one position's keys and values. */
+export interface KvShape {
+  readonly layers: number
+  readonly kvHeads: number // K
+  readonly headWidth: number // d
+}
+
+/**
+ * The keys and values of one running sequence. A live view: bank, index and length change while
+ * rows join, grow and leave. Slot s of a row holds the token at position s.
+ */
+export interface KvRow {
+  readonly bank: Bank
+  readonly index: number
+  /** Positions held. */
+  readonly length: number
+  /** Positions that blocks are reserved for; `append` may fill up to here. */
+  readonly room: number
+  /** Whether the row takes part in decoding. */
+  readonly ready: boolean
+}
+
+/** Rows of one group and one capacity, fed to a program as a prefix of its arrays. */
+export interface Bank {
+  readonly group: string
+  /** Slots of a row, C. */
+  readonly capacity: number
+  /** By index; rows that are ready come first. */
+  readonly rows: readonly KvRow[]
+  readonly readyCount: number
+  /**
+   * past.<layer>.k and .v [count, K, C, d] of the rows `from` … `from + count` − 1: views, valid
+   * until a row joins, grows or leaves. Slots behind a row's length hold anything finite.
+   */
+  feeds(from: number, count: number): ReadonlyMap<string, Tensor>
+}
+
+export interface OpenRequest {
+  /** Keys of the full blocks of the tokens, as far as they may come from the cache. */
+  readonly keys: readonly string[]
+  /** Blocks to take from the cache, at most; `countCached` says how many there are. */
+  readonly cached: number
+  /** Positions to reserve. */
+  readonly tokens: number
+}
+
+export interface KvStatistics {
+  readonly blocks: {
+    readonly capacity: number
+    /** Referenced by rows. */
+    readonly used: number
+    /** Kept for later rows, referenced by none. */
+    readonly cached: number
+    readonly free: number
+  }
+  /** Blocks that rows began with. */
+  readonly hits: number
+  /** Blocks with a key that a row had to compute, because they were not cached. */
+  readonly misses: number
+  /** Blocks that were dropped from the cache, because a row needed the room. */
+  readonly evictions: number
+  /** Bytes of the banks' arrays. */
+  readonly rowBytes: number
+  /** Bytes of the blocks that are kept apart from rows. */
+  readonly cacheBytes: number
+}
+
+export interface KvMemory {
+  /** Banks with rows; one decode call each. */
+  readonly banks: readonly Bank[]
+  /** Leading blocks of these keys that are cached, in memory or saved; takes nothing. */
+  countCached(keys: readonly string[]): number
+  /**
+   * A row that begins with the first `cached` blocks of `keys` and has room for `tokens` positions.
+   * Undefined where blocks or rows are lacking; nothing is taken then. Its length says how many
+   * positions came from the cache: less than asked where a saved block turned out damaged. It is
+   * not ready: it stands behind the ready rows.
+   */
+  open(group: string, request: OpenRequest): KvRow | undefined
+  /** The row takes part in decoding from now on. It may move to another bank. */
+  markReady(row: KvRow): void
+  /**
+   * Room for `count` more positions behind the row's length; false where blocks are lacking:
+   * nothing has changed then. May move this row and others to another bank.
+   */
+  reserve(row: KvRow, count: number): boolean
+  /**
+   * Takes what a call computed, cache.<layer>.k and .v [N, K, T, d]: row i of `rows` takes the first
+   * counts[i] tokens of entry i.
+   */
+  append(
+    rows: readonly KvRow[],
+    outputs: ReadonlyMap<string, Tensor>,
+    counts: readonly number[],
+  ): void
+  /** Keeps the row's full blocks in the cache, as far as `keys` go. */
+  publish(row: KvRow, keys: readonly string[]): void
+  /** Another row with the same contents; shares its full blocks. Undefined as with `open`. */
+  fork(row: KvRow): KvRow | undefined
+  /** Gives the row's blocks back. Published ones stay cached. */
+  close(row: KvRow): void
+  readonly statistics: KvStatistics
+}
+
+/** Blocks that outlive the process. Calls return at once; writing happens behind them. */
+export interface SavedPrefixes {
+  has(key: string): boolean
+  /** The block's bytes; undefined where it is missing or damaged. */
+  read(key: string): Uint8Array | undefined
+  /** Keeps a copy of the bytes; oldest unused blocks make room. */
+  save(key: string, bytes: Uint8Array): void
+}
+
+export interface KvMemoryOptions {
+  readonly shape: KvShape
+  /** Blocks of 16 positions that rows and cache share. */
+  readonly blocks: number
+  /** Rows at a time, over all banks. */
+  readonly maxRows: number
+  readonly saved?: SavedPrefixes
+}
