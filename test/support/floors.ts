@@ -132,6 +132,7 @@ export const rooms: Record<string, readonly string[]> = {
     'decode',
     'scoring.ts',
     'prompt.ts',
+    'engine/pool',
     'programs',
     'exact-results.ts',
     'gradients.ts',

@@ -1,0 +1,142 @@
+// The adapter pool: experts registered by name, and those that rows use now, resident in slots that
+// programs are fed with views of. Independent of sequences, queues and programs.
+
+import type { Adapter, AdapterMetadata, Expert } from '../../../adapters/index.ts'
+import type { F32Tensor } from '../../../base/tensor.ts'
+
+/**
+ * The vectors that an expert's modules need of a program, from least to most: none; a factor of
+ * each output (DoRA); also a shift of each output and a factor of each input (IA3).
+ */
+export const vectorForms = ['none', 'scaled', 'all'] as const
+export type VectorForm = (typeof vectorForms)[number]
+
+/** One version of an expert that the pool has accepted. */
+export interface ExpertHandle {
+  /** undefined: an expert that was given as an object, without a name. */
+  readonly name: string | undefined
+  /** Counts from 1 for each name. */
+  readonly version: number
+  /**
+   * The hash of kind, configuration and tensors; of a mixture, of its adapters' keys and weights.
+   * Equal keys give equal outputs. An adapter that was never registered has a random key instead,
+   * because a hash of 20 MB would delay its first token.
+   */
+  readonly key: string
+  readonly expert: Expert
+  readonly metadata: AdapterMetadata
+  /** The tokens from whose last occurrence on the expert acts; undefined: it acts on all. */
+  readonly invocation: readonly number[] | undefined
+  /** Virtual tokens before a row's first token; 0 for most kinds. */
+  readonly virtualTokens: number
+}
+
+/** What a row holds while it uses an expert. Given back once, with `release`. */
+export interface Lease {
+  readonly handle: ExpertHandle
+  /**
+   * The slot of the low-rank part; undefined where the expert has none. `slot` counts within the
+   * set's active slots, and changes when `arrange`, `acquire` or `release` moves slots: read it
+   * when feeds are made.
+   */
+  readonly rank: { readonly set: RankSet; readonly slot: number } | undefined
+  /** The row of the vector set; 0 is neutral. */
+  readonly vector: number
+  /** Which vectors the expert needs; a program must have at least these. */
+  readonly vectorForm: VectorForm
+  /** The adapter, where no slot can hold it: a program of its own serves it. */
+  readonly attached: Adapter | undefined
+}
+
+/** The slots of one rank class. Tensors are views: they show what the slots hold now. */
+export interface RankSet {
+  /** The class, R: the largest rank of a module of its experts, rounded up. */
+  readonly rank: number
+  /** G: how many slots the grouped feeds hold. */
+  readonly active: number
+  /**
+   * `<prefix><module>.A` [G, R·parts, in] and `.B` [G, out, R·parts] of the active slots. The same
+   * tensors until slots are moved, added or taken away.
+   */
+  groupedFeeds(prefix?: string): ReadonlyMap<string, F32Tensor>
+  /** `<prefix><module>.A` [R·parts, in] and `.B` [out, R·parts] of one active slot. */
+  slotFeeds(slot: number, prefix?: string): ReadonlyMap<string, F32Tensor>
+}
+
+/** The vectors of resident experts that have any; row 0 changes nothing. */
+export interface VectorSet {
+  /** Rows that the feeds hold, Gv. */
+  readonly rows: number
+  /**
+   * `<prefix><module>.v` [Gv, out]; for 'all' also `.shift` [Gv, out] and, of modules that are not
+   * stacked, `.u` [Gv, in]. None for 'none'.
+   */
+  feeds(form: VectorForm, prefix?: string): ReadonlyMap<string, F32Tensor>
+}
+
+export interface PoolStatistics {
+  /** Names that requests may use now. */
+  readonly names: number
+  /** Leases that were not given back. */
+  readonly leases: number
+  /** Experts in slots, and those of them that leases use. */
+  readonly resident: number
+  readonly active: number
+  /** Experts that no slot can hold: registered ones, and leases of any. */
+  readonly attached: { readonly experts: number; readonly leases: number }
+  /** Leases whose expert was resident already, and those for which a slot was filled. */
+  readonly hits: number
+  readonly fills: number
+  readonly evictions: number
+  /** Bytes of slots and vectors, and how many there may be. */
+  readonly slotBytes: number
+  readonly budgetBytes: number
+  /** Bytes of the forms from which slots are filled, where the pool keeps a copy. */
+  readonly coldBytes: number
+  readonly sets: readonly {
+    readonly rank: number
+    readonly slots: number
+    readonly resident: number
+    readonly active: number
+  }[]
+}
+
+export interface AdapterPool {
+  readonly vectors: VectorSet
+  readonly statistics: PoolStatistics
+  /**
+   * Checks the expert against the model, and makes it the current version under this name. Leases
+   * of the version before keep it to their end. Throws MismatchError for another base's adapter,
+   * NumericError for NaN or infinity, UnsupportedError for a mixture without an exact sum; nothing
+   * has changed then.
+   */
+  register(name: string, expert: Expert, metadata?: AdapterMetadata): Promise<ExpertHandle>
+  /**
+   * The current handle under a name, or the one of this object. Checks what `register` checks.
+   * Throws NotFoundError for a name that is not registered.
+   */
+  find(which: string | Expert | ExpertHandle): Promise<ExpertHandle>
+  /**
+   * A lease of the expert, in a slot. undefined where every slot that the budget allows is leased
+   * or pinned: try again after a release. Throws what `find` throws.
+   */
+  acquire(which: string | Expert | ExpertHandle): Promise<Lease | undefined>
+  /** Gives a lease back, once. */
+  release(lease: Lease): void
+  /**
+   * Moves active slots together, so that grouped feeds hold no idle ones. Called before a step
+   * reads slots; moves at most as many slots as have become idle.
+   */
+  arrange(): void
+  /**
+   * Takes the name away at once. The expert's memory is given back when its last lease ends; the
+   * promise waits for that.
+   */
+  unload(name: string): Promise<void>
+  /** A pinned expert is never evicted, in whatever version. */
+  pin(name: string): void
+  unpin(name: string): void
+  /** Fills a slot, so that the first lease finds it. False where there is no room for it. */
+  preload(name: string): Promise<boolean>
+  list(): readonly ExpertHandle[]
+}

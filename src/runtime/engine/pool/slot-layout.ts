@@ -1,0 +1,63 @@
+// Where the low-rank factors of a model's linear layers stand in a slot: the modules that have
+// inputs of their own in a serving program, some of them several layers in one. Independent of
+// programs: their stacks are passed in.
+
+import type { ModelGraph } from '../../../graph/model-graph.ts'
+import { listAdaptableModules } from '../../../adapters/adapted-layers.ts'
+
+/** One linear layer of the model, inside the module that holds it. */
+export interface SlotPart {
+  /** The layer's module path, by which serving weights are known. */
+  readonly path: string
+  readonly outFeatures: number
+}
+
+/**
+ * A module that a program has inputs `<name>.A` and `<name>.B` for. A of a slot is [R·parts, in]:
+ * one part below the other. B is [out, R·parts]: the parts on the diagonal.
+ */
+export interface SlotModule {
+  readonly name: string
+  readonly inFeatures: number
+  /** The sum over the parts. */
+  readonly outFeatures: number
+  readonly parts: readonly SlotPart[]
+}
+
+export type SlotLayout = readonly SlotModule[]
+
+/** Layers that share one product, as programs/stack-linears.ts makes them. */
+interface StackedLayers {
+  readonly module: string
+  readonly parts: readonly { readonly module: string; readonly outFeatures: number }[]
+}
+
+/** The linear layers inside the model's layers, those of a stack as one module. */
+export function createSlotLayout(model: ModelGraph, stacks: readonly StackedLayers[]): SlotLayout {
+  const stackOf = new Map(
+    stacks.flatMap((stack) => stack.parts.map(({ module }) => [module, stack] as const)),
+  )
+  const modules = new Map<string, SlotModule>()
+  for (const { path, kind, layer, inFeatures, outFeatures } of listAdaptableModules(model)) {
+    if (kind !== 'linear' || layer === undefined) continue
+    const { module: name, parts } = stackOf.get(path) ?? {
+      module: path,
+      parts: [{ module: path, outFeatures }],
+    }
+    modules.set(name, {
+      name,
+      inFeatures,
+      outFeatures: parts.reduce((sum, part) => sum + part.outFeatures, 0),
+      parts: parts.map((part) => ({ path: part.module, outFeatures: part.outFeatures })),
+    })
+  }
+  return [...modules.values()]
+}
+
+/** Numbers in A and B of one slot. */
+export const countSlotNumbers = (layout: SlotLayout, rank: number): number =>
+  layout.reduce(
+    (sum, { inFeatures, outFeatures, parts }) =>
+      sum + rank * parts.length * (inFeatures + outFeatures),
+    0,
+  )
