@@ -15,6 +15,7 @@ import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
 import { quantizedLinear } from './ops/quantized-linear.ts'
 import { reduceSum, softmax, softmaxGradient } from './ops/reduce.ts'
 import { rotary } from './ops/rotary.ts'
+import { blockAttention, pieceAttention } from './ops/step-attention.ts'
 import {
   bucketCrossEntropy,
   bucketCrossEntropyGradient,
@@ -53,7 +54,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[reshape, transpose, slice, pad, concat, after],
     ...[reduceSum, softmax, softmaxGradient],
     ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary],
-    ...[attention, cacheEntry, cachedAttention],
+    ...[attention, cacheEntry, cachedAttention, blockAttention, pieceAttention],
     ...[embedding, gatherRows, scatterRows],
     ...[knownIds, virtualRows, replaceVirtual],
     ...[crossEntropy, crossEntropyGradient],

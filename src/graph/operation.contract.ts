@@ -42,7 +42,7 @@ function graphOf(
     const dtype = tensors[i]!.dtype
     return g.input(
       `a${i}`,
-      dtype === 'i64' || dtype === 'u8' || dtype === 'i8' ? dtype : 'f32',
+      dtype === 'i64' || dtype === 'i32' || dtype === 'u8' || dtype === 'i8' ? dtype : 'f32',
       shape,
     )
   })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ShapeError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
-import { f32, i64 } from '../base/tensor.ts'
+import { f32, i64, type Tensor } from '../base/tensor.ts'
 import { GraphBuilder } from './builder.ts'
 import { frozenForms } from './quantized-base/frozen-form-table.ts'
 import {
@@ -47,6 +47,30 @@ const cachedInputs = [
     maskInput('N', 1, 'T', 'P+T'),
     exactly(i64([2], [5, 3])),
   ],
+]
+/** One new token behind a cache of `slots`, seen as `blocks`; the last two slots are empty. */
+const blockInputs = (slots: number, blocks: number): CaseInput[] => [
+  ...[fixed('N', 1, 12), fixed('N', 2, 1, 3), fixed('N', 2, 1, 3)],
+  ...[fixed('N', 2, slots, 3), fixed('N', 2, slots, 3)],
+  exactly(
+    f32([2, 1, 1, slots + 1], new Float32Array(2 * (slots + 1)).fill(-1e30, slots - 2, slots)),
+  ),
+  exactly(i64([2], [slots, 1])),
+  exactly(i64([6], [0, 2, blocks, 1, slots / blocks, 3])),
+  exactly(i64([6], [0, 2, 2, 1, blocks, slots / blocks])),
+]
+const i32 = (shape: readonly number[], values: readonly number[]): Tensor => ({
+  dtype: 'i32',
+  shape,
+  data: Int32Array.from(values),
+})
+const pieceForm = { ...attentionForm, headWidth: 8 }
+/** Three new tokens of one row behind `length` in a cache with some more slots. */
+const pieceInputs = (length: number): CaseInput[] => [
+  ...[fixed(1, 'T', 32), fixed(1, 'T', 16), fixed(1, 'T', 16)],
+  ...[fixed(1, 2, length + 4, 8), fixed(1, 2, length + 4, 8)],
+  exactly(i32([1], [length + 2])),
+  exactly(i32([], [length + 3])),
 ]
 const block = { bits: 4, block: 16, outFeatures: 3, inFeatures: 32, accuracy: 0, module: 'm' }
 /** A frozen weight's parts, from random values. */
@@ -271,6 +295,29 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
     },
   ],
   cacheEntry: [{ inputs: [numbers('N', 'T', 6)], attributes: { heads: 2, headWidth: 3 } }],
+  blockAttention: [
+    { inputs: blockInputs(12, 1), attributes: attentionForm },
+    { title: 'in blocks', inputs: blockInputs(12, 3), attributes: attentionForm },
+    {
+      title: 'softly capped',
+      inputs: blockInputs(12, 2),
+      attributes: { ...attentionForm, softcap: 1.5 },
+    },
+  ],
+  pieceAttention: [
+    { inputs: pieceInputs(5), attributes: { ...pieceForm, window: 0 } },
+    { title: 'nothing before', inputs: pieceInputs(0), attributes: { ...pieceForm, window: 0 } },
+    {
+      title: 'in a window shorter than the past',
+      inputs: pieceInputs(5),
+      attributes: { ...pieceForm, window: 3 },
+    },
+    {
+      title: 'in a window of one token',
+      inputs: pieceInputs(5),
+      attributes: { ...pieceForm, window: 1 },
+    },
+  ],
   cachedAttention: [
     { title: 'grouped', inputs: cachedInputs, attributes: attentionForm },
     {

@@ -7,7 +7,7 @@ import { describeShape, multiplyDims, type Attributes, type Value } from '../ir.
 import type { OnnxContext, OnnxEmitter, Operation, Operators } from '../operation.ts'
 import { createZerosLike, asFloats, getNumberAttribute, type Floats } from './arrays.ts'
 
-interface Form {
+export interface AttentionForm {
   heads: number
   kvHeads: number
   headWidth: number
@@ -16,7 +16,7 @@ interface Form {
   softcap: number
 }
 
-const readForm = (attributes: Attributes): Form => ({
+export const readAttentionForm = (attributes: Attributes): AttentionForm => ({
   heads: getNumberAttribute(attributes, 'heads'),
   kvHeads: getNumberAttribute(attributes, 'kvHeads'),
   headWidth: getNumberAttribute(attributes, 'headWidth'),
@@ -24,7 +24,7 @@ const readForm = (attributes: Attributes): Form => ({
   softcap: getNumberAttribute(attributes, 'softcap'),
 })
 
-function checkWidths(q: Value, heads: number, headWidth: number): void {
+export function checkWidths(q: Value, heads: number, headWidth: number): void {
   if (q.shape[2] !== heads * headWidth)
     throw new ShapeError(
       `attention: shape ${describeShape(q.shape)} is not ${heads} heads of width ${headWidth}.`,
@@ -43,7 +43,13 @@ function weigh(scores: Float64Array, mask: Floats, maskStart: number, softcap: n
 }
 
 /** The reference over q [N, T, H·d] and keys and values [N, K, S, d]. mask: [N or 1, 1, T, S]. */
-function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, form: Form): Tensor {
+export function attend(
+  q: Tensor,
+  keys: Tensor,
+  values: Tensor,
+  mask: Tensor,
+  form: AttentionForm,
+): Tensor {
   const batch = q.shape[0]!
   const tokens = q.shape[1]!
   const span = keys.shape[2]!
@@ -74,7 +80,7 @@ function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, form: For
 }
 
 /** [N, T, K·d] → [N, K, T, d] */
-function splitHeads(x: Tensor, heads: number, headWidth: number): Tensor {
+export function splitHeads(x: Tensor, heads: number, headWidth: number): Tensor {
   const batch = x.shape[0]!
   const tokens = x.shape[1]!
   const output = createZerosLike(x, [batch, heads, tokens, headWidth])
@@ -99,13 +105,13 @@ const toHeads = (g: Operators, x: Value, heads: number, headWidth: number): Valu
 export const attention: Operation = {
   name: 'attention',
   shape([q, k], attributes) {
-    const { heads, kvHeads, headWidth } = readForm(attributes)
+    const { heads, kvHeads, headWidth } = readAttentionForm(attributes)
     checkWidths(q!, heads, headWidth)
     checkWidths(k!, kvHeads, headWidth)
     return { dtype: q!.dtype, shape: q!.shape }
   },
   evaluate([q, k, v, mask], attributes) {
-    const form = readForm(attributes)
+    const form = readAttentionForm(attributes)
     return attend(
       q!,
       splitHeads(k!, form.kvHeads, form.headWidth),
@@ -115,7 +121,7 @@ export const attention: Operation = {
     )
   },
   expand(g, [q, k, v, mask], attributes) {
-    const { heads, kvHeads, headWidth, scale, softcap } = readForm(attributes)
+    const { heads, kvHeads, headWidth, scale, softcap } = readAttentionForm(attributes)
     const batch = q!.shape[0]!
     const tokens = q!.shape[1]!
     const span = k!.shape[1]!
@@ -161,15 +167,14 @@ export const cacheEntry: Operation = {
       getNumberAttribute(attributes, 'headWidth'),
     ),
   onnx(emit, { inputs: [x], output, attributes }) {
-    const split = emit.node('Reshape', [
-      x!.name,
-      emit.ints([
-        0,
-        -1,
-        getNumberAttribute(attributes, 'heads'),
-        getNumberAttribute(attributes, 'headWidth'),
-      ]),
-    ])
+    const heads = getNumberAttribute(attributes, 'heads')
+    const headWidth = getNumberAttribute(attributes, 'headWidth')
+    if (x!.shape[1] === 1) {
+      // One token: the axes that change places are of length 1.
+      emit.node('Reshape', [x!.name, emit.ints([0, heads, 1, headWidth])], {}, output.name)
+      return
+    }
+    const split = emit.node('Reshape', [x!.name, emit.ints([0, -1, heads, headWidth])])
     emit.node('Transpose', [split], { perm: { ints: [0, 2, 1, 3] } }, output.name)
   },
 }
@@ -178,7 +183,7 @@ export const cacheEntry: Operation = {
  * Keys (or values) of the cache followed by the new ones: [N, K, P, d] and [N, K, T, d] → [N, K,
  * P+T, d].
  */
-function joinSpan(past: Tensor, fresh: Tensor): Tensor {
+export function joinSpan(past: Tensor, fresh: Tensor): Tensor {
   const [batch, heads, earlier, d] = past.shape as [number, number, number, number]
   const tokens = fresh.shape[2]!
   const output = createZerosLike(fresh, [batch, heads, earlier + tokens, d])
@@ -211,7 +216,7 @@ export const cachedAttention: Operation = {
     return { dtype: q!.dtype, shape: q!.shape }
   },
   evaluate: ([q, k, v, pastK, pastV, mask], attributes) =>
-    attend(q!, joinSpan(pastK!, k!), joinSpan(pastV!, v!), mask!, readForm(attributes)),
+    attend(q!, joinSpan(pastK!, k!), joinSpan(pastV!, v!), mask!, readAttentionForm(attributes)),
   onnx: emitCachedAttention,
 }
 
@@ -225,7 +230,7 @@ function emitCachedAttention(emit: OnnxEmitter, { inputs, output, attributes }: 
     string,
     string,
   ]
-  const { heads, kvHeads, headWidth: d, scale, softcap } = readForm(attributes)
+  const { heads, kvHeads, headWidth: d, scale, softcap } = readAttentionForm(attributes)
   const reshape = (x: string, dims: number[]): string => emit.node('Reshape', [x, emit.ints(dims)])
   const perHead = emit.node('Transpose', [reshape(q, [0, -1, heads, d])], {
     perm: { ints: [0, 2, 1, 3] },

@@ -31,13 +31,16 @@ export const embedding: Operation = {
   },
 }
 
-/** Rows of a batch of sequences, counted through: x [N, T, D], rows i64 [M] → [M, D]. */
+/**
+ * Rows of a batch of sequences, counted through: x [N, T, D], rows i64 [M] → [M, D]. Any other shape
+ * of `rows` stands in front of D just so.
+ */
 export const gatherRows: Operation = {
   name: 'gatherRows',
-  shape: ([x, rows]) => ({ dtype: x!.dtype, shape: [rows!.shape[0]!, widthOf(x!)] }),
+  shape: ([x, rows]) => ({ dtype: x!.dtype, shape: [...rows!.shape, widthOf(x!)] }),
   evaluate([x, rows]) {
     const width = x!.shape[x!.shape.length - 1]!
-    const output = createZerosLike(x!, [rows!.shape[0]!, width])
+    const output = createZerosLike(x!, [...rows!.shape, width])
     const values = asFloats(x!)
     toIntegers(rows!).forEach((row, i) =>
       output.data.set(values.subarray(row * width, (row + 1) * width), i * width),
@@ -49,7 +52,10 @@ export const gatherRows: Operation = {
     undefined,
   ],
   onnx(emit, { inputs: [x, rows], output }) {
-    const flat = emit.node('Reshape', [x!.name, emit.ints([-1, widthOf(x!) as number])])
+    const flat =
+      x!.shape.length === 2
+        ? x!.name
+        : emit.node('Reshape', [x!.name, emit.ints([-1, widthOf(x!) as number])])
     emit.node('Gather', [flat, rows!.name], { axis: { int: 0 } }, output.name)
   },
 }

@@ -3,7 +3,7 @@
 
 import type { OnnxAttribute, OnnxModel, OnnxNode } from '../../formats/onnx.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
-import type { Graph, Value } from '../ir.ts'
+import type { Graph, Node, Value } from '../ir.ts'
 import { getOperation } from '../operation-table.ts'
 import type { OnnxEmitter } from '../operation.ts'
 import { expandComposites } from './rewrite.ts'
@@ -74,7 +74,14 @@ export function toOnnx(
   }
   const given = mapOutputNames(expanded)
   const named = (value: Value): Value => ({ ...value, name: given.get(value.name) ?? value.name })
-  for (const { operation, inputs, output, attributes } of expanded.nodes) {
+  const cuts = findCuts(expanded.nodes)
+  for (const node of expanded.nodes) {
+    const cut = cuts.get(node.output.name)
+    if (cut) {
+      if (cut[0] === node) emitSplit(emit, cut, named)
+      continue
+    }
+    const { operation, inputs, output, attributes } = node
     getOperation(operation).onnx(emit, {
       inputs: inputs.map(named),
       output: named(output),
@@ -92,6 +99,48 @@ export function toOnnx(
     outputs: [...expanded.outputs].map(([name, value]) => ({ ...value, name: toOutputName(name) })),
     opsets: { '': 21, [MICROSOFT]: 1 },
   }
+}
+
+const getPlace = ({ attributes }: Node, name: 'axis' | 'start' | 'end'): number =>
+  attributes[name] as number
+
+/**
+ * Slices that cut a whole axis of one value into consecutive parts, by the name of each part, in
+ * the graph's order: one node makes them all.
+ */
+function findCuts(nodes: readonly Node[]): Map<string, readonly Node[]> {
+  const groups = new Map<string, Node[]>()
+  for (const node of nodes) {
+    if (node.operation !== 'slice') continue
+    const key = `${node.inputs[0]!.name} ${getPlace(node, 'axis')}`
+    groups.set(key, [...(groups.get(key) ?? []), node])
+  }
+  const cuts = new Map<string, readonly Node[]>()
+  for (const group of groups.values()) {
+    const parts = sortByStart(group)
+    const length = group[0]!.inputs[0]!.shape[getPlace(group[0]!, 'axis')]
+    const isWhole =
+      parts.length > 1 &&
+      parts.every((part, i) => getPlace(part, 'start') === (i && getPlace(parts[i - 1]!, 'end'))) &&
+      getPlace(parts.at(-1)!, 'end') === length
+    if (isWhole) for (const part of parts) cuts.set(part.output.name, group)
+  }
+  return cuts
+}
+
+const sortByStart = (nodes: readonly Node[]): Node[] =>
+  [...nodes].sort((a, b) => getPlace(a, 'start') - getPlace(b, 'start'))
+
+function emitSplit(emit: Emitter, cut: readonly Node[], named: (value: Value) => Value): void {
+  const parts = sortByStart(cut)
+  const lengths = parts.map((part) => getPlace(part, 'end') - getPlace(part, 'start'))
+  emit.nodeWithOutputs(
+    'Split',
+    '',
+    [named(parts[0]!.inputs[0]!).name, emit.ints(lengths)],
+    { axis: { int: getPlace(parts[0]!, 'axis') } },
+    parts.map(({ output }) => named(output).name),
+  )
 }
 
 /**

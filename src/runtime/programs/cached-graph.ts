@@ -3,7 +3,8 @@
 // formats and of sampling.
 
 import { assertInternal } from '../../base/errors.ts'
-import type { Graph, Value } from '../../graph/ir.ts'
+import type { GraphBuilder } from '../../graph/builder.ts'
+import { addDims, type Graph, type Node, type Value } from '../../graph/ir.ts'
 import { prune, rewrite } from '../../graph/passes/rewrite.ts'
 
 /** Input that carries the embedding rows of the ids, f32 [N, T, D]. */
@@ -20,41 +21,62 @@ export const STATES = 'states'
 
 const isMask = (name: string): boolean => name === 'mask' || name.startsWith('mask.')
 
+/** Keys and values of a layer: [N, K, T, d] of the new tokens, [N, K, C, d] of the cache. */
+export interface LayerCache {
+  readonly keys: Value
+  readonly values: Value
+  readonly pastKeys: Value
+  readonly pastValues: Value
+}
+
 /**
- * Attention over a cache of C slots and the T new tokens. Per layer the graph gains inputs
- * past.<layer>.k and .v [N, K, C, d] and outputs cache.<layer>.k and .v [N, K, T, d]; masks grow to
- * [N, 1, T, C+T], and unfilled slots must be masked.
+ * Replaces attention by what `build` makes over a cache of C slots and the T new tokens. Per layer
+ * the graph gains inputs past.<layer>.k and .v [N, K, C, d] and outputs cache.<layer>.k and .v [N, K,
+ * T, d]; masks grow to [N, 1, T, C+T], and unfilled slots must be masked.
  */
-export function withCache(graph: Graph): Graph {
+export function withPast(
+  graph: Graph,
+  build: (g: GraphBuilder, node: Node, cache: LayerCache) => Value,
+): Graph {
   const inputs = graph.inputs.map((input) =>
-    isMask(input.name) ? { ...input, shape: [...input.shape.slice(0, 3), 'C+T'] } : input,
+    isMask(input.name)
+      ? { ...input, shape: [...input.shape.slice(0, 3), addDims('C', input.shape[2]!)] }
+      : input,
   )
   const entries = new Map<string, Value>()
   let layer = 0
   return rewrite(
     { ...graph, inputs },
     '%kv',
-    (g, { operation, inputs: [q, k, v, mask], attributes }) => {
+    (g, node) => {
+      const { operation, inputs: given, attributes } = node
       if (operation !== 'attention') return undefined
-      const form = { heads: attributes.kvHeads!, headWidth: attributes.headWidth! }
-      const shape = [q!.shape[0]!, form.heads as number, 'C', form.headWidth as number]
+      const [, k, v] = given
+      const form = { heads: attributes['kvHeads']!, headWidth: attributes['headWidth']! }
+      const shape = [k!.shape[0]!, form.heads as number, 'C', form.headWidth as number]
       const keys = g.op('cacheEntry', [k!], form)
       const values = g.op('cacheEntry', [v!], form)
       entries.set(toEntryName(layer, 'k'), keys).set(toEntryName(layer, 'v'), values)
-      const past = [
-        g.input(toPastName(layer, 'k'), 'f32', shape),
-        g.input(toPastName(layer, 'v'), 'f32', shape),
-      ]
+      const pastKeys = g.input(toPastName(layer, 'k'), 'f32', shape)
+      const pastValues = g.input(toPastName(layer, 'v'), 'f32', shape)
       layer++
-      return g.op(
-        'cachedAttention',
-        [q!, keys, values, ...past, mask!, g.input(SPLIT, 'i64', [2])],
-        attributes,
-      )
+      return build(g, node, { keys, values, pastKeys, pastValues })
     },
     (g) => entries.forEach((value, name) => g.output(name, value)),
   )
 }
+
+/** Attention over a cache of C slots and the T new tokens, in plain products. */
+export const withCache = (graph: Graph): Graph =>
+  withPast(graph, (g, { inputs, attributes }, { keys, values, pastKeys, pastValues }) => {
+    const [q, , , mask] = inputs
+    const split = g.input(SPLIT, 'i64', [2])
+    return g.op(
+      'cachedAttention',
+      [q!, keys, values, pastKeys, pastValues, mask!, split],
+      attributes,
+    )
+  })
 
 /** Adds the value of this name as the output `states`: what enters a layer. */
 export function withStates(graph: Graph, name: string): Graph {

@@ -14,15 +14,9 @@ import {
   type ServingWeightMap,
 } from '../../adapters/serving/serving-weights.ts'
 import { assertInternal } from '../../base/errors.ts'
-import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
-import {
-  type Accuracy,
-  collectPackedInputs,
-  getPackedWeightName,
-  packLinears,
-} from '../../compute/pack-linears.ts'
-import { stackPacked } from '../../compute/pack.ts'
+import { type Accuracy, packLinears } from '../../compute/pack-linears.ts'
 import type { Graph } from '../../graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
 import { getLayerInputName } from '../../graph/passes/tail.ts'
@@ -32,6 +26,7 @@ import { isPerRow, type ServedExperts } from './row-groups.ts'
 import { stackAdapter } from './stack-adapter.ts'
 import { type LinearStack, type StackedModel, stackLinears } from './stack-linears.ts'
 import { stackRows } from './stack-rows.ts'
+import { loadWeightInputs } from './weight-inputs.ts'
 
 export interface ServingProgram {
   /** Makes what the expert feeds, and keeps it, so that its first run finds it. */
@@ -130,45 +125,6 @@ export function buildServingGraph(options: Omit<ServingOptions, 'backend'>): {
   const formOfWeight = (weight: string) =>
     weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
   return { graph: packLinears(chained, formOfWeight, accuracy), stacks }
-}
-
-/**
- * Weight inputs of the graph: packed ones and vectors become part of the program, float matrices
- * are fed without a copy.
- */
-async function loadWeightInputs(
-  graph: Graph,
-  { weights, accuracy }: ServingOptions,
-  stacks: readonly LinearStack[],
-) {
-  const stackOf = new Map(
-    stacks.flatMap((stack) => [
-      [stack.weight, stack] as const,
-      ...(stack.bias ? [[stack.bias, stack] as const] : []),
-    ]),
-  )
-  const initializers = new Map<string, Tensor>()
-  const fed = new Map<string, Tensor>()
-  for (const { name, role, shape } of graph.inputs) {
-    if (role !== 'weight' || initializers.has(name)) continue
-    const weight = getPackedWeightName(name)
-    const stack = stackOf.get(weight)
-    if (weight !== name) {
-      const parts = await Promise.all(
-        (stack?.parts.map((part) => part.weight) ?? [weight]).map((part) => weights.packed(part)),
-      )
-      for (const [input, tensor] of collectPackedInputs(weight, stackPacked(parts), accuracy))
-        initializers.set(input, tensor)
-    } else if (stack) initializers.set(name, await stackBias(stack, weights))
-    else (shape.length > 1 ? fed : initializers).set(name, await weights.float(name))
-  }
-  return { initializers, fed }
-}
-
-async function stackBias({ parts }: LinearStack, weights: BaseWeights): Promise<F32Tensor> {
-  const biases = await Promise.all(parts.map(({ bias }) => weights.float(bias!)))
-  const values = biases.flatMap(({ data }) => [...data])
-  return f32([values.length], values)
 }
 
 /** Compiles the program. Throws NotFoundError for a weight the store does not have. */

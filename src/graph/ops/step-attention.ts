@@ -1,0 +1,117 @@
+// Attention of the two programs that serve in steps: one new token of each row over blocks of its
+// cache, and a piece of one prompt over what the cache holds. Both compute what cachedAttention
+// does, in the form that ONNX Runtime is fastest at for their shapes.
+
+import type { Tensor } from '../../base/tensor.ts'
+import type { OnnxContext, OnnxEmitter, Operation } from '../operation.ts'
+import { createZerosLike, getNumberAttribute, visitIndices } from './arrays.ts'
+import { attend, checkWidths, joinSpan, readAttentionForm, splitHeads } from './attention.ts'
+
+/**
+ * One new token of each row over [past | new]. q: [N, 1, H·d], k and v: [N, K, 1, d], past keys and
+ * values: [N, K, C, d], mask: [N, 1, 1, C+1], split: i64 [2] = [C, 1]. The past is seen as B blocks
+ * of W slots, C = B·W, by two shapes: pastShape i64 [6] = [0, K, B, 1, W, d], sharesShape i64 [6] =
+ * [0, K, H/K, 1, B, W]. With one query a product, and unscaled, ONNX Runtime reads keys and values
+ * in place; the H/K queries of a key head meet each block while it lies in the processor's cache.
+ */
+export const blockAttention: Operation = {
+  name: 'blockAttention',
+  shape([q], attributes) {
+    const { heads, headWidth } = readAttentionForm(attributes)
+    checkWidths(q!, heads, headWidth)
+    return { dtype: q!.dtype, shape: q!.shape }
+  },
+  evaluate: ([q, k, v, pastK, pastV, mask], attributes) =>
+    attend(q!, joinSpan(pastK!, k!), joinSpan(pastV!, v!), mask!, readAttentionForm(attributes)),
+  onnx: emitBlockAttention,
+}
+
+function emitBlockAttention(emit: OnnxEmitter, { inputs, output, attributes }: OnnxContext): void {
+  const [q, k, v, pastK, pastV, mask, split, pastShape, sharesShape] = inputs.map(
+    ({ name }) => name,
+  ) as [string, string, string, string, string, string, string, string, string]
+  const { heads, kvHeads, headWidth: d, scale, softcap } = readAttentionForm(attributes)
+  const group = heads / kvHeads
+  const reshape = (x: string, dims: number[]): string => emit.node('Reshape', [x, emit.ints(dims)])
+  const swap = { perm: { ints: [0, 1, 3, 4, 2, 5] } } // [N, K, B, H/K, 1, W] → [N, K, H/K, 1, B, W]
+  const swapBack = { perm: { ints: [0, 1, 4, 2, 3, 5] } }
+  const product = { transB: { int: 1 }, alpha: { float: 1 } }
+  const scaled = scale === 1 ? q : emit.node('Mul', [q, emit.float(scale)])
+  const blocks = emit.microsoft(
+    'FusedMatMul',
+    [reshape(scaled, [0, kvHeads, 1, group, 1, d]), emit.node('Reshape', [pastK, pastShape])],
+    product,
+  ) // [N, K, B, H/K, 1, W]
+  const before = reshape(emit.node('Transpose', [blocks], swap), [0, kvHeads, group, -1])
+  const own = emit.microsoft('FusedMatMul', [reshape(scaled, [0, kvHeads, group, d]), k], product) // [N, K, H/K, 1]
+  const scores = emit.node('Concat', [before, own], { axis: { int: 3 } }) // [N, K, H/K, C+1]
+  const capped = softcap
+    ? emit.node('Mul', [
+        emit.node('Tanh', [emit.node('Mul', [scores, emit.float(1 / softcap)])]),
+        emit.float(softcap),
+      ])
+    : scores
+  const shares = emit.node('Softmax', [emit.node('Add', [capped, mask])], { axis: { int: -1 } })
+  const [ofPast, ofOwn] = [emit.fresh(), emit.fresh()]
+  emit.nodeWithOutputs('Split', '', [shares, split], { axis: { int: 3 } }, [ofPast, ofOwn])
+  const spread = emit.node('Transpose', [emit.node('Reshape', [ofPast, sharesShape])], swapBack) // [N, K, B, H/K, 1, W]
+  const mixed = emit.node('MatMul', [spread, emit.node('Reshape', [pastV, pastShape])])
+  const sum = emit.node('ReduceSum', [mixed, emit.ints([2, 4])], { keepdims: { int: 0 } })
+  const whole = emit.node('Add', [sum, emit.node('MatMul', [ofOwn, v])]) // [N, K, H/K, d]
+  emit.node('Reshape', [whole, emit.ints([0, 1, heads * d])], {}, output.name)
+}
+
+/**
+ * T new tokens of each row over its cache, causal. q: [N, T, H·d], k and v: [N, T, K·d], past keys
+ * and values: [N, K, C, d], last: i32 [N], the position of each row's last new token; total: i32,
+ * the largest of them + 1. A `window` above 0 is how many tokens a query sees, itself included. No
+ * mask is read. ONNX Runtime's own kernel; it has no query for a soft cap at full speed.
+ */
+export const pieceAttention: Operation = {
+  name: 'pieceAttention',
+  shape([q, k], attributes) {
+    const { heads, kvHeads, headWidth } = readAttentionForm(attributes)
+    checkWidths(q!, heads, headWidth)
+    checkWidths(k!, kvHeads, headWidth)
+    return { dtype: q!.dtype, shape: q!.shape }
+  },
+  evaluate([q, k, v, pastK, pastV, last], attributes) {
+    const form = readAttentionForm(attributes)
+    const fresh = (x: Tensor): Tensor => splitHeads(x, form.kvHeads, form.headWidth)
+    const mask = computePieceMask(q!, pastK!, last!, getNumberAttribute(attributes, 'window'))
+    return attend(q!, joinSpan(pastK!, fresh(k!)), joinSpan(pastV!, fresh(v!)), mask, form)
+  },
+  onnx(emit, { inputs, output, attributes }) {
+    const { heads, kvHeads, scale } = readAttentionForm(attributes)
+    const window = getNumberAttribute(attributes, 'window')
+    // Keys and values of all tokens are outputs that the fast kernels need; they stay inside.
+    emit.nodeWithOutputs(
+      'GroupQueryAttention',
+      'com.microsoft',
+      inputs.map(({ name }) => name),
+      {
+        num_heads: { int: heads },
+        kv_num_heads: { int: kvHeads },
+        scale: { float: scale },
+        ...(window > 0 ? { local_window_size: { int: window } } : {}),
+      },
+      [output.name, emit.fresh(), emit.fresh()],
+    )
+  },
+}
+
+/** Which of [past | new] each query sees: [N, 1, T, C+T], 0 where it does. */
+function computePieceMask(q: Tensor, past: Tensor, last: Tensor, window: number): Tensor {
+  const [rows, tokens] = q.shape as [number, number]
+  const capacity = past.shape[2]!
+  const mask = createZerosLike(q, [rows, 1, tokens, capacity + tokens])
+  visitIndices(mask.shape, ([n, , t, s], flat) => {
+    const length = Number(last.data[n!]!) + 1 - tokens
+    const query = length + t!
+    const key = s! < capacity ? s! : length + s! - capacity
+    const isFilled = s! >= capacity || s! < length
+    const isSeen = isFilled && key <= query && (window === 0 || key > query - window)
+    mask.data[flat] = isSeen ? 0 : -Infinity
+  })
+  return mask
+}

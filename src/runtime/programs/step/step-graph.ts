@@ -1,0 +1,142 @@
+// The graphs of the two programs that serve in steps: decoding writes one token of each of many
+// rows, prefill reads a piece of one prompt. Independent of weights' values and of who asks.
+
+import { attachDetours } from '../../../adapters/serving/detours.ts'
+import { withOwnRanks } from '../../../adapters/serving/slots.ts'
+import { type Accuracy, packLinears } from '../../../compute/pack-linears.ts'
+import type { Graph } from '../../../graph/ir.ts'
+import type { ModelConfig } from '../../../graph/model-config.ts'
+import { composeBlocks, type ModelGraph } from '../../../graph/model-graph.ts'
+import { bindDims } from '../../../graph/passes/bind-dims.ts'
+import { fuseRotary } from '../../../graph/passes/fuse-rotary.ts'
+import { prune } from '../../../graph/passes/rewrite.ts'
+import { getLayerInputName } from '../../../graph/passes/tail.ts'
+import type { BaseWeights } from '../base-weights.ts'
+import {
+  SPLIT,
+  withCache,
+  withEmbeddingRows,
+  withLogitRows,
+  withPast,
+  withStates,
+} from '../cached-graph.ts'
+import { stackModel } from '../serving-program.ts'
+import type { LinearStack } from '../stack-linears.ts'
+
+/** How a step's rows get their experts' low-rank parts: none, one expert for all, rank sets. */
+export type DetourForm = 'none' | 'shared' | 'grouped'
+
+export interface StepNeeds {
+  readonly accuracy: Accuracy
+  /** Default 'none'. */
+  readonly form?: DetourForm
+  /** How many rank sets the grouped form has: 1 or 2. Default 1. */
+  readonly sets?: number
+  /** Vectors v, shift and u, picked by `vector.index`. */
+  readonly vectors?: boolean
+  /** The shared form only: the feed `active` [N, T, 1], a factor of A·x. */
+  readonly gain?: boolean
+  /** A layer whose incoming states are an output too. */
+  readonly states?: number | undefined
+}
+
+export interface StepGraph {
+  readonly graph: Graph
+  readonly stacks: readonly LinearStack[]
+}
+
+/** Input with the shape of a cache's blocks, i64 [6] = [0, K, B, 1, W, d]. */
+export const PAST_BLOCKS = 'blocks.past'
+/** Input with the shape of the shares of a cache's blocks, i64 [6] = [0, K, H/K, 1, B, W]. */
+export const SHARE_BLOCKS = 'blocks.shares'
+/** Input with the position of each row's last new token, i32 [N]. */
+export const SPAN_LAST = 'span.last'
+/** Input with the largest of them + 1, i32. */
+export const SPAN_TOTAL = 'span.total'
+
+/** Whether ONNX Runtime's own kernel for a piece of a prompt serves the model. */
+export const hasPieceAttention = ({ attentionSoftcap, headWidth }: ModelConfig): boolean =>
+  attentionSoftcap === 0 && headWidth % 8 === 0
+
+/** One token of each row, T = 1, over its cache in blocks. */
+export function buildDecodeGraph(
+  model: ModelGraph,
+  weights: BaseWeights,
+  needs: StepNeeds,
+): StepGraph {
+  return buildStepGraph(model, weights, needs, (graph) =>
+    withBlockAttention(fuseRotary(bindDims(graph, new Map([['T', 1]])))),
+  )
+}
+
+/** A piece of a prompt over what its row holds. */
+export function buildPrefillGraph(
+  model: ModelGraph,
+  weights: BaseWeights,
+  needs: StepNeeds,
+): StepGraph {
+  const { config } = model
+  return buildStepGraph(model, weights, needs, (graph) =>
+    hasPieceAttention(config)
+      ? withPieceAttention(fuseRotary(graph), config)
+      : withCache(fuseRotary(graph)),
+  )
+}
+
+function buildStepGraph(
+  model: ModelGraph,
+  weights: BaseWeights,
+  { accuracy, form = 'none', sets = 1, vectors = false, gain = false, states }: StepNeeds,
+  attend: (graph: Graph) => Graph,
+): StepGraph {
+  const { model: stacked, stacks } = stackModel(model, weights)
+  const isStack = new Set(stacks.map(({ module }) => module))
+  const detoured =
+    form === 'none' && !vectors
+      ? stacked
+      : attachDetours(stacked, {
+          matrices: form !== 'none',
+          sets: form === 'grouped' ? sets : 0,
+          vectors,
+          u: ({ path }) => !isStack.has(path),
+          activation: gain && form === 'shared',
+        })
+  const whole = composeBlocks(detoured.blocks)
+  const observed =
+    states === undefined ? whole : withStates(whole, getLayerInputName(detoured, states))
+  const chained = withLogitRows(withEmbeddingRows(attend(withOwnRanks(observed))))
+  const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
+  const formOfWeight = (weight: string) =>
+    weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
+  return { graph: packLinears(chained, formOfWeight, accuracy), stacks }
+}
+
+const withBlockAttention = (graph: Graph): Graph =>
+  withPast(graph, (g, { inputs, attributes }, { keys, values, pastKeys, pastValues }) => {
+    const [q, , , mask] = inputs
+    const shapes = [
+      g.input(SPLIT, 'i64', [2]),
+      g.input(PAST_BLOCKS, 'i64', [6]),
+      g.input(SHARE_BLOCKS, 'i64', [6]),
+    ]
+    return g.op(
+      'blockAttention',
+      [q!, keys, values, pastKeys, pastValues, mask!, ...shapes],
+      attributes,
+    )
+  })
+
+/** The kernel masks by itself: causal, and by the window in layers that have one. */
+function withPieceAttention(graph: Graph, { layers }: ModelConfig): Graph {
+  const window = layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
+  return prune(
+    withPast(graph, (g, { inputs, attributes }, { pastKeys, pastValues }) => {
+      const [q, k, v, mask] = inputs
+      const span = [g.input(SPAN_LAST, 'i32', ['N']), g.input(SPAN_TOTAL, 'i32', [])]
+      return g.op('pieceAttention', [q!, k!, v!, pastKeys, pastValues, ...span], {
+        ...attributes,
+        window: mask!.name === 'mask' ? 0 : window!,
+      })
+    }),
+  )
+}
