@@ -105,7 +105,9 @@ function buildGrouped(
   x: Value,
   set: number,
 ): Value {
-  const [groups, members, rank] = [`G${set}`, `M${set}`, `R:${name}.${set}`]
+  const groups = `G${set}`
+  const members = `M${set}`
+  const rank = `R:${name}.${set}`
   const matrix = (which: 'A' | 'B', shape: [string | number, string | number]): Value =>
     g.input(toSetName(name, set, which), 'f32', [groups, ...shape], 'adapter')
   const places = g.input(toGroupName(set, 'rows'), 'i64', [groups, members])

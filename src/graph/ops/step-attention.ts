@@ -52,7 +52,8 @@ function emitBlockAttention(emit: OnnxEmitter, { inputs, output, attributes }: O
       ])
     : scores
   const shares = emit.node('Softmax', [emit.node('Add', [capped, mask])], { axis: { int: -1 } })
-  const [ofPast, ofOwn] = [emit.fresh(), emit.fresh()]
+  const ofPast = emit.fresh()
+  const ofOwn = emit.fresh()
   emit.nodeWithOutputs('Split', '', [shares, split], { axis: { int: 3 } }, [ofPast, ofOwn])
   const spread = emit.node('Transpose', [emit.node('Reshape', [ofPast, sharesShape])], swapBack) // [N, K, B, H/K, 1, W]
   const mixed = emit.node('MatMul', [spread, emit.node('Reshape', [pastV, pastShape])])

@@ -153,7 +153,7 @@ export function collectGroupFeeds(
 }
 
 /** A rank set's tensors `<module>.A` and `<module>.B` under the names of set `set` in a program. */
-export const nameSetFeeds = (
+export const toSetFeeds = (
   set: number,
   tensors: ReadonlyMap<string, Tensor>,
 ): Map<string, Tensor> =>

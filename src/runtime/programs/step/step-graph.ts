@@ -8,7 +8,7 @@ import type { Graph } from '../../../graph/ir.ts'
 import type { ModelConfig } from '../../../graph/model-config.ts'
 import { composeBlocks, type ModelGraph } from '../../../graph/model-graph.ts'
 import { bindDims } from '../../../graph/passes/bind-dims.ts'
-import { fuseRotary } from '../../../graph/passes/fuse-rotary.ts'
+import { joinRotary } from '../../../graph/passes/join-rotary.ts'
 import { prune } from '../../../graph/passes/rewrite.ts'
 import { getLayerInputName } from '../../../graph/passes/tail.ts'
 import type { BaseWeights } from '../base-weights.ts'
@@ -65,7 +65,7 @@ export function buildDecodeGraph(
   needs: StepNeeds,
 ): StepGraph {
   return buildStepGraph(model, weights, needs, (graph) =>
-    withBlockAttention(fuseRotary(bindDims(graph, new Map([['T', 1]])))),
+    withBlockAttention(joinRotary(bindDims(graph, new Map([['T', 1]])))),
   )
 }
 
@@ -78,8 +78,8 @@ export function buildPrefillGraph(
   const { config } = model
   return buildStepGraph(model, weights, needs, (graph) =>
     hasPieceAttention(config)
-      ? withPieceAttention(fuseRotary(graph), config)
-      : withCache(fuseRotary(graph)),
+      ? withPieceAttention(joinRotary(graph), config)
+      : withCache(joinRotary(graph)),
   )
 }
 

@@ -1,28 +1,25 @@
 import { afterAll, describe, expect, it } from 'vitest'
-import { openBaseModel } from '../../../graph/index.ts'
-import { openDirectory } from '../../../node/files/folder.ts'
 import { onnxBackend } from '../../../../test/support/onnx.ts'
-import { createBaseWeights, type WeightChoice } from '../base-weights.ts'
+import { openTiny } from '../../../../test/support/steps.ts'
+import type { WeightChoice } from '../base-weights.ts'
 import { createForward } from '../forward.ts'
 import { createServingProgram } from '../serving-program.ts'
 import { hasPieceAttention } from './step-graph.ts'
 import { createStepPrograms } from './step-programs.ts'
 import { decodeRows, prefillRow, TestRows, toCacheShape } from './testing.ts'
 
-const fixtures = new URL('../../../../test/parity/architectures/', import.meta.url).pathname
-
-async function openTiny(name: string, choice?: WeightChoice) {
-  const base = await openBaseModel({ name, folder: await openDirectory(fixtures + name) })
-  const weights = createBaseWeights(base.graph, base.weights, choice)
+async function open(name: string, choice?: WeightChoice) {
+  const tiny = await openTiny(name, choice)
+  const { base, weights, config } = tiny
   const programs = createStepPrograms({ model: base.graph, weights, backend: onnxBackend })
   afterAll(async () => {
     await programs.dispose()
     await base.weights.close()
   })
-  return { base, weights, programs, config: base.config, shape: toCacheShape(base.config) }
+  return { ...tiny, programs, shape: toCacheShape(config) }
 }
 
-type Tiny = Awaited<ReturnType<typeof openTiny>>
+type Opened = Awaited<ReturnType<typeof open>>
 
 const createIds = (count: number, seed: number): number[] =>
   Array.from({ length: count }, (_, i) => 3 + ((i * 37 + seed * 101 + i * i) % 300))
@@ -30,7 +27,7 @@ const createIds = (count: number, seed: number): number[] =>
 const measureGap = (a: Float32Array, b: Float32Array): number =>
   a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
 
-async function openForward({ base, weights, config }: Tiny) {
+async function openForward({ base, weights, config }: Opened) {
   const program = await createServingProgram({
     model: base.graph,
     weights,
@@ -42,7 +39,7 @@ async function openForward({ base, weights, config }: Tiny) {
 }
 
 /** Prompts of unequal lengths, read in pieces, then some tokens of each at a time. */
-async function expectForward(tiny: Tiny, capacity: number): Promise<void> {
+async function expectForward(tiny: Opened, capacity: number): Promise<void> {
   const { programs, config, weights, shape } = tiny
   const prompts = [createIds(45, 1), createIds(17, 2), createIds(70, 3)]
   const forward = await openForward(tiny)
@@ -72,16 +69,16 @@ async function expectForward(tiny: Tiny, capacity: number): Promise<void> {
 describe('step programs give what the whole forward pass gives', () => {
   const names = ['llama', 'qwen2', 'qwen3', 'gemma3_text', 'phi3', 'smollm3', 'mistral_sliding']
   it.each(names)('%s, the cache as one block', async (name) => {
-    await expectForward(await openTiny(name), 128)
+    await expectForward(await open(name), 128)
   })
   it.each(['llama', 'gemma3_text'])('%s, the cache in blocks', async (name) => {
-    await expectForward(await openTiny(name), 768)
+    await expectForward(await open(name), 768)
   })
   it('from packed and stacked weights', async () => {
-    await expectForward(await openTiny('llama', 'q4'), 128)
+    await expectForward(await open('llama', 'q4'), 128)
   })
   it('with the kernel for pieces where it serves the model', async () => {
-    const served = await Promise.all(names.map((name) => openTiny(name)))
+    const served = await Promise.all(names.map((name) => open(name)))
     expect(served.map(({ config }) => hasPieceAttention(config))).toEqual([
       ...[true, true, false, true, true, true, true],
     ])

@@ -13,7 +13,7 @@ import {
   type StepNeeds,
 } from './step-graph.ts'
 
-export interface StepProgram {
+export interface CompiledStep {
   /**
    * Runs a step. Feeds: those of step-feeds.ts, past.<layer>.k and .v [N, K, C, d], and the adapters'
    * tensors of its form. Outputs: cache.<layer>.k and .v [N, K, T, d], hidden, logits, and states
@@ -24,9 +24,9 @@ export interface StepProgram {
 
 export interface StepPrograms {
   /** One token of each row. */
-  decode(needs: StepNeeds): Promise<StepProgram>
+  decode(needs: StepNeeds): Promise<CompiledStep>
   /** A piece of one prompt; the form 'grouped' is not for it. */
-  prefill(needs: StepNeeds): Promise<StepProgram>
+  prefill(needs: StepNeeds): Promise<CompiledStep>
   /** How many programs are compiled. */
   readonly count: number
   dispose(): Promise<void>
@@ -41,12 +41,12 @@ export interface StepProgramParts {
 /** The programs of one model. Nothing is compiled before the first call that needs it. */
 export function createStepPrograms(parts: StepProgramParts): StepPrograms {
   const { model, weights } = parts
-  const programs = new Map<string, Promise<StepProgram & Pick<Program, 'dispose'>>>()
+  const programs = new Map<string, Promise<CompiledStep & Pick<Program, 'dispose'>>>()
   const getProgram = (
     what: 'decode' | 'prefill',
     { accuracy, form = 'none', sets = 1, vectors = false, gain = false, states }: StepNeeds,
     build: (model: ModelGraph, weights: BaseWeights, needs: StepNeeds) => StepGraph,
-  ): Promise<StepProgram> => {
+  ): Promise<CompiledStep> => {
     const needs = { accuracy, form, sets, vectors, gain, states }
     const key = JSON.stringify([what, needs])
     const known = programs.get(key) ?? compileStep(parts, build(model, weights, needs), accuracy)
@@ -75,7 +75,7 @@ async function compileStep(
   { weights, backend }: StepProgramParts,
   { graph, stacks }: StepGraph,
   accuracy: StepNeeds['accuracy'],
-): Promise<StepProgram & Pick<Program, 'dispose'>> {
+): Promise<CompiledStep & Pick<Program, 'dispose'>> {
   const { initializers, fed } = await loadWeightInputs(graph, { weights, accuracy }, stacks)
   const program = await backend.compile(graph, { initializers })
   return {

@@ -11,7 +11,7 @@ import {
   type StepFeedParts,
   type StepSpan,
 } from './step-feeds.ts'
-import type { StepProgram } from './step-programs.ts'
+import type { CompiledStep } from './step-programs.ts'
 
 export const toCacheShape = ({ layers, kvHeads, headWidth }: ModelConfig): CacheShape => ({
   layers: layers.length,
@@ -80,7 +80,7 @@ const readLogits = (outputs: ReadonlyMap<string, Tensor>): Float32Array[] => {
 /** Reads a prompt into a row in pieces of these lengths; the logits of its last token. */
 export async function prefillRow(
   parts: StepFeedParts,
-  program: StepProgram,
+  program: CompiledStep,
   rows: TestRows,
   row: number,
   ids: readonly number[],
@@ -108,7 +108,7 @@ interface PrefillChoice {
 /** One new token in every row; the logits of each. */
 export async function decodeRows(
   parts: StepFeedParts,
-  program: StepProgram,
+  program: CompiledStep,
   rows: TestRows,
   ids: readonly number[],
   feeds: Iterable<readonly [string, Tensor]> = [],

@@ -54,7 +54,7 @@ function listPairs(turns: readonly Turn[]): Pair[] {
 }
 
 /** The same outputs with one rotary embedding for each pair of neighbours. */
-export function fuseRotary(graph: Graph): Graph {
+export function joinRotary(graph: Graph): Graph {
   const pairOf = new Map(
     listPairs(listTurns(graph)).flatMap((pair) => [
       [pair.first.node.output.name, pair] as const,
