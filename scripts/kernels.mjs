@@ -18,6 +18,10 @@ const targets = {
     path: 'src/micro/kernels/compiled.ts',
     variants: { simdModule: [], relaxedSimdModule: relaxed },
   },
+  'kernels/packed.ts': {
+    path: 'src/adapters/packed/compiled.ts',
+    variants: { simdModule: [], relaxedSimdModule: relaxed },
+  },
   'kernels/learn.ts': {
     path: 'src/learn/kernels/compiled.ts',
     variants: { simdModule: [], relaxedSimdModule: relaxed },

@@ -180,9 +180,9 @@ export const listVirtualIds = ({ kind, config }: Pick<Adapter, 'kind' | 'config'
 
 /** Throws NumericError naming every tensor that holds NaN or infinity. */
 export function checkFinite({ tensors }: Pick<Adapter, 'tensors'>): void {
-  const bad = [...tensors]
-    .filter(([, tensor]) => !isAllFinite(toFloat32(tensor)))
-    .map(([key]) => key)
+  const bad: string[] = []
+  // one at a time, so that a packed adapter is never unpacked as a whole
+  for (const [key, tensor] of tensors) if (!isAllFinite(toFloat32(tensor))) bad.push(key)
   if (bad.length > 0)
     throw new NumericError(
       `The adapter holds NaN or infinity in ${bad.slice(0, 8).join(', ')} (${bad.length} tensors).`,

@@ -7,8 +7,10 @@ import { type AdapterTarget, resolveBase } from '../adapters/create-adapter.ts'
 import { loadGgufAdapter } from '../adapters/files/gguf.ts'
 import { loadMlxAdapter } from '../adapters/files/mlx.ts'
 import {
+  getSavedType,
   getTensorFileName,
   loadAdapter as loadFromFolder,
+  loadFolderFields,
   saveAdapter as saveToSink,
   type SaveAdapterOptions,
 } from '../adapters/files/peft.ts'
@@ -27,6 +29,11 @@ export interface LoadAdapterOptions {
   /** The base it is read for, which GGUF files and folders of mlx-lm need. */
   readonly model?: AdapterTarget | undefined
   /**
+   * Keeps the tensors of a folder in 8 or 4 bits packed in memory (`PackedAdapter`); other adapters
+   * are read as without it. Default: false.
+   */
+  readonly packed?: boolean | undefined
+  /**
    * Called with a sentence for what lies in the adapter's folder and is not used: a tokenizer or a
    * chat template that differs from the model's. Needs a path, and a `model` to compare with.
    */
@@ -35,6 +42,7 @@ export interface LoadAdapterOptions {
 
 const loadFields = {
   model: unchecked('a model, an open base model or a model’s graph'),
+  packed: loadFolderFields.packed,
   onNote: unchecked<NonNullable<LoadAdapterOptions['onNote']>>('a function'),
 }
 
@@ -54,8 +62,8 @@ export async function loadAdapter(
       'loadAdapter options: onNote: needs model, which texts are compared with.',
     )
   const adapter = await (typeof source === 'string'
-    ? loadFromPath(source, options.model)
-    : loadFromFolder(source))
+    ? loadFromPath(source, options)
+    : loadFromFolder(source, { packed: options.packed }))
   checkFinite(adapter)
   if (typeof source === 'string') await reportUnusedText(source, options)
   return adapter
@@ -77,9 +85,12 @@ async function reportUnusedText(
     onNote(`${source}: ${left} is not used; the base's is.`)
 }
 
-async function loadFromPath(source: string, model: AdapterTarget | undefined): Promise<Adapter> {
+async function loadFromPath(
+  source: string,
+  { model, packed }: LoadAdapterOptions,
+): Promise<Adapter> {
   const { format, path } = await findAdapterSource(source)
-  if (format === 'peft') return loadFromFolder(await openDirectory(path))
+  if (format === 'peft') return loadFromFolder(await openDirectory(path), { packed })
   if (model === undefined)
     throw new UnsupportedError(
       `${path}: is an adapter of ${format === 'gguf' ? 'llama.cpp' : 'mlx-lm'}, which is read for a base: give it as loadAdapter(path, { model }), or write a PEFT folder with graft convert.`,
@@ -103,7 +114,7 @@ export async function saveAdapter(
   checkFinite(adapter)
   if (typeof sink !== 'string') return saveToSink(adapter, sink, options)
   await saveToSink(adapter, createFileSink(sink), options)
-  const own = getTensorFileName(options.dtype)
+  const own = getTensorFileName(getSavedType(adapter, options))
   const others = new Set(storageTypes.map(getTensorFileName))
   others.delete(own)
   await Promise.all([...others].map((name) => rm(join(sink, name), { force: true })))

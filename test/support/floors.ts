@@ -93,6 +93,7 @@ export const rooms: Record<string, readonly string[]> = {
     'trainable-tokens.ts',
     'adapter.ts',
     'create-adapter.ts',
+    'packed',
     'serving',
     'files',
     'vectors',

@@ -11,14 +11,24 @@ import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import type { Adapter, AdapterMetadata } from '../adapter.ts'
-import { checkOptions, describeValue, isRecord, joinProblems, oneOf } from '../../base/schema.ts'
+import {
+  checkOptions,
+  describeValue,
+  flag,
+  isRecord,
+  joinProblems,
+  oneOf,
+} from '../../base/schema.ts'
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
 import { listSavedEmbeddings, toPeftKeys } from './adapter-keys.ts'
+import { PackedTensorMap } from '../packed/tensor-map.ts'
 import {
   isBlockStorage,
-  decodeAdapterTensors,
   encodeAdapterTensors,
+  getPackedType,
+  readHeldTensors,
+  unpackTensors,
   storageTypes,
   type StorageType,
 } from './storage.ts'
@@ -54,13 +64,28 @@ export function splitBlockMark(json: PeftJson): {
     : { json }
 }
 
+export interface LoadFolderOptions {
+  /**
+   * Keeps tensors in 8 and 4 bits packed in memory, over the file's bytes, instead of making them
+   * f32: the result is a `PackedAdapter`. Folders in other types are read as without it. Default:
+   * false.
+   */
+  readonly packed?: boolean | undefined
+}
+
+export const loadFolderFields = { packed: flag() }
+
 /**
  * Reads an adapter as PEFT saves it; tensors keep their element types, and those in 8 or 4 bits
- * become f32. Throws NotFoundError for a missing file, FormatError for a corrupt one,
+ * become f32 (or stay packed: `packed`). Throws NotFoundError for a missing file, FormatError for a corrupt one,
  * UnsupportedError for another kind, for settings that are not supported, and for weights in
  * torch's own format.
  */
-export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
+export async function loadAdapter(
+  folder: ByteFolder,
+  options: LoadFolderOptions = {},
+): Promise<Adapter> {
+  checkOptions('loadAdapter options', options, loadFolderFields)
   const { json, blocks } = splitBlockMark(await readAdapterConfig(folder))
   if (isMlxConfig(json))
     throw new UnsupportedError(
@@ -69,18 +94,22 @@ export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
   const kind = getPeftKind(json, `${folder.name}/${configFile}`)
   const config = kind.readConfig(json, `${folder.name}/${configFile}`)
   const fileName = getTensorFileName(blocks)
-  const { tensors, metadata } = decodeAdapterTensors(
+  const place = `${folder.name}/${fileName}`
+  const { tensors, metadata } = readHeldTensors(
     await readAdapterFile(folder, fileName),
     blocks,
-    `${folder.name}/${fileName}`,
+    place,
   )
   const baseModel = json['base_model_name_or_path']
-  const own = toPeftKeys(tensors, `${folder.name}/${fileName}`)
+  const own = toPeftKeys(tensors, place)
   const embeddings = listSavedEmbeddings(own.keys(), config)
   return {
     kind: kind.name,
     config: embeddings.length > 0 ? { ...config, embeddings } : config,
-    tensors: own,
+    tensors:
+      blocks && options.packed
+        ? new PackedTensorMap(own, blocks === 'int8' ? 8 : 4)
+        : unpackTensors(own),
     ...(typeof baseModel === 'string' ? { baseModel } : {}),
     ...(Object.keys(metadata).length > 0 ? { metadata } : {}),
   }
@@ -164,8 +193,8 @@ async function loadIntoMemory(source: ByteSource): Promise<ByteSource> {
 
 export interface SaveAdapterOptions {
   /**
-   * Element type of the tensors in the file; default: the adapter's own. PEFT cannot read 'int8'
-   * and 'int4'.
+   * Element type of the tensors in the file; default: the adapter's own, f32 for one that is packed
+   * in 16 bits. PEFT cannot read 'int8' and 'int4'.
    */
   readonly dtype?: StorageType | undefined
 }
@@ -181,9 +210,9 @@ export async function saveAdapter(
   options: SaveAdapterOptions = {},
 ): Promise<void> {
   checkOptions('saveAdapter options', options, { dtype: oneOf(storageTypes) })
-  const { dtype } = options
   checkMetadata(given)
   const adapter = toSavedAdapter(given)
+  const dtype = options.dtype ?? getPackedType(adapter)
   const { tensors, metadata } =
     dtype === undefined
       ? { tensors: adapter.tensors, metadata: {} }
@@ -197,6 +226,12 @@ export async function saveAdapter(
   await sink.write(getTensorFileName(blocks), chunks)
   await sink.write(configFile, [new TextEncoder().encode(stringifyAdapterConfig(adapter, blocks))])
 }
+
+/** The type that `saveAdapter` writes an adapter in; undefined: each tensor's own. */
+export const getSavedType = (
+  adapter: Adapter,
+  { dtype }: SaveAdapterOptions,
+): StorageType | undefined => dtype ?? getPackedType(toSavedAdapter(adapter))
 
 /** Throws OptionError for metadata that the header of a tensor file cannot hold. */
 function checkMetadata({ metadata }: Adapter): void {

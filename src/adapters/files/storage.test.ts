@@ -15,6 +15,8 @@ import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import { type Adapter, listParameterSpecs } from '../adapter.ts'
 import { initializeAdapter } from '../create-adapter.ts'
 import { adapterKinds } from '../kinds/kind-table.ts'
+import { packAdapter, unpackAdapter } from '../packed/pack-adapter.ts'
+import { PackedTensorMap } from '../packed/tensor-map.ts'
 import { loadAdapter, saveAdapter } from './peft.ts'
 import { asStored, storageTypes, type StorageType } from './storage.ts'
 import {
@@ -113,6 +115,42 @@ it.each(['int8', 'int4'] as const)(
       )
   },
 )
+
+describe.each(['int8', 'int4'] as const)('a file in %s that is kept packed', (dtype) => {
+  it.each([...adapterKinds.keys()])(
+    'of kind %s has the same values, and is written to the same bytes again',
+    async (kind) => {
+      const first = await saved(trained(kind), dtype)
+      const packed = await loadAdapter(first, { packed: true })
+      expect(packed.tensors).toBeInstanceOf(PackedTensorMap)
+      expect({ ...packed, tensors: new Map(packed.tensors) }).toEqual(await loadAdapter(first))
+      expect((await saved(packed)).files).toEqual(first.files)
+      expect((await saved(packed, dtype)).files).toEqual(first.files)
+      const other = dtype === 'int8' ? 'int4' : 'int8'
+      for (const type of ['f32', other] as const)
+        expect((await saved(packed, type)).files).toEqual(
+          (await saved(unpackAdapter(packed), type)).files,
+        )
+    },
+  )
+  it('is the file that packing in memory makes', async () => {
+    const adapter = await loadAdapter(await saved(trained('lora', { rank: 3 })))
+    const packed = packAdapter(adapter, { bits: dtype === 'int8' ? 8 : 4 })
+    expect((await saved(packed)).files).toEqual((await saved(adapter, dtype)).files)
+  })
+})
+
+it('packed: folders in other types are read as without it; 16 bits are saved as f32', async () => {
+  for (const dtype of ['f32', 'f16', 'bf16'] as const) {
+    const folder = await saved(trained('lora'), dtype)
+    expect(await loadAdapter(folder, { packed: true })).toEqual(await loadAdapter(folder))
+  }
+  const packed = packAdapter(trained('lora'), { bits: 16 })
+  expect((await saved(packed)).files).toEqual((await saved(unpackAdapter(packed), 'f32')).files)
+  await expect(loadAdapter(memorySink(), { pack: true } as never)).rejects.toThrow(
+    'Did you mean "packed"?',
+  )
+})
 
 describe('8 and 4 bits', () => {
   /** One LoRA of rank 8 on a layer 768 wide, the size of the whole file. */

@@ -11,24 +11,28 @@ import { FormatError, OptionError, UnsupportedError } from '../../base/errors.ts
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import {
   listBadScales,
-  type BlockCode,
   type BlockCodeName,
   blockCodes,
   computeBlockSizes,
   blockValues,
-  decodeBlocks,
   encodeBlocks,
+  type EncodedBlocks,
 } from '../../formats/block-code.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import { joinProblems } from '../../formats/quote.ts'
 import { encodeAsDtype } from '../../formats/encode-dtype.ts'
 import { findJsonProblem } from '../../formats/json-problem.ts'
 import { type Adapter, checkFinite } from '../adapter.ts'
-import { findBaseCopyPath } from '../base-copy.ts'
 import { isRecord } from '../../base/schema.ts'
-import { getSavedPath } from '../keys.ts'
-import { tokenRowsName } from '../trainable-tokens.ts'
-import { getKind } from '../kinds/kind-table.ts'
+import { unpackTensor } from '../packed/fill.ts'
+import { shouldKeepType } from '../packed/pack-adapter.ts'
+import {
+  createBlockTensor,
+  isPackedTensor,
+  type PackedTensor,
+  toBlockCodeName,
+} from '../packed/packed-tensor.ts'
+import { PackedTensorMap } from '../packed/tensor-map.ts'
 
 export const storageTypes = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const
 export type StorageType = (typeof storageTypes)[number]
@@ -51,11 +55,9 @@ const version = 1
 const deepestHeader = 4 // an object of an object of lists, and one to spare
 
 /**
- * The tensors in this element type. Only low-rank matrices are stored in blocks. Vectors, factors
- * near one and modules that are saved whole keep their type, because they act on the base's values
- * directly: an error of some percent would be larger than the adapter's whole effect. Throws
- * NumericError that names the tensor for what f16 or a block cannot hold, OptionError for another
- * type.
+ * The tensors in this element type; in blocks those that `shouldKeepType` does not name, a packed
+ * adapter's own as they are. Throws NumericError that names the tensor for what f16 or a block
+ * cannot hold, OptionError for another type.
  */
 export function encodeAdapterTensors(adapter: AdapterTensors, dtype: StorageType): StoredTensors {
   if (!storageTypes.includes(dtype))
@@ -73,13 +75,15 @@ export function encodeAdapterTensors(adapter: AdapterTensors, dtype: StorageType
   checkFinite(adapter)
   const stored = new Map<string, Tensor>()
   const shapes: Record<string, readonly number[]> = {}
+  const blocksOf = createBlockReader(adapter, dtype)
   for (const [key, tensor] of tensors) {
-    if (shouldKeepType(adapter, key, tensor)) {
+    const blocks = blocksOf(key, tensor)
+    if (!blocks) {
       stored.set(key, tensor)
       continue
     }
     const code = blockCodes[dtype]
-    const { codes, scales } = encodeBlocks(code, toFloat32(tensor))
+    const { codes, scales } = blocks
     stored.set(key + codesName, {
       dtype: code.dtype,
       shape: code.codesPerByte === 1 ? tensor.shape : [codes.length],
@@ -97,53 +101,78 @@ export function encodeAdapterTensors(adapter: AdapterTensors, dtype: StorageType
   return { tensors: stored, metadata: { [headerKey]: JSON.stringify(header) } }
 }
 
-function shouldKeepType(
-  { kind, config: { modulesToSave = [], embeddings = [] } }: AdapterTensors,
-  key: string,
-  { shape }: Tensor,
-): boolean {
-  if (shape.length !== 2 || sizeOf(shape) === 0 || findBaseCopyPath(key) !== undefined) return true
-  const module = getSavedPath(key)
-  return (
-    key.endsWith(tokenRowsName) ||
-    embeddings.includes(module) ||
-    modulesToSave.some((saved) => module.endsWith(saved)) ||
-    (getKind(kind).factors ?? []).some((factor) => key.endsWith(factor))
-  )
+/**
+ * The blocks that a tensor is stored in, undefined where it keeps its type. Those of an adapter that
+ * is packed in this type are its own: written again, they are the same bytes.
+ */
+function createBlockReader(
+  adapter: AdapterTensors,
+  dtype: BlockCodeName,
+): (key: string, tensor: Tensor) => EncodedBlocks | undefined {
+  const { tensors } = adapter
+  if (getPackedType(adapter) === dtype && tensors instanceof PackedTensorMap)
+    return (key) => {
+      const held = tensors.getHeld(key)!
+      return isPackedTensor(held) ? (held as EncodedBlocks) : undefined
+    }
+  return (key, tensor) =>
+    shouldKeepType(adapter, key, tensor)
+      ? undefined
+      : encodeBlocks(blockCodes[dtype], toFloat32(tensor))
 }
+
+/** The type of blocks that an adapter is packed in; undefined for 16 bits and where it is not. */
+export const getPackedType = ({ tensors }: Pick<Adapter, 'tensors'>): BlockCodeName | undefined =>
+  tensors instanceof PackedTensorMap && tensors.bits !== 16
+    ? toBlockCodeName(tensors.bits)
+    : undefined
 
 /** The adapter after a round trip through this type, without a file. */
 export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageType): Of {
   return {
     ...adapter,
-    tensors: decodeAdapterTensors(
-      encodeAdapterTensors(adapter, dtype),
-      isBlockStorage(dtype) ? dtype : undefined,
-      'memory',
-    ).tensors,
+    tensors: unpackTensors(
+      readHeldTensors(
+        encodeAdapterTensors(adapter, dtype),
+        isBlockStorage(dtype) ? dtype : undefined,
+        'memory',
+      ).tensors,
+    ),
   }
 }
 
+/** The same with tensors in blocks as they are. */
+export interface HeldTensors {
+  readonly tensors: ReadonlyMap<string, Tensor | PackedTensor>
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** Tensors as plain values: those in blocks in f32. */
+export const unpackTensors = (tensors: HeldTensors['tensors']): Map<string, Tensor> =>
+  new Map(
+    [...tensors].map(([key, held]) => [key, isPackedTensor(held) ? unpackTensor(held) : held]),
+  )
+
 /**
- * The tensors of a file whose configuration declares blocks, decoded to f32, and the
+ * The tensors of a file whose configuration declares blocks, over the file's bytes, and the
  * header's other texts. Throws FormatError with everything that is wrong: codes without scales,
  * lengths that do not fit, scales that are NaN; UnsupportedError for another version.
  */
-export function decodeAdapterTensors(
+export function readHeldTensors(
   file: StoredTensors,
   dtype: BlockCodeName | undefined,
   fileName: string,
-): StoredTensors {
+): HeldTensors {
   const { [headerKey]: header, ...metadata } = file.metadata
   if (dtype === undefined) return { tensors: file.tensors, metadata }
   const shapes = readHeader(header, dtype, fileName)
-  const tensors = new Map<string, Tensor>()
+  const tensors = new Map<string, Tensor | PackedTensor>()
   const problems: string[] = []
-  for (const [name, tensor] of file.tensors) {
+  for (const [name, tensor] of sortAsSaved(file.tensors, shapes)) {
     const key = removeEnding(name, codesName)
     if (key !== undefined) {
-      const restored = decodeTensor(
-        blockCodes[dtype],
+      const restored = readBlocks(
+        dtype,
         tensor,
         file.tensors.get(key + scaleName),
         shapes?.get(key),
@@ -163,16 +192,30 @@ export function decodeAdapterTensors(
   return { tensors, metadata }
 }
 
+/** In the order of the header's shapes, so that a header that is written again is the same. */
+function sortAsSaved(
+  tensors: StoredTensors['tensors'],
+  shapes: ReadonlyMap<string, unknown> | undefined,
+): ReadonlyMap<string, Tensor> {
+  const names = [...(shapes?.keys() ?? [])].map((key) => key + codesName)
+  const first = names.flatMap((name): [string, Tensor][] => {
+    const tensor = tensors.get(name)
+    return tensor ? [[name, tensor]] : []
+  })
+  return new Map([...first, ...tensors])
+}
+
 const removeEnding = (name: string, ending: string): string | undefined =>
   name.endsWith(ending) ? name.slice(0, -ending.length) : undefined
 
 /** The tensor, or what is wrong with its blocks. */
-function decodeTensor(
-  code: BlockCode,
+function readBlocks(
+  name: BlockCodeName,
   { dtype, shape, data }: Tensor,
   scale: Tensor | undefined,
   given: readonly number[] | undefined,
-): Tensor | string {
+): PackedTensor | string {
+  const code = blockCodes[name]
   const own = code.codesPerByte === 1 ? shape : given
   if (!own) return 'the header has no shape for it'
   const values = sizeOf(own)
@@ -185,7 +228,8 @@ function decodeTensor(
   const scales = scale.data as Uint16Array
   const bad = listBadScales(scales)
   if (bad.length > 0) return `the scale of block ${bad.slice(0, 8).join(', ')} is NaN or infinite`
-  return f32(own, decodeBlocks(code, { codes: data as Uint8Array | Int8Array, scales }, values))
+  const codes = data as Uint8Array | Int8Array
+  return createBlockTensor(name === 'int8' ? 8 : 4, own, { codes, scales })
 }
 
 /** Shapes by key; undefined where the codes have them. */

@@ -7,6 +7,7 @@ import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { describeValue, isRecord, joinProblems } from '../../base/schema.ts'
 import type { Adapter } from '../adapter.ts'
 import type { ServingWeights } from '../kinds/kind.ts'
+import { isTensorMap } from '../packed/tensor-map.ts'
 import type { ServingWeightMap } from './serving-weights.ts'
 
 /**
@@ -76,7 +77,7 @@ export function findAdapterProblem(value: unknown): string | undefined {
   if (
     typeof value['kind'] === 'string' &&
     isRecord(value['config']) &&
-    value['tensors'] instanceof Map
+    isTensorMap(value['tensors'])
   )
     return undefined
   return `got an object with ${Object.keys(value).join(', ') || 'no keys'}, expected an adapter`

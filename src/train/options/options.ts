@@ -2,6 +2,7 @@
 // names and wrong values of all options are reported in one error.
 
 import type { Adapter } from '../../adapters/adapter.ts'
+import { isTensorMap } from '../../adapters/packed/tensor-map.ts'
 import { roles } from '../../adapters/roles.ts'
 import type { Mixture } from '../../adapters/serving/mixture.ts'
 import {
@@ -87,7 +88,7 @@ export interface TrainOptions extends SettingOptions {
   readonly date?: Date
 }
 
-const isAdapter = (value: unknown): boolean => isRecord(value) && value['tensors'] instanceof Map
+const isAdapter = (value: unknown): boolean => isRecord(value) && isTensorMap(value['tensors'])
 export const adapterField = createOpaqueField<Adapter>('an adapter', isAdapter)
 
 const freshAdapterTable = {

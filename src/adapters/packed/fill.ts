@@ -1,0 +1,102 @@
+// Unpacks a tensor straight into places that exist, such as the A and B of a resident slot, or into
+// an array of its own. Independent of adapters.
+
+import { ShapeError } from '../../base/errors.ts'
+import { checkOptions, naturalNumber, number, unchecked } from '../../base/schema.ts'
+import { f32, type F32Tensor, sizeOf, type Tensor } from '../../base/tensor.ts'
+import type { PackedTensor } from './packed-tensor.ts'
+import { getTileHost, partValues, tileAt, type TileHost, toTileSource, unpackTile } from './tile.ts'
+
+/** Where a matrix goes: value (row, column) to values[offset + row·rowStride + column·columnStride]. */
+export interface FillTarget {
+  readonly values: Float32Array
+  /** 0 unless given. */
+  readonly offset?: number | undefined
+  /** The tensor's own number of columns unless given: row after row without gaps. */
+  readonly rowStride?: number | undefined
+  /** 1 unless given; with rowStride 1 and columnStride = rows the matrix is transposed. */
+  readonly columnStride?: number | undefined
+}
+
+const targetFields = {
+  values: unchecked('a Float32Array'),
+  offset: naturalNumber,
+  rowStride: naturalNumber,
+  columnStride: naturalNumber,
+}
+const scalingField = { scaling: number() }
+
+/** All of a target's numbers, and the matrix that goes there. */
+interface Placement {
+  readonly values: Float32Array
+  readonly offset: number
+  readonly rowStride: number
+  readonly columnStride: number
+  readonly rows: number
+  readonly columns: number
+}
+
+function resolvePlacement(target: Float32Array | FillTarget, shape: readonly number[]): Placement {
+  const given = target instanceof Float32Array ? { values: target } : target
+  checkOptions('Target of unpackInto', given, targetFields)
+  const columns = shape.at(-1) ?? 1
+  const rows = columns === 0 ? 0 : sizeOf(shape) / columns
+  const { values, offset = 0, rowStride = columns, columnStride = 1 } = given
+  const last = offset + (rows - 1) * rowStride + (columns - 1) * columnStride
+  if (rows > 0 && last >= values.length)
+    throw new ShapeError(
+      `unpackInto: got ${values.length} values in the target, expected at least ${last + 1} for [${shape.join(', ')}] from ${offset} on, with rows ${rowStride} and columns ${columnStride} apart.`,
+    )
+  return { values, offset, rowStride, columnStride, rows, columns }
+}
+
+/**
+ * scaling · tensor into the places of a target, without another f32 array: what lies between the
+ * rows stays as it is. Every value is the unpacked one times `scaling` in f32, rounded once. The
+ * tensor may be packed or of any element type; its last dimension counts the columns. Throws
+ * OptionError for wrong strides and ShapeError where the target is too short; then nothing is
+ * written.
+ */
+export function unpackInto(
+  target: Float32Array | FillTarget,
+  tensor: Tensor | PackedTensor,
+  scaling = 1,
+  host: TileHost = getTileHost(),
+): void {
+  checkOptions('unpackInto', { scaling }, scalingField)
+  const placement = resolvePlacement(target, tensor.shape)
+  const source = toTileSource(tensor)
+  for (let from = 0; from < source.values; from += partValues) {
+    const to = Math.min(source.values, from + partValues)
+    unpackTile(host, source, from, to, tileAt, scaling)
+    const { floats } = host.reserve(0)
+    placeValues(placement, floats.subarray(tileAt >> 2, (tileAt >> 2) + to - from), from)
+  }
+}
+
+const shortRow = 32 // shorter ones are copied value by value, which beats a call for each
+
+/** Values `from` and on of the matrix, row after row. */
+function placeValues(placement: Placement, part: Float32Array, from: number): void {
+  const { values, offset, rowStride, columnStride, columns } = placement
+  if (columnStride === 1 && rowStride === columns) {
+    values.set(part, offset + from)
+    return
+  }
+  let row = Math.floor(from / columns)
+  let column = from - row * columns
+  for (let at = 0; at < part.length; row++, column = 0) {
+    const end = Math.min(part.length, at + columns - column)
+    let to = offset + row * rowStride + column * columnStride
+    if (columnStride === 1 && columns >= shortRow) values.set(part.subarray(at, end), to)
+    else for (let i = at; i < end; i++, to += columnStride) values[to] = part[i]!
+    at = end
+  }
+}
+
+/** The tensor's values in an f32 tensor of its own. */
+export function unpackTensor(tensor: Tensor | PackedTensor): F32Tensor {
+  const unpacked = f32(tensor.shape)
+  unpackInto(unpacked.data, tensor)
+  return unpacked
+}
