@@ -42,12 +42,6 @@ export interface Adapter {
 
 export type AdapterMetadata = Readonly<Record<string, string>>
 
-/**
- * The metadata's key for the hash of the base that an adapter learned on: `identity()` of the
- * model.
- */
-export const baseHashKey = 'graft_base_sha256'
-
 /** The input of a layer's graph that holds its weight or bias; undefined where there is none. */
 export const findBaseInput = ({ node }: AdaptableLayer, part: BasePart): Value | undefined =>
   node.operation === 'embedding' ? node.inputs[0] : node.inputs[part === 'weight' ? 1 : 2]

@@ -1,5 +1,5 @@
-// Copies of base weights that PEFT saves where an embedding is a target. They are kept and compared
-// with the base, but never applied.
+// Whether an adapter meets the base that it learned on: by its copies of base weights, which PEFT
+// saves where an embedding is a target, and by the hash of the base. Copies are never applied.
 
 import { isBlockType } from '../base/dtype.ts'
 import { type Mismatch, MismatchError } from '../base/errors.ts'
@@ -77,7 +77,7 @@ function describeDifference(copy: Tensor, weight: Tensor): string | undefined {
 export async function checkBaseCopies(
   { kind, tensors }: { readonly kind: string; readonly tensors: ReadonlyMap<string, Tensor> },
   model: ModelGraph,
-  read: (name: string) => Promise<Tensor>,
+  read: (name: string) => Promise<Tensor | undefined>,
 ): Promise<void> {
   const mismatches: Mismatch[] = []
   for (const [key, tensor] of tensors) {
@@ -95,6 +95,51 @@ export async function checkBaseCopies(
     mismatches,
     'It was made on other weights, which this base would replace. Give the base it was made on.',
   )
+}
+
+/**
+ * The metadata's key for the hash of the base that an adapter learned on: `identity()` of the
+ * model.
+ */
+export const baseHashKey = 'graft_base_sha256'
+
+interface TaughtAdapter {
+  readonly baseModel?: string
+  readonly metadata?: Readonly<Record<string, string>>
+}
+
+interface HashedBase {
+  readonly name: string
+  identity(): Promise<string>
+}
+
+/**
+ * How the base differs from the one that the adapter learned on; undefined where their hashes agree,
+ * or the adapter has none. Reads the whole base.
+ */
+export async function findBaseHashMismatch(
+  { baseModel = 'a base without a name', metadata }: TaughtAdapter,
+  base: HashedBase,
+): Promise<Mismatch | undefined> {
+  const expected = metadata?.[baseHashKey]
+  if (expected === undefined) return undefined
+  const got = await base.identity()
+  const describe = (name: string, hash: string): string =>
+    `"${name}" (sha-256 ${hash.slice(0, 12)}…)`
+  return got === expected
+    ? undefined
+    : { name: 'base', got: describe(base.name, got), expected: describe(baseModel, expected) }
+}
+
+/** What to do where an adapter meets another base, or another form of its own. */
+export const otherBaseAdvice =
+  'Give the base that it learned on; where this one is a form of the same model, such as another quantisation, say so (--any-base; in a program: anyBase).'
+
+/** Throws MismatchError that names both bases where the adapter learned on weights of another hash. */
+export async function checkBaseHash(adapter: TaughtAdapter, base: HashedBase): Promise<void> {
+  const mismatch = await findBaseHashMismatch(adapter, base)
+  if (mismatch)
+    throw new MismatchError('The adapter learned on another base', [mismatch], otherBaseAdvice)
 }
 
 /** The checkpoint's name of a module's weight. */

@@ -16,7 +16,7 @@ import { checkOptions } from '../base/schema.ts'
 import { mergeContext, methodOptions } from './merge-options.ts'
 import { merge, type MergeOptions, type ModuleReport } from './merge.ts'
 
-export interface CompressOptions extends Pick<MergeOptions, 'base' | 'onModule'> {
+export interface CompressOptions extends Pick<MergeOptions, 'base' | 'anyBase' | 'onModule'> {
   /** Rank of every module at most. */
   readonly rank?: number | undefined
   /** The smallest rank that keeps this share of Σ σ², in every module by itself. */
@@ -79,7 +79,7 @@ function computeResidual(adapter: Adapter, modules: readonly ModuleReport[]): nu
  */
 export function compress(adapter: Adapter, options: CompressOptions): CompressedAdapter {
   checkOptions('Compress', options, compressOptions)
-  const { rank, energy, base, onModule } = options
+  const { rank, energy, base, anyBase = false, onModule } = options
   if (rank === undefined && energy === undefined)
     throw new OptionError('Compress: give the rank or the energy to keep.')
   const modules: ModuleReport[] = []
@@ -88,6 +88,7 @@ export function compress(adapter: Adapter, options: CompressOptions): Compressed
     ...(rank !== undefined && { rank }),
     ...(energy !== undefined && { energy }),
     ...(base && { base }),
+    anyBase,
     onModule(report, done, count) {
       modules.push(report)
       onModule?.(report, done, count)
@@ -97,11 +98,12 @@ export function compress(adapter: Adapter, options: CompressOptions): Compressed
 }
 
 const { rank: rankOption, energy: energyOption } = methodOptions
-const { base: baseOption, onModule: onModuleOption } = mergeContext
+const { base: baseOption, anyBase: anyBaseField, onModule: onModuleOption } = mergeContext
 /** Checked the same by path. */
 export const compressOptions = {
   rank: rankOption,
   energy: energyOption,
   base: baseOption,
+  anyBase: anyBaseField,
   onModule: onModuleOption,
 }

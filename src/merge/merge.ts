@@ -26,6 +26,8 @@ import {
 import type { mergedDtypes } from './merge-options.ts'
 import { listAdapters, type MergeSources } from './named-adapters.ts'
 import { getMergeMethod, completeRecipe } from './recipe.ts'
+import { mergeSaved } from './saved/merge-saved.ts'
+import { listSavedParts } from './saved/saved-parts.ts'
 import { collectSourceModules, type MergeBase, type SourceModule } from './sources.ts'
 
 export interface ModuleReport {
@@ -65,15 +67,25 @@ export interface MergeOptions extends MergeRecipe {
  * reviewer: 0.3 } })`, or lists of both. Scales are multiplied into B, ranks and targets may differ, a
  * module that an adapter does not touch counts as ΔW = 0 there. Throws OptionError for unknown or
  * wrong options, MismatchError for adapters that do not fit one base, NumericError for NaN or
- * infinity, UnsupportedError for kinds without a weight. Formulas and costs: docs/merge.md.
+ * infinity, UnsupportedError for kinds without a weight. Modules that were saved whole are kept where
+ * all adapters have the same, else summed. Formulas and costs: docs/merge.md.
  */
-export function merge(sources: MergeSources, options: MergeOptions = {}): Adapter {
-  const { adapters, names } = listAdapters(sources)
+export function merge(given: MergeSources, options: MergeOptions = {}): Adapter {
+  const { adapters, names } = listAdapters(given)
   const method = getMergeMethod(options.method)
   const recipe = completeRecipe(options, method, names)
   if (method.space === 'factors') checkPlainLora(adapters, method)
   const { base, anyBase, onModule, targets } = options
-  const modules = selectModules(collectSourceModules(adapters, base, anyBase), targets)
+  const sources = collectSourceModules(adapters, base, anyBase)
+  const isWanted = createSelection(sources, adapters, targets)
+  const modules = sources.filter(({ module }) => isWanted(module.path))
+  const saved = mergeSaved(adapters, {
+    method: method.name,
+    coefficients: computeUniformWeights(method, recipe),
+    base,
+    touched: modules.map(({ module: { path }, touched }) => ({ path, touched })),
+    isWanted,
+  })
   const work = createWorkspace()
   const merged = modules.map((source, i): ModuleFactors => {
     const pair = mergeModule(method, adapters, source, recipe, i, work)
@@ -84,20 +96,41 @@ export function merge(sources: MergeSources, options: MergeOptions = {}): Adapte
     )
     return { module: source.module, pair }
   })
-  const adapter = createMergedAdapter(adapters, merged, targets !== undefined)
+  const adapter = createMergedAdapter(adapters, merged, saved, targets !== undefined)
   return describeResult(adapter, mergeMetadata(adapters), options)
 }
 
-/** Throws OptionError for targets that none of the adapters touches. */
-function selectModules(
+/** The coefficients of a sum that are the same in every module. */
+const computeUniformWeights = (
+  method: MergeMethod,
+  recipe: CompleteRecipe,
+): readonly number[] | undefined =>
+  method.space === 'sum' && method.uniform
+    ? method.coefficients({ weights: recipe.weights, recipe, inner: () => 0 })
+    : undefined
+
+/**
+ * Whether the targets name a module that an adapter touches or holds whole. Throws OptionError for
+ * targets that none of the adapters has.
+ */
+function createSelection(
   sources: readonly SourceModule[],
+  adapters: readonly Adapter[],
   targets: MergeOptions['targets'],
-): readonly SourceModule[] {
-  if (targets === undefined) return sources
-  const modules = sources.map(({ module }) => module)
-  const choice = { targets: resolvePreset(targets, modules), exclude: [], layersPattern: [] }
-  const hit = new Set(selectTargetModules(choice, modules))
-  return sources.filter(({ module }) => hit.has(module))
+): (path: string) => boolean {
+  if (targets === undefined) return () => true
+  const own = sources.map(({ module }) => module)
+  const saved = adapters.flatMap(listSavedParts).map(({ path }): ModuleInfo => ({
+    path,
+    kind: path.endsWith('embed_tokens') ? 'embedding' : 'linear',
+    inFeatures: 0,
+    outFeatures: 0,
+    bias: false,
+  }))
+  const modules = [...own, ...saved]
+  const choice = { targets: resolvePreset(targets, own), exclude: [], layersPattern: [] }
+  const hit = new Set(selectTargetModules(choice, modules).map(({ path }) => path))
+  return (path) => hit.has(path)
 }
 
 /** The adapter with its sources' metadata, and the name, tags and type that were asked for. */

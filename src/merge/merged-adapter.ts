@@ -9,6 +9,7 @@ import type { TargetChoice } from '../adapters/targets.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import type { MergedFactors } from './module-merge.ts'
+import type { MergedSaved } from './saved/merge-saved.ts'
 
 export interface ModuleFactors {
   readonly module: ModuleInfo
@@ -22,6 +23,7 @@ export interface ModuleFactors {
 export function createMergedAdapter(
   adapters: readonly Adapter[],
   merged: readonly ModuleFactors[],
+  saved: MergedSaved,
   partial = false,
 ): Adapter {
   const paths = merged.map(({ module }) => module.path)
@@ -29,6 +31,7 @@ export function createMergedAdapter(
     partial ? { targets: paths, exclude: [], layersPattern: [] } : mergeTargets(adapters, paths),
     adapters.find((adapter) => adapter.baseModel)?.baseModel,
     merged,
+    saved,
   )
 }
 
@@ -37,9 +40,13 @@ export function createLoraFromFactors(
   choice: TargetFields,
   baseModel: string | undefined,
   merged: readonly ModuleFactors[],
+  { tensors: saved, config: savedConfig }: MergedSaved = { tensors: new Map(), config: {} },
 ): Adapter {
   const shifted = merged.some(({ pair }) => pair.shift)
-  const tensors = new Map<string, Tensor>(merged.flatMap((item) => toTensors(item, shifted)))
+  const tensors = new Map<string, Tensor>([
+    ...merged.flatMap((item) => toTensors(item, shifted)),
+    ...saved,
+  ])
   const ranks = merged.map(({ pair }) => Math.max(1, pair.b.columns))
   const rank = selectMostFrequent(ranks)
   const patterns = Object.fromEntries(
@@ -47,14 +54,17 @@ export function createLoraFromFactors(
       ranks[i] === rank ? [] : [[escapePattern(module.path), ranks[i]!]],
     ),
   )
-  const config = getKind('lora').complete({
+  const { embeddings, ...chosen } = savedConfig
+  const given = getKind('lora').complete({
     ...choice,
+    ...chosen,
     rank,
     alpha: rank,
     rankPattern: patterns,
     alphaPattern: patterns,
     ...(shifted ? { loraBias: true } : {}),
   })
+  const config = embeddings ? { ...given, embeddings } : given
   return { kind: 'lora', config, tensors, ...(baseModel === undefined ? {} : { baseModel }) }
 }
 

@@ -10,14 +10,15 @@ import {
 } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { createActivatedMergeError } from '../adapters/activation.ts'
-import { baseHashKey, createBaseReader, checkAdapter, type Adapter } from '../adapters/adapter.ts'
-import { findBaseCopyPath, describeTensorShape } from '../adapters/base-copy.ts'
+import { createBaseReader, checkAdapter, type Adapter } from '../adapters/adapter.ts'
+import { baseHashKey, findBaseCopyPath, describeTensorShape } from '../adapters/base-copy.ts'
 import { toInputName, toPeftKey } from '../adapters/keys.ts'
 import type { BaseReader, WeightOf } from '../adapters/kinds/kind.ts'
 import { getKind } from '../adapters/kinds/kind-table.ts'
 import { listBlockLayers } from '../adapters/adapted-layers.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
+import { listSavedParts } from './saved/saved-parts.ts'
 
 /**
  * The model that the adapters are for. Needed where a change depends on the base's weights (DoRA,
@@ -26,6 +27,9 @@ import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
 export interface MergeBase {
   readonly model: ModelGraph
   readonly weightOf?: WeightOf
+  /** The base's name and `identity()`, to compare with those that the adapters learned on. */
+  readonly name?: string
+  readonly hash?: string
 }
 
 export interface SourceModule {
@@ -61,18 +65,7 @@ export function collectSourceModules(
     config.invocationTokens ? [describeAdapter(k)] : [],
   )
   if (activated.length > 0) throw createActivatedMergeError(`Merge: ${activated.join(', ')}`)
-  const saved = adapters.flatMap(
-    ({ config: { modulesToSave = [], embeddings = [], trainableTokens } }, k) =>
-      [...modulesToSave, ...embeddings, ...(trainableTokens ? ['embed_tokens'] : [])].map(
-        (name) => `${describeAdapter(k)} ${name}`,
-      ),
-  )
-  if (saved.length > 0) {
-    throw new UnsupportedError(
-      `Merge: modules that were saved whole have no place in a LoRA: ${saved.join(', ')}. Fold the adapters into the base instead, as a plain sum (mergeIntoBase).`,
-    )
-  }
-  const mismatches = anyBase ? [] : listBaseMismatches(adapters)
+  const mismatches = anyBase ? [] : listBaseMismatches(adapters, base)
   const modules = base
     ? collectFromModel(adapters, base, mismatches)
     : collectFromKeys(adapters, mismatches)
@@ -90,11 +83,27 @@ export const sameBaseHint =
  * Adapters that name another base than the first one that names any, or that learned on weights of
  * another hash.
  */
-export function listBaseMismatches(adapters: readonly Adapter[]): Mismatch[] {
+export function listBaseMismatches(
+  adapters: readonly Adapter[],
+  { name = 'the given base', hash }: Pick<MergeBase, 'name' | 'hash'> = {},
+): Mismatch[] {
   const hashOf = ({ metadata }: Adapter): string | undefined => metadata?.[baseHashKey]
+  const others = adapters.flatMap((adapter, k): Mismatch[] => {
+    const got = hashOf(adapter)
+    const expected = `"${hash}" (${name})`
+    return hash === undefined || got === undefined || got === hash
+      ? []
+      : [
+          {
+            name: `${describeAdapter(k)}: sha-256 of the base`,
+            got: `"${got}" (${adapter.baseModel ?? 'a base without a name'})`,
+            expected,
+          },
+        ]
+  })
   return [
     ...listUnlike(adapters, 'base model', ({ baseModel }) => baseModel),
-    ...listUnlike(adapters, 'sha-256 of the base', hashOf),
+    ...(hash === undefined ? listUnlike(adapters, 'sha-256 of the base', hashOf) : others),
   ]
 }
 
@@ -243,10 +252,9 @@ function readModules({ tensors }: Adapter, key: string, a: Tensor): ModuleInfo[]
  * Differences between the adapter's tensors and those that its configuration implies for these
  * modules.
  */
-function listOwnMismatches(
-  { kind, config, tensors }: Adapter,
-  modules: readonly ModuleInfo[],
-): Mismatch[] {
+function listOwnMismatches(adapter: Adapter, modules: readonly ModuleInfo[]): Mismatch[] {
+  const { kind, config, tensors } = adapter
+  const saved = new Set(listSavedParts(adapter).map(({ key }) => key))
   const expected = new Map(
     modules.flatMap((module) =>
       getKind(kind)
@@ -262,7 +270,7 @@ function listOwnMismatches(
       : [{ name, got, expected: describeTensorShape(spec) }]
   })
   const extra = [...tensors].flatMap(([name, tensor]) =>
-    expected.has(name) || findBaseCopyPath(name) !== undefined
+    expected.has(name) || saved.has(name) || findBaseCopyPath(name) !== undefined
       ? []
       : [{ name, got: describeTensorShape(tensor), expected: 'no such tensor' }],
   )

@@ -15,6 +15,8 @@ export interface AdapterSource {
   readonly path: string
   /** The base that a Modelfile or mlx-lm's configuration names. */
   readonly base?: string
+  /** The adapter's kind, where mlx-lm's configuration names it. */
+  readonly kind?: string
   /** Instructions of a Modelfile that are left out. */
   readonly leftOut?: readonly string[]
 }
@@ -36,8 +38,13 @@ export async function findAdapterSource(path: string): Promise<AdapterSource> {
     )
   const json = await readAdapterConfig(await openDirectory(path))
   if (!isMlxConfig(json)) return { format: 'peft', path }
-  const base = json['model']
-  return { format: 'mlx', path, ...(typeof base === 'string' && { base }) }
+  const { model: base, fine_tune_type: kind } = json
+  return {
+    format: 'mlx',
+    path,
+    ...(typeof base === 'string' && { base }),
+    ...(typeof kind === 'string' && { kind }),
+  }
 }
 
 async function findInModelfile(path: string): Promise<AdapterSource> {

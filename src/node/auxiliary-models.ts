@@ -19,36 +19,49 @@ export interface TeacherFiles {
   readonly model?: string | TrainableModel | undefined
 }
 
-const resolveAdapter = async (adapter: string | Adapter): Promise<Adapter> =>
-  typeof adapter === 'string' ? loadAdapter(adapter) : adapter
+const resolveAdapter = async (
+  adapter: string | Adapter,
+  model: TrainableModel,
+): Promise<Adapter> => (typeof adapter === 'string' ? loadAdapter(adapter, { model }) : adapter)
 
-/** What training takes of them. Throws what `loadAdapter` and `loadModel` throw. */
+interface Auxiliary {
+  readonly teacher: TeacherFiles | undefined
+  readonly reference: string | Adapter | undefined
+}
+
+/**
+ * What training takes of them; `trained` is the model that adapters are read for where they have no
+ * other. Throws what `loadAdapter` and `loadModel` throw.
+ */
 export async function openAuxiliaryModels(
-  teacher: TeacherFiles | undefined,
-  reference: string | Adapter | undefined,
+  { teacher, reference }: Auxiliary,
+  trained: TrainableModel,
 ): Promise<{ options: Pick<TrainOptions, 'teacher' | 'reference'>; close(): Promise<void> }> {
   const { adapter, mixture, model } = teacher ?? {}
-  const parts = {
-    ...(adapter !== undefined && { adapter: await resolveAdapter(adapter) }),
-    ...(mixture && {
-      mixture: await Promise.all(
-        mixture.map(async (one) => ({
-          adapter: await resolveAdapter(one.adapter),
-          weight: one.weight,
-        })),
-      ),
-    }),
-  }
-  const compared = reference === undefined ? {} : { reference: await resolveAdapter(reference) }
   const opened = typeof model === 'string' ? await loadModel(model) : undefined
-  const loaded = opened ?? (model as TrainableModel | undefined)
-  return {
-    options: {
-      ...compared,
-      ...(teacher && { teacher: { ...parts, ...(loaded && { model: loaded }) } }),
-    },
-    async close() {
-      await opened?.dispose()
-    },
+  try {
+    const loaded = opened ?? (model as TrainableModel | undefined)
+    const own = loaded ?? trained
+    const parts = {
+      ...(adapter !== undefined && { adapter: await resolveAdapter(adapter, own) }),
+      ...(mixture && {
+        mixture: await Promise.all(
+          mixture.map(async (one) => ({
+            adapter: await resolveAdapter(one.adapter, own),
+            weight: one.weight,
+          })),
+        ),
+      }),
+    }
+    return {
+      options: {
+        ...(reference !== undefined && { reference: await resolveAdapter(reference, trained) }),
+        ...(teacher && { teacher: { ...parts, ...(loaded && { model: loaded }) } }),
+      },
+      close: async () => opened?.dispose(),
+    }
+  } catch (error) {
+    await opened?.dispose()
+    throw error
   }
 }

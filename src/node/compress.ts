@@ -1,6 +1,7 @@
 // Compresses by path: the adapter may be a folder, the base what `loadModel` takes.
 
 import type { Adapter } from '../adapters/adapter.ts'
+import type { AdapterTarget } from '../adapters/create-adapter.ts'
 import { checkOptions } from '../base/schema.ts'
 import {
   compress as compressValues,
@@ -9,8 +10,8 @@ import {
   type CompressOptions,
 } from '../merge/compress.ts'
 import type { MergeBase } from '../merge/sources.ts'
-import { loadAdapter } from './adapters.ts'
-import { loadMergeBase } from './merge.ts'
+import { locateAdapter, readLocatedAdapter, resolveReadingBase } from './located-adapter.ts'
+import { readMergeBase, withBaseModel } from './merge.ts'
 
 export interface CompressFilesOptions extends Omit<CompressOptions, 'base'> {
   /**
@@ -30,7 +31,15 @@ export async function compress(
 ): Promise<CompressedAdapter> {
   checkOptions('Compress', options, compressOptions)
   const { base, ...rest } = options
-  const loaded = typeof adapter === 'string' ? await loadAdapter(adapter) : adapter
-  const ready = typeof base === 'string' ? await loadMergeBase(base, [loaded]) : base
-  return compressValues(loaded, { ...rest, ...(ready && { base: ready }) })
+  const found = typeof adapter === 'string' ? await locateAdapter(adapter) : adapter
+  const isLocated = 'source' in found
+  const read = async (model?: AdapterTarget): Promise<Adapter> =>
+    isLocated ? (found.adapter ?? readLocatedAdapter(found, model!)) : found
+  if (typeof base === 'object') return compressValues(await read(base.model), { ...rest, base })
+  const source = resolveReadingBase(isLocated ? [found] : [], base)
+  if (source === undefined) return compressValues(await read(), rest)
+  return withBaseModel(source, async (opened) => {
+    const loaded = await read(opened)
+    return compressValues(loaded, { ...rest, base: await readMergeBase(opened, [loaded]) })
+  })
 }

@@ -1,6 +1,7 @@
 // Extracts by path: the adapter between two models, each named as `loadModel` takes it.
 
-import { type Adapter, baseHashKey } from '../adapters/adapter.ts'
+import type { Adapter } from '../adapters/adapter.ts'
+import { baseHashKey } from '../adapters/base-copy.ts'
 import { openBaseModel } from '../graph/base-model.ts'
 import {
   checkExtractOptions,

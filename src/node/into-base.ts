@@ -16,7 +16,6 @@ import {
   unchecked,
 } from '../base/schema.ts'
 import {
-  type BaseWithSource,
   createMergedBase,
   isPlainSum,
   mergedTypes,
@@ -37,7 +36,7 @@ import {
 } from '../runtime/index.ts'
 import { createNodeBackend } from './backend.ts'
 import { createFileSink } from './files/file-sink.ts'
-import { loadSources, readMergeBase } from './merge.ts'
+import { listLocated, locateSources, readMergeBase, readSources, withBaseModel } from './merge.ts'
 import { resolveModel } from './models/resolve.ts'
 import { writeAtomically } from './files/atomic-write.ts'
 
@@ -108,10 +107,11 @@ export async function mergeIntoBase(
   return writeAtomically(out, async () => {
     const gguf = out.endsWith('.gguf')
     const sink = createFileSink(gguf ? dirname(out) : out)
-    const result = await withBase(base, (opened) =>
-      write(opened, parts, sink, {
+    const result = await withBaseModel(base, (opened, source) =>
+      write({ base: opened, source }, parts, sink, {
         ...(gguf && { ggufName: basename(out) }),
         dtype,
+        anyBase: options.anyBase,
         onTensor: (detail, done, total) => onProgress?.({ stage: 'writing', done, total, detail }),
       }),
     )
@@ -124,25 +124,17 @@ async function prepareParts(
   sources: MergeSources<Adapter | string>,
   { base: source, recipe: given = {}, anyBase = false }: IntoBaseFilesOptions,
 ): Promise<WeightedAdapter[]> {
-  const { adapters, recipe } = await loadSources(sources, given)
-  if (isPlainSum(recipe)) return resolveWeightedAdapters(adapters, { ...recipe, anyBase })
-  return withBase(source, async ({ base }) => {
-    const read = await readMergeBase(base, adapters)
-    return resolveWeightedAdapters(adapters, { ...recipe, anyBase, base: read })
-  })
-}
-
-async function withBase<Result>(
-  name: string,
-  work: (opened: BaseWithSource) => Promise<Result>,
-): Promise<Result> {
-  const source = await resolveModel(name)
-  const base = await openBaseModel(source)
-  try {
-    return await work({ base, source })
-  } finally {
-    await base.weights.close()
+  const located = await locateSources(sources)
+  const isSum = isPlainSum(given)
+  if (isSum && located.flatMap(listLocated).every(({ adapter }) => adapter)) {
+    const { adapters, recipe } = await readSources(located, given)
+    return resolveWeightedAdapters(adapters, { ...recipe, anyBase })
   }
+  return withBaseModel(source, async (base) => {
+    const { adapters, recipe } = await readSources(located, given, base)
+    const read = isSum ? undefined : await readMergeBase(base, adapters)
+    return resolveWeightedAdapters(adapters, { ...recipe, anyBase, ...(read && { base: read }) })
+  })
 }
 
 /** One model at a time is open. */

@@ -3,14 +3,18 @@
 
 import { basename } from 'node:path'
 import { type Adapter, checkAdapter } from '../adapters/adapter.ts'
-import { checkBaseCopies } from '../adapters/base-copy.ts'
+import { baseHashKey, checkBaseCopies } from '../adapters/base-copy.ts'
+import type { AdapterTarget } from '../adapters/create-adapter.ts'
 import { getKind } from '../adapters/kinds/kind-table.ts'
 import { listBlockLayers } from '../adapters/adapted-layers.ts'
+import { listSavedTensors } from '../adapters/saved-modules.ts'
+import { listTokenSpecs } from '../adapters/trainable-tokens.ts'
 import { isBlockType } from '../base/dtype.ts'
 import { OptionError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { isRecord, joinProblems } from '../base/schema.ts'
-import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
+import { openBaseModel, type BaseModel, type BaseModelSource } from '../graph/base-model.ts'
+import type { ModelGraph } from '../graph/model-graph.ts'
 import { readWeights } from '../graph/read-weights.ts'
 import { merge as mergeValues, type MergeOptions } from '../merge/merge.ts'
 import type { MergeRecipe } from '../merge/method.ts'
@@ -22,7 +26,12 @@ import {
 } from '../merge/named-adapters.ts'
 import { resolveWeights } from '../merge/recipe.ts'
 import type { MergeBase } from '../merge/sources.ts'
-import { loadAdapter } from './adapters.ts'
+import {
+  type LocatedAdapter,
+  locateAdapter,
+  readLocatedAdapter,
+  resolveReadingBase,
+} from './located-adapter.ts'
 import { resolveModel } from './models/resolve.ts'
 
 export interface MergeFilesOptions extends Omit<MergeOptions, 'base'> {
@@ -36,7 +45,8 @@ export interface MergeFilesOptions extends Omit<MergeOptions, 'base'> {
 /**
  * One LoRA adapter from several adapters or adapter folders of one base, as `merge` of graftlm
  * makes it. Weights by name use the key, the path, the folder's name or the name in the adapter's
- * metadata. A promise where anything must be read. Throws what that merge and `loadAdapter` throw.
+ * metadata. A promise where anything must be read. Files of llama.cpp and mlx-lm are read for `base`,
+ * else for the base that the adapters name. Throws what that merge and `loadAdapter` throw.
  */
 export function merge(adapters: MergeSources, options?: MergeOptions): Adapter
 export function merge(
@@ -58,30 +68,60 @@ async function mergeFiles(
   sources: MergeSources<Adapter | string>,
   { base, ...options }: MergeFilesOptions,
 ): Promise<Adapter> {
-  const { adapters, recipe } = await loadSources(sources, options)
-  const ready = typeof base === 'string' ? await loadMergeBase(base, adapters) : base
-  return mergeValues(adapters, { ...recipe, ...(ready && { base: ready }) })
+  const located = await locateSources(sources)
+  const mergeFor = async (ready?: MergeBase): Promise<Adapter> => {
+    const { adapters, recipe } = await readSources(located, options, ready?.model)
+    return mergeValues(adapters, { ...recipe, ...(ready && { base: ready }) })
+  }
+  if (typeof base === 'object') return mergeFor(base)
+  const source = resolveReadingBase(located.flatMap(listLocated), base)
+  if (source === undefined) return mergeFor()
+  return withBaseModel(source, async (opened) => {
+    const { adapters } = await readSources(located, options, opened)
+    return mergeFor(await readMergeBase(opened, adapters))
+  })
 }
 
-/** The adapters in order, and the recipe with its weights in that order. */
-export async function loadSources<Recipe extends MergeRecipe>(
+/** An adapter by value, or found on disk, with the key it was given by. */
+export interface LocatedSource {
+  readonly key: string | undefined
+  readonly found: LocatedAdapter | Adapter
+}
+
+export const locateSources = (
   sources: MergeSources<Adapter | string>,
-  recipe: Recipe,
-): Promise<{ readonly adapters: readonly Adapter[]; readonly recipe: Recipe }> {
-  const loaded = await Promise.all(
+): Promise<readonly LocatedSource[]> =>
+  Promise.all(
     listSources(sources).map(async ({ source, key }) => ({
-      path: typeof source === 'string' ? source : undefined,
       key,
-      adapter: typeof source === 'string' ? await loadAdapter(source) : source,
+      found: typeof source === 'string' ? await locateAdapter(source) : source,
     })),
   )
-  const adapters = loaded.map(({ adapter }) => adapter)
+
+/** What is on disk. */
+export const listLocated = ({ found }: LocatedSource): LocatedAdapter[] =>
+  'source' in found ? [found] : []
+
+/**
+ * The adapters in order, and the recipe with its weights in that order. `model` is what files of
+ * llama.cpp and mlx-lm are read for.
+ */
+export async function readSources<Recipe extends MergeRecipe>(
+  sources: readonly LocatedSource[],
+  recipe: Recipe,
+  model?: AdapterTarget,
+): Promise<{ readonly adapters: readonly Adapter[]; readonly recipe: Recipe }> {
+  const adapters = await Promise.all(
+    sources.map(async ({ found }) =>
+      'source' in found ? (found.adapter ?? readLocatedAdapter(found, model!)) : found,
+    ),
+  )
   const { weights } = recipe
   if (!isRecord(weights)) return { adapters, recipe }
-  const names = loaded.map(({ path, key, adapter }) => [
+  const names = sources.map(({ key, found }, k) => [
     ...new Set([
-      ...(key === undefined && path !== undefined ? [path, basename(path)] : []),
-      ...listNames(key, adapter),
+      ...(key === undefined && 'source' in found ? [found.path, basename(found.path)] : []),
+      ...listNames(key, adapters[k]!),
     ]),
   ])
   const problems: string[] = []
@@ -90,13 +130,15 @@ export async function loadSources<Recipe extends MergeRecipe>(
   return { adapters, recipe: { ...recipe, weights: inOrder } }
 }
 
-export async function loadMergeBase(
+/** Opens a base for the time of some work. */
+export async function withBaseModel<Result>(
   source: string,
-  adapters: readonly Adapter[],
-): Promise<MergeBase> {
-  const base = await openBaseModel(await resolveModel(source))
+  work: (base: BaseModel, files: BaseModelSource) => Promise<Result>,
+): Promise<Result> {
+  const files = await resolveModel(source)
+  const base = await openBaseModel(files)
   try {
-    return await readMergeBase(base, adapters)
+    return await work(base, files)
   } finally {
     await base.weights.close()
   }
@@ -116,18 +158,28 @@ export async function readMergeBase(
     return tensor
   }
   for (const adapter of adapters) await checkBaseCopies(adapter, model, read)
-  const dependent = adapters.filter(({ kind }) => kind !== 'lora')
-  if (dependent.length === 0) return { model }
-  for (const adapter of dependent) checkAdapter(adapter, model)
-  const names = model.blocks.flatMap((block) =>
-    listBlockLayers(block).flatMap(({ module, weight, bias }) => {
-      if (
-        !dependent.some(({ kind, config }) => getKind(kind).parameters(config, module).length > 0)
-      )
-        return []
-      return [weight, bias].flatMap((value) => (value ? [block.prefix + value.name] : []))
-    }),
+  const isTaught = adapters.some(({ metadata }) => metadata?.[baseHashKey] !== undefined)
+  const known = { model, name: base.name, ...(isTaught && { hash: await base.identity() }) }
+  for (const adapter of adapters.filter(dependsOnBase)) checkAdapter(adapter, model)
+  const names = new Set(adapters.flatMap((adapter) => listNeededWeights(adapter, model)))
+  if (names.size === 0) return known
+  const weights = await readWeights(base, names)
+  return { ...known, weightOf: (name) => inBlocks.get(name) ?? weights.get(name)! }
+}
+
+const dependsOnBase = ({ kind, config }: Adapter): boolean =>
+  kind !== 'lora' || Boolean(config.modulesToSave ?? config.embeddings ?? config.trainableTokens)
+
+/** Checkpoint names of the weights on which the adapter's change depends. */
+function listNeededWeights({ kind, config }: Adapter, model: ModelGraph): string[] {
+  const layers = model.blocks.flatMap((block) =>
+    listBlockLayers(block).flatMap(({ module, weight, bias }) =>
+      kind !== 'lora' && getKind(kind).parameters(config, module).length > 0
+        ? [weight, bias].flatMap((value) => (value ? [block.prefix + value.name] : []))
+        : [],
+    ),
   )
-  const weights = await readWeights(base, new Set(names))
-  return { model, weightOf: (name) => inBlocks.get(name) ?? weights.get(name)! }
+  const saved = [...listSavedTensors(model, config).values()].map(({ base }) => base)
+  const rows = listTokenSpecs(config, model).map(({ path }) => `${path}.weight`)
+  return [...layers, ...saved, ...rows]
 }

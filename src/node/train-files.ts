@@ -28,6 +28,7 @@ import {
   type ValidationOptions,
 } from '../train/options/train-data.ts'
 import type { TrainableModel } from '../train/programs/trainable-model.ts'
+import { findAdapterSource } from './adapter-source.ts'
 import { loadAdapter } from './adapters.ts'
 import { openAuxiliaryModels, type TeacherFiles } from './auxiliary-models.ts'
 import { type DataInput, openData } from './data.ts'
@@ -137,21 +138,31 @@ export async function openTrainOptions(given: TrainFilesOptions): Promise<Opened
   const { out, teacher, reference } = given
   if (out !== undefined) await checkOutFolder(out, given)
   const read = await readInputs(given)
-  const auxiliary = await openAuxiliaryModels(teacher, reference)
+  const { model, source, close } = await openModel(given.model)
   try {
-    const { model, source, close } = await openModel(given.model)
+    const adapter = await openAdapter(given.adapter, model)
+    const auxiliary = await openAuxiliaryModels({ teacher, reference }, model)
     return {
       source,
-      options: { ...selectPlainOptions(given), ...read, ...auxiliary.options, model },
+      options: { ...selectPlainOptions(given), ...read, ...adapter, ...auxiliary.options, model },
       close: async () => {
         await auxiliary.close()
         await close()
       },
     }
   } catch (error) {
-    await auxiliary.close()
+    await close()
     throw error
   }
+}
+
+/** The adapter to train on, read for the model where its format needs one. */
+const openAdapter = async (
+  adapter: TrainFilesOptions['adapter'],
+  model: TrainableModel,
+): Promise<Pick<TrainOptions, 'adapter'>> => {
+  if (adapter === undefined) return {}
+  return { adapter: typeof adapter === 'string' ? await loadAdapter(adapter, { model }) : adapter }
 }
 
 /** The options that mean the same here and in graftlm. */
@@ -162,7 +173,7 @@ function selectPlainOptions(given: TrainFilesOptions) {
   return plain
 }
 
-/** Data, adapter, checkpoints and the state of earlier tasks. */
+/** Data, checkpoints and the state of earlier tasks: what needs no model. */
 async function readInputs(given: TrainFilesOptions) {
   const { data, adapter, ewc, out, resume = false } = given
   const validation = resolveValidation<DataInput>(given.validation)
@@ -174,9 +185,6 @@ async function readInputs(given: TrainFilesOptions) {
       : await openCheckpoint(out, { resume, ...(everySteps !== undefined && { everySteps }) })
   return {
     data: await openData(data),
-    ...(adapter !== undefined && {
-      adapter: typeof adapter === 'string' ? await loadAdapter(adapter) : adapter,
-    }),
     ...(validation && { validation: await openValidation(validation) }),
     ...(checkpoint && { checkpoint }),
     ...(ewc && {
@@ -211,9 +219,16 @@ async function resolveEwcOptions(
   { from, ...rest }: EwcFilesOptions,
   adapter: string | undefined,
 ): Promise<EwcOptions> {
-  const folder = from ?? adapter
+  const folder = from ?? (await findAdapterFolder(adapter))
   if (folder === undefined || rest.state) return rest
   const read = from === undefined ? loadEwcState : requireEwcState
   const state = await read(await openDirectory(folder))
   return { ...rest, ...(state && { state }) }
+}
+
+/** The folder of an adapter; a GGUF file has none of its own. */
+async function findAdapterFolder(adapter: string | undefined): Promise<string | undefined> {
+  if (adapter === undefined) return undefined
+  const { format, path } = await findAdapterSource(adapter)
+  return format === 'gguf' ? undefined : path
 }

@@ -126,6 +126,7 @@ export const rooms: Record<string, readonly string[]> = {
     'merge-options.ts',
     'method.ts',
     'methods',
+    'saved',
     '',
     'into-base',
   ],

@@ -12,6 +12,7 @@ const textKeys: ReadonlyMap<string, string> = new Map([
 const tagsKey = 'general.tags'
 const baseCountKey = 'general.base_model.count'
 const baseNameKey = 'general.base_model.0.name'
+const baseUrlKey = 'general.base_model.0.repo_url'
 const ownPrefix = 'graft.'
 
 export function encodeGgufMetadata({ metadata = {}, baseModel }: Adapter): [string, GgufEntry][] {
@@ -28,6 +29,12 @@ export function encodeGgufMetadata({ metadata = {}, baseModel }: Adapter): [stri
   ]
 }
 
+/** The hub's owner/name; llama.cpp's converter writes the page beside a name for readers. */
+const findHubName = (url: unknown): string | undefined =>
+  typeof url === 'string'
+    ? /^https:\/\/huggingface\.co\/([\w.-]+\/[\w.-]+)\/?$/.exec(url)?.[1]
+    : undefined
+
 export function decodeGgufMetadata({
   metadata: entries,
 }: Pick<GgufFile, 'metadata'>): Pick<Adapter, 'metadata' | 'baseModel'> {
@@ -41,7 +48,7 @@ export function decodeGgufMetadata({
   for (const [key, value] of entries)
     if (key.startsWith(ownPrefix) && typeof value === 'string')
       metadata[key.slice(ownPrefix.length)] = value
-  const base = entries.get(baseNameKey)
+  const base = findHubName(entries.get(baseUrlKey)) ?? entries.get(baseNameKey)
   return {
     ...(typeof base === 'string' && { baseModel: base }),
     ...(Object.keys(metadata).length > 0 && { metadata }),

@@ -139,48 +139,47 @@ interface SavedAdapter {
 const deepest = 4 // experts/<name>/checkpoints/best is the deepest
 const skipped = new Set(['node_modules', 'dist', '.git'])
 
-/** Folders that hold an adapter_config.json, the folder itself included. */
-async function listAdapterFolders(folder: string, depth = 0): Promise<string[]> {
+/** Paths of adapters in any format: folders with an adapter_config.json, .gguf files. */
+async function listAdapterPaths(folder: string, depth = 0): Promise<string[]> {
   const items = await readdir(folder, { withFileTypes: true }).catch(() => [])
   const own = items.some((item) => item.name === 'adapter_config.json') ? [folder] : []
-  if (depth === deepest) return own
+  const files = items
+    .filter((item) => item.isFile() && item.name.endsWith('.gguf'))
+    .map((item) => join(folder, item.name))
+  if (depth === deepest) return [...own, ...files]
   const below = items
     .filter((item) => item.isDirectory() && !skipped.has(item.name))
     .map((item) => join(folder, item.name))
   return [
     ...own,
-    ...(await Promise.all(below.map((path) => listAdapterFolders(path, depth + 1)))).flat(),
+    ...files,
+    ...(await Promise.all(below.map((path) => listAdapterPaths(path, depth + 1)))).flat(),
   ]
 }
 
-/** Bytes of the tensors' files, independent of the element type. */
-async function measureTensorFiles(folder: string): Promise<number> {
-  const names = (await readdir(folder)).filter((name) =>
-    /^adapter_model.*\.safetensors$/.test(name),
-  )
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size))
-  return sizes.reduce((sum, size) => sum + size, 0)
-}
-
 async function listSavedAdapters(folder: string): Promise<SavedAdapter[]> {
-  const { loadAdapter } = await import('../../node/adapters.ts')
-  const paths = (await listAdapterFolders(folder)).sort()
-  return Promise.all(
-    paths.map(async (path) => {
-      try {
-        const { kind, baseModel, tensors } = await loadAdapter(path)
-        const sizeBytes = await measureTensorFiles(path)
-        const parameters = [...tensors.values()].reduce(
-          (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
-          0,
-        )
-        return { path, kind, base: baseModel ?? null, parameters, sizeBytes }
-      } catch (error) {
-        if (!GraftError.isInstance(error)) throw error
-        return { path, kind: '?', base: null, parameters: 0, sizeBytes: 0, problem: error.message }
-      }
-    }),
-  )
+  const { findAdapter } = await import('../inspect/inspect-sources.ts')
+  const { locateAdapter } = await import('../../node/located-adapter.ts')
+  const paths = (await listAdapterPaths(folder)).sort()
+  const read = async (path: string): Promise<SavedAdapter[]> => {
+    try {
+      const found = await findAdapter(path)
+      if (!found) return [] // a model in GGUF
+      const { adapter, file } = await found.format.open(path, undefined)
+      const { size: sizeBytes } = await stat(file)
+      const parameters = [...adapter.tensors.values()].reduce(
+        (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+        0,
+      )
+      const base = adapter.baseModel ?? (await locateAdapter(path)).base ?? null
+      return [{ path, kind: adapter.kind, base, parameters, sizeBytes }]
+    } catch (error) {
+      if (!GraftError.isInstance(error)) throw error
+      const nothing = { kind: '?', base: null, parameters: 0, sizeBytes: 0 }
+      return [{ path, ...nothing, problem: error.message }]
+    }
+  }
+  return (await Promise.all(paths.map(read))).flat()
 }
 
 type Preset = { readonly name: string; readonly modules: readonly string[] }

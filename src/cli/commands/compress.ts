@@ -3,7 +3,7 @@
 import { integer, number, string, withInfo } from '../../base/schema.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
 import { defineCommand, toOption, UsageError } from '../command.ts'
-import { modelOptions } from '../shared/open-model.ts'
+import { anyBaseOption, modelOptions } from '../shared/open-model.ts'
 
 export const compressCommand = defineCommand({
   name: 'compress',
@@ -34,6 +34,7 @@ export const compressCommand = defineCommand({
     'learning-rate': number({ from: 0, default: 5e-4, about: 'of the healing' }),
     'max-tokens': integer({ from: 2, default: 256, about: 'longer rows are cut' }),
     seed: integer({ default: 0, about: "of the rows' order while healing" }),
+    ...anyBaseOption,
     out: toOption(string({ about: 'where the result goes; must not exist yet' }), {
       valueName: 'folder',
       short: 'o',

@@ -8,6 +8,8 @@ import { type Context, defineCommand, UsageError, toOption } from '../command.ts
 import { readDate } from '../shared/date.ts'
 import {
   adapterOption,
+  anyBaseOption,
+  checkOwnBase,
   findExpert,
   modelOptions,
   type OpenedExpert,
@@ -18,6 +20,7 @@ import type { Terminal } from '../ui/terminal.ts'
 const options = {
   ...modelOptions,
   ...adapterOption,
+  ...anyBaseOption,
   data: toOption(string({ about: 'rows as for graft train' }), {
     valueName: 'file.jsonl',
     short: 'd',
@@ -149,6 +152,7 @@ async function loadCandidates(
   if (values.against === 'base') return [{ name: 'base', adapter: undefined, system }, judged]
   const found = await findExpert(values.against, terminal)
   const other = await found.load(model)
+  await checkOwnBase(other, model, values['any-base'])
   return [{ name: values.against, adapter: other, system: values.system ?? found.system }, judged]
 }
 

@@ -19,6 +19,7 @@ import { toHuggingFaceName } from '../../formats/gguf/names.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
 import { loadAdapter } from '../../node/adapters.ts'
+import { isModelfileName, readModelfile } from '../../node/models/modelfile.ts'
 import { openFileSource } from '../../node/files/file-source.ts'
 import { openDirectory } from '../../node/files/folder.ts'
 
@@ -228,11 +229,15 @@ export const adapterFormats: readonly AdapterFormat[] = [peft, mlx, gguf]
 
 /**
  * What is at the path as the format that takes it; undefined where it is no adapter. A file of an
- * adapter's folder stands for the folder.
+ * adapter's folder stands for the folder, a Modelfile for its ADAPTER.
  */
 export async function findAdapter(
   path: string,
 ): Promise<{ readonly path: string; readonly format: AdapterFormat } | undefined> {
+  if (isModelfileName(path) && (await isFile(path))) {
+    const { adapter } = await readModelfile(path)
+    return adapter === undefined ? undefined : findAdapter(adapter)
+  }
   const folder = /^adapter(_config\.json|_model\.|s\.safetensors$)/.test(basename(path))
     ? dirname(path)
     : path

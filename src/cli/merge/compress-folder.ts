@@ -4,9 +4,10 @@
 import type { Adapter } from '../../adapters/index.ts'
 import { compareExperts, type ExpertDistance } from '../../eval/index.ts'
 import { compress, type MergeBase, type ModuleReport } from '../../merge/index.ts'
-import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
+import { saveAdapter } from '../../node/adapters.ts'
+import { locateAdapter } from '../../node/located-adapter.ts'
 import { readDataFile } from '../../node/data.ts'
-import { readExpertMetadata, writeExpertMetadata } from '../../node/graft-json.ts'
+import { writeExpertMetadata } from '../../node/graft-json.ts'
 import { createFileSink } from '../../node/files/file-sink.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import { readMergeBase } from '../../node/merge.ts'
@@ -31,7 +32,7 @@ export interface CompressFolderOptions {
   readonly learningRate: number
   readonly maxTokens: number
   readonly seed: number
-  readonly model: Pick<Parameters<typeof openExpert>[0], 'model' | 'date' | 'weights' | 'threads'>
+  readonly model: Omit<Parameters<typeof openExpert>[0], 'adapter'>
 }
 
 interface CompressContext {
@@ -66,14 +67,14 @@ export async function compressFolder(
   { terminal, signal }: CompressContext,
 ) {
   const rows = choice.data === undefined ? undefined : await readDataFile(choice.data)
-  const adapter = await loadAdapter(folder)
-  const notes = await readExpertMetadata(folder)
+  const { adapter: early, notes } = await locateAdapter(folder)
   // The base is opened for what needs it alone: LoRA's factors say everything about themselves.
   const opened =
-    rows || adapter.kind !== 'lora'
+    rows || early?.kind !== 'lora'
       ? await openExpert({ ...choice.model, adapter: folder }, terminal)
       : undefined
   try {
+    const adapter = opened?.adapter ?? early!
     const encoded = opened && rows && encodeExamples(opened.model, rows, choice, notes?.system)
     const base = opened && (await readMergeBase(opened.model.base, [adapter]))
     const { small, modules, residual } = compressWithProgress(adapter, choice, base, terminal)
@@ -113,7 +114,7 @@ export async function compressFolder(
 
 function compressWithProgress(
   adapter: Adapter,
-  { rank, energy }: CompressFolderOptions,
+  { rank, energy, model }: CompressFolderOptions,
   base: MergeBase | undefined,
   terminal: Terminal,
 ) {
@@ -126,7 +127,13 @@ function compressWithProgress(
     adapter: small,
     modules,
     residual,
-  } = compress(adapter, { rank, energy, onModule, ...(base && { base }) })
+  } = compress(adapter, {
+    rank,
+    energy,
+    onModule,
+    anyBase: model['any-base'],
+    ...(base && { base }),
+  })
   progress?.end()
   return { small, modules, residual }
 }
@@ -154,7 +161,7 @@ async function runRecovery(
   model: LoadedModel,
   { pairs: _pairs, ...data }: EncodedData,
   { adapter, small }: { readonly adapter: Adapter; readonly small: Adapter },
-  { heal: steps, learningRate, seed, maxTokens }: CompressFolderOptions,
+  { heal: steps, learningRate, seed, maxTokens, model: choice }: CompressFolderOptions,
   { terminal, signal }: CompressContext,
 ): Promise<Adapter> {
   const batch = { rows: 4, tokens: Math.max(256, maxTokens) }
@@ -170,6 +177,7 @@ async function runRecovery(
       seed,
       batch,
       signal,
+      anyBase: choice['any-base'],
     }),
     terminal,
   )

@@ -2,23 +2,16 @@
 // before a byte is written.
 
 import type { Adapter } from '../../adapters/index.ts'
-import { openBaseModel } from '../../graph/base-model.ts'
-import {
-  merge,
-  type MergeBase,
-  type MergeOptions,
-  type MergeRecipe,
-  type ModuleReport,
-} from '../../merge/index.ts'
-import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
+import type { MergeRecipe, ModuleReport } from '../../merge/index.ts'
+import { findAdapterSource } from '../../node/adapter-source.ts'
+import { saveAdapter } from '../../node/adapters.ts'
 import {
   mergeExpertMetadata,
   readExpertMetadata,
   writeExpertMetadata,
 } from '../../node/graft-json.ts'
 import { createFileSink } from '../../node/files/file-sink.ts'
-import { readMergeBase } from '../../node/merge.ts'
-import { resolveModel } from '../../node/models/resolve.ts'
+import { merge } from '../../node/merge.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -40,12 +33,10 @@ export async function mergeFolders(
   { out, model, anyBase }: MergeFolderOptions,
   terminal: Terminal,
 ) {
-  const adapters = await Promise.all(folders.map((folder) => loadAdapter(folder)))
-  const base = model === undefined ? undefined : await loadMergeBase(model, adapters)
-  const { adapter, modules } = mergeWithProgress(
-    adapters,
+  const { adapter, modules } = await mergeWithProgress(
+    folders,
     recipe,
-    { ...(base && { base }), anyBase },
+    { model, anyBase },
     terminal,
   )
   await saveAdapter(adapter, out)
@@ -79,17 +70,18 @@ export async function mergeFolders(
 }
 
 /** A merge with a progress line, and its report of every module. */
-export function mergeWithProgress(
-  adapters: readonly Adapter[],
+async function mergeWithProgress(
+  folders: readonly string[],
   recipe: MergeRecipe,
-  options: Pick<MergeOptions, 'base' | 'anyBase'>,
+  { model, anyBase }: Omit<MergeFolderOptions, 'out'>,
   terminal: Terminal,
-): { adapter: Adapter; modules: ModuleReport[] } {
+): Promise<{ adapter: Adapter; modules: ModuleReport[] }> {
   const modules: ModuleReport[] = []
   let progress: ReturnType<Terminal['progress']> | undefined
-  const adapter = merge(adapters, {
+  const adapter = await merge(folders, {
     ...recipe,
-    ...options,
+    ...(model !== undefined && { base: model }),
+    anyBase,
     onModule(report, done, total) {
       modules.push(report)
       progress ??= terminal.progress('merging', total)
@@ -100,21 +92,14 @@ export function mergeWithProgress(
   return { adapter, modules }
 }
 
-async function loadMergeBase(source: string, adapters: readonly Adapter[]): Promise<MergeBase> {
-  const base = await openBaseModel(await resolveModel(source))
-  try {
-    return await readMergeBase(base, adapters)
-  } finally {
-    await base.weights.close()
-  }
-}
-
 /**
  * Base and system message stay with the result where all of its sources have the same. Returns the
  * names of those that differ.
  */
 async function copyNotes(folders: readonly string[], out: string): Promise<readonly string[]> {
-  const all = await Promise.all(folders.map((folder) => readExpertMetadata(folder)))
+  const all = await Promise.all(
+    folders.map(async (folder) => readExpertMetadata((await findAdapterSource(folder)).path)),
+  )
   const { notes, dropped } = mergeExpertMetadata(all)
   if (notes) await writeExpertMetadata(notes, createFileSink(out))
   return dropped

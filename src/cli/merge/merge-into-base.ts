@@ -1,7 +1,6 @@
 // Merges adapters into the weights of a base and reports which element types changed and how far
 // next-token predictions moved.
 
-import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
 import {
   isRequantised,
@@ -9,9 +8,7 @@ import {
   type MergedType,
   type MergeRecipe,
 } from '../../merge/index.ts'
-import { loadAdapter } from '../../node/adapters.ts'
-import { getBaseSource } from '../../node/models/base-name.ts'
-import { readExpertMetadata } from '../../node/graft-json.ts'
+import { type LocatedAdapter, locateAdapter } from '../../node/located-adapter.ts'
 import { type IntoBaseReport, mergeIntoBase } from '../../node/into-base.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
@@ -33,10 +30,10 @@ export async function mergeFoldersIntoBase(
   terminal: Terminal,
 ) {
   const { out, model, dtype, prompts, anyBase } = options
-  const adapters = await Promise.all(folders.map((folder) => loadAdapter(folder)))
-  const base = model ?? (await resolveBase(folders, adapters))
+  const located = await Promise.all(folders.map((folder) => locateAdapter(folder)))
+  const base = model ?? resolveBase(located)
   let shown: { readonly stage: string; readonly line: Progress } | undefined
-  const report = await mergeIntoBase(adapters, {
+  const report = await mergeIntoBase(folders, {
     base,
     out,
     recipe,
@@ -55,7 +52,8 @@ export async function mergeFoldersIntoBase(
   show(report, base, folders.length, terminal)
   if (computeMean(report.changed.map(({ errorOfChange }) => errorOfChange)) > roundingLimit)
     terminal.note(advice)
-  const dropped = await listDroppedNotes(folders)
+  // the folder of a model has no place for it
+  const dropped = located.some(({ notes }) => notes?.system !== undefined) ? ['system'] : []
   if (dropped.length > 0)
     terminal.print(
       '  left out: the system message of graft.json, which the folder of a model cannot hold; pass it as --system',
@@ -72,12 +70,6 @@ export async function mergeFoldersIntoBase(
   }
 }
 
-/** What the adapters' notes say and the written model has no place for. */
-async function listDroppedNotes(folders: readonly string[]): Promise<readonly 'system'[]> {
-  const notes = await Promise.all(folders.map((folder) => readExpertMetadata(folder)))
-  return notes.some((one) => one?.system !== undefined) ? ['system'] : []
-}
-
 /** From here on, rounding takes away what the adapters bring. */
 const roundingLimit = 0.5
 const advice =
@@ -86,17 +78,8 @@ const advice =
 const labels = { writing: 'writing', comparing: 'comparing with base and adapters' } as const
 
 /** The base of the adapters, if all name the same one. */
-async function resolveBase(
-  folders: readonly string[],
-  adapters: readonly Adapter[],
-): Promise<string> {
-  const named = await Promise.all(
-    folders.map(async (folder, k) => {
-      const { base } = (await readExpertMetadata(folder)) ?? {}
-      const { baseModel } = adapters[k]!
-      return base ?? (baseModel ? getBaseSource(baseModel) : undefined)
-    }),
-  )
+function resolveBase(located: readonly LocatedAdapter[]): string {
+  const named = located.map(({ base }) => base)
   const [first, ...others] = new Set(named.filter((base) => base !== undefined))
   if (first !== undefined && others.length === 0) return first
   const found =

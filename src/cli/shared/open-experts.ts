@@ -7,6 +7,7 @@ import { OptionError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import { toOption, type Options } from '../command.ts'
 import {
+  adapterForms,
   defaultModel,
   findExpert,
   type FoundExpert,
@@ -18,10 +19,9 @@ import type { Terminal } from '../ui/terminal.ts'
 export const expertOption = {
   adapter: toOption(
     string({
-      about:
-        'expert to answer with: a folder as PEFT saves it; several, or one with a weight, are mixed as their weighted sum',
+      about: `expert to answer with: ${adapterForms}; several, or one with a weight, are mixed as their weighted sum`,
     }),
-    { valueName: 'folder[=weight]', short: 'a', many: true },
+    { valueName: 'path[=weight]', short: 'a', many: true },
   ),
 } as const satisfies Options
 

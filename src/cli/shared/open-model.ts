@@ -1,10 +1,11 @@
 // Opens models and adapters for commands: download progress on stderr; the adapter's base and
 // system message by default.
 
-import { string } from '../../base/schema.ts'
+import { flag, string } from '../../base/schema.ts'
 import type { Adapter } from '../../adapters/index.ts'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import type { LoadedModel, LoadModelOptions } from '../../node/index.ts'
+import type { LocatedAdapter } from '../../node/located-adapter.ts'
 import { loadFields } from '../../node/models/model-options.ts'
 import { formatBytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
@@ -29,10 +30,20 @@ export const modelOptions = {
   threads: loadFields.threads,
 } as const satisfies Options
 
+/** The adapters that commands take. */
+export const adapterForms = 'a folder as PEFT or mlx-lm saves it, a .gguf file or a Modelfile'
+
 export const adapterOption = {
-  adapter: toOption(string({ about: 'expert to answer with: a folder as PEFT saves it' }), {
-    valueName: 'folder',
+  adapter: toOption(string({ about: `expert to answer with: ${adapterForms}` }), {
+    valueName: 'path',
     short: 'a',
+  }),
+} as const satisfies Options
+
+export const anyBaseOption = {
+  'any-base': flag({
+    about:
+      'also experts that learned on weights of another hash, such as another quantisation of the model',
   }),
 } as const satisfies Options
 
@@ -96,12 +107,22 @@ export interface OpenedExpert {
   readonly system: string | undefined
 }
 
+/** Throws MismatchError where the expert learned on another base, unless any base is right. */
+export async function checkOwnBase(
+  adapter: Adapter,
+  { base }: LoadedModel,
+  anyBase: boolean,
+): Promise<void> {
+  const { checkBaseHash } = await import('../../adapters/base-copy.ts')
+  if (!anyBase) await checkBaseHash(adapter, base)
+}
+
 /**
- * A model, and the adapter that fits it: without --model it is the adapter's own base, without
- * --adapter the base alone.
+ * A model, and the adapter that fits it and learned on it: without --model it is the adapter's own
+ * base, without --adapter the base alone.
  */
 export async function openExpert(
-  values: ModelValues & { readonly adapter: string | undefined },
+  values: ModelValues & { readonly adapter: string | undefined; readonly 'any-base': boolean },
   terminal: Terminal,
 ): Promise<OpenedExpert> {
   if (values.adapter === undefined)
@@ -113,7 +134,9 @@ export async function openExpert(
   const found = await findExpert(values.adapter, terminal)
   const model = await openModel(values.model ?? (await found.findBase()), values, terminal)
   try {
-    return { model, adapter: await found.load(model), system: found.system }
+    const adapter = await found.load(model)
+    await checkOwnBase(adapter, model, values['any-base'])
+    return { model, adapter, system: found.system }
   } catch (error) {
     await model.dispose()
     throw error
@@ -132,31 +155,19 @@ export interface FoundExpert {
 
 /** Finds an adapter in any format; says which lines of a Modelfile are left out. */
 export async function findExpert(path: string, terminal: Terminal): Promise<FoundExpert> {
-  const [{ loadAdapter }, { readExpertMetadata }, { findAdapterSource }, { getBaseSource }] =
-    await Promise.all([
-      import('../../node/index.ts'),
-      import('../../node/graft-json.ts'),
-      import('../../node/adapter-source.ts'),
-      import('../../node/models/base-name.ts'),
-    ])
-  const source = await findAdapterSource(path)
+  const { locateAdapter, readLocatedAdapter } = await import('../../node/located-adapter.ts')
+  const located = await locateAdapter(path)
+  const { source, notes } = located
   const { leftOut = [] } = source
   if (leftOut.length > 0)
     terminal.note(`${path}: ${leftOut.join(', ')} left out; only FROM and ADAPTER are used.`)
-  const early = source.format === 'peft' ? await loadAdapter(source.path) : undefined
-  const notes = await readExpertMetadata(source.path)
   return {
     system: notes?.system,
-    async findBase() {
-      if (source.base !== undefined) return getBaseSource(source.base)
-      if (notes?.base !== undefined) return notes.base
-      if (early) return resolveAdapterBase(early, path)
-      throw new OptionError(`${path}: does not say which base it belongs to. Name it with --model.`)
-    },
+    findBase: () => requireBase(located),
     async load({ base }) {
       const { checkAdapter } = await import('../../adapters/index.ts')
       const { checkBaseCopies, dropEqualEmbeddings } = await import('../../adapters/base-copy.ts')
-      const adapter = early ?? (await loadAdapter(source.path, { model: base }))
+      const adapter = await readLocatedAdapter(located, base)
       checkAdapter(adapter, base.graph)
       await checkBaseCopies(adapter, base.graph, (name) => base.weights.read(name))
       const { findUnusedText } = await import('../../node/own-text.ts')
@@ -168,19 +179,24 @@ export async function findExpert(path: string, terminal: Terminal): Promise<Foun
 }
 
 /**
- * Where the base that an adapter's config names can be had. Throws OptionError where it names none,
- * NotFoundError for a path that is not on this machine.
+ * Where an adapter's own base can be had. Throws OptionError where nothing says it, NotFoundError
+ * for a path that is not on this machine.
  */
-export async function resolveAdapterBase({ baseModel }: Adapter, folder: string): Promise<string> {
-  const { getBaseSource, isOnThisMachine } = await import('../../node/models/base-name.ts')
-  if (baseModel !== undefined && baseModel !== '') {
-    const source = getBaseSource(baseModel)
-    if (await isOnThisMachine(source)) return source
-    throw new NotFoundError(
-      `${folder}: its adapter_config.json names the base "${baseModel}", which is not on this machine. Name another with --model.`,
+async function requireBase({
+  path,
+  base,
+  source,
+  notes,
+  adapter,
+}: LocatedAdapter): Promise<string> {
+  const isFolder = source.format === 'peft'
+  if (base === undefined)
+    throw new OptionError(
+      `${path}: ${isFolder ? 'adapter_config.json ' : ''}does not say which base it belongs to. Name it with --model.`,
     )
-  }
-  throw new OptionError(
-    `${folder}: adapter_config.json does not say which base it belongs to. Name it with --model.`,
+  const { isOnThisMachine } = await import('../../node/models/base-name.ts')
+  if (notes || source.base !== undefined || (await isOnThisMachine(base))) return base
+  throw new NotFoundError(
+    `${path}: ${isFolder ? 'its adapter_config.json' : 'it'} names the base "${adapter?.baseModel ?? base}", which is not on this machine. Name another with --model.`,
   )
 }

@@ -141,6 +141,7 @@ async function trainOne(
     signal,
     resume,
     overwrite: values.overwrite,
+    anyBase: values['any-base'],
     date: readDate(values.date),
     ...(programs && { programs }),
   }

@@ -6,7 +6,7 @@ import { type Field, flag, string, withInfo } from '../../base/schema.ts'
 import { defineTrainingManifest, findManifestField } from '../../manifest/training-keys.ts'
 import { collectManifestTables } from '../../node/manifests/manifest-tables.ts'
 import { type Context, type OptionInfo, toOption, type Options } from '../command.ts'
-import { modelOptions } from '../shared/open-model.ts'
+import { anyBaseOption, modelOptions } from '../shared/open-model.ts'
 
 /** An option, and the key of a training manifest that it sets. */
 export type TrainOption = Field & OptionInfo & { readonly manifestKey?: string }
@@ -152,6 +152,7 @@ const runOptions = {
   plan: flag({ about: 'say how much memory and time the run will take, and end there' }),
   resume: flag({ about: 'resume from the checkpoint in --out' }),
   overwrite: flag({ about: 'replace what an earlier run left in --out' }),
+  ...anyBaseOption,
 }
 
 /** What the expert says about itself; its name, tags and version stand in a training manifest. */

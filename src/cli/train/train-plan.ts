@@ -71,7 +71,13 @@ export async function planExperts(
     const model = await openModel(run.base ?? defaultModel, values, terminal)
     try {
       const data = await openData(run.data)
-      const plan = await planTraining({ ...run.options, data, model, date })
+      const plan = await planTraining({
+        ...run.options,
+        data,
+        model,
+        date,
+        anyBase: values['any-base'],
+      })
       const samples = samplePlannedRows(run, model, data, date)
       terminal.say(
         `${terminal.style.strong(describePath(run.out))}: ${model.base.name}, from ${describeData(run)}`,

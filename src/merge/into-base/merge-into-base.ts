@@ -3,9 +3,9 @@
 
 import type { DType } from '../../base/dtype.ts'
 import { MismatchError, OptionError, UnsupportedError } from '../../base/errors.ts'
-import { checkOptions, oneOf, string, unchecked } from '../../base/schema.ts'
+import { checkOptions, flag, oneOf, string, unchecked } from '../../base/schema.ts'
 import { checkAdapter } from '../../adapters/adapter.ts'
-import { checkBaseCopies } from '../../adapters/base-copy.ts'
+import { checkBaseCopies, checkBaseHash } from '../../adapters/base-copy.ts'
 import type { ByteSink } from '../../formats/byte-source.ts'
 import { openGguf } from '../../formats/gguf/reader.ts'
 import type { GgufFile } from '../../formats/gguf/types.ts'
@@ -57,6 +57,8 @@ export interface MergeIntoBaseOptions {
    * can write it (q4_0, q4_1, q8_0), and become f16 where not.
    */
   readonly dtype?: MergedType | undefined
+  /** Also adapters that learned on weights of another hash, such as another quantisation. */
+  readonly anyBase?: boolean | undefined
   /** Called as tensors are read. */
   readonly onTensor?: (name: string, done: number, count: number) => void
 }
@@ -64,6 +66,7 @@ export interface MergeIntoBaseOptions {
 const intoBaseOptions = {
   ggufName: string({ filled: true }),
   dtype: oneOf(mergedTypes),
+  anyBase: flag(),
   onTensor: unchecked('a function that is called as tensors are read'),
 }
 
@@ -131,6 +134,7 @@ export async function mergeIntoBase(
   checkForm(source, options)
   for (const { adapter } of parts)
     await checkBaseCopies(adapter, base.graph, (name) => base.weights.read(name))
+  if (!options.anyBase) for (const { adapter } of parts) await checkBaseHash(adapter, base)
   const changed: MergedTensor[] = []
   const onMerged = (merged: MergedTensor): void => void changed.push(merged)
   const { weights, own } = createMergedBase(base, parts, {

@@ -1,7 +1,6 @@
 // Finds what is wrong with a training run before its base is opened: files, rows, labels, the
 // options of the kind, the folder of the expert.
 
-import type { Adapter } from '../../adapters/adapter.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
 import { findLabelProblem } from '../../eval/metrics/label-accuracy.ts'
@@ -10,7 +9,7 @@ import type { ManifestProblem, TrainingManifest } from '../../manifest/training-
 import { detectFormat, readExamples } from '../../train/data/format-table.ts'
 import { createDataError, type RawDataset } from '../../train/data/jsonl.ts'
 import { resolveValidation } from '../../train/options/train-data.ts'
-import { loadAdapter } from '../adapters.ts'
+import { type LocatedAdapter, locateAdapter } from '../located-adapter.ts'
 import { readDataFiles } from '../data.ts'
 import { checkOutFolder } from '../run-folder.ts'
 import { asChoice, type TrainingRun } from './training-run.ts'
@@ -49,7 +48,7 @@ export async function findRunFaults(
   const { adapter } = options
   if (typeof adapter !== 'string')
     await attempt(['kind'], () => getKind(adapter.kind).complete(adapter.config))
-  else await attempt(['from'], async () => checkContinuation(await loadAdapter(adapter), manifest))
+  else await attempt(['from'], async () => checkContinuation(await locateAdapter(adapter), manifest))
   await attempt(['out'], () => checkOutFolder(out, options))
   for (const file of dataFiles)
     await attempt(['data', 'files'], async () => checkRows(await readDataFiles([file]), data))
@@ -72,7 +71,7 @@ export async function findRunFaults(
 }
 
 /** An expert that a run continues from keeps its kind and its layers. */
-function checkContinuation({ kind }: Adapter, manifest: TrainingManifest): void {
+function checkContinuation({ kind }: LocatedAdapter, manifest: TrainingManifest): void {
   const { name, ...own } = asChoice(manifest.kind)
   const keys = (['targets', 'role'] as const).filter((key) => manifest[key] !== undefined)
   const others = [...Object.keys(own), ...keys]

@@ -5,9 +5,11 @@ import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { sizeOf, type Tensor, type TensorData } from '../../base/tensor.ts'
 import type { BaseWeight } from '../../graph/quantized-base/quantize-weight.ts'
+import type { Adapter } from '../../adapters/adapter.ts'
 import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import type { EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
+import { checkCopies, checkTaughtBase } from './other-base.ts'
 import { checkExpert, createFrozenModel, type FrozenModel, type PlainRows } from './frozen-model.ts'
 import { type FrozenPass, getGroupSize, type NamedTensors } from '../losses/loss.ts'
 import type { TrainOptions } from '../options/options.ts'
@@ -23,7 +25,7 @@ export interface RunData {
 }
 
 export interface ObjectiveParts {
-  readonly options: Pick<TrainOptions, 'model' | 'teacher' | 'reference'>
+  readonly options: Pick<TrainOptions, 'model' | 'teacher' | 'reference' | 'anyBase'>
   readonly recipe: LossRecipe & { readonly settings: TrainSettings }
   /** The base's weights, as they are trained on. */
   readonly weights: ReadonlyMap<string, BaseWeight>
@@ -41,6 +43,11 @@ function selectFrozenModel(
     model: teacher?.model ?? model,
     expert: teacher?.mixture ? { mixture: teacher.mixture } : teacher?.adapter,
   }
+}
+
+const listParts = (expert: Expert | undefined): Adapter[] => {
+  if (!expert) return []
+  return 'mixture' in expert ? expert.mixture.map(({ adapter }) => adapter) : [expert]
 }
 
 /** Every so many-th id is compared: two tokenizers of one size differ nearly everywhere. */
@@ -75,11 +82,15 @@ function checkVocabulary(own: TrainableModel, { base: other }: TrainableModel): 
  * Throws OptionError or MismatchError where the teacher or the reference does not fit, before
  * anything is computed.
  */
-export function checkAuxiliaryModel(options: FrozenOptions, { frozenPass }: LossRecipe): void {
+export async function checkAuxiliaryModel(
+  options: FrozenOptions,
+  { frozenPass }: LossRecipe,
+): Promise<void> {
   if (!frozenPass) return
   const { model, expert } = selectFrozenModel(options, frozenPass)
   if (model !== options.model) checkVocabulary(options.model, model)
   checkExpert(expert, model.base.graph)
+  await checkTaughtBase(listParts(expert), model, options)
 }
 
 /** What of teacher or reference a resumed run must find again. */
@@ -185,15 +196,18 @@ function joinOutputs(rows: readonly NamedTensors[]): NamedTensors {
 /** The frozen model on rows as it reads them; opened when it is first asked. */
 function openFrozenModel({ options, recipe, weights }: ObjectiveParts, pass: FrozenPass) {
   const { model, expert } = selectFrozenModel(options, pass)
-  const open = async (): Promise<FrozenModel> =>
-    createFrozenModel({
+  const open = async (): Promise<FrozenModel> => {
+    const own = model === options.model ? weights : await model.weights()
+    for (const adapter of listParts(expert)) await checkCopies(adapter, model, own)
+    return createFrozenModel({
       graph: model.base.graph,
-      weights: model === options.model ? weights : await model.weights(),
+      weights: own,
       backend: model.backend,
       expert,
       head: pass.graph,
       lineTokens: recipe.settings.batch.tokens,
     })
+  }
   let opened: Promise<FrozenModel> | undefined
   const plains = new WeakMap<RunData, PlainRows>()
   return {

@@ -9,6 +9,7 @@ import {
   createField,
   type Field,
   findOptionProblems,
+  flag,
   isRecord,
   number,
   object,
@@ -86,6 +87,11 @@ export interface TrainOptions extends SettingOptions {
   readonly now?: () => number
   /** The date for chat templates that print it. A run that resumes keeps its checkpoint's date. */
   readonly date?: Date
+  /**
+   * Also adapters, to train on or to compare with, that learned on weights of another hash, such as
+   * another quantisation of the model.
+   */
+  readonly anyBase?: boolean | undefined
 }
 
 const isAdapter = (value: unknown): boolean => isRecord(value) && isTensorMap(value['tensors'])
@@ -192,6 +198,7 @@ export const trainOptionTable = {
   ),
   now: createOpaqueField<() => number>('a function', (value) => typeof value === 'function'),
   date: createOpaqueField<Date>('a Date', (value) => value instanceof Date),
+  anyBase: flag(),
 } satisfies Readonly<Record<keyof TrainOptions, Field>>
 
 /** A line for each of these options that was not given. */

@@ -64,7 +64,7 @@ export async function prepareRun(given: TrainOptions): Promise<PreparedRun> {
   const options = await withCheckpointDate(given)
   const isSameDay = options.date?.toDateString() === given.date?.toDateString()
   const recipe = resolveRecipe(options)
-  checkAuxiliaryModel(options, recipe)
+  await checkAuxiliaryModel(options, recipe)
   const rows = prepareRows(options, recipe)
   const start = await prepareState(options, recipe, rows)
   return {

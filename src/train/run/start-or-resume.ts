@@ -1,8 +1,9 @@
 // The state of a run before its next step: the adapter, its parameters and the optimiser's slots,
 // as they start or as a checkpoint left them, with the rule by which a step changes them.
 
-import { type Adapter, baseHashKey, checkAdapter } from '../../adapters/adapter.ts'
+import { type Adapter, checkAdapter } from '../../adapters/adapter.ts'
 import { toAdapterMetadata } from '../../adapters/adapter-config.ts'
+import { baseHashKey } from '../../adapters/base-copy.ts'
 import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { completeRole } from '../../adapters/roles.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -19,6 +20,7 @@ import {
   flattenSettings,
 } from '../fingerprint.ts'
 import { computeAuxiliaryFingerprint } from '../objective/auxiliary-model.ts'
+import { checkCopies, checkTaughtBase } from '../objective/other-base.ts'
 import { defaultAdapter, type FreshAdapter, type TrainOptions } from '../options/options.ts'
 import { toDescriptionMetadata } from '../options/description.ts'
 import type { Recipe } from '../options/recipe.ts'
@@ -68,23 +70,26 @@ async function loadBaseWeights(
 export const quantizationKey = 'graft_base_quantization'
 
 /** The adapter that is trained, with notes on the data and the form of the base it learns on. */
-function createTrainedAdapter(
-  { adapter: given = defaultAdapter, data, model, metadata = {} }: TrainOptions,
+async function createTrainedAdapter(
+  options: TrainOptions,
   { settings: { seed, quantization } }: Recipe,
   weights: ReadonlyMap<string, BaseWeight>,
-): Adapter {
+): Promise<Adapter> {
+  const { adapter: given = defaultAdapter, data, model, metadata = {} } = options
   const { graph, name } = model.base
   let adapter: Adapter
   if ('tensors' in given) {
     checkAdapter(given, graph)
+    await checkCopies(given, model, weights)
+    await checkTaughtBase([given], model, options)
     adapter = given
   } else {
     const weightOf = (wanted: string): F32Tensor => thaw(weights.get(wanted)!)
-    const options = { seed, baseModel: name, weightOf }
+    const start = { seed, baseModel: name, weightOf }
     const fresh: FreshAdapter = given
     const role = fresh.role === undefined ? undefined : completeRole(fresh.role, graph, fresh)
     const config = role?.config ?? fresh.config ?? {}
-    adapter = initializeAdapter(fresh.kind, config, graph, options)
+    adapter = initializeAdapter(fresh.kind, config, graph, start)
     if (role) adapter = withMetadata(adapter, toAdapterMetadata(role))
   }
   const hash = 'contentHash' in data ? data.contentHash : undefined
@@ -179,7 +184,7 @@ export async function prepareState(
   rows: PreparedRows,
 ): Promise<PreparedState> {
   const weights = await loadBaseWeights(options, recipe)
-  const adapter = createTrainedAdapter(options, recipe, weights)
+  const adapter = await createTrainedAdapter(options, recipe, weights)
   const parameters = listTrainedParameters(options.model.base.graph, adapter)
   const penalty = createPenalty(options, recipe, adapter)
   const rule = createStepRule(recipe, recipe.settings, parameters, penalty)

@@ -1,0 +1,51 @@
+// What adapters hold whole beside their low-rank matrices, as rows of numbers by PEFT key: modules
+// that were trained or saved whole, and single rows of the embedding. Reads no base.
+
+import type { Adapter } from '../../adapters/adapter.ts'
+import { getSavedPath, toInputName } from '../../adapters/keys.ts'
+import { tokenRowsName } from '../../adapters/trainable-tokens.ts'
+import type { Tensor } from '../../base/tensor.ts'
+
+/** One tensor that an adapter holds whole. */
+export interface SavedPart {
+  readonly key: string
+  /** The module whose weight, bias or rows it is. */
+  readonly path: string
+  readonly tensor: Tensor
+  /** The tokens of its rows, where it holds single rows of an embedding. */
+  readonly tokens?: readonly number[]
+}
+
+const weightOrBias = /\.(weight|bias)$/
+const rowsEnding = `.${tokenRowsName}`
+
+/** Every tensor that the adapter holds whole, as its configuration says. */
+export function listSavedParts({ config, tensors }: Adapter): SavedPart[] {
+  const { modulesToSave = [], embeddings = [], trainableTokens: tokens } = config
+  const isSaved = (path: string): boolean =>
+    embeddings.includes(path) || modulesToSave.some((name) => path.endsWith(name))
+  return [...tensors].flatMap(([key, tensor]): SavedPart[] => {
+    if (tokens && key.endsWith(rowsEnding))
+      return [{ key, path: toInputName(key).slice(0, -rowsEnding.length), tensor, tokens }]
+    const path = getSavedPath(key)
+    return weightOrBias.test(key) && isSaved(path) ? [{ key, path, tensor }] : []
+  })
+}
+
+/** Whether two parts are the same numbers of the same rows. */
+export function arePartsEqual(one: SavedPart, other: SavedPart): boolean {
+  const [a, b] = [one.tensor, other.tensor]
+  const areBytesEqual = (): boolean => {
+    const [left, right] = [a, b].map(
+      ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    ) as [Uint8Array, Uint8Array]
+    return left.length === right.length && left.every((value, i) => value === right[i])
+  }
+  return (
+    one.key === other.key &&
+    String(one.tokens) === String(other.tokens) &&
+    a.dtype === b.dtype &&
+    String(a.shape) === String(b.shape) &&
+    areBytesEqual()
+  )
+}

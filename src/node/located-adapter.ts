@@ -1,0 +1,78 @@
+// Adapters on disk in any format, found before their base is open: what they say about themselves,
+// which base they name, and reading them for it.
+
+import type { Adapter } from '../adapters/adapter.ts'
+import type { AdapterTarget } from '../adapters/create-adapter.ts'
+import { decodeGgufMetadata } from '../adapters/files/gguf-metadata.ts'
+import { OptionError } from '../base/errors.ts'
+import { openGguf } from '../formats/gguf/reader.ts'
+import { type AdapterSource, findAdapterSource } from './adapter-source.ts'
+import { loadAdapter } from './adapters.ts'
+import { openFileSource } from './files/file-source.ts'
+import { type ExpertMetadata, readExpertMetadata } from './graft-json.ts'
+import { getBaseSource } from './models/base-name.ts'
+
+export interface LocatedAdapter {
+  /** What was asked for. */
+  readonly path: string
+  readonly source: AdapterSource
+  /** graft.json, where its folder has one. */
+  readonly notes: ExpertMetadata | undefined
+  /** The adapter, where its format is read without a base. */
+  readonly adapter: Adapter | undefined
+  readonly kind: string
+  /** Its own base, as `loadModel` takes it; undefined where nothing says it. */
+  readonly base: string | undefined
+}
+
+/** Finds an adapter, and reads it where its format needs no base. Throws what `loadAdapter` throws. */
+export async function locateAdapter(path: string): Promise<LocatedAdapter> {
+  const source = await findAdapterSource(path)
+  const adapter = source.format === 'peft' ? await loadAdapter(source.path) : undefined
+  const notes = await readExpertMetadata(source.path)
+  const own = adapter ? adapter.baseModel : await readGgufBase(source)
+  const named = source.base ?? (notes ? undefined : own)
+  return {
+    path,
+    source,
+    notes,
+    adapter,
+    kind: adapter?.kind ?? source.kind ?? 'lora',
+    base: named === undefined || named === '' ? notes?.base : getBaseSource(named),
+  }
+}
+
+async function readGgufBase({ format, path }: AdapterSource): Promise<string | undefined> {
+  if (format !== 'gguf') return undefined
+  const file = await openGguf(await openFileSource(path))
+  try {
+    return decodeGgufMetadata(file).baseModel
+  } finally {
+    await file.close()
+  }
+}
+
+/** The adapter, read for this base where its format needs one. Throws what `loadAdapter` throws. */
+export const readLocatedAdapter = async (
+  { adapter, source }: LocatedAdapter,
+  model: AdapterTarget,
+): Promise<Adapter> => adapter ?? loadAdapter(source.path, { model })
+
+/**
+ * The base that adapters are read for: the one that is given, else the one that they name, where the
+ * format of any needs one. Throws OptionError where they name none or several.
+ */
+export function resolveReadingBase(
+  located: readonly LocatedAdapter[],
+  given: string | undefined,
+): string | undefined {
+  const waiting = located.filter(({ adapter }) => !adapter).map(({ path }) => path)
+  if (given !== undefined || waiting.length === 0) return given
+  const named = [...new Set(located.flatMap(({ base }) => base ?? []))]
+  if (named.length === 1) return named[0]
+  const found =
+    named.length === 0 ? 'nothing says which' : `the adapters name ${named.join(' and ')}`
+  throw new OptionError(
+    `${waiting.join(', ')}: files of llama.cpp and mlx-lm are read for a base, because names and order of rows depend on it, and ${found}. Name it (--model; in a program: base).`,
+  )
+}
