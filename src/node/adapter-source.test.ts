@@ -1,16 +1,13 @@
 // Adapters of llama.cpp and mlx-lm, and Modelfiles, wherever an adapter is asked for.
 
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { joinBytes } from '../base/concat.ts'
-import { f32 } from '../base/tensor.ts'
 import { initializeAdapter } from '../adapters/create-adapter.ts'
-import { encodeGgufAdapter } from '../adapters/files/gguf.ts'
-import { encodeSafetensors } from '../formats/safetensors/writer.ts'
+import { writeAdapterFormats } from '../../test/support/adapter-formats.ts'
 import { graft, scratchFolder } from '../../test/support/cli.ts'
 import { furthest } from '../../test/support/adapters.ts'
-import { loadAdapter, loadModel, saveAdapter, type LoadedModel } from './index.ts'
+import { loadAdapter, loadModel, type LoadedModel } from './index.ts'
 import { readModelfile } from './models/modelfile.ts'
 
 const scratch = scratchFolder()
@@ -20,27 +17,7 @@ beforeAll(async () => {
   model = await loadModel('stories260k', { threads: 1 })
   const options = { targets: ['q_proj'], start: 'random' as const, rank: 2 }
   const adapter = initializeAdapter('lora', options, model.base.graph, { seed: 3 })
-  await saveAdapter(adapter, at('peft'))
-  await writeFile(at('x.gguf'), joinBytes(encodeGgufAdapter(adapter, model.base.graph)))
-  await mkdir(at('mlx'))
-  const matrices = new Map(
-    [...adapter.tensors].map(([key, { shape, data }]) => {
-      const [rows, columns] = shape as [number, number]
-      const name = key.slice('base_model.model.'.length).toLowerCase().replace('.weight', '')
-      const transposed = Array.from(
-        { length: rows * columns },
-        (_, i) => (data as Float32Array)[(i % rows) * columns + Math.floor(i / rows)]!,
-      )
-      return [name, f32([columns, rows], transposed)] as const
-    }),
-  )
-  await writeFile(at('mlx', 'adapters.safetensors'), joinBytes(encodeSafetensors(matrices)))
-  await writeFile(
-    at('mlx', 'adapter_config.json'),
-    JSON.stringify({ fine_tune_type: 'lora', lora_parameters: { rank: 2, scale: 2, dropout: 0 } }),
-  )
-  const lines = ['# mine', 'FROM stories260k', 'adapter ./x.gguf', 'PARAMETER temperature 0']
-  await writeFile(at('Modelfile'), [...lines, 'SYSTEM """two', 'FROM here"""'].join('\n'))
+  await writeAdapterFormats(scratch.path, adapter, model.base.graph)
   await writeFile(at('Modelfile.base'), 'FROM stories260k\n')
 })
 

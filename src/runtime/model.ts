@@ -4,6 +4,7 @@
 
 import { type Adapter, checkAdapter, type Expert } from '../adapters/index.ts'
 import { listParameterSpecs } from '../adapters/adapter.ts'
+import { checkBaseCopies } from '../adapters/base-copy.ts'
 import { simplifyExpert } from '../adapters/serving/mixture.ts'
 import { assertInternal, OptionError } from '../base/errors.ts'
 import { checkOptions, readGivenOptions } from '../base/schema.ts'
@@ -170,6 +171,7 @@ function createExactMethods({
       const { adapter } = options
       if (!adapter) throw new OptionError('Options of gradients: adapter is missing.')
       checkAdapter(adapter, graph)
+      await checkBaseCopies(adapter, graph, (name) => base.weights.read(name))
       const scored = listScoredLabels(ids, labels)
       return differentiator.run(ids, scored, adapter, listTrainableKeys(adapter, graph))
     },

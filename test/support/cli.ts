@@ -63,6 +63,36 @@ export async function succeed(
   )
 }
 
+/** Runs `graft <args>` in this process, which saves the start of one: for tables of many commands. */
+export async function graftHere(args: readonly string[]): Promise<CliResult> {
+  const [{ runCli }, { commands }] = await Promise.all([
+    import('../../src/cli/core/cli.ts'),
+    import('../../src/cli/command-table.ts'),
+  ])
+  const written = { stdout: '', stderr: '' }
+  const streamTo = (name: keyof typeof written) => ({
+    isTTY: false,
+    write: (text: string) => {
+      written[name] += text
+      return true
+    },
+  })
+  const code = await runCli(
+    args,
+    {
+      stdout: streamTo('stdout'),
+      stderr: streamTo('stderr'),
+      environment: { ...process.env, NO_COLOR: '1' },
+      signal: new AbortController().signal,
+      version: '0',
+      graft: 'graft',
+      now: () => performance.now(),
+    },
+    commands,
+  )
+  return { code, signal: null, ...written }
+}
+
 /** A folder that is there for one test file; call `remove` after all tests. */
 export function scratchFolder(): { readonly path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'graft-test-'))

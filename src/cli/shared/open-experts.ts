@@ -12,6 +12,7 @@ import {
   findExpert,
   type FoundExpert,
   type ModelValues,
+  noteOtherBase,
   openModel,
 } from './open-model.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -135,6 +136,10 @@ export async function openExperts(
   let loaded: LoadedExpert[]
   try {
     loaded = await loadAll(found, model)
+    // only where it may be another one: the hash takes as long as reading the base once more
+    if (values.model !== undefined)
+      for (const { folder, adapter } of loaded)
+        await noteOtherBase(folder, adapter, model, terminal)
   } catch (error) {
     await model.dispose()
     throw error

@@ -117,6 +117,21 @@ export async function checkOwnBase(
   if (!anyBase) await checkBaseHash(adapter, base)
 }
 
+/** Says which bases meet where the expert learned on another one, or on another form of it. */
+export async function noteOtherBase(
+  path: string,
+  adapter: Adapter,
+  { base }: LoadedModel,
+  terminal: Terminal,
+): Promise<void> {
+  const { findBaseHashMismatch } = await import('../../adapters/base-copy.ts')
+  const mismatch = await findBaseHashMismatch(adapter, base)
+  if (mismatch)
+    terminal.note(
+      `${path}: learned on ${mismatch.expected}, and answers with ${mismatch.got}: another base, or another form of its own, such as another quantisation.`,
+    )
+}
+
 /**
  * A model, and the adapter that fits it and learned on it: without --model it is the adapter's own
  * base, without --adapter the base alone.
