@@ -160,14 +160,14 @@ export async function readMergeBase(
   for (const adapter of adapters) await checkBaseCopies(adapter, model, read)
   const isTaught = adapters.some(({ metadata }) => metadata?.[baseHashKey] !== undefined)
   const known = { model, name: base.name, ...(isTaught && { hash: await base.identity() }) }
-  for (const adapter of adapters.filter(dependsOnBase)) checkAdapter(adapter, model)
+  for (const adapter of adapters.filter(needsBase)) checkAdapter(adapter, model)
   const names = new Set(adapters.flatMap((adapter) => listNeededWeights(adapter, model)))
   if (names.size === 0) return known
   const weights = await readWeights(base, names)
   return { ...known, weightOf: (name) => inBlocks.get(name) ?? weights.get(name)! }
 }
 
-const dependsOnBase = ({ kind, config }: Adapter): boolean =>
+const needsBase = ({ kind, config }: Adapter): boolean =>
   kind !== 'lora' || Boolean(config.modulesToSave ?? config.embeddings ?? config.trainableTokens)
 
 /** Checkpoint names of the weights on which the adapter's change depends. */

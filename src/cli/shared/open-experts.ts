@@ -12,7 +12,7 @@ import {
   findExpert,
   type FoundExpert,
   type ModelValues,
-  noteOtherBase,
+  reportOtherBase,
   openModel,
 } from './open-model.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -139,7 +139,7 @@ export async function openExperts(
     // only where it may be another one: the hash takes as long as reading the base once more
     if (values.model !== undefined)
       for (const { folder, adapter } of loaded)
-        await noteOtherBase(folder, adapter, model, terminal)
+        await reportOtherBase(folder, adapter, model, terminal)
   } catch (error) {
     await model.dispose()
     throw error

@@ -118,7 +118,7 @@ export async function checkOwnBase(
 }
 
 /** Says which bases meet where the expert learned on another one, or on another form of it. */
-export async function noteOtherBase(
+export async function reportOtherBase(
   path: string,
   adapter: Adapter,
   { base }: LoadedModel,

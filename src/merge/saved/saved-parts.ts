@@ -4,7 +4,7 @@
 import type { Adapter } from '../../adapters/adapter.ts'
 import { getSavedPath, toInputName } from '../../adapters/keys.ts'
 import { tokenRowsName } from '../../adapters/trainable-tokens.ts'
-import type { Tensor } from '../../base/tensor.ts'
+import { type Tensor, viewBytes } from '../../base/tensor.ts'
 
 /** One tensor that an adapter holds whole. */
 export interface SavedPart {
@@ -34,18 +34,16 @@ export function listSavedParts({ config, tensors }: Adapter): SavedPart[] {
 
 /** Whether two parts are the same numbers of the same rows. */
 export function arePartsEqual(one: SavedPart, other: SavedPart): boolean {
-  const [a, b] = [one.tensor, other.tensor]
-  const areBytesEqual = (): boolean => {
-    const [left, right] = [a, b].map(
-      ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-    ) as [Uint8Array, Uint8Array]
-    return left.length === right.length && left.every((value, i) => value === right[i])
-  }
+  const a = one.tensor
+  const b = other.tensor
+  const left = viewBytes(a)
+  const right = viewBytes(b)
   return (
     one.key === other.key &&
     String(one.tokens) === String(other.tokens) &&
     a.dtype === b.dtype &&
     String(a.shape) === String(b.shape) &&
-    areBytesEqual()
+    left.length === right.length &&
+    left.every((value, i) => value === right[i])
   )
 }
