@@ -48,7 +48,8 @@ export async function findRunFaults(
   const { adapter } = options
   if (typeof adapter !== 'string')
     await attempt(['kind'], () => getKind(adapter.kind).complete(adapter.config))
-  else await attempt(['from'], async () => checkContinuation(await locateAdapter(adapter), manifest))
+  else
+    await attempt(['from'], async () => checkContinuation(await locateAdapter(adapter), manifest))
   await attempt(['out'], () => checkOutFolder(out, options))
   for (const file of dataFiles)
     await attempt(['data', 'files'], async () => checkRows(await readDataFiles([file]), data))
