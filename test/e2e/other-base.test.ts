@@ -35,7 +35,7 @@ beforeAll(async () => {
     dtype: 'bf16',
     prompts: 0,
   })
-  const { code } = await graftHere([
+  const { code, stderr } = await graftHere([
     'train',
     ...data,
     '--out',
@@ -44,7 +44,7 @@ beforeAll(async () => {
     '--model',
     'stories260k',
   ])
-  expect(code).toBe(0)
+  if (code !== 0) throw new Error(stderr)
 })
 afterAll(async () => {
   await model.dispose()
