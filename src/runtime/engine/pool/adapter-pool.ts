@@ -4,13 +4,6 @@
 import type { Adapter, AdapterMetadata, Expert } from '../../../adapters/index.ts'
 import type { F32Tensor } from '../../../base/tensor.ts'
 
-/**
- * The vectors that an expert's modules need of a program, from least to most: none; a factor of
- * each output (DoRA); also a shift of each output and a factor of each input (IA3).
- */
-export const vectorForms = ['none', 'scaled', 'all'] as const
-export type VectorForm = (typeof vectorForms)[number]
-
 /** One version of an expert that the pool has accepted. */
 export interface ExpertHandle {
   /** undefined: an expert that was given as an object, without a name. */
@@ -23,7 +16,8 @@ export interface ExpertHandle {
    * because a hash of 20 MB would delay its first token.
    */
   readonly key: string
-  readonly expert: Expert
+  /** undefined where the pool keeps it packed, so that its own tensors can be given back. */
+  readonly expert: Expert | undefined
   readonly metadata: AdapterMetadata
   /** The tokens from whose last occurrence on the expert acts; undefined: it acts on all. */
   readonly invocation: readonly number[] | undefined
@@ -40,10 +34,8 @@ export interface Lease {
    * when feeds are made.
    */
   readonly rank: { readonly set: RankSet; readonly slot: number } | undefined
-  /** The row of the vector set; 0 is neutral. */
+  /** The row of the vector set; 0: the expert has no vectors. Changes as `slot` does. */
   readonly vector: number
-  /** Which vectors the expert needs; a program must have at least these. */
-  readonly vectorForm: VectorForm
   /** The adapter, where no slot can hold it: a program of its own serves it. */
   readonly attached: Adapter | undefined
 }
@@ -55,12 +47,12 @@ export interface RankSet {
   /** G: how many slots the grouped feeds hold. */
   readonly active: number
   /**
-   * `<prefix><module>.A` [G, R·parts, in] and `.B` [G, out, R·parts] of the active slots. The same
-   * tensors until slots are moved, added or taken away.
+   * `<module>.<set>.A` [G, R·parts, in] and `.B` [G, out, R·parts] of the active slots, for a
+   * program's set of that number (default 0). The same tensors until slots are added or taken away.
    */
-  groupedFeeds(prefix?: string): ReadonlyMap<string, F32Tensor>
-  /** `<prefix><module>.A` [R·parts, in] and `.B` [out, R·parts] of one active slot. */
-  slotFeeds(slot: number, prefix?: string): ReadonlyMap<string, F32Tensor>
+  groupedFeeds(set?: number): ReadonlyMap<string, F32Tensor>
+  /** `<module>.A` [R·parts, in] and `.B` [out, R·parts] of one active slot. */
+  slotFeeds(slot: number): ReadonlyMap<string, F32Tensor>
 }
 
 /** The vectors of resident experts that have any; row 0 changes nothing. */
@@ -68,10 +60,10 @@ export interface VectorSet {
   /** Rows that the feeds hold, Gv. */
   readonly rows: number
   /**
-   * `<prefix><module>.v` [Gv, out]; for 'all' also `.shift` [Gv, out] and, of modules that are not
-   * stacked, `.u` [Gv, in]. None for 'none'.
+   * `<module>.v` [Gv, out] and `.shift` [Gv, out]; of modules that are not stacked also `.u`
+   * [Gv, in].
    */
-  feeds(form: VectorForm, prefix?: string): ReadonlyMap<string, F32Tensor>
+  feeds(): ReadonlyMap<string, F32Tensor>
 }
 
 export interface PoolStatistics {
@@ -121,6 +113,8 @@ export interface AdapterPool {
    * or pinned: try again after a release. Throws what `find` throws.
    */
   acquire(which: string | Expert | ExpertHandle): Promise<Lease | undefined>
+  /** The same for a handle of this pool, at once. */
+  lease(handle: ExpertHandle): Lease | undefined
   /** Gives a lease back, once. */
   release(lease: Lease): void
   /**

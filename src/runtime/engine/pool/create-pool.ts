@@ -1,0 +1,200 @@
+// Makes an adapter pool: what registering, leasing and unloading do. Names are kept in
+// expert-names.ts, experts in pool-experts.ts; what stands where is decided in slot-rooms.ts.
+
+import type { AdapterMetadata, Expert } from '../../../adapters/index.ts'
+import { OptionError } from '../../../base/errors.ts'
+import { integer, isRecord, mapOf, readOptions, string } from '../../../base/schema.ts'
+import type { AdapterPool, ExpertHandle, Lease, PoolStatistics, VectorSet } from './adapter-pool.ts'
+import { ExpertNames } from './expert-names.ts'
+import type { PoolBase } from './expert-source.ts'
+import { PoolExperts, toMegabytes } from './pool-experts.ts'
+import { type ExpertVersion, type PooledExpert, PoolLease } from './pooled-expert.ts'
+
+export interface PoolOptions {
+  /** Bytes that slots and vectors may take. Default 512 MiB. */
+  readonly budgetBytes?: number | undefined
+}
+
+const poolFields = { budgetBytes: integer({ from: 0, default: 2 ** 29 }) }
+const nameFields = { name: string({ filled: true }), metadata: mapOf(string()) }
+
+/** A pool over a base model. Throws OptionError for wrong options. */
+export const createAdapterPool = (base: PoolBase, options: PoolOptions = {}): AdapterPool =>
+  new Pool(base, readOptions('Adapter pool options', options, poolFields).budgetBytes)
+
+const isHandle = (which: unknown): which is ExpertHandle =>
+  isRecord(which) && 'key' in which && 'version' in which
+
+class Pool implements AdapterPool {
+  readonly #budget: number
+  readonly #names = new ExpertNames()
+  readonly #experts: PoolExperts
+  readonly #leases = new Map<Lease, ExpertVersion>()
+  #hits = 0
+  #fills = 0
+  #clock = 0
+
+  constructor(base: PoolBase, budgetBytes: number) {
+    this.#budget = budgetBytes
+    this.#experts = new PoolExperts(base, budgetBytes, this.#names.pins)
+  }
+
+  get vectors(): VectorSet {
+    return this.#experts.rooms.vectors
+  }
+
+  async register(
+    name: string,
+    expert: Expert,
+    metadata: AdapterMetadata = {},
+  ): Promise<ExpertHandle> {
+    readOptions('register', { name, metadata }, nameFields)
+    const call = ++this.#clock
+    const version = await this.#experts.prepare(expert, () => ({
+      name,
+      version: this.#names.countVersion(name),
+      metadata,
+    }))
+    // From here on nothing waits, so requests see the old version or the new one.
+    const old = this.#names.replace(version, call)
+    if (old === version) return version.handle
+    const kept = this.#experts.keep(version)
+    kept.names.add(name)
+    kept.isRetired = false
+    if (old && old.expert !== kept) this.#retire(old, name)
+    return version.handle
+  }
+
+  async find(which: string | Expert | ExpertHandle): Promise<ExpertHandle> {
+    if (typeof which === 'string') return this.#names.get(which).handle
+    if (isHandle(which)) return this.#experts.versionOf(which).handle
+    const version = await this.#experts.findUnnamed(which)
+    version.expert.isRetired = false
+    return version.handle
+  }
+
+  async acquire(which: string | Expert | ExpertHandle): Promise<Lease | undefined> {
+    return this.lease(await this.find(which))
+  }
+
+  lease(handle: ExpertHandle): Lease | undefined {
+    const version = this.#experts.versionOf(handle)
+    if (!this.#enterSlots(version.expert, true)) return undefined
+    const expert = this.#experts.keep(version)
+    expert.leases++
+    expert.lastUsed = ++this.#clock
+    version.leases++
+    this.#experts.rooms.setOf(expert)?.activate(expert)
+    const lease = new PoolLease(version, this.#experts.rooms)
+    this.#leases.set(lease, version)
+    return lease
+  }
+
+  release(lease: Lease): void {
+    const version = this.#leases.get(lease)
+    if (!version)
+      throw new OptionError('release: this lease was given back already, or is of another pool.')
+    this.#leases.delete(lease)
+    const { expert } = version
+    expert.leases--
+    if (!expert.isActive) {
+      this.#experts.rooms.setOf(expert)?.narrow()
+      this.#experts.giveBack(expert)
+    }
+    if (--version.leases === 0) for (const resolve of version.waiting.splice(0)) resolve()
+  }
+
+  arrange(): void {
+    for (const set of this.#experts.rooms.sets) set.arrange()
+  }
+
+  async unload(name: string): Promise<void> {
+    const current = this.#names.remove(name)
+    const leased = [...this.#leases.values()].filter(({ handle }) => handle.name === name)
+    const versions = new Set([current, ...leased])
+    for (const version of versions) version.isUnloaded = true
+    this.#retire(current, name)
+    await Promise.all(
+      [...versions]
+        .filter(({ leases }) => leases > 0)
+        .map(({ waiting }) => new Promise<void>((resolve) => void waiting.push(resolve))),
+    )
+  }
+
+  pin(name: string): void {
+    this.#names.get(name)
+    this.#names.pins.add(name)
+  }
+
+  unpin(name: string): void {
+    this.#names.get(name)
+    this.#names.pins.delete(name)
+  }
+
+  async preload(name: string): Promise<boolean> {
+    const { expert } = this.#names.get(name)
+    const fits = this.#enterSlots(expert, false)
+    if (fits) expert.lastUsed = ++this.#clock
+    return fits
+  }
+
+  list(): readonly ExpertHandle[] {
+    return this.#names.list().map(({ handle }) => handle)
+  }
+
+  get statistics(): PoolStatistics {
+    const { rooms, all } = this.#experts
+    const users = [...rooms.users]
+    const leases = [...this.#leases.keys()]
+    const named = new Set(this.#names.list().map(({ expert }) => expert))
+    return {
+      names: this.#names.size,
+      leases: leases.length,
+      resident: users.length,
+      active: users.filter(({ isActive }) => isActive).length,
+      attached: {
+        experts: [...named].filter(({ attached }) => attached).length,
+        leases: leases.filter(({ attached }) => attached).length,
+      },
+      hits: this.#hits,
+      fills: this.#fills,
+      evictions: rooms.evictions,
+      slotBytes: rooms.bytes,
+      budgetBytes: this.#budget,
+      coldBytes: [...all].reduce((sum, { source }) => sum + source.ownBytes, 0),
+      sets: rooms.sets.map(({ rank, store: { slots, owned: resident }, active }) => ({
+        rank,
+        slots,
+        resident,
+        active,
+      })),
+    }
+  }
+
+  /** Whether the expert is in its slots now, or needs none. */
+  #enterSlots(expert: PooledExpert, toUse: boolean): boolean {
+    const { rooms } = this.#experts
+    if (expert.attached) return true
+    if (rooms.users.has(expert)) {
+      if (toUse) this.#hits++
+      return true
+    }
+    const pinned = rooms.countHeldBytes(({ isPinned }) => isPinned)
+    const bytes = rooms.countBytes(expert.source)
+    if (pinned + bytes > this.#budget)
+      throw new OptionError(
+        `Pinned adapters leave ${toMegabytes(this.#budget - pinned)} of the pool's budgetBytes, and this one needs ${toMegabytes(bytes)}. Unpin one, or raise the budget.`,
+      )
+    const isPlaced = rooms.place(expert, toUse)
+    if (isPlaced && toUse) this.#fills++
+    return isPlaced
+  }
+
+  /** Called for a version whose name has another one now, or is gone. */
+  #retire({ expert }: ExpertVersion, name: string): void {
+    expert.names.delete(name)
+    if (expert.names.size > 0) return
+    expert.isRetired = true
+    this.#experts.giveBack(expert)
+  }
+}

@@ -1,0 +1,213 @@
+// From an expert to what slots are filled with: checks it against the model, computes its serving
+// weights once, and says whether slots hold it at all.
+
+import { type Adapter, checkAdapter, type Expert, isMixture } from '../../../adapters/index.ts'
+import { checkFinite } from '../../../adapters/adapter.ts'
+import { checkBaseCopies } from '../../../adapters/base-copy.ts'
+import type { ServingWeights } from '../../../adapters/kinds/kind.ts'
+import {
+  createMixtureError,
+  type Mixture,
+  mixServingWeights,
+} from '../../../adapters/serving/mixture.ts'
+import {
+  createServingError,
+  readServingWeights,
+  type ServingWeightMap,
+} from '../../../adapters/serving/serving-weights.ts'
+import { MismatchError, NumericError, UnsupportedError } from '../../../base/errors.ts'
+import { isAllFinite } from '../../../base/finite.ts'
+import type { Tensor } from '../../../base/tensor.ts'
+import type { ModelGraph } from '../../../graph/model-graph.ts'
+import { hasVectors } from './vector-set.ts'
+import type { ModuleSource, SlotSource } from './fill-slot.ts'
+import type { SlotLayout } from './slot-layout.ts'
+
+export interface ExpertSource {
+  /** What fills its slot; undefined: no slot can hold it, and its adapter is attached. */
+  readonly slot: SlotSource | undefined
+  /** The largest rank of a module; 0 where it has vectors only. */
+  readonly rank: number
+  readonly hasVectors: boolean
+  /** Bytes of the numbers that are kept for it beside the adapter's own tensors. */
+  readonly ownBytes: number
+}
+
+/** Of an adapter that no slot can hold. */
+export const attachedSource: ExpertSource = {
+  slot: undefined,
+  rank: 0,
+  hasVectors: false,
+  ownBytes: 0,
+}
+
+/** What the pool needs of its base model. */
+export interface PoolBase {
+  readonly graph: ModelGraph
+  readonly layout: SlotLayout
+  /** The base's tensor as its file has it. */
+  readonly read: (name: string) => Promise<Tensor>
+  /** The same in f32, for kinds that are served from the base (DoRA). */
+  readonly readFloat: (name: string) => Promise<Tensor>
+}
+
+export interface ExpertSources {
+  /**
+   * Throws MismatchError for an adapter of another base or one that touches no layer, NumericError
+   * for NaN or infinity, UnsupportedError for a mixture that has no exact sum or no place in slots.
+   */
+  read(expert: Expert): Promise<ExpertSource>
+}
+
+/** Sources by adapter object, each computed once. */
+export function createExpertSources(base: PoolBase): ExpertSources {
+  const known = new WeakMap<Adapter, Promise<ServingWeightMap>>()
+  const readOnce = (adapter: Adapter): Promise<ServingWeightMap> => {
+    const kept = known.get(adapter)
+    if (kept) return kept
+    const weights = readWeights(adapter, base)
+    known.set(adapter, weights)
+    weights.catch(() => known.delete(adapter)) // a file may be readable the next time
+    return weights
+  }
+  const places = collectPlaces(base.layout)
+  return {
+    async read(expert) {
+      if (isMixture(expert)) return readMixture(expert, readOnce, places)
+      try {
+        const weights = await readOnce(expert)
+        const problems = findPlaceProblems(weights, places)
+        if (problems.length > 0) throw createServingError(problems)
+        return createSource([{ weights, weight: 1 }], [expert])
+      } catch (error) {
+        if (!(error instanceof UnsupportedError)) throw error
+        checkFinite(expert)
+        return attachedSource
+      }
+    },
+  }
+}
+
+/** The serving weights, once everything about the adapter has been checked. */
+async function readWeights(adapter: Adapter, base: PoolBase): Promise<ServingWeightMap> {
+  checkAdapter(adapter, base.graph)
+  await checkBaseCopies(adapter, base.graph, base.read)
+  const weights = await readServingWeights(adapter, base.graph, base.readFloat)
+  if (weights.size === 0)
+    throw new MismatchError(
+      `The ${adapter.kind} adapter touches no layer of this model`,
+      [{ name: 'targets', got: JSON.stringify(adapter.config.targets), expected: 'a module' }],
+      'It would answer as the base does. Give an adapter that was made for this model.',
+    )
+  checkWeights(adapter, weights)
+  return weights
+}
+
+/** Throws NumericError that names the adapter's tensors, or the modules where these are all right. */
+function checkWeights(adapter: Adapter, weights: ServingWeightMap): void {
+  const bad = [...weights].filter(([, { A, B, u, v, shift }]) =>
+    [A, B, u, v, shift].some((tensor) => tensor && !isAllFinite(tensor.data)),
+  )
+  if (bad.length === 0) return
+  checkFinite(adapter)
+  const paths = bad.map(([path]) => path)
+  throw new NumericError(
+    `The ${adapter.kind} adapter gives NaN or infinity in ${paths.slice(0, 8).join(', ')} (${bad.length} modules), because numbers overflow when it is computed for this base.`,
+  )
+}
+
+/** Paths that slots hold, and whether their layer stands alone. */
+const collectPlaces = (layout: SlotLayout): ReadonlyMap<string, boolean> =>
+  new Map(layout.flatMap(({ parts }) => parts.map(({ path }) => [path, parts.length === 1])))
+
+/** Why slots cannot hold these weights. */
+function findPlaceProblems(
+  weights: ServingWeightMap,
+  places: ReadonlyMap<string, boolean>,
+): string[] {
+  return [...weights].flatMap(([path, { u, v, shift, invocation }]) => {
+    const standsAlone = places.get(path)
+    if (standsAlone === undefined) return [`${path}: has no slot`]
+    if (u && !standsAlone) return [`${path}: its slot has no u`]
+    // A vector acts on every token of a row.
+    return invocation && (u || v || shift) ? [`${path}: its vectors act on some tokens only`] : []
+  })
+}
+
+interface WeightedPart {
+  readonly weights: ServingWeightMap
+  readonly weight: number
+}
+
+/** One source of the sum of parts. Parts with vectors must be one part of weight 1. */
+function createSource(parts: readonly WeightedPart[], adapters: readonly Adapter[]): ExpertSource {
+  const slot = new Map<string, ModuleSource[]>()
+  let rank = 0
+  for (const { weights, weight } of parts)
+    for (const [path, { A, B, u, v, shift }] of weights) {
+      const vectors = { ...(u && { u }), ...(v && { v }), ...(shift && { shift }) }
+      const sources = slot.get(path) ?? []
+      slot.set(path, [...sources, { A, B, weight, ...vectors }])
+      const ranks = sources.map((one) => one.A.shape[0]!)
+      rank = Math.max(
+        rank,
+        ranks.reduce((sum, one) => sum + one, A.shape[0]!),
+      )
+    }
+  const sources = [...slot.values()].flat()
+  const known = new Set(
+    adapters.flatMap(({ tensors }) => [...tensors.values()].map(({ data }) => data.buffer)),
+  )
+  const ownBytes = sources
+    .flatMap(({ A, B, u, v, shift }) => [A, B, u, v, shift])
+    .reduce((sum, t) => sum + (t && !known.has(t.data.buffer) ? t.data.byteLength : 0), 0)
+  return { slot, rank, hasVectors: sources.some(hasVectors), ownBytes }
+}
+
+/** The weighted sum of a mixture's adapters; one error names all that cannot be mixed. */
+async function readMixture(
+  { mixture }: Mixture,
+  read: (adapter: Adapter) => Promise<ServingWeightMap>,
+  places: ReadonlyMap<string, boolean>,
+): Promise<ExpertSource> {
+  const acting = mixture.filter(({ weight }) => weight !== 0)
+  const parts: WeightedPart[] = []
+  const problems: string[] = []
+  for (const [i, { adapter, weight }] of acting.entries()) {
+    try {
+      parts.push({ weight, weights: await read(adapter) })
+    } catch (error) {
+      if (!(error instanceof UnsupportedError)) throw error
+      problems.push(`number ${i + 1}, ${adapter.kind}: ${error.message}`)
+    }
+  }
+  if (problems.length > 0) throw createMixtureError(problems)
+  const isPlain = hasPlainSum(parts.flatMap(({ weights }) => [...weights.values()]))
+  const summed: readonly WeightedPart[] = isPlain
+    ? parts
+    : [
+        {
+          weights: mixServingWeights(
+            parts.map(({ weights, weight }) => ({ forms: weights, weight })),
+          ),
+          weight: 1,
+        },
+      ]
+  problems.push(...summed.flatMap(({ weights }) => findPlaceProblems(weights, places)))
+  if (problems.length > 0) throw createMixtureError(problems)
+  return createSource(
+    summed,
+    acting.map(({ adapter }) => adapter),
+  )
+}
+
+/** Whether A and B one beside the other are the whole sum; any other is worked out, or refused. */
+function hasPlainSum(forms: readonly ServingWeights[]): boolean {
+  const [first] = forms
+  return forms.every(
+    (form) =>
+      !hasVectors({ ...form, weight: 1 }) &&
+      form.A.shape[0] === form.B.shape[1] &&
+      form.invocation?.join() === first?.invocation?.join(),
+  )
+}

@@ -1,0 +1,135 @@
+// Writes an expert's serving weights straight into the places of a slot. Independent of who owns
+// slots.
+
+import type { F32Tensor } from '../../../base/tensor.ts'
+import type { SlotModule } from './slot-layout.ts'
+
+/** weight·B·A of one adapter at one module, with its vectors. */
+export interface ModuleSource {
+  readonly A: F32Tensor
+  readonly B: F32Tensor
+  readonly weight: number
+  readonly u?: F32Tensor
+  readonly v?: F32Tensor
+  readonly shift?: F32Tensor
+}
+
+/** What slots are filled from, by module path: the sum of the list. A missing module is unchanged. */
+export type SlotSource = ReadonlyMap<string, readonly ModuleSource[]>
+
+/** A module's two matrices, from its place in the arrays on. */
+export interface SlotPlace {
+  readonly A: Float32Array
+  readonly B: Float32Array
+  /** Where the slot begins in A and in B. */
+  readonly startA: number
+  readonly startB: number
+}
+
+/**
+ * Fills one module of a slot of rank class `rank`. `held` has, for each part, how many of its rows
+ * of A and columns of B may hold numbers; the others are zero already, and it is brought up to date.
+ * Numbers off B's diagonal are never written: they stay zero.
+ */
+export function fillModule(
+  { inFeatures, parts }: SlotModule,
+  rank: number,
+  source: SlotSource,
+  { A, B, startA, startB }: SlotPlace,
+  held: Float32Array,
+): void {
+  const stride = rank * parts.length
+  let row = 0
+  for (const [p, { path, outFeatures }] of parts.entries()) {
+    let used = 0
+    const atA = startA + p * rank * inFeatures
+    const atB = startB + row * stride + p * rank
+    for (const one of source.get(path) ?? []) {
+      A.set(one.A.data, atA + used * inFeatures)
+      placeColumns(B, atB + used, stride, one)
+      used += one.A.shape[0]!
+    }
+    if (used < held[p]!) {
+      A.fill(0, atA + used * inFeatures, atA + held[p]! * inFeatures)
+      clearColumns(B, atB + used, stride, held[p]! - used, outFeatures)
+    }
+    held[p] = used
+    row += outFeatures
+  }
+}
+
+/** weight·B [out, R] into columns of wider rows. */
+function placeColumns(
+  target: Float32Array,
+  start: number,
+  stride: number,
+  { B: { data, shape }, weight }: ModuleSource,
+): void {
+  const [rows, rank] = shape as [number, number]
+  if (rank === 0) return
+  if (weight !== 1) scaleRows(target, start, stride, data, rank, weight)
+  else if (rank === stride) target.set(data, start)
+  else if ((rank | stride | start) % 2 === 0 && (data.byteOffset | target.byteOffset) % 8 === 0)
+    // Two f32 as one f64: half the copies. Exact, since numbers that are finite as f32 are as f64.
+    copyPairs(toPairs(target), start / 2, stride / 2, toPairs(data), rank / 2)
+  else copyRows(target, start, stride, data, rank, rows)
+}
+
+const toPairs = ({ buffer, byteOffset, length }: Float32Array): Float64Array =>
+  new Float64Array(buffer, byteOffset, length >> 1)
+
+function copyPairs(
+  target: Float64Array,
+  start: number,
+  stride: number,
+  source: Float64Array,
+  width: number,
+): void {
+  const blocks = width - (width % 4)
+  let row = start
+  for (let at = 0; at < source.length; row += stride) {
+    let to = row
+    for (const end = at + blocks; at < end; at += 4, to += 4) {
+      target[to] = source[at]!
+      target[to + 1] = source[at + 1]!
+      target[to + 2] = source[at + 2]!
+      target[to + 3] = source[at + 3]!
+    }
+    for (const end = row + width; to < end; at++, to++) target[to] = source[at]!
+  }
+}
+
+function copyRows(
+  target: Float32Array,
+  start: number,
+  stride: number,
+  source: Float32Array,
+  width: number,
+  rows: number,
+): void {
+  for (let row = 0, at = 0; row < rows; row++)
+    for (let c = 0; c < width; c++, at++) target[start + row * stride + c] = source[at]!
+}
+
+function scaleRows(
+  target: Float32Array,
+  start: number,
+  stride: number,
+  source: Float32Array,
+  width: number,
+  weight: number,
+): void {
+  for (let row = start, at = 0; at < source.length; row += stride)
+    for (let c = 0; c < width; c++, at++) target[row + c] = weight * source[at]!
+}
+
+function clearColumns(
+  target: Float32Array,
+  start: number,
+  stride: number,
+  width: number,
+  rows: number,
+): void {
+  for (let row = 0; row < rows; row++)
+    target.fill(0, start + row * stride, start + row * stride + width)
+}

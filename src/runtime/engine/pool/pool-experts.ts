@@ -1,0 +1,131 @@
+// The experts that a pool knows, by their keys, and the handles that stand for them.
+
+import type { Expert } from '../../../adapters/index.ts'
+import { isMixture, simplifyExpert } from '../../../adapters/serving/mixture.ts'
+import { NotFoundError, OptionError } from '../../../base/errors.ts'
+import type { ExpertHandle } from './adapter-pool.ts'
+import { createExpertKeys } from './expert-key.ts'
+import {
+  attachedSource,
+  createExpertSources,
+  type ExpertSource,
+  type PoolBase,
+} from './expert-source.ts'
+import { createHandle, type ExpertVersion, PooledExpert } from './pooled-expert.ts'
+import { SlotRooms } from './slot-rooms.ts'
+
+export const toMegabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
+
+type HandleParts = Pick<ExpertHandle, 'name' | 'version' | 'metadata'>
+
+export class PoolExperts {
+  readonly rooms: SlotRooms<PooledExpert>
+  readonly #budget: number
+  readonly #pins: ReadonlySet<string>
+  readonly #keys = createExpertKeys()
+  readonly #sources: ReturnType<typeof createExpertSources>
+  /** By key, what has a name, a slot or a lease. */
+  readonly #known = new Map<string, PooledExpert>()
+  readonly #versions = new WeakMap<ExpertHandle, ExpertVersion>()
+  /** Handles of objects without a name. */
+  readonly #unnamed = new WeakMap<Expert, ExpertVersion>()
+
+  constructor(base: PoolBase, budgetBytes: number, pins: ReadonlySet<string>) {
+    this.#budget = budgetBytes
+    this.#pins = pins
+    this.#sources = createExpertSources(base)
+    this.rooms = new SlotRooms(base.layout, budgetBytes, (expert) => this.forget(expert))
+  }
+
+  get all(): Iterable<PooledExpert> {
+    return this.#known.values()
+  }
+
+  /** Checks an expert that gets a name; it is not known before `keep`. */
+  async prepare(given: Expert, name: () => HandleParts): Promise<ExpertVersion> {
+    const expert = simplify(given)
+    const source = await this.#readSource(expert)
+    const key = await this.#keys.hash(expert)
+    return this.#createVersion(expert, source, { ...name(), key })
+  }
+
+  /** The version that an object without a name is. */
+  async findUnnamed(given: Expert): Promise<ExpertVersion> {
+    const expert = simplify(given)
+    const known = this.#unnamed.get(expert)
+    if (known && known.handle.key === this.#keys.get(expert)) return known
+    const source = await this.#readSource(expert)
+    const key = this.#keys.get(expert)
+    const unnamed = { name: undefined, version: 1, metadata: {}, key }
+    const version = this.#createVersion(expert, source, unnamed)
+    this.#unnamed.set(expert, version)
+    return version
+  }
+
+  versionOf(handle: ExpertHandle): ExpertVersion {
+    const version = this.#versions.get(handle)
+    if (!version) throw new OptionError('This handle is of another adapter pool; register it here.')
+    if (version.isUnloaded) throw new NotFoundError(`The adapter "${handle.name}" was unloaded.`)
+    // what the pool has of the same content stands for both
+    version.expert = this.#known.get(handle.key) ?? version.expert
+    return version
+  }
+
+  /** Knows the version's expert from now on, until `forget`. */
+  keep(version: ExpertVersion): PooledExpert {
+    const { expert } = this.versionOf(version.handle)
+    this.#known.set(version.handle.key, expert)
+    return expert
+  }
+
+  /** Gives back what a retired expert has, once nobody uses it. */
+  giveBack(expert: PooledExpert): void {
+    if (expert.isActive || expert.names.size > 0) return
+    if (expert.isRetired && this.rooms.users.has(expert)) this.rooms.remove(expert)
+    else this.forget(expert)
+  }
+
+  /** An expert without a name, a slot or a lease is known by its object alone. */
+  forget(expert: PooledExpert): void {
+    if (expert.names.size > 0 || expert.isActive || this.rooms.users.has(expert)) return
+    if (this.#known.get(expert.key) === expert) this.#known.delete(expert.key)
+  }
+
+  /** What fills the slots; an adapter that would take more than the whole budget is attached. */
+  async #readSource(expert: Expert): Promise<ExpertSource> {
+    const source = await this.#sources.read(expert)
+    const bytes = this.rooms.countBytes(source)
+    if (bytes <= this.#budget) return source
+    if (!isMixture(expert)) return attachedSource
+    throw new OptionError(
+      `This mixture needs ${toMegabytes(bytes)} in a slot, and the pool's budgetBytes are ${toMegabytes(this.#budget)}. Raise the budget, or merge its adapters into one of a lower rank.`,
+    )
+  }
+
+  #createVersion(
+    expert: Expert,
+    source: ExpertSource,
+    named: HandleParts & Pick<ExpertHandle, 'key'>,
+  ): ExpertVersion {
+    const attached = source.slot === undefined && !isMixture(expert) ? expert : undefined
+    const handle = createHandle(expert, named)
+    const version: ExpertVersion = {
+      handle,
+      expert:
+        this.#known.get(named.key) ?? new PooledExpert(named.key, source, attached, this.#pins),
+      leases: 0,
+      isUnloaded: false,
+      waiting: [],
+    }
+    this.#versions.set(handle, version)
+    return version
+  }
+}
+
+function simplify(given: Expert): Expert {
+  const expert = simplifyExpert(given)
+  if (expert) return expert
+  throw new OptionError(
+    'Got no adapter, or a mixture whose weights are all 0: the base alone. The base needs no lease.',
+  )
+}

@@ -1,0 +1,93 @@
+// What the pool remembers of an expert: who uses it, the versions that it is, and their leases.
+
+import type { Adapter, Expert } from '../../../adapters/index.ts'
+import { listVirtualIds } from '../../../adapters/adapter.ts'
+import { isMixture } from '../../../adapters/serving/mixture.ts'
+import type { ExpertHandle, Lease } from './adapter-pool.ts'
+import type { ExpertSource } from './expert-source.ts'
+import type { RoomUser, SlotRooms } from './slot-rooms.ts'
+
+/** An expert by its key: one slot, however many names and leases it has. */
+export class PooledExpert implements RoomUser {
+  readonly key: string
+  readonly source: ExpertSource
+  /** The adapter, where no slot can hold it. */
+  readonly attached: Adapter | undefined
+  /** The names whose current version it is. */
+  readonly names = new Set<string>()
+  leases = 0
+  lastUsed = 0
+  /** Whether its memory is given back when its last lease ends. */
+  isRetired = false
+  readonly #pins: ReadonlySet<string>
+
+  constructor(
+    key: string,
+    source: ExpertSource,
+    attached: Adapter | undefined,
+    pins: ReadonlySet<string>,
+  ) {
+    this.key = key
+    this.source = source
+    this.attached = attached
+    this.#pins = pins
+  }
+
+  get isActive(): boolean {
+    return this.leases > 0
+  }
+  get isPinned(): boolean {
+    for (const name of this.names) if (this.#pins.has(name)) return true
+    return false
+  }
+}
+
+/** A handle with what it stands for. */
+export interface ExpertVersion {
+  readonly handle: ExpertHandle
+  /** Replaced where the pool has an expert of the same content already. */
+  expert: PooledExpert
+  leases: number
+  isUnloaded: boolean
+  /** Called when the last lease of this version has ended. */
+  readonly waiting: (() => void)[]
+}
+
+export function createHandle(
+  expert: Expert,
+  named: Pick<ExpertHandle, 'name' | 'version' | 'key' | 'metadata'>,
+): ExpertHandle {
+  const adapters = isMixture(expert)
+    ? expert.mixture.filter(({ weight }) => weight !== 0).map(({ adapter }) => adapter)
+    : [expert]
+  return {
+    ...named,
+    expert,
+    // adapters of a mixture have the same, or it is refused
+    invocation: adapters[0]?.config.invocationTokens,
+    virtualTokens: isMixture(expert) ? 0 : listVirtualIds(expert).length,
+  }
+}
+
+export class PoolLease implements Lease {
+  readonly handle: ExpertHandle
+  readonly #expert: PooledExpert
+  readonly #rooms: SlotRooms<PooledExpert>
+
+  constructor({ handle, expert }: ExpertVersion, rooms: SlotRooms<PooledExpert>) {
+    this.handle = handle
+    this.#expert = expert
+    this.#rooms = rooms
+  }
+
+  get rank(): Lease['rank'] {
+    const set = this.#rooms.setOf(this.#expert)
+    return set && { set, slot: set.slotOf(this.#expert) }
+  }
+  get vector(): number {
+    return this.#expert.source.hasVectors ? this.#rooms.vectors.rowOf(this.#expert) : 0
+  }
+  get attached(): Adapter | undefined {
+    return this.#expert.attached
+  }
+}
