@@ -10,7 +10,7 @@ import { frozenEmbedding, frozenLinear, frozenLinearGradient, frozenWeight } fro
 import { embedding, gatherRows, scatterRows } from './ops/gather.ts'
 import { concat, pad, reshape, slice, transpose } from './ops/layout.ts'
 import { crossEntropy, crossEntropyGradient } from './ops/loss.ts'
-import { linear, matmul } from './ops/matmul.ts'
+import { chunkedProduct, linear, matmul } from './ops/matmul.ts'
 import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
 import { quantizedLinear } from './ops/quantized-linear.ts'
 import { reduceSum, softmax, softmaxGradient } from './ops/reduce.ts'
@@ -49,7 +49,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
       exponential,
       softplus,
     ],
-    ...[linear, matmul, quantizedLinear],
+    ...[linear, matmul, chunkedProduct, quantizedLinear],
     ...[frozenLinear, frozenLinearGradient, frozenEmbedding, frozenWeight],
     ...[reshape, transpose, slice, pad, concat, after],
     ...[reduceSum, softmax, softmaxGradient],

@@ -165,6 +165,13 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
       attributes: { ...flat, transA: true },
     },
   ],
+  chunkedProduct: [
+    { inputs: [fixed(1, 'T', 5), fixed(12, 5), exactly(i64([1], [4]))] },
+    {
+      title: 'in one chunk, of one token',
+      inputs: [fixed(1, 1, 5), fixed(7, 5), exactly(i64([1], [7]))],
+    },
+  ],
   quantizedLinear: [
     {
       title: '4 bits',

@@ -21,6 +21,11 @@ export interface DetourOptions {
   readonly vectors?: boolean
   /** Which layers have a factor of each input, where there are vectors. Default: none. */
   readonly u?: (module: ModuleInfo) => boolean
+  /**
+   * One adapter for all tokens of one sequence: A·x such that a token's numbers do not depend on how
+   * many tokens go with it, from the feed `rank.chunk` i64 [1] (see chunkedProduct).
+   */
+  readonly chunked?: boolean
   /** One adapter for all rows: also the feed `active`, which selects the tokens it acts on. */
   readonly activation?: boolean
 }
@@ -29,9 +34,13 @@ const detourFields = {
   sets: naturalNumber,
   matrices: flag(),
   vectors: flag(),
+  chunked: flag(),
   u: unchecked('a function of a module'),
   activation: flag(),
 }
+
+/** Rows of A that are multiplied at a time: i64 [1], a divisor of every rank of at most 16. */
+export const RANK_CHUNK = 'rank.chunk'
 
 /** Which vector each row has: i64 [N, 1]. */
 export const VECTOR_INDEX = 'vector.index'
@@ -65,7 +74,8 @@ export function attachDetours(model: ModelGraph, options: DetourOptions = {}): M
 }
 
 function buildDetour(g: GraphBuilder, layer: AdaptableLayer, options: DetourOptions): Value {
-  const { sets = 0, matrices = true, vectors = false, u = () => false, activation } = options
+  const { sets = 0, matrices = true, vectors = false, u = () => false } = options
+  const { activation, chunked = false } = options
   const { node, module, name } = layer
   const vector = (part: string, length: number): Value =>
     g.op('gatherRows', [
@@ -78,7 +88,7 @@ function buildDetour(g: GraphBuilder, layer: AdaptableLayer, options: DetourOpti
   const activate = (value: Value): Value =>
     activation ? g.multiply(value, buildActivation(g, x)) : value
   let y = g.op(node.operation, inputs, node.attributes)
-  if (matrices && sets === 0) y = g.add(y, buildShared(g, layer, x, activate))
+  if (matrices && sets === 0) y = g.add(y, buildShared(g, layer, x, activate, chunked))
   for (let set = 0; set < sets; set++) y = g.add(y, buildGrouped(g, layer, x, set))
   if (!vectors) return y
   const scaled = g.multiply(y, vector('v', module.outFeatures))
@@ -91,11 +101,15 @@ function buildShared(
   { module, name }: AdaptableLayer,
   x: Value,
   activate: (value: Value) => Value,
+  chunked: boolean,
 ): Value {
   const rank = `R:${name}`
   const A = g.input(`${name}.A`, 'f32', [rank, module.inFeatures], 'adapter')
   const B = g.input(`${name}.B`, 'f32', [module.outFeatures, rank], 'adapter')
-  return g.matmul(activate(g.matmul(x, A, { transB: true })), B, { transB: true })
+  const low = chunked
+    ? g.op('chunkedProduct', [x, A, g.input(RANK_CHUNK, 'i64', [1])])
+    : g.matmul(x, A, { transB: true }) // [.., R]
+  return g.matmul(activate(low), B, { transB: true })
 }
 
 /** B·A·x of each row's own adapter of a set: one product for each adapter. */

@@ -132,6 +132,34 @@ function emitMatmul(
 }
 
 /**
+ * x·Aᵀ of one sequence such that a token's numbers do not depend on how many tokens go with it. x:
+ * [1, T, in], A: [R, in], chunk: i64 [1], a divisor of R of at most 16 → [1, T, R]; R is at least 1. ONNX Runtime
+ * shares out the columns of a product among threads where there are fewer rows than columns, and how
+ * far it sums at a time depends on the columns of a thread; it never cuts 16 columns.
+ */
+export const chunkedProduct: Operation = {
+  name: 'chunkedProduct',
+  shape([x, A]) {
+    checkRank('chunkedProduct', A!, 2)
+    checkDim('chunkedProduct', 'width of the input', getLastDim(x!), A!.shape[1])
+    return { dtype: x!.dtype, shape: [...x!.shape.slice(0, -1), A!.shape[0]!] }
+  },
+  evaluate: ([x, A], _attributes, dims) =>
+    matmul.evaluate([x!, A!], { transA: false, transB: true, alpha: 1 }, dims),
+  onnx(emit, { inputs: [x, A, chunk], output }) {
+    const width = A!.shape[1] as number
+    const view = emit.node('Concat', [emit.ints([1, -1]), chunk!.name, emit.ints([width])], {
+      axis: { int: 0 },
+    })
+    const chunks = emit.node('Reshape', [A!.name, view]) // [1, R/c, c, in]
+    const form = { transA: { int: 0 }, transB: { int: 1 }, alpha: { float: 1 } }
+    const parts = emit.microsoft('FusedMatMul', [x!.name, chunks], form) // [1, R/c, T, c]
+    const byToken = emit.node('Transpose', [parts], { perm: { ints: [0, 2, 1, 3] } })
+    emit.node('Reshape', [byToken, emit.ints([0, 0, -1])], {}, output.name)
+  },
+}
+
+/**
  * y = x·Wᵀ + bias. x: [.., in], W: [out, in], bias: [out]. The attribute `module` is the path
  * adapters aim at.
  */

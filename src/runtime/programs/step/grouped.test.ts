@@ -11,6 +11,7 @@ import { stackRows } from '../stack-rows.ts'
 import {
   collectGainFeeds,
   collectGroupFeeds,
+  collectRankFeeds,
   collectVectorFeeds,
   toSetFeeds,
 } from './step-feeds.ts'
@@ -51,7 +52,9 @@ async function fillRows(owners: readonly Feeds[]): Promise<TestRows> {
   const rows = new TestRows(toCacheShape(config), owners.length, 64)
   const prefill = await programs.prefill({ accuracy: 'exact', form: 'shared' })
   for (const [row, feeds] of owners.entries())
-    await prefillRow({ config, weights }, prefill, rows, row, prompts[row]!, { feeds })
+    await prefillRow({ config, weights }, prefill, rows, row, prompts[row]!, {
+      feeds: [...feeds, ...collectRankFeeds(feeds)],
+    })
   return rows
 }
 
@@ -63,7 +66,9 @@ async function decodeAlone(owners: readonly Feeds[]): Promise<Float32Array[]> {
   for (const [row, feeds] of owners.entries()) {
     const rows = new TestRows(toCacheShape(config), 1, 64)
     const prefill = await programs.prefill({ accuracy: 'exact', form: 'shared' })
-    await prefillRow({ config, weights }, prefill, rows, 0, prompts[row]!, { feeds })
+    await prefillRow({ config, weights }, prefill, rows, 0, prompts[row]!, {
+      feeds: [...feeds, ...collectRankFeeds(feeds)],
+    })
     results.push(...(await decodeRows({ config, weights }, decode, rows, [next[row]!], feeds)))
   }
   return results
@@ -210,14 +215,18 @@ describe('vectors', () => {
       const rows = new TestRows(toCacheShape(config), 1, 64)
       const prefill = await programs.prefill({ accuracy: 'exact', form: 'shared', vectors: true })
       const own = [...feeds, ...(index ? vectors.own : vectors.neutral), ...collectVectorFeeds([0])]
-      await prefillRow(parts, prefill, rows, 0, prompts[row]!, { feeds: own })
+      await prefillRow(parts, prefill, rows, 0, prompts[row]!, {
+        feeds: [...own, ...collectRankFeeds(feeds)],
+      })
       alone.push(...(await decodeRows(parts, shared, rows, [next[row]!], own)))
     }
     const rows = new TestRows(toCacheShape(config), 4, 64)
     for (const [row, [feeds, index]] of cases.entries()) {
       const prefill = await programs.prefill({ accuracy: 'exact', form: 'shared', vectors: true })
       const own = [...feeds, ...vectors.both, ...collectVectorFeeds([index])]
-      await prefillRow(parts, prefill, rows, row, prompts[row]!, { feeds: own })
+      await prefillRow(parts, prefill, rows, row, prompts[row]!, {
+        feeds: [...own, ...collectRankFeeds(feeds)],
+      })
     }
     const grouped = await programs.decode({ accuracy: 'exact', form: 'grouped', vectors: true })
     const got = await decodeRows(parts, grouped, rows, next.slice(0, 4), [

@@ -2,7 +2,7 @@
 // positions, masks, rotary tables, and which row stands where. The only place that makes them.
 
 import { computeActiveFeed, ACTIVE } from '../../../adapters/activation.ts'
-import { toGroupName, VECTOR_INDEX } from '../../../adapters/serving/detours.ts'
+import { RANK_CHUNK, toGroupName, VECTOR_INDEX } from '../../../adapters/serving/detours.ts'
 import { f32, i64, type Tensor } from '../../../base/tensor.ts'
 import { collectRopeTableFeeds } from '../../../graph/feeds.ts'
 import type { ModelConfig } from '../../../graph/model-config.ts'
@@ -109,6 +109,35 @@ export const collectGainFeeds = (
   tokens: number,
   lengths: readonly number[],
 ): [string, Tensor][] => [[ACTIVE, computeActiveFeed(starts, tokens, lengths)]]
+
+/** The most rows of A that a piece of a prompt multiplies at a time. */
+const MOST_CHUNK_ROWS = 16
+
+const computeDivisor = (a: number, b: number): number => (b === 0 ? a : computeDivisor(b, a % b))
+
+/**
+ * What the shared form of a piece needs beside an expert's tensors, to be fed behind them: how many
+ * rows of every A are multiplied at a time, and zeros of that rank where a module's rank is 0.
+ * Ranks that are multiples of 16 run fastest.
+ */
+export function collectRankFeeds(tensors: ReadonlyMap<string, Tensor>): [string, Tensor][] {
+  const matrices = [...tensors].filter(([name]) => name.endsWith('.A'))
+  const ranks = matrices.map(([, { shape }]) => shape[0]!)
+  const divisor = ranks.reduce(computeDivisor, 0) || 1
+  let chunk = Math.min(divisor, MOST_CHUNK_ROWS)
+  while (divisor % chunk !== 0) chunk--
+  const zeros = matrices.flatMap(([name, { shape }]): [string, Tensor][] => {
+    const [rank, width] = shape as [number, number]
+    const out = `${name.slice(0, -1)}B`
+    return rank > 0
+      ? []
+      : [
+          [name, f32([chunk, width])],
+          [out, f32([tensors.get(out)!.shape[0]!, chunk])],
+        ]
+  })
+  return [[RANK_CHUNK, i64([1], [chunk])], ...zeros]
+}
 
 /** Which entry of the vector set each row has; 0 is the neutral one. */
 export const collectVectorFeeds = (indices: readonly number[]): [string, Tensor][] => [

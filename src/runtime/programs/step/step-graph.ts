@@ -64,9 +64,10 @@ export function buildDecodeGraph(
   weights: BaseWeights,
   needs: StepNeeds,
 ): StepGraph {
-  return buildStepGraph(model, weights, needs, (graph) =>
-    withBlockAttention(joinRotary(bindDims(graph, new Map([['T', 1]])))),
-  )
+  return buildStepGraph(model, weights, needs, {
+    chunked: false,
+    attend: (graph) => withBlockAttention(joinRotary(bindDims(graph, new Map([['T', 1]])))),
+  })
 }
 
 /** A piece of a prompt over what its row holds. */
@@ -76,18 +77,26 @@ export function buildPrefillGraph(
   needs: StepNeeds,
 ): StepGraph {
   const { config } = model
-  return buildStepGraph(model, weights, needs, (graph) =>
-    hasPieceAttention(config)
-      ? withPieceAttention(joinRotary(graph), config)
-      : withCache(joinRotary(graph)),
-  )
+  return buildStepGraph(model, weights, needs, {
+    chunked: true,
+    attend: (graph) =>
+      hasPieceAttention(config)
+        ? withPieceAttention(joinRotary(graph), config)
+        : withCache(joinRotary(graph)),
+  })
+}
+
+interface StepForm {
+  /** See DetourOptions. */
+  readonly chunked: boolean
+  attend(graph: Graph): Graph
 }
 
 function buildStepGraph(
   model: ModelGraph,
   weights: BaseWeights,
   { accuracy, form = 'none', sets = 1, vectors = false, gain = false, states }: StepNeeds,
-  attend: (graph: Graph) => Graph,
+  { chunked, attend }: StepForm,
 ): StepGraph {
   const { model: stacked, stacks } = stackModel(model, weights)
   const isStack = new Set(stacks.map(({ module }) => module))
@@ -100,6 +109,7 @@ function buildStepGraph(
           vectors,
           u: ({ path }) => !isStack.has(path),
           activation: gain && form === 'shared',
+          chunked,
         })
   const whole = composeBlocks(detoured.blocks)
   const observed =

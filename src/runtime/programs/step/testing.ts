@@ -51,6 +51,17 @@ export class TestRows {
     )
   }
 
+  /** The keys and values that a row holds, layer by layer and head by head. */
+  listEntries(row: number): Float32Array[] {
+    const { kvHeads, headWidth: d } = this.#shape
+    return [...this.past.values()].flatMap(({ data }) =>
+      Array.from({ length: kvHeads }, (_, head) => {
+        const start = (row * kvHeads + head) * this.capacity * d
+        return data.slice(start, start + this.lengths[row]! * d)
+      }),
+    )
+  }
+
   /** Row rows[i] takes entry i of the outputs, `tokens` of each. */
   append(rows: readonly number[], outputs: ReadonlyMap<string, Tensor>, tokens: number): void {
     const { layers, kvHeads, headWidth: d } = this.#shape
