@@ -1,8 +1,7 @@
 // An adapter's metadata in a GGUF file, both ways: name, description, tags and base under llama.cpp's
 // keys, all others as texts under `graft.`.
 
-import type { GgufFile } from '../../formats/gguf/types.ts'
-import type { GgufEntry } from '../../formats/gguf/types.ts'
+import type { GgufEntry, GgufFile } from '../../formats/gguf/types.ts'
 import type { Adapter } from '../adapter.ts'
 
 const textKeys: ReadonlyMap<string, string> = new Map([

@@ -4,8 +4,7 @@
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { quoteName } from '../quote.ts'
-import type { GgufFile } from './types.ts'
-import type { GgufEntry } from './types.ts'
+import type { GgufEntry, GgufFile } from './types.ts'
 import { encodeGgufStream, type GgufTensorHead } from './writer.ts'
 
 /**

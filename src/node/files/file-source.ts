@@ -42,11 +42,7 @@ export async function openFileSource(path: string): Promise<ByteSource> {
   const source: ByteSource = {
     name: path,
     sizeBytes,
-    openBeside: (fileName) =>
-      openFileSource(join(dirname(path), fileName)).catch((error: unknown) => {
-        if (error instanceof NotFoundError) return undefined
-        throw error
-      }),
+    openBeside: (fileName) => openIfPresent(join(dirname(path), fileName)),
     close: () => {
       garbage.unregister(file)
       return file.handle.close()
@@ -82,4 +78,13 @@ export async function openFileSource(path: string): Promise<ByteSource> {
     throw error
   }
   return source
+}
+
+async function openIfPresent(path: string): Promise<ByteSource | undefined> {
+  try {
+    return await openFileSource(path)
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined
+    throw error
+  }
 }
