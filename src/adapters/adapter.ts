@@ -38,9 +38,22 @@ export interface Adapter {
    * data it learned from.
    */
   readonly metadata?: AdapterMetadata
+  /** Its own tokenizer and chat template, where its folder holds them; they stand for the base's. */
+  readonly text?: AdapterText
+}
+
+export interface AdapterText {
+  /** By file name, as in the folder: tokenizer.json, chat_template.jinja. */
+  readonly files: ReadonlyMap<string, Uint8Array>
 }
 
 export type AdapterMetadata = Readonly<Record<string, string>>
+
+/**
+ * The metadata's key for the day, such as 2026-11-30, that chat templates showed in training; only
+ * where they show one.
+ */
+export const dateKey = 'graft_date'
 
 /** The input of a layer's graph that holds its weight or bias; undefined where there is none. */
 export const findBaseInput = ({ node }: AdaptableLayer, part: BasePart): Value | undefined =>

@@ -42,7 +42,10 @@ export interface EvaluateOptions {
   readonly stop?: readonly string[] | undefined
   /** Seed of the intervals. Default 0. */
   readonly seed?: number | undefined
+  /** For templates that print it, in rows whose loss is measured; else the date of the training. */
   readonly date?: Date | undefined
+  /** The date where neither `date` nor a candidate's training says one. */
+  readonly today?: Date | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?:
     ((stage: 'loss' | 'answers', candidate: string, done: number, rows: number) => void) | undefined
@@ -65,6 +68,7 @@ const evaluateFields = {
   stop: listOf(string()),
   seed: integer(),
   date: unchecked<Date>('a Date'),
+  today: unchecked<Date>('a Date'),
   signal: unchecked<AbortSignal>('an AbortSignal'),
   onProgress: unchecked<NonNullable<EvaluateOptions['onProgress']>>('a function'),
 } satisfies OptionFields<EvaluateOptions>
@@ -164,7 +168,8 @@ async function checkRows(
   }
   if (problems.length > 0) throw createDataError(data.name, 'rows cannot be judged', problems)
   if (metrics.some(({ needs }) => needs === 'answers'))
-    for (const { prompt } of questions) prompt(model, candidates[0]!.system)
+    for (const { system, adapter } of candidates)
+      for (const { prompt } of questions) prompt(model, system, adapter)
 }
 
 const computeLosses = (
@@ -178,6 +183,7 @@ const computeLosses = (
     system,
     maxTokens: options.maxTokens ?? 512,
     date: options.date,
+    today: options.today,
     signal: options.signal,
     onRow: (done) => options.onProgress?.('loss', name, done, questions.length),
   })
@@ -194,7 +200,7 @@ async function generateAnswers(
     onProgress?.('answers', name, start, questions.length)
     const prompts = questions
       .slice(start, start + answerBatch)
-      .map(({ prompt }) => prompt(model, system))
+      .map(({ prompt }) => prompt(model, system, adapter))
     const settings = {
       adapter,
       maxTokens: newTokens,

@@ -1,5 +1,6 @@
 // The loss of each row's wanted tokens under a model, alone in its line.
 
+import { findTaughtDate, getExpertText } from '../adapters/files/expert-text.ts'
 import { OptionError } from '../base/errors.ts'
 import type { AdapterChoice, Model } from '../runtime/index.ts'
 import { createExampleEncoder } from '../train/data/encode.ts'
@@ -12,8 +13,10 @@ export interface ExampleLossOptions {
   readonly system: string | undefined
   /** Longer rows are cut. */
   readonly maxTokens: number
-  /** For templates that print the date. */
+  /** For templates that print the date; else the one that the adapter was taught with. */
   readonly date?: Date | undefined
+  /** Where neither says a date. */
+  readonly today?: Date | undefined
   readonly signal?: AbortSignal | undefined
   readonly onRow?: ((done: number) => void) | undefined
 }
@@ -35,14 +38,17 @@ export async function computeExampleLosses(
   questions: readonly Question[],
   options: ExampleLossOptions,
 ): Promise<ExampleLosses> {
-  const { model, adapter, system, maxTokens, date, signal, onRow } = options
-  const { tokenizer, chatTemplate, name } = model.base
+  const { model, adapter, system, maxTokens, date, today, signal, onRow } = options
+  const { tokenizer, chatTemplate } = getExpertText(model.base, adapter)
   if (!tokenizer)
-    throw new OptionError(`Model "${name}" has no tokenizer, so it cannot read rows of text.`)
+    throw new OptionError(
+      `Model "${model.base.name}" has no tokenizer, so it cannot read rows of text.`,
+    )
+  const now = date ?? findTaughtDate(adapter) ?? today
   const encode = createExampleEncoder({
     tokenizer,
     maxTokens,
-    ...(date && { now: date }),
+    ...(now && { now }),
     ...(chatTemplate !== undefined && { chatTemplate }),
     ...(system !== undefined && { system }),
   })

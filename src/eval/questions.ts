@@ -1,5 +1,7 @@
 // From rows to what a model is asked and what it should answer.
 
+import { getExpertText } from '../adapters/files/expert-text.ts'
+import type { Expert } from '../adapters/index.ts'
 import { DataError } from '../base/errors.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import { composePrompt } from '../runtime/chat-prompt.ts'
@@ -16,7 +18,7 @@ export interface Question {
   readonly row: Readonly<Record<string, unknown>>
   readonly example: Example
   /** What the model is asked; undefined for plain text, which asks nothing. */
-  prompt(model: Pick<Model, 'base'>, system: string | undefined): Prompt
+  prompt(model: Pick<Model, 'base'>, system: string | undefined, expert?: Expert): Prompt
   /** What it should answer, up to the first stop text. */
   readonly wanted: string
 }
@@ -60,19 +62,20 @@ function createExamplePrompt(
   number: number,
   model: Pick<Model, 'base'>,
   system: string | undefined,
+  expert: Expert | undefined,
 ): Prompt {
   if (example.kind === 'pair' || example.kind === 'judged')
-    return createExamplePrompt(getAnswered(example), name, number, model, system)
+    return createExamplePrompt(getAnswered(example), name, number, model, system, expert)
   if (example.kind === 'text')
     throw new DataError(
       `${name}: row ${number} is plain text, which asks nothing; only perplexity can be measured.`,
     )
   if (example.kind === 'completion') {
     const text =
-      model.base.chatTemplate === undefined
+      getExpertText(model.base, expert).chatTemplate === undefined
         ? (example.plainPrompt ?? example.prompt)
         : example.prompt
-    return composePrompt(model, text, example.system ?? system)
+    return composePrompt(model, text, example.system ?? system, [], expert)
   }
   const { earlier } = splitLastTurn(example)
   const hasSystem = earlier[0]?.role === 'system' || system === undefined
@@ -90,6 +93,7 @@ export function readQuestions(data: RawDataset, stops: readonly string[] = []): 
     row: rows.get(number)!,
     example,
     wanted: cutAtStop(getAnswer(example), stops),
-    prompt: (model, system) => createExamplePrompt(example, data.name, number, model, system),
+    prompt: (model, system, expert) =>
+      createExamplePrompt(example, data.name, number, model, system, expert),
   }))
 }

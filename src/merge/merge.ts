@@ -13,7 +13,7 @@ import { toFloat32 } from '../formats/convert.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import { createDelta } from './delta.ts'
 import { createWorkspace } from './elementwise.ts'
-import { mergeMetadata } from './merged-metadata.ts'
+import { findCommonText, mergeMetadata } from './merged-metadata.ts'
 import { createMergedAdapter, type ModuleFactors } from './merged-adapter.ts'
 import type { FactorMethod, MergeMethod, MergeRecipe, CompleteRecipe } from './method.ts'
 import {
@@ -97,7 +97,9 @@ export function merge(given: MergeSources, options: MergeOptions = {}): Adapter 
     return { module: source.module, pair }
   })
   const adapter = createMergedAdapter(adapters, merged, saved, targets !== undefined)
-  return describeResult(adapter, mergeMetadata(adapters), options)
+  const text = findCommonText(adapters)
+  const whole = text ? { ...adapter, text } : adapter
+  return describeResult(whole, mergeMetadata(adapters), options)
 }
 
 /** The coefficients of a sum that are the same in every module. */

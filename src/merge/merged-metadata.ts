@@ -1,7 +1,8 @@
 // Metadata of a merge's result from those of its sources: what all say is kept, what differs is
 // listed. Independent of tensors.
 
-import type { Adapter, AdapterMetadata } from '../adapters/adapter.ts'
+import type { Adapter, AdapterMetadata, AdapterText } from '../adapters/adapter.ts'
+import { isSameText } from '../adapters/files/adapter-text.ts'
 
 const join = (values: readonly string[], separator: string): string =>
   [...new Set(values)].join(separator)
@@ -35,4 +36,10 @@ export function mergeMetadata(adapters: readonly Adapter[]): AdapterMetadata | u
   return Object.fromEntries(
     [...keys].map((key) => [key, key === 'name' ? name! : mergeValues(key)]),
   )
+}
+
+/** The tokenizer and chat template that all sources have; undefined where they differ. */
+export function findCommonText(adapters: readonly Adapter[]): AdapterText | undefined {
+  const [first, ...others] = adapters
+  return others.every(({ text }) => isSameText(first?.text, text)) ? first?.text : undefined
 }

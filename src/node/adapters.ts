@@ -23,7 +23,7 @@ import { createFileSink } from './files/file-sink.ts'
 import { findAdapterSource } from './adapter-source.ts'
 import { openFileSource } from './files/file-source.ts'
 import { openDirectory } from './files/folder.ts'
-import { findUnusedText } from './own-text.ts'
+import { describeOwnText } from './own-text.ts'
 
 export interface LoadAdapterOptions {
   /** The base it is read for, which GGUF files and folders of mlx-lm need. */
@@ -34,8 +34,8 @@ export interface LoadAdapterOptions {
    */
   readonly packed?: boolean | undefined
   /**
-   * Called with a sentence for what lies in the adapter's folder and is not used: a tokenizer or a
-   * chat template that differs from the model's. Needs a path, and a `model` to compare with.
+   * Called with a sentence where a tokenizer or a chat template of the adapter's folder, which
+   * differs from the model's, is used in its place. Needs a `model` to compare with.
    */
   readonly onNote?: ((note: string) => void) | undefined
 }
@@ -65,24 +65,23 @@ export async function loadAdapter(
     ? loadFromPath(source, options)
     : loadFromFolder(source, { packed: options.packed }))
   checkFinite(adapter)
-  if (typeof source === 'string') await reportUnusedText(source, options)
+  reportOwnText(adapter, typeof source === 'string' ? source : source.name, options)
   return adapter
 }
 
 /** Reports a tokenizer or chat template of the adapter's folder that differs from the model's. */
-async function reportUnusedText(
-  source: string,
+function reportOwnText(
+  { text }: Adapter,
+  name: string,
   { model, onNote }: LoadAdapterOptions,
-): Promise<void> {
+): void {
   if (!onNote || model === undefined) return
   const base = resolveBase(model, 'loadAdapter')
   if (!base.weights)
     throw new OptionError(
       'loadAdapter options: onNote: needs a model or an open base model, because a graph has no texts.',
     )
-  const { path } = await findAdapterSource(source)
-  for (const left of await findUnusedText(path, base as Partial<BaseModel>))
-    onNote(`${source}: ${left} is not used; the base's is.`)
+  for (const note of describeOwnText(text, base as Partial<BaseModel>)) onNote(`${name}: ${note}.`)
 }
 
 async function loadFromPath(

@@ -49,6 +49,12 @@ describe('graft.json', () => {
     ).rejects.toThrow(/system: got/)
   })
   it('of several experts keeps what they share and names what differs', () => {
+    const dated = { base: 'a', date: '2026-11-30' }
+    expect(mergeExpertMetadata([dated, dated])).toEqual({ notes: dated, dropped: [] })
+    expect(mergeExpertMetadata([dated, { base: 'a' }])).toEqual({
+      notes: { base: 'a' },
+      dropped: ['date'],
+    })
     const one = { base: 'a', system: 'x' }
     expect(mergeExpertMetadata([one, one])).toEqual({ notes: one, dropped: [] })
     expect(mergeExpertMetadata([one, { base: 'a', system: 'y' }])).toEqual({

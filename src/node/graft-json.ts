@@ -1,5 +1,5 @@
-// graft.json in an adapter's folder: the base and the system message of its training, which PEFT's
-// files cannot hold.
+// graft.json in an adapter's folder: the base, the system message and the date of its training,
+// which PEFT's files cannot hold.
 
 import { stat } from 'node:fs/promises'
 import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
@@ -7,6 +7,7 @@ import { describeValue, isRecord, joinProblems } from '../base/schema.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import type { AdapterDescription } from '../train/options/description.ts'
 import type { AdapterScores } from '../train/run/scores.ts'
+import { parseDay } from '../formats/text/day.ts'
 import { openDirectory } from './files/folder.ts'
 
 /** What an expert says about itself, when it was trained and what it reached. */
@@ -23,6 +24,8 @@ export interface ExpertMetadata {
   readonly base: string
   /** The system message of the training rows that had none. */
   readonly system?: string
+  /** The day, such as 2026-11-30, that the chat template showed in training, where it shows one. */
+  readonly date?: string
   readonly expert?: ExpertNotes
 }
 
@@ -74,27 +77,36 @@ export function mergeExpertMetadata(all: readonly (ExpertMetadata | undefined)[]
   }
   const base = pick('base')
   const system = pick('system')
+  const date = pick('date')
   const dropped = [
     ...(base.isMixed ? (['base'] as const) : []),
     ...(system.isMixed || (base.isMixed && system.value !== undefined)
       ? (['system'] as const)
       : []),
+    ...(date.isMixed || (base.isMixed && date.value !== undefined) ? (['date'] as const) : []),
   ]
   const notes =
     base.value === undefined
       ? undefined
-      : { base: base.value, ...(system.value !== undefined && { system: system.value }) }
+      : {
+          base: base.value,
+          ...(system.value !== undefined && { system: system.value }),
+          ...(date.value !== undefined && { date: date.value }),
+        }
   return { notes, dropped }
 }
 
 function listNoteProblems(notes: unknown): string[] {
   if (!isRecord(notes)) return [`got ${describeValue(notes)}, expected an object`]
-  const { base, system } = notes
+  const { base, system, date } = notes
   return [
     ...(typeof base === 'string' ? [] : [`base: got ${describeValue(base)}, expected a string`]),
     ...(system === undefined || typeof system === 'string'
       ? []
       : [`system: got ${describeValue(system)}, expected a string`]),
+    ...(date === undefined || (typeof date === 'string' && parseDay(date))
+      ? []
+      : [`date: got ${describeValue(date)}, expected a day such as "2026-11-30"`]),
   ]
 }
 

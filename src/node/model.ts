@@ -17,8 +17,13 @@ export interface LoadModelOptions extends ResolveOptions {
   readonly weights?: WeightChoice | undefined
   /** Threads of an operator. Default: GRAFT_THREADS, else what this process may use. */
   readonly threads?: number | undefined
-  /** The date for chat templates that print it, where a prompt's own chat options have none. */
+  /**
+   * The date for chat templates that print it, where a prompt's own chat options have none. Without
+   * it an expert is asked with the date that it was taught with.
+   */
   readonly date?: Date | undefined
+  /** The date where neither `date` nor the expert's training says one. */
+  readonly today?: Date | undefined
 }
 
 /** A model that can also be trained on: it has its backend and its weights in f32. */
@@ -45,10 +50,10 @@ export async function loadModel(
   options: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   checkOptions('Options of loadModel', options, loadFields)
-  const { weights: choice, threads, date, ...resolving } = options
+  const { weights: choice, threads, date, today, ...resolving } = options
   const base = await openBaseModel(await resolveModel(source, resolving))
   const backend = await createNodeBackend({ threads, environment: options.environment })
-  const model = createModel({ base, backend, weights: choice, date })
+  const model = createModel({ base, backend, weights: choice, date, today })
   function weights(): Promise<Map<string, F32Tensor>>
   function weights(given?: {
     readonly quantization?: Quantization

@@ -2,7 +2,7 @@
 
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Adapter } from '../adapters/adapter.ts'
+import { type Adapter, dateKey } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import { ewcFile, saveEwcState } from '../train/ewc/state.ts'
@@ -75,8 +75,16 @@ export async function prepareOutFolder(
   return {
     async writeResults(end) {
       await writeResults(end, out)
+      const taught = end.adapter.metadata?.[dateKey]
       if (end.reason !== 'stopped')
-        await writeExpertMetadata({ ...notes, expert: describeExpert(end.adapter, expert) }, sink)
+        await writeExpertMetadata(
+          {
+            ...notes,
+            ...(taught !== undefined && { date: taught }),
+            expert: describeExpert(end.adapter, expert),
+          },
+          sink,
+        )
     },
   }
 }

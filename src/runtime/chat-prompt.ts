@@ -1,12 +1,14 @@
 // Builds a prompt: a conversation where the model has a chat template, otherwise plain text to
 // continue.
 
+import type { Expert } from '../adapters/index.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
+import { getExpertText } from '../adapters/files/expert-text.ts'
 import type { Model } from './model.ts'
 import type { Prompt } from './prompt.ts'
 
 /**
- * Messages with the system message in front; for models without a template the system text and the
+ * Messages with the system message in front; where neither the expert nor the model has a template, the system text and the
  * prompt, as training joins them.
  */
 export function composePrompt(
@@ -14,9 +16,10 @@ export function composePrompt(
   text: string,
   system: string | undefined,
   earlier: readonly ChatMessage[] = [],
+  expert?: Expert,
 ): Prompt {
   const asked = { role: 'user', content: text }
-  if (model.base.chatTemplate !== undefined)
+  if (getExpertText(model.base, expert).chatTemplate !== undefined)
     return [
       ...(system === undefined ? [] : [{ role: 'system', content: system }]),
       ...earlier,

@@ -17,8 +17,13 @@ export interface ModelOptions {
   readonly backend: Backend
   /** How weights are kept. Default: as the file has them. */
   readonly weights?: WeightChoice | undefined
-  /** The date for chat templates that print it, where a prompt's own chat options have none. */
+  /**
+   * The date for chat templates that print it, where a prompt's own chat options have none. Without
+   * it an expert is asked with the date that it was taught with.
+   */
   readonly date?: Date | undefined
+  /** The date where neither `date` nor the expert's training says one. */
+  readonly today?: Date | undefined
   /** Milliseconds, for speeds only. */
   readonly now?: (() => number) | undefined
 }
@@ -45,11 +50,14 @@ export interface GradientsOptions {
 
 const accuracy = oneOf<Accuracy>(['fast', 'exact'])
 
+const dateField = createField<Date>('a Date', {}, (value) => value instanceof Date)
+
 export const modelFields = {
   base: unchecked<BaseModel>('a base model'),
   backend: unchecked<Backend>('a backend'),
   weights: oneOf<WeightChoice>(weightChoices),
-  date: createField<Date>('a Date', {}, (value) => value instanceof Date),
+  date: dateField,
+  today: dateField,
   now: unchecked<() => number>('a function that gives milliseconds'),
 } satisfies OptionFields<ModelOptions>
 

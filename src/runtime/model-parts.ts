@@ -1,10 +1,13 @@
 // Everything a model's methods share: weights, programs, the two paths of the forward pass, heads
 // and gradient programs. Nothing is read or compiled before the first call that needs it.
 
+import type { Expert } from '../adapters/index.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import { computeContextLimit } from '../graph/rope.ts'
+import type { AnswerWriting } from './engine/answer.ts'
 import type { GenerateParts } from './engine/generate.ts'
+import { getAnswerTokenizer } from '../adapters/files/expert-text.ts'
 import { createExactResults, type ExactResults } from './exact-results.ts'
 import { createDifferentiator, type Differentiator } from './gradients.ts'
 import { createHead, type DisposableHead } from './head.ts'
@@ -31,9 +34,10 @@ export function createModelParts({
   backend,
   weights: choice,
   date,
+  today,
   now = () => performance.now(),
 }: ModelOptions): ModelParts {
-  const { config, graph, tokenizer } = base
+  const { config, graph } = base
   const weights = createBaseWeights(graph, base.weights, choice)
   const programs = createProgramCache(base, backend, weights)
   const openForward = (accuracy: Accuracy): Forward =>
@@ -47,14 +51,13 @@ export function createModelParts({
   const forwards = { fast: openForward('fast'), exact: openForward('exact') }
   const shared = {
     grouping: programs,
-    tokenizer,
-    eosIds: collectEosIds(base),
+    writing: (expert: Expert | undefined) => describeWriting(base, expert),
     contextTokens: computeContextLimit(config),
     now,
   }
   return {
     base,
-    encode: createPromptEncoder(base, date),
+    encode: createPromptEncoder(base, { date, today }),
     programs,
     forwards,
     heads: { fast: openHead('fast'), exact: openHead('exact') },
@@ -64,9 +67,12 @@ export function createModelParts({
   }
 }
 
-/** Ids that end a text, of the config and of the tokenizer. */
-const collectEosIds = ({ config, tokenizer }: BaseModel): ReadonlySet<number> =>
-  new Set([...config.eosTokenIds, ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId])])
+/** What writes an expert's answers: its tokenizer, and the ids that end a text for it or the base. */
+function describeWriting(base: BaseModel, expert: Expert | undefined): AnswerWriting {
+  const tokenizer = getAnswerTokenizer(base, expert)
+  const ends = [base.tokenizer?.eosId, tokenizer?.eosId].filter((id) => id !== undefined)
+  return { tokenizer, eosIds: new Set([...base.config.eosTokenIds, ...ends]) }
+}
 
 /** Releases programs and closes the base's weights. */
 export async function closeModelParts(parts: ModelParts): Promise<void> {

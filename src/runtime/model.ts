@@ -36,6 +36,7 @@ import type { TokenPositions } from './programs/forward.ts'
 import {
   type AdapterChoice,
   adapterChoiceFields,
+  resolveExperts,
   runInGroups,
   selectExperts,
 } from './programs/row-groups.ts'
@@ -75,9 +76,9 @@ export interface Model {
   embed(texts: readonly string[], options?: AdapterChoice): Promise<F32Tensor>
   /**
    * Token ids of a prompt: text with BOS where the tokenizer adds it, messages through the chat
-   * template, ids as they are.
+   * template, ids as they are. An expert's own tokenizer and template stand for the base's.
    */
-  encode(prompt: Prompt, chat?: ChatOptions): number[]
+  encode(prompt: Prompt, chat?: ChatOptions, expert?: Expert): number[]
   /**
    * Streams an answer: 'text-delta' events, then one 'generation-end' with text, ids, reason and
    * speeds.
@@ -163,7 +164,8 @@ function createExactMethods({
     },
     async embed(texts, choice = {}) {
       checkOptions('Options of embed', choice, adapterChoiceFields)
-      const ids = texts.map((text) => encode(text))
+      const experts = resolveExperts(texts.length, choice)
+      const ids = texts.map((text, i) => encode(text, {}, experts[i]))
       return exactResults.pool(ids, choice)
     },
     async gradients(ids, labels, options) {
@@ -193,7 +195,7 @@ function createTextMethods({
     given: PromptOptions = {},
   ): AsyncGenerator<GenerateEvent, void> {
     const { chat, ...options } = readGivenOptions('Generation options', given, promptFields)
-    yield* generate(encode(prompt, chat), options, generateParts(options.exact))
+    yield* generate(encode(prompt, chat, options.adapter), options, generateParts(options.exact))
   }
   return {
     generate: generateText,
@@ -206,7 +208,8 @@ function createTextMethods({
     },
     async generateBatch(prompts, given = {}) {
       const { chat, ...options } = readGivenOptions('Generation options', given, batchFields)
-      const ids = prompts.map((prompt) => encode(prompt, chat))
+      const experts = resolveExperts(prompts.length, options)
+      const ids = prompts.map((prompt, i) => encode(prompt, chat, experts[i]))
       return generateBatch(ids, options, generateParts(options.exact))
     },
   }

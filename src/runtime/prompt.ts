@@ -1,5 +1,6 @@
 // Prompts to token ids: text, a conversation, or ids.
 
+import type { Expert } from '../adapters/index.ts'
 import { NotFoundError } from '../base/errors.ts'
 import { readGivenOptions } from '../base/schema.ts'
 import {
@@ -8,37 +9,50 @@ import {
   type ChatOptions,
   renderChat,
 } from '../formats/text/chat-template.ts'
-import { listSpecialTokens } from '../formats/text/tokenizer.ts'
-import type { BaseModel } from '../graph/base-model.ts'
+import {
+  checkTokensKnown,
+  findTaughtDate,
+  getExpertText,
+  type TextBase,
+} from '../adapters/files/expert-text.ts'
 
 /** Text to continue, a conversation to answer, or token ids. */
 export type Prompt = string | readonly ChatMessage[] | readonly number[]
 
-export type PromptEncoder = (prompt: Prompt, chat?: ChatOptions) => number[]
+export type PromptEncoder = (prompt: Prompt, chat?: ChatOptions, expert?: Expert) => number[]
+
+/** What a template prints where the chat options have no `now`. */
+export interface PromptDates {
+  /** Wins over the expert's own. */
+  readonly date?: Date | undefined
+  /** Where the expert has none either. */
+  readonly today?: Date | undefined
+}
 
 /**
  * Text gets BOS where the tokenizer adds it, messages go through the chat template, ids stay as
- * they are. `date` is what a template prints where the chat options have no `now`.
+ * they are. Tokenizer, template and date are the expert's where it has its own.
  */
 export function createPromptEncoder(
-  { name, tokenizer, chatTemplate }: BaseModel,
-  date?: Date,
+  base: TextBase,
+  { date, today }: PromptDates = {},
 ): PromptEncoder {
-  return (prompt, chat = {}) => {
+  return (prompt, chat = {}, expert) => {
     const given = readGivenOptions('Chat options', chat, chatFields)
     if (typeof prompt !== 'string' && prompt.every((item) => typeof item === 'number'))
       return [...prompt]
+    const { tokenizer, chatTemplate, specialTokens } = getExpertText(base, expert)
     if (!tokenizer)
       throw new NotFoundError(
-        `Model "${name}" has no tokenizer (tokenizer.json): give it token ids instead of text.`,
+        `Model "${base.name}" has no tokenizer (tokenizer.json): give it token ids instead of text.`,
       )
-    if (typeof prompt === 'string') return tokenizer.encode(prompt, { addSpecialTokens: true })
-    const options = {
-      specialTokens: listSpecialTokens(tokenizer),
-      addGenerationPrompt: true,
-      ...(date && { now: date }),
-      ...given,
-    }
-    return tokenizer.encode(renderChat(chatTemplate, prompt as readonly ChatMessage[], options))
+    const now = date ?? findTaughtDate(expert) ?? today
+    const options = { specialTokens, addGenerationPrompt: true, ...(now && { now }), ...given }
+    const ids =
+      typeof prompt === 'string'
+        ? tokenizer.encode(prompt, { addSpecialTokens: true })
+        : tokenizer.encode(renderChat(chatTemplate, prompt as readonly ChatMessage[], options))
+    checkTokensKnown(ids, base, expert)
+    return ids
   }
 }

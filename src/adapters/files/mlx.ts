@@ -11,6 +11,7 @@ import { checkAdapter, type Adapter } from '../adapter.ts'
 import { isRecord, joinProblems, number, readFields, share } from '../../base/schema.ts'
 import { toPeftKey } from '../keys.ts'
 import type { PeftJson } from '../kinds/kind.ts'
+import { readAdapterText } from './adapter-text.ts'
 import { inferLoraConfig } from './lora-from-ranks.ts'
 import { transposeValues } from '../kinds/matrices.ts'
 import { readAdapterConfig, readAdapterTensors } from './peft.ts'
@@ -26,6 +27,7 @@ const tensorFile = 'adapters.safetensors'
 export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Promise<Adapter> {
   const json = await readAdapterConfig(folder)
   const { scale, dropout, kind } = readParameters(json, folder.name)
+  const text = await readAdapterText(folder)
   const tensors = new Map<string, Tensor>()
   const ranks = new Map<string, number>()
   for (const { module, a, b, m } of collectPairs(
@@ -47,6 +49,7 @@ export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Pro
     kind,
     config: { ...inferLoraConfig(ranks, (rank) => scale * rank, model), dropout },
     tensors,
+    ...(text && { text }),
   }
   checkAdapter(adapter, model)
   return adapter

@@ -21,6 +21,7 @@ import {
 } from '../../base/schema.ts'
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
+import { readAdapterText, writeAdapterText } from './adapter-text.ts'
 import { listSavedEmbeddings, toPeftKeys } from './adapter-keys.ts'
 import { PackedTensorMap } from '../packed/tensor-map.ts'
 import {
@@ -103,6 +104,7 @@ export async function loadAdapter(
   const baseModel = json['base_model_name_or_path']
   const own = toPeftKeys(tensors, place)
   const embeddings = listSavedEmbeddings(own.keys(), config)
+  const text = await readAdapterText(folder)
   return {
     kind: kind.name,
     config: embeddings.length > 0 ? { ...config, embeddings } : config,
@@ -112,6 +114,7 @@ export async function loadAdapter(
         : unpackTensors(own),
     ...(typeof baseModel === 'string' ? { baseModel } : {}),
     ...(Object.keys(metadata).length > 0 ? { metadata } : {}),
+    ...(text && { text }),
   }
 }
 
@@ -224,6 +227,7 @@ export async function saveAdapter(
     ...metadata,
   })
   await sink.write(getTensorFileName(blocks), chunks)
+  if (adapter.text) await writeAdapterText(adapter.text, sink)
   await sink.write(configFile, [new TextEncoder().encode(stringifyAdapterConfig(adapter, blocks))])
 }
 

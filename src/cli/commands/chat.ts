@@ -186,7 +186,7 @@ async function answer(
   { model }: OpenedExperts,
   { values, terminal, signal }: Context<typeof options>,
 ): Promise<void> {
-  const prompt = composePrompt(model, line, talk.system, talk.messages)
+  const prompt = composePrompt(model, line, talk.system, talk.messages, talk.adapter)
   const asked = { ...toGenerateOptions(values), signal }
   const events = talk.learner
     ? talk.learner.generate(prompt, asked)

@@ -5,7 +5,7 @@ import { flag, integer, string } from '../../base/schema.ts'
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
 import type { RawDataset } from '../../train/data/jsonl.ts'
 import { type Context, defineCommand, UsageError, toOption } from '../command.ts'
-import { readDate } from '../shared/date.ts'
+import { readGivenDate } from '../shared/date.ts'
 import {
   adapterOption,
   anyBaseOption,
@@ -98,7 +98,8 @@ export const evalCommand = defineCommand({
       candidates,
       signal,
       seed: values.seed,
-      date: readDate(values.date),
+      date: readGivenDate(values.date),
+      today: new Date(),
       onProgress: progress.onProgress,
       labels: splitNames(values.labels),
       maxTokens: values['max-tokens'],

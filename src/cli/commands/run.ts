@@ -35,7 +35,7 @@ export const runCommand = defineCommand({
   ],
   async run({ values, positionals, terminal, signal }) {
     const { model, adapter, system, named } = await openExperts(values, terminal, openDefaultModel)
-    const prompt = composePrompt(model, positionals[0]!, values.system ?? system)
+    const prompt = composePrompt(model, positionals[0]!, values.system ?? system, [], adapter)
     const options = { ...toGenerateOptions(values), adapter, signal }
     // compiles the program, so that speeds are those of the model
     await model.nextLogits([[0]], values.exact ? 'exact' : 'fast', { adapter })

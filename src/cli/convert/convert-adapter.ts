@@ -110,7 +110,7 @@ async function writeConverted(
     tensorError: computeTensorError(adapter, after),
     modules: modules.map(({ module: { path }, error }) => ({ module: path, error })),
     /** What the folder's graft.json says and the written file has no place for. */
-    dropped: await listDroppedNotes(from, to),
+    dropped: await listDroppedNotes(from, to, adapter),
     forward:
       model && probes.length > 0 ? await measureForwardError(model, adapter, after, probes) : null,
   }
@@ -119,9 +119,19 @@ async function writeConverted(
 const readNotes = async (from: string) =>
   (await stat(from)).isDirectory() ? readExpertMetadata(from) : undefined
 
-/** A GGUF file has no place for the system message. */
-const listDroppedNotes = async (from: string, to: string): Promise<readonly 'system'[]> =>
-  to.endsWith('.gguf') && (await readNotes(from))?.system !== undefined ? ['system'] : []
+/** A GGUF file has no place for the system message, nor for a tokenizer or a chat template. */
+async function listDroppedNotes(
+  from: string,
+  to: string,
+  { text }: Adapter,
+): Promise<readonly ('system' | 'text')[]> {
+  if (!to.endsWith('.gguf')) return []
+  const notes = await readNotes(from)
+  return [
+    ...(notes?.system === undefined ? [] : (['system'] as const)),
+    ...(text === undefined ? [] : (['text'] as const)),
+  ]
+}
 
 /** ‖t' − t‖ / ‖t‖ over all numbers of the tensors that both have. */
 function computeTensorError(before: Adapter, after: Adapter): number {
@@ -189,7 +199,11 @@ function show(result: ConversionResult, { print, graft }: Terminal): void {
       `  mean KL ${meanDivergence.toExponential(2)} nats, the same greedy token after ${Math.round(equalGreedy * prompts)}`,
     )
   }
-  if (dropped.length > 0)
+  if (dropped.includes('text'))
+    print(
+      '  left out: its tokenizer and chat template, which a GGUF adapter cannot hold; the base’s are used with it',
+    )
+  if (dropped.includes('system'))
     print(`  left out: the system message, which a GGUF adapter cannot hold; pass it as --system`)
   if (isBlockStorage(dtype))
     print(`  PEFT cannot read ${dtype}; \`${graft} convert ${to} <folder>\` writes what it can`)

@@ -1,6 +1,7 @@
 // Compresses an expert into a folder: the best factors of a lower rank, the loss on rows if there
 // are any, recovery fine-tuning if it is asked for.
 
+import { findTaughtDate, getExpertText } from '../../adapters/files/expert-text.ts'
 import type { Adapter } from '../../adapters/index.ts'
 import { compareExperts, type ExpertDistance } from '../../eval/index.ts'
 import { compress, type MergeBase, type ModuleReport } from '../../merge/index.ts'
@@ -15,7 +16,7 @@ import { encodeData, type EncodedData } from '../../train/data/encode.ts'
 import { train } from '../../train/run/train.ts'
 import { OptionError } from '../../base/errors.ts'
 import { summarizeResiduals, showResiduals } from './merge-folders.ts'
-import { readDate } from '../shared/date.ts'
+import { readGivenDate } from '../shared/date.ts'
 import { openExpert } from '../shared/open-model.ts'
 import { showTraining } from '../train/training-view.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
@@ -45,17 +46,18 @@ const countBytes = ({ tensors }: Adapter): number =>
 
 function encodeExamples(
   { base }: LoadedModel,
+  adapter: Adapter,
   data: Awaited<ReturnType<typeof readDataFile>>,
   { maxTokens, model }: Pick<CompressFolderOptions, 'maxTokens' | 'model'>,
   system?: string,
 ): EncodedData {
-  const { tokenizer, chatTemplate, name } = base
+  const { tokenizer, chatTemplate } = getExpertText(base, adapter)
   if (!tokenizer)
-    throw new OptionError(`Model "${name}" has no tokenizer, so it cannot read rows of text.`)
+    throw new OptionError(`Model "${base.name}" has no tokenizer, so it cannot read rows of text.`)
   return encodeData(data, {
     tokenizer,
     maxTokens,
-    now: readDate(model.date),
+    now: readGivenDate(model.date) ?? findTaughtDate(adapter) ?? new Date(),
     ...(chatTemplate !== undefined && { chatTemplate }),
     ...(system !== undefined && { system }),
   })
@@ -75,7 +77,8 @@ export async function compressFolder(
       : undefined
   try {
     const adapter = opened?.adapter ?? early!
-    const encoded = opened && rows && encodeExamples(opened.model, rows, choice, notes?.system)
+    const encoded =
+      opened && rows && encodeExamples(opened.model, adapter, rows, choice, notes?.system)
     const base = opened && (await readMergeBase(opened.model.base, [adapter]))
     const { small, modules, residual } = compressWithProgress(adapter, choice, base, terminal)
     const compare = async (after: Adapter): Promise<ExpertDistance | undefined> =>

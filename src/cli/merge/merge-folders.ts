@@ -1,6 +1,7 @@
 // Merges adapter folders into one and reports what cutting to a rank loses. Everything is checked
 // before a byte is written.
 
+import { readAdapterText } from '../../adapters/files/adapter-text.ts'
 import type { Adapter } from '../../adapters/index.ts'
 import type { MergeRecipe, ModuleReport } from '../../merge/index.ts'
 import { findAdapterSource } from '../../node/adapter-source.ts'
@@ -10,6 +11,7 @@ import {
   readExpertMetadata,
   writeExpertMetadata,
 } from '../../node/graft-json.ts'
+import { openDirectory } from '../../node/files/folder.ts'
 import { createFileSink } from '../../node/files/file-sink.ts'
 import { merge } from '../../node/merge.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
@@ -40,7 +42,10 @@ export async function mergeFolders(
     terminal,
   )
   await saveAdapter(adapter, out)
-  const dropped = await copyNotes(folders, out)
+  const dropped = [
+    ...(await copyNotes(folders, out)),
+    ...((await hasLostText(folders, adapter)) ? (['text'] as const) : []),
+  ]
   const sizeBytes = [...adapter.tensors.values()].reduce(
     (sum, { data }) => sum + data.byteLength,
     0,
@@ -55,7 +60,7 @@ export async function mergeFolders(
     sizeBytes,
     residual: summarizeResiduals(modules),
     modules,
-    /** Entries of graft.json that differ among the sources, so that the result has none. */
+    /** What differs among the sources, so that the result has none: entries of graft.json, texts. */
     dropped,
   }
   terminal.print(
@@ -67,6 +72,16 @@ export async function mergeFolders(
       `  left out, because the adapters differ: ${dropped.map((name) => noteNames[name]).join(' and ')}`,
     )
   return result
+}
+
+/** Whether an adapter had a tokenizer or chat template of its own that the result has not. */
+async function hasLostText(folders: readonly string[], { text }: Adapter): Promise<boolean> {
+  if (text !== undefined) return false
+  for (const folder of folders) {
+    const { format, path } = await findAdapterSource(folder)
+    if (format !== 'gguf' && (await readAdapterText(await openDirectory(path)))) return true
+  }
+  return false
 }
 
 /** A merge with a progress line, and its report of every module. */
@@ -96,7 +111,7 @@ async function mergeWithProgress(
  * Base and system message stay with the result where all of its sources have the same. Returns the
  * names of those that differ.
  */
-async function copyNotes(folders: readonly string[], out: string): Promise<readonly string[]> {
+async function copyNotes(folders: readonly string[], out: string): Promise<readonly DroppedNote[]> {
   const all = await Promise.all(
     folders.map(async (folder) => readExpertMetadata((await findAdapterSource(folder)).path)),
   )
@@ -105,9 +120,13 @@ async function copyNotes(folders: readonly string[], out: string): Promise<reado
   return dropped
 }
 
+type DroppedNote = ReturnType<typeof mergeExpertMetadata>['dropped'][number]
+
 const noteNames: Readonly<Record<string, string>> = {
   base: 'the name of the base',
   system: 'the system message',
+  date: 'the date of the training',
+  text: 'tokenizer and chat template',
 }
 
 export function summarizeResiduals(modules: readonly ModuleReport[]): ResidualSummary {

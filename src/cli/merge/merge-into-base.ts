@@ -52,9 +52,16 @@ export async function mergeFoldersIntoBase(
   show(report, base, folders.length, terminal)
   if (computeMean(report.changed.map(({ errorOfChange }) => errorOfChange)) > roundingLimit)
     terminal.note(advice)
-  // the folder of a model has no place for it
-  const dropped = located.some(({ notes }) => notes?.system !== undefined) ? ['system'] : []
-  if (dropped.length > 0)
+  // the folder of a model has no place for the system message
+  const hasSystem = located.some(({ notes }) => notes?.system !== undefined)
+  const dropped = [...(hasSystem ? ['system'] : []), ...(report.lostText ? ['text'] : [])]
+  if (report.lostText)
+    terminal.print(
+      report.format === 'gguf'
+        ? '  left out: the adapters’ own tokenizer and chat template; the file keeps those of the base'
+        : '  left out: the adapters’ own tokenizers and chat templates, which differ; the base’s are kept',
+    )
+  if (hasSystem)
     terminal.print(
       '  left out: the system message of graft.json, which the folder of a model cannot hold; pass it as --system',
     )

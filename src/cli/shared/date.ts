@@ -1,19 +1,15 @@
-// The date that chat templates print: today, or the one of --date.
+// The date of --date, which chat templates print.
 
+import { parseDay } from '../../formats/text/day.ts'
 import { UsageError } from '../command.ts'
 
-/** The local day of a date, as --date takes it. */
-export function formatDay(date: Date): string {
-  const parts = [date.getFullYear(), date.getMonth() + 1, date.getDate()]
-  return parts.map((part) => String(part).padStart(2, '0')).join('-')
+/** Midday of a day written as 2026-11-30, in local time; undefined where none is given. */
+export function readGivenDate(text: string | undefined): Date | undefined {
+  if (text === undefined) return undefined
+  const date = parseDay(text)
+  if (date) return date
+  throw new UsageError(`--date: got ${JSON.stringify(text)}, expected a day such as 2026-11-30.`)
 }
 
-/** Midday of a day written as 2026-11-30, in local time; now, where none is given. */
-export function readDate(text: string | undefined): Date {
-  if (text === undefined) return new Date()
-  const [, year, month, day] = /^(\d{4})-(\d{2})-(\d{2})$/.exec(text) ?? []
-  const date = new Date(Number(year), Number(month) - 1, Number(day), 12)
-  if (date.getMonth() + 1 !== Number(month) || date.getDate() !== Number(day))
-    throw new UsageError(`--date: got ${JSON.stringify(text)}, expected a day such as 2026-11-30.`)
-  return date
-}
+/** The same; now, where none is given. */
+export const readDate = (text: string | undefined): Date => readGivenDate(text) ?? new Date()

@@ -11,7 +11,7 @@ import { formatBytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import { toOption, type Options } from '../command.ts'
-import { readDate } from './date.ts'
+import { readGivenDate } from './date.ts'
 
 export const defaultModel = 'smollm2-135m-instruct'
 /** Travels with the package. */
@@ -23,9 +23,12 @@ export const modelOptions = {
     valueName: 'model',
     short: 'm',
   }),
-  date: toOption(string({ about: 'the day that chat templates print; today unless given' }), {
-    valueName: 'yyyy-mm-dd',
-  }),
+  date: toOption(
+    string({ about: "the day that chat templates print (default: the expert's own, or today)" }),
+    {
+      valueName: 'yyyy-mm-dd',
+    },
+  ),
   weights: loadFields.weights,
   threads: loadFields.threads,
 } as const satisfies Options
@@ -65,7 +68,8 @@ export async function openModel(
   const model = await loadModel(source, {
     threads,
     weights,
-    date: readDate(date),
+    date: readGivenDate(date),
+    today: new Date(),
     onProgress: ({ file, receivedBytes, totalBytes }) => {
       const line = lines.get(file) ?? terminal.progress(file, totalBytes)
       lines.set(file, line)
@@ -185,9 +189,8 @@ export async function findExpert(path: string, terminal: Terminal): Promise<Foun
       const adapter = await readLocatedAdapter(located, base)
       checkAdapter(adapter, base.graph)
       await checkBaseCopies(adapter, base.graph, (name) => base.weights.read(name))
-      const { findUnusedText } = await import('../../node/own-text.ts')
-      for (const left of await findUnusedText(source.path, base))
-        terminal.note(`${path}: ${left} is not used; the base's is.`)
+      const { describeOwnText } = await import('../../node/own-text.ts')
+      for (const note of describeOwnText(adapter.text, base)) terminal.note(`${path}: ${note}.`)
       return dropEqualEmbeddings(adapter, base.graph, (name) => base.weights.read(name))
     },
   }

@@ -4,7 +4,7 @@
 import type { TrainEvent } from '../../index.ts'
 import { formatCount, formatDuration, formatRate } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
-import { formatDay } from '../shared/date.ts'
+import { formatDay } from '../../formats/text/day.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 type Ready = Extract<TrainEvent, { type: 'data-ready' }>

@@ -52,7 +52,7 @@ export async function* generateTurn(
     served.push({ hidden, observation })
     return logits
   }
-  const promptIds = model.encode(prompt, options.chat)
+  const promptIds = model.encode(prompt, options.chat, adapter)
   let turn: Turn | undefined
   for await (const event of model.generate(promptIds, {
     ...options,

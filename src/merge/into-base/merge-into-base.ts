@@ -4,7 +4,7 @@
 import type { DType } from '../../base/dtype.ts'
 import { MismatchError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { checkOptions, flag, oneOf, string, unchecked } from '../../base/schema.ts'
-import { checkAdapter } from '../../adapters/adapter.ts'
+import { type AdapterText, checkAdapter } from '../../adapters/adapter.ts'
 import { checkBaseCopies, checkBaseHash } from '../../adapters/base-copy.ts'
 import type { ByteSink } from '../../formats/byte-source.ts'
 import { openGguf } from '../../formats/gguf/reader.ts'
@@ -32,6 +32,7 @@ import {
   type WeightedAdapter,
 } from './merged-weights.ts'
 import { merge, type MergeOptions } from '../merge.ts'
+import { findCommonText } from '../merged-metadata.ts'
 import type { MergeRecipe } from '../method.ts'
 import { listAdapters, type MergeSources } from '../named-adapters.ts'
 import { getMergeMethod, completeRecipe } from '../recipe.ts'
@@ -82,6 +83,8 @@ export interface MergeIntoBaseResult {
   readonly changed: readonly MergedTensor[]
   /** Whether the head was untied, because only it or only the embedding changed. */
   readonly untied: boolean
+  /** Whether an adapter has a tokenizer or chat template of its own that the model has not. */
+  readonly lostText: boolean
 }
 
 /**
@@ -141,11 +144,14 @@ export async function mergeIntoBase(
     typeOf: createTypeRule(source, options),
     onMerged,
   })
+  const adapters = parts.map(({ adapter }) => adapter)
+  const text = options.ggufName === undefined ? findCommonText(adapters) : undefined
+  const lostText = text === undefined && adapters.some((adapter) => adapter.text !== undefined)
   const written =
     options.ggufName === undefined
-      ? await writeToFolder(source, base, weights, sink, own, options)
+      ? await writeToFolder(source, base, weights, sink, own, { ...options, text })
       : await writeToGguf(source, weights, sink, own, { ...options, ggufName: options.ggufName })
-  return { ...written, changed, untied: own !== undefined }
+  return { ...written, changed, untied: own !== undefined, lostText }
 }
 
 /**
@@ -194,7 +200,11 @@ async function writeToFolder(
   weights: TensorStore,
   sink: ByteSink,
   own: UntiedBase | undefined,
-  { dtype, onTensor }: MergeIntoBaseOptions,
+  {
+    dtype,
+    onTensor,
+    text: ownText,
+  }: MergeIntoBaseOptions & { readonly text: AdapterText | undefined },
 ) {
   const text =
     'gguf' in source
@@ -202,7 +212,9 @@ async function writeToFolder(
       : await readFolderText(source.folder, base.config.source)
   const config = own ? { ...text.config, tie_word_embeddings: false } : text.config
   const type = (dtype as FloatChoice | undefined) ?? ('gguf' in source ? 'f32' : undefined)
-  const written = await writeHuggingFaceFolder(sink, { ...text, config }, weights, {
+  // the model reads as the adapters do, where they have one tokenizer and chat template
+  const files = new Map([...text.files, ...(ownText?.files ?? [])])
+  const written = await writeHuggingFaceFolder(sink, { config, files }, weights, {
     dtype: type,
     ...(onTensor && { onTensor }),
   })

@@ -16,11 +16,14 @@ export const resolveFields = {
   environment: unchecked('an object of environment variables'),
 }
 
+const dateField = createField<Date>('a Date', {}, (value) => value instanceof Date)
+
 /** What `loadModel` takes. */
 export const loadFields = {
   ...resolveFields,
   weights: oneOf(['file', 'f32', 'q4', 'q8'], { about: 'how weights are kept' }),
-  date: createField<Date>('a Date', {}, (value) => value instanceof Date),
+  date: dateField,
+  today: dateField,
   threads: withInfo(positiveInteger, {
     about: "threads to compute with (else GRAFT_THREADS, else the machine's)",
   }),

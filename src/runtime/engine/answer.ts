@@ -26,11 +26,15 @@ export interface Generation {
   readonly tokensPerSecond: number
 }
 
-/** What an answer needs of its model. */
-export interface AnswerParts {
+/** What text an expert's ids are, and where it ends. */
+export interface AnswerWriting {
   /** Without a tokenizer only ids come out, no text. */
   readonly tokenizer: Tokenizer | undefined
   readonly eosIds: ReadonlySet<number>
+}
+
+/** What an answer needs of its model. */
+export interface AnswerParts extends AnswerWriting {
   readonly contextTokens: number
 }
 

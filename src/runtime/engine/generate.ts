@@ -11,10 +11,11 @@ import {
   type AdapterChoice,
   adapterChoiceFields,
   type Grouping,
+  resolveExperts,
   runInGroups,
   selectExperts,
 } from '../programs/row-groups.ts'
-import { Answer, type AnswerParts, type Generation } from './answer.ts'
+import { Answer, type AnswerWriting, type Generation } from './answer.ts'
 import { generateFields, type GenerateOptions } from './generate-options.ts'
 
 export type GenerateEvent =
@@ -22,7 +23,10 @@ export type GenerateEvent =
   | ({ readonly type: 'generation-end' } & Generation)
 
 /** What generation needs of its model. */
-export interface GenerateParts extends AnswerParts {
+export interface GenerateParts {
+  readonly contextTokens: number
+  /** The tokenizer of an expert's answers, and the ids that end them. */
+  readonly writing: (expert: Expert | undefined) => AnswerWriting
   readonly forward: Forward
   readonly grouping: Grouping
   /** Milliseconds. */
@@ -30,6 +34,11 @@ export interface GenerateParts extends AnswerParts {
 }
 
 const batchFields = { ...generateFields, adapters: adapterChoiceFields.adapters }
+
+const toAnswerParts = ({ contextTokens, writing }: GenerateParts, expert: Expert | undefined) => ({
+  ...writing(expert),
+  contextTokens,
+})
 
 const createAbortCheck = ({ signal }: GenerateOptions) => ({
   throwIfAborted: () => signal?.throwIfAborted(),
@@ -46,8 +55,8 @@ export async function* generate(
 ): AsyncGenerator<GenerateEvent, void> {
   const { forward, now } = parts
   const settings = readOptions('Generation options', options, generateFields)
-  const answer = new Answer(prompt, settings, parts, 0)
   const served = simplifyExpert(options.adapter)
+  const answer = new Answer(prompt, settings, toAnswerParts(parts, served), 0)
   const each = {
     ...createAbortCheck(options),
     served,
@@ -87,7 +96,10 @@ export function generateBatch(
   const settings = readOptions('Generation options', options, batchFields)
   if (settings.head || settings.states)
     throw new OptionError('The options head and states take one prompt at a time: use generate.')
-  const answers = prompts.map((prompt, i) => new Answer(prompt, settings, parts, i))
+  const experts = resolveExperts(prompts.length, options)
+  const answers = prompts.map(
+    (prompt, i) => new Answer(prompt, settings, toAnswerParts(parts, experts[i]), i),
+  )
   return runInGroups(prompts.length, options, parts.grouping, (rows, experts) =>
     generateRows(rows, { prompts, answers, experts, options, parts }),
   )

@@ -1,6 +1,7 @@
 // The rows of a run: encoded, checked, with what the adapter needs of them, packed, and in the
 // order of their batches. All of it follows from the data, the recipe and the seed.
 
+import { getExpertText } from '../../adapters/files/expert-text.ts'
 import { type Adapter, listVirtualIds } from '../../adapters/adapter.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'
 import { DataError, OptionError } from '../../base/errors.ts'
@@ -82,10 +83,12 @@ function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
 /** Rows as tokens with weights, checked against the model's vocabulary. */
 function encodeRows(
   data: RawDataset | EncodedData,
-  { model, date }: TrainOptions,
+  { model, date, adapter }: TrainOptions,
   { maxTokens, system }: Pick<TrainSettings, 'maxTokens' | 'system'>,
 ): EncodedData {
-  const { tokenizer, chatTemplate, name, graph } = model.base
+  const { name, graph } = model.base
+  const given = adapter && 'tensors' in adapter ? adapter : undefined
+  const { tokenizer, chatTemplate } = getExpertText(model.base, given)
   const { vocabularySize } = graph.config
   if ('examples' in data) {
     checkRows(data, vocabularySize)

@@ -1,13 +1,16 @@
 // The state of a run before its next step: the adapter, its parameters and the optimiser's slots,
 // as they start or as a checkpoint left them, with the rule by which a step changes them.
 
-import { type Adapter, checkAdapter } from '../../adapters/adapter.ts'
+import { type Adapter, checkAdapter, dateKey } from '../../adapters/adapter.ts'
 import { toAdapterMetadata } from '../../adapters/adapter-config.ts'
 import { baseHashKey } from '../../adapters/base-copy.ts'
+import { getExpertText } from '../../adapters/files/expert-text.ts'
 import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { completeRole } from '../../adapters/roles.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
+import { showsDate } from '../../formats/text/chat-template.ts'
+import { formatDay } from '../../formats/text/day.ts'
 import { type BaseWeight, isFrozen, thaw } from '../../graph/quantized-base/quantize-weight.ts'
 import { dataHashKey, hashSequences } from '../data/content-hash.ts'
 import { listLoraLayers } from '../ewc/lora-layers.ts'
@@ -75,7 +78,7 @@ async function createTrainedAdapter(
   { settings: { seed, quantization } }: Recipe,
   weights: ReadonlyMap<string, BaseWeight>,
 ): Promise<Adapter> {
-  const { adapter: given = defaultAdapter, data, model, metadata = {} } = options
+  const { adapter: given = defaultAdapter, data, model, metadata = {}, date } = options
   const { graph, name } = model.base
   let adapter: Adapter
   if ('tensors' in given) {
@@ -94,7 +97,14 @@ async function createTrainedAdapter(
   }
   const hash = 'contentHash' in data ? data.contentHash : undefined
   const described = withMetadata(adapter, toDescriptionMetadata(metadata))
-  return withMetadata(described, { [dataHashKey]: hash, [quantizationKey]: quantization })
+  return withMetadata(described, {
+    [dataHashKey]: hash,
+    [quantizationKey]: quantization,
+    [dateKey]:
+      date && showsDate(getExpertText(model.base, adapter).chatTemplate)
+        ? formatDay(date)
+        : undefined,
+  })
 }
 
 /** The adapter with these entries in its metadata; undefined ones are left out. */

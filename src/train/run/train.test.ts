@@ -146,6 +146,7 @@ describe('a run with checkpoints', () => {
       )
     const folder = memoryFolder()
     const first = await runOn(folder, 29)
+    expect(first.adapter.metadata).toMatchObject({ graft_date: '2026-11-29' })
     const { fingerprint, state } = first
     await writeCheckpoint({ fingerprint, state: Object.assign({}, state, { step: 1 }) }, folder, 0)
     const resumed = await runOn(folder, 30)
