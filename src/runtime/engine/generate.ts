@@ -96,9 +96,9 @@ export function generateBatch(
   const settings = readOptions('Generation options', options, batchFields)
   if (settings.head || settings.states)
     throw new OptionError('The options head and states take one prompt at a time: use generate.')
-  const experts = resolveExperts(prompts.length, options)
+  const own = resolveExperts(prompts.length, options)
   const answers = prompts.map(
-    (prompt, i) => new Answer(prompt, settings, toAnswerParts(parts, experts[i]), i),
+    (prompt, i) => new Answer(prompt, settings, toAnswerParts(parts, own[i]), i),
   )
   return runInGroups(prompts.length, options, parts.grouping, (rows, experts) =>
     generateRows(rows, { prompts, answers, experts, options, parts }),
