@@ -15,7 +15,11 @@ function computeRootFractions(count: number, root: (value: number) => number): U
 const start = computeRootFractions(8, Math.sqrt)
 const rounds = computeRootFractions(64, Math.cbrt)
 
-function hashBlock(state: Uint32Array, words: Int32Array): void {
+/** The state before the first block. */
+export const createSha256State = (): Uint32Array => start.slice()
+
+/** Takes one block of 64 bytes into the state; `words` holds its 16 words and room for 48 more. */
+export function addSha256Block(state: Uint32Array, words: Int32Array): void {
   for (let i = 16; i < 64; i++) {
     const a = words[i - 15]!
     const b = words[i - 2]!
@@ -23,16 +27,14 @@ function hashBlock(state: Uint32Array, words: Int32Array): void {
     const high = rotateRight(b, 17) ^ rotateRight(b, 19) ^ (b >>> 10)
     words[i] = words[i - 16]! + low + words[i - 7]! + high
   }
-  let [a, b, c, d, e, f, g, h] = state as unknown as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ]
+  let a = state[0]!
+  let b = state[1]!
+  let c = state[2]!
+  let d = state[3]!
+  let e = state[4]!
+  let f = state[5]!
+  let g = state[6]!
+  let h = state[7]!
   for (let i = 0; i < 64; i++) {
     const first =
       (h +
@@ -54,14 +56,21 @@ function hashBlock(state: Uint32Array, words: Int32Array): void {
     b = a
     a = (first + second) | 0
   }
-  for (const [i, value] of [a, b, c, d, e, f, g, h].entries()) state[i]! += value
+  state[0]! += a
+  state[1]! += b
+  state[2]! += c
+  state[3]! += d
+  state[4]! += e
+  state[5]! += f
+  state[6]! += g
+  state[7]! += h
 }
 
 const rotateRight = (value: number, by: number): number => (value >>> by) | (value << (32 - by))
 
 /** The hash in hexadecimal. */
 export function computeSha256Sync(bytes: Uint8Array): string {
-  const state = start.slice()
+  const state = createSha256State()
   const words = new Int32Array(64)
   const whole = new Uint8Array(Math.ceil((bytes.length + 9) / 64) * 64)
   whole.set(bytes)
@@ -70,7 +79,14 @@ export function computeSha256Sync(bytes: Uint8Array): string {
   view.setBigUint64(whole.length - 8, BigInt(bytes.length) * 8n)
   for (let at = 0; at < whole.length; at += 64) {
     for (let i = 0; i < 16; i++) words[i] = view.getInt32(at + 4 * i)
-    hashBlock(state, words)
+    addSha256Block(state, words)
   }
-  return Array.from(state, (word) => word.toString(16).padStart(8, '0')).join('')
+  return formatSha256(state)
+}
+
+/** The state in hexadecimal. */
+export function formatSha256(state: Uint32Array): string {
+  let text = ''
+  for (const word of state) text += word.toString(16).padStart(8, '0')
+  return text
 }

@@ -2,6 +2,7 @@
 // from which rows begin. Independent of queues, models and experts.
 
 import type { Tensor } from '../../../base/tensor.ts'
+import type { KvElement } from './values.ts'
 
 /** Positions in a block. */
 export const BLOCK_SIZE = 16
@@ -103,6 +104,8 @@ export interface KvMemory {
   ): void
   /** Keeps the row's full blocks in the cache, as far as `keys` go. */
   publish(row: KvRow, keys: readonly string[]): void
+  /** Saves those of these blocks that are cached in memory, where prefixes are saved. */
+  save(keys: readonly string[]): void
   /** Another row with the same contents; shares its full blocks. Undefined as with `open`. */
   fork(row: KvRow): KvRow | undefined
   /** Gives the row's blocks back. Published ones stay cached. */
@@ -110,14 +113,21 @@ export interface KvMemory {
   readonly statistics: KvStatistics
 }
 
-/** Blocks that outlive the process. Calls return at once; writing happens behind them. */
+/** Blocks that outlive the process. Writing happens behind the calls, which do not wait for it. */
 export interface SavedPrefixes {
   has(key: string): boolean
   /** The block's bytes; undefined where it is missing or damaged. */
   read(key: string): Uint8Array | undefined
-  /** Keeps a copy of the bytes; oldest unused blocks make room. */
-  save(key: string, bytes: Uint8Array): void
+  /**
+   * Saves a block when its turn comes: `take` gives its bytes then, or undefined where the block is
+   * gone. The bytes are valid until `take`'s caller waits for something. Unused blocks make room.
+   */
+  save(key: string, take: () => Uint8Array | undefined): void
+  /** Resolves when everything that was to be saved is, or cannot be. */
+  flush(): Promise<void>
 }
+
+export type { KvElement } from './values.ts'
 
 export interface KvMemoryOptions {
   readonly shape: KvShape
@@ -125,5 +135,8 @@ export interface KvMemoryOptions {
   readonly blocks: number
   /** Rows at a time, over all banks. */
   readonly maxRows: number
+  /** How rows and blocks are kept; 'f32' where it is left out. */
+  readonly element?: KvElement
+  /** Where blocks are kept for the next start: those that a second row began with, and by `save`. */
   readonly saved?: SavedPrefixes
 }

@@ -1,0 +1,141 @@
+// A bank: the rows of one group and one capacity, 0 … n − 1 without a gap, those that decode first.
+// Independent of blocks and of other banks.
+
+import { assertInternal } from '../../../base/errors.ts'
+import type { Tensor } from '../../../base/tensor.ts'
+import type { BlockTable } from './block-table.ts'
+import type { Bank, KvRow, KvShape } from './kv-types.ts'
+import { type EntryPlace, RowArrays } from './row-arrays.ts'
+import type { KvElement } from './values.ts'
+
+/** A row as its bank sees it. */
+export class BankRow implements KvRow {
+  readonly table: BlockTable
+  bank: RowBank
+  index = -1
+  length = 0
+  ready = false
+  /** Leading blocks that are in the cache. */
+  published = 0
+  /** Holds something that is not a number: it must not reach a later row. */
+  sick = false
+
+  /** `bank` has yet to take the row. */
+  constructor(table: BlockTable, bank: RowBank) {
+    this.table = table
+    this.bank = bank
+  }
+
+  get room(): number {
+    return this.table.room
+  }
+}
+
+export class RowBank implements Bank {
+  readonly group: string
+  readonly capacity: number
+  readonly arrays: RowArrays
+  /** Calls since the last row left. */
+  idleCalls = 0
+  readonly #rows: BankRow[] = []
+  #readyCount = 0
+
+  constructor(group: string, shape: KvShape, element: KvElement, capacity: number) {
+    this.group = group
+    this.capacity = capacity
+    this.arrays = new RowArrays(shape, element, capacity)
+  }
+
+  get rows(): readonly BankRow[] {
+    return this.#rows
+  }
+  get readyCount(): number {
+    return this.#readyCount
+  }
+
+  feeds(from: number, count: number): ReadonlyMap<string, Tensor> {
+    assertInternal(
+      from >= 0 && count > 0 && from + count <= this.#rows.length,
+      `rows ${from} … ${from + count - 1} of a bank of ${this.#rows.length} are fed`,
+    )
+    return this.arrays.feeds(from, count)
+  }
+
+  /** Room for one row more; throws RangeError where there is no memory: nothing has changed then. */
+  makeRoom(rows = 1): void {
+    this.arrays.allocate(this.#rows.length + rows)
+  }
+
+  /** Takes a row whose contents are written afterwards. */
+  add(row: BankRow): void {
+    this.makeRoom()
+    const end = this.#rows.length
+    const first = this.#rows[this.#readyCount]
+    if (row.ready && first) this.#move(first, end)
+    this.#put(row, row.ready ? this.#readyCount : end)
+    if (row.ready) this.#readyCount++
+  }
+
+  /** Takes a row of another bank with its contents. */
+  take(row: BankRow): void {
+    const { bank, index } = row
+    this.add(row)
+    this.arrays.copyRowFrom(bank.arrays, index, row.index, row.length)
+    bank.#close(row, index)
+  }
+
+  /** The row goes; the last ones fill its place. */
+  remove(row: BankRow): void {
+    this.#close(row, row.index)
+  }
+
+  /** The row takes part in decoding: it changes places with the first that does not. */
+  markReady(row: BankRow): void {
+    if (row.ready) return
+    const first = this.#rows[this.#readyCount]!
+    if (first !== row) {
+      const { index } = row
+      this.arrays.swapRows(index, first.index, Math.max(row.length, first.length))
+      this.#put(row, first.index)
+      this.#put(first, index)
+    }
+    row.ready = true
+    this.#readyCount++
+  }
+
+  /** Takes tokens of a call's entries for rows of this bank. */
+  append(outputs: ReadonlyMap<string, Tensor>, places: readonly EntryPlace[]): void {
+    this.arrays.append(outputs, places)
+    for (const { row: index, position, count } of places) {
+      const row = this.#rows[index]!
+      row.length = position + count
+      if (!this.arrays.isFinite(index, position, count)) row.sick = true
+    }
+  }
+
+  /** Fills the place that a row has left. */
+  #close(row: BankRow, index: number): void {
+    if (row.sick) this.arrays.clear(index)
+    let hole = index
+    if (row.ready) {
+      const last = this.#rows[--this.#readyCount]!
+      if (hole !== this.#readyCount) this.#move(last, hole)
+      hole = this.#readyCount
+    }
+    const end = this.#rows.length - 1
+    if (hole !== end) this.#move(this.#rows[end]!, hole)
+    this.#rows.pop()
+  }
+
+  #move(row: BankRow, index: number): void {
+    this.arrays.copyRow(row.index, index, row.length)
+    if (row.sick) this.arrays.clear(row.index)
+    this.#put(row, index)
+  }
+
+  #put(row: BankRow, index: number): void {
+    row.bank = this
+    row.index = index
+    this.#rows[index] = row
+  }
+}

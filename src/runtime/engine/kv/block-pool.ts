@@ -1,0 +1,113 @@
+// The ids of blocks: who holds which, which are kept for later rows, which are free. Independent of
+// tensors and of queues. A block with a key is sealed: its contents never change.
+
+import { assertInternal } from '../../../base/errors.ts'
+import { IdQueue } from './id-queue.ts'
+
+export class BlockPool {
+  readonly capacity: number
+  readonly #references: Uint32Array
+  readonly #keys: (string | undefined)[]
+  readonly #ids = new Map<string, number>()
+  readonly #free: number[] = []
+  readonly #onEvict: (id: number) => void
+  /** Sealed blocks that nobody holds, the longest unused first. */
+  readonly #idle: IdQueue
+  #untouched = 0 // ids from here on were never used
+  #evictions = 0
+
+  /** `onEvict` hears of every sealed block that makes room for another. */
+  constructor(capacity: number, onEvict: (id: number) => void = () => {}) {
+    this.capacity = capacity
+    this.#references = new Uint32Array(capacity)
+    this.#keys = new Array<string | undefined>(capacity).fill(undefined)
+    this.#idle = new IdQueue(capacity)
+    this.#onEvict = onEvict
+  }
+
+  /** Sealed blocks that nobody holds. */
+  get cached(): number {
+    return this.#idle.size
+  }
+  get free(): number {
+    return this.#free.length + this.capacity - this.#untouched
+  }
+  /** Blocks that somebody holds. */
+  get used(): number {
+    return this.capacity - this.available
+  }
+  /** How many times `allocate` would succeed. */
+  get available(): number {
+    return this.free + this.cached
+  }
+  get evictions(): number {
+    return this.#evictions
+  }
+
+  /** A block of one holder, unsealed; undefined where every block is held. */
+  allocate(): number | undefined {
+    const id = this.#free.pop() ?? this.#takeUntouched() ?? this.#evict()
+    if (id !== undefined) this.#references[id] = 1
+    return id
+  }
+
+  /** One more holder. */
+  retain(id: number): void {
+    const holders = this.countHolders(id)
+    if (holders === 0) {
+      assertInternal(this.isSealed(id), `block ${id} is retained, but it is free`)
+      this.#idle.remove(id)
+    }
+    this.#references[id] = holders + 1
+  }
+
+  /** One holder less. Without holders a sealed block stays cached, another is free. */
+  release(id: number): void {
+    const holders = this.countHolders(id)
+    assertInternal(holders > 0, `block ${id} is released, but nobody holds it`)
+    this.#references[id] = holders - 1
+    if (holders > 1) return
+    if (this.isSealed(id)) this.#idle.add(id)
+    else this.#free.push(id)
+  }
+
+  /** Gives a held block its key. False where another block has this key; nothing changes then. */
+  seal(id: number, key: string): boolean {
+    assertInternal(this.countHolders(id) > 0, `block ${id} is sealed, but nobody holds it`)
+    assertInternal(!this.isSealed(id), `block ${id} is sealed twice`)
+    if (this.#ids.has(key)) return false
+    this.#keys[id] = key
+    this.#ids.set(key, id)
+    return true
+  }
+
+  /** The sealed block of a key; takes nothing. */
+  find(key: string): number | undefined {
+    return this.#ids.get(key)
+  }
+
+  isSealed(id: number): boolean {
+    return this.#keys[id] !== undefined
+  }
+
+  countHolders(id: number): number {
+    const holders = this.#references[id]
+    assertInternal(holders !== undefined, `there is no block ${id} among ${this.capacity}`)
+    return holders
+  }
+
+  #takeUntouched(): number | undefined {
+    return this.#untouched < this.capacity ? this.#untouched++ : undefined
+  }
+
+  #evict(): number | undefined {
+    const id = this.#idle.first
+    if (id === undefined) return undefined
+    this.#idle.remove(id)
+    this.#ids.delete(this.#keys[id]!)
+    this.#keys[id] = undefined
+    this.#evictions++
+    this.#onEvict(id)
+    return id
+  }
+}

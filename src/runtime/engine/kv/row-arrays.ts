@@ -1,0 +1,258 @@
+// The arrays behind a bank: by layer and part one array [R, K, C, d]. R grows without a copy,
+// because the buffers reserve addresses ahead. Independent of who uses which row.
+
+import { assertInternal } from '../../../base/errors.ts'
+import type { Tensor } from '../../../base/tensor.ts'
+import { toEntryName, toPastName } from '../../programs/cached-graph.ts'
+import { BLOCK_SIZE, type KvShape } from './kv-types.ts'
+import {
+  convertValues,
+  countElementBytes,
+  createValues,
+  elementOf,
+  type KvElement,
+  type KvValues,
+  viewValues,
+} from './values.ts'
+
+/** Addresses are reserved for this many rows; memory is taken when a row is written to. */
+const RESERVED_ROWS = 16
+/** So many prefixes of rows keep their views. */
+const KEPT_FEEDS = 32
+
+interface Part {
+  readonly past: string
+  readonly entry: string
+  buffer: ArrayBuffer
+  values: KvValues
+}
+
+/** Where a row takes tokens of a call's entries [N, K, T, d]. */
+export interface EntryPlace {
+  /** Place in N. */
+  readonly entry: number
+  readonly row: number
+  /** Position of the first token. */
+  readonly position: number
+  readonly count: number
+}
+
+/** Elements of a block: [part, K, 16, d] with the parts k and v of each layer. */
+export const computeBlockLength = ({ layers, kvHeads, headWidth }: KvShape): number =>
+  2 * layers * kvHeads * BLOCK_SIZE * headWidth
+
+export class RowArrays {
+  readonly #shape: KvShape
+  readonly #element: KvElement
+  readonly #capacity: number
+  readonly #parts: readonly Part[]
+  readonly #feeds = new Map<string, ReadonlyMap<string, Tensor>>()
+  #rows = 0 // R
+  #rounded: KvValues | undefined
+
+  constructor(shape: KvShape, element: KvElement, capacity: number) {
+    this.#shape = shape
+    this.#element = element
+    this.#capacity = capacity
+    this.#parts = Array.from({ length: 2 * shape.layers }, (_, i) => {
+      const buffer = new ArrayBuffer(0)
+      const names = [i >> 1, i % 2 === 0 ? 'k' : 'v'] as const
+      return {
+        past: toPastName(...names),
+        entry: toEntryName(...names),
+        buffer,
+        values: viewValues(element, buffer, 0, 0),
+      }
+    })
+  }
+
+  get sizeBytes(): number {
+    return this.#parts.length * this.#rows * this.#rowBytes
+  }
+
+  /** Bytes of a row in one part. */
+  get #rowBytes(): number {
+    return this.#rowLength * countElementBytes(this.#element)
+  }
+  /** Elements of a row in one part. */
+  get #rowLength(): number {
+    return this.#shape.kvHeads * this.#capacity * this.#shape.headWidth
+  }
+
+  /** Makes R at least `rows`, in steps of powers of two. */
+  allocate(rows: number): void {
+    if (rows <= this.#rows) return
+    const grown = 2 ** Math.ceil(Math.log2(rows))
+    const bytes = grown * this.#rowBytes
+    const reserved = Math.max(grown, RESERVED_ROWS) * this.#rowBytes
+    // two passes, so that nothing has changed where there is no memory
+    const buffers = this.#parts.map(({ buffer }) =>
+      bytes <= buffer.maxByteLength && this.#rows > 0
+        ? buffer
+        : new ArrayBuffer(bytes, { maxByteLength: reserved }),
+    )
+    this.#parts.forEach((part, i) => {
+      const buffer = buffers[i]!
+      if (buffer === part.buffer) buffer.resize(bytes)
+      const values = viewValues(this.#element, buffer, 0, grown * this.#rowLength)
+      if (buffer !== part.buffer) values.set(part.values)
+      part.buffer = buffer
+      part.values = values
+    })
+    this.#rows = grown
+    this.#feeds.clear()
+  }
+
+  /** Empties the arrays; the buffers are the caller's to free. */
+  release(): readonly ArrayBuffer[] {
+    const buffers = this.#parts.map(({ buffer }) => buffer)
+    for (const part of this.#parts) {
+      part.buffer = new ArrayBuffer(0)
+      part.values = viewValues(this.#element, part.buffer, 0, 0)
+    }
+    this.#rows = 0
+    this.#rounded = undefined
+    this.#feeds.clear()
+    return buffers
+  }
+
+  feeds(from: number, count: number): ReadonlyMap<string, Tensor> {
+    const key = `${from}+${count}`
+    const known = this.#feeds.get(key)
+    if (known) return known
+    assertInternal(from + count <= this.#rows, `rows ${key} are fed, but there are ${this.#rows}`)
+    if (this.#feeds.size === KEPT_FEEDS) this.#feeds.clear()
+    const shape = [count, this.#shape.kvHeads, this.#capacity, this.#shape.headWidth]
+    const length = this.#rowLength
+    const made = new Map(
+      this.#parts.map(({ past, values }): [string, Tensor] => [
+        past,
+        {
+          dtype: this.#element,
+          shape,
+          data: values.subarray(from * length, (from + count) * length),
+        },
+      ]),
+    )
+    this.#feeds.set(key, made)
+    return made
+  }
+
+  /** Takes tokens of cache.<layer>.k and .v [N, K, T, d]. */
+  append(outputs: ReadonlyMap<string, Tensor>, places: readonly EntryPlace[]): void {
+    const { kvHeads, headWidth } = this.#shape
+    for (const { entry, values } of this.#parts) {
+      const tensor = outputs.get(entry)
+      assertInternal(tensor, `the call has no output ${entry}`)
+      const stride = tensor.shape[2]! * headWidth
+      const data = this.#toElement(tensor.data as KvValues)
+      for (const { entry: item, row, position, count } of places) {
+        for (let head = 0; head < kvHeads; head++) {
+          const from = (item * kvHeads + head) * stride
+          const at = ((row * kvHeads + head) * this.#capacity + position) * headWidth
+          values.set(data.subarray(from, from + count * headWidth), at)
+        }
+      }
+    }
+  }
+
+  /** Copies the first `length` positions of a row over another. */
+  copyRow(from: number, to: number, length: number): void {
+    this.copyRowFrom(this, from, to, length)
+  }
+
+  /** Copies the first `length` positions of a row of other arrays. */
+  copyRowFrom(source: RowArrays, from: number, to: number, length: number): void {
+    const { kvHeads, headWidth } = this.#shape
+    const count = length * headWidth
+    this.#parts.forEach(({ values }, i) => {
+      const other = source.#parts[i]!.values
+      for (let head = 0; head < kvHeads; head++) {
+        const at = (to * kvHeads + head) * this.#capacity * headWidth
+        const start = (from * kvHeads + head) * source.#capacity * headWidth
+        if (other === values) values.copyWithin(at, start, start + count)
+        else values.set(other.subarray(start, start + count), at)
+      }
+    })
+  }
+
+  /** Exchanges the first `length` positions of two rows. */
+  swapRows(one: number, two: number, length: number): void {
+    const { kvHeads, headWidth } = this.#shape
+    const count = length * headWidth
+    const kept = createValues(this.#element, count)
+    for (const { values } of this.#parts) {
+      for (let head = 0; head < kvHeads; head++) {
+        const first = (one * kvHeads + head) * this.#capacity * headWidth
+        const second = (two * kvHeads + head) * this.#capacity * headWidth
+        kept.set(values.subarray(first, first + count))
+        values.copyWithin(first, second, second + count)
+        values.set(kept, second)
+      }
+    }
+  }
+
+  /** Copies the 16 positions from `position` on into a block. */
+  readBlock(row: number, position: number, block: KvValues): void {
+    this.#walkBlock(row, position, (values, at, from, count) =>
+      block.set(values.subarray(at, at + count), from),
+    )
+  }
+
+  /** Copies a block into the 16 positions from `position` on. */
+  writeBlock(row: number, position: number, block: KvValues): void {
+    this.#walkBlock(row, position, (values, at, from, count) =>
+      values.set(block.subarray(from, from + count), at),
+    )
+  }
+
+  /**
+   * Whether the last layer holds numbers at these positions. What is not a number in an earlier
+   * layer has reached it: states go from layer to layer, and one bad state spoils its whole norm.
+   */
+  isFinite(row: number, position: number, count: number): boolean {
+    const { kvHeads, headWidth } = this.#shape
+    return this.#parts.slice(-2).every(({ values }) => {
+      for (let head = 0; head < kvHeads; head++) {
+        const at = ((row * kvHeads + head) * this.#capacity + position) * headWidth
+        for (let i = 0; i < count; i++)
+          if (!isFiniteElement(values, at + i * headWidth)) return false
+      }
+      return true
+    })
+  }
+
+  /** Sets a row to zero. A masked slot counts 0 times its value, which must be finite for that. */
+  clear(row: number): void {
+    const start = row * this.#rowLength
+    for (const { values } of this.#parts) values.fill(0, start, start + this.#rowLength)
+  }
+
+  #walkBlock(
+    row: number,
+    position: number,
+    take: (values: KvValues, at: number, from: number, count: number) => void,
+  ): void {
+    const { kvHeads, headWidth } = this.#shape
+    const count = BLOCK_SIZE * headWidth
+    let from = 0
+    for (const { values } of this.#parts) {
+      for (let head = 0; head < kvHeads; head++) {
+        take(values, ((row * kvHeads + head) * this.#capacity + position) * headWidth, from, count)
+        from += count
+      }
+    }
+  }
+
+  /** The same numbers as the arrays keep them. */
+  #toElement(data: KvValues): KvValues {
+    if (elementOf(data) === this.#element) return data
+    if ((this.#rounded?.length ?? 0) < data.length)
+      this.#rounded = createValues(this.#element, data.length)
+    convertValues(data, this.#rounded!.subarray(0, data.length))
+    return this.#rounded!
+  }
+}
+
+const isFiniteElement = (values: KvValues, at: number): boolean =>
+  values instanceof Float32Array ? Number.isFinite(values[at]) : (values[at]! & 0x7c00) !== 0x7c00
