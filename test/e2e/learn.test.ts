@@ -3,7 +3,9 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { UserCheckpoints } from '../../src/learn/index.ts'
 import { createFileStore, createLearner, loadAdapter, loadModel } from '../../src/node/index.ts'
+import { openSqliteStore } from '../../src/node/stores/sqlite-store.ts'
 import { graft, jsonl, scratchFolder, storyRows, succeed } from '../support/cli.ts'
 
 const scratch = scratchFolder()
@@ -54,6 +56,14 @@ describe('graft learn', () => {
       1,
       expect.stringContaining('fast tier on layers'),
     ])
+  })
+  it('learns at the head and on layers together where both are asked for, and goes on with both', async () => {
+    const given = ['--data', 'rows.jsonl', '--user', 'two', '--store', 'two.db', '--turns', '6']
+    await learn(...given, '--fast-layers', '2', '--fast-rank', '3', '--head-rank', '5')
+    const stored = await new UserCheckpoints(await openSqliteStore(at('two.db'))).open('two')
+    expect(stored!.state.header).toMatchObject({ fast: { rank: 5 }, deep: { rank: 3 } })
+    const second = await learn(...given)
+    expect(second.statistics.learned).toBe(12)
   })
   it('opens a user who learned at the head and on layers', async () => {
     const loaded = await loadModel('stories260k')
@@ -181,6 +191,7 @@ describe('graft learn', () => {
       1,
       'rank: got 17, expected an integer from 1 to 16',
     ],
+    [['--data', 'rows.jsonl', '--head-rank', '4'], 2, 'add --fast-layers'],
     [['--data', 'pairs.jsonl'], 1, 'row 1 is a pair of answers'],
     [['--data', 'nowhere.jsonl'], 1, 'nowhere.jsonl'],
   ])('refuses %j', async (args, code, message) => {

@@ -22,6 +22,7 @@ import {
   type OpenedExperts,
 } from '../shared/open-experts.ts'
 import { modelOptions } from '../shared/open-model.ts'
+import { tierOptions } from '../shared/tier-options.ts'
 import { toGenerateOptions, samplingOptions } from '../shared/sampling-options.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -35,6 +36,7 @@ const options = {
     string({ about: 'where users are kept, with --learn; without it the talk alone learns' }),
     { valueName: 'folder|file.db' },
   ),
+  ...tierOptions,
 } as const satisfies Options
 
 /** The conversation so far and the expert that answers. */
@@ -107,7 +109,12 @@ export const chatCommand = defineCommand({
  * Who learns answers by tiers over the base; a store without a learner would be left as it is,
  * which nobody means.
  */
-function checkLearning({ learn, store, adapter }: Values<typeof options>): void {
+function checkLearning(values: Values<typeof options>): void {
+  const { learn, store, adapter } = values
+  const names = ['fast-rank', 'fast-layers', 'head-rank', 'learning-rate', 'no-memory'] as const
+  const given = names.find((name) => values[name] !== undefined && values[name] !== false)
+  if (!learn && given !== undefined)
+    throw new UsageError(`--${given} is of the tiers that learn: add --learn.`)
   if (!learn && store !== undefined)
     throw new UsageError('--store keeps what is learned: add --learn.')
   if (learn && adapter !== undefined)

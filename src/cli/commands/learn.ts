@@ -1,9 +1,10 @@
 // graft learn: streams turns of a file past a model, from each of which a user's tiers learn; or
 // shows what is stored about a user.
 
-import { flag, integer, number, string } from '../../base/schema.ts'
+import { flag, integer, string } from '../../base/schema.ts'
 import { defineCommand, toOption, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
+import { tierOptions } from '../shared/tier-options.ts'
 
 export const learnCommand = defineCommand({
   name: 'learn',
@@ -25,19 +26,7 @@ export const learnCommand = defineCommand({
     ),
     turns: integer({ from: 1, about: 'only the first so many' }),
     system: string({ about: 'system message for rows that have none' }),
-    'fast-rank': integer({
-      from: 1,
-      about: "rank of the fast tier, 1 to 16; the stored user's, or 4, on layers 2, unless given",
-    }),
-    'fast-layers': integer({
-      from: 1,
-      about: 'the fast tier in all linears of the last n layers; at the head unless given',
-    }),
-    'learning-rate': number({
-      from: 0,
-      about: 'of the fast tier; 2e-3 unless given, on layers 5e-3',
-    }),
-    'no-memory': flag({ about: 'the fast tier alone' }),
+    ...tierOptions,
     canaries: toOption(
       string({ about: 'turns that must not get worse by more than 1 %: else the tiers go back' }),
       { valueName: 'file.jsonl' },

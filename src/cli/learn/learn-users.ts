@@ -13,6 +13,7 @@ import {
   type UserStore,
 } from '../../learn/index.ts'
 import type { LoadedModel } from '../../node/model.ts'
+import { UsageError } from '../command.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -69,9 +70,39 @@ export interface UserValues {
   readonly store: string | undefined
   readonly 'fast-rank'?: number | undefined
   readonly 'fast-layers'?: number | undefined
+  readonly 'head-rank'?: number | undefined
   readonly 'learning-rate'?: number | undefined
   readonly 'no-memory'?: boolean
   readonly epochs?: number | undefined
+}
+
+/**
+ * The fast tier of the options, else of the stored user: at the head, on layers, or both. Throws
+ * UsageError for a rank at the head beside nothing.
+ */
+function toFastOptions(
+  values: UserValues,
+  stored: StoredTiers | undefined,
+): NonNullable<LearnerOptions['fast']> {
+  const { 'fast-rank': fastRank, 'learning-rate': learningRate } = values
+  const last = values['fast-layers'] ?? stored?.fastLayers
+  const where = last !== undefined && { where: { modules: 'all-linear', layers: { last } } }
+  const rates = learningRate !== undefined && { learningRate }
+  const hasBoth = stored?.layerRank !== undefined
+  const headRank = values['head-rank'] ?? (hasBoth ? stored.fastRank : undefined)
+  if (headRank === undefined) {
+    const rank = fastRank ?? stored?.fastRank
+    return { ...where, ...(rank !== undefined && { rank }), ...rates }
+  }
+  if (!where)
+    throw new UsageError(
+      '--head-rank is for a tier at the head beside one on layers: add --fast-layers, or say --fast-rank for the head alone.',
+    )
+  const layerRank = fastRank ?? (hasBoth ? stored.layerRank : stored?.fastRank)
+  return {
+    head: { rank: headRank, ...rates },
+    layers: { ...where, ...(layerRank !== undefined && { rank: layerRank }), ...rates },
+  }
 }
 
 /** A learner with the tiers of the options, or of the stored user. */
@@ -81,30 +112,13 @@ export async function openLearner(
   model: LoadedModel,
   more: Partial<LearnerOptions>,
 ): Promise<Learner> {
-  const {
-    user,
-    'fast-rank': fastRank,
-    'learning-rate': learningRate,
-    'no-memory': noMemory,
-  } = values
+  const { user, 'no-memory': noMemory } = values
   const stored = store && (await readStoredTiers(store, user))
-  const rank = fastRank ?? stored?.fastRank
-  const last = values['fast-layers'] ?? stored?.fastLayers
-  const where = last !== undefined && { where: { modules: 'all-linear', layers: { last } } }
-  const rates = learningRate !== undefined && { learningRate }
-  const layerRank = stored?.layerRank
-  const single = { ...where, ...(rank !== undefined && { rank }), ...rates }
   return createLearner({
     model,
     now: Date.now,
     slow: { schedule: 'by-hand', ...(values.epochs !== undefined && { epochs: values.epochs }) },
-    fast:
-      layerRank === undefined
-        ? single
-        : {
-            head: { ...(rank !== undefined && { rank }), ...rates },
-            layers: { rank: layerRank, ...where, ...rates },
-          },
+    fast: toFastOptions(values, stored),
     ...((noMemory || stored?.hasMemory === false) && { memory: false }),
     ...(store && { store }),
     ...more,
