@@ -37,6 +37,10 @@ describe('the bundle', () => {
     )
     expect(code).toContain('AGFzbQ') // the first bytes of a WebAssembly module in base64
     expect(sizeBytes).toBeLessThan(30 * 1024)
+    for (const page of ['README.md', 'docs/micro.md']) {
+      const [, said] = /(\d+) KB gzipped/.exec(textOf(page)) ?? []
+      expect(Math.abs(Number(said) - sizeBytes / 1024), page).toBeLessThan(1)
+    }
   })
   it('is not part of the main entry', () => {
     const sources = new Map(readSources('src/**/*.ts').map((file) => [file.path, file]))

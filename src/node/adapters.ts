@@ -7,6 +7,7 @@ import { type AdapterTarget, resolveBase } from '../adapters/create-adapter.ts'
 import { loadGgufAdapter } from '../adapters/files/gguf.ts'
 import { loadMlxAdapter } from '../adapters/files/mlx.ts'
 import {
+  adapterConfigFile,
   getSavedType,
   getTensorFileName,
   loadAdapter as loadFromFolder,
@@ -23,6 +24,7 @@ import { createFileSink } from './files/file-sink.ts'
 import { findAdapterSource } from './adapter-source.ts'
 import { openFileSource } from './files/file-source.ts'
 import { openDirectory } from './files/folder.ts'
+import { finishReplacing, replaceTogether } from './files/replace-together.ts'
 import { describeOwnText } from './own-text.ts'
 
 export interface LoadAdapterOptions {
@@ -89,7 +91,10 @@ async function loadFromPath(
   { model, packed }: LoadAdapterOptions,
 ): Promise<Adapter> {
   const { format, path } = await findAdapterSource(source)
-  if (format === 'peft') return loadFromFolder(await openDirectory(path), { packed })
+  if (format === 'peft') {
+    await finishReplacing(path, adapterConfigFile)
+    return loadFromFolder(await openDirectory(path), { packed })
+  }
   if (model === undefined)
     throw new UnsupportedError(
       `${path}: is an adapter of ${format === 'gguf' ? 'llama.cpp' : 'mlx-lm'}, which is read for a base: give it as loadAdapter(path, { model }), or write a PEFT folder with graft convert.`,
@@ -102,7 +107,8 @@ async function loadFromPath(
 
 /**
  * Writes an adapter as PEFT does, or in 8 or 4 bits for Graft alone (`dtype`); each file appears
- * whole or not at all, and a directory is left with one file of tensors. Throws StorageError, and
+ * whole or not at all, the new adapter in place of an old one as a whole, and a directory is left
+ * with one file of tensors. Throws StorageError, and
  * NumericError before anything is written.
  */
 export async function saveAdapter(
@@ -112,8 +118,10 @@ export async function saveAdapter(
 ): Promise<void> {
   checkFinite(adapter)
   if (typeof sink !== 'string') return saveToSink(adapter, sink, options)
-  await saveToSink(adapter, createFileSink(sink), options)
   const own = getTensorFileName(getSavedType(adapter, options))
+  await replaceTogether(sink, adapterConfigFile, (place) =>
+    saveToSink(adapter, createFileSink(place), options),
+  )
   const others = new Set(storageTypes.map(getTensorFileName))
   others.delete(own)
   await Promise.all([...others].map((name) => rm(join(sink, name), { force: true })))

@@ -104,18 +104,22 @@ export async function mergeIntoBase(
   checkOptions('Merge into a base', options, optionFields)
   const { base, out, dtype, prompts = defaultPrompts, onProgress } = options
   const parts = await prepareParts(adapters, options)
-  return writeAtomically(out, async () => {
-    const gguf = out.endsWith('.gguf')
-    const sink = createFileSink(gguf ? dirname(out) : out)
+  return writeAtomically(out, async (place) => {
+    const gguf = place.endsWith('.gguf')
+    const sink = createFileSink(gguf ? dirname(place) : place)
     const result = await withBaseModel(base, (opened, source) =>
       write({ base: opened, source }, parts, sink, {
-        ...(gguf && { ggufName: basename(out) }),
+        ...(gguf && { ggufName: basename(place) }),
         dtype,
         anyBase: options.anyBase,
         onTensor: (detail, done, total) => onProgress?.({ stage: 'writing', done, total, detail }),
       }),
     )
-    return { out, ...result, ...(prompts > 0 && (await measureDistances(parts, options, prompts))) }
+    return {
+      out,
+      ...result,
+      ...(prompts > 0 && (await measureDistances(parts, { ...options, out: place }, prompts))),
+    }
   })
 }
 

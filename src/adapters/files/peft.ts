@@ -34,7 +34,8 @@ import {
   type StorageType,
 } from './storage.ts'
 
-const configFile = 'adapter_config.json'
+/** The configuration of an adapter; it is written last. */
+export const adapterConfigFile = 'adapter_config.json'
 const tensorFile = 'adapter_model.safetensors'
 const torchFile = 'adapter_model.bin'
 
@@ -92,8 +93,8 @@ export async function loadAdapter(
     throw new UnsupportedError(
       `${folder.name}: is an adapter of mlx-lm; read it with loadMlxAdapter, which needs the model.`,
     )
-  const kind = getPeftKind(json, `${folder.name}/${configFile}`)
-  const config = kind.readConfig(json, `${folder.name}/${configFile}`)
+  const kind = getPeftKind(json, `${folder.name}/${adapterConfigFile}`)
+  const config = kind.readConfig(json, `${folder.name}/${adapterConfigFile}`)
   const fileName = getTensorFileName(blocks)
   const place = `${folder.name}/${fileName}`
   const { tensors, metadata } = readHeldTensors(
@@ -124,10 +125,10 @@ export const isMlxConfig = (json: PeftJson): boolean =>
 
 /** The folder's adapter_config.json. */
 export async function readAdapterConfig(folder: ByteFolder): Promise<PeftJson> {
-  const source = await folder.open(configFile)
+  const source = await folder.open(adapterConfigFile)
   if (!source)
     throw new NotFoundError(
-      `${folder.name}: has no ${configFile}; an adapter is a folder as PEFT saves it.`,
+      `${folder.name}: has no ${adapterConfigFile}; an adapter is a folder as PEFT saves it.`,
     )
   let json: unknown
   try {
@@ -228,7 +229,9 @@ export async function saveAdapter(
   })
   await sink.write(getTensorFileName(blocks), chunks)
   if (adapter.text) await writeAdapterText(adapter.text, sink)
-  await sink.write(configFile, [new TextEncoder().encode(stringifyAdapterConfig(adapter, blocks))])
+  await sink.write(adapterConfigFile, [
+    new TextEncoder().encode(stringifyAdapterConfig(adapter, blocks)),
+  ])
 }
 
 /** The type that `saveAdapter` writes an adapter in; undefined: each tensor's own. */

@@ -8,14 +8,13 @@ import { toFloat32 } from '../../formats/convert.ts'
 import { evaluate } from '../../graph/evaluate.ts'
 import type { Graph } from '../../graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
-import { toAdapterFeeds, checkAdapter, type Adapter } from '../adapter.ts'
+import { toAdapterFeeds, checkAdapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
 import {
   adapterInputs,
   backend,
   type Base,
   feedsFor,
-  folderAt,
   furthest,
   gradientOf,
   gradientGraph,
@@ -30,58 +29,18 @@ import {
   storiesBase,
   withOwnMasks,
 } from '../../../test/support/adapters.ts'
+import {
+  listDistantParameters,
+  type PeftCase,
+  readPeftCase,
+  trainThreeSteps,
+} from '../../../test/support/peft-case.ts'
 import { mergeWeights } from '../merge-weights.ts'
 import { toDropoutName, toInputName } from '../keys.ts'
 import { stringifyAdapterConfig, loadAdapter, saveAdapter } from '../files/peft.ts'
 import { attachSlots, computeServingFeeds } from '../serving/slots.ts'
 
-interface Case {
-  readonly adapter: Adapter
-  readonly expected: ReadonlyMap<string, Tensor>
-  readonly ids: number[][]
-  readonly labels: number[][]
-}
-
-type Floats = Float32Array | Float64Array
 const values = (tensor: Tensor | undefined): Float32Array => toFloat32(tensor!)
-
-async function readCase(name: string): Promise<Case> {
-  const directory = new URL(`${name}/`, parity)
-  const expected = await readTensors(new URL('expected.safetensors', directory))
-  const inputs = expected.has('input_ids')
-    ? expected
-    : await readTensors(new URL('base.safetensors', parity))
-  const adapter = await loadAdapter(folderAt(directory))
-  return {
-    adapter,
-    expected,
-    ids: rowsOf(inputs.get('input_ids')!),
-    labels: rowsOf(inputs.get('labels')!),
-  }
-}
-
-/**
- * One step of AdamW with decoupled weight decay (Loshchilov and Hutter 2019), as torch computes it.
- */
-function adamW(
-  parameter: Floats,
-  gradient: Floats,
-  [mean, square]: [Floats, Floats],
-  step: number,
-): void {
-  const rate = 1e-2
-  const beta1 = 0.9
-  const beta2 = 0.999
-  const epsilon = 1e-8
-  const decay = 0.01
-  for (let i = 0; i < parameter.length; i++) {
-    mean[i] = beta1 * mean[i]! + (1 - beta1) * gradient[i]!
-    square[i] = beta2 * square[i]! + (1 - beta2) * gradient[i]! ** 2
-    const scale = Math.sqrt(square[i]! / (1 - beta2 ** step)) + epsilon
-    parameter[i] =
-      parameter[i]! * (1 - rate * decay) - (rate * (mean[i]! / (1 - beta1 ** step))) / scale
-  }
-}
 
 let stories: Base
 let qwen2: Base
@@ -124,12 +83,12 @@ it.each([
   ['bias_regex', /lora_B\.bias cannot be merged/],
   ['embed_head', /shares its weight with lm_head/],
 ])('refuses to merge %s, saying why', async (name, message) => {
-  const { adapter } = await readCase(`lora_extra/${name}`)
+  const { adapter } = await readPeftCase(`lora_extra/${name}`)
   expect(() => [...mergeWeights(stories.model, adapter, stories.weightOf)]).toThrow(message)
 })
 
 it('refuses to serve trained biases from slots, saying what can', async () => {
-  const { adapter } = await readCase('lora_extra/biases_all')
+  const { adapter } = await readPeftCase('lora_extra/biases_all')
   expect(() => computeServingFeeds(adapter, attachSlots(qwen2.model))).toThrow(
     /no serving form[^]*Use attach/,
   )
@@ -137,10 +96,10 @@ it('refuses to serve trained biases from slots, saying what can', async () => {
 
 describe.each([...trained, ...extra])('%s', (name) => {
   const double = name === unstable
-  let one: Case
+  let one: PeftCase
   let base: Base
   beforeAll(async () => {
-    one = await readCase(name)
+    one = await readPeftCase(name)
     base = name.includes('biases') ? qwen2 : stories
   })
 
@@ -248,55 +207,29 @@ describe.each([...trained, ...extra])('%s', (name) => {
   })
 })
 
-/** Losses and parameters after three steps, in the precision of the feeds. */
-async function threeSteps(
-  run: (feeds: ReadonlyMap<string, Tensor>) => Promise<ReadonlyMap<string, Tensor>>,
-  feeds: ReadonlyMap<string, Tensor>,
-  names: readonly string[],
-) {
-  const parameters = new Map(
-    names.map((name) => [
-      name,
-      { ...feeds.get(name)!, data: feeds.get(name)!.data.slice() as Floats },
-    ]),
-  )
-  const moments = new Map(
-    [...parameters].map(([name, { data }]) => [
-      name,
-      [data.map(() => 0), data.map(() => 0)] as [Floats, Floats],
-    ]),
-  )
-  const losses: number[] = []
-  for (let step = 1; step <= 3; step++) {
-    const outputs = await run(new Map([...feeds, ...parameters]))
-    losses.push(Number(outputs.get('loss')!.data[0]))
-    for (const [name, { data }] of parameters)
-      adamW(data, gradientOf(outputs, name), moments.get(name)!, step)
-  }
-  return { losses, parameters }
-}
-
 describe.each(trained)('%s, trained', (name) => {
   it('ends where PEFT ends after three AdamW steps', async () => {
-    const { adapter, expected, ids, labels } = await readCase(name)
+    const { adapter, expected, ids, labels } = await readPeftCase(name)
     const graph = gradientGraph(attach(stories.model, adapter))
     const feeds = new Map([...feedsFor(stories, ids, labels), ...toAdapterFeeds(adapter)])
     const names = [...toAdapterFeeds(adapter).keys()]
     const double = name === unstable
     const program = await backend.compile(graph)
-    const { losses, parameters } = double
-      ? await threeSteps(async (fed) => evaluate(graph, fed), inDouble(feeds), names)
-      : await threeSteps((fed) => program.run(fed), feeds, names)
+    const fed = double ? inDouble(feeds) : feeds
+    const result = await trainThreeSteps(
+      async (given) => (double ? evaluate(graph, given) : program.run(given)),
+      fed,
+      names,
+    )
+    const { losses } = result
     const wanted = values(expected.get('adamw_losses'))
     expect(furthest(losses.slice(0, 2), wanted.slice(0, 2))).toBeLessThan(1e-3)
     // AdamW's first steps are near ±rate whatever a gradient's size: where rounding turns a sign,
     // the unstable case parts from PEFT by whole steps.
     expect(Math.abs(losses[2]! - wanted[2]!)).toBeLessThan(double ? 0.1 : 1e-3)
-    const bound = double ? 0.03 : 1e-4
-    const off = names.filter((input) => {
-      const after = values(expected.get(`after3.base_model.model.${input}`))
-      return !(relativeDistance(parameters.get(input)!.data, after) < bound)
-    })
+    const expectedOf = (kind: string, input: string) =>
+      expected.get(`${kind}.base_model.model.${input}`)
+    const off = listDistantParameters(result, fed, expectedOf, double ? 0.03 : 1e-4)
     expect(off).toEqual([])
   })
 })

@@ -3,7 +3,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { f32, type Tensor } from '../../base/tensor.ts'
+import type { Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import { toAdapterFeeds, checkAdapter, listParameterSpecs, type Adapter } from '../adapter.ts'
@@ -14,17 +14,19 @@ import {
   type Base,
   feedsFor,
   feedsWith,
-  folderAt,
   furthest,
   gradientGraph,
   gradientOf,
   logitsOf,
   memorySink,
   parity,
-  readTensors,
   relativeDistance,
-  rowsOf,
 } from '../../../test/support/adapters.ts'
+import {
+  listDistantParameters,
+  readPeftCase,
+  trainThreeSteps,
+} from '../../../test/support/peft-case.ts'
 import { mergeWeights } from '../merge-weights.ts'
 import { toInputName } from '../keys.ts'
 import { stringifyAdapterConfig, loadAdapter, saveAdapter } from '../files/peft.ts'
@@ -40,29 +42,6 @@ export interface ParityCase {
 
 const values = (tensor: Tensor | undefined): Float32Array => toFloat32(tensor!)
 
-/**
- * One step of AdamW with decoupled weight decay (Loshchilov and Hutter 2019), as torch computes it.
- */
-export function adamW(
-  parameter: Float32Array,
-  gradient: ArrayLike<number>,
-  [mean, square]: [Float32Array, Float32Array],
-  step: number,
-): void {
-  const rate = 1e-2
-  const beta1 = 0.9
-  const beta2 = 0.999
-  const epsilon = 1e-8
-  const decay = 0.01
-  for (let i = 0; i < parameter.length; i++) {
-    mean[i] = beta1 * mean[i]! + (1 - beta1) * gradient[i]!
-    square[i] = beta2 * square[i]! + (1 - beta2) * gradient[i]! ** 2
-    const scale = Math.sqrt(square[i]! / (1 - beta2 ** step)) + epsilon
-    parameter[i] =
-      parameter[i]! * (1 - rate * decay) - (rate * (mean[i]! / (1 - beta1 ** step))) / scale
-  }
-}
-
 export function parityContract({ name, base: makeBase, skip = {} }: ParityCase): void {
   describe(name, () => {
     const directory = new URL(`${name}/`, parity)
@@ -73,13 +52,7 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
     let labels: number[][]
     beforeAll(async () => {
       base = await makeBase()
-      adapter = await loadAdapter(folderAt(directory))
-      expected = await readTensors(new URL('expected.safetensors', directory))
-      const inputs = expected.has('input_ids')
-        ? expected
-        : await readTensors(new URL('base.safetensors', parity))
-      ids = rowsOf(inputs.get('input_ids')!)
-      labels = rowsOf(inputs.get('labels')!)
+      ;({ adapter, expected, ids, labels } = await readPeftCase(name))
     })
     const trainable = (): string[] =>
       [...listParameterSpecs(base.model, adapter)].flatMap(([key, spec]) =>
@@ -125,37 +98,20 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       const adapted = attach(base.model, adapter, { training: true })
       const program = await backend.compile(gradientGraph(adapted, trainable()))
       const feeds = feedsWith(base, adapted, adapter, { ids, labels })
-      const parameters = new Map(
-        [...toAdapterFeeds(adapter)].map(([key, { shape, data }]) => [
-          key,
-          f32(shape, data.slice()),
-        ]),
-      )
-      const moments = new Map(
-        [...parameters].map(([key, { data }]) => [
-          key,
-          [data.map(() => 0), data.map(() => 0)] as [Float32Array, Float32Array],
-        ]),
-      )
-      const losses: number[] = []
-      for (let step = 1; step <= 3; step++) {
-        const outputs = await program.run(new Map([...feeds, ...parameters]))
-        losses.push(Number(outputs.get('loss')!.data[0]))
-        for (const key of trainable())
-          adamW(parameters.get(key)!.data, gradientOf(outputs, key), moments.get(key)!, step)
-      }
+      const start = new Map([...feeds, ...toAdapterFeeds(adapter)])
+      const trained = await trainThreeSteps((fed) => program.run(fed), start, trainable())
+      const { losses } = trained
       expect(furthest(losses, values(expected.get('adamw_losses')))).toBeLessThan(1e-3)
       const after = [...expected.keys()].filter((key) => key.startsWith('after3.'))
       expect(after.length).toBe(trainable().length)
-      const off = after.filter((key) => {
-        return !(
-          relativeDistance(
-            parameters.get(toInputName(key.slice(7)))!.data,
-            values(expected.get(key)),
-          ) < 1e-4
-        )
-      })
-      expect(off).toEqual([])
+      const byName = new Map(
+        [...expected].map(([key, tensor]) => {
+          const [, kind, own] = /^(grad|after3)\.(.*)$/.exec(key) ?? []
+          return [kind === undefined ? key : `${kind} ${toInputName(own!)}`, tensor]
+        }),
+      )
+      const expectedOf = (kind: string, key: string) => byName.get(`${kind} ${key}`)
+      expect(listDistantParameters(trained, start, expectedOf)).toEqual([])
     })
 
     it('is served from slots with the same logits', async (context) => {

@@ -16,7 +16,6 @@ import {
   folderAt,
   furthest,
   gradientGraph,
-  gradientOf,
   logitsOf,
   memorySink,
   parity,
@@ -25,10 +24,10 @@ import {
   rowsOf,
   storiesBase,
 } from '../../../test/support/adapters.ts'
+import { trainThreeSteps } from '../../../test/support/peft-case.ts'
 import { mergeWeights } from '../merge-weights.ts'
 import { toInputName, toPeftKey } from '../keys.ts'
 import { addProduct } from './matrices.ts'
-import { adamW } from './parity.contract.ts'
 import { loadAdapter, saveAdapter } from '../files/peft.ts'
 
 const values = (tensor: Tensor | undefined): Float32Array => toFloat32(tensor!)
@@ -58,32 +57,18 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
     )
     const program = await backend.compile(gradientGraph(model, trainable))
     const feeds = feedsWith(base, model, fresh, { ids: ids!, labels: labels! })
-    const parameters = new Map(
-      [...toAdapterFeeds(fresh)].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]),
+    const start = new Map([...feeds, ...toAdapterFeeds(fresh)])
+    const { losses: seen, parameters } = await trainThreeSteps(
+      (fed) => program.run(fed),
+      start,
+      trainable,
     )
-    const moments = new Map(
-      trainable.map((key) => [
-        key,
-        [0, 1].map(() => new Float32Array(parameters.get(key)!.data.length)),
-      ]),
-    )
-    const seen: number[] = []
-    for (let step = 1; step <= 3; step++) {
-      const outputs = await program.run(new Map([...feeds, ...parameters]))
-      seen.push(Number(outputs.get('loss')!.data[0]))
-      for (const key of trainable)
-        adamW(
-          parameters.get(key)!.data,
-          gradientOf(outputs, key),
-          moments.get(key) as [Float32Array, Float32Array],
-          step,
-        )
-    }
+    const all = new Map([...toAdapterFeeds(fresh), ...parameters])
     return {
       losses: seen,
       trained: {
         ...fresh,
-        tensors: new Map([...parameters].map(([key, tensor]) => [toPeftKey(key), tensor])),
+        tensors: new Map([...all].map(([key, tensor]) => [toPeftKey(key), tensor])),
       },
     }
   }

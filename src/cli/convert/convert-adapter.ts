@@ -45,6 +45,8 @@ interface ConversionJob {
   readonly from: string
   readonly format: AdapterFormat
   readonly to: string
+  /** Where it is made before it is moved to `to`. */
+  readonly place: string
   readonly dtype: StorageType
 }
 
@@ -66,8 +68,8 @@ export async function convertAdapter(
   const model =
     values.model === undefined ? undefined : await openModel(values.model, values, terminal)
   try {
-    const result = await writeAtomically(to, () =>
-      writeConverted({ from, format, to, dtype }, model, values.prompts),
+    const result = await writeAtomically(to, (place) =>
+      writeConverted({ from, format, to, place, dtype }, model, values.prompts),
     )
     show(result, terminal)
     return result
@@ -79,7 +81,7 @@ export async function convertAdapter(
 type ConversionResult = Awaited<ReturnType<typeof writeConverted>>
 
 async function writeConverted(
-  { from, format, to, dtype }: ConversionJob,
+  { from, format, to, place, dtype }: ConversionJob,
   model: LoadedModel | undefined,
   prompts: number,
 ) {
@@ -92,9 +94,9 @@ async function writeConverted(
       : found
   const base = model && (await readMergeBase(model.base, [adapter]))
   const after = to.endsWith('.gguf')
-    ? await writeGguf(adapter, to, dtype, model!.base, base?.weightOf)
-    : await writeFolder(from, adapter, to, dtype)
-  const file = to.endsWith('.gguf') ? to : join(to, getTensorFileName(dtype))
+    ? await writeGguf(adapter, place, dtype, model!.base, base?.weightOf)
+    : await writeFolder(from, adapter, place, dtype)
+  const file = to.endsWith('.gguf') ? place : join(place, getTensorFileName(dtype))
   const { overall, modules } = measureAdapterDifference(adapter, after, base)
   const probes = model ? selectProbePrompts(model.base, prompts) : []
   return {

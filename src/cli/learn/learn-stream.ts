@@ -1,7 +1,8 @@
 // The work of graft learn: each turn is scored, also by the model without tiers, as it is learned; then the slow tier, files and a summary. The store keeps what was learned even when the
 // run ends early.
 
-import { stat, writeFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import {
   type ConsolidationResult,
@@ -9,13 +10,12 @@ import {
   type Learner,
   type UserStore,
 } from '../../learn/index.ts'
-import { saveAdapter } from '../../node/adapters.ts'
 import { readDataFile } from '../../node/data.ts'
-import { writeExpertMetadata } from '../../node/graft-json.ts'
 import { createFileSink } from '../../node/files/file-sink.ts'
 import type { LoadedModel } from '../../node/model.ts'
 import { drawLossCurve } from '../../train/run/loss-curve.ts'
 import { defaultModel, type ModelValues, openModel } from '../shared/open-model.ts'
+import { saveExpert } from '../shared/save-expert.ts'
 import {
   type LearnedTurnRecord,
   computeMeanLoss,
@@ -168,10 +168,10 @@ async function writeFiles(
       throw new OptionError(
         `${out}: the slow tier of ${JSON.stringify(user)} also changes the head's input, which PEFT's files have no place for. Consolidate by training: --consolidate.`,
       )
-    await saveAdapter(adapter, out)
-    await writeExpertMetadata(
+    await saveExpert(
+      adapter,
       { base: model.base.name, ...(system !== undefined && { system }) },
-      createFileSink(out),
+      out,
     )
   }
   if (plot !== undefined) {
@@ -182,13 +182,9 @@ async function writeFiles(
       learningRate: fast?.learningRate ?? 0,
       gradientNorm: 0,
     }))
-    await writeFile(
-      plot,
-      drawLossCurve(
-        { steps, validations: [] },
-        { title: `Loss of each turn before learning it: ${user}` },
-      ),
-    )
+    const title = `Loss of each turn before learning it: ${user}`
+    const curve = drawLossCurve({ steps, validations: [] }, { title })
+    await createFileSink(dirname(plot)).write(basename(plot), [new TextEncoder().encode(curve)])
   }
   return {
     ...(out !== undefined && (isRefused ? { unwritten: out } : { out })),

@@ -5,11 +5,8 @@ import { findTaughtDate, getExpertText } from '../../adapters/files/expert-text.
 import type { Adapter } from '../../adapters/index.ts'
 import { compareExperts, type ExpertDistance } from '../../eval/index.ts'
 import { compress, type MergeBase, type ModuleReport } from '../../merge/index.ts'
-import { saveAdapter } from '../../node/adapters.ts'
 import { locateAdapter } from '../../node/located-adapter.ts'
 import { readDataFile } from '../../node/data.ts'
-import { writeExpertMetadata } from '../../node/graft-json.ts'
-import { createFileSink } from '../../node/files/file-sink.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import { readMergeBase } from '../../node/merge.ts'
 import { encodeData, type EncodedData } from '../../train/data/encode.ts'
@@ -18,6 +15,7 @@ import { OptionError } from '../../base/errors.ts'
 import { summarizeResiduals, showResiduals } from './merge-folders.ts'
 import { readGivenDate } from '../shared/date.ts'
 import { openExpert } from '../shared/open-model.ts'
+import { saveExpert } from '../shared/save-expert.ts'
 import { showTraining } from '../train/training-view.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
@@ -92,8 +90,7 @@ export async function compressFolder(
         : undefined
     const healedDistance = healed && (await compare(healed))
     const result = healed ?? small
-    await saveAdapter(result, choice.out)
-    if (notes) await writeExpertMetadata(notes, createFileSink(choice.out))
+    await saveExpert(result, notes, choice.out)
     const sizeBytes = { before: countBytes(adapter), after: countBytes(result) }
     terminal.print(
       `${choice.out}: ${formatCount(modules.length)} modules, ${formatBytes(sizeBytes.before)} → ${formatBytes(sizeBytes.after)}, ${residual.toExponential(2)} of ΔW lost`,

@@ -3,10 +3,8 @@
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { ExtractOptions } from '../../merge/index.ts'
-import { saveAdapter } from '../../node/adapters.ts'
-import { writeExpertMetadata } from '../../node/graft-json.ts'
 import { extract } from '../../node/extract.ts'
-import { createFileSink } from '../../node/files/file-sink.ts'
+import { saveExpert } from '../shared/save-expert.ts'
 import { summarizeResiduals, showResiduals } from './merge-folders.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -31,8 +29,7 @@ export async function extractFolder(
     },
   })
   progress?.end()
-  await saveAdapter(adapter, out)
-  await writeExpertMetadata({ base }, createFileSink(out))
+  await saveExpert(adapter, { base }, out)
   const sizeBytes = [...adapter.tensors.values()].reduce(
     (sum, { data }) => sum + data.byteLength,
     0,

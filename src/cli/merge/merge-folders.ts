@@ -5,15 +5,10 @@ import { readAdapterText } from '../../adapters/files/adapter-text.ts'
 import type { Adapter } from '../../adapters/index.ts'
 import type { MergeRecipe, ModuleReport } from '../../merge/index.ts'
 import { findAdapterSource } from '../../node/adapter-source.ts'
-import { saveAdapter } from '../../node/adapters.ts'
-import {
-  mergeExpertMetadata,
-  readExpertMetadata,
-  writeExpertMetadata,
-} from '../../node/graft-json.ts'
+import { mergeExpertMetadata, readExpertMetadata } from '../../node/graft-json.ts'
 import { openDirectory } from '../../node/files/folder.ts'
-import { createFileSink } from '../../node/files/file-sink.ts'
 import { merge } from '../../node/merge.ts'
+import { saveExpert } from '../shared/save-expert.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -41,9 +36,10 @@ export async function mergeFolders(
     { model, anyBase },
     terminal,
   )
-  await saveAdapter(adapter, out)
+  const { notes, dropped: differing } = await mergeNotes(folders)
+  await saveExpert(adapter, notes, out)
   const dropped = [
-    ...(await copyNotes(folders, out)),
+    ...differing,
     ...((await hasLostText(folders, adapter)) ? (['text'] as const) : []),
   ]
   const sizeBytes = [...adapter.tensors.values()].reduce(
@@ -108,19 +104,15 @@ async function mergeWithProgress(
 }
 
 /**
- * Base and system message stay with the result where all of its sources have the same. Returns the
- * names of those that differ.
+ * Base and system message stay with the result where all of its sources have the same; `dropped`
+ * names those that differ.
  */
-async function copyNotes(folders: readonly string[], out: string): Promise<readonly DroppedNote[]> {
-  const all = await Promise.all(
-    folders.map(async (folder) => readExpertMetadata((await findAdapterSource(folder)).path)),
+const mergeNotes = async (folders: readonly string[]) =>
+  mergeExpertMetadata(
+    await Promise.all(
+      folders.map(async (folder) => readExpertMetadata((await findAdapterSource(folder)).path)),
+    ),
   )
-  const { notes, dropped } = mergeExpertMetadata(all)
-  if (notes) await writeExpertMetadata(notes, createFileSink(out))
-  return dropped
-}
-
-type DroppedNote = ReturnType<typeof mergeExpertMetadata>['dropped'][number]
 
 const noteNames: Readonly<Record<string, string>> = {
   base: 'the name of the base',

@@ -2,8 +2,9 @@
 // rename.
 
 import { open, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { ByteSink } from '../../formats/byte-source.ts'
+import { removeAbandoned, syncDirectory } from './atomic-write.ts'
 import { resolveInside } from './folder.ts'
 import { makeDirectory } from './make-directory.ts'
 import { toStorageError } from './system-errors.ts'
@@ -22,7 +23,8 @@ let written = 0 // makes temporary names unique within the process
 /**
  * A sink into a directory, which is made when the first file is written. Throws StorageError with
  * the cause ("disk full", no permission); then the temporary file is gone and a file that had the
- * name before is unchanged.
+ * name before is unchanged. What a process that has ended left of a file is removed by the next
+ * write of it.
  */
 export function createFileSink(
   directory: string,
@@ -44,6 +46,7 @@ export function createFileSink(
         throw error
       }
       await syncDirectory(dirname(path))
+      await removeAbandoned(dirname(path), basename(path))
     },
   }
 }
@@ -75,14 +78,4 @@ async function wrapStorageErrors<T>(path: string, work: () => Promise<T>): Promi
   } catch (cause) {
     throw toStorageError(`${path}: cannot be written`, cause)
   }
-}
-
-/**
- * Makes the rename itself durable; some file systems cannot sync a directory, and the file is whole
- * either way.
- */
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r').catch(() => undefined)
-  await handle?.sync().catch(() => undefined)
-  await handle?.close()
 }

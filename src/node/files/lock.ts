@@ -3,6 +3,7 @@
 import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isProcessGone } from './atomic-write.ts'
 import { makeDirectory } from './make-directory.ts'
 import { findErrorCode, toStorageError } from './system-errors.ts'
 
@@ -45,10 +46,5 @@ async function isAbandoned(path: string): Promise<boolean> {
     const found = await stat(path).catch(() => undefined)
     return found !== undefined && Date.now() - found.mtimeMs > unwrittenMs
   }
-  try {
-    process.kill(holder, 0) // signal 0 only asks whether the process is there
-    return false
-  } catch (error) {
-    return findErrorCode(error) === 'ESRCH'
-  }
+  return isProcessGone(holder)
 }

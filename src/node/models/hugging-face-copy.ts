@@ -27,8 +27,8 @@ export async function writeHuggingFaceCopy(
   try {
     const text = await readGgufText(file)
     const weights = toHuggingFaceStore(file)
-    return await writeAtomically(folder, () =>
-      writeHuggingFaceFolder(createFileSink(folder), text, weights, {
+    return await writeAtomically(folder, (place) =>
+      writeHuggingFaceFolder(createFileSink(place), text, weights, {
         dtype,
         ...(onTensor && { onTensor }),
       }),
