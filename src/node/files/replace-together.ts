@@ -27,7 +27,7 @@ export async function replaceTogether(
       if (name !== last) await move(pending, folder, name)
     await move(pending, folder, last)
   } finally {
-    if (!(await holdsOnly(pending, last)))
+    if (!(await hasOnly(pending, last)))
       await rm(pending, { recursive: true, force: true }).catch(() => undefined)
   }
   await rm(pending, { recursive: true, force: true })
@@ -36,13 +36,13 @@ export async function replaceTogether(
 /** Moves the last of the files where a process ended before it did. */
 export async function finishReplacing(folder: string, last: string): Promise<void> {
   const pending = join(folder, pendingName)
-  if (!(await holdsOnly(pending, last))) return
+  if (!(await hasOnly(pending, last))) return
   await move(pending, folder, last)
   await rm(pending, { recursive: true, force: true })
 }
 
 /** Whether all others were moved: the last one is written last, so it is whole. */
-const holdsOnly = async (pending: string, last: string): Promise<boolean> => {
+const hasOnly = async (pending: string, last: string): Promise<boolean> => {
   const names = await listFiles(pending)
   return names.length === 1 && names[0] === last
 }
