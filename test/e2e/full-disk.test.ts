@@ -2,6 +2,7 @@
 // before or its whole result, and no temporary file. The file layer fails at the k-th call.
 
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import type * as files from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
@@ -11,7 +12,7 @@ import { graftHere, jsonl, scratchFolder, storyRows } from '../support/cli.ts'
 
 const layer = vi.hoisted(() => ({ calls: 0, failAt: Infinity }))
 vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof import('node:fs/promises')>()
+  const real = await original<typeof files>()
   const count = (): void => {
     if (++layer.calls !== layer.failAt) return
     throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
@@ -142,12 +143,14 @@ it('a training run leaves whole files only', async () => {
     layer.failAt = Infinity
     const left: string[] = await readdir(at('taught'), { recursive: true }).catch(() => [])
     expect(left.filter((name) => !names.includes(name))).toEqual([])
-    if (left.includes('adapter_config.json'))
-      expect((await loadAdapter(at('taught'))).kind).toBe('lora')
-    if (left.includes('graft.json'))
-      expect(JSON.parse(await readFile(at('taught', 'graft.json'), 'utf8'))).toMatchObject({
-        version: 1,
-      })
+    const kind = left.includes('adapter_config.json')
+      ? (await loadAdapter(at('taught'))).kind
+      : 'lora'
+    expect(kind).toBe('lora')
+    const notes = left.includes('graft.json')
+      ? await readFile(at('taught', 'graft.json'), 'utf8')
+      : '{"version": 1}'
+    expect(JSON.parse(notes)).toMatchObject({ version: 1 })
   }
 })
 
