@@ -131,6 +131,6 @@ export interface AdapterPool {
   pin(name: string): void
   unpin(name: string): void
   /** Fills a slot, so that the first lease finds it. False where there is no room for it. */
-  preload(name: string): Promise<boolean>
+  preload(which: string | Expert | ExpertHandle): Promise<boolean>
   list(): readonly ExpertHandle[]
 }

@@ -131,10 +131,10 @@ class Pool implements AdapterPool {
     this.#names.pins.delete(name)
   }
 
-  async preload(name: string): Promise<boolean> {
-    const { expert } = this.#names.get(name)
-    const fits = this.#enterSlots(expert, false)
-    if (fits) expert.lastUsed = ++this.#clock
+  async preload(which: string | Expert | ExpertHandle): Promise<boolean> {
+    const version = this.#experts.versionOf(await this.find(which))
+    const fits = this.#enterSlots(version.expert, false)
+    if (fits) this.#experts.keep(version).lastUsed = ++this.#clock
     return fits
   }
 

@@ -15,7 +15,7 @@ import { stackAdapter } from '../../programs/stack-adapter.ts'
 import { stackLinears } from '../../programs/stack-linears.ts'
 import type { AdapterPool, Lease } from './adapter-pool.ts'
 import type { PoolBase } from './expert-source.ts'
-import { createSlotLayout, type SlotLayout } from './slot-layout.ts'
+import { countSlotNumbers, createSlotLayout, type SlotLayout } from './slot-layout.ts'
 
 const shape = {
   model_type: 'llama',
@@ -33,6 +33,19 @@ const shape = {
 export const model = buildModelGraph(getArchitecture(shape).readConfig(shape))
 export const { stacks } = stackLinears(model, () => 'alike')
 export const layout: SlotLayout = createSlotLayout(model, stacks)
+
+/** Bytes of one slot of a rank class, with how many ranks each part holds. */
+export const getSlotBytes = (rank: number): number =>
+  4 * (countSlotNumbers(layout, rank) + layout.reduce((n, { parts }) => n + parts.length, 0))
+
+/** Bytes of one row of vectors: v and shift of each output, u of each input of a layer alone. */
+export const countVectorBytes = (): number =>
+  4 *
+  layout.reduce(
+    (sum, { inFeatures, outFeatures, parts }) =>
+      sum + 2 * outFeatures + (parts.length === 1 ? inFeatures : 0),
+    0,
+  )
 
 const draw = (dims: readonly number[], seed: number): F32Tensor => {
   const { normal } = random(seed)
@@ -57,6 +70,8 @@ export const base: PoolBase = {
   readFloat: async (name) => weightOf(name),
 }
 
+const hasRank = new Set(['lora', 'dora'])
+
 /** An adapter with other numbers in each tensor for each seed. */
 export async function makeAdapter(
   seed: number,
@@ -65,7 +80,7 @@ export async function makeAdapter(
 ): Promise<Adapter> {
   const made = await createAdapter(
     kind as 'lora',
-    { ...(kind !== 'ia3' && { rank: 2, targets: 'all-linear' }), ...config } as never,
+    { ...(hasRank.has(kind) && { rank: 2, targets: 'all-linear' }), ...config } as never,
     { graph: model, weightOf },
     { seed },
   )
@@ -119,6 +134,9 @@ function multiplyFactors(A: F32Tensor, B: F32Tensor): Float32Array {
 const isEqual = (a: Float32Array | undefined, b: Float32Array | undefined): boolean =>
   a !== undefined && b !== undefined && a.length === b.length && a.every((x, i) => x === b[i])
 
+const countNonZero = (tensor: F32Tensor | undefined): number =>
+  tensor?.data.filter((value) => value !== 0).length ?? 0
+
 const takeRow = (tensor: F32Tensor | undefined, row: number, length: number) =>
   tensor?.data.subarray(row * length, (row + 1) * length)
 
@@ -134,6 +152,9 @@ export function findContentProblems(pool: AdapterPool, lease: Lease, expert: Exp
     const [A, B] = [alone?.get(`${name}.A`), alone?.get(`${name}.B`)]
     const found = A && B ? multiplyFactors(A, B) : new Float32Array(product.length)
     if (!isEqual(found, product)) problems.push(`${name}: B·A`)
+    const numbers = ['A', 'B'].map((matrix) => countNonZero(wanted.get(`${name}.${matrix}`)))
+    const held = [A, B].map(countNonZero)
+    if (`${numbers}` !== `${held}`) problems.push(`${name}: ${held} numbers, expected ${numbers}`)
     for (const [matrix, one] of [
       ['A', A],
       ['B', B],
