@@ -320,3 +320,32 @@ describe('kinds that no slot holds', () => {
     await expect(pool.acquire(mixture)).rejects.toThrow(/This mixture needs .* MB in a slot/)
   })
 })
+
+describe('cold forms', () => {
+  it.each([
+    ['f16', 0.5, 5e-4],
+    ['int8', 0.27, 0.02],
+  ] as const)(
+    '%s take a share of the bytes, and fill slots to their error',
+    async (cold, share, error) => {
+      const adapter = await makeAdapter(1, { rank: 16, alpha: 32 })
+      const [exact, packed] = [createAdapterPool(base), createAdapterPool(base, { cold })]
+      const handle = await packed.register('a', adapter)
+      expect(handle.expert).toBe(undefined)
+      expect(handle.key).not.toBe((await exact.register('a', adapter)).key)
+      const floats = 4 * [...adapter.tensors.values()].reduce((n, { data }) => n + data.length, 0)
+      expect(packed.statistics.coldBytes).toBeLessThanOrEqual(share * floats)
+      const feedsOf = async (pool: typeof exact) => {
+        const { set, slot } = (await pool.acquire('a'))!.rank!
+        return set.slotFeeds(slot)
+      }
+      const [wanted, got] = [await feedsOf(exact), await feedsOf(packed)]
+      for (const [name, { data }] of wanted) {
+        const norm = (values: Float32Array): number => Math.hypot(...values)
+        const difference = data.map((value, i) => value - got.get(name)!.data[i]!)
+        expect(norm(difference) / norm(data)).toBeLessThan(error)
+        expect(norm(difference)).toBeGreaterThan(0)
+      }
+    },
+  )
+})

@@ -3,24 +3,22 @@
 
 import type { AdapterMetadata, Expert } from '../../../adapters/index.ts'
 import { OptionError } from '../../../base/errors.ts'
-import { integer, isRecord, mapOf, readOptions, string } from '../../../base/schema.ts'
+import { integer, isRecord, mapOf, oneOf, readOptions, string } from '../../../base/schema.ts'
 import type { AdapterPool, ExpertHandle, Lease, PoolStatistics, VectorSet } from './adapter-pool.ts'
 import { ExpertNames } from './expert-names.ts'
 import type { PoolBase } from './expert-source.ts'
-import { PoolExperts, toMegabytes } from './pool-experts.ts'
+import { coldForms, PoolExperts, type PoolOptions, toMegabytes } from './pool-experts.ts'
 import { type ExpertVersion, type PooledExpert, PoolLease } from './pooled-expert.ts'
 
-export interface PoolOptions {
-  /** Bytes that slots and vectors may take. Default 512 MiB. */
-  readonly budgetBytes?: number | undefined
+const poolFields = {
+  budgetBytes: integer({ from: 0, default: 2 ** 29 }),
+  cold: oneOf(coldForms, { default: 'f32' }),
 }
-
-const poolFields = { budgetBytes: integer({ from: 0, default: 2 ** 29 }) }
 const nameFields = { name: string({ filled: true }), metadata: mapOf(string()) }
 
 /** A pool over a base model. Throws OptionError for wrong options. */
 export const createAdapterPool = (base: PoolBase, options: PoolOptions = {}): AdapterPool =>
-  new Pool(base, readOptions('Adapter pool options', options, poolFields).budgetBytes)
+  new Pool(base, readOptions('Adapter pool options', options, poolFields))
 
 const isHandle = (which: unknown): which is ExpertHandle =>
   isRecord(which) && 'key' in which && 'version' in which
@@ -34,9 +32,9 @@ class Pool implements AdapterPool {
   #fills = 0
   #clock = 0
 
-  constructor(base: PoolBase, budgetBytes: number) {
-    this.#budget = budgetBytes
-    this.#experts = new PoolExperts(base, budgetBytes, this.#names.pins)
+  constructor(base: PoolBase, options: Required<PoolOptions>) {
+    this.#budget = options.budgetBytes
+    this.#experts = new PoolExperts(base, options, this.#names.pins)
   }
 
   get vectors(): VectorSet {

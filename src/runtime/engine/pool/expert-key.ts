@@ -30,7 +30,7 @@ async function hashAdapter({ kind, config, tensors }: Adapter): Promise<string> 
   return hashText([kind, toCanonicalJson(meant), ...parts])
 }
 
-const hashText = (parts: readonly string[]): string =>
+export const hashText = (parts: readonly string[]): string =>
   computeSha256Sync(new TextEncoder().encode(JSON.stringify(parts)))
 
 /** Not secret, but never met again: 128 bits. */

@@ -6,6 +6,12 @@ import { checkFinite } from '../../../adapters/adapter.ts'
 import { checkBaseCopies } from '../../../adapters/base-copy.ts'
 import type { ServingWeights } from '../../../adapters/kinds/kind.ts'
 import {
+  countHeldBytes,
+  isPackedTensor,
+  type PackedBits,
+  packTensor,
+} from '../../../adapters/packed/packed-tensor.ts'
+import {
   createMixtureError,
   type Mixture,
   mixServingWeights,
@@ -17,7 +23,7 @@ import {
 } from '../../../adapters/serving/serving-weights.ts'
 import { MismatchError, NumericError, UnsupportedError } from '../../../base/errors.ts'
 import { isAllFinite } from '../../../base/finite.ts'
-import type { Tensor } from '../../../base/tensor.ts'
+import type { F32Tensor, Tensor } from '../../../base/tensor.ts'
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import { hasVectors } from './vector-set.ts'
 import type { ModuleSource, SlotSource } from './fill-slot.ts'
@@ -57,6 +63,8 @@ export interface ExpertSources {
    * for NaN or infinity, UnsupportedError for a mixture that has no exact sum or no place in slots.
    */
   read(expert: Expert): Promise<ExpertSource>
+  /** Forgets what was kept for adapter objects, because a packed copy takes its place. */
+  forget(expert: Expert): void
 }
 
 /** Sources by adapter object, each computed once. */
@@ -72,6 +80,9 @@ export function createExpertSources(base: PoolBase): ExpertSources {
   }
   const places = collectPlaces(base.layout)
   return {
+    forget(expert) {
+      if (!isMixture(expert)) known.delete(expert)
+    },
     async read(expert) {
       if (isMixture(expert)) return readMixture(expert, readOnce, places)
       try {
@@ -158,10 +169,34 @@ function createSource(parts: readonly WeightedPart[], adapters: readonly Adapter
   const known = new Set(
     adapters.flatMap(({ tensors }) => [...tensors.values()].map(({ data }) => data.buffer)),
   )
-  const ownBytes = sources
-    .flatMap(({ A, B, u, v, shift }) => [A, B, u, v, shift])
-    .reduce((sum, t) => sum + (t && !known.has(t.data.buffer) ? t.data.byteLength : 0), 0)
+  const ownBytes = countBytes(sources, ({ data }) => !known.has(data.buffer))
   return { slot, rank, hasVectors: sources.some(hasVectors), ownBytes }
+}
+
+/** Bytes of packed tensors, and of those others that count. */
+const countBytes = (
+  sources: readonly ModuleSource[],
+  counts: (tensor: F32Tensor) => boolean,
+): number =>
+  sources
+    .flatMap(({ A, B, u, v, shift }) => [A, B, u, v, shift])
+    .filter((tensor) => tensor !== undefined)
+    .filter((tensor) => isPackedTensor(tensor) || counts(tensor))
+    .reduce((sum, tensor) => sum + countHeldBytes(tensor), 0)
+
+/** The same source with A and B in 16 or 8 bits; vectors stay, because they act on the base. */
+export function packSource(source: ExpertSource, bits: PackedBits): ExpertSource {
+  if (!source.slot) return source
+  const pack = (tensor: ModuleSource['A'], name: string): ModuleSource['A'] =>
+    isPackedTensor(tensor) || tensor.data.length === 0 ? tensor : packTensor(tensor, bits, name)
+  const slot = new Map<string, ModuleSource[]>()
+  for (const [path, sources] of source.slot)
+    slot.set(
+      path,
+      sources.map((one) => ({ ...one, A: pack(one.A, path), B: pack(one.B, path) })),
+    )
+  const ownBytes = countBytes([...slot.values()].flat(), () => true)
+  return { ...source, slot, ownBytes }
 }
 
 /** The weighted sum of a mixture's adapters; one error names all that cannot be mixed. */

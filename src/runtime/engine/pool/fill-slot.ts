@@ -1,13 +1,15 @@
 // Writes an expert's serving weights straight into the places of a slot. Independent of who owns
 // slots.
 
+import { unpackInto } from '../../../adapters/packed/fill.ts'
+import { isPackedTensor, type PackedTensor } from '../../../adapters/packed/packed-tensor.ts'
 import type { F32Tensor } from '../../../base/tensor.ts'
 import type { SlotModule } from './slot-layout.ts'
 
 /** weight·B·A of one adapter at one module, with its vectors. */
 export interface ModuleSource {
-  readonly A: F32Tensor
-  readonly B: F32Tensor
+  readonly A: F32Tensor | PackedTensor
+  readonly B: F32Tensor | PackedTensor
   readonly weight: number
   readonly u?: F32Tensor
   readonly v?: F32Tensor
@@ -45,7 +47,9 @@ export function fillModule(
     const atA = startA + p * rank * inFeatures
     const atB = startB + row * stride + p * rank
     for (const one of source.get(path) ?? []) {
-      A.set(one.A.data, atA + used * inFeatures)
+      const at = atA + used * inFeatures
+      if (isPackedTensor(one.A)) unpackInto({ values: A, offset: at }, one.A)
+      else A.set(one.A.data, at)
       placeColumns(B, atB + used, stride, one)
       used += one.A.shape[0]!
     }
@@ -63,10 +67,13 @@ function placeColumns(
   target: Float32Array,
   start: number,
   stride: number,
-  { B: { data, shape }, weight }: ModuleSource,
+  { B, weight }: ModuleSource,
 ): void {
-  const [rows, rank] = shape as [number, number]
+  const [rows, rank] = B.shape as [number, number]
   if (rank === 0) return
+  if (isPackedTensor(B))
+    return unpackInto({ values: target, offset: start, rowStride: stride }, B, weight)
+  const { data } = B
   if (weight !== 1) scaleRows(target, start, stride, data, rank, weight)
   else if (rank === stride) target.set(data, start)
   else if ((rank | stride | start) % 2 === 0 && (data.byteOffset | target.byteOffset) % 8 === 0)

@@ -4,11 +4,12 @@ import type { Expert } from '../../../adapters/index.ts'
 import { isMixture, simplifyExpert } from '../../../adapters/serving/mixture.ts'
 import { NotFoundError, OptionError } from '../../../base/errors.ts'
 import type { ExpertHandle } from './adapter-pool.ts'
-import { createExpertKeys } from './expert-key.ts'
+import { createExpertKeys, hashText } from './expert-key.ts'
 import {
   attachedSource,
   createExpertSources,
   type ExpertSource,
+  packSource,
   type PoolBase,
 } from './expert-source.ts'
 import { createHandle, type ExpertVersion, PooledExpert } from './pooled-expert.ts'
@@ -16,11 +17,28 @@ import { SlotRooms } from './slot-rooms.ts'
 
 export const toMegabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
+/** How registered experts are kept while they are in no slot. */
+export const coldForms = ['f32', 'f16', 'int8'] as const
+export type ColdForm = (typeof coldForms)[number]
+
+const coldBits = { f32: undefined, f16: 16, int8: 8 } as const
+
+export interface PoolOptions {
+  /** Bytes that slots and vectors may take. Default 512 MiB. */
+  readonly budgetBytes?: number
+  /**
+   * How registered experts are kept: 'f32' as they are, 'f16' and 'int8' in a half and a quarter of
+   * the bytes. Slots hold f32 in any case. Default 'f32'.
+   */
+  readonly cold?: ColdForm
+}
+
 type HandleParts = Pick<ExpertHandle, 'name' | 'version' | 'metadata'>
 
 export class PoolExperts {
   readonly rooms: SlotRooms<PooledExpert>
   readonly #budget: number
+  readonly #cold: ColdForm
   readonly #pins: ReadonlySet<string>
   readonly #keys = createExpertKeys()
   readonly #sources: ReturnType<typeof createExpertSources>
@@ -30,8 +48,13 @@ export class PoolExperts {
   /** Handles of objects without a name. */
   readonly #unnamed = new WeakMap<Expert, ExpertVersion>()
 
-  constructor(base: PoolBase, budgetBytes: number, pins: ReadonlySet<string>) {
+  constructor(
+    base: PoolBase,
+    { budgetBytes, cold }: Required<PoolOptions>,
+    pins: ReadonlySet<string>,
+  ) {
     this.#budget = budgetBytes
+    this.#cold = cold
     this.#pins = pins
     this.#sources = createExpertSources(base)
     this.rooms = new SlotRooms(base.layout, budgetBytes, (expert) => this.forget(expert))
@@ -46,7 +69,14 @@ export class PoolExperts {
     const expert = simplify(given)
     const source = await this.#readSource(expert)
     const key = await this.#keys.hash(expert)
-    return this.#createVersion(expert, source, { ...name(), key })
+    const bits = coldBits[this.#cold]
+    if (bits === undefined || !source.slot)
+      return this.#createVersion(expert, source, { ...name(), key })
+    // Rounded numbers give other outputs, so they have a key of their own.
+    const packedKey = hashText([key, this.#cold])
+    const packed = packSource(source, bits)
+    this.#sources.forget(expert)
+    return this.#createVersion(expert, packed, { ...name(), key: packedKey }, false)
   }
 
   /** The version that an object without a name is. */
@@ -106,9 +136,10 @@ export class PoolExperts {
     expert: Expert,
     source: ExpertSource,
     named: HandleParts & Pick<ExpertHandle, 'key'>,
+    keepsExpert = true,
   ): ExpertVersion {
     const attached = source.slot === undefined && !isMixture(expert) ? expert : undefined
-    const handle = createHandle(expert, named)
+    const handle = createHandle(expert, named, keepsExpert)
     const version: ExpertVersion = {
       handle,
       expert:

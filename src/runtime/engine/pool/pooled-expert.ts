@@ -56,13 +56,14 @@ export interface ExpertVersion {
 export function createHandle(
   expert: Expert,
   named: Pick<ExpertHandle, 'name' | 'version' | 'key' | 'metadata'>,
+  keepsExpert: boolean,
 ): ExpertHandle {
   const adapters = isMixture(expert)
     ? expert.mixture.filter(({ weight }) => weight !== 0).map(({ adapter }) => adapter)
     : [expert]
   return {
     ...named,
-    expert,
+    expert: keepsExpert ? expert : undefined,
     // adapters of a mixture have the same, or it is refused
     invocation: adapters[0]?.config.invocationTokens,
     virtualTokens: isMixture(expert) ? 0 : listVirtualIds(expert).length,
