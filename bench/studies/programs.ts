@@ -70,7 +70,12 @@ async function openBench(): Promise<Bench & { close(): Promise<void> }> {
   )
   const programs = createStepPrograms({ model: base.graph, weights, backend })
   return {
-    ...{ base, weights, programs, forward, adapters, slots },
+    base,
+    weights,
+    programs,
+    forward,
+    adapters,
+    slots,
     async close() {
       await Promise.all([programs.dispose(), today.dispose()])
       await base.weights.close()

@@ -22,8 +22,8 @@ export interface PiecePlan {
 /**
  * Pieces of at most `pieceTokens` (a multiple of 16) for a prompt of `length` tokens of which the
  * first `cached` are in the cache. The last token is always read. `unit` is the length at whose
- * multiples a hit may be cut: 16, or `pieceTokens` where a machine's numbers do depend on the pieces:
- * a hit has the pieces of a cold run then.
+ * multiples a hit may be cut: 16, or `pieceTokens` where a machine's numbers do depend on the pieces
+ * (see hasEqualPieces): a hit has the pieces of a cold run then.
  */
 export function planPieces(
   length: number,

@@ -8,6 +8,7 @@ import { f32, type F32Tensor, i64, type Tensor } from '../../../base/tensor.ts'
 import { createOnnxRuntimeBackend } from '../../../compute/onnxruntime.ts'
 import { GraphBuilder } from '../../../graph/builder.ts'
 import { normal } from '../../../graph/testing.ts'
+import { hasEqualPieces } from './check-pieces.ts'
 import { collectRankFeeds } from './step-feeds.ts'
 import { createStepPrograms } from './step-programs.ts'
 import { prefillRow, TestRows, toCacheShape } from './testing.ts'
@@ -35,6 +36,33 @@ async function open(name: string, form: 'none' | 'shared', accuracy: 'fast' | 'e
     return [logits, ...rows.listEntries(0)]
   }
 }
+
+describe('hasEqualPieces', () => {
+  it('says whether pieces give equal bits', async () => {
+    const tiny = await openTiny('llama', 'q4')
+    const { base, weights, config } = tiny
+    const programs = createStepPrograms({ model: base.graph, weights, backend })
+    const feeds = createSlotFeeds(tiny, createTinyAdapter(tiny, 16, 1))
+    const shared = new Map<string, Tensor>([...feeds, ...collectRankFeeds(feeds)])
+    const parts = { config, weights }
+    const plain = await programs.prefill({ accuracy: 'fast' })
+    expect(await hasEqualPieces(parts, plain)).toBe(true)
+    const adapted = await programs.prefill({ accuracy: 'fast', form: 'shared' })
+    expect(await hasEqualPieces(parts, adapted, shared)).toBe(true)
+    const drifting = {
+      run: async (fed: ReadonlyMap<string, Tensor>) => {
+        const outputs = await plain.run(fed)
+        const entry = outputs.get('cache.1.v')!.data as Float32Array
+        // What depends on the number of tokens differs in the last bits.
+        entry[0]! *= 1 + entry.length * 1e-6
+        return outputs
+      },
+    }
+    expect(await hasEqualPieces(parts, drifting)).toBe(false)
+    await programs.dispose()
+    await base.weights.close()
+  })
+})
 
 const countDifferences = (a: readonly Float32Array[], b: readonly Float32Array[]): number =>
   a.reduce(
