@@ -1,192 +1,92 @@
-// Trains four tasks in a row on one adapter, with and without EWC, and measures how much of the
-// earlier tasks is lost and how well the last one is learned. Three seeds; both arms share the run
-// of the first task. Losses are means over the scored tokens of 50 held-out rows a task, in nats.
+// Trains four tasks in a row on one adapter, plainly and with EWC over a range of λ, and measures
+// how much of the earlier tasks is lost and how well the last one is learned. All arms of a seed
+// share the run of the first task. GRAFT_BENCH_EWC names arms as estimate:λ, GRAFT_BENCH_SEEDS the
+// seeds, GRAFT_BENCH_CACHE a folder that keeps every trained task: a run that was interrupted goes
+// on from there.
 
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Adapter } from '../../src/adapters/index.ts'
-import { readDataFile } from '../../src/node/data.ts'
-import { type LoadedModel, loadModel } from '../../src/node/index.ts'
-import { encodeData } from '../../src/train/data/encode.ts'
-import { type RawDataset, createRawDataset } from '../../src/train/data/jsonl.ts'
-import type { EwcState } from '../../src/train/ewc/state.ts'
-import { createGradientProgram } from '../../src/train/programs/gradient-program.ts'
-import { buildBatches, planEpoch, countSharedPrefix } from '../../src/train/batches/packing.ts'
-import { train } from '../../src/train/index.ts'
-import { stringifyJson } from '../../src/cli/quickstart/snips.ts'
+import { OptionError } from '../../src/base/errors.ts'
+import { loadModel } from '../../src/node/index.ts'
+import { type Benchmark, type BenchmarkRow, toBenchmarkRow } from '../../src/cli/bench/benchmark.ts'
+import { estimates } from './forgetting-estimates.ts'
+import { type Arm, type Outcome, buildSettingsName, runSequence } from './forgetting-sequence.ts'
 import {
-  type Benchmark,
-  type BenchmarkContext,
-  type BenchmarkRow,
-  toBenchmarkRow,
-} from '../../src/cli/bench/benchmark.ts'
+  createLossMeter,
+  type LossMeter,
+  type Task,
+  tasks as allTasks,
+} from './forgetting-tasks.ts'
+import { createValueCache } from './value-cache.ts'
 
-const folder = fileURLToPath(new URL('../../examples/data', import.meta.url))
-const seeds = [0, 1, 2]
-const steps = 24
-const heldRows = 50
-const batchSize = { rows: 2, tokens: 256 }
+const modelName = 'smollm2-135m-instruct'
+const defaultArms = 'shipped:0.003,shipped:0.005,shipped:0.01,shipped:0.02,shipped:0.03'
+const plain: Arm = { estimate: 'shipped', lambda: 0 }
+const goalKept = 1 / 0.6 // forgetting of plain training over ours: at least 40 % less
 
-type Row = Readonly<Record<string, unknown>>
-type Loss = (task: Task, adapter: Adapter) => Promise<number>
-
-interface Task {
-  readonly name: string
-  readonly system: string
-  readonly pair: (row: Row) => { prompt: unknown; completion: string }
-}
-
-const tasks: readonly Task[] = [
-  {
-    name: 'snips_json',
-    system: 'Intent and slots as JSON.',
-    pair: ({ text, json }) => ({ prompt: text, completion: stringifyJson(json) }),
-  },
-  {
-    name: 'wikisql',
-    system: 'SQL for the table t.',
-    pair: ({ question, sql }) => ({ prompt: question, completion: String(sql) }),
-  },
-  {
-    name: 'text2cypher',
-    system: 'Cypher query.',
-    pair: ({ question, cypher }) => ({ prompt: question, completion: String(cypher) }),
-  },
-  {
-    name: 'trec',
-    system: 'Type of the question.',
-    pair: ({ text, label, fine }) => ({
-      prompt: text,
-      completion: `${String(label)}:${String(fine)}`,
-    }),
-  },
-]
-
-async function readTaskData(
-  { name, pair }: Task,
-  part: 'train' | 'test',
-  count: number,
-): Promise<RawDataset> {
-  const { rows } = await readDataFile(join(folder, name, `${part}.jsonl`))
-  return createRawDataset(
-    rows.slice(0, count).map(({ value }) => pair(value as Row)),
-    name,
-  )
-}
-
-/** The held-out loss of an adapter on a task, by one program for all adapters of the shape. */
-async function createLossMeter(
-  { base, backend, weights }: LoadedModel,
-  shape: Adapter,
-): Promise<{ loss: Loss; dispose: () => Promise<void> }> {
-  const program = await createGradientProgram({
-    graph: base.graph,
-    weights: await weights(),
-    backend,
-    adapter: shape,
-    trainable: [],
-  })
-  const loss: Loss = async (task, { tensors }) => {
-    const { tokenizer, chatTemplate } = base
-    const options = {
-      tokenizer: tokenizer!,
-      chatTemplate: chatTemplate!,
-      system: task.system,
-      maxTokens: batchSize.tokens,
-    }
-    const { rows } = encodeData(await readTaskData(task, 'test', heldRows), options)
-    const held = { rows, shared: countSharedPrefix(rows) }
-    let sum = 0
-    for (const batch of buildBatches(
-      held,
-      planEpoch(rows, { ...batchSize, packing: true, shared: held.shared, seed: 0, epoch: 0 }),
-    ))
-      sum += await program.loss(batch, tensors)
-    return sum
-  }
-  return { loss, dispose: () => program.dispose() }
-}
-
-interface TrainedTask {
-  readonly adapter: Adapter
-  readonly ewc?: EwcState
-}
-
-async function trainTask(
-  model: LoadedModel,
-  task: Task,
-  before: TrainedTask | undefined,
-  seed: number,
-  protects: boolean,
-): Promise<TrainedTask> {
-  const events = train({
-    model,
-    seed,
-    steps,
-    batch: batchSize,
-    learningRate: 1e-3,
-    system: task.system,
-    data: await readTaskData(task, 'train', 300),
-    adapter: before?.adapter ?? {
-      kind: 'lora',
-      config: { rank: 16, alpha: 32, targets: 'all-linear' },
-    },
-    ...(protects && { ewc: before?.ewc ? { state: before.ewc } : {} }),
-  })
-  for await (const event of events)
-    if (event.type === 'train-end')
-      return { adapter: event.adapter, ...(event.ewc && { ewc: event.ewc }) }
-  throw new Error('Training ended without a result.') // `train` ends with train-end or throws
-}
-
-interface Outcome {
-  /** Mean rise of an earlier task's loss from right after it was learned to the end. */
-  readonly forgetting: number
-  /** Loss of the last task. */
-  readonly final: number
-  /** Mean loss of all tasks at the end. */
-  readonly mean: number
-}
-
-const computeMean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length
-
-async function runSequence(
-  model: LoadedModel,
-  start: TrainedTask,
-  loss: Loss,
-  seed: number,
-  tell: (text: string) => void,
-): Promise<Outcome> {
-  let learned = start
-  const fresh: number[] = [await loss(tasks[0]!, start.adapter)]
-  for (const task of tasks.slice(1)) {
-    tell(`seed ${seed}, ${start.ewc ? 'EWC' : 'plain'}: ${task.name}`)
-    learned = await trainTask(model, task, learned, seed, start.ewc !== undefined)
-    fresh.push(await loss(task, learned.adapter))
-  }
-  const last: number[] = []
-  for (const task of tasks) last.push(await loss(task, learned.adapter))
-  const rises = last.slice(0, -1).map((value, i) => value - fresh[i]!)
-  return { forgetting: computeMean(rises), final: last.at(-1)!, mean: computeMean(last) }
-}
-
-async function measureOutcomes(
-  model: LoadedModel,
-  { progress }: BenchmarkContext,
-): Promise<{ plain: Outcome[]; ewc: Outcome[] }> {
-  const result = { plain: [] as Outcome[], ewc: [] as Outcome[] }
-  for (const seed of seeds) {
-    progress(`seed ${seed}: ${tasks[0]!.name}`)
-    const first = await trainTask(model, tasks[0]!, undefined, seed, true)
-    const meter = await createLossMeter(model, first.adapter)
-    result.plain.push(
-      await runSequence(model, { adapter: first.adapter }, meter.loss, seed, progress),
+function parseArm(text: string): Arm {
+  const [estimate = '', lambda = ''] = text.split(':')
+  if (!(estimate in estimates) || !(Number(lambda) > 0))
+    throw new OptionError(
+      `GRAFT_BENCH_EWC: got ${text}, expected estimate:λ with λ > 0 and an estimate of ${Object.keys(estimates).join(', ')}.`,
     )
-    result.ewc.push(await runSequence(model, first, meter.loss, seed, progress))
-    await meter.dispose()
+  return { estimate, lambda: Number(lambda) }
+}
+
+function readTaskNames(text: string | undefined): readonly Task[] {
+  if (!text) return allTasks
+  return text.split(',').map((name) => {
+    const task = allTasks.find((known) => known.name === name)
+    if (task) return task
+    const known = allTasks.map((one) => one.name).join(', ')
+    throw new OptionError(`GRAFT_BENCH_TASKS: got ${name}, expected one of ${known}.`)
+  })
+}
+
+const describeChange = (ratio: number): string => {
+  const percent = (100 * (ratio - 1)).toFixed(1)
+  return `${ratio < 1 ? percent.replace('-', '−') : `+${percent}`} %`
+}
+
+/** Mean and range of one figure over that of plain training, seed by seed. */
+function compareBySeed(ours: readonly Outcome[], others: readonly Outcome[], key: keyof Outcome) {
+  const ratios = ours.map((outcome, i) => outcome[key] / others[i]![key])
+  const mean = ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length
+  const range = [Math.min(...ratios), Math.max(...ratios)].map(describeChange).join(' to ')
+  return { ratios, mean, text: `${describeChange(mean)} (${range})` }
+}
+
+function describeArm(
+  { estimate, lambda }: Arm,
+  seeds: readonly number[],
+  ours: readonly Outcome[],
+  others: readonly Outcome[],
+): BenchmarkRow {
+  const forgetting = compareBySeed(ours, others, 'forgetting')
+  const final = compareBySeed(ours, others, 'final')
+  const mean = compareBySeed(ours, others, 'mean')
+  return {
+    ...toBenchmarkRow({
+      name: `${estimate}, λ = ${lambda}: forgetting, mean of three tasks`,
+      unit: 'nats',
+      higherIsBetter: false,
+      goal: goalKept,
+      ours: ours.map((outcome) => outcome.forgetting),
+      reference: { name: 'plain', values: others.map((outcome) => outcome.forgetting) },
+      note: `forgetting ${forgetting.text}, last task ${final.text}, all four ${mean.text}`,
+    }),
+    figures: {
+      lambda,
+      seeds,
+      forgetting: ours.map((outcome) => outcome.forgetting),
+      lastTask: ours.map((outcome) => outcome.final),
+      allTasks: ours.map((outcome) => outcome.mean),
+      forgettingRatio: forgetting.ratios,
+      lastTaskRatio: final.ratios,
+      allTasksRatio: mean.ratios,
+    },
   }
-  return result
 }
 
 export const forgetting: Benchmark = {
@@ -194,25 +94,33 @@ export const forgetting: Benchmark = {
   summary:
     'four tasks in a row on one adapter, with EWC beside plain training: what is lost of the earlier ones',
   needs:
-    'the real SmolLM2-135M-Instruct, from the catalogue; its reference is our own plain training',
-  async *run(context): AsyncIterable<BenchmarkRow> {
-    const model = await loadModel('smollm2-135m-instruct')
+    'the real SmolLM2-135M-Instruct, from the catalogue; its reference is our own plain training. GRAFT_BENCH_EWC: other arms, "shipped:0.01,flat:0.01"; GRAFT_BENCH_SEEDS: "0,1,2"; GRAFT_BENCH_CACHE: a folder of finished arms',
+  async *run({ environment, progress }): AsyncIterable<BenchmarkRow> {
+    const arms = (environment['GRAFT_BENCH_EWC'] ?? defaultArms).split(',').map(parseArm)
+    const seeds = (environment['GRAFT_BENCH_SEEDS'] ?? '0,1,2').split(',').map(Number)
+    const cacheFolder = environment['GRAFT_BENCH_CACHE'] ?? join(tmpdir(), 'graft-forgetting')
+    const tasks = readTaskNames(environment['GRAFT_BENCH_TASKS'])
+    const model = await loadModel(modelName)
+    let meter: LossMeter | undefined
+    const context = {
+      model,
+      tasks,
+      cache: createValueCache(join(cacheFolder, buildSettingsName(tasks))),
+      meter: async (shape: Adapter) => (meter ??= await createLossMeter(model, shape)),
+      tell: progress,
+    }
+    const measure = async (arm: Arm): Promise<Outcome[]> => {
+      const outcomes: Outcome[] = []
+      for (const seed of seeds) outcomes.push(await runSequence(context, arm, seed))
+      return outcomes
+    }
     try {
-      const { plain, ewc } = await measureOutcomes(model, context)
-      const compared = (name: string, of: keyof Outcome, goal?: number): BenchmarkRow =>
-        toBenchmarkRow({
-          name,
-          unit: 'nats',
-          higherIsBetter: false,
-          ...(goal !== undefined && { goal }),
-          ours: ewc.map((outcome) => outcome[of]),
-          reference: { name: 'plain', values: plain.map((outcome) => outcome[of]) },
-          note: `by seed ${ewc.map((outcome, i) => `${outcome[of].toFixed(3)} to ${plain[i]![of].toFixed(3)}`).join(', ')}`,
-        })
-      yield compared('forgetting, mean of three tasks', 'forgetting', 1 / 0.6)
-      yield compared('loss of the last task', 'final', 1)
-      yield compared('loss of all four at the end', 'mean')
+      const measured: Outcome[][] = []
+      for (const arm of arms) measured.push(await measure(arm))
+      const others = await measure(plain)
+      for (const [n, arm] of arms.entries()) yield describeArm(arm, seeds, measured[n]!, others)
     } finally {
+      await meter?.dispose()
       await model.dispose()
     }
   },

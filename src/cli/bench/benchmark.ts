@@ -23,6 +23,8 @@ export interface BenchmarkRow {
   readonly goal?: number
   /** Further facts: peak memory, fill rate, versions. */
   readonly note?: string
+  /** Numbers by name beside those above, for --json. */
+  readonly figures?: Readonly<Record<string, number | readonly number[]>>
 }
 
 export interface BenchmarkContext {

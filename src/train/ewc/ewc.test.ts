@@ -12,8 +12,10 @@ import { encodeData, type EncodedSequence } from '../data/encode.ts'
 import { createRawDataset } from '../data/jsonl.ts'
 import { createGradientProgram } from '../programs/gradient-program.ts'
 import type { TrainableModel } from '../programs/trainable-model.ts'
+import type { Batch } from '../batches/batch.ts'
 import { buildBatch } from '../batches/packing.ts'
 import { consolidate } from './consolidate.ts'
+import { measureSquares } from './importance.ts'
 import { createEwcPenalty } from './penalty.ts'
 import { listLoraLayers } from './lora-layers.ts'
 import { ewcFile, type EwcState, loadEwcState, saveEwcState } from './state.ts'
@@ -57,11 +59,21 @@ beforeAll(async () => {
   }).rows
 })
 
+/** Rows as one batch, its loss the mean of their labels. */
+function batchOf(some: readonly EncodedSequence[]): Batch {
+  const labels = some.flatMap(({ weights }) => [...weights]).reduce((a, b) => a + b, 0)
+  return buildBatch(
+    some,
+    some.map((_, n) => [n]),
+    { scale: 1 / labels },
+  )
+}
+
 /**
- * Squares of ∂loss/∂W summed by row and by column, a mean over rows of data: a detour whose A is
- * the identity has it as B's gradient.
+ * Squares of ∂loss/∂W summed by row and by column, over batches: a detour whose A is the identity
+ * has it as B's gradient.
  */
-async function exactSums(): Promise<{ out: number[]; in: number[] }> {
+async function exactSums(batches: readonly Batch[]): Promise<{ out: number[]; in: number[] }> {
   const whole = initializeAdapter(
     'lora',
     { rank: width + rank, alpha: width + rank, targets: [path] },
@@ -88,9 +100,7 @@ async function exactSums(): Promise<{ out: number[]; in: number[] }> {
     out: Array.from({ length: width }, () => 0),
     in: Array.from({ length: width }, () => 0),
   }
-  for (const row of rows) {
-    const labels = row.weights.reduce((sum, weight) => sum + weight, 0)
-    const batch = buildBatch([row], [[0]], { scale: 1 / labels })
+  for (const batch of batches) {
     const { gradients } = await program.gradients(
       batch,
       new Map([
@@ -120,7 +130,7 @@ const distance = (a: ArrayLike<number>, b: readonly number[]): number =>
 describe('importance', () => {
   it('is the squared gradient of the whole weight, summed by row and by column', async () => {
     const state = await consolidate({ model, adapter, rows, sample: rows.length })
-    const exact = await exactSums()
+    const exact = await exactSums(rows.map((row) => batchOf([row])))
     const { fisherOut, fisherIn } = state.modules.get(path)!
     expect(distance(fisherOut.data, withMeanOne(exact.out))).toBeLessThan(0.25)
     expect(distance(fisherIn.data, withMeanOne(exact.in))).toBeLessThan(0.25)
@@ -131,6 +141,24 @@ describe('importance', () => {
         withMeanOne(exact.in),
       ),
     ).toBeGreaterThan(0.4)
+  })
+
+  it('squares the gradient of a whole batch, in its true size', async () => {
+    const batch = batchOf(rows.slice(0, 3))
+    const layers = listLoraLayers(model.base.graph, adapter)
+    const batches = Array.from({ length: 240 }, () => batch) // as many draws of the probes
+    const measuring = measureSquares({ model, adapter, layers, batches, seed: 3 })
+    let next = await measuring.next()
+    while (!next.done) next = await measuring.next()
+    const exact = await exactSums([batch])
+    const sums = next.value.get(path)!
+    for (const side of ['out', 'in'] as const)
+      expect(
+        distance(
+          sums[side].map((value) => value / batches.length),
+          exact[side],
+        ),
+      ).toBeLessThan(0.15)
   })
 
   it('of several tasks is their mean, weighted by how much they have faded', async () => {

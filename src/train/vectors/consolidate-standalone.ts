@@ -6,7 +6,7 @@ import { createStandaloneModel } from '../../adapters/vectors/model.ts'
 import { OptionError } from '../../base/errors.ts'
 import { readOptions } from '../../base/schema.ts'
 import type { EmbeddingDataset } from '../datasets/adapter-dataset.ts'
-import { mergeTask } from '../ewc/consolidate.ts'
+import { createTaskState, mergeTask } from '../ewc/consolidate.ts'
 import { listLoraLayers } from '../ewc/lora-layers.ts'
 import { ewcStateField, ewcTable } from '../ewc/options.ts'
 import type { EwcState } from '../ewc/state.ts'
@@ -51,7 +51,8 @@ export function consolidateStandalone(options: ConsolidateStandaloneOptions): Ew
   quality.forEach((weight, n) => {
     for (let j = 0; j < width; j++) columns[j]! += weight * inputs[n * width + j]! ** 2
   })
-  const sites = listLoraLayers(createStandaloneModel(width).graph, adapter)
+  const layers = listLoraLayers(createStandaloneModel(width).graph, adapter)
   const sums = { out: new Float64Array(width).fill(1), in: columns }
-  return mergeTask(sites, adapter, new Map(sites.map(({ path }) => [path, sums])), previous, decay)
+  const task = createTaskState(layers, adapter, new Map(layers.map(({ path }) => [path, sums])))
+  return mergeTask(task, previous, decay)
 }
