@@ -3,7 +3,7 @@
 import { CsvError, type Info, parse } from 'csv-parse/sync'
 import { DataError } from '../../base/errors.ts'
 import { parseExactJson } from '../../base/exact-number.ts'
-import type { RawDataset } from '../../train/data/jsonl.ts'
+import { createDataError, type RawDataset } from '../../train/data/jsonl.ts'
 
 /** The keys of a table. Throws DataError where two columns have the same one. */
 function readKeys(header: readonly string[], name: string): string[] {
@@ -18,6 +18,15 @@ const listKeys = new Set(['prompt', 'completion', 'chosen', 'rejected'])
 const isMessages = (value: unknown): boolean =>
   Array.isArray(value) &&
   value.every((one) => typeof one === 'object' && one !== null && ('role' in one || 'from' in one))
+
+interface CsvRecord {
+  readonly record: readonly string[]
+  readonly info: Info
+}
+
+/** A line of white space, which is no row. */
+const isBlank = (record: readonly string[]): boolean =>
+  record.length === 1 && record[0]!.trim() === ''
 
 /** A cell: a number where the key holds one, a list where it holds messages as JSON, else a text. */
 function readCell(key: string, cell: string): unknown {
@@ -36,26 +45,32 @@ function readCell(key: string, cell: string): unknown {
  * names the line which cannot be read.
  */
 export function readCsv(text: string, name: string, separator: string): RawDataset {
-  let records: { record: Record<string, string>; info: Info }[]
+  let records: CsvRecord[]
   try {
     records = parse(text, {
       bom: true,
-      columns: (header: string[]) => readKeys(header, name),
       delimiter: separator,
       info: true,
+      relax_column_count: true,
       skip_empty_lines: true,
     }) as never
   } catch (cause) {
     if (!(cause instanceof CsvError)) throw cause
     throw new DataError(`${name}: is no valid CSV: ${cause.message}.`, { cause })
   }
-  if (records.length === 0)
+  const [header, ...lines] = records.filter(({ record }) => !isBlank(record))
+  if (!header || lines.length === 0)
     throw new DataError(`${name}: holds no rows. The first line names the columns.`)
-  const rows = records.map(({ record, info }) => ({
+  const keys = readKeys(header.record, name)
+  const problems = lines.flatMap(({ record, info }) =>
+    record.length === keys.length
+      ? []
+      : [`row ${info.lines}: got ${record.length} cells, expected ${keys.length}`],
+  )
+  if (problems.length > 0) throw createDataError(name, 'is no valid CSV', problems)
+  const rows = lines.map(({ record, info }) => ({
     number: info.lines,
-    value: Object.fromEntries(
-      Object.entries(record).map(([key, cell]) => [key, readCell(key, cell)]),
-    ),
+    value: Object.fromEntries(keys.map((key, i) => [key, readCell(key, record[i]!)])),
   }))
   return { name, rows }
 }

@@ -35,6 +35,11 @@ describe('rows are read from', () => {
     ['a JSON array on one line', 'b.json', JSON.stringify(values)],
     ['CSV', 'a.csv', '\uFEFFprompt,completion\r\nLily:, Lily saw.\r\n"Tom:"," Tom saw."\r\n'],
     ['TSV', 'a.tsv', 'prompt\tcompletion\nLily:\t Lily saw.\nTom:\t Tom saw.\n'],
+    [
+      'CSV with blank lines',
+      'b.csv',
+      '\n\nprompt,completion\nLily:, Lily saw.\n \nTom:, Tom saw.\n\n \n',
+    ],
     ['gzipped JSONL', 'a.jsonl.gz', gzipSync(jsonl)],
     ['gzipped JSONL under another name', 'b.jsonl', gzipSync(jsonl)],
     ['gzipped CSV', 'a.csv.gz', gzipSync('prompt,completion\nLily:, Lily saw.\nTom:, Tom saw.')],
@@ -77,6 +82,7 @@ describe('a CSV file', () => {
     ['text,text\na,b\n', 'two columns are named "text"'],
     ['text\n"a\n', 'is no valid CSV: '],
     ['text\n', 'holds no rows'],
+    ['prompt,completion\na,b\nc\nd,e,f\n', 'row 3: got 1 cells, expected 2'],
   ])('%j is refused', async (text, problem) => {
     await expect(readAs('bad.csv', text)).rejects.toThrow(problem)
     await expect(readAs('bad.csv', text)).rejects.toThrow(DataError)

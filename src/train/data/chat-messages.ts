@@ -80,6 +80,10 @@ function readCallText(value: unknown): readonly object[] | string {
   return 'is a "function_call" whose value is no JSON text with a name'
 }
 
+/** Whether a message of ShareGPT holds calls as its text. */
+const isCallText = (message: DataRecord): boolean =>
+  message['from'] === 'function_call' && !('role' in message)
+
 interface OneMessage {
   readonly message: DataRecord
   readonly role: string
@@ -98,7 +102,7 @@ const createParts = (text: string | undefined): MessageParts => ({
 function readMessage(message: DataRecord, log: RowLog): OneMessage | string {
   const { role, content } = readSpeech(message)
   if (typeof role !== 'string' || role === '') return 'has no role'
-  const isCall = message['from'] === 'function_call' && !('role' in message)
+  const isCall = isCallText(message)
   const own = isCall ? readCallText(content) : readCalls(message, log)
   if (typeof own === 'string') return own
   if (isCall) return { message, role, parts: createParts(undefined), calls: own }
@@ -122,6 +126,7 @@ function collectOtherKeys(message: DataRecord, log: RowLog): Record<string, unkn
   const others: Record<string, unknown> = {}
   // one of two forms of a message is read; what it holds of the other is left out
   const unread = 'from' in message && !('role' in message) ? ['content'] : ['from', 'value']
+  if (isCallText(message)) unread.push('tool_calls', 'function_call')
   for (const [key, value] of Object.entries(message)) {
     if (unread.includes(key)) log.leftOut.add(`messages[].${key}`)
     if (ownKeys.has(key) || value === null || value === undefined) continue

@@ -22,10 +22,19 @@ export function readJsonList(value: unknown): unknown {
   }
 }
 
+/** Whether a key says something: not null, not an empty text or list. */
+const hasValue = (value: unknown): boolean =>
+  value !== undefined &&
+  value !== null &&
+  value !== '' &&
+  !(Array.isArray(value) && value.length === 0)
+
+const isName = (name: unknown): boolean => typeof name === 'string' && name !== ''
+
 /** Anthropic's form as OpenAI's; other forms stay as they are. */
 function toFunctionTool(tool: Tool, log: RowLog): object {
   const { name, description, input_schema: parameters, ...others } = tool
-  if (parameters === undefined || typeof name !== 'string') return tool
+  if (parameters === undefined) return tool
   for (const key of Object.keys(others)) if (key !== 'type') log.leftOut.add(`tools[].${key}`)
   return wrapFunction({ name, ...(description !== undefined && { description }), parameters })
 }
@@ -39,14 +48,16 @@ export function readTools(
   log: RowLog,
   bare = false,
 ): readonly object[] | string | undefined {
-  const key = functions === undefined || functions === null ? 'tools' : 'functions'
+  const key = hasValue(functions) ? 'functions' : 'tools'
   const given = key === 'tools' ? tools : functions
-  if (given === undefined || given === null || given === '') return undefined
-  if (key === 'functions' && tools !== undefined && tools !== null)
+  if (!hasValue(given)) return undefined
+  if (key === 'functions' && hasValue(tools))
     return '"tools" and "functions" are two names of one thing; give one of them'
   const list = readJsonList(given)
   if (!Array.isArray(list)) return `"${key}" must be a list`
   if (!list.every(isObject)) return `"${key}" must be a list of objects`
+  const nameless = list.findIndex((tool) => 'input_schema' in tool && !isName(tool['name']))
+  if (nameless >= 0) return `"${key}": tool ${nameless + 1} has no name that is a text`
   log.passed.add('tools')
   return list.map((tool) =>
     key === 'functions' || (bare && !('function' in tool) && !('input_schema' in tool))

@@ -60,6 +60,8 @@ export interface DataFormat {
   readonly describing?: ReadonlySet<string>
   /** Whether a row's keys are this format's; what they hold is judged by `read`. */
   matches(row: DataRecord): boolean
+  /** What keeps a row with this format's keys from being of it, where it is one value. */
+  findMismatch?(row: DataRecord): string | undefined
   /** The example, or what is wrong with the row. Notes in the log what is not used. */
   read(row: DataRecord, log: RowLog): Example | string
 }

@@ -126,7 +126,9 @@ function readRow(
   const log = createRowLog()
   const isFormat = findFormat(value) === format
   if (isFormat) checkRowKeys(value, format, log)
-  const example = isFormat ? format.read(value, log) : `its keys are ${describeKeys(value)}`
+  const example = isFormat
+    ? format.read(value, log)
+    : (format.findMismatch?.(value) ?? `its keys are ${describeKeys(value)}`)
   if (typeof example === 'string') log.problems.unshift(example)
   if (typeof weight === 'string') log.problems.push(weight)
   const isSound = log.problems.length === 0 && typeof example !== 'string'

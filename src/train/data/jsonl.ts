@@ -3,6 +3,7 @@
 
 import { DataError } from '../../base/errors.ts'
 import { canHoldExactNumber, parseExactJson } from '../../base/exact-number.ts'
+import { findRepeatedKey } from '../../base/repeated-key.ts'
 
 export interface DataRow {
   /** Line in the file, or place in an array or a table, from 1. */
@@ -58,6 +59,8 @@ const chatKeys = [
  */
 function parseRow(text: string): unknown {
   const plain: unknown = JSON.parse(text)
+  const twice = findRepeatedKey(text, plain)
+  if (twice) throw new SyntaxError(describeRepeatedKey(twice.key))
   if (!isObject(plain) || !canHoldExactNumber(text)) return plain
   const keys = chatKeys.filter((key) => typeof plain[key] === 'object')
   return keys.length > 0 ? withExactChats(plain, parseExactJson(text), keys) : plain
@@ -73,6 +76,9 @@ function withExactChats(
     Object.entries(plain).map(([key, value]) => [key, keys.includes(key) ? values[key] : value]),
   )
 }
+
+const describeRepeatedKey = (key: string): string =>
+  `${JSON.stringify(key)} stands twice in one object, and only one of the two would be read`
 
 /** The problem of a value that is no row. */
 const describeProblem = (number: number, value: unknown): string =>
@@ -90,6 +96,8 @@ function parseArray(text: string): { rows: DataRow[]; problems: string[] } | und
   const exact = canHoldExactNumber(text) ? (parseExactJson(text) as unknown[]) : plain
   const rows: DataRow[] = []
   const problems: string[] = []
+  const twice = findRepeatedKey(text, plain)
+  if (twice) problems.push(`row ${twice.index + 1}: ${describeRepeatedKey(twice.key)}`)
   for (const [i, value] of plain.entries()) {
     const number = i + 1
     if (isObject(value)) rows.push({ number, value: withExactChats(value, exact[i]) })

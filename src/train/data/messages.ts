@@ -33,6 +33,11 @@ export function readSystem({ system }: DataRecord, log: RowLog): { text?: string
   return readPartsText(system, 'system', log)
 }
 
+/** Counts messages behind the last answer: nothing is learned there, so nothing there is read. */
+export function checkLastMessages({ messages: all }: ReadMessages, log: RowLog): void {
+  if (all.at(-1)!.role !== 'assistant') log.leftOut.add('messages[] after the last answer')
+}
+
 /** A whole chat that stands under one key. */
 function readChat(row: DataRecord, key: string, log: RowLog): SingleExample | string {
   const list = readJsonList(row[key])
@@ -43,9 +48,7 @@ function readChat(row: DataRecord, key: string, log: RowLog): SingleExample | st
   if (typeof system === 'string') return system
   const problem = findTurnProblem(read)
   if (problem !== undefined) return problem
-  // nothing is learned behind the last answer, so nothing there is read either
-  if (read.messages.at(-1)!.role !== 'assistant')
-    log.leftOut.add('messages[] after the last answer')
+  checkLastMessages(read, log)
   const whole = addSystemMessage(read, system.text)
   if (typeof whole === 'string') return whole
   const tools = readTools(row, log, key === 'conversations')

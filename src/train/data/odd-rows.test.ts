@@ -3,12 +3,13 @@
 
 import { describe, expect, it } from 'vitest'
 import { random } from '../../base/random.ts'
-import { createOddRow, rowMutations, soundRows } from '../../../test/support/corpus/odd-rows.ts'
+import { createOddRow, rowMutations } from '../../../test/support/corpus/odd-rows.ts'
+import { soundRows } from '../../../test/support/corpus/sound-rows.ts'
 import { judgeRow, faults } from '../../../test/support/corpus/row-outcome.ts'
-import { characterTokenizer } from '../../../test/support/train.ts'
+import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts'
 import { encodeData } from './encode.ts'
 import { dataFormats, readRows } from './format-table.ts'
-import { createRawDataset } from './jsonl.ts'
+import { createRawDataset, parseJsonl } from './jsonl.ts'
 
 const tokenizer = characterTokenizer()
 const isFault = (outcome: string): boolean => faults.some((fault) => fault === outcome)
@@ -44,7 +45,8 @@ describe('odd rows', () => {
 const problemsOf = (row: object): string =>
   readRows(createRawDataset([row], 'data')).rows[0]!.problems.join()
 const leftOutOf = (row: object): object | undefined =>
-  encodeData(createRawDataset([row], 'data'), { tokenizer, maxTokens: 100 }).summary?.leftOut
+  encodeData(createRawDataset([row], 'data'), { tokenizer, chatTemplate, maxTokens: 100 }).summary
+    ?.leftOut
 
 describe('what odd rows found', () => {
   const user = { role: 'user', content: 'a' }
@@ -88,6 +90,49 @@ describe('what odd rows found', () => {
     const rows = [{ messages: [user, answer, { role: 'bot', content: 'c' }] }]
     const { summary } = readRows(createRawDataset(rows, 'data'))
     expect(summary.leftOut).toEqual({ 'messages[] after the last answer': 1 })
+  })
+  it('messages after the last answer are counted in lists of every format', () => {
+    const last = { role: 'user', content: 'c' }
+    for (const row of [
+      { prompt: [user], completion: [answer, last] },
+      { prompt: [user], chosen: [answer], rejected: [{ ...answer, content: 'd' }, last] },
+    ])
+      expect(leftOutOf(row)).toEqual({ 'messages[] after the last answer': 1 })
+  })
+  it("calls beside ShareGPT's calls are counted", () => {
+    const called = { from: 'function_call', value: '{"name": "f"}', function_call: { name: 'g' } }
+    const conversations = [{ from: 'human', value: 'a' }, called, { from: 'gpt', value: 'b' }]
+    const { summary } = readRows(createRawDataset([{ conversations }], 'data'))
+    expect(summary.leftOut).toEqual({ 'messages[].function_call': 1 })
+  })
+  it('a label that judges nothing is named', () => {
+    const row = { prompt: 'a', completion: 'b' }
+    const rows = [{ ...row, label: true }, { ...row, label: 'good' }, row]
+    const { rows: read } = readRows(createRawDataset(rows, 'data'))
+    expect(read.map(({ problems }) => problems.join())).toEqual([
+      '',
+      '"label" must be true or false, got "good"',
+      '"label" must be true or false, got nothing',
+    ])
+  })
+  it('tools count beside functions that are none, and need names', () => {
+    const tool = { name: 'f', input_schema: {} }
+    const { example } = readRows(
+      createRawDataset([{ messages: [user, answer], tools: [tool], functions: '' }], 'data'),
+    ).rows[0]!
+    expect(example).toMatchObject({ tools: [{ function: { name: 'f' } }] })
+    const nameless = { messages: [user, answer], tools: [tool, { ...tool, name: [] }] }
+    expect(problemsOf(nameless)).toBe('"tools": tool 2 has no name that is a text')
+  })
+  it('a key that stands twice is refused by row', () => {
+    const twice = '{"prompt": "a", "completion": "b", "prompt": "c"}'
+    const problem = '"prompt" stands twice in one object'
+    expect(() => parseJsonl(`{"prompt": "a", "completion": "b"}\n${twice}`, 'data')).toThrow(
+      `row 2: ${problem}`,
+    )
+    expect(() => parseJsonl(`[{"prompt": "a", "completion": "b"}, ${twice}]`, 'data')).toThrow(
+      `row 2: ${problem}`,
+    )
   })
   it('a key that is called __proto__ is counted', () => {
     const row = JSON.parse('{"prompt": "a", "completion": "b", "__proto__": "x"}') as object

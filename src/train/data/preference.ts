@@ -16,7 +16,7 @@ import {
   type SingleExample,
   findTextProblem,
 } from './data-format.ts'
-import { readSystem, toChatExample } from './messages.ts'
+import { checkLastMessages, readSystem, toChatExample } from './messages.ts'
 import { hasValue } from './prompt-completion.ts'
 import type { RowLog } from './row-log.ts'
 
@@ -106,6 +106,7 @@ function readAnswers(row: DataRecord, log: RowLog): Example | string {
     const problem = findTurnProblem(own, learnedFrom)
     if (problem !== undefined)
       return problem.startsWith('message') ? `"${name}": ${problem}` : problem
+    checkLastMessages(own, log)
     const whole = addSystemMessage(own, system.text)
     if (typeof whole === 'string') return whole
     const added = whole.messages.length - own.messages.length

@@ -9,7 +9,7 @@ import {
   type DataRecord,
   type SingleExample,
 } from './data-format.ts'
-import { readSystem, toChatExample } from './messages.ts'
+import { checkLastMessages, readSystem, toChatExample } from './messages.ts'
 import type { RowLog } from './row-log.ts'
 
 /** A prompt and its answer as lists of messages. */
@@ -33,6 +33,7 @@ function readLists(row: DataRecord, log: RowLog): SingleExample | string {
   }
   const problem = findTurnProblem(both, learnedFrom)
   if (problem !== undefined) return problem
+  checkLastMessages(both, log)
   const system = readSystem(row, log)
   if (typeof system === 'string') return system
   const whole = addSystemMessage(both, system.text)
@@ -87,6 +88,10 @@ export const judged: DataFormat = {
   syntax: '{ "prompt": "…", "completion": "…", "label": true }',
   keys: new Set([...promptCompletion.keys, 'label']),
   matches: (row) => promptCompletion.matches(row) && readLabel(row['label']) !== undefined,
+  findMismatch: (row) =>
+    promptCompletion.matches(row)
+      ? `"label" must be true or false, got ${JSON.stringify(row['label'])?.slice(0, 40) ?? 'nothing'}`
+      : undefined,
   read(row, log) {
     const answer = readAnswer(row, log)
     if (typeof answer === 'string') return answer

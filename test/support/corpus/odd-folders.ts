@@ -401,3 +401,13 @@ export function createOddFolder(
   const change = mutations[mutation as keyof typeof mutations]!(folder, draw, sound)
   return Object.assign({ number, kind: folder.kind, mutation, sound: folder }, change)
 }
+
+/** The odd folders of the corpus, the same each time. */
+export function createOddFolders(
+  sound: readonly SoundFolder[],
+  count = 500,
+  seed = 12,
+): OddFolder[] {
+  const draw = random(seed)
+  return Array.from({ length: count }, (_, i) => createOddFolder(i, draw, sound))
+}

@@ -2,7 +2,8 @@
 // which text must be used, counted or refused, so that silence can be told. Independent of the code
 // that reads them.
 
-import type { Random } from '../../../src/base/random.ts'
+import { random, type Random } from '../../../src/base/random.ts'
+import { call, nothings, oddKeys, oddNumbers, oddTexts, soundRows, user } from './sound-rows.ts'
 
 type Json = unknown
 type Path = readonly (string | number)[]
@@ -23,109 +24,6 @@ export interface OddRow {
   /** The change may have no effect: the value says nothing, or it is another form of the same. */
   readonly isHarmless?: boolean
 }
-
-const user = { role: 'user', content: 'alpha' }
-const assistant = { role: 'assistant', content: 'beta' }
-const call = {
-  id: 'c1',
-  type: 'function',
-  function: { name: 'look', arguments: { place: 'here', size: 12 } },
-}
-const tool = {
-  type: 'function',
-  function: { name: 'look', description: 'sees', parameters: { type: 'object', properties: {} } },
-}
-
-/** Sound rows by the name of their format. */
-export const soundRows: readonly (readonly [string, Readonly<Record<string, unknown>>])[] = [
-  ['messages', { messages: [{ role: 'system', content: 'rules' }, user, assistant] }],
-  ['messages', { messages: [user, assistant, { ...user, content: 'gamma' }, assistant] }],
-  [
-    'messages',
-    {
-      messages: [
-        user,
-        { role: 'assistant', content: '', tool_calls: [call] },
-        { role: 'tool', tool_call_id: 'c1', content: 'seen' },
-        assistant,
-      ],
-      tools: [tool],
-    },
-  ],
-  [
-    'messages',
-    {
-      system: 'rules',
-      messages: [
-        { role: 'user', content: [{ type: 'text', text: 'alpha' }] },
-        {
-          role: 'assistant',
-          content: [
-            { type: 'text', text: 'beta' },
-            { type: 'tool_use', id: 'c1', name: 'look', input: { place: 'here' } },
-          ],
-        },
-        { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'c1', content: 'seen' }] },
-        assistant,
-      ],
-    },
-  ],
-  [
-    'sharegpt',
-    {
-      conversations: [
-        { from: 'human', value: 'alpha' },
-        { from: 'gpt', value: 'beta' },
-      ],
-      system: 'rules',
-    },
-  ],
-  ['prompt-completion', { prompt: 'alpha', completion: 'beta', system: 'rules' }],
-  ['prompt-completion', { prompt: [user], completion: [assistant], weight: 0.5 }],
-  ['judged', { prompt: 'alpha', completion: 'beta', label: true }],
-  ['preference', { prompt: 'alpha', chosen: 'beta', rejected: 'gamma' }],
-  [
-    'preference',
-    { prompt: [user], chosen: [assistant], rejected: [{ role: 'assistant', content: 'gamma' }] },
-  ],
-  ['instruction', { instruction: 'alpha', input: 'delta', output: 'beta' }],
-  [
-    'instruction',
-    { instruction: 'alpha', output: 'beta', system: 'rules', history: [['gamma', 'delta']] },
-  ],
-  ['text', { text: 'alpha beta' }],
-]
-
-/** Keys that people's rows hold, names of Object's own members among them. */
-const oddKeys = [
-  ...['name', 'id', 'images', 'image', 'audio', 'weight', 'quality', 'train', 'training', 'loss'],
-  ...['system', 'tools', 'functions', 'history', 'labels', 'input_ids', 'attention_mask', 'label'],
-  ...['metadata', 'category', 'source', 'score', 'reasoning', 'reasoning_content', 'thinking'],
-  ...['tool_calls', 'function_call', 'tool_call_id', 'cache_control', 'citations', 'refusal'],
-  ...['documents', 'chat_template', 'chat_template_kwargs', 'kto_tag', 'prefix', 'text', 'input'],
-  ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', '', ' ', 'ключ', '🔑', 'a.b', '0'],
-  ...['__index_level_0__', 'url', 'date', 'content', 'value', 'response', 'answer', 'question'],
-]
-
-const oddTexts = [
-  ...['😀👩‍👩‍👧', 'مرحبا بالعالم', 'e\u0301\u0323', '\u0000', '\ufeff', '\u200b\u200d', '\u2028'],
-  ...['<|im_end|>', '<s>', '{{ messages }}', '{% raw %}', '\\u0041', '</script>', '\'"`$'],
-  ...['\ud83d', 'x\udc00y', '\r\n', '\t', '𝕏', 'ﷺ', '\u001b[31m', 'NaN', 'null', '[object Object]'],
-]
-
-/** Numbers as files hold them, and as Python's json module prints them again. */
-const oddNumbers: readonly (readonly [string, string])[] = [
-  ['2512292042121000001', '2512292042121000001'],
-  ['123456789012345678901234567890', '123456789012345678901234567890'],
-  ['-9223372036854775809', '-9223372036854775809'],
-  ['1.0', '1.0'],
-  ['1E+2', '100.0'],
-  ['1e-400', '0.0'],
-  ['0.1000000000000000055511151231257827', '0.1'],
-  ['0.30000000000000004', '0.30000000000000004'],
-]
-
-const nothings: readonly Json[] = [null, [], '']
 
 /** Every place in a value, the top left out. */
 function* listPaths(value: Json, path: Path = []): Generator<Path> {
@@ -169,6 +67,9 @@ const removeAt = (row: Readonly<Record<string, unknown>>, path: Path) =>
     if (Array.isArray(parent)) parent.splice(key as number, 1)
     else delete parent[key]
   })
+
+const isTurn = (item: unknown): boolean =>
+  typeof item === 'object' && item !== null && ('role' in item || 'from' in item)
 
 type Change = Omit<OddRow, 'number' | 'format' | 'sound' | 'mutation'>
 
@@ -238,7 +139,8 @@ const mutations: Readonly<Record<string, Mutate>> = {
       draw,
     )
     const moved = setAt(removeAt(row, path), [...path.slice(0, -1), renamed], getAt(row, path))
-    return { line: JSON.stringify(moved), without: removeAt(row, path) }
+    const isHarmless = getAt(row, path) === null
+    return { line: JSON.stringify(moved), without: removeAt(row, path), isHarmless }
   },
   'a value of another type'(row, draw, mark) {
     const path = pickPath(row, draw)
@@ -320,8 +222,11 @@ const mutations: Readonly<Record<string, Mutate>> = {
     const value = pickOne(odd, draw)
     return {
       line: JSON.stringify(setAt(row, path, value)),
-      // "model" is one of ShareGPT's names of the assistant
-      isHarmless: value === 'model' && getAt(row, path) === 'gpt',
+      // other names of the same role
+      isHarmless:
+        value === getAt(row, path) ||
+        (value === 'model' && ['gpt', 'assistant'].includes(getAt(row, path) as string)) ||
+        (value === 'tool' && ['observation', 'function'].includes(getAt(row, path) as string)),
     }
   },
   'an item twice, or in another order'(row, draw) {
@@ -335,6 +240,71 @@ const mutations: Readonly<Record<string, Mutate>> = {
       // chat templates show a message's text before its calls, in whichever order they stand
       isHarmless: changed.length === list.length && (list.length < 2 || path.at(-1) === 'content'),
     }
+  },
+  'a key twice'(row, draw, mark) {
+    const path = pickPath(row, draw, (_, at) => typeof at.at(-1) === 'string')
+    const key = JSON.stringify(String(path.at(-1)))
+    const line = JSON.stringify(setAt(row, path, '@twice@'))
+    const [first, second] =
+      draw.integer(2) === 0 ? [`"${mark}"`, undefined] : [undefined, `"${mark}"`]
+    const own = JSON.stringify(getAt(row, path))
+    const twice = `${first ?? own},${key}:${second ?? own}`
+    return { line: line.replace('"@twice@"', () => twice), without: row }
+  },
+  'a null within'(row, draw) {
+    const parents = [...listPaths(row)].filter((path) => {
+      const value = getAt(row, path)
+      return typeof value === 'object' && value !== null
+    })
+    if (parents.length === 0)
+      return { line: JSON.stringify({ ...row, list: [null] }), without: row }
+    const path = pickOne(parents, draw)
+    const parent = getAt(row, path)
+    const holed = Array.isArray(parent)
+      ? draw.integer(2) === 0
+        ? [...parent, null]
+        : [null, ...parent]
+      : { ...(parent as object), [pickOne(Object.keys(parent as object), draw)]: null }
+    // a key without a value says nothing, so what stood there is missing
+    return { line: JSON.stringify(setAt(row, path, holed)), isHarmless: !Array.isArray(parent) }
+  },
+  'an empty turn'(row, draw) {
+    const paths = [...listPaths(row)].filter((path) =>
+      ['content', 'value', 'completion', 'prompt', 'chosen', 'rejected', 'output', 'text'].includes(
+        String(path.at(-1)),
+      ),
+    )
+    const path = pickOne(paths, draw)
+    const value = pickOne(
+      ['', ' ', '\n', null, [], [null], [''], [{ type: 'text', text: '' }]],
+      draw,
+    )
+    const isHarmless = ['', null].includes(getAt(row, path) as null) // as before
+    return {
+      line: JSON.stringify(setAt(row, path, value)),
+      without: removeAt(row, path),
+      isHarmless,
+    }
+  },
+  'turns in another order'(row, draw) {
+    const lists = [...listPaths(row)].filter((path) => {
+      const value = getAt(row, path)
+      return Array.isArray(value) && value.every((item) => isTurn(item))
+    })
+    if (lists.length === 0) return { line: JSON.stringify(row), isHarmless: true }
+    const path = pickOne(lists, draw)
+    const list = getAt(row, path) as object[]
+    const [first, last] = [list[0]!, list.at(-1)!]
+    const forms: readonly object[][] = [
+      [last, ...list],
+      [...list, first],
+      list.slice(1),
+      list.slice(0, -1),
+      [...list, ...list],
+      [first, first, ...list.slice(1)],
+      [...list, { ...first, ...('role' in first ? { role: 'system' } : { from: 'system' }) }],
+    ]
+    return { line: JSON.stringify(setAt(row, path, pickOne(forms, draw))) }
   },
   'an odd weight'(row, draw) {
     const value = pickOne([-1, 2, '1', 'high', true, [], {}, [1], 1e300, 0.5, 0], draw)
@@ -363,4 +333,10 @@ export function createOddRow(number: number, draw: Random): OddRow {
   const mark = `zq${number}x`
   const change = mutations[mutation]!(sound, draw, mark)
   return Object.assign({ number, format, mutation, sound }, change)
+}
+
+/** The odd rows of the corpus, the same each time. */
+export function createOddRows(count = 2000, seed = 12): OddRow[] {
+  const draw = random(seed)
+  return Array.from({ length: count }, (_, i) => createOddRow(i, draw))
 }

@@ -1,0 +1,106 @@
+// The corpus of odd inputs beside the reference: what TRL tokenises and learns of a row, and what
+// pandas, pyarrow and datasets read from a file. Graft reads the same or refuses by name; where it
+// reads otherwise, a reason is listed. The table is that of docs/compatibility.md; GRAFT_UPDATE=1
+// writes it there.
+
+import { describe, expect, it } from 'vitest'
+import { createByteTokenizer } from './support/corpus/byte-tokenizer.ts'
+import {
+  type Comparison,
+  compareReadings,
+  hashInput,
+  readExpectations,
+} from './support/corpus/compare.ts'
+import { fileReasons, readFileAsReference } from './support/corpus/file-reference.ts'
+import { createOddFiles } from './support/corpus/odd-files.ts'
+import { createOddRows } from './support/corpus/odd-rows.ts'
+import {
+  comparePage,
+  compatibilityPage,
+  formatAgreements,
+  formatReasons,
+  formatVersions,
+} from './support/corpus/outcome-table.ts'
+import { readAsReference, rowReasons } from './support/corpus/row-reference.ts'
+
+const expected = readExpectations()
+const tokenizer = createByteTokenizer()
+
+interface Compared extends Comparison {
+  readonly group: string
+  readonly input: string
+  readonly details: string
+}
+
+const listOthers = (compared: readonly Compared[]): readonly Compared[] =>
+  compared.filter(({ agreement }) => agreement === 'other')
+
+const rows = createOddRows()
+const comparedRows = rows.map((odd, i): Compared => {
+  const ours = readAsReference(odd, tokenizer)
+  const comparison = compareReadings(odd, ours, expected.rows[i]?.result ?? null, rowReasons)
+  return { ...comparison, group: odd.format, input: odd.line, details: ours.details }
+})
+
+describe('2,000 odd rows', () => {
+  it('are those that the reference read', () => {
+    expect(rows.map(({ line }) => hashInput(line))).toEqual(expected.rows.map(({ input }) => input))
+  })
+  it('are read as TRL reads them, or refused by row', () => {
+    expect(listOthers(comparedRows)).toEqual([])
+    for (const { agreement, details } of comparedRows)
+      if (agreement === 'Graft alone refuses') expect(details).toMatch(/\brow 2\b/)
+  })
+  it('are compared for most of the rows that are read', () => {
+    const same = comparedRows.filter(({ agreement }) => agreement === 'the same')
+    expect(same.length).toBeGreaterThan(500)
+  })
+})
+
+const comparedFiles: Compared[] = []
+for (const [i, odd] of createOddFiles().entries()) {
+  const { input, result } = expected.files[i]!
+  // compressors of other builds write other bytes, which the reference has not seen
+  const theirs = hashInput(odd.bytes) === input ? result : null
+  const ours = await readFileAsReference(odd)
+  const comparison = compareReadings(odd, ours, theirs, fileReasons)
+  const { container: group, name, mutation } = odd
+  comparedFiles.push({ ...comparison, group, input: `${name}: ${mutation}`, details: ours.details })
+}
+
+describe('600 odd files of rows', () => {
+  it('are read as datasets reads them, or refused by file', () => {
+    expect(listOthers(comparedFiles)).toEqual([])
+    for (const { agreement, details, input } of comparedFiles)
+      if (agreement === 'Graft alone refuses') expect(details).toContain(input.split(':')[0])
+  })
+  it('are compared for most of the files that are read', () => {
+    const same = comparedFiles.filter(({ agreement }) => agreement === 'the same')
+    expect(same.length).toBeGreaterThan(200)
+  })
+})
+
+/** Versions of the corpus, and of the other reference scripts in test/parity and test/golden. */
+const listVersions = (): Record<string, string> =>
+  Object.assign(
+    {
+      PEFT: '0.21.0, 0.21.2',
+      torch: '2.13, 2.15',
+      'llama.cpp': 'that of node-llama-cpp 3.22.1',
+    },
+    expected.versions,
+    { transformers: `5.18, 5.23, ${expected.versions['transformers']}` },
+  )
+
+describe('docs/compatibility.md', () => {
+  it.each([
+    ['agreement of rows', formatAgreements('format of the file', comparedRows)],
+    ['agreement of files', formatAgreements('file', comparedFiles)],
+    ['versions', formatVersions(listVersions())],
+    ['reasons', formatReasons([...comparedRows, ...comparedFiles])],
+  ])('has the table "%s"', (name, found) => {
+    expect(comparePage(compatibilityPage, name, found), 'write it anew with GRAFT_UPDATE=1').toBe(
+      found,
+    )
+  })
+})

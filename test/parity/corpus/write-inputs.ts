@@ -1,0 +1,29 @@
+// Writes the corpus for the reference scripts: the same rows, files and folders that the tests make.
+// usage: node write-inputs.ts INPUTS_DIR
+
+import { mkdirSync, writeFileSync, copyFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { byteTokenizerJson } from '../../support/corpus/byte-tokenizer.ts'
+import { createOddFiles } from '../../support/corpus/odd-files.ts'
+import { createOddRows } from '../../support/corpus/odd-rows.ts'
+
+const target = process.argv[2]!
+mkdirSync(target, { recursive: true })
+const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
+
+copyFileSync(here('template.jinja'), join(target, 'template.jinja'))
+writeFileSync(join(target, 'tokenizer.json'), JSON.stringify(byteTokenizerJson))
+writeFileSync(
+  join(target, 'rows.jsonl'),
+  createOddRows()
+    .map(({ format, line }) => `${JSON.stringify({ format, line })}\n`)
+    .join(''),
+)
+
+mkdirSync(join(target, 'files'), { recursive: true })
+for (const { name, bytes } of createOddFiles()) writeFileSync(join(target, 'files', name), bytes)
+writeFileSync(
+  join(target, 'files.json'),
+  JSON.stringify(createOddFiles().map(({ name, container }) => ({ name, container }))),
+)
