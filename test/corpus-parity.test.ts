@@ -35,6 +35,15 @@ interface Compared extends Comparison {
 const listOthers = (compared: readonly Compared[]): readonly Compared[] =>
   compared.filter(({ agreement }) => agreement === 'other')
 
+/** Refusals of Graft alone that do not name what they must. */
+const listUnnamed = (
+  compared: readonly Compared[],
+  nameOf: (one: Compared) => string,
+): readonly Compared[] =>
+  compared.filter(
+    (one) => one.agreement === 'Graft alone refuses' && !one.details.includes(nameOf(one)),
+  )
+
 const rows = createOddRows()
 const comparedRows = rows.map((odd, i): Compared => {
   const ours = readAsReference(odd, tokenizer)
@@ -48,8 +57,7 @@ describe('2,000 odd rows', () => {
   })
   it('are read as TRL reads them, or refused by row', () => {
     expect(listOthers(comparedRows)).toEqual([])
-    for (const { agreement, details } of comparedRows)
-      if (agreement === 'Graft alone refuses') expect(details).toMatch(/\brow 2\b/)
+    expect(listUnnamed(comparedRows, () => 'row 2')).toEqual([])
   })
   it('are compared for most of the rows that are read', () => {
     const same = comparedRows.filter(({ agreement }) => agreement === 'the same')
@@ -71,8 +79,7 @@ for (const [i, odd] of createOddFiles().entries()) {
 describe('600 odd files of rows', () => {
   it('are read as datasets reads them, or refused by file', () => {
     expect(listOthers(comparedFiles)).toEqual([])
-    for (const { agreement, details, input } of comparedFiles)
-      if (agreement === 'Graft alone refuses') expect(details).toContain(input.split(':')[0])
+    expect(listUnnamed(comparedFiles, ({ input }) => input.split(':')[0]!)).toEqual([])
   })
   it('are compared for most of the files that are read', () => {
     const same = comparedFiles.filter(({ agreement }) => agreement === 'the same')

@@ -4,8 +4,10 @@
 import { mkdirSync, writeFileSync, copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { storiesBase } from '../../support/adapters.ts'
 import { byteTokenizerJson } from '../../support/corpus/byte-tokenizer.ts'
 import { createOddFiles } from '../../support/corpus/odd-files.ts'
+import { createOddFolders, createSoundFolders } from '../../support/corpus/odd-folders.ts'
 import { createOddRows } from '../../support/corpus/odd-rows.ts'
 
 const target = process.argv[2]!
@@ -27,3 +29,10 @@ writeFileSync(
   join(target, 'files.json'),
   JSON.stringify(createOddFiles().map(({ name, container }) => ({ name, container }))),
 )
+
+const base = await storiesBase()
+for (const { number, files } of createOddFolders(await createSoundFolders(base))) {
+  const folder = join(target, 'folders', String(number))
+  mkdirSync(folder, { recursive: true })
+  for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes)
+}
