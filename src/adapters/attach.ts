@@ -58,7 +58,9 @@ export function attachKind<Config extends AdapterConfig>(
     const y = own.length === 0 ? adapted.base() : kind.apply(g, adapted, config)
     return hasTokens ? buildTokenRows(g, layer, y, tokenRows!) : y
   })
-  const blocks = attached.blocks.map((block) => kind.applyToBlock?.(block, config) ?? block)
+  const blocks = attached.blocks.map(
+    (block) => kind.applyToBlock?.(block, config, model.config) ?? block,
+  )
   if (touched === 0 && blocks.every((block, i) => block === attached.blocks[i]))
     throw new OptionError(
       `The ${kind.name} adapter touches no layer of this model; was it made for another one?`,

@@ -48,3 +48,24 @@ describe('odd adapter folders', () => {
     },
   )
 })
+
+describe('a prefix whose file leaves out sizes of its base', () => {
+  const prefix = sound.find(({ kind }) => kind === 'prefix-tuning')!
+  const judge = (changes: object) => {
+    const config = Object.assign({}, prefix.config, changes)
+    const odd = {
+      ...{ number: 0, kind: 'prefix-tuning', mutation: 'none', sound: prefix, change: '' },
+      ...{ files: toFiles(config, prefix.tensors), mustName: ['num_layers'], isHarmless: true },
+    }
+    return judgeFolder(odd, toFiles(prefix.config, prefix.tensors), base)
+  }
+  it.each([{ num_attention_heads: null }, { num_layers: null }, { token_dim: null }])(
+    'is served with those of the model: %j',
+    async (changes) => {
+      expect(await judge(changes)).toMatchObject({ outcome: 'used' })
+    },
+  )
+  it('is refused where it names other layers', async () => {
+    expect(await judge({ num_layers: 3 })).toMatchObject({ outcome: 'refused by name' })
+  })
+})

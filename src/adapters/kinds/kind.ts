@@ -171,7 +171,7 @@ export interface AdapterKind<
    * A block with the kind's effect on its inputs (soft prompts), after its layers were adapted; the
    * block itself where there is none.
    */
-  applyToBlock?(block: Block, config: Config): Block
+  applyToBlock?(block: Block, config: Config, model: ModelConfig): Block
   /**
    * Virtual tokens that every row of ids must begin with: −1 to −P. They are fed like tokens, and
    * their logits are undefined.

@@ -6,6 +6,7 @@
 // The keys are used as they are, without rotary embedding. Rows begin with the ids −1 to −P, whose
 // positions in the layers hold the prefix.
 
+import { OptionError } from '../../base/errors.ts'
 import { flag, positiveInteger, record, readGivenOptions } from '../../base/schema.ts'
 import type { AdapterKind } from './kind.ts'
 import { readPeftConfig } from './peft-config.ts'
@@ -29,6 +30,14 @@ const peftKeys = {
   encoder_hidden_size: positiveInteger,
   // PEFT trains through a projection and saves what comes out of it: the table is used as it is
   prefix_projection: flag(),
+}
+
+/** The layers that the file names; it may leave them out. Throws OptionError. */
+function checkLayers(base: PromptConfig['base'], layers: number): void {
+  if (!base || base.layers === layers) return
+  throw new OptionError(
+    `Prefix tuning: num_layers: the file is for a base of ${base.layers} layers, and this model has ${layers}.`,
+  )
 }
 
 export const prefixTuning: AdapterKind<PromptConfig, typeof options> = {
@@ -58,16 +67,17 @@ export const prefixTuning: AdapterKind<PromptConfig, typeof options> = {
   }),
 
   parameters: () => [],
-  shared({ virtualTokens }, _modules, { layers, kvHeads, headWidth }) {
+  shared({ virtualTokens, base }, _modules, { layers, kvHeads, headWidth }) {
+    checkLayers(base, layers.length)
     const shape = [virtualTokens, layers.length * 2 * kvHeads * headWidth]
     return [{ name: promptKey, shape, trainable: true, start: drawNormal(shape, 1) }]
   },
   virtualTokens: ({ virtualTokens }) => virtualTokens,
   apply: refuseLayer,
-  applyToBlock(block, { virtualTokens, base }) {
+  applyToBlock(block, { virtualTokens }, { layers }) {
     if (block.kind === 'embed') return withKnownIds(block)
     return block.kind === 'layer'
-      ? withVirtualKeys(block, promptKey, { virtualTokens, layers: base?.layers ?? 0 })
+      ? withVirtualKeys(block, promptKey, { virtualTokens, layers: layers.length })
       : block
   },
 }

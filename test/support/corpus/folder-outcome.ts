@@ -4,6 +4,7 @@
 
 import { GraftError } from '../../../src/base/errors.ts'
 import { type Adapter, checkAdapter, checkFinite } from '../../../src/adapters/adapter.ts'
+import { attach } from '../../../src/adapters/attach.ts'
 import { loadAdapter } from '../../../src/adapters/files/peft.ts'
 import type { ByteFolder } from '../../../src/formats/byte-source.ts'
 import { toFloat32 } from '../../../src/formats/convert.ts'
@@ -31,10 +32,15 @@ function describeAdapter({ kind, config, tensors }: Adapter): string {
   return [kind, JSON.stringify(used), ...sums].join('\n')
 }
 
-async function readFolder(files: ReadonlyMap<string, Uint8Array>, base: Base): Promise<Adapter> {
+/** The adapter of a folder, checked as before it is served. */
+export async function readFolder(
+  { files }: Pick<OddFolder, 'files'>,
+  base: Base,
+): Promise<Adapter> {
   const adapter = await loadAdapter(openFiles(files))
   checkFinite(adapter)
   checkAdapter(adapter, base.model, base.weightOf)
+  attach(base.model, adapter)
   return adapter
 }
 
@@ -45,9 +51,9 @@ export async function judgeFolder(
   base: Base,
 ): Promise<Judgement> {
   try {
-    const adapter = await readFolder(odd.files, base)
+    const adapter = await readFolder(odd, base)
     const details = describeAdapter(adapter)
-    const isSame = details === describeAdapter(await readFolder(soundFiles, base))
+    const isSame = details === describeAdapter(await readFolder({ files: soundFiles }, base))
     return { outcome: isSame && !odd.isHarmless ? 'silent' : 'used', details }
   } catch (error) {
     if (!GraftError.isInstance(error))
