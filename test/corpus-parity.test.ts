@@ -1,9 +1,10 @@
 // The corpus of odd inputs beside the reference: what TRL tokenises and learns of a row, and what
-// pandas, pyarrow and datasets read from a file. Graft reads the same or refuses by name; where it
+// pandas, pyarrow and datasets read from a file, and what logits PEFT computes with a folder. Graft does the same or refuses by name; where it
 // reads otherwise, a reason is listed. The table is that of docs/compatibility.md; GRAFT_UPDATE=1
 // writes it there.
 
 import { describe, expect, it } from 'vitest'
+import { storiesBase } from './support/adapters.ts'
 import { createByteTokenizer } from './support/corpus/byte-tokenizer.ts'
 import {
   type Comparison,
@@ -12,7 +13,13 @@ import {
   readExpectations,
 } from './support/corpus/compare.ts'
 import { fileReasons, readFileAsReference } from './support/corpus/file-reference.ts'
+import {
+  compareFolder,
+  joinFolder,
+  readFolderAsReference,
+} from './support/corpus/folder-reference.ts'
 import { createOddFiles } from './support/corpus/odd-files.ts'
+import { createOddFolders, createSoundFolders } from './support/corpus/odd-folders.ts'
 import { createOddRows } from './support/corpus/odd-rows.ts'
 import {
   comparePage,
@@ -87,24 +94,51 @@ describe('600 odd files of rows', () => {
   })
 })
 
+const base = await storiesBase()
+const comparedFolders: Compared[] = []
+for (const [i, odd] of createOddFolders(await createSoundFolders(base)).entries()) {
+  const { input, result } = expected.folders[i]!
+  const isSame = hashInput(joinFolder(odd)) === input
+  const ours = await readFolderAsReference(odd, base)
+  const comparison = isSame
+    ? compareFolder(odd, ours, result)
+    : ({ agreement: 'no reference' } as const)
+  const { kind: group, mutation, change } = odd
+  const details = ours.details
+  comparedFolders.push({ ...comparison, group, input: `${mutation}: ${change}`, details })
+}
+
+describe('500 odd adapter folders', () => {
+  it('give the logits that PEFT computes, or are refused', () => {
+    expect(listOthers(comparedFolders)).toEqual([])
+  })
+  it('are compared for most of the folders that are read', () => {
+    const same = comparedFolders.filter(({ agreement }) => agreement === 'the same')
+    expect(same.length).toBeGreaterThan(60)
+  })
+})
+
 /** Versions of the corpus, and of the other reference scripts in test/parity and test/golden. */
 const listVersions = (): Record<string, string> =>
   Object.assign(
     {
-      PEFT: '0.21.0, 0.21.2',
-      torch: '2.13, 2.15',
       'llama.cpp': 'that of node-llama-cpp 3.22.1',
     },
     expected.versions,
-    { transformers: `5.18, 5.23, ${expected.versions['transformers']}` },
+    {
+      PEFT: `0.21.0, ${expected.versions['PEFT']}`,
+      torch: `2.13, ${expected.versions['torch']}`,
+      transformers: `5.18, 5.23, ${expected.versions['transformers']}`,
+    },
   )
 
 describe('docs/compatibility.md', () => {
   it.each([
     ['agreement of rows', formatAgreements('format of the file', comparedRows)],
     ['agreement of files', formatAgreements('file', comparedFiles)],
+    ['agreement of folders', formatAgreements('kind', comparedFolders)],
     ['versions', formatVersions(listVersions())],
-    ['reasons', formatReasons([...comparedRows, ...comparedFiles])],
+    ['reasons', formatReasons([...comparedRows, ...comparedFiles, ...comparedFolders])],
   ])('has the table "%s"', (name, found) => {
     expect(comparePage(compatibilityPage, name, found), 'write it anew with GRAFT_UPDATE=1').toBe(
       found,

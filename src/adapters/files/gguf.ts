@@ -203,6 +203,10 @@ interface Pair {
   readonly b: Tensor
 }
 
+/** Whether a tensor has the rows of these heads; another shape is refused by its name later. */
+const hasHeads = ({ shape }: Tensor, heads: number | undefined, { headWidth }: ModelConfig) =>
+  heads !== undefined && shape[0] === heads * headWidth
+
 async function readPairs(file: GgufFile, model: ModelGraph): Promise<Pair[]> {
   const modules = new Map(listAdaptableModules(model).map((module) => [module.path, module]))
   const sides = new Map<ModuleInfo, { a?: string; b?: string }>()
@@ -228,7 +232,7 @@ async function readPairs(file: GgufFile, model: ModelGraph): Promise<Pair[]> {
     pairs.push({
       module,
       a: await file.read(a),
-      b: heads === undefined ? tensorB : splitRotaryRows(tensorB, heads),
+      b: hasHeads(tensorB, heads, model.config) ? splitRotaryRows(tensorB, heads!) : tensorB,
     })
   }
   return pairs

@@ -57,6 +57,9 @@ export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Pro
 
 const parameterFields = { scale: number(), dropout: share }
 
+/** Tensors say which layers and ranks there are. Older versions multiplied by an `alpha`. */
+const parameterKeys = new Set(['scale', 'dropout', 'rank', 'keys'])
+
 function readParameters(
   json: PeftJson,
   name: string,
@@ -68,6 +71,9 @@ function readParameters(
     )
   const given = json['lora_parameters']
   const { values, problems } = readFields(isRecord(given) ? given : {}, parameterFields)
+  for (const [key, value] of Object.entries(isRecord(given) ? given : {}))
+    if (!parameterKeys.has(key) && value !== null)
+      problems.push(`lora_parameters.${key}: is not supported`)
   if (values.scale === undefined && problems.length === 0)
     problems.push('lora_parameters.scale: is missing')
   if (problems.length > 0)

@@ -1,25 +1,30 @@
 // Collects what the reference scripts wrote into expected.json.gz.
-// usage: node write-expected.ts INPUTS_DIR   with rows.out.json and files.out.json in it
+// usage: node write-expected.ts INPUTS_DIR   with rows.out.json, files.out.json and folders.out.json in it
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { hashInput } from '../../support/corpus/compare.ts'
+import { storiesBase } from '../../support/adapters.ts'
+import { type FolderExpected, hashInput } from '../../support/corpus/compare.ts'
+import { joinFolder } from '../../support/corpus/folder-reference.ts'
 import { createOddFiles } from '../../support/corpus/odd-files.ts'
+import { createOddFolders, createSoundFolders } from '../../support/corpus/odd-folders.ts'
 import { createOddRows } from '../../support/corpus/odd-rows.ts'
 
-interface Output {
+interface Output<Result> {
   readonly versions: Readonly<Record<string, string>>
-  readonly results: readonly (string | null)[]
+  readonly results: readonly Result[]
 }
 
-const readOutput = (name: string): Output =>
-  JSON.parse(readFileSync(join(process.argv[2]!, name), 'utf8')) as Output
+const readOutput = <Result = string | null>(name: string): Output<Result> =>
+  JSON.parse(readFileSync(join(process.argv[2]!, name), 'utf8')) as Output<Result>
 const [rows, files] = [readOutput('rows.out.json'), readOutput('files.out.json')]
-const pair = (inputs: readonly (string | Uint8Array)[], { results }: Output) =>
+const folders = readOutput<FolderExpected>('folders.out.json')
+const oddFolders = createOddFolders(await createSoundFolders(await storiesBase()))
+const pair = <Result>(inputs: readonly (string | Uint8Array)[], { results }: Output<Result>) =>
   inputs.map((input, i) => ({ input: hashInput(input), result: results[i]! }))
 const expected = {
-  versions: Object.assign({}, rows.versions, files.versions),
+  versions: Object.assign({}, rows.versions, files.versions, folders.versions),
   rows: pair(
     createOddRows().map(({ line }) => line),
     rows,
@@ -28,6 +33,7 @@ const expected = {
     createOddFiles().map(({ bytes }) => bytes),
     files,
   ),
+  folders: pair(oddFolders.map(joinFolder), folders),
 }
 writeFileSync(
   new URL('expected.json.gz', import.meta.url),

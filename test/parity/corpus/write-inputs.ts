@@ -8,6 +8,7 @@ import { storiesBase } from '../../support/adapters.ts'
 import { byteTokenizerJson } from '../../support/corpus/byte-tokenizer.ts'
 import { createOddFiles } from '../../support/corpus/odd-files.ts'
 import { createOddFolders, createSoundFolders } from '../../support/corpus/odd-folders.ts'
+import { createForeign, createOddForeign } from '../../support/corpus/odd-foreign.ts'
 import { createOddRows } from '../../support/corpus/odd-rows.ts'
 
 const target = process.argv[2]!
@@ -34,5 +35,14 @@ const base = await storiesBase()
 for (const { number, files } of createOddFolders(await createSoundFolders(base))) {
   const folder = join(target, 'folders', String(number))
   mkdirSync(folder, { recursive: true })
+  for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes)
+}
+
+for (const { number, kind, files } of createOddForeign(
+  await createForeign(await createSoundFolders(base), base),
+)) {
+  const folder = join(target, 'foreign', String(number))
+  mkdirSync(folder, { recursive: true })
+  if (kind === 'llama.cpp LoRA') writeFileSync(join(folder, 'gguf'), '')
   for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes)
 }

@@ -11,17 +11,21 @@ export interface CorpusReading {
   readonly details: string
 }
 
+/** Projections of logits; 'incomplete': tensors are missing or left over, and PEFT only warns. */
+export type FolderExpected = readonly number[] | 'error' | 'incomplete'
+
 /** One input's results in the fixture. null: the reference has no such format. */
-export interface Expected {
+export interface Expected<Result = string | null> {
   /** Which input the results are of. */
   readonly input: string
-  readonly result: string | null
+  readonly result: Result
 }
 
 interface Expectations {
   readonly versions: Readonly<Record<string, string>>
   readonly rows: readonly Expected[]
   readonly files: readonly Expected[]
+  readonly folders: readonly Expected<FolderExpected>[]
 }
 
 /** The reference's results, which the scripts in test/parity/corpus wrote. */

@@ -2,18 +2,20 @@
 // means nothing), or refused by name; or one of the faults. Compares what is understood of it with
 // what is understood of the sound folder.
 
-import { GraftError } from '../../../src/base/errors.ts'
+import { GraftError, NotFoundError } from '../../../src/base/errors.ts'
 import { type Adapter, checkAdapter, checkFinite } from '../../../src/adapters/adapter.ts'
 import { attach } from '../../../src/adapters/attach.ts'
+import { loadGgufAdapter } from '../../../src/adapters/files/gguf.ts'
+import { loadMlxAdapter } from '../../../src/adapters/files/mlx.ts'
 import { loadAdapter } from '../../../src/adapters/files/peft.ts'
 import type { ByteFolder } from '../../../src/formats/byte-source.ts'
 import { toFloat32 } from '../../../src/formats/convert.ts'
 import { createMemorySource } from '../../../src/formats/memory-source.ts'
 import type { Base } from '../adapters.ts'
-import type { OddFolder } from './odd-folders.ts'
+import { ggufFile, mlxConfigFile } from './foreign-files.ts'
 import type { Judgement } from './row-outcome.ts'
 
-const openFiles = (files: ReadonlyMap<string, Uint8Array>): ByteFolder => ({
+export const openFiles = (files: ReadonlyMap<string, Uint8Array>): ByteFolder => ({
   name: 'odd-folder',
   async open(path) {
     const bytes = files.get(path)
@@ -32,28 +34,48 @@ function describeAdapter({ kind, config, tensors }: Adapter): string {
   return [kind, JSON.stringify(used), ...sums].join('\n')
 }
 
-/** The adapter of a folder, checked as before it is served. */
-export async function readFolder(
-  { files }: Pick<OddFolder, 'files'>,
-  base: Base,
-): Promise<Adapter> {
-  const adapter = await loadAdapter(openFiles(files))
+type Files = ReadonlyMap<string, Uint8Array>
+
+/** Reads and checks as before an adapter is served. */
+function checkBeforeServing(adapter: Adapter, base: Base): Adapter {
   checkFinite(adapter)
   checkAdapter(adapter, base.model, base.weightOf)
   attach(base.model, adapter)
   return adapter
 }
 
+/** The adapter of a PEFT folder. */
+export const readFolder = async ({ files }: { readonly files: Files }, base: Base) =>
+  checkBeforeServing(await loadAdapter(openFiles(files)), base)
+
+/** The adapter of mlx-lm or llama.cpp. */
+export async function readForeign({ files }: { readonly files: Files }, base: Base) {
+  const gguf = openFiles(files)
+  const source = files.has(mlxConfigFile) ? undefined : await gguf.open(ggufFile)
+  if (!source && !files.has(mlxConfigFile)) throw new NotFoundError(`${ggufFile}: is not there.`)
+  const adapter = source
+    ? await loadGgufAdapter(source, base.model)
+    : await loadMlxAdapter(gguf, base.model)
+  return checkBeforeServing(adapter, base)
+}
+
+interface OddFiles {
+  readonly files: Files
+  readonly mustName: readonly string[]
+  readonly isHarmless: boolean
+}
+
 /** Judges one odd folder on the base that its sound one was made for. */
 export async function judgeFolder(
-  odd: OddFolder,
-  soundFiles: ReadonlyMap<string, Uint8Array>,
+  odd: OddFiles,
+  soundFiles: Files,
   base: Base,
+  read: typeof readFolder = readFolder,
 ): Promise<Judgement> {
   try {
-    const adapter = await readFolder(odd, base)
+    const adapter = await read(odd, base)
     const details = describeAdapter(adapter)
-    const isSame = details === describeAdapter(await readFolder({ files: soundFiles }, base))
+    const isSame = details === describeAdapter(await read({ files: soundFiles }, base))
     return { outcome: isSame && !odd.isHarmless ? 'silent' : 'used', details }
   } catch (error) {
     if (!GraftError.isInstance(error))

@@ -5,6 +5,7 @@ import { GraftError } from '../../../src/base/errors.ts'
 import type { Adapter } from '../../../src/adapters/adapter.ts'
 import { attach } from '../../../src/adapters/attach.ts'
 import { type Base, feedsWith, logitsOf } from '../adapters.ts'
+import type { Comparison, FolderExpected } from './compare.ts'
 import { readFolder } from './folder-outcome.ts'
 import type { OddFolder } from './odd-folders.ts'
 
@@ -39,4 +40,42 @@ export async function readFolderAsReference(odd: OddFolder, base: Base): Promise
   }
 }
 
-export type FolderExpected = readonly number[] | 'error' | 'incomplete'
+/** All files of a folder as one text, to name it by. */
+export const joinFolder = ({ files }: OddFolder): Uint8Array =>
+  Buffer.concat([...files].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, bytes]) => bytes))
+
+const tolerance = 2e-4
+
+const isNear = (ours: readonly number[], theirs: readonly number[]): boolean =>
+  ours.every((value, k) => Math.abs(value - theirs[k]!) < tolerance)
+
+interface FolderReason {
+  readonly name: string
+  fits(odd: OddFolder, theirs: FolderExpected): boolean
+}
+
+export const folderReasons: readonly FolderReason[] = [
+  {
+    name: 'names of tensors from wrappers such as torch.compile and FSDP are read; PEFT leaves such tensors out',
+    fits: ({ mutation }, theirs) =>
+      mutation === 'tensors: other names' && (theirs === 'incomplete' || theirs === 'error'),
+  },
+  {
+    name: 'a soft prompt without a task type is used; PEFT serves the base alone',
+    fits: ({ kind, change }, theirs) =>
+      Array.isArray(theirs) && kind === 'prompt-tuning' && change.startsWith('task_type'),
+  },
+]
+
+export function compareFolder(
+  odd: OddFolder,
+  { result }: FolderReading,
+  theirs: FolderExpected,
+): Comparison {
+  if (result === 'error')
+    return { agreement: theirs === 'error' ? 'both refuse' : 'Graft alone refuses' }
+  if (Array.isArray(theirs) && isNear(result, theirs as readonly number[]))
+    return { agreement: 'the same' }
+  const reason = folderReasons.find(({ fits }) => fits(odd, theirs))
+  return reason ? { agreement: 'other, for a reason', reason: reason.name } : { agreement: 'other' }
+}

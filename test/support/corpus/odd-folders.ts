@@ -78,7 +78,7 @@ export async function createSoundFolders({ model, weightOf }: Base): Promise<Sou
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-function joinChunks(chunks: Iterable<Uint8Array>): Uint8Array {
+export function joinChunks(chunks: Iterable<Uint8Array>): Uint8Array {
   return Uint8Array.from([...chunks].flatMap((chunk) => [...chunk]))
 }
 
@@ -153,7 +153,7 @@ const isEmpty = (value: unknown): boolean =>
   value === '' ||
   (typeof value === 'object' && Object.values(value as object).every(isEmpty))
 
-const pickOne = <Item>(items: readonly Item[], draw: Random): Item =>
+export const pickOne = <Item>(items: readonly Item[], draw: Random): Item =>
   items[draw.integer(items.length)]!
 
 /** A config with one own key more, whatever its name. */
@@ -189,7 +189,7 @@ const renames: readonly ((key: string) => string)[] = [
   () => '__proto__',
 ]
 
-const pages = [
+export const pages: readonly string[] = [
   'version https://git-lfs.github.com/spec/v1\noid sha256:4f\nsize 12345\n',
   ...[
     '<!DOCTYPE html><html></html>',
