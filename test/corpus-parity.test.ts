@@ -9,6 +9,8 @@ import { createByteTokenizer } from './support/corpus/byte-tokenizer.ts'
 import {
   type Comparison,
   compareReadings,
+  type Expected,
+  type FolderExpected,
   hashInput,
   readExpectations,
 } from './support/corpus/compare.ts'
@@ -18,8 +20,14 @@ import {
   joinFolder,
   readFolderAsReference,
 } from './support/corpus/folder-reference.ts'
+import { readFolder, readForeign } from './support/corpus/folder-outcome.ts'
 import { createOddFiles } from './support/corpus/odd-files.ts'
-import { createOddFolders, createSoundFolders } from './support/corpus/odd-folders.ts'
+import {
+  createOddFolders,
+  createSoundFolders,
+  type OddFolder,
+} from './support/corpus/odd-folders.ts'
+import { createForeign, createOddForeign, type OddForeign } from './support/corpus/odd-foreign.ts'
 import { createOddRows } from './support/corpus/odd-rows.ts'
 import {
   comparePage,
@@ -95,18 +103,40 @@ describe('600 odd files of rows', () => {
 })
 
 const base = await storiesBase()
-const comparedFolders: Compared[] = []
-for (const [i, odd] of createOddFolders(await createSoundFolders(base)).entries()) {
-  const { input, result } = expected.folders[i]!
-  const isSame = hashInput(joinFolder(odd)) === input
-  const ours = await readFolderAsReference(odd, base)
-  const comparison = isSame
-    ? compareFolder(odd, ours, result)
-    : ({ agreement: 'no reference' } as const)
-  const { kind: group, mutation, change } = odd
-  const details = ours.details
-  comparedFolders.push({ ...comparison, group, input: `${mutation}: ${change}`, details })
+const sound = await createSoundFolders(base)
+
+async function compareFolders(
+  odds: readonly (OddFolder | OddForeign)[],
+  results: readonly Expected<FolderExpected | null>[],
+  read: typeof readFolder,
+): Promise<Compared[]> {
+  const compared: Compared[] = []
+  for (const [i, odd] of odds.entries()) {
+    const { input, result } = results[i]!
+    const theirs = hashInput(joinFolder(odd)) === input ? result : null
+    const ours = await readFolderAsReference(odd, base, read)
+    const comparison =
+      theirs === null ? ({ agreement: 'no reference' } as const) : compareFolder(odd, ours, theirs)
+    const { kind: group, mutation, change } = odd
+    const details = `${ours.details} ${String(theirs)}`
+    compared.push({ ...comparison, group, input: `${mutation}: ${change}`, details })
+  }
+  return compared
 }
+
+const comparedFolders = await compareFolders(createOddFolders(sound), expected.folders, readFolder)
+const oddForeign = createOddForeign(await createForeign(sound, base))
+const comparedForeign = await compareFolders(oddForeign, expected.foreign, readForeign)
+
+describe('300 odd adapters of mlx-lm and llama.cpp', () => {
+  it('give the logits that mlx-lm computes, or are refused', () => {
+    expect(listOthers(comparedForeign)).toEqual([])
+  })
+  it('are compared for most of the folders of mlx-lm that are read', () => {
+    const same = comparedForeign.filter(({ agreement }) => agreement === 'the same')
+    expect(same.length).toBeGreaterThan(25)
+  })
+})
 
 describe('500 odd adapter folders', () => {
   it('give the logits that PEFT computes, or are refused', () => {
@@ -136,9 +166,12 @@ describe('docs/compatibility.md', () => {
   it.each([
     ['agreement of rows', formatAgreements('format of the file', comparedRows)],
     ['agreement of files', formatAgreements('file', comparedFiles)],
-    ['agreement of folders', formatAgreements('kind', comparedFolders)],
+    ['agreement of folders', formatAgreements('kind', [...comparedFolders, ...comparedForeign])],
     ['versions', formatVersions(listVersions())],
-    ['reasons', formatReasons([...comparedRows, ...comparedFiles, ...comparedFolders])],
+    [
+      'reasons',
+      formatReasons([...comparedRows, ...comparedFiles, ...comparedFolders, ...comparedForeign]),
+    ],
   ])('has the table "%s"', (name, found) => {
     expect(comparePage(compatibilityPage, name, found), 'write it anew with GRAFT_UPDATE=1').toBe(
       found,

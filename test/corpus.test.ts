@@ -7,8 +7,9 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { loadModel, train } from '../src/node/index.ts'
 import { storiesBase } from './support/adapters.ts'
 import { scratchFolder } from './support/cli.ts'
-import { judgeFolder } from './support/corpus/folder-outcome.ts'
+import { judgeFolder, readForeign } from './support/corpus/folder-outcome.ts'
 import { createOddFolders, createSoundFolders, toFiles } from './support/corpus/odd-folders.ts'
+import { createForeign, createOddForeign } from './support/corpus/odd-foreign.ts'
 import { createOddRows } from './support/corpus/odd-rows.ts'
 import { comparePage, oddInputsPage, formatOutcomes } from './support/corpus/outcome-table.ts'
 import { faults, judgeRow, type Judgement } from './support/corpus/row-outcome.ts'
@@ -63,7 +64,12 @@ describe('odd adapter folders', () => {
   it('are used or refused by name', async () => {
     const base = await storiesBase()
     const judged: Judged[] = []
-    for (const odd of createOddFolders(await createSoundFolders(base))) {
+    const sound = await createSoundFolders(base)
+    for (const odd of createOddForeign(await createForeign(sound, base))) {
+      const judgement = await judgeFolder(odd, odd.soundFiles, base, readForeign)
+      judged.push({ mutation: odd.mutation, judgement })
+    }
+    for (const odd of createOddFolders(sound)) {
       const files = toFiles(odd.sound.config, odd.sound.tensors)
       judged.push({ mutation: odd.mutation, judgement: await judgeFolder(odd, files, base) })
     }

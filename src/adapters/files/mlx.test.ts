@@ -148,3 +148,10 @@ describe('loadMlxAdapter', () => {
     )
   })
 })
+
+it.each(['alpha', 'zq'])('a setting "%s" of lora_parameters is refused by name', async (key) => {
+  const config = { lora_parameters: { rank: 2, scale: 2, [key]: 4 } }
+  await expect(loadMlxAdapter(await folderOf(config, new Map()), base.model)).rejects.toThrow(
+    `lora_parameters.${key}: is not supported`,
+  )
+})

@@ -1,5 +1,6 @@
 // Collects what the reference scripts wrote into expected.json.gz.
-// usage: node write-expected.ts INPUTS_DIR   with rows.out.json, files.out.json and folders.out.json in it
+// usage: node write-expected.ts INPUTS_DIR   with rows.out.json, files.out.json, folders.out.json and
+// mlx.out.json in it
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import { type FolderExpected, hashInput } from '../../support/corpus/compare.ts'
 import { joinFolder } from '../../support/corpus/folder-reference.ts'
 import { createOddFiles } from '../../support/corpus/odd-files.ts'
 import { createOddFolders, createSoundFolders } from '../../support/corpus/odd-folders.ts'
+import { createForeign, createOddForeign } from '../../support/corpus/odd-foreign.ts'
 import { createOddRows } from '../../support/corpus/odd-rows.ts'
 
 interface Output<Result> {
@@ -20,11 +22,15 @@ const readOutput = <Result = string | null>(name: string): Output<Result> =>
   JSON.parse(readFileSync(join(process.argv[2]!, name), 'utf8')) as Output<Result>
 const [rows, files] = [readOutput('rows.out.json'), readOutput('files.out.json')]
 const folders = readOutput<FolderExpected>('folders.out.json')
-const oddFolders = createOddFolders(await createSoundFolders(await storiesBase()))
+const mlx = readOutput<FolderExpected | null>('mlx.out.json')
+const base = await storiesBase()
+const sound = await createSoundFolders(base)
+const oddFolders = createOddFolders(sound)
+const oddForeign = createOddForeign(await createForeign(sound, base))
 const pair = <Result>(inputs: readonly (string | Uint8Array)[], { results }: Output<Result>) =>
   inputs.map((input, i) => ({ input: hashInput(input), result: results[i]! }))
 const expected = {
-  versions: Object.assign({}, rows.versions, files.versions, folders.versions),
+  versions: Object.assign({}, rows.versions, files.versions, folders.versions, mlx.versions),
   rows: pair(
     createOddRows().map(({ line }) => line),
     rows,
@@ -34,6 +40,7 @@ const expected = {
     files,
   ),
   folders: pair(oddFolders.map(joinFolder), folders),
+  foreign: pair(oddForeign.map(joinFolder), mlx),
 }
 writeFileSync(
   new URL('expected.json.gz', import.meta.url),

@@ -26,6 +26,7 @@ interface Expectations {
   readonly rows: readonly Expected[]
   readonly files: readonly Expected[]
   readonly folders: readonly Expected<FolderExpected>[]
+  readonly foreign: readonly Expected<FolderExpected | null>[]
 }
 
 /** The reference's results, which the scripts in test/parity/corpus wrote. */

@@ -30,9 +30,13 @@ async function projectAdapter(adapter: Adapter, base: Base): Promise<readonly nu
   return projectLogits(await logitsOf(adapted, feedsWith(base, adapted, adapter, { ids })))
 }
 
-export async function readFolderAsReference(odd: OddFolder, base: Base): Promise<FolderReading> {
+export async function readFolderAsReference(
+  odd: Pick<OddFolder, 'files'>,
+  base: Base,
+  read: typeof readFolder = readFolder,
+): Promise<FolderReading> {
   try {
-    const result = await projectAdapter(await readFolder(odd, base), base)
+    const result = await projectAdapter(await read(odd, base), base)
     return { result, details: result.join() }
   } catch (error) {
     if (!GraftError.isInstance(error)) throw error
@@ -41,7 +45,7 @@ export async function readFolderAsReference(odd: OddFolder, base: Base): Promise
 }
 
 /** All files of a folder as one text, to name it by. */
-export const joinFolder = ({ files }: OddFolder): Uint8Array =>
+export const joinFolder = ({ files }: Pick<OddFolder, 'files'>): Uint8Array =>
   Buffer.concat([...files].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, bytes]) => bytes))
 
 const tolerance = 2e-4
@@ -49,9 +53,11 @@ const tolerance = 2e-4
 const isNear = (ours: readonly number[], theirs: readonly number[]): boolean =>
   ours.every((value, k) => Math.abs(value - theirs[k]!) < tolerance)
 
+type OddChange = Pick<OddFolder, 'kind' | 'mutation' | 'change'>
+
 interface FolderReason {
   readonly name: string
-  fits(odd: OddFolder, theirs: FolderExpected): boolean
+  fits(odd: OddChange, theirs: FolderExpected): boolean
 }
 
 export const folderReasons: readonly FolderReason[] = [
@@ -61,6 +67,13 @@ export const folderReasons: readonly FolderReason[] = [
       mutation === 'tensors: other names' && (theirs === 'incomplete' || theirs === 'error'),
   },
   {
+    name: 'mlx-lm’s num_layers, rank, keys and dropout are not needed: the tensors say what there is',
+    fits: ({ kind, change }, theirs) =>
+      theirs === 'error' &&
+      kind.startsWith('mlx-lm') &&
+      /^(num_layers|rank|keys|dropout)/.test(change),
+  },
+  {
     name: 'a soft prompt without a task type is used; PEFT serves the base alone',
     fits: ({ kind, change }, theirs) =>
       Array.isArray(theirs) && kind === 'prompt-tuning' && change.startsWith('task_type'),
@@ -68,7 +81,7 @@ export const folderReasons: readonly FolderReason[] = [
 ]
 
 export function compareFolder(
-  odd: OddFolder,
+  odd: OddChange,
   { result }: FolderReading,
   theirs: FolderExpected,
 ): Comparison {

@@ -47,10 +47,12 @@ function enlarge(tensors: Tensors): Map<string, Tensor> {
 
 function transpose({ shape, data }: Tensor): F32Tensor {
   const [rows, columns] = shape as [number, number]
-  const values = Float32Array.from(data, (_, i) =>
-    Number(data[(i % rows) * columns + Math.floor(i / rows)]),
+  const values = data as Float32Array
+  const turned = Float32Array.from(
+    values,
+    (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!,
   )
-  return { dtype: 'f32', shape: [columns, rows], data: values }
+  return { dtype: 'f32', shape: [columns, rows], data: turned }
 }
 
 /** PEFT's tensors as mlx-lm names and keeps them. */
@@ -386,11 +388,11 @@ const mutations = { ...settingMutations, ...tensorMutations, ...fileMutations }
 /** Odd adapters of mlx-lm and llama.cpp, the same each time. */
 export function createOddForeign(sound: readonly Foreign[], count = 300, seed = 12): OddForeign[] {
   const draw = random(seed)
-  const names = Object.keys(mutations) as (keyof typeof mutations)[]
+  const names = Object.entries(mutations)
   return Array.from({ length: count }, (_, number) => {
     const one = sound[number % sound.length]!
-    const mutation = names[Math.floor(number / sound.length) % names.length]!
-    const change = mutations[mutation]!(one, draw)
+    const [mutation, mutate] = names[Math.floor(number / sound.length) % names.length]!
+    const change = mutate(one, draw)
     return Object.assign({ number, kind: one.kind, mutation, soundFiles: one.write(one) }, change)
   })
 }
