@@ -3,8 +3,9 @@
 
 import { describe, expect, it } from 'vitest'
 import { storiesBase } from './support/adapters.ts'
-import { judgeFolder } from './support/corpus/folder-outcome.ts'
+import { judgeFolder, readForeign } from './support/corpus/folder-outcome.ts'
 import { createOddFolders, createSoundFolders, toFiles } from './support/corpus/odd-folders.ts'
+import { createForeign, createOddForeign } from './support/corpus/odd-foreign.ts'
 import { createOddRows } from './support/corpus/odd-rows.ts'
 import { faults, judgeRow, type Judgement } from './support/corpus/row-outcome.ts'
 import { characterTokenizer } from './support/train.ts'
@@ -29,6 +30,17 @@ describe.each([1, 2, 3, 4])('seed %i', (seed) => {
     for (const odd of createOddFolders(await createSoundFolders(base), 1250, seed)) {
       const files = toFiles(odd.sound.config, odd.sound.tensors)
       const judgement = await judgeFolder(odd, files, base)
+      const { kind, mutation, change } = odd
+      if (isFault(judgement)) wrong.push({ kind, mutation, change, judgement })
+    }
+    expect(wrong).toEqual([])
+  })
+  it('600 odd adapters of mlx-lm and llama.cpp', { timeout: 120_000 }, async () => {
+    const base = await storiesBase()
+    const foreign = await createForeign(await createSoundFolders(base), base)
+    const wrong: unknown[] = []
+    for (const odd of createOddForeign(foreign, 600, seed)) {
+      const judgement = await judgeFolder(odd, odd.soundFiles, base, readForeign)
       const { kind, mutation, change } = odd
       if (isFault(judgement)) wrong.push({ kind, mutation, change, judgement })
     }

@@ -263,3 +263,41 @@ describe('loadGgufAdapter', () => {
     await expect(load(pair('blk.0.attn_v', f32([2, 63])))).rejects.toThrow(MismatchError)
   })
 })
+
+describe('a GGUF adapter that is wrong in one place', () => {
+  const parts = async () => {
+    const file = await openGguf(
+      await sourceOf(encodeGgufAdapter(await parityAdapter('lora_qv_r8'), base.model)),
+    )
+    const tensors = new Map<string, Tensor>()
+    for (const name of file.tensors.keys()) tensors.set(name, await file.read(name))
+    const metadata = new Map<string, GgufEntry>([
+      ['general.type', { type: 'string', value: 'adapter' }],
+      ['general.architecture', { type: 'string', value: 'llama' }],
+      ['adapter.type', { type: 'string', value: 'lora' }],
+    ])
+    return { metadata, tensors }
+  }
+  const load = async (given: Awaited<ReturnType<typeof parts>>) =>
+    loadGgufAdapter(await sourceOf(encodeGguf(given)), base.model)
+
+  it.each([
+    { type: 'string' as const, value: '4' },
+    { type: 'f32' as const, value: NaN },
+  ])('names an alpha that is no number: %j', async (alpha) => {
+    const { metadata, tensors } = await parts()
+    await expect(
+      load({ metadata: metadata.set('adapter.lora.alpha', alpha), tensors }),
+    ).rejects.toThrow('adapter.lora.alpha: got ')
+  })
+  it.each([[(size: number) => [size]], [(size: number) => [size / 2, 2]]])(
+    'names a matrix of another shape',
+    async (shapeOf) => {
+      const { metadata, tensors } = await parts()
+      const key = [...tensors.keys()].find((name) => name.endsWith('attn_q.weight.lora_b'))!
+      const { data } = tensors.get(key)!
+      tensors.set(key, f32(shapeOf(data.length), data as Float32Array))
+      await expect(load({ metadata, tensors })).rejects.toThrow(/lora_[bB]/)
+    },
+  )
+})

@@ -3,7 +3,7 @@
 // the file.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
-import { checkOptions, oneOf, unchecked } from '../../base/schema.ts'
+import { checkOptions, describeValue, oneOf, unchecked } from '../../base/schema.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { ByteSource } from '../../formats/byte-source.ts'
 import { fromFloat32, toFloat32 } from '../../formats/convert.ts'
@@ -186,13 +186,15 @@ function readSettings({ name, metadata }: GgufFile, config: ModelConfig): Settin
   const invocation = metadata.get(INVOCATION)
   if (invocation !== undefined && !(invocation instanceof Uint32Array && invocation.length > 0))
     problems.push(`${INVOCATION}: got ${JSON.stringify(invocation)}, expected a list of token ids`)
+  const alpha = metadata.get('adapter.lora.alpha') ?? 0
+  if (typeof alpha !== 'number' || !Number.isFinite(alpha))
+    problems.push(`adapter.lora.alpha: got ${describeValue(alpha)}, expected a number`)
   if (problems.length > 0)
     throw new UnsupportedError(
       `${name}: is no LoRA adapter for this model:\n  ${problems.join('\n  ')}`,
     )
-  const alpha = Number(metadata.get('adapter.lora.alpha') ?? 0)
   return {
-    alpha,
+    alpha: alpha as number,
     ...(invocation === undefined ? {} : { invocationTokens: [...(invocation as Uint32Array)] }),
   }
 }
@@ -228,10 +230,17 @@ async function readPairs(file: GgufFile, model: ModelGraph): Promise<Pair[]> {
   for (const [module, { a, b }] of sides) {
     if (!a || !b) throw new FormatError(`${file.name}: ${a ?? b} has no partner.`)
     const heads = findReorderedHeads(model.config, module.path)
+    const tensorA = await file.read(a)
     const tensorB = await file.read(b)
+    for (const [key, { shape }] of [
+      [a, tensorA],
+      [b, tensorB],
+    ] as const)
+      if (shape.length !== 2)
+        throw new FormatError(`${file.name}: ${key}: got [${shape.join(', ')}], expected a matrix.`)
     pairs.push({
       module,
-      a: await file.read(a),
+      a: tensorA,
       b: hasHeads(tensorB, heads, model.config) ? splitRotaryRows(tensorB, heads!) : tensorB,
     })
   }

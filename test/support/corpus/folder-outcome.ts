@@ -29,7 +29,7 @@ function describeAdapter({ kind, config, tensors }: Adapter): string {
   const values = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1))
   const sums = values.map(([key, tensor]) => {
     const norm = Math.hypot(...toFloat32(tensor))
-    return `${key} [${tensor.shape.join()}] ${norm.toPrecision(2)}`
+    return `${key} [${tensor.shape.join()}] ${norm.toPrecision(6)}`
   })
   return [kind, JSON.stringify(used), ...sums].join('\n')
 }

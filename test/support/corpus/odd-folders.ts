@@ -247,7 +247,9 @@ const configMutations: Readonly<Record<string, Mutate>> = {
     const key = pickOne(Object.keys(config), draw)
     const value = pickOne(oddValues, draw)
     const isSame = JSON.stringify(value) === JSON.stringify(config[key])
-    const isHarmless = isSame || descriptive.has(key) || (isEmpty(value) && isEmpty(config[key]))
+    // null is no value, so PEFT's default holds, as where a setting is missing
+    const isHarmless =
+      isSame || value === null || descriptive.has(key) || (isEmpty(value) && isEmpty(config[key]))
     const files = toFiles(withSetting(config, key, value), tensors)
     const change = `${key}: ${JSON.stringify(value)}`
     return { files, change, mustName: [key, 'base_model.', configFile], isHarmless }

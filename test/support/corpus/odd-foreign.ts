@@ -212,7 +212,7 @@ const settingMutations: Readonly<Record<string, Mutate>> = {
     const config = changeConfig(sound, key, (settings) => (settings[key] = value))
     const isHarmless = descriptiveKeys.includes(key) || (key === 'fine_tune_type' && value === null)
     const change = `${key}: ${JSON.stringify(value)}`
-    const mustName = [key, 'adapter_config.json']
+    const mustName = [key, 'adapter_config.json', 'lora adapter']
     return { files: sound.write({ ...sound, config }), change, mustName, isHarmless }
   },
   'config: one more setting'(sound, draw) {

@@ -129,7 +129,10 @@ const mutations: Readonly<Record<string, Mutate>> = {
   },
   'a key is missing'(row, draw) {
     const path = pickPath(row, draw)
-    return { line: JSON.stringify(removeAt(row, path)), isHarmless: getAt(row, path) === '' }
+    return {
+      line: JSON.stringify(removeAt(row, path)),
+      isHarmless: ['', null].includes(getAt(row, path) as null),
+    }
   },
   'a key is misspelt'(row, draw) {
     const path = pickPath(row, draw, (_, at) => typeof at.at(-1) === 'string')
@@ -150,7 +153,9 @@ const mutations: Readonly<Record<string, Mutate>> = {
   'a number or a truth value'(row, draw) {
     const path = pickPath(row, draw)
     const value = pickOne([0, 7, -1, 2.5, true, false], draw)
-    const isHarmless = value === getAt(row, path)
+    // weights of messages and labels may be truth values or numbers: false is 0, true is 1
+    const isFlag = ['weight', 'label'].includes(String(path.at(-1))) && Number(value) in [0, 1]
+    const isHarmless = value === getAt(row, path) || isFlag
     return {
       line: JSON.stringify(setAt(row, path, value)),
       without: removeAt(row, path),
@@ -279,12 +284,9 @@ const mutations: Readonly<Record<string, Mutate>> = {
       ['', ' ', '\n', null, [], [null], [''], [{ type: 'text', text: '' }]],
       draw,
     )
+    // an empty value says as much as none, so the row without it is no measure
     const isHarmless = ['', null].includes(getAt(row, path) as null) // as before
-    return {
-      line: JSON.stringify(setAt(row, path, value)),
-      without: removeAt(row, path),
-      isHarmless,
-    }
+    return { line: JSON.stringify(setAt(row, path, value)), isHarmless }
   },
   'turns in another order'(row, draw) {
     const lists = [...listPaths(row)].filter((path) => {
