@@ -3,13 +3,14 @@
 
 import type { Benchmark } from './benchmark.ts'
 import { decodeBenchmark } from './decode.ts'
+import { kvBenchmark } from './kv.ts'
 import { mergeBenchmark } from './merge.ts'
 import { microBenchmark } from './micro.ts'
 import { swapBenchmark } from './swap.ts'
 import { trainBenchmark } from './train.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
-  [trainBenchmark, decodeBenchmark, mergeBenchmark, microBenchmark, swapBenchmark].map(
+  [trainBenchmark, decodeBenchmark, mergeBenchmark, microBenchmark, swapBenchmark, kvBenchmark].map(
     (benchmark) => [benchmark.name, benchmark],
   ),
 )

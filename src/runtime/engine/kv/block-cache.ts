@@ -77,6 +77,7 @@ export class BlockCache {
       for (const id of held.slice(taken)) if (id !== undefined) this.pool.release(id)
     }
     this.save(keys.slice(0, taken))
+    this.#saved?.touch(keys.slice(0, taken))
     return taken
   }
 
@@ -99,7 +100,8 @@ export class BlockCache {
   save(keys: readonly string[]): void {
     const saved = this.#saved
     if (!saved) return
-    for (const key of keys) {
+    // the end first: where room is short it goes first too
+    for (const key of keys.toReversed()) {
       if (this.pool.find(key) === undefined || saved.has(key)) continue
       saved.save(key, () => {
         const id = this.pool.find(key)

@@ -118,6 +118,8 @@ export interface SavedPrefixes {
   has(key: string): boolean
   /** The block's bytes; undefined where it is missing or damaged. */
   read(key: string): Uint8Array | undefined
+  /** Blocks of one prefix were used. The end of a prefix makes room before its beginning. */
+  touch(keys: readonly string[]): void
   /**
    * Saves a block when its turn comes: `take` gives its bytes then, or undefined where the block is
    * gone. The bytes are valid until `take`'s caller waits for something. Unused blocks make room.

@@ -1,0 +1,157 @@
+// Times what the engine's memory of keys and values does between two calls of a model, in the shape
+// of SmolLM2-135M: 30 layers, 3 key-value heads of width 64, 16 rows. Runs no model.
+
+import { f32, type Tensor } from '../../base/tensor.ts'
+import { computeBlockKeys } from '../../runtime/engine/kv/block-keys.ts'
+import { createKvMemory, type KvMemory, type KvRow } from '../../runtime/engine/kv/kv-memory.ts'
+import {
+  toBenchmarkRow,
+  type Benchmark,
+  type BenchmarkContext,
+  type BenchmarkRow,
+} from './benchmark.ts'
+
+const shape = { layers: 30, kvHeads: 3, headWidth: 64 }
+const ROWS = 16
+const identity = { base: 'base', expert: '', accuracy: 'fast', pieceSize: 256 }
+
+const createTokens = (count: number): number[] => Array.from({ length: count }, (_, i) => i % 4999)
+
+/** cache.<layer>.k and .v [N, K, T, d]. */
+function createEntries(rows: number, tokens: number): ReadonlyMap<string, Tensor> {
+  const entries = new Map<string, Tensor>()
+  for (let layer = 0; layer < shape.layers; layer++) {
+    for (const part of ['k', 'v']) {
+      const entry = f32([rows, shape.kvHeads, tokens, shape.headWidth])
+      entry.data.fill(layer + 0.5)
+      entries.set(`cache.${layer}.${part}`, entry)
+    }
+  }
+  return entries
+}
+
+function measureMilliseconds(work: () => void): number {
+  const start = performance.now()
+  work()
+  return performance.now() - start
+}
+
+/** Rows that decode, filled: an array that was never written to reads faster than real ones. */
+function openRows(memory: KvMemory, rows: number, tokens: number): KvRow[] {
+  const entries = createEntries(1, tokens)
+  return Array.from({ length: rows }, () => {
+    const row = memory.open('shared', { keys: [], cached: 0, tokens })!
+    memory.append([row], entries, [tokens])
+    memory.markReady(row)
+    return row
+  })
+}
+
+const createMemory = (element: 'f32' | 'f16'): KvMemory =>
+  createKvMemory({ shape, blocks: 4096, maxRows: ROWS, element })
+
+/** One token for each row: room and copies. */
+function measureAppends(element: 'f32' | 'f16'): number[] {
+  const memory = createMemory(element)
+  const rows = openRows(memory, ROWS, 200)
+  const entries = createEntries(ROWS, 1)
+  const counts = rows.map(() => 1)
+  const times = Array.from({ length: 200 }, () =>
+    measureMilliseconds(() => {
+      for (const row of rows) memory.reserve(row, 1)
+      memory.append(rows, entries, counts)
+    }),
+  )
+  return times.slice(20)
+}
+
+/** A row in the middle leaves; another takes its place before the next measurement. */
+function measureLeaving(tokens: number): number[] {
+  const memory = createMemory('f32')
+  const rows = openRows(memory, ROWS, tokens)
+  return Array.from({ length: 12 }, (_, i) => {
+    const at = i % (ROWS - 1)
+    const time = measureMilliseconds(() => memory.close(rows[at]!))
+    rows[at] = openRows(memory, 1, tokens)[0]!
+    return time
+  })
+}
+
+interface PrefixTimes {
+  readonly publishing: number[]
+  readonly joining: number[]
+  readonly keys: number[]
+}
+
+/** A prompt of 256 tokens: its keys, its blocks kept, and a row that begins with them. */
+function measurePrefixes(element: 'f32' | 'f16'): PrefixTimes {
+  const memory = createMemory(element)
+  const entries = createEntries(1, 256)
+  const times: PrefixTimes = { publishing: [], joining: [], keys: [] }
+  openRows(memory, 4, 200)
+  for (let i = 0; i < 24; i++) {
+    const tokens = createTokens(256)
+    tokens[0] = i
+    let keys: readonly string[] = []
+    times.keys.push(measureMilliseconds(() => (keys = computeBlockKeys(identity, tokens))))
+    const row = memory.open('shared', { keys, cached: 0, tokens: 256 })!
+    memory.append([row], entries, [256])
+    times.publishing.push(measureMilliseconds(() => memory.publish(row, keys)))
+    memory.close(row)
+    let joined = row
+    times.joining.push(
+      measureMilliseconds(() => {
+        joined = memory.open('shared', { keys, cached: 16, tokens: 272 })!
+        memory.markReady(joined)
+      }),
+    )
+    memory.close(joined)
+  }
+  return times
+}
+
+/** All 16 rows outgrow 192 slots and move to a larger bank; time by token and row. */
+function measureGrowth(): number[] {
+  const tokens = 192
+  return Array.from({ length: 5 }, () => {
+    const memory = createMemory('f32')
+    const rows = openRows(memory, ROWS, tokens)
+    const time = measureMilliseconds(() => {
+      for (const row of rows) memory.reserve(row, 1)
+    })
+    return time / 64 // until the next move
+  })
+}
+
+async function* measureKv({ progress }: BenchmarkContext): AsyncIterable<BenchmarkRow> {
+  const toRow = (name: string, ours: readonly number[], goalMs?: number): BenchmarkRow =>
+    toBenchmarkRow({
+      name: `kv: ${name}`,
+      unit: 'milliseconds',
+      higherIsBetter: false,
+      ours,
+      ...(goalMs !== undefined && { note: `aimed at: at most ${goalMs}` }),
+    })
+  progress('kv: appending')
+  yield toRow('one token of 16 rows', measureAppends('f32'), 0.7)
+  yield toRow('one token of 16 rows, f16', measureAppends('f16'))
+  progress('kv: prefixes')
+  for (const element of ['f32', 'f16'] as const) {
+    const { publishing, joining, keys } = measurePrefixes(element)
+    const suffix = element === 'f32' ? '' : `, ${element}`
+    yield toRow(`16 blocks kept${suffix}`, publishing, 6)
+    yield toRow(`a row joins with 256 cached tokens${suffix}`, joining, 5)
+    if (element === 'f32') yield toRow('keys of 256 tokens', keys)
+  }
+  progress('kv: growing and leaving')
+  yield toRow('16 rows of 192 tokens outgrow their bank, by token', measureGrowth())
+  yield toRow('a row leaves, 16 × 256', measureLeaving(256), 5)
+  yield toRow('a row leaves, 16 × 2,048', measureLeaving(2048), 5)
+}
+
+export const kvBenchmark: Benchmark = {
+  name: 'kv',
+  summary: 'keys and values between two calls: append, join, publish, grow, leave; no model runs',
+  needs: 'nothing',
+  run: measureKv,
+}
