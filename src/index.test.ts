@@ -23,12 +23,16 @@ describe('the entries', () => {
       [
         ...errors,
         'adapterKinds',
+        'addPackedProduct',
         'createAdapter',
         'loadAdapter',
         'merge',
         'mergeMethods',
+        'packAdapter',
         'saveAdapter',
         'train',
+        'unpackAdapter',
+        'unpackInto',
       ].sort(),
     )
   })

@@ -23,6 +23,15 @@ export {
 export type { LoraConfig } from './adapters/kinds/lora-config.ts'
 export type { Expert, Mixture } from './adapters/serving/mixture.ts'
 export { loadAdapter, saveAdapter } from './adapters/files/peft.ts'
+export { type FillTarget, unpackInto } from './adapters/packed/fill.ts'
+export {
+  packAdapter,
+  type PackAdapterOptions,
+  type PackedAdapter,
+  unpackAdapter,
+} from './adapters/packed/pack-adapter.ts'
+export type { PackedBits, PackedTensor } from './adapters/packed/packed-tensor.ts'
+export { addPackedProduct, type LowRankFactors } from './adapters/packed/product.ts'
 export {
   ContextLengthError,
   DataError,

@@ -42,7 +42,7 @@ export class PackedTensorMap implements ReadonlyMap<string, Tensor> {
     return this.#tensors.has(key)
   }
 
-  /** The tensor as any adapter has it: unpacked, or in the type it came in. */
+  /** The tensor as plain adapters have it: unpacked, or in the type it came in. */
   get(key: string): Tensor | undefined {
     const held = this.#tensors.get(key)
     return held && isPackedTensor(held) ? createUnpackedView(held) : held

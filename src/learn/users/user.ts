@@ -2,6 +2,7 @@
 // to consolidate. Independent of how users are saved and when they learn.
 
 import type { Adapter } from '../../adapters/adapter.ts'
+import { countAdapterBytes } from '../../adapters/packed/pack-adapter.ts'
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import type { Head } from '../../runtime/index.ts'
 import { createSlowHead, type SlowHead } from '../slow/slow-head.ts'
@@ -170,7 +171,7 @@ function countTurnBytes({ ids, hidden, layerStates }: Turn): number {
 }
 
 function countVersionBytes({ adapter, ewc, head }: NumberedVersion): number {
-  let sum = countTensorBytes(adapter?.tensors.values() ?? [])
+  let sum = adapter ? countAdapterBytes(adapter) : 0
   if (head) sum += countTensorBytes([head.A, head.B])
   for (const module of ewc?.modules.values() ?? []) sum += countTensorBytes(Object.values(module))
   return sum
