@@ -6,11 +6,18 @@ import { decodeBenchmark } from './decode.ts'
 import { kvBenchmark } from './kv.ts'
 import { mergeBenchmark } from './merge.ts'
 import { microBenchmark } from './micro.ts'
+import { packedBenchmark } from './packed.ts'
 import { swapBenchmark } from './swap.ts'
 import { trainBenchmark } from './train.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
-  [trainBenchmark, decodeBenchmark, mergeBenchmark, microBenchmark, swapBenchmark, kvBenchmark].map(
-    (benchmark) => [benchmark.name, benchmark],
-  ),
+  [
+    trainBenchmark,
+    decodeBenchmark,
+    mergeBenchmark,
+    microBenchmark,
+    packedBenchmark,
+    swapBenchmark,
+    kvBenchmark,
+  ].map((benchmark) => [benchmark.name, benchmark]),
 )
