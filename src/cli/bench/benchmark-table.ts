@@ -7,6 +7,7 @@ import { kvBenchmark } from './kv.ts'
 import { mergeBenchmark } from './merge.ts'
 import { microBenchmark } from './micro.ts'
 import { packedBenchmark } from './packed.ts'
+import { poolBenchmark } from './pool.ts'
 import { swapBenchmark } from './swap.ts'
 import { trainBenchmark } from './train.ts'
 
@@ -19,5 +20,6 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
     packedBenchmark,
     swapBenchmark,
     kvBenchmark,
+    poolBenchmark,
   ].map((benchmark) => [benchmark.name, benchmark]),
 )
