@@ -24,13 +24,13 @@ normalize
 open orthonormalize
 pack pad parse penalize pick place plan pluralize pool prepare print project prune
 quantize quote
-rank read receive recompute reflect refresh refuse remove render reorder repair replace report
+rank read receive recompute reflect refresh refuse register remove render reorder repair replace report
 require reserve resolve repeat restore reverse rewrite roll rotate round run
 sample save scale score select set serialize serve shorten shortlist show shuffle simplify simulate
 slice smooth sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate
-unmask unpack unscore untie unwrap use
+unload unmask unpack unscore untie unwrap use
 validate view visit
 wait warn weigh widen wrap write
 zero
