@@ -1,7 +1,7 @@
 // The banks of one group: which bank a row stands in, and when rows move to another. Independent of
 // blocks.
 
-import { chooseCapacity, computeCost, planBanks } from './bank-capacity.ts'
+import { type BankPlan, chooseCapacity, computeCost, planBanks } from './bank-capacity.ts'
 import { type BankRow, RowBank } from './bank.ts'
 import type { KvShape } from './kv-types.ts'
 import type { KvElement } from './values.ts'
@@ -20,6 +20,7 @@ export class BankGroup {
   readonly #shape: KvShape
   readonly #element: KvElement
   readonly #banks = new Map<number, RowBank>()
+  readonly #retired: ArrayBuffer[] = [] // to be freed
 
   constructor(name: string, shape: KvShape, element: KvElement) {
     this.name = name
@@ -56,28 +57,21 @@ export class BankGroup {
   grow(row: BankRow): void {
     const need = chooseCapacity(row.room)
     if (need <= row.bank.capacity) return
-    this.#getBank(planBanks(this.#countNeeds()).capacities.get(need)!).take(row)
-    this.settle()
+    const plan = planBanks(this.#countNeeds())
+    if (this.#follow(plan)) return
+    const capacity = plan.capacities.get(need)!
+    if (row.bank.rows.length > 1 || !this.#widen(row.bank, capacity))
+      this.#getBank(capacity).take(row)
   }
 
   /** Moves rows to where a step reads fewest slots, if it is worth their copies. */
   settle(): void {
-    const plan = planBanks(this.#countNeeds())
-    const gain = computeCost(this.#countRows()) - plan.cost
-    if (gain < LEAST_GAIN) return
-    const rows = this.banks.flatMap((bank) => bank.rows)
-    const moves = rows
-      .map((row) => ({ row, capacity: plan.capacities.get(chooseCapacity(row.room))! }))
-      .filter(({ row, capacity }) => row.bank.capacity !== capacity)
-    const copied = moves.reduce((sum, { row }) => sum + row.length, 0)
-    if (copied > COPIED_PER_GAIN * gain) return
-    // the last row of a bank first: it leaves no hole
-    for (const { row, capacity } of moves.toReversed()) this.#getBank(capacity).take(row)
+    this.#follow(planBanks(this.#countNeeds()))
   }
 
   /** Counts a call; the buffers of banks that have long been empty. */
   collectIdle(): readonly ArrayBuffer[] {
-    const buffers: ArrayBuffer[] = []
+    const buffers = this.#retired.splice(0)
     for (const bank of this.#banks.values()) {
       bank.idleCalls = bank.rows.length > 0 ? 0 : bank.idleCalls + 1
       if (bank.idleCalls < KEPT_CALLS) continue
@@ -85,6 +79,43 @@ export class BankGroup {
       this.#banks.delete(bank.capacity)
     }
     return buffers
+  }
+
+  /** Moves rows as planned; false where the gain is too small: nothing has moved then. */
+  #follow(plan: BankPlan): boolean {
+    const gain = computeCost(this.#countBanks()) - plan.cost
+    if (gain < LEAST_GAIN) return false
+    const toCapacity = ({ room }: BankRow): number => plan.capacities.get(chooseCapacity(room))!
+    const moves = this.banks
+      .flatMap(({ rows }) => rows)
+      .filter((row) => toCapacity(row) !== row.bank.capacity)
+    const copied = moves.reduce((sum, { length }) => sum + length, 0)
+    if (copied > COPIED_PER_GAIN * gain) return false
+    for (const bank of this.banks) {
+      const capacity = toCapacity(bank.rows[0]!)
+      if (bank.rows.every((row) => toCapacity(row) === capacity)) this.#widen(bank, capacity)
+    }
+    // the last row of a bank first: it leaves no hole
+    for (const row of moves.toReversed()) {
+      const capacity = toCapacity(row)
+      if (row.bank.capacity !== capacity) this.#getBank(capacity).take(row)
+    }
+    return true
+  }
+
+  /**
+   * Makes a bank one of a larger capacity: most of its memory is touched already, and fresh memory
+   * costs several times what a copy does. False where that cannot be; nothing has changed then.
+   */
+  #widen(bank: RowBank, capacity: number): boolean {
+    const other = this.#banks.get(capacity)
+    if (capacity <= bank.capacity || !bank.canWiden(capacity)) return false
+    if (other && other.rows.length > 0) return false
+    this.#banks.delete(bank.capacity)
+    if (other) this.#retired.push(...other.arrays.release())
+    bank.widen(capacity)
+    this.#banks.set(capacity, bank)
+    return true
   }
 
   #getBank(capacity: number): RowBank {
@@ -106,7 +137,17 @@ export class BankGroup {
     return counts
   }
 
-  #countRows(): Map<number, number> {
-    return new Map(this.banks.map(({ capacity, rows }) => [capacity, rows.length]))
+  /** What a step reads: with every row that outgrew its bank in one that it fits. */
+  #countBanks(): Map<number, number> {
+    const counts = new Map(this.banks.map(({ capacity, rows }) => [capacity, rows.length]))
+    for (const { bank, room } of this.banks.flatMap(({ rows }) => rows)) {
+      if (room <= bank.capacity) continue
+      const need = chooseCapacity(room)
+      counts.set(need, (counts.get(need) ?? 0) + 1)
+      const left = counts.get(bank.capacity)! - 1
+      if (left > 0) counts.set(bank.capacity, left)
+      else counts.delete(bank.capacity)
+    }
+    return counts
   }
 }

@@ -33,7 +33,6 @@ export class BankRow implements KvRow {
 
 export class RowBank implements Bank {
   readonly group: string
-  readonly capacity: number
   readonly arrays: RowArrays
   /** Calls since the last row left. */
   idleCalls = 0
@@ -42,10 +41,12 @@ export class RowBank implements Bank {
 
   constructor(group: string, shape: KvShape, element: KvElement, capacity: number) {
     this.group = group
-    this.capacity = capacity
     this.arrays = new RowArrays(shape, element, capacity)
   }
 
+  get capacity(): number {
+    return this.arrays.capacity
+  }
   get rows(): readonly BankRow[] {
     return this.#rows
   }
@@ -64,6 +65,19 @@ export class RowBank implements Bank {
   /** Room for one row more; throws RangeError where there is no memory: nothing has changed then. */
   makeRoom(rows = 1): void {
     this.arrays.allocate(this.#rows.length + rows)
+  }
+
+  /** Whether `widen` works. What is not a number must not be left behind a row. */
+  canWiden(capacity: number): boolean {
+    return this.arrays.canWiden(capacity) && !this.#rows.some(({ sick }) => sick)
+  }
+
+  /** Gives all rows more slots. */
+  widen(capacity: number): void {
+    this.arrays.widen(
+      capacity,
+      this.#rows.map(({ length }) => length),
+    )
   }
 
   /** Takes a row whose contents are written afterwards. */
@@ -128,7 +142,7 @@ export class RowBank implements Bank {
   }
 
   #move(row: BankRow, index: number): void {
-    this.arrays.copyRow(row.index, index, row.length)
+    this.arrays.copyRowFrom(this.arrays, row.index, index, row.length)
     if (row.sick) this.arrays.clear(row.index)
     this.#put(row, index)
   }

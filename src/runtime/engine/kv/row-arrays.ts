@@ -1,9 +1,10 @@
-// The arrays behind a bank: by layer and part one array [R, K, C, d]. R grows without a copy,
-// because the buffers reserve addresses ahead. Independent of who uses which row.
+// The arrays behind a bank: by layer and part one array [R, K, C, d]. Independent of who uses which
+// row.
 
 import { assertInternal } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
 import { toEntryName, toPastName } from '../../programs/cached-graph.ts'
+import { GrowingArrays } from './growing-arrays.ts'
 import { BLOCK_SIZE, type KvShape } from './kv-types.ts'
 import {
   convertValues,
@@ -12,20 +13,13 @@ import {
   elementOf,
   type KvElement,
   type KvValues,
-  viewValues,
 } from './values.ts'
 
-/** Addresses are reserved for this many rows; memory is taken when a row is written to. */
+/** Addresses are reserved for this many rows, and for rows so many times as long. */
 const RESERVED_ROWS = 16
+const RESERVED_GROWTH = 4
 /** So many prefixes of rows keep their views. */
 const KEPT_FEEDS = 32
-
-interface Part {
-  readonly past: string
-  readonly entry: string
-  buffer: ArrayBuffer
-  values: KvValues
-}
 
 /** Where a row takes tokens of a call's entries [N, K, T, d]. */
 export interface EntryPlace {
@@ -44,76 +38,62 @@ export const computeBlockLength = ({ layers, kvHeads, headWidth }: KvShape): num
 export class RowArrays {
   readonly #shape: KvShape
   readonly #element: KvElement
-  readonly #capacity: number
-  readonly #parts: readonly Part[]
+  readonly #arrays: GrowingArrays
   readonly #feeds = new Map<string, ReadonlyMap<string, Tensor>>()
+  /** Slots of a row, C; changes by `widen` alone. */
+  capacity: number
   #rows = 0 // R
   #rounded: KvValues | undefined
 
   constructor(shape: KvShape, element: KvElement, capacity: number) {
     this.#shape = shape
     this.#element = element
-    this.#capacity = capacity
-    this.#parts = Array.from({ length: 2 * shape.layers }, (_, i) => {
-      const buffer = new ArrayBuffer(0)
-      const names = [i >> 1, i % 2 === 0 ? 'k' : 'v'] as const
-      return {
-        past: toPastName(...names),
-        entry: toEntryName(...names),
-        buffer,
-        values: viewValues(element, buffer, 0, 0),
-      }
-    })
+    this.capacity = capacity
+    this.#arrays = new GrowingArrays(element, 2 * shape.layers)
   }
 
   get sizeBytes(): number {
-    return this.#parts.length * this.#rows * this.#rowBytes
+    const length = this.#rows * this.#rowLength
+    return 2 * this.#shape.layers * length * countElementBytes(this.#element)
   }
 
-  /** Bytes of a row in one part. */
-  get #rowBytes(): number {
-    return this.#rowLength * countElementBytes(this.#element)
-  }
   /** Elements of a row in one part. */
   get #rowLength(): number {
-    return this.#shape.kvHeads * this.#capacity * this.#shape.headWidth
+    return this.#shape.kvHeads * this.capacity * this.#shape.headWidth
   }
 
   /** Makes R at least `rows`, in steps of powers of two. */
   allocate(rows: number): void {
-    if (rows <= this.#rows) return
-    const grown = 2 ** Math.ceil(Math.log2(rows))
-    const bytes = grown * this.#rowBytes
-    const reserved = Math.max(grown, RESERVED_ROWS) * this.#rowBytes
-    // two passes, so that nothing has changed where there is no memory
-    const buffers = this.#parts.map(({ buffer }) =>
-      bytes <= buffer.maxByteLength && this.#rows > 0
-        ? buffer
-        : new ArrayBuffer(bytes, { maxByteLength: reserved }),
-    )
-    this.#parts.forEach((part, i) => {
-      const buffer = buffers[i]!
-      if (buffer === part.buffer) buffer.resize(bytes)
-      const values = viewValues(this.#element, buffer, 0, grown * this.#rowLength)
-      if (buffer !== part.buffer) values.set(part.values)
-      part.buffer = buffer
-      part.values = values
-    })
-    this.#rows = grown
-    this.#feeds.clear()
+    if (rows > this.#rows) this.#fit(2 ** Math.ceil(Math.log2(rows)), this.capacity)
+  }
+
+  /** Whether `widen` to this capacity needs no other arrays. */
+  canWiden(capacity: number): boolean {
+    const { kvHeads, headWidth } = this.#shape
+    return this.#rows > 0 && this.#arrays.canGrow(this.#rows * kvHeads * capacity * headWidth)
+  }
+
+  /** Makes rows longer where they lie; of row i the first lengths[i] positions are kept. */
+  widen(capacity: number, lengths: readonly number[]): void {
+    const { kvHeads, headWidth } = this.#shape
+    const before = this.capacity
+    this.#fit(this.#rows, capacity)
+    for (const values of this.#arrays.values) {
+      // the last first: nothing is written over that has yet to move
+      for (let index = lengths.length * kvHeads - 1; index > 0; index--) {
+        const from = index * before * headWidth
+        const count = lengths[Math.floor(index / kvHeads)]! * headWidth
+        values.copyWithin(index * capacity * headWidth, from, from + count)
+      }
+    }
   }
 
   /** Empties the arrays; the buffers are the caller's to free. */
   release(): readonly ArrayBuffer[] {
-    const buffers = this.#parts.map(({ buffer }) => buffer)
-    for (const part of this.#parts) {
-      part.buffer = new ArrayBuffer(0)
-      part.values = viewValues(this.#element, part.buffer, 0, 0)
-    }
     this.#rows = 0
     this.#rounded = undefined
     this.#feeds.clear()
-    return buffers
+    return this.#arrays.release()
   }
 
   feeds(from: number, count: number): ReadonlyMap<string, Tensor> {
@@ -122,11 +102,11 @@ export class RowArrays {
     if (known) return known
     assertInternal(from + count <= this.#rows, `rows ${key} are fed, but there are ${this.#rows}`)
     if (this.#feeds.size === KEPT_FEEDS) this.#feeds.clear()
-    const shape = [count, this.#shape.kvHeads, this.#capacity, this.#shape.headWidth]
+    const shape = [count, this.#shape.kvHeads, this.capacity, this.#shape.headWidth]
     const length = this.#rowLength
     const made = new Map(
-      this.#parts.map(({ past, values }): [string, Tensor] => [
-        past,
+      this.#arrays.values.map((values, part): [string, Tensor] => [
+        toPastName(...toPlace(part)),
         {
           dtype: this.#element,
           shape,
@@ -141,35 +121,31 @@ export class RowArrays {
   /** Takes tokens of cache.<layer>.k and .v [N, K, T, d]. */
   append(outputs: ReadonlyMap<string, Tensor>, places: readonly EntryPlace[]): void {
     const { kvHeads, headWidth } = this.#shape
-    for (const { entry, values } of this.#parts) {
-      const tensor = outputs.get(entry)
-      assertInternal(tensor, `the call has no output ${entry}`)
+    for (const [part, values] of this.#arrays.values.entries()) {
+      const name = toEntryName(...toPlace(part))
+      const tensor = outputs.get(name)
+      assertInternal(tensor, `the call has no output ${name}`)
       const stride = tensor.shape[2]! * headWidth
       const data = this.#toElement(tensor.data as KvValues)
       for (const { entry: item, row, position, count } of places) {
         for (let head = 0; head < kvHeads; head++) {
           const from = (item * kvHeads + head) * stride
-          const at = ((row * kvHeads + head) * this.#capacity + position) * headWidth
+          const at = ((row * kvHeads + head) * this.capacity + position) * headWidth
           values.set(data.subarray(from, from + count * headWidth), at)
         }
       }
     }
   }
 
-  /** Copies the first `length` positions of a row over another. */
-  copyRow(from: number, to: number, length: number): void {
-    this.copyRowFrom(this, from, to, length)
-  }
-
-  /** Copies the first `length` positions of a row of other arrays. */
+  /** Copies the first `length` positions of a row of these or other arrays. */
   copyRowFrom(source: RowArrays, from: number, to: number, length: number): void {
     const { kvHeads, headWidth } = this.#shape
     const count = length * headWidth
-    this.#parts.forEach(({ values }, i) => {
-      const other = source.#parts[i]!.values
+    this.#arrays.values.forEach((values, i) => {
+      const other = source.#arrays.values[i]!
       for (let head = 0; head < kvHeads; head++) {
-        const at = (to * kvHeads + head) * this.#capacity * headWidth
-        const start = (from * kvHeads + head) * source.#capacity * headWidth
+        const at = (to * kvHeads + head) * this.capacity * headWidth
+        const start = (from * kvHeads + head) * source.capacity * headWidth
         if (other === values) values.copyWithin(at, start, start + count)
         else values.set(other.subarray(start, start + count), at)
       }
@@ -181,10 +157,10 @@ export class RowArrays {
     const { kvHeads, headWidth } = this.#shape
     const count = length * headWidth
     const kept = createValues(this.#element, count)
-    for (const { values } of this.#parts) {
+    for (const values of this.#arrays.values) {
       for (let head = 0; head < kvHeads; head++) {
-        const first = (one * kvHeads + head) * this.#capacity * headWidth
-        const second = (two * kvHeads + head) * this.#capacity * headWidth
+        const first = (one * kvHeads + head) * this.capacity * headWidth
+        const second = (two * kvHeads + head) * this.capacity * headWidth
         kept.set(values.subarray(first, first + count))
         values.copyWithin(first, second, second + count)
         values.set(kept, second)
@@ -212,9 +188,9 @@ export class RowArrays {
    */
   isFinite(row: number, position: number, count: number): boolean {
     const { kvHeads, headWidth } = this.#shape
-    return this.#parts.slice(-2).every(({ values }) => {
+    return this.#arrays.values.slice(-2).every((values) => {
       for (let head = 0; head < kvHeads; head++) {
-        const at = ((row * kvHeads + head) * this.#capacity + position) * headWidth
+        const at = ((row * kvHeads + head) * this.capacity + position) * headWidth
         for (let i = 0; i < count; i++)
           if (!isFiniteElement(values, at + i * headWidth)) return false
       }
@@ -225,7 +201,7 @@ export class RowArrays {
   /** Sets a row to zero. A masked slot counts 0 times its value, which must be finite for that. */
   clear(row: number): void {
     const start = row * this.#rowLength
-    for (const { values } of this.#parts) values.fill(0, start, start + this.#rowLength)
+    for (const values of this.#arrays.values) values.fill(0, start, start + this.#rowLength)
   }
 
   #walkBlock(
@@ -236,12 +212,22 @@ export class RowArrays {
     const { kvHeads, headWidth } = this.#shape
     const count = BLOCK_SIZE * headWidth
     let from = 0
-    for (const { values } of this.#parts) {
+    for (const values of this.#arrays.values) {
       for (let head = 0; head < kvHeads; head++) {
-        take(values, ((row * kvHeads + head) * this.#capacity + position) * headWidth, from, count)
+        take(values, ((row * kvHeads + head) * this.capacity + position) * headWidth, from, count)
         from += count
       }
     }
+  }
+
+  #fit(rows: number, capacity: number): void {
+    const { kvHeads, headWidth } = this.#shape
+    const rowLength = kvHeads * capacity * headWidth
+    const reserved = Math.max(rows, RESERVED_ROWS) * rowLength * RESERVED_GROWTH
+    this.#arrays.grow(rows * rowLength, reserved)
+    this.#rows = rows
+    this.capacity = capacity
+    this.#feeds.clear()
   }
 
   /** The same numbers as the arrays keep them. */
@@ -253,6 +239,8 @@ export class RowArrays {
     return this.#rounded!
   }
 }
+
+const toPlace = (part: number) => [part >> 1, part % 2 === 0 ? 'k' : 'v'] as const
 
 const isFiniteElement = (values: KvValues, at: number): boolean =>
   values instanceof Float32Array ? Number.isFinite(values[at]) : (values[at]! & 0x7c00) !== 0x7c00
