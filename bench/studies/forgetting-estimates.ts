@@ -51,7 +51,7 @@ function withMeanOne({ shape, data }: F32Tensor): F32Tensor {
   )
 }
 
-const raise = (tensor: F32Tensor, power: number): F32Tensor =>
+const computePower = (tensor: F32Tensor, power: number): F32Tensor =>
   withMeanOne(
     f32(
       tensor.shape,
@@ -59,7 +59,7 @@ const raise = (tensor: F32Tensor, power: number): F32Tensor =>
     ),
   )
 
-const clamp = (tensor: F32Tensor, most: number): F32Tensor =>
+const limitValues = (tensor: F32Tensor, most: number): F32Tensor =>
   withMeanOne(
     f32(
       tensor.shape,
@@ -100,8 +100,14 @@ export const estimates: Readonly<Record<string, Estimate>> = {
   'model-labels': { ...shipped, labels: 'model' },
   'decay-0.5': { ...shipped, decay: 0.5 },
   'decay-0': { ...shipped, decay: 0 },
-  root: { ...shipped, change: (module) => mapImportance(module, (values) => raise(values, 0.5)) },
-  clamped: { ...shipped, change: (module) => mapImportance(module, (values) => clamp(values, 4)) },
+  root: {
+    ...shipped,
+    change: (module) => mapImportance(module, (values) => computePower(values, 0.5)),
+  },
+  clamped: {
+    ...shipped,
+    change: (module) => mapImportance(module, (values) => limitValues(values, 4)),
+  },
   global: { ...shipped, change: weighByShare(1) },
   'global-root': { ...shipped, change: weighByShare(0.5) },
 }
@@ -129,7 +135,8 @@ export async function measureTask(
   const given = groups.map(buildGroupBatch)
   const batches = labels === 'model' ? await drawLabels(model, adapter, given, seed) : given
   const measuring = measureSquares({ model, adapter, layers, batches, seed })
-  let next = count > 0 ? await measuring.next() : { done: true as const, value: flatSums(layers) }
+  let next =
+    count > 0 ? await measuring.next() : { done: true as const, value: createFlatSums(layers) }
   while (!next.done) next = await measuring.next()
   const sums = next.value
   const task = createTaskState(layers, adapter, sums)
@@ -141,7 +148,7 @@ export async function measureTask(
   return { ...task, modules: new Map(modules) }
 }
 
-const flatSums = (layers: readonly LoraLayer[]): Map<string, SquareSums> =>
+const createFlatSums = (layers: readonly LoraLayer[]): Map<string, SquareSums> =>
   new Map(
     layers.map(({ path, inFeatures, outFeatures }) => [
       path,
