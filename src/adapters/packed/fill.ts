@@ -4,7 +4,8 @@
 import { ShapeError } from '../../base/errors.ts'
 import { checkOptions, naturalNumber, number, unchecked } from '../../base/schema.ts'
 import { f32, type F32Tensor, sizeOf, type Tensor } from '../../base/tensor.ts'
-import type { PackedTensor } from './packed-tensor.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import { isPackedTensor, type PackedTensor } from './packed-tensor.ts'
 import { getTileHost, partValues, tileAt, type TileHost, toTileSource, unpackTile } from './tile.ts'
 
 /** Where a matrix goes: value (row, column) to values[offset + row·rowStride + column·columnStride]. */
@@ -65,6 +66,8 @@ export function unpackInto(
 ): void {
   checkOptions('unpackInto', { scaling }, scalingField)
   const placement = resolvePlacement(target, tensor.shape)
+  if (scaling === 1 && !isPackedTensor(tensor) && tensor.dtype === 'f32')
+    return placeValues(placement, toFloat32(tensor), 0)
   const source = toTileSource(tensor)
   for (let from = 0; from < source.values; from += partValues) {
     const to = Math.min(source.values, from + partValues)

@@ -123,7 +123,7 @@ async function* measurePacked(context: BenchmarkContext): AsyncIterable<Benchmar
   const base = createSyntheticBase('f32')
   const served = computeServingWeights(createSyntheticAdapter(base), base.graph)
   const plain: PackedWeightMap = new Map(
-    [...served].map(([path, form]) => [path, { ...form, scaling: 2 }]),
+    [...served].map(([path, form]) => [path, { ...form, scaling: 1 }]),
   )
   const forms = [plain, ...packedBits.map((bits) => packServingWeights(served, bits))]
   const slot = createSlot(plain)
