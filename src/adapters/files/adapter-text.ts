@@ -31,7 +31,7 @@ const sharedTexts = new Map<string, WeakRef<AdapterText>>()
 export async function readAdapterText(folder: ByteFolder): Promise<AdapterText | undefined> {
   const read = await Promise.all(textFiles.map((name) => readBytes(folder, name)))
   const files = new Map(textFiles.flatMap((name, i) => (read[i] ? [[name, read[i]] as const] : [])))
-  return files.size === 0 ? undefined : shareText({ files })
+  return files.size === 0 ? undefined : keepTextOnce({ files })
 }
 
 async function readBytes(folder: ByteFolder, name: string): Promise<Uint8Array | undefined> {
@@ -44,7 +44,7 @@ async function readBytes(folder: ByteFolder, name: string): Promise<Uint8Array |
   }
 }
 
-async function shareText(text: AdapterText): Promise<AdapterText> {
+async function keepTextOnce(text: AdapterText): Promise<AdapterText> {
   if (globalThis.crypto?.subtle === undefined) return text // a page that gets no hashes
   const hashes = await Promise.all([...text.files.values()].map(computeSha256))
   const key = [...text.files.keys()].map((name, i) => `${name} ${toHex(hashes[i]!)}`).join(' ')

@@ -103,16 +103,16 @@ function compileTemplate(template: string): ChatRenderer {
     try {
       return renderTemplate(program, collectVariables(messages, options))
     } catch (cause) {
-      throw toRefusalError(messages, cause, showsDate(template) && options.now === undefined)
+      throw toRefusalError(messages, cause, needsDate(template) && options.now === undefined)
     }
   }
 }
 
 /** Whether a template can show the date, so that its text depends on the day. */
-export const showsDate = (template: ChatTemplate | undefined): boolean =>
+export const needsDate = (template: ChatTemplate | undefined): boolean =>
   typeof template === 'string'
     ? template.includes('strftime_now')
-    : Object.values(template ?? {}).some(showsDate)
+    : Object.values(template ?? {}).some(needsDate)
 
 function parseChatTemplate(template: string): ReturnType<typeof parseTemplate> {
   try {

@@ -9,7 +9,7 @@ import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { completeRole } from '../../adapters/roles.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
-import { showsDate } from '../../formats/text/chat-template.ts'
+import { needsDate } from '../../formats/text/chat-template.ts'
 import { formatDay } from '../../formats/text/day.ts'
 import { type BaseWeight, isFrozen, thaw } from '../../graph/quantized-base/quantize-weight.ts'
 import { dataHashKey, hashSequences } from '../data/content-hash.ts'
@@ -101,7 +101,7 @@ async function createTrainedAdapter(
     [dataHashKey]: hash,
     [quantizationKey]: quantization,
     [dateKey]:
-      date && showsDate(getExpertText(model.base, adapter).chatTemplate)
+      date && needsDate(getExpertText(model.base, adapter).chatTemplate)
         ? formatDay(date)
         : undefined,
   })
