@@ -1,6 +1,7 @@
 // Against what PEFT 0.21 wrote for three LoRA adapters, compared in the space of ΔW.
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { openFixtureFolder } from '../../test/support/parity-folder.ts'
 import type { Adapter } from '../adapters/adapter.ts'
 import { loadAdapter } from '../adapters/files/peft.ts'
 import type { Tensor } from '../base/tensor.ts'
@@ -13,11 +14,7 @@ import type { MergeRecipe } from './method.ts'
 const folder = new URL('../../test/parity/merge/', import.meta.url)
 const bytesAt = async (path: string): Promise<Uint8Array> =>
   new Uint8Array(await readFile(new URL(path, folder)))
-const adapterAt = (path: string): Promise<Adapter> =>
-  loadAdapter({
-    name: path,
-    open: async (name) => createMemorySource(name, await bytesAt(`${path}/${name}`)),
-  })
+const adapterAt = (path: string): Promise<Adapter> => loadAdapter(openFixtureFolder(path, folder))
 
 async function tensorsAt(path: string): Promise<Map<string, Tensor>> {
   const store = await openSafetensors(createMemorySource(path, await bytesAt(path)))

@@ -3,6 +3,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { openFixtureFolder } from '../../../test/support/parity-folder.ts'
 import { storiesModel } from '../../../test/support/train.ts'
 import { type Adapter, listParameterSpecs } from '../../adapters/adapter.ts'
 import { loadAdapter } from '../../adapters/files/peft.ts'
@@ -30,11 +31,7 @@ const numbersOf = (name: string): number[] =>
 
 beforeAll(async () => {
   model = await storiesModel()
-  adapter = await loadAdapter({
-    name: 'lora_qv_r8',
-    open: async (path) =>
-      createMemorySource(path, await readFile(new URL(`lora_qv_r8/${path}`, parity))),
-  })
+  adapter = await loadAdapter(openFixtureFolder('lora_qv_r8', parity))
   for (const folder of ['preferences', 'kto']) {
     const bytes = await readFile(new URL(`${folder}/expected.safetensors`, parity))
     const store = await openSafetensors(createMemorySource(folder, bytes))

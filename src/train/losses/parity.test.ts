@@ -3,6 +3,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { openFixtureFolder } from '../../../test/support/parity-folder.ts'
 import { storiesModel } from '../../../test/support/train.ts'
 import { type Adapter, listParameterSpecs } from '../../adapters/adapter.ts'
 import { loadAdapter } from '../../adapters/files/peft.ts'
@@ -20,11 +21,7 @@ import { planEpoch, countSharedPrefix } from '../batches/packing.ts'
 
 const parity = new URL('../../../test/parity/', import.meta.url)
 const adapterNamed = (name: string): Promise<Adapter> =>
-  loadAdapter({
-    name,
-    open: async (path) =>
-      createMemorySource(path, await readFile(new URL(`${name}/${path}`, parity))),
-  })
+  loadAdapter(openFixtureFolder(name, parity))
 
 let model: TrainableModel
 let adapter: Adapter

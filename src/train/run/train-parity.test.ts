@@ -3,6 +3,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
+import { openFixtureFolder } from '../../../test/support/parity-folder.ts'
 import { storiesModel } from '../../../test/support/train.ts'
 import { listParameterSpecs, listVirtualIds } from '../../adapters/adapter.ts'
 import { loadAdapter } from '../../adapters/files/peft.ts'
@@ -59,9 +60,7 @@ const cases = [
 describe.each(cases)('%s', (name) => {
   it('has the loss of PEFT, and its weights after three steps of AdamW', async () => {
     const expected = await readTensors(`${name}/expected.safetensors`)
-    const open = async (path: string) =>
-      createMemorySource(path, await readFile(new URL(`${name}/${path}`, parity)))
-    const adapter = await loadAdapter({ name, open })
+    const adapter = await loadAdapter(openFixtureFolder(name, parity))
     const model = await storiesModel()
     const { graph } = model.base
     const trainable = [...listParameterSpecs(graph, adapter).keys()]
@@ -115,9 +114,7 @@ describe.each(cases)('%s', (name) => {
 })
 
 it('sums the gradients of a tensor that several segments read', async () => {
-  const open = async (path: string) =>
-    createMemorySource(path, await readFile(new URL(`prefix_6/${path}`, parity)))
-  const adapter = await loadAdapter({ name: 'prefix_6', open })
+  const adapter = await loadAdapter(openFixtureFolder('prefix_6', parity))
   const expected = await readTensors('prefix_6/expected.safetensors')
   const model = await storiesModel()
   const weights = await model.weights()
