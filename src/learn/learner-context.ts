@@ -2,13 +2,14 @@
 // and the options of the tiers.
 
 import { OptionError } from '../base/errors.ts'
-import type { Head } from '../runtime/index.ts'
+import type { Head, LogitsStage } from '../runtime/index.ts'
 import { checkLearnerOptions, type LearnerOptions, readKeptCounts } from './learner-options.ts'
 import type { SlowTierOptions } from './slow/train-slow-tier.ts'
 import { createHeadLoss, type HeadLoss } from './tiers/head-gradient.ts'
 import { createLayerTiers, type LayerTiers } from './tiers/layer-tier-program.ts'
 import type { TierStackOptions } from './tiers/tier-options.ts'
 import { isAtHead } from './tiers/tier-targets.ts'
+import { createTierStage, type ServedAnswer } from './turns/tier-stage.ts'
 import { selectKeyLayer } from './turns/turn-states.ts'
 import { type ResolvedTrigger, resolveSchedule } from './updates/consolidation-schedule.ts'
 
@@ -20,6 +21,8 @@ export interface LearnerContext extends ReturnType<typeof readKeptCounts> {
   readonly layerTiers: LayerTiers | undefined
   /** The layer whose input states tiers on layers and the memory use. */
   readonly layer: number | undefined
+  /** Answers of all users in one batch. */
+  readonly stage: LogitsStage<ServedAnswer>
   /** Of each user's tiers over the head. */
   readonly tierOptions: TierStackOptions
   readonly slow: SlowTierOptions
@@ -59,13 +62,15 @@ export function createLearnerContext(options: LearnerOptions): LearnerContext {
   if (layerTiers && memory !== false) checkKeyLayer(layerTiers)
   const keyLayer = memory === false ? undefined : selectKeyLayer(model.config)
   const head = model.head()
+  const layer = layerTiers?.layer ?? keyLayer
   return {
     ...readKeptCounts(options),
     model,
     head,
     headLoss: createHeadLoss(head, options.breadth),
     layerTiers,
-    layer: layerTiers?.layer ?? keyLayer,
+    layer,
+    stage: createTierStage(head, layer),
     tierOptions: {
       ...(atHead !== undefined && { fast: atHead }),
       ...(memory !== undefined && { memory }),

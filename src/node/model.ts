@@ -63,5 +63,5 @@ export async function loadModel(
   > {
     return quantization ? readQuantized(base, quantization) : readWeights(base)
   }
-  return { ...model, backend, source, weights }
+  return Object.assign(model, { backend, source, weights })
 }

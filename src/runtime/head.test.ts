@@ -1,3 +1,4 @@
+import { chooseStage, type LogitsStage } from './engine/logits/stage.ts'
 import * as ort from 'onnxruntime-node'
 import { afterAll, describe, expect, it } from 'vitest'
 import { ShapeError } from '../base/errors.ts'
@@ -64,16 +65,18 @@ describe.each(['f32', 'q8'] as const)('the head apart from the model, %s', (weig
 
   it('writes the same text when it stands in for the model’s own', async () => {
     const model = await open(weights)
-    const head = async (state: Float32Array) =>
-      (await model.head().logits(f32([1, state.length], state))).data
+    const head = model.head()
+    const stage = chooseStage({ run: (_, hidden) => head.logits(hidden) }, undefined)
     const options = { maxTokens: 24, temperature: 0.8, seed: 5 }
     const own = await last(model.generate('Once upon a time', options))
-    expect((await last(model.generate('Once upon a time', { ...options, head }))).ids).toEqual(
+    expect((await last(model.generate('Once upon a time', { ...options, stage }))).ids).toEqual(
       own.ids,
     )
-    const silent = async () => new Float32Array(model.config.vocabularySize).fill(-1).with(77, 1)
+    const { vocabularySize } = model.config
+    const run = async () => f32([1, vocabularySize]).data.fill(-1).with(77, 1)
+    const silent = chooseStage({ run: async () => f32([1, vocabularySize], await run()) }, 0)
     expect(
-      (await last(model.generate('Once upon a time', { maxTokens: 3, head: silent }))).ids,
+      (await last(model.generate('Once upon a time', { maxTokens: 3, stage: silent }))).ids,
     ).toEqual([77, 77, 77])
   })
 
@@ -100,9 +103,24 @@ describe.each(['f32', 'q8'] as const)('the head apart from the model, %s', (weig
   })
 })
 
-it('a batch has no head of its own', async () => {
-  const head = async () => new Float32Array(1)
-  await expect((await open('f32')).generateBatch(['a'], { head })).rejects.toThrow(
-    /one prompt at a time/,
+it('serves a batch: rows of one stage together, each with its own context', async () => {
+  const model = await open('f32')
+  const { vocabularySize } = model.config
+  const seen: (readonly number[])[] = []
+  const stage: LogitsStage<number> = {
+    run(contexts, { shape }) {
+      seen.push(contexts)
+      const logits = f32([shape[0]!, vocabularySize])
+      contexts.forEach((id, row) => (logits.data[row * vocabularySize + id] = 1))
+      return Promise.resolve(logits)
+    },
+  }
+  const answers = await Promise.all(
+    [5, 6].map((id) => last(model.generate('a', { maxTokens: 3, stage: chooseStage(stage, id) }))),
   )
+  expect(answers.map(({ ids }) => ids)).toEqual([
+    [5, 5, 5],
+    [6, 6, 6],
+  ])
+  expect(seen).toContainEqual([5, 6])
 })

@@ -2,12 +2,17 @@
 // and gradient programs. Nothing is read or compiled before the first call that needs it.
 
 import type { Expert } from '../adapters/index.ts'
+import { OptionError } from '../base/errors.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
 import type { BaseModel } from '../graph/base-model.ts'
+import { collectWeightShapes } from '../graph/model-graph.ts'
 import { computeContextLimit } from '../graph/rope.ts'
 import type { AnswerWriting } from './engine/answer.ts'
-import type { GenerateParts } from './engine/generate.ts'
 import { getAnswerTokenizer } from '../adapters/files/expert-text.ts'
+import { Engine } from './engine/engine.ts'
+import type { EngineOptions } from './engine/engine-options.ts'
+import { createAdapterPool } from './engine/pool/create-pool.ts'
+import { createSlotLayout } from './engine/pool/slot-layout.ts'
 import { createExactResults, type ExactResults } from './exact-results.ts'
 import { createDifferentiator, type Differentiator } from './gradients.ts'
 import { createHead, type DisposableHead } from './head.ts'
@@ -15,6 +20,8 @@ import type { ModelOptions } from './model-options.ts'
 import { createBaseWeights } from './programs/base-weights.ts'
 import { createForward, type Forward } from './programs/forward.ts'
 import { createProgramCache, type ProgramCache } from './programs/program-cache.ts'
+import { stackModel } from './programs/serving-program.ts'
+import { createStepPrograms, type StepPrograms } from './programs/step/step-programs.ts'
 import { createPromptEncoder, type PromptEncoder } from './prompt.ts'
 
 export interface ModelParts {
@@ -25,8 +32,27 @@ export interface ModelParts {
   readonly heads: Readonly<Record<Accuracy, DisposableHead>>
   readonly differentiator: Differentiator
   readonly exactResults: ExactResults
-  /** What generation needs, on the fast path or the exact one. */
-  generateParts(exact: boolean | undefined): GenerateParts
+  /** The engine behind generation; made when it is first used. */
+  engine(): Engine
+  /** Another engine over the same programs, with rows and resident experts of its own. */
+  createEngine(options: EngineOptions): Engine
+  readonly steps: StepPrograms
+  disposeEngines(): Promise<void>
+}
+
+/** Of models made by createModel: what an engine of one's own needs. */
+const partsByModel = new WeakMap<object, ModelParts>()
+
+export const keepModelParts = <Of extends object>(model: Of, parts: ModelParts): Of => {
+  partsByModel.set(model, parts)
+  return model
+}
+
+/** Throws OptionError for what createModel did not make. */
+export function getModelParts(model: object): ModelParts {
+  const parts = partsByModel.get(model)
+  if (!parts) throw new OptionError('model: expected a model that createModel or loadModel made.')
+  return parts
 }
 
 export function createModelParts({
@@ -49,23 +75,54 @@ export function createModelParts({
   const openHead = (accuracy: Accuracy): DisposableHead =>
     createHead({ model: graph, weights, backend, accuracy })
   const forwards = { fast: openForward('fast'), exact: openForward('exact') }
-  const shared = {
-    grouping: programs,
-    writing: (expert: Expert | undefined) => describeWriting(base, expert),
-    contextTokens: computeContextLimit(config),
-    now,
+  const steps = createStepPrograms({ model: graph, weights, backend })
+  const engines = new Set<Engine>()
+  const createEngine = (options: EngineOptions): Engine => {
+    const made = new Engine(
+      {
+        config,
+        weights,
+        steps,
+        programs,
+        pool: createAdapterPool({
+          graph,
+          layout: createSlotLayout(graph, stackModel(graph, weights).stacks),
+          read: (name) => base.weights.read(name),
+          readFloat: weights.floatUncached,
+        }),
+        writing: (expert) => describeWriting(base, expert),
+        contextTokens: computeContextLimit(config),
+        parameters: countParameters(base),
+        cores: globalThis.navigator?.hardwareConcurrency ?? 2,
+        now,
+      },
+      options,
+    )
+    engines.add(made)
+    return made
   }
+  let engine: Engine | undefined
   return {
     base,
     encode: createPromptEncoder(base, { date, today }),
     programs,
+    steps,
     forwards,
     heads: { fast: openHead('fast'), exact: openHead('exact') },
     differentiator: createDifferentiator({ graph, backend, weights: () => weights.floats() }),
     exactResults: createExactResults(config, forwards.exact, programs),
-    generateParts: (exact) => ({ ...shared, forward: forwards[exact ? 'exact' : 'fast'] }),
+    createEngine,
+    engine: () => (engine ??= createEngine({})),
+    disposeEngines: async () => void (await Promise.all([...engines].map((one) => one.dispose()))),
   }
 }
+
+/** Numbers in the model's matrices. */
+const countParameters = ({ graph }: BaseModel): number =>
+  [...collectWeightShapes(graph.blocks).values()].reduce(
+    (sum, shape) => sum + shape.reduce<number>((product, dim) => product * Number(dim), 1),
+    0,
+  )
 
 /** What writes an expert's answers: its tokenizer, and the ids that end a text for it or the base. */
 function describeWriting(base: BaseModel, expert: Expert | undefined): AnswerWriting {
@@ -76,8 +133,10 @@ function describeWriting(base: BaseModel, expert: Expert | undefined): AnswerWri
 
 /** Releases programs and closes the base's weights. */
 export async function closeModelParts(parts: ModelParts): Promise<void> {
+  await parts.disposeEngines()
   await Promise.all([
     parts.programs.dispose(),
+    parts.steps.dispose(),
     parts.differentiator.dispose(),
     parts.heads.fast.dispose(),
     parts.heads.exact.dispose(),

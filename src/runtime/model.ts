@@ -15,7 +15,8 @@ import type { BaseModel } from '../graph/base-model.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import type { Generation } from './engine/answer.ts'
-import { generate, generateBatch, type GenerateEvent } from './engine/generate.ts'
+import { generateBatch } from './engine/generate.ts'
+import type { GenerateEvent } from './engine/request.ts'
 import type { Gradients } from './gradients.ts'
 import type { Head } from './head.ts'
 import {
@@ -31,7 +32,12 @@ import {
   promptFields,
   type PromptOptions,
 } from './model-options.ts'
-import { createModelParts, closeModelParts, type ModelParts } from './model-parts.ts'
+import {
+  closeModelParts,
+  createModelParts,
+  keepModelParts,
+  type ModelParts,
+} from './model-parts.ts'
 import type { TokenPositions } from './programs/forward.ts'
 import {
   type AdapterChoice,
@@ -124,7 +130,7 @@ export function createModel(options: ModelOptions): Model {
   checkOptions('Model options', options, modelFields)
   const parts = createModelParts(options)
   const { base, encode } = parts
-  return {
+  const model: Model = {
     base,
     config: base.config,
     encode,
@@ -132,8 +138,7 @@ export function createModel(options: ModelOptions): Model {
     ...createTextMethods(parts),
     prepare: async (expert, accuracy = 'fast') => {
       checkAccuracy(accuracy)
-      const served = simplifyExpert(expert)
-      await (await parts.programs.get(served, accuracy)).prepare(served)
+      await parts.engine().prepare(simplifyExpert(expert), accuracy)
     },
     nextLogits: createNextLogits(parts),
     hidden: createHiddenPass(parts),
@@ -143,6 +148,7 @@ export function createModel(options: ModelOptions): Model {
     },
     dispose: () => closeModelParts(parts),
   }
+  return keepModelParts(model, parts)
 }
 
 /** Results over whole sequences, in f32. */
@@ -185,17 +191,17 @@ const listTrainableKeys = (adapter: Adapter, graph: ModelGraph): string[] =>
     trainable ? [key] : [],
   )
 
-/** Generation, on the fast path unless the options say `exact`. */
+/** Generation, by the model's engine. */
 function createTextMethods({
   encode,
-  generateParts,
+  engine,
 }: ModelParts): Pick<Model, 'generate' | 'complete' | 'generateBatch'> {
   async function* generateText(
     prompt: Prompt,
     given: PromptOptions = {},
   ): AsyncGenerator<GenerateEvent, void> {
     const { chat, ...options } = readGivenOptions('Generation options', given, promptFields)
-    yield* generate(encode(prompt, chat, options.adapter), options, generateParts(options.exact))
+    yield* engine().generate({ ...options, prompt: encode(prompt, chat, options.adapter) })
   }
   return {
     generate: generateText,
@@ -210,7 +216,7 @@ function createTextMethods({
       const { chat, ...options } = readGivenOptions('Generation options', given, batchFields)
       const experts = resolveExperts(prompts.length, options)
       const ids = prompts.map((prompt, i) => encode(prompt, chat, experts[i]))
-      return generateBatch(ids, options, generateParts(options.exact))
+      return generateBatch(engine(), ids, options)
     },
   }
 }

@@ -18,6 +18,14 @@ export const samplingOptions = {
     samplingFields.repetitionPenalty,
     'above 1: tokens that stood before become less likely',
   ),
+  'frequency-penalty': withAbout(
+    samplingFields.frequencyPenalty,
+    'above 0: tokens become less likely each time the answer holds them',
+  ),
+  'presence-penalty': withAbout(
+    samplingFields.presencePenalty,
+    'above 0: tokens become less likely once the answer holds them',
+  ),
   seed: integer({ default: 0, about: 'same seed, same text' }),
   stop: string({ about: 'end where this text would begin' }),
   exact: flag({ about: 'exact products instead of int8 activations: slower' }),
@@ -32,6 +40,8 @@ export function toGenerateOptions(values: Values<typeof samplingOptions>) {
     topP: values['top-p'],
     minP: values['min-p'],
     repetitionPenalty: values['repetition-penalty'],
+    frequencyPenalty: values['frequency-penalty'],
+    presencePenalty: values['presence-penalty'],
     seed: values.seed,
     exact: values.exact,
     ...(values.stop === undefined ? {} : { stop: [values.stop] }),

@@ -28,17 +28,24 @@ import {
   type UpdateResult,
 } from './training-example.ts'
 
+/** Logits [V] of the next token, and what learning can reuse. */
+export interface Prediction {
+  readonly logits: Float32Array
+  readonly observation: Observation
+}
+
 export interface TierStack {
   readonly fast: HeadTier | undefined
   readonly memory: MemoryTier | undefined
   readonly gate: GateState
   /** Logits [V] of the token after a hidden state [D]; `key`: the memory's key of the position. */
   next(hidden: Float32Array, key?: Float32Array): Promise<Float32Array>
-  /** The same, and what learning can reuse. */
-  predict(
-    hidden: Float32Array,
-    key?: Float32Array,
-  ): Promise<{ readonly logits: Float32Array; readonly observation: Observation }>
+  /** The hidden state [D] that the head is given: changed by the fast tier, or as it is. */
+  adjust(hidden: Float32Array): Float32Array
+  /** The prediction from the head's logits [V] of an adjusted state, mixed with the memory. */
+  complete(logits: Float32Array, key: Float32Array): Prediction
+  /** The same as `next`, and what learning can reuse. */
+  predict(hidden: Float32Array, key?: Float32Array): Promise<Prediction>
   /** Observations at hidden states [T, D], which share one product with the head. */
   observe(hidden: Float32Array, keys?: Float32Array): Promise<Observation[]>
   /** Losses of an example; nothing is learned. */
@@ -77,11 +84,16 @@ class HeadTierStack implements TierStack {
     return (await this.predict(hidden, key)).logits
   }
 
-  async predict(
-    hidden: Float32Array,
-    key = hidden,
-  ): Promise<{ logits: Float32Array; observation: Observation }> {
+  async predict(hidden: Float32Array, key = hidden): Promise<Prediction> {
     const { data } = await this.#logits(hidden)
+    return this.complete(data, key)
+  }
+
+  adjust(hidden: Float32Array): Float32Array {
+    return this.fast?.apply(hidden) ?? hidden
+  }
+
+  complete(data: Float32Array, key: Float32Array): Prediction {
     const observation = this.#toObservation(data, this.memory?.retrieve(key, this.#sharpness))
     const { summary, retrieval } = observation
     if (!retrieval) return { logits: data, observation }
@@ -155,9 +167,7 @@ class HeadTierStack implements TierStack {
 
   #logits(hidden: Float32Array): Promise<F32Tensor> {
     const { width } = this.#head
-    return this.#head.logits(
-      f32([hidden.length / width, width], this.fast?.apply(hidden) ?? hidden),
-    )
+    return this.#head.logits(f32([hidden.length / width, width], this.adjust(hidden)))
   }
 
   /** Positions from the observations that are still valid; others are computed, then with logits. */
@@ -208,7 +218,7 @@ class HeadTierStack implements TierStack {
     const missing = [...found.keys()].filter((t) => found[t] === undefined)
     if (missing.length === 0) return found as number[]
     const rows = await this.#head.rows(missing.map((t) => tokens[t]!))
-    const changed = this.fast?.apply(hidden) ?? hidden
+    const changed = this.adjust(hidden)
     missing.forEach((t, i) => {
       let sum = 0
       for (let j = 0; j < width; j++) sum += rows[i * width + j]! * changed[t * width + j]!

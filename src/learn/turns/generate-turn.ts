@@ -9,13 +9,16 @@ import type {
   Prompt,
   PromptOptions,
 } from '../../runtime/index.ts'
+import { chooseStage, type LogitsStage } from '../../runtime/index.ts'
 import type { TierStack } from '../tiers/tier-stack.ts'
-import type { Observation } from '../tiers/training-example.ts'
+import type { ServedAnswer, ServedState } from './tier-stage.ts'
 import type { Turn } from './turn.ts'
 import { joinRows, joinStates } from './turn-states.ts'
 
 export interface GenerateTurnParts {
   readonly model: Model
+  /** Shared by all users. */
+  readonly stage: LogitsStage<ServedAnswer>
   /** The layer whose input states tiers on layers and the memory use. */
   readonly layer: number | undefined
   /** Whether the whole turn's states at that layer are kept, for a tier on layers. */
@@ -28,12 +31,6 @@ export interface TurnServer {
   readonly adapter: Expert | undefined
 }
 
-/** What serving computed at one position. */
-interface ServedState {
-  readonly hidden: Float32Array
-  readonly observation: Observation
-}
-
 /** Events of the generation; returns the turn. */
 export async function* generateTurn(
   parts: GenerateTurnParts,
@@ -41,32 +38,25 @@ export async function* generateTurn(
   prompt: Prompt,
   options: PromptOptions,
 ): AsyncGenerator<GenerateEvent, Turn | undefined> {
-  const { model, layer } = parts
-  const served: ServedState[] = []
+  const { model, layer, stage, keepsLayerInput } = parts
+  const served: ServedAnswer = { tiers, states: [] }
   const layerStates: Float32Array[] = []
   const take = (_: number, part: Float32Array): void => void layerStates.push(part.slice())
-  const head = async (state: Float32Array): Promise<Float32Array> => {
-    const hidden = state.slice()
-    const key = layerStates.at(-1)?.slice(-hidden.length)
-    const { logits, observation } = await tiers.predict(hidden, key)
-    served.push({ hidden, observation })
-    return logits
-  }
   const promptIds = model.encode(prompt, options.chat, adapter)
   let turn: Turn | undefined
   for await (const event of model.generate(promptIds, {
     ...options,
     ...(adapter && { adapter }),
-    ...(layer !== undefined && { states: { layer, take } }),
-    head,
+    ...(keepsLayerInput && layer !== undefined && { states: { layer, take } }),
+    stage: chooseStage(stage, served),
   })) {
     yield event
     if (event.type !== 'generation-end') continue
-    const answered = buildTurn(model, promptIds, event, served, { tiers, adapter })
+    const answered = buildTurn(model, promptIds, event, served.states, { tiers, adapter })
     turn =
       layer === undefined
         ? answered
-        : { ...answered, layerStates: keepLayerStates(parts, layerStates, answered) }
+        : { ...answered, layerStates: keepLayerStates(parts, { layerStates, served }, answered) }
   }
   return turn
 }
@@ -96,9 +86,12 @@ function buildTurn(
 /** A tier on layers needs the states of the whole turn, a memory only the answer's. */
 function keepLayerStates(
   { model, keepsLayerInput }: GenerateTurnParts,
-  parts: readonly Float32Array[],
+  given: { readonly layerStates: readonly Float32Array[]; readonly served: ServedAnswer },
   turn: Turn,
 ): Turn['layerStates'] {
-  const { layerInput, keys } = joinStates(parts, turn, model.config.width)
-  return { keys, ...(keepsLayerInput && { layerInput }) }
+  const { width } = model.config
+  if (keepsLayerInput) return joinStates(given.layerStates, turn, width)
+  const answered = turn.ids.length - turn.promptTokens
+  const keys = given.served.states.slice(0, answered).map(({ key }) => key!)
+  return { keys: joinRows(keys, width) }
 }

@@ -9,22 +9,25 @@ import {
   selectGreedy,
   keepMinP,
   keepTopP,
-  penalizeRepetition,
   rankTokens,
   type Sampler,
 } from './sampler.ts'
+import { createProcessors } from './processors/processor-table.ts'
 import { samplingFields, type SamplingOptions } from './sampling-options.ts'
 
-const createSampler = (options: SamplingOptions, draws: ReturnType<typeof random>): Sampler =>
-  createFor(readOptions('Sampling options', options, samplingFields), draws)
+const none = { tokens: [], promptTokens: 0 }
+function createSampler(options: SamplingOptions, draws: ReturnType<typeof random>): Sampler {
+  const settings = readOptions('Sampling options', options, samplingFields)
+  return createFor(settings, draws, createProcessors({ ...settings, minTokens: 0 }, new Set()))
+}
 
 const logitsOf = fc.float32Array({ min: -30, max: 30, noNaN: true, minLength: 1, maxLength: 40 })
 const sample = (
   options: SamplingOptions,
   logits: Float32Array,
   seed = 1,
-  history: readonly number[] = [],
-): number => createSampler(options, random(seed))(logits, history)
+  tokens: readonly number[] = [],
+): number => createSampler(options, random(seed))(logits, { tokens, promptTokens: tokens.length })
 const all = { topK: 0, topP: 1, minP: 0 }
 const spread = Float32Array.of(...[0.5, 0.25, 0.15, 0.1].map(Math.log))
 
@@ -101,9 +104,9 @@ describe('the shortlist', () => {
 
 describe('repetition penalty', () => {
   it('lowers every seen token once and leaves the argument alone', () => {
-    const logits = Float32Array.of(2, -2, 2)
-    expect([...penalizeRepetition(logits, [0, 1, 1, 99], 2)]).toEqual([1, -4, 2])
-    expect([...logits]).toEqual([2, -2, 2])
+    const logits = Float32Array.of(2, -2, 1.5)
+    expect(sample({ repetitionPenalty: 2 }, logits, 1, [0, 1, 1, 99])).toBe(2)
+    expect([...logits]).toEqual([2, -2, 1.5])
   })
 })
 
@@ -111,14 +114,14 @@ describe('drawing', () => {
   it('follows the probabilities', () => {
     const sampler = createSampler({ temperature: 1 }, random(5))
     const counts = [0, 0, 0, 0]
-    for (let i = 0; i < 20_000; i++) counts[sampler(spread, [])]!++
+    for (let i = 0; i < 20_000; i++) counts[sampler(spread, none)]!++
     for (const [id, share] of [0.5, 0.25, 0.15, 0.1].entries())
       expect(counts[id]! / 20_000).toBeCloseTo(share, 1.7)
   })
   it('the same seed gives the same tokens, another seed others', () => {
     const run = (seed: number): number[] => {
       const sampler = createSampler({ temperature: 1 }, random(seed))
-      return Array.from({ length: 32 }, () => sampler(spread, []))
+      return Array.from({ length: 32 }, () => sampler(spread, none))
     }
     expect(run(3)).toEqual(run(3))
     expect(run(3)).not.toEqual(run(4))

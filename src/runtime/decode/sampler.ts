@@ -2,34 +2,26 @@
 // token. Independent of model and text.
 //
 // Order of the steps, as in transformers' generate (each skipped at its neutral value):
-//   repetition penalty → temperature → top-k → top-p → min-p → one draw.
+//   processors (penalties, bias, bans) → temperature → top-k → top-p → min-p → one draw.
 // llama.cpp puts temperature last instead; with temperature 1 the two agree.
 
 import type { Random } from '../../base/random.ts'
 import type { OptionValues } from '../../base/schema.ts'
+import type { LogitsProcessor, ProcessorContext } from './processors/processor.ts'
 import type { samplingFields } from './sampling-options.ts'
 
 /** The id of the largest logit, the lowest on a tie. NaN never wins. */
 export function selectGreedy(logits: Float32Array): number {
   let best = 0
-  for (let id = 1; id < logits.length; id++)
-    if (logits[id]! > logits[best]! || Number.isNaN(logits[best])) best = id
-  return best
-}
-
-/** Logits with the penalty on every token of the history, each once; the argument unchanged. */
-export function penalizeRepetition(
-  logits: Float32Array,
-  history: readonly number[],
-  penalty: number,
-): Float32Array {
-  if (penalty === 1) return logits
-  const result = logits.slice()
-  for (const id of new Set(history)) {
-    const logit = logits[id]
-    if (logit !== undefined) result[id] = logit > 0 ? logit / penalty : logit * penalty
+  let top = logits[0]!
+  for (let id = 1; id < logits.length; id++) {
+    const logit = logits[id]!
+    if (logit > top || Number.isNaN(top)) {
+      best = id
+      top = logit
+    }
   }
-  return result
+  return best
 }
 
 /** Tokens that are left, the most likely first, with probabilities that add up to 1. */
@@ -131,21 +123,23 @@ export function drawToken({ ids, probabilities }: Candidates, uniform: number): 
   return ids[index === -1 ? ids.length - 1 : index]! // rounding may leave the sum a little below 1
 }
 
-/** Chooses the next token; reads the history only for the repetition penalty. */
-export type Sampler = (logits: Float32Array, history: readonly number[]) => number
+/** Chooses the next token. Logits [V] are not changed. */
+export type Sampler = (logits: Float32Array, context: ProcessorContext) => number
 
 /**
  * A sampler from checked options; it draws from `random` once per token, and not at all when
  * greedy.
  */
 export function createSampler(
-  { temperature, topK, topP, minP, repetitionPenalty }: OptionValues<typeof samplingFields>,
+  { temperature, topK, topP, minP }: Pick<OptionValues<typeof samplingFields>, keyof Cuts | 'temperature'>,
   random: Pick<Random, 'uniform'>,
+  processors: readonly LogitsProcessor[] = [],
 ): Sampler {
-  return (logits, history) => {
-    const penalized = penalizeRepetition(logits, history, repetitionPenalty)
-    if (temperature === 0) return selectGreedy(penalized)
-    const ranked = rankTokens(penalized, temperature, { topK, topP, minP })
+  return (given, context) => {
+    const logits = processors.length === 0 ? given : given.slice()
+    for (const processor of processors) processor.apply(logits, context)
+    if (temperature === 0) return selectGreedy(logits)
+    const ranked = rankTokens(logits, temperature, { topK, topP, minP })
     return drawToken(keepMinP(keepTopP(ranked, topP), minP), random.uniform())
   }
 }

@@ -1,6 +1,14 @@
 // The options of sampling: their types, and the table that checks them.
 
-import { integer, number, type OptionFields } from '../../base/schema.ts'
+import {
+  createField,
+  integer,
+  isRecord,
+  listOf,
+  naturalNumber,
+  number,
+  type OptionFields,
+} from '../../base/schema.ts'
 
 export interface SamplingOptions {
   /** 0 (the default) is greedy: the most likely token, the lowest id on a tie. */
@@ -16,7 +24,21 @@ export interface SamplingOptions {
    * negative; 1: off. Keskar et al. 2019.
    */
   readonly repetitionPenalty?: number | undefined
+  /** Taken from a token's logit for each time that the answer holds it, as OpenAI does; 0: off. */
+  readonly frequencyPenalty?: number | undefined
+  /** Taken from a token's logit once the answer holds it; 0: off. */
+  readonly presencePenalty?: number | undefined
+  /** Added to the logits of tokens, by id. */
+  readonly logitBias?: Readonly<Record<string, number>> | undefined
+  /** Tokens that are never chosen. */
+  readonly bannedTokens?: readonly number[] | undefined
 }
+
+const isBias = (value: unknown): boolean =>
+  isRecord(value) &&
+  Object.entries(value).every(
+    ([id, bias]) => /^\d+$/.test(id) && typeof bias === 'number' && !Number.isNaN(bias),
+  )
 
 export const samplingFields = {
   temperature: number({ from: 0, default: 0 }),
@@ -24,4 +46,13 @@ export const samplingFields = {
   topP: number({ above: 0, to: 1, default: 1 }),
   minP: number({ from: 0, to: 1, default: 0 }),
   repetitionPenalty: number({ above: 0, default: 1 }),
+  frequencyPenalty: number({ default: 0 }),
+  presencePenalty: number({ default: 0 }),
+  logitBias: createField<Readonly<Record<string, number>>, { default: Record<string, number> }>(
+    'an object of token ids and numbers',
+    {},
+    isBias,
+    { default: {} },
+  ),
+  bannedTokens: listOf(naturalNumber, { default: [] }),
 } satisfies OptionFields<SamplingOptions>

@@ -1,43 +1,42 @@
 import { expect, it, vi } from 'vitest'
-import { OptionError } from '../../base/errors.ts'
 import { readOptions } from '../../base/schema.ts'
+import type { ProcessorContext } from '../decode/processors/processor.ts'
 import type * as SamplerModule from '../decode/sampler.ts'
 import { Answer } from './answer.ts'
 import { generateFields, type GenerateOptions } from './generate-options.ts'
 
-const histories: (readonly number[])[] = []
+const contexts: ProcessorContext[] = []
 vi.mock('../decode/sampler.ts', async (load) => {
   const real = await load<typeof SamplerModule>()
   return {
     ...real,
     createSampler: (...given: Parameters<typeof real.createSampler>): SamplerModule.Sampler => {
       const sampler = real.createSampler(...given)
-      return (logits, history) => {
-        histories.push(history)
-        return sampler(logits, history)
+      return (logits, context) => {
+        contexts.push(context)
+        return sampler(logits, context)
       }
     },
   }
 })
 
-const begin = (prompt: readonly number[], options: GenerateOptions = {}): Answer =>
-  new Answer(
-    prompt,
-    readOptions('Generation options', options, generateFields),
-    { tokenizer: undefined, eosIds: new Set([0]), contextTokens: 100 },
-    0,
-  )
+const begin = (tokens: number[], options: GenerateOptions = {}): Answer =>
+  new Answer(tokens, readOptions('Generation options', options, generateFields), {
+    tokenizer: undefined,
+    eosIds: new Set([0]),
+    contextTokens: 100,
+  })
 
 it('gives the sampler one array that grows: prompt, then answer', () => {
-  const prompt = Object.freeze([3])
+  const prompt = [3]
   const answer = begin(prompt, { repetitionPenalty: 4 })
   const logits = Float32Array.of(0, 1, 2, 3)
   answer.sampleNext(logits)
   answer.sampleNext(logits)
   answer.sampleNext(logits)
   expect(answer.ids).toEqual([2, 1, 3])
-  expect(new Set(histories).size).toBe(1)
-  expect(histories[0]).toEqual([3, 2, 1, 3])
+  expect(new Set(contexts.map(({ tokens }) => tokens))).toEqual(new Set([prompt]))
+  expect(prompt).toEqual([3, 2, 1, 3])
 })
 
 it('ends at the limit of tokens, and not before the least number of them', () => {
@@ -47,9 +46,9 @@ it('ends at the limit of tokens, and not before the least number of them', () =>
   expect([short.ids, short.reason]).toEqual([[1, 1], 'eos'])
   const long = begin([3], { maxTokens: 1 })
   long.sampleNext(Float32Array.of(1, 9))
-  expect(long.toGeneration(1, 2)).toMatchObject({ ids: [1], reason: 'length', promptTokens: 1 })
-})
-
-it('needs a prompt', () => {
-  expect(() => begin([])).toThrow(OptionError)
+  expect(long.toGeneration(1, 2, { promptTokens: 1, cachedTokens: 0 })).toMatchObject({
+    ids: [1],
+    reason: 'length',
+    promptTokens: 1,
+  })
 })

@@ -1,10 +1,10 @@
 // One answer while it is written: which token comes next, which text is final, when it ends.
 
-import { ContextLengthError, OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import type { OptionValues } from '../../base/schema.ts'
 import { type TextStream, createTextStream } from '../../formats/text/text-stream.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
+import { createProcessors } from '../decode/processors/processor-table.ts'
 import { createSampler, type Sampler } from '../decode/sampler.ts'
 import { createStopMatcher, type StopMatcher } from '../decode/stop.ts'
 import type { generateFields } from './generate-options.ts'
@@ -18,6 +18,8 @@ export interface Generation {
   readonly ids: readonly number[]
   readonly reason: EndReason
   readonly promptTokens: number
+  /** Prompt tokens whose keys and values came from the cache. */
+  readonly cachedTokens: number
   /** Reading the prompt, up to the first token. */
   readonly promptMs: number
   /** Writing all tokens after the first. */
@@ -38,56 +40,59 @@ export interface AnswerParts extends AnswerWriting {
   readonly contextTokens: number
 }
 
-type Settings = OptionValues<typeof generateFields>
-
-function checkPrompt(prompt: readonly number[], contextTokens: number): void {
-  if (prompt.length === 0)
-    throw new OptionError('The prompt is empty: a model needs at least one token to continue.')
-  if (prompt.length >= contextTokens) {
-    throw new ContextLengthError(
-      `The prompt has ${prompt.length} tokens; the model's context holds ${contextTokens}, with the answer. Shorten the prompt.`,
-    )
-  }
-}
+type Settings = Pick<
+  OptionValues<typeof generateFields>,
+  | 'bannedTokens'
+  | 'frequencyPenalty'
+  | 'logitBias'
+  | 'maxTokens'
+  | 'minP'
+  | 'minTokens'
+  | 'presencePenalty'
+  | 'repetitionPenalty'
+  | 'seed'
+  | 'stop'
+  | 'temperature'
+  | 'topK'
+  | 'topP'
+>
 
 export class Answer {
   /** New tokens. */
   readonly ids: number[] = []
   text = ''
   reason: EndReason | undefined
-  /** Prompt and answer: one array that grows, because the sampler reads it at every token. */
+  /** Prompt and answer: the sequence's one array, which grows here. */
   readonly #tokens: number[]
   readonly #promptTokens: number
   readonly #sampler: Sampler
   readonly #stream: TextStream
   readonly #matcher: StopMatcher
   readonly #limit: number
-  readonly #minTokens: number
   readonly #eosIds: ReadonlySet<number>
 
-  /** `index` is the answer's row in its batch; it draws with seed + index. */
+  /** `tokens` holds the prompt. `index` is the answer's row in its batch; it draws with seed + index. */
   constructor(
-    prompt: readonly number[],
+    tokens: number[],
     settings: Settings,
     { tokenizer, eosIds, contextTokens }: AnswerParts,
-    index: number,
+    index = 0,
   ) {
-    checkPrompt(prompt, contextTokens)
-    this.#tokens = [...prompt]
-    this.#promptTokens = prompt.length
-    this.#sampler = createSampler(settings, random(settings.seed + index))
+    this.#tokens = tokens
+    this.#promptTokens = tokens.length
+    const processors = createProcessors(settings, eosIds)
+    this.#sampler = createSampler(settings, random(settings.seed + index), processors)
     this.#stream = tokenizer
       ? createTextStream(tokenizer, { skipSpecialTokens: true })
       : { push: () => '', end: () => '' }
     this.#matcher = createStopMatcher(settings.stop)
-    this.#limit = Math.min(settings.maxTokens, contextTokens - prompt.length)
-    this.#minTokens = settings.minTokens
+    this.#limit = Math.min(settings.maxTokens, contextTokens - tokens.length)
     this.#eosIds = eosIds
   }
 
   /** Chooses the next token; returns the text that is final now. */
   sampleNext(logits: Float32Array): string {
-    const id = this.#sampler(this.#maskEnd(logits), this.#tokens)
+    const id = this.#sampler(logits, { tokens: this.#tokens, promptTokens: this.#promptTokens })
     if (this.#eosIds.has(id)) return this.#end('eos', this.#stream.end())
     this.#tokens.push(id)
     this.ids.push(id)
@@ -97,19 +102,16 @@ export class Answer {
     return this.#appendText(text)
   }
 
-  toGeneration(promptMs: number, decodeMs: number): Generation {
+  /** Milliseconds of reading and writing; prompt tokens without virtual ones. */
+  toGeneration(
+    promptMs: number,
+    decodeMs: number,
+    counts: { readonly promptTokens: number; readonly cachedTokens: number },
+  ): Generation {
     const { text, ids, reason = 'length' } = this
     const tokensPerSecond = decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : 0
-    const promptTokens = this.#promptTokens
-    return { text, ids, reason, promptTokens, promptMs, decodeMs, tokensPerSecond }
-  }
-
-  /** Before the least number of tokens, end-of-text tokens cannot be chosen. */
-  #maskEnd(logits: Float32Array): Float32Array {
-    if (this.ids.length >= this.#minTokens) return logits
-    const allowed = logits.slice()
-    for (const id of this.#eosIds) allowed[id] = -Infinity
-    return allowed
+    const { promptTokens, cachedTokens } = counts
+    return { text, ids, reason, promptTokens, cachedTokens, promptMs, decodeMs, tokensPerSecond }
   }
 
   #appendText(text: string): string {

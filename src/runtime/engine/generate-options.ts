@@ -5,6 +5,7 @@ import {
   createField,
   flag,
   integer,
+  isRecord,
   listOf,
   naturalNumber,
   type OptionFields,
@@ -16,6 +17,7 @@ import {
 import { samplingFields, type SamplingOptions } from '../decode/sampling-options.ts'
 import type { StatesTap } from '../programs/forward.ts'
 import { adapterChoiceFields } from '../programs/row-groups.ts'
+import type { StageChoice } from './logits/stage.ts'
 
 export interface GenerateOptions extends SamplingOptions {
   readonly adapter?: Expert | undefined
@@ -36,19 +38,24 @@ export interface GenerateOptions extends SamplingOptions {
    */
   readonly exact?: boolean | undefined
   /**
-   * Computes logits [V] from each last hidden state [D] in place of the model's own head. One
-   * prompt only.
+   * Begins with keys and values that an earlier request with the same beginning, the same expert
+   * and the same tenant left, and leaves its own. Changes no result. Default true.
    */
-  readonly head?: ((hidden: Float32Array) => Promise<Float32Array>) | undefined
+  readonly cache?: boolean | undefined
+  /** Requests of one tenant never read what another's left in the cache. Default ''. */
+  readonly tenant?: string | undefined
+  /** Computes logits from hidden states in place of the model's own head. */
+  readonly stage?: StageChoice | undefined
   /**
    * Receives the states that enter a layer: those of the prompt, then those of each token that is
-   * read again; row 0. One prompt only.
+   * read again; row 0. Nothing is taken from the cache then.
    */
   readonly states?: StatesTap | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-const isFunction = (value: unknown): boolean => typeof value === 'function'
+const isStageChoice = (value: unknown): boolean =>
+  isRecord(value) && isRecord(value['stage']) && typeof value['stage']['run'] === 'function'
 
 export const generateFields = {
   ...samplingFields,
@@ -58,7 +65,9 @@ export const generateFields = {
   stop: listOf(string({ filled: true }), { default: [] }),
   minTokens: withInfo(naturalNumber, { default: 0 }),
   exact: flag({ default: false }),
-  head: createField<NonNullable<GenerateOptions['head']>>('a function', {}, isFunction),
+  cache: flag({ default: true }),
+  tenant: string({ default: '' }),
+  stage: createField<StageChoice>('a stage and its context', {}, isStageChoice),
   states: unchecked<StatesTap>('a layer and a function that takes its states'),
   signal: unchecked<AbortSignal>('an AbortSignal'),
 } satisfies OptionFields<GenerateOptions>

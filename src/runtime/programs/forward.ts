@@ -1,18 +1,16 @@
 // Runs new tokens of a batch through a serving program, behind a cache; the only place that makes
 // its feeds. Long prompts run in pieces.
 
-import { ACTIVE, computeActiveFeed } from '../../adapters/activation.ts'
 import { isMixture } from '../../adapters/index.ts'
 import { listVirtualIds } from '../../adapters/adapter.ts'
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
-import { f32, i64, type Tensor } from '../../base/tensor.ts'
-import { collectRopeTableFeeds } from '../../graph/feeds.ts'
+import { i64, type Tensor } from '../../base/tensor.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import { computeContextLimit } from '../../graph/rope.ts'
 import { findActivationStarts } from './activation.ts'
 import type { BaseWeights } from './base-weights.ts'
-import { computeCacheMask, type Span, collectSpanFeeds } from './cache-feeds.ts'
-import { EMBEDDING_ROWS, LOGIT_ROWS, STATES } from './cached-graph.ts'
+import { LOGIT_ROWS, STATES } from './cached-graph.ts'
+import { collectCallFeeds } from './call-feeds.ts'
 import { isPerRow, type ServedExperts } from './row-groups.ts'
 import { createKvCache, type KvCache } from './kv-cache.ts'
 import type { ServingProgram } from './serving-program.ts'
@@ -123,45 +121,6 @@ function resolveActivationStarts(
   )
 }
 
-/** The feeds of new tokens behind a cache, but for the places that are looked at. */
-async function collectChunkFeeds(
-  { config, weights }: ForwardParts,
-  pieces: readonly (readonly number[])[],
-  cache: KvCache,
-  starts: readonly number[] | undefined,
-): Promise<Map<string, Tensor>> {
-  const window = config.layers.find(
-    ({ slidingWindow }) => slidingWindow !== undefined,
-  )?.slidingWindow
-  const span: Span = {
-    lengths: cache.lengths,
-    counts: pieces.map(({ length }) => length),
-    capacity: cache.capacity,
-  }
-  const width = Math.max(...span.counts)
-  const padded = pieces.flatMap((piece) => [
-    ...piece,
-    ...new Array<number>(width - piece.length).fill(0),
-  ])
-  const context = Math.max(...span.lengths.map((length, row) => length + span.counts[row]!))
-  return new Map<string, Tensor>([
-    ...cache.feeds(),
-    ...collectRopeTableFeeds(config, context),
-    ...collectSpanFeeds(span, context),
-    ['ids', i64([pieces.length, width], padded)],
-    [
-      EMBEDDING_ROWS,
-      f32(
-        [pieces.length, width, config.width],
-        await weights.embeddingRows(padded.map((id) => Math.max(id, 0))),
-      ),
-    ],
-    ['mask', computeCacheMask(span)],
-    ...(window === undefined ? [] : [['mask.sliding', computeCacheMask(span, window)] as const]),
-    ...(starts ? [[ACTIVE, computeActiveFeed(starts, width, span.lengths)] as const] : []),
-  ])
-}
-
 /** Of states [N, T, D] each row's own, without what it was padded with. */
 function tapStates(
   { take }: StatesTap,
@@ -210,7 +169,15 @@ export function createForward(parts: ForwardParts): Forward {
       })
       // the head wants at least one row
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index)
-      const feeds = await collectChunkFeeds(parts, pieces, cache, starts)
+      const feeds = new Map<string, Tensor>([
+        ...cache.feeds(),
+        ...(await collectCallFeeds(parts, {
+          pieces,
+          lengths: cache.lengths,
+          capacity: cache.capacity,
+          starts,
+        })),
+      ])
       feeds.set('rows', i64([rows.length], rows))
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))
       const outputs = await compiled.run(feeds, served)

@@ -1,0 +1,44 @@
+// The options of an engine: their types, and the table that checks them.
+
+import { number, type OptionFields, positiveInteger, withInfo } from '../../base/schema.ts'
+
+export interface EngineOptions {
+  /** Sequences that run at a time; others wait. Default 16. */
+  readonly maxRows?: number | undefined
+  /**
+   * Bytes of keys and values that running sequences and cached prefixes share. Default 1 GiB, or
+   * what one sequence of the model's whole context needs, whichever is more.
+   */
+  readonly kvBytes?: number | undefined
+  /**
+   * Tokens of a prompt that are computed at once, a multiple of 16. Default: as many as take about
+   * 250 ms, from the model's size and the number of cores; at least 32, at most 512.
+   */
+  readonly pieceTokens?: number | undefined
+  /** Milliseconds after which a waiting request goes before all others. Default 2,000. */
+  readonly maxWaitMs?: number | undefined
+}
+
+export const engineFields = {
+  maxRows: withInfo(positiveInteger, { default: 16 }),
+  kvBytes: number({ above: 0 }),
+  pieceTokens: positiveInteger,
+  maxWaitMs: number({ above: 0, default: 2000 }),
+} satisfies OptionFields<EngineOptions>
+
+const LEAST_PIECE = 32
+const MOST_PIECE = 512
+
+/**
+ * Parameters times tokens that one core computes in a second while it reads a prompt: 70e9 was
+ * measured with 4-bit weights on AVX-512 (docs/engine.md). It only has to be near: the piece is a
+ * power of two.
+ */
+const PARAMETER_TOKENS_PER_CORE = 70e9
+
+/** The piece of about 250 ms: a power of two between 32 and 512 tokens. */
+export function choosePieceTokens(parameters: number, cores: number): number {
+  const tokens = (0.25 * PARAMETER_TOKENS_PER_CORE * cores) / parameters
+  const power = 2 ** Math.round(Math.log2(tokens))
+  return Math.min(MOST_PIECE, Math.max(LEAST_PIECE, power))
+}

@@ -1,0 +1,347 @@
+// The engine over the story model: requests that share steps give what each gives alone.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadAdapter } from '../../adapters/index.ts'
+import type { Expert } from '../../adapters/index.ts'
+import {
+  ContextLengthError,
+  MismatchError,
+  NotFoundError,
+  NumericError,
+  OptionError,
+} from '../../base/errors.ts'
+import { random } from '../../base/random.ts'
+import { f32 } from '../../base/tensor.ts'
+import { openDirectory } from '../../node/files/folder.ts'
+import { createEngine } from '../create-engine.ts'
+import type { Model } from '../model.ts'
+import type { Generation } from './answer.ts'
+import type { EngineRequest } from './engine.ts'
+import { readAnswer } from './generate.ts'
+import { chooseStage, type LogitsStage } from './logits/stage.ts'
+import { answerAlone, countHeld, createExpert, createPrompt, openStories } from './testing.ts'
+
+let model: Model
+let experts: Record<string, Expert | undefined>
+
+const parity = (name: string) =>
+  openDirectory(new URL(`../../../test/parity/${name}`, import.meta.url).pathname)
+
+beforeAll(async () => {
+  model = await openStories()
+  const lora = (rank: number, targets: readonly string[], seed: number) =>
+    createExpert(model.base, 'lora', { rank, targets, start: 'random' }, seed)
+  const [first, second] = [lora(4, ['q_proj', 'v_proj', 'down_proj'], 3), lora(2, ['gate_proj'], 4)]
+  experts = {
+    base: undefined,
+    first,
+    second,
+    wide: lora(64, ['q_proj', 'o_proj'], 5),
+    ia3: createExpert(model.base, 'ia3', {}, 6),
+    mixture: {
+      mixture: [
+        { adapter: first, weight: 0.7 },
+        { adapter: second, weight: 0.4 },
+      ],
+    },
+    attached: createExpert(
+      model.base,
+      'lora',
+      { rank: 2, targets: ['embed_tokens', 'q_proj'], start: 'random' },
+      7,
+    ),
+    dora: await loadAdapter(await parity('dora_r6')),
+    prompt: await loadAdapter(await parity('prompt_8')),
+    prefix: await loadAdapter(await parity('prefix_6')),
+  }
+})
+afterAll(() => model.dispose())
+
+const idsOf = ({ ids }: Generation): readonly number[] => ids
+const request = (name: string, more: Partial<EngineRequest> = {}): EngineRequest => ({
+  prompt: createPrompt(20),
+  maxTokens: 12,
+  adapter: experts[name],
+  ...more,
+})
+
+describe('one batch', () => {
+  it('serves experts of all kinds and ranks as each alone', async () => {
+    const engine = createEngine({ model })
+    const names = Object.keys(experts)
+    const alone: Generation[] = []
+    for (const name of names) alone.push(await answerAlone(model, request(name)))
+    const together = await Promise.all(names.map((name) => readAnswer(engine, request(name))))
+    expect(together.map(idsOf)).toEqual(alone.map(idsOf))
+    expect(new Set(alone.map(({ text }) => text)).size).toBeGreaterThan(6)
+    expect(countHeld(engine)).toEqual([0, 0, 0, 0])
+  })
+
+  it('serves requests that come and go at any step', async () => {
+    const draw = random(11)
+    const pick = (below: number): number => Math.floor(draw.uniform() * below)
+    const names = Object.keys(experts)
+    const engine = createEngine({ model, maxRows: 5, pieceTokens: 32 })
+    const requests = Array.from({ length: 40 }, (_, i) =>
+      request(names[pick(names.length)]!, {
+        prompt: createPrompt(1 + pick(120), pick(3)),
+        maxTokens: 1 + pick(20),
+        seed: i,
+        temperature: i % 2,
+        topK: 3,
+      }),
+    )
+    const started: Promise<Generation>[] = []
+    for (const one of requests) {
+      started.push(readAnswer(engine, one))
+      for (let steps = pick(4); steps > 0; steps--) await engine.step()
+    }
+    const answers = await Promise.all(started)
+    for (const [i, one] of requests.entries()) {
+      const alone = await answerAlone(model, one, { pieceTokens: 32 })
+      expect([i, answers[i]!.ids]).toEqual([i, alone.ids])
+    }
+    expect(countHeld(engine)).toEqual([0, 0, 0, 0])
+  })
+
+  it('acts from the invocation tokens on, row by row', async () => {
+    const invocation = createPrompt(20).slice(8, 11)
+    const activated = createExpert(
+      model.base,
+      'lora',
+      { rank: 4, targets: ['q_proj', 'v_proj'], start: 'random', invocationTokens: invocation },
+      9,
+    )
+    const engine = createEngine({ model })
+    const requests = [
+      request('base', { adapter: activated }),
+      request('base', { adapter: activated, prompt: createPrompt(7) }),
+      request('first'),
+      request('base'),
+    ]
+    const together = await Promise.all(requests.map((one) => readAnswer(engine, one)))
+    const alone: Generation[] = []
+    for (const one of requests) alone.push(await answerAlone(model, one))
+    expect(together.map(idsOf)).toEqual(alone.map(idsOf))
+    // Without the invocation the base answers.
+    const base = await answerAlone(model, request('base', { prompt: createPrompt(7) }))
+    expect(together[1]!.ids).toEqual(base.ids)
+    expect(together[0]!.ids).not.toEqual(together[3]!.ids)
+  })
+})
+
+/** A stage that keeps the hidden states it sees, and answers as the model's head. */
+function createRecorder(): { stage: LogitsStage<undefined>; seen: Float32Array[] } {
+  const seen: Float32Array[] = []
+  return {
+    seen,
+    stage: {
+      run(_, hidden) {
+        seen.push(hidden.data.slice())
+        return model.head().logits(hidden)
+      },
+    },
+  }
+}
+
+describe('cached prefixes', () => {
+  it.each(['base', 'first', 'dora', 'prompt', 'prefix'])(
+    'give the bits of a cold prompt: %s',
+    async (name) => {
+      const engine = createEngine({ model, pieceTokens: 32 })
+      for (const length of [40, 64, 65, 150]) {
+        const { stage, seen } = createRecorder()
+        const one = request(name, {
+          prompt: createPrompt(length, length),
+          maxTokens: 3,
+          stage: chooseStage(stage, undefined),
+        })
+        const cold = await readAnswer(engine, one)
+        const warm = await readAnswer(engine, one)
+        expect([cold.cachedTokens, warm.ids]).toEqual([0, cold.ids])
+        expect(warm.cachedTokens).toBeGreaterThan(length - 40)
+        expect(seen.slice(3)).toEqual(seen.slice(0, 3))
+      }
+    },
+  )
+
+  it('serve the next turn of a conversation up to what was written', async () => {
+    const engine = createEngine({ model, pieceTokens: 32 })
+    const first = await readAnswer(engine, request('first', { prompt: createPrompt(60) }))
+    const prompt = [...createPrompt(60), ...first.ids, 5, 6, 7]
+    const next = await readAnswer(engine, request('first', { prompt }))
+    expect(next.cachedTokens).toBe(48)
+    const alone = await answerAlone(model, request('first', { prompt }), { pieceTokens: 32 })
+    expect(next.ids).toEqual(alone.ids)
+  })
+
+  it('are never read by another expert, mixture or tenant', async () => {
+    const engine = createEngine({ model, pieceTokens: 32 })
+    const prompt = createPrompt(100)
+    const alone = new Map<string, readonly number[]>()
+    for (const name of ['base', 'first', 'second', 'mixture'])
+      alone.set(
+        name,
+        (await answerAlone(model, request(name, { prompt }), { pieceTokens: 32 })).ids,
+      )
+    const order = ['first', 'second', 'first', 'base', 'mixture', 'base']
+    for (let i = 0; i < 100; i++) {
+      const name = order[i % order.length]!
+      expect([name, (await readAnswer(engine, request(name, { prompt }))).ids]).toEqual([
+        name,
+        alone.get(name),
+      ])
+    }
+    const other = await readAnswer(engine, request('first', { prompt, tenant: 'b' }))
+    expect([other.cachedTokens, other.ids]).toEqual([0, alone.get('first')])
+    const off = await readAnswer(engine, request('first', { prompt, cache: false }))
+    expect([off.cachedTokens, off.ids]).toEqual([0, alone.get('first')])
+  })
+})
+
+describe('when blocks run out', () => {
+  it('the youngest waits and is continued, and nothing is lost', async () => {
+    const tokenBytes = 8 * 5 * 4 * 8 // layers, key heads, head width
+    const engine = createEngine({ model, kvBytes: 12 * 16 * tokenBytes, pieceTokens: 32 })
+    const requests = Array.from({ length: 4 }, (_, i) =>
+      request('first', { prompt: createPrompt(30, i), maxTokens: 60 }),
+    )
+    const answers = await Promise.all(requests.map((one) => readAnswer(engine, one)))
+    const alone: Generation[] = []
+    for (const one of requests) alone.push(await answerAlone(model, one, { pieceTokens: 32 }))
+    expect(answers.map(idsOf)).toEqual(alone.map(idsOf))
+    expect(engine.stats().preemptions).toBeGreaterThan(0)
+    expect(countHeld(engine)).toEqual([0, 0, 0, 0])
+  })
+})
+
+describe('requests that end early', () => {
+  it('give everything back, whenever they are cancelled', async () => {
+    const draw = random(3)
+    const pick = (below: number): number => Math.floor(draw.uniform() * below)
+    const names = Object.keys(experts)
+    const engine = createEngine({ model, maxRows: 4, pieceTokens: 32 })
+    const open = []
+    for (let i = 0; i < 100; i++) {
+      const prompt = createPrompt(1 + pick(100), pick(4))
+      const one = await engine.add(
+        request(names[pick(names.length)]!, { prompt, maxTokens: 5 + pick(40) }),
+      )
+      open.push(one)
+      for (let steps = pick(3); steps > 0; steps--) await engine.step()
+      open[pick(open.length)]!.cancel(new Error('enough'))
+    }
+    for (const one of open) one.cancel(new Error('enough'))
+    await engine.run()
+    expect(countHeld(engine)).toEqual([0, 0, 0, 0])
+    expect(engine.stats().cancelled).toBeGreaterThan(20)
+  })
+
+  it('throw their reason at the reader, and leave others alone', async () => {
+    const engine = createEngine({ model })
+    const control = new AbortController()
+    const long = readAnswer(engine, request('first', { maxTokens: 300, signal: control.signal }))
+    const other = readAnswer(engine, request('second'))
+    await engine.step()
+    control.abort(new Error('gone'))
+    await expect(long).rejects.toThrow('gone')
+    expect((await other).ids).toEqual((await answerAlone(model, request('second'))).ids)
+  })
+
+  it('a stage that throws ends its own request only', async () => {
+    const engine = createEngine({ model })
+    const stage: LogitsStage<undefined> = { run: () => Promise.reject(new Error('broken stage')) }
+    const broken = readAnswer(engine, request('base', { stage: chooseStage(stage, undefined) }))
+    const other = readAnswer(engine, request('wide'))
+    await expect(broken).rejects.toThrow('broken stage')
+    expect((await other).ids).toEqual((await answerAlone(model, request('wide'))).ids)
+    expect(countHeld(engine)).toEqual([0, 0, 0, 0])
+  })
+})
+
+describe('names', () => {
+  it('switch to a new version between requests; those in flight finish on the old one', async () => {
+    const engine = createEngine({ model })
+    await engine.registerAdapter('tales', experts['first']!)
+    const running = readAnswer(engine, request('base', { adapter: 'tales', maxTokens: 30 }))
+    while (engine.stats().writtenTokens < 5) await engine.step()
+    await engine.registerAdapter('tales', experts['second']!)
+    const later = readAnswer(engine, request('base', { adapter: 'tales', maxTokens: 30 }))
+    expect((await running).ids).toEqual(
+      (await answerAlone(model, request('first', { maxTokens: 30 }))).ids,
+    )
+    expect((await later).ids).toEqual(
+      (await answerAlone(model, request('second', { maxTokens: 30 }))).ids,
+    )
+  })
+
+  it('are forgotten at once, and given back when the last request ends', async () => {
+    const engine = createEngine({ model })
+    await engine.registerAdapter('tales', experts['first']!)
+    const answers = [1, 2, 3, 4].map((seed) =>
+      readAnswer(
+        engine,
+        request('base', { adapter: 'tales', maxTokens: 20, temperature: 1, seed }),
+      ),
+    )
+    while (engine.stats().writtenTokens < 5) await engine.step()
+    const unloaded = engine.unloadAdapter('tales')
+    await expect(readAnswer(engine, request('base', { adapter: 'tales' }))).rejects.toThrow(
+      NotFoundError,
+    )
+    const texts = await Promise.all(answers)
+    await unloaded
+    expect(texts.every(({ ids }) => ids.length === 20)).toBe(true)
+    expect(engine.stats().experts.names).toBe(0)
+  })
+})
+
+describe('bad requests are refused before anything is queued', () => {
+  it.each<[string, () => Partial<EngineRequest>, new (message: string) => Error, RegExp]>([
+    ['too long', () => ({ prompt: createPrompt(600) }), ContextLengthError, /600.*512/],
+    ['empty', () => ({ prompt: [] }), OptionError, /empty/],
+    ['an id that is none', () => ({ prompt: [1, 512] }), OptionError, /512/],
+    ['an unknown expert', () => ({ adapter: 'nobody' }), NotFoundError, /nobody/],
+    ['a wrong option', () => ({ temprature: 1 }) as never, OptionError, /temprature.*temperature/],
+    [
+      'weights that are not numbers',
+      () => {
+        const { mixture: _mixture, ...adapter } = experts['first'] as never as { mixture: never }
+        const broken = adapter as never as { tensors: Map<string, ReturnType<typeof f32>> }
+        const tensors = [...broken.tensors].map(
+          ([key, { shape, data }]) => [key, f32(shape, data.slice().fill(Number.NaN))] as const,
+        )
+        return { adapter: Object.assign({}, adapter, { tensors: new Map(tensors) }) as never }
+      },
+      NumericError,
+      /NaN/,
+    ],
+  ])('%s', async (_, more, error, message) => {
+    const engine = createEngine({ model })
+    const other = readAnswer(engine, request('first'))
+    const bad = readAnswer(engine, request('base', more()))
+    await expect(bad).rejects.toThrow(error as never)
+    await expect(bad).rejects.toThrow(message)
+    expect((await other).reason).toBeDefined()
+    expect(countHeld(engine)).toEqual([0, 0, 0, 0])
+  })
+
+  it('an expert for another base', async () => {
+    const engine = createEngine({ model })
+    const wrong = createExpert(model.base, 'lora', { rank: 2, targets: ['q_proj'] }, 1)
+    const tensors = [...wrong.tensors].map(
+      ([key, { shape }]) => [key, f32(shape.map((size) => size + 1))] as const,
+    )
+    const adapter = { ...wrong, tensors: new Map(tensors) }
+    await expect(readAnswer(engine, request('base', { adapter }))).rejects.toThrow(MismatchError)
+    expect(countHeld(engine)).toEqual([0, 0, 0, 0])
+  })
+
+  it('blocks that hold no sequence', async () => {
+    expect(() => createEngine({ model, kvBytes: 100 })).toThrow(/kvBytes: got 100/)
+    const engine = createEngine({ model, kvBytes: 4 * 16 * 8 * 5 * 4 * 8 })
+    await expect(
+      readAnswer(engine, request('base', { prompt: createPrompt(100) })),
+    ).rejects.toThrow(/needs 7 blocks.*has 4/)
+  })
+})

@@ -1,0 +1,294 @@
+// The engine: requests in, answers out, many experts at once. It checks a request and makes its
+// task; a loop of steps answers it. Independent of how models are opened.
+
+import { findActivationStart } from '../../adapters/activation.ts'
+import type { AdapterMetadata, Expert } from '../../adapters/index.ts'
+import { simplifyExpert } from '../../adapters/serving/mixture.ts'
+import { OptionError } from '../../base/errors.ts'
+import { readOptions } from '../../base/schema.ts'
+import type { ModelConfig } from '../../graph/model-config.ts'
+import type { Accuracy } from '../../compute/pack-linears.ts'
+import type { BaseWeights } from '../programs/base-weights.ts'
+import type { ProgramCache } from '../programs/program-cache.ts'
+import type { StepPrograms } from '../programs/step/step-programs.ts'
+import type { AnswerWriting } from './answer.ts'
+import { choosePieceTokens, engineFields, type EngineOptions } from './engine-options.ts'
+import { generateFields, type GenerateOptions } from './generate-options.ts'
+import { BlockKeyChain } from './kv/block-keys.ts'
+import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory.ts'
+import { BLOCK_SIZE } from './kv/kv-types.ts'
+import { planPieces } from './pieces.ts'
+import type { AdapterPool, ExpertHandle, PoolStatistics } from './pool/adapter-pool.ts'
+import { createTask, type GenerateEvent, type Settings, type Task } from './request.ts'
+import { Scheduler } from './scheduler.ts'
+import { StepClock, type StepTotals } from './statistics.ts'
+import { StepLoop } from './step-loop.ts'
+import { StepRunner } from './step-runner.ts'
+import { TaskRows } from './task-rows.ts'
+
+/** What an engine needs of its model. */
+export interface EngineParts {
+  readonly contextTokens: number
+  /** The tokenizer of an expert's answers, and the ids that end them. */
+  readonly writing: (expert: Expert | undefined) => AnswerWriting
+  readonly config: ModelConfig
+  readonly weights: BaseWeights
+  readonly steps: StepPrograms
+  /** For adapters that no slot can hold. */
+  readonly programs: ProgramCache
+  readonly pool: AdapterPool
+  /** Numbers in the model's matrices. */
+  readonly parameters: number
+  readonly cores: number
+  /** Milliseconds. */
+  readonly now: () => number
+}
+
+/** A request for ids; `adapter` may also be the name of a registered expert. */
+export interface EngineRequest extends Omit<GenerateOptions, 'adapter'> {
+  readonly prompt: readonly number[]
+  readonly adapter?: Expert | string | undefined
+  /** Added to the seed: the row of a batch. Default 0. */
+  readonly index?: number | undefined
+}
+
+/** An answer on its way: events once, in order. */
+export interface EngineSequence {
+  readonly id: number
+  readonly events: AsyncIterable<GenerateEvent>
+  /** Ends the sequence before the engine's next call; the events end with the reason. */
+  cancel(reason?: unknown): void
+}
+
+export interface EngineStatistics extends StepTotals {
+  /** Sequences that have a row, and those that wait. */
+  readonly running: number
+  readonly waiting: number
+  readonly pieceTokens: number
+  readonly kv: KvStatistics
+  readonly experts: PoolStatistics
+}
+
+/** Serves one model. One engine's requests share its rows, cached prefixes and resident experts. */
+export class Engine {
+  readonly #parts: EngineParts
+  readonly #pieceTokens: number
+  readonly #blocks: number
+  readonly #memory: KvMemory
+  readonly #scheduler: Scheduler<Task>
+  readonly #loop: StepLoop
+  readonly #clock: StepClock
+  #count = 0
+  #isDisposed = false
+
+  /** Throws OptionError for options that are wrong or leave no room for one sequence. */
+  constructor(parts: EngineParts, options: EngineOptions = {}) {
+    const settings = readOptions('Engine options', options, engineFields)
+    const { config, weights, steps, programs, pool, parameters, cores, now } = parts
+    const { maxRows, maxWaitMs } = settings
+    const pieceTokens = settings.pieceTokens ?? choosePieceTokens(parameters, cores)
+    checkPieceTokens(pieceTokens)
+    this.#parts = parts
+    this.#pieceTokens = pieceTokens
+    this.#blocks = countBlocks(parts, settings.kvBytes)
+    const { layers, kvHeads, headWidth } = config
+    const shape = { layers: layers.length, kvHeads, headWidth }
+    const memory = createKvMemory({ shape, blocks: this.#blocks, maxRows })
+    const rows = new TaskRows({ memory, pool, pieceTokens, now })
+    const nextPiece = ({ tokens, computed }: Task): number =>
+      planPieces(tokens.length, computed, pieceTokens).pieces[0]!
+    this.#memory = memory
+    this.#clock = new StepClock(now)
+    this.#scheduler = new Scheduler<Task>(
+      { maxRows, stepTokens: pieceTokens, maxWaitMs, nextPiece },
+      rows,
+    )
+    this.#loop = new StepLoop({
+      memory,
+      scheduler: this.#scheduler,
+      rows,
+      runner: new StepRunner({ config, weights, steps, programs, memory, pool }),
+      clock: this.#clock,
+      now,
+      createLackError: (task) => this.#createLackError(task),
+    })
+  }
+
+  /**
+   * Queues a request. Throws, before anything is queued, OptionError for wrong options or ids,
+   * ContextLengthError for a prompt that leaves no room, NotFoundError for an unknown expert,
+   * MismatchError for one of another base.
+   */
+  async add(request: EngineRequest): Promise<EngineSequence> {
+    const task = await this.#createTask(request)
+    task.settings.signal?.throwIfAborted()
+    this.#loop.add(task)
+    const cancel = (reason?: unknown): void => {
+      task.cancelled ??= { reason }
+    }
+    const { signal } = task.settings
+    signal?.addEventListener('abort', () => cancel(signal.reason), { once: true })
+    return { id: task.id, events: task.events, cancel }
+  }
+
+  /** Runs one step; the engine's own loop does the same while answers are awaited. */
+  step(): Promise<void> {
+    return this.#loop.step()
+  }
+
+  /** Steps until nothing runs or waits. */
+  run(): Promise<void> {
+    return this.#loop.run()
+  }
+
+  /** Whether a sequence runs or waits. */
+  get hasWork(): boolean {
+    return this.#loop.hasWork
+  }
+
+  /** Queues a request and gives its events while the engine runs. Leaving the loop cancels it. */
+  async *generate(request: EngineRequest): AsyncGenerator<GenerateEvent, void> {
+    const sequence = await this.add(request)
+    void this.run()
+    try {
+      yield* sequence.events
+    } finally {
+      sequence.cancel()
+    }
+  }
+
+  /**
+   * Checks an expert, fills its slot and compiles what serves it, so that its first request does
+   * not wait.
+   */
+  async prepare(which: Expert | string | undefined, accuracy: Accuracy): Promise<void> {
+    const { pool, steps, programs } = this.#parts
+    const lease = which === undefined ? undefined : await pool.acquire(which)
+    const form = lease?.rank ? 'shared' : 'none'
+    const vectors = lease !== undefined && lease.vector > 0
+    if (lease?.attached) await programs.get(lease.attached, accuracy)
+    if (!lease?.attached || lease.handle.virtualTokens > 0)
+      for (const kind of ['prefill', 'decode'] as const)
+        await steps[kind]({ accuracy, form, vectors })
+    if (lease) pool.release(lease)
+  }
+
+  /**
+   * Makes an expert known under a name. The next request of that name gets it; sequences that run
+   * keep the version they began with.
+   */
+  registerAdapter(name: string, expert: Expert, metadata?: AdapterMetadata): Promise<ExpertHandle> {
+    return this.#parts.pool.register(name, expert, metadata)
+  }
+
+  /** Forgets a name; resolves when the last sequence that uses its expert has ended. */
+  unloadAdapter(name: string): Promise<void> {
+    return this.#parts.pool.unload(name)
+  }
+
+  /** Experts by name, their slots, pins and preloading. */
+  get experts(): AdapterPool {
+    return this.#parts.pool
+  }
+
+  stats(): EngineStatistics {
+    const { running, waiting } = this.#scheduler
+    return {
+      ...this.#clock.totals,
+      running: running.length,
+      waiting: waiting.length,
+      pieceTokens: this.#pieceTokens,
+      kv: this.#memory.statistics,
+      experts: this.#parts.pool.statistics,
+    }
+  }
+
+  /** Cancels what runs and waits; resolves when nothing runs. */
+  async dispose(): Promise<void> {
+    this.#isDisposed = true
+    const reason = new OptionError('The engine was closed.')
+    for (const task of [...this.#scheduler.running, ...this.#scheduler.waiting])
+      task.cancelled ??= { reason }
+    await this.run()
+  }
+
+  async #createTask({ prompt, adapter, index = 0, ...options }: EngineRequest): Promise<Task> {
+    if (this.#isDisposed) throw new OptionError('The engine was closed.')
+    const settings = readOptions('Generation options', options, generateFields)
+    checkTap(settings)
+    checkIds(prompt, this.#parts.config)
+    const expert = typeof adapter === 'string' ? adapter : simplifyExpert(adapter)
+    const handle = expert === undefined ? undefined : await this.#parts.pool.find(expert)
+    const virtualIds = Array.from({ length: handle?.virtualTokens ?? 0 }, (_, i) => -1 - i)
+    const activeFrom = handle?.invocation
+      ? virtualIds.length + findActivationStart(prompt, handle.invocation)
+      : 0
+    const chain = new BlockKeyChain({
+      base: '', // this memory serves one base
+      expert: handle?.key ?? '',
+      tenant: settings.tenant,
+      accuracy: settings.exact ? 'exact' : 'fast',
+      pieceSize: this.#pieceTokens,
+    })
+    const { writing, contextTokens, now } = this.#parts
+    const { tokenizer, eosIds } = writing(handle?.expert)
+    const id = this.#count++
+    const task = createTask(
+      { prompt, settings, handle, virtualIds, activeFrom, index, chain, id, now: now() },
+      { tokenizer, eosIds, contextTokens },
+    )
+    this.#checkRoom(task)
+    return task
+  }
+
+  /** One sequence must fit by itself, else it would wait for ever. */
+  #checkRoom(task: Task): void {
+    const needed = Math.ceil((task.tokens.length + 1) / BLOCK_SIZE)
+    if (needed > this.#blocks) throw this.#createLackError(task)
+  }
+
+  #createLackError({ tokens }: Task): OptionError {
+    return new OptionError(
+      `A sequence of ${tokens.length} tokens needs ${Math.ceil((tokens.length + 1) / BLOCK_SIZE)} blocks of keys and values; the engine has ${this.#blocks}. Raise kvBytes.`,
+    )
+  }
+}
+
+function checkPieceTokens(pieceTokens: number): void {
+  if (pieceTokens % BLOCK_SIZE !== 0)
+    throw new OptionError(
+      `Engine options: pieceTokens: got ${pieceTokens}, expected a multiple of ${BLOCK_SIZE}.`,
+    )
+}
+
+/** A token's keys and values in bytes. */
+const countTokenBytes = ({ layers, kvHeads, headWidth }: ModelConfig): number =>
+  8 * layers.length * kvHeads * headWidth
+
+function countBlocks({ config, contextTokens }: EngineParts, kvBytes: number | undefined): number {
+  const tokenBytes = countTokenBytes(config)
+  const bytes = kvBytes ?? Math.max(2 ** 30, contextTokens * tokenBytes)
+  const blocks = Math.floor(bytes / tokenBytes / BLOCK_SIZE)
+  if (blocks === 0)
+    throw new OptionError(
+      `Engine options: kvBytes: got ${bytes}, expected at least ${BLOCK_SIZE * tokenBytes}, which one block of ${BLOCK_SIZE} tokens takes.`,
+    )
+  return blocks
+}
+
+/** A wrong id would fail the call that it shares with others. */
+function checkIds(prompt: readonly number[], { vocabularySize }: ModelConfig): void {
+  const wrong = prompt.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize))
+  if (wrong >= 0)
+    throw new OptionError(
+      `Token ${wrong} of the prompt: got id ${prompt[wrong]}, expected a whole number below the vocabulary's ${vocabularySize}.`,
+    )
+}
+
+function checkTap({ stage, states }: Settings): void {
+  const layer = stage?.stage.tapLayer
+  if (layer !== undefined && states && states.layer !== layer)
+    throw new OptionError(
+      `Generation options: the stage reads the states of layer ${layer}, states those of layer ${states.layer}; expected one layer.`,
+    )
+}

@@ -1,0 +1,105 @@
+// What one request asks of the engine, checked; and the task that answers it: the sequence, its text
+// and what it holds while it runs. Independent of programs.
+
+import { ContextLengthError, OptionError } from '../../base/errors.ts'
+import type { OptionValues } from '../../base/schema.ts'
+import type { BlockKeyChain } from './kv/block-keys.ts'
+import type { KvRow } from './kv/kv-memory.ts'
+import type { ExpertHandle, Lease } from './pool/adapter-pool.ts'
+import { Answer, type AnswerParts, type Generation } from './answer.ts'
+import { EventQueue } from './event-queue.ts'
+import type { generateFields } from './generate-options.ts'
+import { createSequence, type Sequence } from './sequence.ts'
+
+export type GenerateEvent =
+  | { readonly type: 'text-delta'; readonly text: string }
+  | ({ readonly type: 'generation-end' } & Generation)
+
+export type Settings = OptionValues<typeof generateFields>
+
+/** A sequence with everything that the engine keeps for it. */
+export interface Task extends Sequence {
+  readonly settings: Settings
+  /** undefined: the base. */
+  readonly handle: ExpertHandle | undefined
+  readonly answer: Answer
+  readonly events: EventQueue<GenerateEvent>
+  /** Tokens of the prompt, without virtual ones. */
+  readonly promptTokens: number
+  /** Virtual tokens before the prompt. */
+  readonly virtualTokens: number
+  /** The position from which the expert acts; 0 where it acts on all tokens. */
+  readonly activeFrom: number
+  /** The keys of its full blocks. */
+  readonly chain: BlockKeyChain
+  /** Tokens that the chain has taken. */
+  chained: number
+  /** Tokens that are read in pieces: all but those written since the sequence got its row. */
+  readTokens: number
+  /** Positions that came from the cache when the sequence began. */
+  cachedTokens: number
+  lease: Lease | undefined
+  row: KvRow | undefined
+  /** The request was withdrawn; the sequence ends before the next call, its reader gets the reason. */
+  cancelled: { readonly reason: unknown } | undefined
+  /** Milliseconds: when it got its row, its first token and its last one. */
+  readonly times: { started: number; first: number; last: number }
+}
+
+export interface TaskGiven {
+  readonly id: number
+  readonly now: number
+  /** Ids, without virtual tokens. */
+  readonly prompt: readonly number[]
+  readonly settings: Settings
+  readonly handle: ExpertHandle | undefined
+  readonly virtualIds: readonly number[]
+  readonly activeFrom: number
+  /** Added to the seed. */
+  readonly index: number
+  readonly chain: BlockKeyChain
+}
+
+/** Throws OptionError for an empty prompt, ContextLengthError for one that leaves no room. */
+export function checkPrompt(promptTokens: number, contextTokens: number): void {
+  if (promptTokens === 0)
+    throw new OptionError('The prompt is empty: a model needs at least one token to continue.')
+  if (promptTokens >= contextTokens) {
+    throw new ContextLengthError(
+      `The prompt has ${promptTokens} tokens; the model's context holds ${contextTokens}, with the answer. Shorten the prompt.`,
+    )
+  }
+}
+
+export function createTask(given: TaskGiven, parts: AnswerParts): Task {
+  const { id, now, prompt, settings, handle, virtualIds, activeFrom, index, chain } = given
+  checkPrompt(virtualIds.length + prompt.length, parts.contextTokens)
+  const sequence = createSequence({
+    id,
+    arrivedAt: now,
+    expert: handle?.key ?? '',
+    tokens: [...virtualIds, ...prompt],
+  })
+  return Object.assign(sequence, {
+    settings,
+    handle,
+    answer: new Answer(sequence.tokens, settings, parts, index),
+    events: new EventQueue<GenerateEvent>(),
+    promptTokens: prompt.length,
+    virtualTokens: virtualIds.length,
+    activeFrom,
+    chain,
+    chained: 0,
+    readTokens: 0,
+    cachedTokens: 0,
+    lease: undefined,
+    row: undefined,
+    cancelled: undefined,
+    times: { started: 0, first: 0, last: 0 },
+  })
+}
+
+export function toGeneration({ answer, times, promptTokens, cachedTokens }: Task): Generation {
+  const { started, first, last } = times
+  return answer.toGeneration(first - started, last - first, { promptTokens, cachedTokens })
+}

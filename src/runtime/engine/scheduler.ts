@@ -1,0 +1,180 @@
+// Decides what one step of the engine computes: which pieces of which prompts, which sequences get
+// a token, who waits. Independent of tensors and programs.
+
+import { assertInternal } from '../../base/errors.ts'
+import type { Sequence } from './sequence.ts'
+
+/** What the scheduler asks of the memory for rows. */
+export interface RowKeeper<One extends Sequence> {
+  /**
+   * Opens a row with room for all tokens of the sequence. Returns the positions that a cached
+   * prefix has filled; undefined where a row, blocks or a place for the expert are lacking, and
+   * nothing is taken then.
+   */
+  open(sequence: One): Promise<number | undefined>
+  /** Room for one more position; false where blocks are lacking. */
+  reserve(sequence: One): boolean
+  /** Gives the row back; its full blocks may stay cached. */
+  close(sequence: One): void
+}
+
+export interface SchedulerOptions<One extends Sequence> {
+  /** Sequences that have a row at a time. */
+  readonly maxRows: number
+  /** Tokens of prompts that one step computes at most. */
+  readonly stepTokens: number
+  /** Milliseconds after which a waiting sequence goes before all others. */
+  readonly maxWaitMs: number
+  /** How many tokens of the sequence are computed next; at least 1. */
+  readonly nextPiece: (sequence: One) => number
+}
+
+/** Tokens computed … computed + count − 1 of a sequence. */
+export interface Piece<One extends Sequence> {
+  readonly sequence: One
+  readonly count: number
+}
+
+export interface StepPlan<One extends Sequence> {
+  readonly pieces: readonly Piece<One>[]
+  /** Sequences that get one token, oldest first. */
+  readonly writing: readonly One[]
+  /** Sequences that lost their row in this step. */
+  readonly preempted: readonly One[]
+}
+
+/**
+ * Sequences run from the moment they get a row until they end. A free row goes to the sequence that
+ * has waited longer than `maxWaitMs`, the longest first; where there is none, to the expert with
+ * the fewest rows, and there to the oldest. So an expert with many requests cannot keep another
+ * from its first row, and no request waits for ever. Where blocks are lacking the youngest running
+ * sequence gives its row back and is continued later.
+ */
+export class Scheduler<One extends Sequence> {
+  readonly #options: SchedulerOptions<One>
+  readonly #keeper: RowKeeper<One>
+  /** By id. A pre-empted sequence keeps its id, so it stands before those that came later. */
+  readonly #waiting: One[] = []
+  /** By the time they got their row. */
+  readonly #running: One[] = []
+
+  constructor(options: SchedulerOptions<One>, keeper: RowKeeper<One>) {
+    this.#options = options
+    this.#keeper = keeper
+  }
+
+  get waiting(): readonly One[] {
+    return this.#waiting
+  }
+  get running(): readonly One[] {
+    return this.#running
+  }
+
+  add(sequence: One): void {
+    assertInternal(sequence.state === 'waiting', 'only a waiting sequence is added')
+    const at = this.#waiting.findIndex(({ id }) => id > sequence.id)
+    this.#waiting.splice(at === -1 ? this.#waiting.length : at, 0, sequence)
+  }
+
+  /** Takes out a sequence that has ended, and gives its row back. */
+  end(sequence: One): void {
+    if (sequence.state === 'ended') return
+    if (!removeFrom(this.#waiting, sequence)) {
+      const found = removeFrom(this.#running, sequence)
+      assertInternal(found, 'a sequence that has not ended is waiting or running')
+      this.#keeper.close(sequence)
+    }
+    sequence.state = 'ended'
+  }
+
+  /** `now`: milliseconds. */
+  async plan(now: number): Promise<StepPlan<One>> {
+    const preempted = this.#makeRoom()
+    const budget = { left: this.#options.stepTokens }
+    const pieces = this.#running
+      .filter(({ state }) => state === 'reading')
+      .flatMap((sequence) => this.#takePiece(sequence, budget))
+    if (preempted.length === 0) pieces.push(...(await this.#admit(now, budget)))
+    const writing = this.#running.filter(({ state }) => state === 'writing')
+    return { pieces, writing, preempted }
+  }
+
+  /** One more position for everyone who writes; the youngest give way where blocks are lacking. */
+  #makeRoom(): One[] {
+    const preempted: One[] = []
+    for (const sequence of this.#running.filter(({ state }) => state === 'writing')) {
+      while (sequence.state === 'writing' && !this.#keeper.reserve(sequence)) {
+        const youngest = this.#running.reduce((last, one) => (one.id > last.id ? one : last))
+        this.#preempt(youngest)
+        preempted.push(youngest)
+      }
+    }
+    return preempted
+  }
+
+  #preempt(sequence: One): void {
+    removeFrom(this.#running, sequence)
+    this.#keeper.close(sequence)
+    sequence.state = 'waiting'
+    sequence.computed = 0
+    sequence.preemptions++
+    this.add(sequence)
+  }
+
+  #takePiece(sequence: One, budget: { left: number }): Piece<One>[] {
+    if (budget.left <= 0) return []
+    const count = this.#options.nextPiece(sequence)
+    budget.left -= count
+    return [{ sequence, count }]
+  }
+
+  async #admit(now: number, budget: { left: number }): Promise<Piece<One>[]> {
+    const pieces: Piece<One>[] = []
+    for (const sequence of this.#orderWaiting(now)) {
+      if (this.#running.length >= this.#options.maxRows || budget.left <= 0) break
+      const cached = await this.#keeper.open(sequence)
+      // cancelled while its expert was prepared
+      if (sequence.state === 'ended') continue
+      if (cached === undefined) {
+        // Nobody overtakes one that has waited too long.
+        if (this.#isOverdue(sequence, now) || sequence.preemptions > 0) break
+        continue
+      }
+      removeFrom(this.#waiting, sequence)
+      this.#running.push(sequence)
+      sequence.state = 'reading'
+      sequence.computed = cached
+      pieces.push(...this.#takePiece(sequence, budget))
+    }
+    return pieces
+  }
+
+  #isOverdue({ arrivedAt }: One, now: number): boolean {
+    return now - arrivedAt > this.#options.maxWaitMs
+  }
+
+  /** In the order in which free rows are given out. */
+  #orderWaiting(now: number): One[] {
+    const first = this.#waiting.filter(
+      (sequence) => sequence.preemptions > 0 || this.#isOverdue(sequence, now),
+    )
+    const rows = new Map<string, number>()
+    for (const { expert } of this.#running) rows.set(expert, (rows.get(expert) ?? 0) + 1)
+    const others = this.#waiting
+      .filter((sequence) => !first.includes(sequence))
+      .map((sequence) => {
+        // The rows its expert will have once those before it in its queue are served.
+        const before = rows.get(sequence.expert) ?? 0
+        rows.set(sequence.expert, before + 1)
+        return { sequence, before }
+      })
+      .toSorted((a, b) => a.before - b.before || a.sequence.id - b.sequence.id)
+    return [...first, ...others.map(({ sequence }) => sequence)]
+  }
+}
+
+function removeFrom<One>(list: One[], sequence: One): boolean {
+  const at = list.indexOf(sequence)
+  if (at >= 0) list.splice(at, 1)
+  return at >= 0
+}

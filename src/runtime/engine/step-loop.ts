@@ -1,0 +1,192 @@
+// One step after the other: schedule, run pieces of prompts, run one call for each bank of rows,
+// choose tokens. What a step needs is in files of its own; this one keeps the order, and makes sure
+// that a request that fails harms no other.
+
+import { f32, type F32Tensor } from '../../base/tensor.ts'
+import type { Bank, KvMemory } from './kv/kv-memory.ts'
+import type { LogitsStage } from './logits/stage.ts'
+import { type Task, toGeneration } from './request.ts'
+import type { Piece, Scheduler } from './scheduler.ts'
+import type { StepClock } from './statistics.ts'
+import type { CallResult, StepRunner } from './step-runner.ts'
+import type { TaskRows } from './task-rows.ts'
+
+export interface StepLoopParts {
+  readonly memory: KvMemory
+  readonly scheduler: Scheduler<Task>
+  readonly rows: TaskRows
+  readonly runner: StepRunner
+  readonly clock: StepClock
+  readonly now: () => number
+  /** Why a task that waits alone gets no row; it fails with this. */
+  readonly createLackError: (task: Task) => Error
+}
+
+export class StepLoop {
+  readonly #parts: StepLoopParts
+  #last: Promise<unknown> = Promise.resolve()
+  #running: Promise<void> | undefined
+
+  constructor(parts: StepLoopParts) {
+    this.#parts = parts
+  }
+
+  /** Whether a sequence runs or waits. */
+  get hasWork(): boolean {
+    const { running, waiting } = this.#parts.scheduler
+    return running.length + waiting.length > 0
+  }
+
+  add(task: Task): void {
+    this.#parts.scheduler.add(task)
+  }
+
+  /** Steps until nothing runs or waits; one loop for all callers. */
+  run(): Promise<void> {
+    return (this.#running ??= this.#loop().finally(() => {
+      this.#running = undefined
+    }))
+  }
+
+  async #loop(): Promise<void> {
+    while (this.hasWork) await this.step()
+  }
+
+  /** Runs one step, after the one that is running. Never throws: errors go to their requests. */
+  step(): Promise<void> {
+    const step = this.#last.then(() => this.#step())
+    this.#last = step
+    return step
+  }
+
+  async #step(): Promise<void> {
+    const { scheduler, memory, clock, now } = this.#parts
+    clock.count('steps')
+    this.#dropCancelled()
+    const { pieces, preempted } = await clock.time('schedule', () => scheduler.plan(now()))
+    clock.count('preemptions', preempted.length)
+    const read: Task[] = []
+    for (const piece of pieces) if (await this.#read(piece)) read.push(piece.sequence)
+    this.#dropCancelled()
+    for (const bank of [...memory.banks]) await this.#write(bank)
+    // Ready only now: this step has no place reserved for another token of theirs.
+    for (const { row } of read) if (row) memory.markReady(row)
+    if (pieces.length === 0 && scheduler.running.length === 0) this.#failFirstWaiting()
+  }
+
+  /** True where the sequence got its first token. */
+  async #read({ sequence: task, count }: Piece<Task>): Promise<boolean> {
+    this.#dropCancelled()
+    if (task.state === 'ended') return false
+    const { runner, rows, clock } = this.#parts
+    await this.#attempt([task], async () => {
+      const result = await clock.time('read', () => runner.read(task, count))
+      task.computed += count
+      clock.count('readTokens', count)
+      rows.publish(task)
+      if (task.computed < task.tokens.length) return
+      task.state = 'writing'
+      await this.#choose([task], result)
+    })
+    return task.state === 'writing'
+  }
+
+  async #write(bank: Bank): Promise<void> {
+    const { runner, scheduler, clock } = this.#parts
+    const taskOf = new Map(scheduler.running.map((task) => [task.row, task]))
+    const tasks = bank.rows.slice(0, bank.readyCount).map((row) => taskOf.get(row)!)
+    if (tasks.length === 0) return
+    await this.#attempt(tasks, async () => {
+      const result = await clock.time('write', () => runner.write(bank, tasks))
+      for (const task of tasks) task.computed++
+      clock.count('writtenTokens', tasks.length)
+      await this.#choose(tasks, result)
+    })
+  }
+
+  /** Runs a call; what it throws ends the tasks of this call only. */
+  async #attempt(tasks: readonly Task[], call: () => Promise<void>): Promise<void> {
+    try {
+      await call()
+    } catch (error) {
+      for (const task of tasks) if (task.state !== 'ended') this.#fail(task, error)
+    }
+  }
+
+  async #choose(tasks: readonly Task[], result: CallResult): Promise<void> {
+    const { clock, now } = this.#parts
+    await clock.time('choose', async () => {
+      const staged = await runStages(result)
+      for (const task of tasks) {
+        const text = task.answer.sampleNext((result.logits.get(task) ?? staged.get(task))!)
+        if (task.times.first === 0) task.times.first = now()
+        if (text !== '') task.events.push({ type: 'text-delta', text })
+        if (task.answer.reason !== undefined) this.#finish(task)
+      }
+    })
+  }
+
+  #finish(task: Task): void {
+    const { scheduler, clock, now } = this.#parts
+    task.times.last = now()
+    scheduler.end(task)
+    clock.count('finished')
+    task.events.push({ type: 'generation-end', ...toGeneration(task) })
+    task.events.end()
+  }
+
+  #fail(task: Task, error: unknown): void {
+    const { scheduler, clock } = this.#parts
+    scheduler.end(task)
+    clock.count('failed')
+    task.events.end(error)
+  }
+
+  #dropCancelled(): void {
+    const { scheduler, clock } = this.#parts
+    for (const task of [...scheduler.running, ...scheduler.waiting]) {
+      if (!task.cancelled) continue
+      scheduler.end(task)
+      clock.count('cancelled')
+      task.events.end(task.cancelled.reason)
+    }
+  }
+
+  /** Nothing runs and nothing could be started: the first one can never be. */
+  #failFirstWaiting(): void {
+    const [task] = this.#parts.scheduler.waiting
+    if (task) this.#fail(task, this.#parts.createLackError(task))
+  }
+}
+
+/** Logits of the tasks that have a stage of their own; those of one stage together. */
+async function runStages({ states }: CallResult): Promise<Map<Task, Float32Array>> {
+  const groups = Map.groupBy(states.keys(), ({ settings }) => settings.stage!.stage)
+  const logits = new Map<Task, Float32Array>()
+  for (const [stage, tasks] of groups) {
+    const { data, shape } = await runStage(stage, tasks, states)
+    const width = shape[1]!
+    tasks.forEach((task, i) => logits.set(task, data.subarray(i * width, (i + 1) * width)))
+  }
+  return logits
+}
+
+function runStage(
+  stage: LogitsStage<unknown>,
+  tasks: readonly Task[],
+  states: CallResult['states'],
+): Promise<F32Tensor> {
+  const contexts = tasks.map(({ settings }) => settings.stage!.context)
+  const hidden = joinRows(tasks.map((task) => states.get(task)!.hidden))
+  const taps = tasks.map((task) => states.get(task)!.tap)
+  const tapped = taps.every((tap) => tap !== undefined) ? joinRows(taps) : undefined
+  return stage.run(contexts, hidden, tapped)
+}
+
+/** Rows [D] as [M, D]. */
+function joinRows(rows: readonly Float32Array[]): F32Tensor {
+  const width = rows[0]!.length
+  const joined = f32([rows.length, width])
+  rows.forEach((row, i) => joined.data.set(row, i * width))
+  return joined
+}

@@ -1,0 +1,188 @@
+// Runs the calls of a step: a piece of one prompt, or one token of each row of a bank. Independent of
+// queues and of the choice of tokens.
+
+import { i64, type Tensor } from '../../base/tensor.ts'
+import { LOGIT_ROWS, STATES } from '../programs/cached-graph.ts'
+import { collectCallFeeds } from '../programs/call-feeds.ts'
+import type { ProgramCache } from '../programs/program-cache.ts'
+import { collectDecodeFeeds, collectPrefillFeeds } from '../programs/step/step-feeds.ts'
+import type { StepFeedParts, StepSpan } from '../programs/step/step-feeds.ts'
+import type { StepPrograms } from '../programs/step/step-programs.ts'
+import { ExpertFeeds } from './expert-feeds.ts'
+import type { Bank, KvMemory } from './kv/kv-memory.ts'
+import type { AdapterPool } from './pool/adapter-pool.ts'
+import type { Task } from './request.ts'
+import { isVirtual } from './task-rows.ts'
+
+export interface StepRunnerParts extends StepFeedParts {
+  readonly steps: StepPrograms
+  /** For adapters that no slot can hold. */
+  readonly programs: ProgramCache
+  readonly memory: KvMemory
+  readonly pool: AdapterPool
+}
+
+/** What a call computed of the tokens that are looked at. */
+export interface CallResult {
+  /** By task that was asked for logits of the built-in head: [V]. */
+  readonly logits: ReadonlyMap<Task, Float32Array>
+  /** By task with a stage of its own: the hidden state [D], and the state at its layer [D]. */
+  readonly states: ReadonlyMap<Task, TaskStates>
+}
+
+interface TaskStates {
+  readonly hidden: Float32Array
+  readonly tap: Float32Array | undefined
+}
+
+/** New tokens of rows that stand one after the other in a bank. */
+interface Call {
+  readonly bank: Bank
+  /** The bank's index of the first task's row. */
+  readonly from: number
+  readonly tasks: readonly Task[]
+  readonly pieces: readonly (readonly number[])[]
+  /** Tasks whose last token gives logits or a hidden state; those with logits first. */
+  readonly looked: readonly Task[]
+  /** How many of them want logits. */
+  readonly plain: number
+}
+
+/** The layer whose incoming states a task wants. */
+const getTapLayer = ({ settings }: Task): number | undefined =>
+  settings.stage?.stage.tapLayer ?? settings.states?.layer
+
+export class StepRunner {
+  readonly #parts: StepRunnerParts
+  readonly #experts: ExpertFeeds
+
+  constructor(parts: StepRunnerParts) {
+    this.#parts = parts
+    this.#experts = new ExpertFeeds(parts.pool)
+  }
+
+  /** Computes the next `count` tokens of a task; a result where they are its last ones. */
+  read(task: Task, count: number): Promise<CallResult> {
+    const { bank, index: from } = task.row!
+    const end = task.computed + count
+    const looked = end === task.tokens.length ? [task] : []
+    const pieces = [task.tokens.slice(task.computed, end)]
+    return this.#run(createCall({ bank, from, tasks: [task], pieces }, looked), 'prefill')
+  }
+
+  /** Computes the last token of each task; they are the ready rows of the bank, by index. */
+  write(bank: Bank, tasks: readonly Task[]): Promise<CallResult> {
+    const pieces = tasks.map(({ tokens }) => tokens.slice(-1))
+    return this.#run(createCall({ bank, from: 0, tasks, pieces }, tasks), 'decode')
+  }
+
+  async #run(call: Call, kind: 'prefill' | 'decode'): Promise<CallResult> {
+    const { tasks, pieces } = call
+    const outputs = needsAttached(tasks[0]!, pieces[0]!)
+      ? await this.#runAttached(call)
+      : await this.#runStep(call, kind)
+    this.#parts.memory.append(
+      tasks.map(({ row }) => row!),
+      outputs,
+      pieces.map(({ length }) => length),
+    )
+    deliverStates(call, outputs.get(STATES))
+    return readResult(call, outputs)
+  }
+
+  async #runStep(call: Call, kind: 'prefill' | 'decode'): Promise<Map<string, Tensor>> {
+    const { bank, from, tasks, pieces } = call
+    const { steps } = this.#parts
+    const { needs, feeds } = this.#experts.collect(tasks, pieces[0]!.length)
+    const program = await steps[kind]({
+      ...needs,
+      accuracy: tasks[0]!.settings.exact ? 'exact' : 'fast',
+      states: tasks.map(getTapLayer).find((layer) => layer !== undefined),
+    })
+    const span = createSpan(call)
+    const own = await (kind === 'decode'
+      ? collectDecodeFeeds(this.#parts, span)
+      : collectPrefillFeeds(this.#parts, span))
+    return program.run(new Map([...own, ...bank.feeds(from, tasks.length), ...feeds]))
+  }
+
+  /** All rows have the same adapter. */
+  async #runAttached(call: Call): Promise<Map<string, Tensor>> {
+    const { bank, from, tasks, pieces, plain } = call
+    const { programs } = this.#parts
+    const { lease, settings } = tasks[0]!
+    const adapter = lease!.attached!
+    const tap = tasks.map(getTapLayer).find((layer) => layer !== undefined)
+    const program = await programs.get(adapter, settings.exact ? 'exact' : 'fast', tap)
+    const { lengths, capacity, picks } = createSpan(call)
+    const feeds = new Map<string, Tensor>([
+      ...bank.feeds(from, tasks.length),
+      ...(await collectCallFeeds(this.#parts, { pieces, lengths, capacity })),
+      ['rows', i64([picks.length], picks)],
+      [LOGIT_ROWS, i64([plain], [...picks.keys()].slice(0, plain))],
+    ])
+    return program.run(feeds, adapter)
+  }
+}
+
+/** Behind its virtual tokens a virtual adapter is the base. */
+const needsAttached = (task: Task, piece: readonly number[]): boolean =>
+  isVirtual(task) ? piece.some((id) => id < 0) : task.lease?.attached !== undefined
+
+function createCall(
+  rows: Pick<Call, 'bank' | 'from' | 'tasks' | 'pieces'>,
+  looked: readonly Task[],
+): Call {
+  const plain = looked.filter(({ settings }) => !settings.stage)
+  const staged = looked.filter(({ settings }) => settings.stage)
+  return { ...rows, looked: [...plain, ...staged], plain: plain.length }
+}
+
+/** Where the call's tokens stand, and which are looked at: the head takes at least one. */
+function createSpan({ bank, tasks, pieces, looked, plain }: Call) {
+  const width = pieces[0]!.length
+  const places = looked.map((task) => (tasks.indexOf(task) + 1) * width - 1)
+  return {
+    ids: pieces,
+    lengths: tasks.map(({ row }) => row!.length),
+    capacity: bank.capacity,
+    picks: places.length === 0 ? [0] : places,
+    logits: plain,
+  } satisfies StepSpan
+}
+
+const sliceRow = ({ data, shape }: Tensor, row: number): Float32Array => {
+  const width = shape.at(-1)!
+  return (data as Float32Array).subarray(row * width, (row + 1) * width)
+}
+
+function readResult(
+  { tasks, pieces, looked, plain }: Call,
+  outputs: ReadonlyMap<string, Tensor>,
+): CallResult {
+  const logits = new Map(
+    looked.slice(0, plain).map((task, i) => [task, sliceRow(outputs.get('logits')!, i)]),
+  )
+  const taps = outputs.get(STATES)
+  const states = new Map(
+    looked.slice(plain).map((task, i) => {
+      const place = (tasks.indexOf(task) + 1) * pieces[0]!.length - 1
+      const hidden = sliceRow(outputs.get('hidden')!, plain + i)
+      return [task, { hidden, tap: taps && sliceRow(taps, place) }]
+    }),
+  )
+  return { logits, states }
+}
+
+/** Of states [N, T, D] each task's own, to those that want them. */
+function deliverStates({ tasks, pieces }: Call, states: Tensor | undefined): void {
+  if (!states) return
+  const [, tokens, width] = states.shape as [number, number, number]
+  tasks.forEach(({ settings }, n) => {
+    const start = n * tokens * width
+    settings.states?.take(
+      0,
+      (states.data as Float32Array).subarray(start, start + pieces[n]!.length * width),
+    )
+  })
+}

@@ -1,0 +1,99 @@
+// What tasks hold while they run: a row for keys and values, and a lease of their expert. Taken
+// together when a sequence gets its turn, given back together. Independent of programs.
+
+import type { KvMemory } from './kv/kv-memory.ts'
+import { BLOCK_SIZE } from './kv/kv-types.ts'
+import { planPieces } from './pieces.ts'
+import type { AdapterPool, Lease } from './pool/adapter-pool.ts'
+import type { Task } from './request.ts'
+import type { RowKeeper } from './scheduler.ts'
+
+export interface TaskRowsParts {
+  readonly memory: KvMemory
+  readonly pool: AdapterPool
+  readonly pieceTokens: number
+  readonly now: () => number
+}
+
+/** Whether an adapter acts by virtual tokens alone: once they are read, the base writes. */
+export const isVirtual = ({ handle }: Pick<Task, 'handle'>): boolean =>
+  (handle?.virtualTokens ?? 0) > 0
+
+/** Rows of one group are served by one call: the path, and an adapter that no slot can hold. */
+const nameGroup = (task: Task, lease: Lease | undefined): string =>
+  [
+    task.settings.exact ? 'exact' : 'fast',
+    ...(lease?.attached && !isVirtual(task) ? [lease.handle.key] : []),
+  ].join(' ')
+
+export class TaskRows implements RowKeeper<Task> {
+  readonly #parts: TaskRowsParts
+
+  constructor(parts: TaskRowsParts) {
+    this.#parts = parts
+  }
+
+  async open(task: Task): Promise<number | undefined> {
+    const { memory, pool, now } = this.#parts
+    const lease = task.handle && (await pool.acquire(task.handle))
+    if (task.handle && !lease) return undefined
+    const keys = task.settings.cache ? updateKeys(task) : []
+    // The last token is always computed: its logits are wanted.
+    const full = keys.slice(0, Math.floor((task.tokens.length - 1) / BLOCK_SIZE))
+    const row = task.cancelled
+      ? undefined
+      : memory.open(nameGroup(task, lease), {
+          keys: full,
+          cached: this.#countUsable(task, full) / BLOCK_SIZE,
+          tokens: task.tokens.length,
+        })
+    if (!row) {
+      if (lease) pool.release(lease)
+      return undefined
+    }
+    task.lease = lease
+    task.row = row
+    task.readTokens = task.tokens.length
+    if (task.times.started === 0) {
+      task.times.started = now()
+      task.cachedTokens = Math.max(0, row.length - task.virtualTokens)
+    }
+    return row.length
+  }
+
+  /** Cached positions that a task may begin with. */
+  #countUsable(task: Task, keys: readonly string[]): number {
+    if (!task.settings.cache || task.settings.states) return 0
+    const cached = this.#parts.memory.countCached(keys) * BLOCK_SIZE
+    return planPieces(task.tokens.length, cached, this.#parts.pieceTokens).start
+  }
+
+  reserve({ row }: Task): boolean {
+    return this.#parts.memory.reserve(row!, 1)
+  }
+
+  close(task: Task): void {
+    this.#parts.memory.close(task.row!)
+    if (task.lease) this.#parts.pool.release(task.lease)
+    task.row = undefined
+    task.lease = undefined
+  }
+
+  /**
+   * Leaves the row's blocks in the cache, those that were read in pieces: tokens that were written
+   * one by one have other last bits, and a prompt that begins with cached blocks gives the bits of
+   * a cold one.
+   */
+  publish(task: Task): void {
+    if (!task.settings.cache || !task.row) return
+    const blocks = Math.floor(Math.min(task.readTokens, task.row.length) / BLOCK_SIZE)
+    this.#parts.memory.publish(task.row, updateKeys(task).slice(0, blocks))
+  }
+}
+
+/** The keys of all full blocks of the task's tokens. */
+function updateKeys(task: Task): readonly string[] {
+  task.chain.append(task.tokens.slice(task.chained))
+  task.chained = task.tokens.length
+  return task.chain.keys
+}

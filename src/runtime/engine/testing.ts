@@ -1,0 +1,64 @@
+// What the engine's tests share: the story model, experts whose effect is seen, answers of engines.
+
+import * as ort from 'onnxruntime-node'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
+import type { Adapter } from '../../adapters/index.ts'
+import { f32 } from '../../base/tensor.ts'
+import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
+import { type BaseModel, openBaseModel } from '../../graph/index.ts'
+import { openDirectory } from '../../node/files/folder.ts'
+import { createEngine } from '../create-engine.ts'
+import { createModel, type Model } from '../model.ts'
+import type { Generation } from './answer.ts'
+import type { Engine, EngineRequest } from './engine.ts'
+import type { EngineOptions } from './engine-options.ts'
+import { readAnswer } from './generate.ts'
+
+const stories = new URL('../../catalogue/models/stories260k', import.meta.url).pathname
+
+export async function openStories(): Promise<Model> {
+  const base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(stories) })
+  return createModel({ base, backend: createOnnxRuntimeBackend(ort as never, { threads: 1 }) })
+}
+
+/** An adapter with random tensors, large enough to change what is written. */
+export function createExpert(
+  { graph }: Pick<BaseModel, 'graph'>,
+  kind: string,
+  options: Readonly<Record<string, unknown>>,
+  seed: number,
+): Adapter {
+  const made = initializeAdapter(kind as 'lora', options as never, graph, { seed })
+  const scale = kind === 'ia3' ? 1 : 3
+  const tensors = [...made.tensors].map(([key, { shape, data }], n) => {
+    const values = (data as Float32Array).map((value, i) =>
+      kind === 'ia3' ? 1 + 0.3 * Math.sin(i + n + seed) : scale * value,
+    )
+    return [key, f32(shape, values)] as const
+  })
+  return { ...made, tensors: new Map(tensors) }
+}
+
+/** A prompt of `length` tokens of the story model; equal seeds begin alike. */
+export const createPrompt = (length: number, seed = 0): number[] =>
+  Array.from({ length }, (_, i) => (i === 0 ? 1 : 3 + ((i * 97 + seed * 61 + i * i * 7) % 500)))
+
+/** The answer of an engine that serves nothing else. */
+export async function answerAlone(
+  model: Model,
+  request: EngineRequest,
+  options: EngineOptions = {},
+): Promise<Generation> {
+  const engine = createEngine({ model, ...options })
+  try {
+    return await readAnswer(engine, request)
+  } finally {
+    await engine.dispose()
+  }
+}
+
+/** Rows, blocks and leases that an idle engine holds. */
+export function countHeld(engine: Engine): readonly number[] {
+  const { running, waiting, kv, experts } = engine.stats()
+  return [running, waiting, kv.blocks.used, experts.leases]
+}
