@@ -16,7 +16,7 @@ import { openDirectory } from '../../node/files/folder.ts'
 import { createEngine } from '../create-engine.ts'
 import type { Model } from '../model.ts'
 import type { Generation } from './answer.ts'
-import type { EngineRequest } from './engine.ts'
+import type { Engine, EngineRequest } from './engine.ts'
 import { readAnswer } from './generate.ts'
 import { chooseStage, type LogitsStage } from './logits/stage.ts'
 import { answerAlone, countHeld, createExpert, createPrompt, openStories } from './testing.ts'
@@ -259,12 +259,20 @@ describe('requests that end early', () => {
   })
 })
 
+/** Steps until so many tokens are written; other work gets its turn between two steps. */
+async function stepUntilWritten(engine: Engine, tokens: number): Promise<void> {
+  while (engine.stats().writtenTokens < tokens) {
+    await engine.step()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
 describe('names', () => {
   it('switch to a new version between requests; those in flight finish on the old one', async () => {
     const engine = createEngine({ model })
     await engine.registerAdapter('tales', experts['first']!)
     const running = readAnswer(engine, request('base', { adapter: 'tales', maxTokens: 30 }))
-    while (engine.stats().writtenTokens < 5) await engine.step()
+    await stepUntilWritten(engine, 5)
     await engine.registerAdapter('tales', experts['second']!)
     const later = readAnswer(engine, request('base', { adapter: 'tales', maxTokens: 30 }))
     expect((await running).ids).toEqual(
@@ -284,7 +292,7 @@ describe('names', () => {
         request('base', { adapter: 'tales', maxTokens: 20, temperature: 1, seed }),
       ),
     )
-    while (engine.stats().writtenTokens < 5) await engine.step()
+    await stepUntilWritten(engine, 5)
     const unloaded = engine.unloadAdapter('tales')
     await expect(readAnswer(engine, request('base', { adapter: 'tales' }))).rejects.toThrow(
       NotFoundError,

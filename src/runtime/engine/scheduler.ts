@@ -41,6 +41,8 @@ export interface StepPlan<One extends Sequence> {
   readonly writing: readonly One[]
   /** Sequences that lost their row in this step. */
   readonly preempted: readonly One[]
+  /** Sequences that got no row, though their turn had come. */
+  readonly refused: readonly One[]
 }
 
 /**
@@ -94,9 +96,10 @@ export class Scheduler<One extends Sequence> {
     const pieces = this.#running
       .filter(({ state }) => state === 'reading')
       .flatMap((sequence) => this.#takePiece(sequence, budget))
-    if (preempted.length === 0) pieces.push(...(await this.#admit(now, budget)))
+    const refused: One[] = []
+    if (preempted.length === 0) pieces.push(...(await this.#admit(now, budget, refused)))
     const writing = this.#running.filter(({ state }) => state === 'writing')
-    return { pieces, writing, preempted }
+    return { pieces, writing, preempted, refused }
   }
 
   /** One more position for everyone who writes; the youngest give way where blocks are lacking. */
@@ -128,7 +131,7 @@ export class Scheduler<One extends Sequence> {
     return [{ sequence, count }]
   }
 
-  async #admit(now: number, budget: { left: number }): Promise<Piece<One>[]> {
+  async #admit(now: number, budget: { left: number }, refused: One[]): Promise<Piece<One>[]> {
     const pieces: Piece<One>[] = []
     for (const sequence of this.#orderWaiting(now)) {
       if (this.#running.length >= this.#options.maxRows || budget.left <= 0) break
@@ -136,6 +139,7 @@ export class Scheduler<One extends Sequence> {
       // cancelled while its expert was prepared
       if (sequence.state === 'ended') continue
       if (cached === undefined) {
+        refused.push(sequence)
         // Nobody overtakes one that has waited too long.
         if (this.#isOverdue(sequence, now) || sequence.preemptions > 0) break
         continue

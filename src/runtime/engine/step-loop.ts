@@ -63,7 +63,9 @@ export class StepLoop {
     const { scheduler, memory, clock, now } = this.#parts
     clock.count('steps')
     this.#dropCancelled()
-    const { pieces, preempted } = await clock.time('schedule', () => scheduler.plan(now()))
+    const { pieces, writing, preempted, refused } = await clock.time('schedule', () =>
+      scheduler.plan(now()),
+    )
     clock.count('preemptions', preempted.length)
     const read: Task[] = []
     for (const piece of pieces) if (await this.#read(piece)) read.push(piece.sequence)
@@ -71,7 +73,10 @@ export class StepLoop {
     for (const bank of [...memory.banks]) await this.#write(bank)
     // Ready only now: this step has no place reserved for another token of theirs.
     for (const { row } of read) if (row) memory.markReady(row)
-    if (pieces.length === 0 && scheduler.running.length === 0) this.#failFirstWaiting()
+    // Nothing ran that could make room: the first one can never be served.
+    const [lacking] = refused
+    if (lacking && pieces.length + writing.length + preempted.length === 0)
+      this.#fail(lacking, this.#parts.createLackError(lacking))
   }
 
   /** True where the sequence got its first token. */
@@ -150,12 +155,6 @@ export class StepLoop {
       clock.count('cancelled')
       task.events.end(task.cancelled.reason)
     }
-  }
-
-  /** Nothing runs and nothing could be started: the first one can never be. */
-  #failFirstWaiting(): void {
-    const [task] = this.#parts.scheduler.waiting
-    if (task) this.#fail(task, this.#parts.createLackError(task))
   }
 }
 
