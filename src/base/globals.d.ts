@@ -193,3 +193,6 @@ declare namespace WebAssembly {
   function instantiate(module: Module, imports?: Imports): Promise<Instance>
   function validate(bytes: BufferSource): boolean
 }
+
+/** Browsers, and Node from version 21 on. */
+declare var navigator: { readonly hardwareConcurrency?: number } | undefined

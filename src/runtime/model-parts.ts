@@ -9,7 +9,7 @@ import { collectWeightShapes } from '../graph/model-graph.ts'
 import { computeContextLimit } from '../graph/rope.ts'
 import type { AnswerWriting } from './engine/answer.ts'
 import { getAnswerTokenizer } from '../adapters/files/expert-text.ts'
-import { Engine } from './engine/engine.ts'
+import { Engine, type EngineParts } from './engine/engine.ts'
 import type { EngineOptions } from './engine/engine-options.ts'
 import { createAdapterPool } from './engine/pool/create-pool.ts'
 import { createSlotLayout } from './engine/pool/slot-layout.ts'
@@ -78,26 +78,7 @@ export function createModelParts({
   const steps = createStepPrograms({ model: graph, weights, backend })
   const engines = new Set<Engine>()
   const createEngine = (options: EngineOptions): Engine => {
-    const made = new Engine(
-      {
-        config,
-        weights,
-        steps,
-        programs,
-        pool: createAdapterPool({
-          graph,
-          layout: createSlotLayout(graph, stackModel(graph, weights).stacks),
-          read: (name) => base.weights.read(name),
-          readFloat: weights.floatUncached,
-        }),
-        writing: (expert) => describeWriting(base, expert),
-        contextTokens: computeContextLimit(config),
-        parameters: countParameters(base),
-        cores: globalThis.navigator?.hardwareConcurrency ?? 2,
-        now,
-      },
-      options,
-    )
+    const made = new Engine(collectEngineParts(base, { weights, steps, programs, now }), options)
     engines.add(made)
     return made
   }
@@ -114,6 +95,32 @@ export function createModelParts({
     createEngine,
     engine: () => (engine ??= createEngine({})),
     disposeEngines: async () => void (await Promise.all([...engines].map((one) => one.dispose()))),
+  }
+}
+
+function collectEngineParts(
+  base: BaseModel,
+  shared: Pick<EngineParts, 'weights' | 'steps' | 'programs' | 'now'>,
+): EngineParts {
+  const { config, graph } = base
+  const { weights, steps, programs, now } = shared
+  const pool = createAdapterPool({
+    graph,
+    layout: createSlotLayout(graph, stackModel(graph, weights).stacks),
+    read: (name) => base.weights.read(name),
+    readFloat: weights.floatUncached,
+  })
+  return {
+    config,
+    weights,
+    steps,
+    programs,
+    pool,
+    writing: (expert) => describeWriting(base, expert),
+    contextTokens: computeContextLimit(config),
+    parameters: countParameters(base),
+    cores: globalThis.navigator?.hardwareConcurrency ?? 2,
+    now,
   }
 }
 

@@ -22,7 +22,7 @@ learn leave limit list listen load locate look
 make map mark match measure memoize merge mirror mix move multiply
 normalize
 open orthonormalize
-pack pad parse penalize pick place plan pluralize pool prepare print project prune
+pack pad parse pick place plan pluralize pool prepare print project prune
 quantize quote
 rank read receive recompute reflect refresh refuse register remove render reorder repair replace report
 require reserve resolve repeat restore reverse rewrite roll rotate round run

@@ -131,7 +131,12 @@ export type Sampler = (logits: Float32Array, context: ProcessorContext) => numbe
  * greedy.
  */
 export function createSampler(
-  { temperature, topK, topP, minP }: Pick<OptionValues<typeof samplingFields>, keyof Cuts | 'temperature'>,
+  {
+    temperature,
+    topK,
+    topP,
+    minP,
+  }: Pick<OptionValues<typeof samplingFields>, keyof Cuts | 'temperature'>,
   random: Pick<Random, 'uniform'>,
   processors: readonly LogitsProcessor[] = [],
 ): Sampler {

@@ -19,7 +19,13 @@ import type { Generation } from './answer.ts'
 import type { Engine, EngineRequest } from './engine.ts'
 import { readAnswer } from './generate.ts'
 import { chooseStage, type LogitsStage } from './logits/stage.ts'
-import { answerAlone, countHeld, createExpert, createPrompt, openStories } from './testing.ts'
+import {
+  answerAlone,
+  countHeld,
+  createExpert,
+  createPrompt,
+  openStories,
+} from '../../../test/support/engine.ts'
 
 let model: Model
 let experts: Record<string, Expert | undefined>

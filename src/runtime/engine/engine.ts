@@ -12,6 +12,7 @@ import type { BaseWeights } from '../programs/base-weights.ts'
 import type { ProgramCache } from '../programs/program-cache.ts'
 import type { StepPrograms } from '../programs/step/step-programs.ts'
 import type { AnswerWriting } from './answer.ts'
+import { checkIds, checkPieceTokens, checkTap, countBlocks } from './engine-checks.ts'
 import { choosePieceTokens, engineFields, type EngineOptions } from './engine-options.ts'
 import { generateFields, type GenerateOptions } from './generate-options.ts'
 import { BlockKeyChain } from './kv/block-keys.ts'
@@ -19,12 +20,17 @@ import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory
 import { BLOCK_SIZE } from './kv/kv-types.ts'
 import { planPieces } from './pieces.ts'
 import type { AdapterPool, ExpertHandle, PoolStatistics } from './pool/adapter-pool.ts'
-import { createTask, type GenerateEvent, type Settings, type Task } from './request.ts'
+import {
+  createServedSequence,
+  type GenerateEvent,
+  type Settings,
+  type ServedSequence,
+} from './request.ts'
 import { Scheduler } from './scheduler.ts'
 import { StepClock, type StepTotals } from './statistics.ts'
 import { StepLoop } from './step-loop.ts'
 import { StepRunner } from './step-runner.ts'
-import { TaskRows } from './task-rows.ts'
+import { SequenceRows } from './sequence-rows.ts'
 
 /** What an engine needs of its model. */
 export interface EngineParts {
@@ -75,7 +81,7 @@ export class Engine {
   readonly #pieceTokens: number
   readonly #blocks: number
   readonly #memory: KvMemory
-  readonly #scheduler: Scheduler<Task>
+  readonly #scheduler: Scheduler<ServedSequence>
   readonly #loop: StepLoop
   readonly #clock: StepClock
   #count = 0
@@ -94,12 +100,12 @@ export class Engine {
     const { layers, kvHeads, headWidth } = config
     const shape = { layers: layers.length, kvHeads, headWidth }
     const memory = createKvMemory({ shape, blocks: this.#blocks, maxRows })
-    const rows = new TaskRows({ memory, pool, pieceTokens, now })
-    const nextPiece = ({ tokens, computed }: Task): number =>
+    const rows = new SequenceRows({ memory, pool, pieceTokens, now })
+    const nextPiece = ({ tokens, computed }: ServedSequence): number =>
       planPieces(tokens.length, computed, pieceTokens).pieces[0]!
     this.#memory = memory
     this.#clock = new StepClock(now)
-    this.#scheduler = new Scheduler<Task>(
+    this.#scheduler = new Scheduler<ServedSequence>(
       { maxRows, stepTokens: pieceTokens, maxWaitMs, nextPiece },
       rows,
     )
@@ -120,7 +126,7 @@ export class Engine {
    * MismatchError for one of another base.
    */
   async add(request: EngineRequest): Promise<EngineSequence> {
-    const task = await this.#createTask(request)
+    const task = await this.#createServedSequence(request)
     task.settings.signal?.throwIfAborted()
     this.#loop.add(task)
     const cancel = (reason?: unknown): void => {
@@ -212,7 +218,12 @@ export class Engine {
     await this.run()
   }
 
-  async #createTask({ prompt, adapter, index = 0, ...options }: EngineRequest): Promise<Task> {
+  async #createServedSequence({
+    prompt,
+    adapter,
+    index = 0,
+    ...options
+  }: EngineRequest): Promise<ServedSequence> {
     if (this.#isDisposed) throw new OptionError('The engine was closed.')
     const settings = readOptions('Generation options', options, generateFields)
     checkTap(settings)
@@ -233,7 +244,7 @@ export class Engine {
     const { writing, contextTokens, now } = this.#parts
     const { tokenizer, eosIds } = writing(handle?.expert)
     const id = this.#count++
-    const task = createTask(
+    const task = createServedSequence(
       { prompt, settings, handle, virtualIds, activeFrom, index, chain, id, now: now() },
       { tokenizer, eosIds, contextTokens },
     )
@@ -242,53 +253,14 @@ export class Engine {
   }
 
   /** One sequence must fit by itself, else it would wait for ever. */
-  #checkRoom(task: Task): void {
+  #checkRoom(task: ServedSequence): void {
     const needed = Math.ceil((task.tokens.length + 1) / BLOCK_SIZE)
     if (needed > this.#blocks) throw this.#createLackError(task)
   }
 
-  #createLackError({ tokens }: Task): OptionError {
+  #createLackError({ tokens }: ServedSequence): OptionError {
     return new OptionError(
       `A sequence of ${tokens.length} tokens needs ${Math.ceil((tokens.length + 1) / BLOCK_SIZE)} blocks of keys and values; the engine has ${this.#blocks}. Raise kvBytes.`,
     )
   }
-}
-
-function checkPieceTokens(pieceTokens: number): void {
-  if (pieceTokens % BLOCK_SIZE !== 0)
-    throw new OptionError(
-      `Engine options: pieceTokens: got ${pieceTokens}, expected a multiple of ${BLOCK_SIZE}.`,
-    )
-}
-
-/** A token's keys and values in bytes. */
-const countTokenBytes = ({ layers, kvHeads, headWidth }: ModelConfig): number =>
-  8 * layers.length * kvHeads * headWidth
-
-function countBlocks({ config, contextTokens }: EngineParts, kvBytes: number | undefined): number {
-  const tokenBytes = countTokenBytes(config)
-  const bytes = kvBytes ?? Math.max(2 ** 30, contextTokens * tokenBytes)
-  const blocks = Math.floor(bytes / tokenBytes / BLOCK_SIZE)
-  if (blocks === 0)
-    throw new OptionError(
-      `Engine options: kvBytes: got ${bytes}, expected at least ${BLOCK_SIZE * tokenBytes}, which one block of ${BLOCK_SIZE} tokens takes.`,
-    )
-  return blocks
-}
-
-/** A wrong id would fail the call that it shares with others. */
-function checkIds(prompt: readonly number[], { vocabularySize }: ModelConfig): void {
-  const wrong = prompt.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize))
-  if (wrong >= 0)
-    throw new OptionError(
-      `Token ${wrong} of the prompt: got id ${prompt[wrong]}, expected a whole number below the vocabulary's ${vocabularySize}.`,
-    )
-}
-
-function checkTap({ stage, states }: Settings): void {
-  const layer = stage?.stage.tapLayer
-  if (layer !== undefined && states && states.layer !== layer)
-    throw new OptionError(
-      `Generation options: the stage reads the states of layer ${layer}, states those of layer ${states.layer}; expected one layer.`,
-    )
 }

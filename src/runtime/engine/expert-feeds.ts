@@ -10,8 +10,8 @@ import {
 } from '../programs/step/step-feeds.ts'
 import type { StepNeeds } from '../programs/step/step-graph.ts'
 import type { AdapterPool, Lease, RankSet } from './pool/adapter-pool.ts'
-import type { Task } from './request.ts'
-import { isVirtual } from './task-rows.ts'
+import type { ServedSequence } from './request.ts'
+import { isVirtual } from './sequence-rows.ts'
 
 export interface ExpertCall {
   readonly needs: Pick<StepNeeds, 'form' | 'sets' | 'vectors' | 'gain'>
@@ -26,7 +26,7 @@ export class ExpertFeeds {
   }
 
   /** For `tokens` new tokens of each task. */
-  collect(tasks: readonly Task[], tokens: number): ExpertCall {
+  collect(tasks: readonly ServedSequence[], tokens: number): ExpertCall {
     this.#pool.arrange()
     const leases = tasks.map((task) => (isVirtual(task) ? undefined : task.lease))
     const sets = [...new Set(leases.flatMap((lease) => lease?.rank?.set ?? []))]
@@ -45,7 +45,7 @@ export class ExpertFeeds {
   }
 
   #collectRanks(
-    tasks: readonly Task[],
+    tasks: readonly ServedSequence[],
     leases: readonly (Lease | undefined)[],
     sets: readonly RankSet[],
     tokens: number,

@@ -18,7 +18,7 @@ export type GenerateEvent =
 export type Settings = OptionValues<typeof generateFields>
 
 /** A sequence with everything that the engine keeps for it. */
-export interface Task extends Sequence {
+export interface ServedSequence extends Sequence {
   readonly settings: Settings
   /** undefined: the base. */
   readonly handle: ExpertHandle | undefined
@@ -46,7 +46,7 @@ export interface Task extends Sequence {
   readonly times: { started: number; first: number; last: number }
 }
 
-export interface TaskGiven {
+export interface ServedSequenceParts {
   readonly id: number
   readonly now: number
   /** Ids, without virtual tokens. */
@@ -71,7 +71,10 @@ export function checkPrompt(promptTokens: number, contextTokens: number): void {
   }
 }
 
-export function createTask(given: TaskGiven, parts: AnswerParts): Task {
+export function createServedSequence(
+  given: ServedSequenceParts,
+  parts: AnswerParts,
+): ServedSequence {
   const { id, now, prompt, settings, handle, virtualIds, activeFrom, index, chain } = given
   checkPrompt(virtualIds.length + prompt.length, parts.contextTokens)
   const sequence = createSequence({
@@ -99,7 +102,12 @@ export function createTask(given: TaskGiven, parts: AnswerParts): Task {
   })
 }
 
-export function toGeneration({ answer, times, promptTokens, cachedTokens }: Task): Generation {
+export function toGeneration({
+  answer,
+  times,
+  promptTokens,
+  cachedTokens,
+}: ServedSequence): Generation {
   const { started, first, last } = times
   return answer.toGeneration(first - started, last - first, { promptTokens, cachedTokens })
 }

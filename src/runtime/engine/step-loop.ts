@@ -5,21 +5,21 @@
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
 import type { LogitsStage } from './logits/stage.ts'
-import { type Task, toGeneration } from './request.ts'
+import { type ServedSequence, toGeneration } from './request.ts'
 import type { Piece, Scheduler } from './scheduler.ts'
 import type { StepClock } from './statistics.ts'
 import type { CallResult, StepRunner } from './step-runner.ts'
-import type { TaskRows } from './task-rows.ts'
+import type { SequenceRows } from './sequence-rows.ts'
 
 export interface StepLoopParts {
   readonly memory: KvMemory
-  readonly scheduler: Scheduler<Task>
-  readonly rows: TaskRows
+  readonly scheduler: Scheduler<ServedSequence>
+  readonly rows: SequenceRows
   readonly runner: StepRunner
   readonly clock: StepClock
   readonly now: () => number
   /** Why a task that waits alone gets no row; it fails with this. */
-  readonly createLackError: (task: Task) => Error
+  readonly createLackError: (task: ServedSequence) => Error
 }
 
 export class StepLoop {
@@ -37,7 +37,7 @@ export class StepLoop {
     return running.length + waiting.length > 0
   }
 
-  add(task: Task): void {
+  add(task: ServedSequence): void {
     this.#parts.scheduler.add(task)
   }
 
@@ -67,7 +67,7 @@ export class StepLoop {
       scheduler.plan(now()),
     )
     clock.count('preemptions', preempted.length)
-    const read: Task[] = []
+    const read: ServedSequence[] = []
     for (const piece of pieces) if (await this.#read(piece)) read.push(piece.sequence)
     this.#dropCancelled()
     for (const bank of [...memory.banks]) await this.#write(bank)
@@ -80,7 +80,7 @@ export class StepLoop {
   }
 
   /** True where the sequence got its first token. */
-  async #read({ sequence: task, count }: Piece<Task>): Promise<boolean> {
+  async #read({ sequence: task, count }: Piece<ServedSequence>): Promise<boolean> {
     this.#dropCancelled()
     if (task.state === 'ended') return false
     const { runner, rows, clock } = this.#parts
@@ -110,7 +110,7 @@ export class StepLoop {
   }
 
   /** Runs a call; what it throws ends the tasks of this call only. */
-  async #attempt(tasks: readonly Task[], call: () => Promise<void>): Promise<void> {
+  async #attempt(tasks: readonly ServedSequence[], call: () => Promise<void>): Promise<void> {
     try {
       await call()
     } catch (error) {
@@ -118,7 +118,7 @@ export class StepLoop {
     }
   }
 
-  async #choose(tasks: readonly Task[], result: CallResult): Promise<void> {
+  async #choose(tasks: readonly ServedSequence[], result: CallResult): Promise<void> {
     const { clock, now } = this.#parts
     await clock.time('choose', async () => {
       const staged = await runStages(result)
@@ -131,7 +131,7 @@ export class StepLoop {
     })
   }
 
-  #finish(task: Task): void {
+  #finish(task: ServedSequence): void {
     const { scheduler, clock, now } = this.#parts
     task.times.last = now()
     scheduler.end(task)
@@ -140,7 +140,7 @@ export class StepLoop {
     task.events.end()
   }
 
-  #fail(task: Task, error: unknown): void {
+  #fail(task: ServedSequence, error: unknown): void {
     const { scheduler, clock } = this.#parts
     scheduler.end(task)
     clock.count('failed')
@@ -159,9 +159,9 @@ export class StepLoop {
 }
 
 /** Logits of the tasks that have a stage of their own; those of one stage together. */
-async function runStages({ states }: CallResult): Promise<Map<Task, Float32Array>> {
+async function runStages({ states }: CallResult): Promise<Map<ServedSequence, Float32Array>> {
   const groups = Map.groupBy(states.keys(), ({ settings }) => settings.stage!.stage)
-  const logits = new Map<Task, Float32Array>()
+  const logits = new Map<ServedSequence, Float32Array>()
   for (const [stage, tasks] of groups) {
     const { data, shape } = await runStage(stage, tasks, states)
     const width = shape[1]!
@@ -172,7 +172,7 @@ async function runStages({ states }: CallResult): Promise<Map<Task, Float32Array
 
 function runStage(
   stage: LogitsStage<unknown>,
-  tasks: readonly Task[],
+  tasks: readonly ServedSequence[],
   states: CallResult['states'],
 ): Promise<F32Tensor> {
   const contexts = tasks.map(({ settings }) => settings.stage!.context)

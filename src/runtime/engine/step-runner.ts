@@ -11,8 +11,8 @@ import type { StepPrograms } from '../programs/step/step-programs.ts'
 import { ExpertFeeds } from './expert-feeds.ts'
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
 import type { AdapterPool } from './pool/adapter-pool.ts'
-import type { Task } from './request.ts'
-import { isVirtual } from './task-rows.ts'
+import type { ServedSequence } from './request.ts'
+import { isVirtual } from './sequence-rows.ts'
 
 export interface StepRunnerParts extends StepFeedParts {
   readonly steps: StepPrograms
@@ -25,12 +25,12 @@ export interface StepRunnerParts extends StepFeedParts {
 /** What a call computed of the tokens that are looked at. */
 export interface CallResult {
   /** By task that was asked for logits of the built-in head: [V]. */
-  readonly logits: ReadonlyMap<Task, Float32Array>
+  readonly logits: ReadonlyMap<ServedSequence, Float32Array>
   /** By task with a stage of its own: the hidden state [D], and the state at its layer [D]. */
-  readonly states: ReadonlyMap<Task, TaskStates>
+  readonly states: ReadonlyMap<ServedSequence, LookedStates>
 }
 
-interface TaskStates {
+interface LookedStates {
   readonly hidden: Float32Array
   readonly tap: Float32Array | undefined
 }
@@ -40,16 +40,16 @@ interface Call {
   readonly bank: Bank
   /** The bank's index of the first task's row. */
   readonly from: number
-  readonly tasks: readonly Task[]
+  readonly tasks: readonly ServedSequence[]
   readonly pieces: readonly (readonly number[])[]
   /** Tasks whose last token gives logits or a hidden state; those with logits first. */
-  readonly looked: readonly Task[]
+  readonly looked: readonly ServedSequence[]
   /** How many of them want logits. */
   readonly plain: number
 }
 
 /** The layer whose incoming states a task wants. */
-const getTapLayer = ({ settings }: Task): number | undefined =>
+const getTapLayer = ({ settings }: ServedSequence): number | undefined =>
   settings.stage?.stage.tapLayer ?? settings.states?.layer
 
 export class StepRunner {
@@ -62,7 +62,7 @@ export class StepRunner {
   }
 
   /** Computes the next `count` tokens of a task; a result where they are its last ones. */
-  read(task: Task, count: number): Promise<CallResult> {
+  read(task: ServedSequence, count: number): Promise<CallResult> {
     const { bank, index: from } = task.row!
     const end = task.computed + count
     const looked = end === task.tokens.length ? [task] : []
@@ -71,7 +71,7 @@ export class StepRunner {
   }
 
   /** Computes the last token of each task; they are the ready rows of the bank, by index. */
-  write(bank: Bank, tasks: readonly Task[]): Promise<CallResult> {
+  write(bank: Bank, tasks: readonly ServedSequence[]): Promise<CallResult> {
     const pieces = tasks.map(({ tokens }) => tokens.slice(-1))
     return this.#run(createCall({ bank, from: 0, tasks, pieces }, tasks), 'decode')
   }
@@ -86,7 +86,7 @@ export class StepRunner {
       outputs,
       pieces.map(({ length }) => length),
     )
-    deliverStates(call, outputs.get(STATES))
+    reportStates(call, outputs.get(STATES))
     return readResult(call, outputs)
   }
 
@@ -126,12 +126,12 @@ export class StepRunner {
 }
 
 /** Behind its virtual tokens a virtual adapter is the base. */
-const needsAttached = (task: Task, piece: readonly number[]): boolean =>
+const needsAttached = (task: ServedSequence, piece: readonly number[]): boolean =>
   isVirtual(task) ? piece.some((id) => id < 0) : task.lease?.attached !== undefined
 
 function createCall(
   rows: Pick<Call, 'bank' | 'from' | 'tasks' | 'pieces'>,
-  looked: readonly Task[],
+  looked: readonly ServedSequence[],
 ): Call {
   const plain = looked.filter(({ settings }) => !settings.stage)
   const staged = looked.filter(({ settings }) => settings.stage)
@@ -175,7 +175,7 @@ function readResult(
 }
 
 /** Of states [N, T, D] each task's own, to those that want them. */
-function deliverStates({ tasks, pieces }: Call, states: Tensor | undefined): void {
+function reportStates({ tasks, pieces }: Call, states: Tensor | undefined): void {
   if (!states) return
   const [, tokens, width] = states.shape as [number, number, number]
   tasks.forEach(({ settings }, n) => {

@@ -15,7 +15,7 @@ export interface CallFeedParts {
 }
 
 /** New tokens of the rows of one call. */
-export interface Call {
+export interface CallTokens {
   /** By row; a row may have none, and is padded. Negative ids stand for virtual tokens. */
   readonly pieces: readonly (readonly number[])[]
   /** Positions that the rows hold already. */
@@ -28,7 +28,7 @@ export interface Call {
 
 export async function collectCallFeeds(
   { config, weights }: CallFeedParts,
-  { pieces, lengths, capacity, starts }: Call,
+  { pieces, lengths, capacity, starts }: CallTokens,
 ): Promise<Map<string, Tensor>> {
   const window = config.layers.find(
     ({ slidingWindow }) => slidingWindow !== undefined,

@@ -169,15 +169,9 @@ export function createForward(parts: ForwardParts): Forward {
       })
       // the head wants at least one row
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index)
-      const feeds = new Map<string, Tensor>([
-        ...cache.feeds(),
-        ...(await collectCallFeeds(parts, {
-          pieces,
-          lengths: cache.lengths,
-          capacity: cache.capacity,
-          starts,
-        })),
-      ])
+      const { lengths, capacity } = cache
+      const call = await collectCallFeeds(parts, { pieces, lengths, capacity, starts })
+      const feeds = new Map<string, Tensor>([...cache.feeds(), ...call])
       feeds.set('rows', i64([rows.length], rows))
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))
       const outputs = await compiled.run(feeds, served)

@@ -5,10 +5,10 @@ import type { KvMemory } from './kv/kv-memory.ts'
 import { BLOCK_SIZE } from './kv/kv-types.ts'
 import { planPieces } from './pieces.ts'
 import type { AdapterPool, Lease } from './pool/adapter-pool.ts'
-import type { Task } from './request.ts'
+import type { ServedSequence } from './request.ts'
 import type { RowKeeper } from './scheduler.ts'
 
-export interface TaskRowsParts {
+export interface SequenceRowsParts {
   readonly memory: KvMemory
   readonly pool: AdapterPool
   readonly pieceTokens: number
@@ -16,33 +16,33 @@ export interface TaskRowsParts {
 }
 
 /** Whether an adapter acts by virtual tokens alone: once they are read, the base writes. */
-export const isVirtual = ({ handle }: Pick<Task, 'handle'>): boolean =>
+export const isVirtual = ({ handle }: Pick<ServedSequence, 'handle'>): boolean =>
   (handle?.virtualTokens ?? 0) > 0
 
 /** Rows of one group are served by one call: the path, and an adapter that no slot can hold. */
-const nameGroup = (task: Task, lease: Lease | undefined): string =>
+const toGroup = (task: ServedSequence, lease: Lease | undefined): string =>
   [
     task.settings.exact ? 'exact' : 'fast',
     ...(lease?.attached && !isVirtual(task) ? [lease.handle.key] : []),
   ].join(' ')
 
-export class TaskRows implements RowKeeper<Task> {
-  readonly #parts: TaskRowsParts
+export class SequenceRows implements RowKeeper<ServedSequence> {
+  readonly #parts: SequenceRowsParts
 
-  constructor(parts: TaskRowsParts) {
+  constructor(parts: SequenceRowsParts) {
     this.#parts = parts
   }
 
-  async open(task: Task): Promise<number | undefined> {
+  async open(task: ServedSequence): Promise<number | undefined> {
     const { memory, pool, now } = this.#parts
     const lease = task.handle && (await pool.acquire(task.handle))
     if (task.handle && !lease) return undefined
-    const keys = task.settings.cache ? updateKeys(task) : []
+    const keys = task.settings.cache ? extendKeys(task) : []
     // The last token is always computed: its logits are wanted.
     const full = keys.slice(0, Math.floor((task.tokens.length - 1) / BLOCK_SIZE))
     const row = task.cancelled
       ? undefined
-      : memory.open(nameGroup(task, lease), {
+      : memory.open(toGroup(task, lease), {
           keys: full,
           cached: this.#countUsable(task, full) / BLOCK_SIZE,
           tokens: task.tokens.length,
@@ -62,17 +62,17 @@ export class TaskRows implements RowKeeper<Task> {
   }
 
   /** Cached positions that a task may begin with. */
-  #countUsable(task: Task, keys: readonly string[]): number {
+  #countUsable(task: ServedSequence, keys: readonly string[]): number {
     if (!task.settings.cache || task.settings.states) return 0
     const cached = this.#parts.memory.countCached(keys) * BLOCK_SIZE
     return planPieces(task.tokens.length, cached, this.#parts.pieceTokens).start
   }
 
-  reserve({ row }: Task): boolean {
+  reserve({ row }: ServedSequence): boolean {
     return this.#parts.memory.reserve(row!, 1)
   }
 
-  close(task: Task): void {
+  close(task: ServedSequence): void {
     this.#parts.memory.close(task.row!)
     if (task.lease) this.#parts.pool.release(task.lease)
     task.row = undefined
@@ -84,15 +84,15 @@ export class TaskRows implements RowKeeper<Task> {
    * one by one have other last bits, and a prompt that begins with cached blocks gives the bits of
    * a cold one.
    */
-  publish(task: Task): void {
+  publish(task: ServedSequence): void {
     if (!task.settings.cache || !task.row) return
     const blocks = Math.floor(Math.min(task.readTokens, task.row.length) / BLOCK_SIZE)
-    this.#parts.memory.publish(task.row, updateKeys(task).slice(0, blocks))
+    this.#parts.memory.publish(task.row, extendKeys(task).slice(0, blocks))
   }
 }
 
 /** The keys of all full blocks of the task's tokens. */
-function updateKeys(task: Task): readonly string[] {
+function extendKeys(task: ServedSequence): readonly string[] {
   task.chain.append(task.tokens.slice(task.chained))
   task.chained = task.tokens.length
   return task.chain.keys

@@ -1,20 +1,20 @@
 // What the engine's tests share: the story model, experts whose effect is seen, answers of engines.
 
 import * as ort from 'onnxruntime-node'
-import { initializeAdapter } from '../../adapters/create-adapter.ts'
-import type { Adapter } from '../../adapters/index.ts'
-import { f32 } from '../../base/tensor.ts'
-import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
-import { type BaseModel, openBaseModel } from '../../graph/index.ts'
-import { openDirectory } from '../../node/files/folder.ts'
-import { createEngine } from '../create-engine.ts'
-import { createModel, type Model } from '../model.ts'
-import type { Generation } from './answer.ts'
-import type { Engine, EngineRequest } from './engine.ts'
-import type { EngineOptions } from './engine-options.ts'
-import { readAnswer } from './generate.ts'
+import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
+import type { Adapter } from '../../src/adapters/index.ts'
+import { f32 } from '../../src/base/tensor.ts'
+import { createOnnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
+import { type BaseModel, openBaseModel } from '../../src/graph/index.ts'
+import { openDirectory } from '../../src/node/files/folder.ts'
+import { createEngine } from '../../src/runtime/create-engine.ts'
+import { createModel, type Model } from '../../src/runtime/model.ts'
+import type { Generation } from '../../src/runtime/engine/answer.ts'
+import type { Engine, EngineRequest } from '../../src/runtime/engine/engine.ts'
+import type { EngineOptions } from '../../src/runtime/engine/engine-options.ts'
+import { readAnswer } from '../../src/runtime/engine/generate.ts'
 
-const stories = new URL('../../catalogue/models/stories260k', import.meta.url).pathname
+const stories = new URL('../../src/catalogue/models/stories260k', import.meta.url).pathname
 
 export async function openStories(): Promise<Model> {
   const base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(stories) })

@@ -1,0 +1,48 @@
+// Checks of an engine's options and requests, before anything is queued.
+
+import { OptionError } from '../../base/errors.ts'
+import type { ModelConfig } from '../../graph/model-config.ts'
+import { BLOCK_SIZE } from './kv/kv-types.ts'
+import type { Settings } from './request.ts'
+
+export function checkPieceTokens(pieceTokens: number): void {
+  if (pieceTokens % BLOCK_SIZE !== 0)
+    throw new OptionError(
+      `Engine options: pieceTokens: got ${pieceTokens}, expected a multiple of ${BLOCK_SIZE}.`,
+    )
+}
+
+/** A token's keys and values in bytes. */
+const countTokenBytes = ({ layers, kvHeads, headWidth }: ModelConfig): number =>
+  8 * layers.length * kvHeads * headWidth
+
+export function countBlocks(
+  { config, contextTokens }: { readonly config: ModelConfig; readonly contextTokens: number },
+  kvBytes: number | undefined,
+): number {
+  const tokenBytes = countTokenBytes(config)
+  const bytes = kvBytes ?? Math.max(2 ** 30, contextTokens * tokenBytes)
+  const blocks = Math.floor(bytes / tokenBytes / BLOCK_SIZE)
+  if (blocks === 0)
+    throw new OptionError(
+      `Engine options: kvBytes: got ${bytes}, expected at least ${BLOCK_SIZE * tokenBytes}, which one block of ${BLOCK_SIZE} tokens takes.`,
+    )
+  return blocks
+}
+
+/** A wrong id would fail the call that it shares with others. */
+export function checkIds(prompt: readonly number[], { vocabularySize }: ModelConfig): void {
+  const wrong = prompt.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize))
+  if (wrong >= 0)
+    throw new OptionError(
+      `Token ${wrong} of the prompt: got id ${prompt[wrong]}, expected a whole number below the vocabulary's ${vocabularySize}.`,
+    )
+}
+
+export function checkTap({ stage, states }: Settings): void {
+  const layer = stage?.stage.tapLayer
+  if (layer !== undefined && states && states.layer !== layer)
+    throw new OptionError(
+      `Generation options: the stage reads the states of layer ${layer}, states those of layer ${states.layer}; expected one layer.`,
+    )
+}
