@@ -11,6 +11,9 @@ export { measureForwardError, type ForwardError } from './analysis/forward-error
 export type { Gradients } from './gradients.ts'
 export type { StatesTap } from './programs/forward.ts'
 export type { Head } from './head.ts'
+export { createEngine, type CreateEngineOptions } from './create-engine.ts'
+export type { Engine, EngineRequest, EngineSequence, EngineStatistics } from './engine/engine.ts'
+export type { EngineOptions } from './engine/engine-options.ts'
 export { createModel, type Model } from './model.ts'
 export type {
   BatchOptions,

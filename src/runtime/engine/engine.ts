@@ -20,12 +20,7 @@ import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory
 import { BLOCK_SIZE } from './kv/kv-types.ts'
 import { planPieces } from './pieces.ts'
 import type { AdapterPool, ExpertHandle, PoolStatistics } from './pool/adapter-pool.ts'
-import {
-  createServedSequence,
-  type GenerateEvent,
-  type Settings,
-  type ServedSequence,
-} from './request.ts'
+import { createServedSequence, type GenerateEvent, type ServedSequence } from './request.ts'
 import { Scheduler } from './scheduler.ts'
 import { StepClock, type StepTotals } from './statistics.ts'
 import { StepLoop } from './step-loop.ts'
