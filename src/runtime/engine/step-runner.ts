@@ -115,9 +115,10 @@ export class StepRunner {
     const tap = tasks.map(getTapLayer).find((layer) => layer !== undefined)
     const program = await programs.get(adapter, settings.exact ? 'exact' : 'fast', tap)
     const { lengths, capacity, picks } = createSpan(call)
+    const starts = lease!.handle.invocation && tasks.map(({ activeFrom }) => activeFrom)
     const feeds = new Map<string, Tensor>([
       ...bank.feeds(from, tasks.length),
-      ...(await collectCallFeeds(this.#parts, { pieces, lengths, capacity })),
+      ...(await collectCallFeeds(this.#parts, { pieces, lengths, capacity, starts })),
       ['rows', i64([picks.length], picks)],
       [LOGIT_ROWS, i64([plain], [...picks.keys()].slice(0, plain))],
     ])
