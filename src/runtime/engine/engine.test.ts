@@ -110,6 +110,14 @@ describe('one batch', () => {
     expect(countHeld(engine)).toEqual([0, 0, 0, 0])
   })
 
+  it('reads a prompt of one token', async () => {
+    const engine = createEngine({ model })
+    const names = ['base', 'first', 'dora']
+    const requests = names.map((name) => request(name, { prompt: [1] }))
+    const answers = await Promise.all(requests.map((one) => readAnswer(engine, one)))
+    expect(answers.map(({ ids }) => ids.length)).toEqual([12, 12, 12])
+  })
+
   it('acts from the invocation tokens on, row by row', async () => {
     const invocation = createPrompt(20).slice(8, 11)
     const activated = createExpert(

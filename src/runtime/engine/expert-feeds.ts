@@ -18,6 +18,16 @@ export interface ExpertCall {
   readonly feeds: ReadonlyMap<string, Tensor>
 }
 
+/** One token of many rows, or a piece of one prompt. */
+export type CallKind = 'prefill' | 'decode'
+
+interface RankedRows {
+  readonly tasks: readonly ServedSequence[]
+  readonly leases: readonly (Lease | undefined)[]
+  readonly sets: readonly RankSet[]
+  readonly tokens: number
+}
+
 export class ExpertFeeds {
   readonly #pool: AdapterPool
 
@@ -25,13 +35,13 @@ export class ExpertFeeds {
     this.#pool = pool
   }
 
-  /** For `tokens` new tokens of each task. */
-  collect(tasks: readonly ServedSequence[], tokens: number): ExpertCall {
+  /** For `tokens` new tokens of each sequence. */
+  collect(kind: CallKind, tasks: readonly ServedSequence[], tokens: number): ExpertCall {
     this.#pool.arrange()
     const leases = tasks.map((task) => (isVirtual(task) ? undefined : task.lease))
     const sets = [...new Set(leases.flatMap((lease) => lease?.rank?.set ?? []))]
     const isVectored = leases.some((lease) => lease && lease.vector > 0)
-    const { form, gain, feeds } = this.#collectRanks(tasks, leases, sets, tokens)
+    const { form, gain, feeds } = this.#collectRanks(kind, { tasks, leases, sets, tokens })
     const vectors = isVectored
       ? [
           ...collectVectorFeeds(leases.map((lease) => lease?.vector ?? 0)),
@@ -45,22 +55,20 @@ export class ExpertFeeds {
   }
 
   #collectRanks(
-    tasks: readonly ServedSequence[],
-    leases: readonly (Lease | undefined)[],
-    sets: readonly RankSet[],
-    tokens: number,
+    kind: CallKind,
+    { tasks, leases, sets, tokens }: RankedRows,
   ): { form: NonNullable<StepNeeds['form']>; gain: boolean; feeds: [string, Tensor][] } {
     if (sets.length === 0) return { form: 'none', gain: false, feeds: [] }
     const lengths = tasks.map(({ row }) => row!.length)
     const starts = tasks.map(({ activeFrom }) => activeFrom)
     const first = leases[0]
-    if (first?.rank && leases.every((lease) => lease?.handle === first.handle)) {
+    if (first?.rank && leases.every((lease) => lease?.handle.key === first.handle.key)) {
       // Only in a call where the expert does not yet act on some tokens it needs a factor.
       const gain = starts.some((start, n) => start > lengths[n]!)
       const { set, slot } = first.rank
       const factors = gain ? collectGainFeeds(starts, tokens, lengths) : []
       const matrices = set.slotFeeds(slot)
-      const ranks = tokens > 1 ? collectRankFeeds(matrices) : []
+      const ranks = kind === 'prefill' ? collectRankFeeds(matrices) : []
       return { form: 'shared', gain, feeds: [...matrices, ...ranks, ...factors] }
     }
     const gains = starts.map((start, n) => (start > lengths[n]! ? 0 : 1))

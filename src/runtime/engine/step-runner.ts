@@ -8,7 +8,7 @@ import type { ProgramCache } from '../programs/program-cache.ts'
 import { collectDecodeFeeds, collectPrefillFeeds } from '../programs/step/step-feeds.ts'
 import type { StepFeedParts, StepSpan } from '../programs/step/step-feeds.ts'
 import type { StepPrograms } from '../programs/step/step-programs.ts'
-import { ExpertFeeds } from './expert-feeds.ts'
+import { type CallKind, ExpertFeeds } from './expert-feeds.ts'
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
 import type { AdapterPool } from './pool/adapter-pool.ts'
 import type { ServedSequence } from './request.ts'
@@ -76,7 +76,7 @@ export class StepRunner {
     return this.#run(createCall({ bank, from: 0, tasks, pieces }, tasks), 'decode')
   }
 
-  async #run(call: Call, kind: 'prefill' | 'decode'): Promise<CallResult> {
+  async #run(call: Call, kind: CallKind): Promise<CallResult> {
     const { tasks, pieces } = call
     const outputs = needsAttached(tasks[0]!, pieces[0]!)
       ? await this.#runAttached(call)
@@ -90,10 +90,10 @@ export class StepRunner {
     return readResult(call, outputs)
   }
 
-  async #runStep(call: Call, kind: 'prefill' | 'decode'): Promise<Map<string, Tensor>> {
+  async #runStep(call: Call, kind: CallKind): Promise<Map<string, Tensor>> {
     const { bank, from, tasks, pieces } = call
     const { steps } = this.#parts
-    const { needs, feeds } = this.#experts.collect(tasks, pieces[0]!.length)
+    const { needs, feeds } = this.#experts.collect(kind, tasks, pieces[0]!.length)
     const program = await steps[kind]({
       ...needs,
       accuracy: tasks[0]!.settings.exact ? 'exact' : 'fast',
