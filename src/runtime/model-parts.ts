@@ -78,7 +78,10 @@ export function createModelParts({
   const steps = createStepPrograms({ model: graph, weights, backend })
   const engines = new Set<Engine>()
   const createEngine = (options: EngineOptions): Engine => {
-    const made = new Engine(collectEngineParts(base, { weights, steps, programs, now }), options)
+    const made = new Engine(
+      collectEngineParts(base, { weights, steps, programs, now }, options),
+      options,
+    )
     engines.add(made)
     return made
   }
@@ -101,21 +104,26 @@ export function createModelParts({
 function collectEngineParts(
   base: BaseModel,
   shared: Pick<EngineParts, 'weights' | 'steps' | 'programs' | 'now'>,
+  { expertBytes, cold }: EngineOptions,
 ): EngineParts {
   const { config, graph } = base
   const { weights, steps, programs, now } = shared
-  const pool = createAdapterPool({
-    graph,
-    layout: createSlotLayout(graph, stackModel(graph, weights).stacks),
-    read: (name) => base.weights.read(name),
-    readFloat: weights.floatUncached,
-  })
+  const pool = createAdapterPool(
+    {
+      graph,
+      layout: createSlotLayout(graph, stackModel(graph, weights).stacks),
+      read: (name) => base.weights.read(name),
+      readFloat: weights.floatUncached,
+    },
+    { ...(expertBytes && { budgetBytes: expertBytes }), ...(cold && { cold }) },
+  )
   return {
     config,
     weights,
     steps,
     programs,
     pool,
+    identity: () => base.identity(),
     writing: (expert) => describeWriting(base, expert),
     contextTokens: computeContextLimit(config),
     parameters: countParameters(base),

@@ -8,6 +8,7 @@ import { mergeBenchmark } from './merge.ts'
 import { microBenchmark } from './micro.ts'
 import { packedBenchmark } from './packed.ts'
 import { poolBenchmark } from './pool.ts'
+import { serveBenchmark } from './serve.ts'
 import { swapBenchmark } from './swap.ts'
 import { trainBenchmark } from './train.ts'
 
@@ -21,5 +22,6 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
     swapBenchmark,
     kvBenchmark,
     poolBenchmark,
+    serveBenchmark,
   ].map((benchmark) => [benchmark.name, benchmark]),
 )

@@ -84,15 +84,16 @@ export function createSyntheticAdapter(
   base: BaseModel,
   kind = 'lora',
   weights?: ReadonlyMap<string, F32Tensor>,
+  { rank = 16, first = 0 }: { readonly rank?: number; readonly first?: number } = {},
 ): Adapter {
   const options = { seed: 1, ...(weights && { weightOf: (name: string) => weights.get(name)! }) }
   const adapter = initializeAdapter(
     kind,
-    { rank: 16, alpha: 32, targets: 'all-linear' },
+    { rank, alpha: 2 * rank, targets: 'all-linear' },
     base.graph,
     options,
   )
-  let seed = 0
+  let seed = first
   const drawn = ([key, tensor]: [string, Tensor]): [string, Tensor] => [
     key,
     key.includes('magnitude') ? tensor : f32(tensor.shape, generateValues(tensor.shape, seed++)),

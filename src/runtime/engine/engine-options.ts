@@ -1,6 +1,8 @@
 // The options of an engine: their types, and the table that checks them.
 
-import { number, type OptionFields, positiveInteger, withInfo } from '../../base/schema.ts'
+import { number, oneOf, type OptionFields, positiveInteger, unchecked, withInfo } from '../../base/schema.ts'
+import type { SavedPrefixes } from './kv/kv-types.ts'
+import type { ColdForm } from './pool/pool-experts.ts'
 
 export interface EngineOptions {
   /** Sequences that run at a time; others wait. Default 16. */
@@ -17,6 +19,18 @@ export interface EngineOptions {
   readonly pieceTokens?: number | undefined
   /** Milliseconds after which a waiting request goes before all others. Default 2,000. */
   readonly maxWaitMs?: number | undefined
+  /**
+   * Where prefixes outlive the process, such as openPrefixFolder of graftlm/node: one that a second
+   * request begins with is saved. Found again for the same base and registered expert.
+   */
+  readonly saved?: SavedPrefixes | undefined
+  /** Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 291 MB. */
+  readonly expertBytes?: number | undefined
+  /**
+   * How registered experts are kept beside their slots: 'f32' as they are, 'f16' or 'int8' in a half
+   * or a quarter of the bytes. Default 'f32'.
+   */
+  readonly cold?: ColdForm | undefined
 }
 
 export const engineFields = {
@@ -24,6 +38,9 @@ export const engineFields = {
   kvBytes: number({ above: 0 }),
   pieceTokens: positiveInteger,
   maxWaitMs: number({ above: 0, default: 2000 }),
+  saved: unchecked<SavedPrefixes>('a place for saved prefixes'),
+  expertBytes: positiveInteger,
+  cold: oneOf<ColdForm>(['f32', 'f16', 'int8']),
 } satisfies OptionFields<EngineOptions>
 
 const LEAST_PIECE = 32

@@ -18,6 +18,7 @@ import type { Model } from '../model.ts'
 import type { Generation } from './answer.ts'
 import type { Engine, EngineRequest } from './engine.ts'
 import { readAnswer } from './generate.ts'
+import type { SavedPrefixes } from './kv/kv-types.ts'
 import { chooseStage, type LogitsStage } from './logits/stage.ts'
 import {
   answerAlone,
@@ -187,6 +188,31 @@ describe('cached prefixes', () => {
     expect(next.cachedTokens).toBe(48)
     const alone = await answerAlone(model, request('first', { prompt }), { pieceTokens: 32 })
     expect(next.ids).toEqual(alone.ids)
+  })
+
+  it('are found again by another engine where they are saved', async () => {
+    const blocks = new Map<string, Uint8Array>()
+    const saved: SavedPrefixes = {
+      has: (key) => blocks.has(key),
+      read: (key) => blocks.get(key),
+      touch: () => undefined,
+      save: (key, take) => void blocks.set(key, take()!.slice()),
+      flush: () => Promise.resolve(),
+    }
+    const prompt = createPrompt(100)
+    const ask = async (name: string) => {
+      const engine = createEngine({ model, pieceTokens: 32, saved })
+      const adapter = experts[name]
+      if (adapter) await engine.registerAdapter('tales', adapter)
+      const one = request('base', { prompt, adapter: adapter ? 'tales' : undefined })
+      const answers = [await readAnswer(engine, one), await readAnswer(engine, one)]
+      return answers.map(({ cachedTokens, ids }) => ({ cachedTokens, ids }))
+    }
+    const [cold, warm] = await ask('first')
+    expect([cold!.cachedTokens, warm!.cachedTokens]).toEqual([0, 96])
+    expect(await ask('first')).toEqual([warm, warm])
+    expect((await ask('second'))[0]!.cachedTokens).toBe(0)
+    expect((await ask('base'))[0]!.cachedTokens).toBe(0)
   })
 
   it('are never read by another expert, mixture or tenant', async () => {

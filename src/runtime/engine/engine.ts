@@ -38,6 +38,8 @@ export interface EngineParts {
   /** For adapters that no slot can hold. */
   readonly programs: ProgramCache
   readonly pool: AdapterPool
+  /** The hash of the base's weights and configuration. */
+  readonly identity: () => Promise<string>
   /** Numbers in the model's matrices. */
   readonly parameters: number
   readonly cores: number
@@ -79,6 +81,7 @@ export class Engine {
   readonly #scheduler: Scheduler<ServedSequence>
   readonly #loop: StepLoop
   readonly #clock: StepClock
+  readonly #isSaving: boolean
   #count = 0
   #isDisposed = false
 
@@ -94,7 +97,10 @@ export class Engine {
     this.#blocks = countBlocks(parts, settings.kvBytes)
     const { layers, kvHeads, headWidth } = config
     const shape = { layers: layers.length, kvHeads, headWidth }
-    const memory = createKvMemory({ shape, blocks: this.#blocks, maxRows })
+    const { saved } = settings
+    this.#isSaving = saved !== undefined
+    const kv = { shape, blocks: this.#blocks, maxRows, ...(saved && { saved }) }
+    const memory = createKvMemory(kv)
     const rows = new SequenceRows({ memory, pool, pieceTokens, now })
     const nextPiece = ({ tokens, computed }: ServedSequence): number =>
       planPieces(tokens.length, computed, pieceTokens).pieces[0]!
@@ -230,7 +236,8 @@ export class Engine {
       ? virtualIds.length + findActivationStart(prompt, handle.invocation)
       : 0
     const chain = new BlockKeyChain({
-      base: '', // this memory serves one base
+      // Blocks in memory are of one base; saved ones may meet others.
+      base: this.#isSaving ? await this.#parts.identity() : '',
       expert: handle?.key ?? '',
       tenant: settings.tenant,
       accuracy: settings.exact ? 'exact' : 'fast',

@@ -1,0 +1,269 @@
+// The engine beside llama.cpp, and beside itself with the base alone: SmolLM2-135M's shape in Q4_0,
+// LoRA r16 on all linears, 256 + 64 tokens a request.
+
+import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Adapter } from '../../adapters/index.ts'
+import { createNodeBackend } from '../../node/backend.ts'
+import { loadModel } from '../../node/index.ts'
+import { createModel, type Engine, type Model } from '../../runtime/index.ts'
+import {
+  toBenchmarkRow,
+  type Benchmark,
+  type BenchmarkContext,
+  type BenchmarkRow,
+} from './benchmark.ts'
+import { writeLlamaFiles } from './gguf-files.ts'
+import { runLlamaReference } from './reference.ts'
+import {
+  createFreshPrompt,
+  measureComingAndGoing,
+  measureFirstToken,
+  measureLongContext,
+  measureTogether,
+  newTokens,
+  promptTokens,
+  withEngine,
+} from './serve-cases.ts'
+import { createSyntheticAdapter, createSyntheticBase } from './synthetic.ts'
+
+const rounds = 3
+const big = { maxRows: 16, kvBytes: 2 ** 30, expertBytes: 4 * 2 ** 30 }
+
+interface Subjects {
+  readonly model: Model
+  readonly experts: readonly Adapter[]
+  readonly context: BenchmarkContext
+}
+
+/** Alternates two measurements; the first round compiles and is left out. */
+async function alternate(
+  one: () => Promise<number>,
+  other: () => Promise<number>,
+): Promise<{ one: number[]; other: number[] }> {
+  const times: { one: number[]; other: number[] } = { one: [], other: [] }
+  for (let round = 0; round <= rounds; round++) {
+    const [first, second] = [await one(), await other()]
+    if (round === 0) continue
+    times.one.push(first)
+    times.other.push(second)
+  }
+  return times
+}
+
+/** llama.cpp's requests one after the other: what its speeds of reading and writing make of them. */
+async function measureLlama(context: BenchmarkContext): Promise<number[]> {
+  if (!context.environment['GRAFT_BENCH_LLAMA']) return []
+  const base = createSyntheticBase('f32')
+  const files = await writeLlamaFiles(createSyntheticAdapter(base), base.graph)
+  const totals: number[] = []
+  try {
+    for (let run = 0; run < rounds; run++) {
+      const lines = await runLlamaReference(
+        'llamacpp_decode.mjs',
+        [files.q4_0, files.lora],
+        context,
+      )
+      const speedOf = (name: string) =>
+        Number(lines.find((line) => line.name === name)?.['tokensPerSecond'])
+      const read = promptTokens / speedOf('llama.cpp prefill 256 lora')
+      const write = newTokens / speedOf('llama.cpp decode lora')
+      if (read + write > 0) totals.push((promptTokens + newTokens) / (read + write))
+    }
+  } finally {
+    await rm(dirname(files.lora), { recursive: true, force: true })
+  }
+  return totals
+}
+
+/** Rows that are there at once: base and experts. */
+async function* compareFixedBatches(
+  { experts, context, model }: Subjects,
+  llama: readonly number[],
+): AsyncGenerator<BenchmarkRow> {
+  for (const rows of [1, 4, 10, 16]) {
+    context.progress(`${rows} rows of 256 + 64 tokens`)
+    const own = experts.slice(0, rows)
+    const none = own.map(() => undefined)
+    const { one, other } = await withEngine(model, big, (engine) =>
+      alternate(
+        () => measureTogether(engine, own),
+        () => measureTogether(engine, none),
+      ),
+    )
+    yield toBenchmarkRow({
+      name: `${rows} at once, base`,
+      unit: 'tokens/s',
+      higherIsBetter: true,
+      ours: other,
+    })
+    yield toBenchmarkRow({
+      name: `${rows} at once, an expert each, to the base`,
+      unit: 'tokens/s',
+      higherIsBetter: true,
+      ours: one,
+      reference: { name: 'base', values: other },
+    })
+    if (rows === 10)
+      yield toBenchmarkRow({
+        name: '10 at once, an expert each, to llama.cpp one at a time',
+        unit: 'tokens/s',
+        higherIsBetter: true,
+        goal: 4.3,
+        ours: one,
+        reference: { name: 'llama.cpp Q4_0, from its speeds', values: llama },
+      })
+  }
+}
+
+interface Composition {
+  readonly name: string
+  readonly goal: number
+  readonly ours: readonly (Adapter | undefined)[]
+  readonly reference: readonly (Adapter | undefined)[]
+}
+
+function listCompositions({ experts, model }: Subjects): Composition[] {
+  const base = (rows: number) => new Array<undefined>(rows).fill(undefined)
+  const ranked = (rank: number, first: number) =>
+    createSyntheticAdapter(model.base, 'lora', undefined, { rank, first })
+  const [small, large] = [
+    Array.from({ length: 4 }, (_, i) => ranked(4, 9000 + i)),
+    Array.from({ length: 8 }, (_, i) => ranked(64, 8000 + i)),
+  ]
+  return [
+    { name: '10 come and go', goal: 0.84, ours: experts.slice(0, 10), reference: base(10) },
+    { name: '16 come and go', goal: 0.76, ours: experts, reference: base(16) },
+    {
+      name: '4 experts of 4 rows come and go',
+      goal: 0.82,
+      ours: experts.map((_, i) => experts[i % 4]),
+      reference: base(16),
+    },
+    {
+      name: '4 of rank 4 and 4 of rank 64, to 8 of rank 64',
+      goal: 0.9,
+      ours: [...small, ...large.slice(0, 4)],
+      reference: large,
+    },
+  ]
+}
+
+async function* compareComingAndGoing(subjects: Subjects): AsyncGenerator<BenchmarkRow> {
+  for (const { name, goal, ours, reference } of listCompositions(subjects)) {
+    subjects.context.progress(name)
+    const { one, other } = await withEngine(subjects.model, big, (engine) =>
+      alternate(
+        () => measureComingAndGoing(engine, ours),
+        () => measureComingAndGoing(engine, reference),
+      ),
+    )
+    yield toBenchmarkRow({
+      name,
+      unit: 'tokens/s',
+      higherIsBetter: true,
+      goal,
+      ours: one,
+      reference: { name: 'the same in the same run', values: other },
+    })
+  }
+  const half = { ...big, expertBytes: 8 * 30_000_000 }
+  const fits = await withEngine(subjects.model, big, (engine) => repeatServing(engine, subjects))
+  const tight = await withEngine(subjects.model, half, (engine) => repeatServing(engine, subjects))
+  yield toBenchmarkRow({
+    name: '16 experts in slots for 8, to slots for 16',
+    unit: 'tokens/s',
+    higherIsBetter: true,
+    goal: 0.5,
+    ours: tight,
+    reference: { name: 'slots for 16', values: fits },
+  })
+}
+
+async function repeatServing(engine: Engine, { experts }: Subjects): Promise<number[]> {
+  const speeds: number[] = []
+  for (let round = 0; round < rounds; round++)
+    speeds.push(await measureComingAndGoing(engine, experts))
+  return speeds
+}
+
+async function* measureLatency({ model, experts }: Subjects): AsyncGenerator<BenchmarkRow> {
+  const { one, other } = await withEngine(model, big, async (engine) => {
+    let prompt: readonly number[] = []
+    return alternate(
+      () => measureFirstToken(engine, (prompt = createFreshPrompt()), experts[0]),
+      () => measureFirstToken(engine, prompt, experts[0]),
+    )
+  })
+  const unit = 'ms'
+  yield toBenchmarkRow({
+    name: 'first token, 256-token prompt (aim: 200)',
+    unit,
+    higherIsBetter: false,
+    ours: one,
+  })
+  yield toBenchmarkRow({
+    name: 'first token, prefix cached (aim: 35)',
+    unit,
+    higherIsBetter: false,
+    ours: other,
+  })
+}
+
+async function* measureLongContexts({ model }: Subjects): AsyncGenerator<BenchmarkRow> {
+  for (const length of [512, 1024, 1900])
+    yield toBenchmarkRow({
+      name: `writing behind ${length} tokens, base`,
+      unit: 'tokens/s',
+      higherIsBetter: true,
+      ours: await withEngine(model, big, async (engine) => [
+        await measureLongContext(engine, length),
+        await measureLongContext(engine, length),
+      ]),
+    })
+}
+
+async function* measureStories(): AsyncGenerator<BenchmarkRow> {
+  const model = await loadModel('stories260k')
+  const speeds: number[] = []
+  for (let round = 0; round < 6; round++)
+    for await (const event of model.generate('Once', {
+      maxTokens: 256,
+      minTokens: 256,
+      cache: false,
+    }))
+      if (event.type === 'generation-end' && round > 0) speeds.push(event.tokensPerSecond)
+  await model.dispose()
+  yield toBenchmarkRow({
+    name: 'stories260k, one sequence (aim: 2,500)',
+    unit: 'tokens/s',
+    higherIsBetter: true,
+    ours: speeds,
+  })
+}
+
+export const serveBenchmark: Benchmark = {
+  name: 'serve',
+  summary:
+    'the engine: many experts at once, requests that come and go, beside llama.cpp and the base',
+  needs: 'GRAFT_BENCH_LLAMA: a folder with node-llama-cpp 3.22.1',
+  async *run(context) {
+    yield* measureStories()
+    context.progress('llama.cpp')
+    const llama = await measureLlama(context)
+    const base = createSyntheticBase('q4_0')
+    const model = createModel({ base, backend: await createNodeBackend() })
+    const experts = Array.from({ length: 16 }, (_, i) =>
+      createSyntheticAdapter(base, 'lora', undefined, { first: 1000 * i }),
+    )
+    const subjects = { model, experts, context }
+    try {
+      yield* compareFixedBatches(subjects, llama)
+      yield* compareComingAndGoing(subjects)
+      yield* measureLatency(subjects)
+      yield* measureLongContexts(subjects)
+    } finally {
+      await model.dispose()
+    }
+  },
+}
