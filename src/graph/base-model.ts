@@ -13,6 +13,7 @@ import { collectWeightShapes, type ModelGraph } from './model-graph.ts'
 import { computeModelIdentity } from './model-identity.ts'
 import { getArchitecture } from './models/architecture-table.ts'
 import { readEosTokenIds } from './models/read-config.ts'
+import { type RopeScalingOptions, withRopeScaling } from './models/rope-scaling.ts'
 import { type BaseModelSource, readBaseModelParts } from './readers/reader-table.ts'
 
 export type { BaseModelSource } from './readers/reader-table.ts'
@@ -39,14 +40,23 @@ export interface BaseModel {
   identity(): Promise<string>
 }
 
+export interface OpenOptions {
+  /** A scaling of rotary positions in place of the config's own. */
+  readonly ropeScaling?: RopeScalingOptions | undefined
+}
+
 /**
  * Opens a base model; weights are read later, one at a time. Throws UnsupportedError for an
  * architecture, scaling or quantisation that is not supported, one MismatchError with every tensor
  * that is missing, unknown or of a wrong shape, FormatError for broken files.
  */
-export async function openBaseModel(source: BaseModelSource): Promise<BaseModel> {
-  const { config: json, weights, ...parts } = await readBaseModelParts(source)
+export async function openBaseModel(
+  source: BaseModelSource,
+  { ropeScaling }: OpenOptions = {},
+): Promise<BaseModel> {
+  const { config: own, weights, ...parts } = await readBaseModelParts(source)
   try {
+    const json = ropeScaling ? withRopeScaling(own, ropeScaling) : own
     const read = getArchitecture(json).readConfig(json)
     const ends = [...read.eosTokenIds, ...readEosTokenIds(parts.generation ?? {})]
     const config = { ...read, eosTokenIds: [...new Set(ends)] }

@@ -59,6 +59,22 @@ describe('learning completions', () => {
     expect(await learner.learn({ user: 'ada', ...fact })).not.toHaveProperty('frozenLosses')
   })
 
+  it('answers many users in one batch, each under tiers of their own', async () => {
+    const learner = createLearner({ model })
+    const users = ['ada', 'bob', 'eve', 'ida']
+    for (let i = 0; i < 8; i++) {
+      await learner.learn({ user: 'ada', ...fact })
+      await learner.learn({ user: 'bob', ...fact, completion: ' Rex, and he barks.' })
+    }
+    const alone: string[] = []
+    for (const user of users) alone.push((await answer(learner, user, fact.prompt)).end.text)
+    const together = await Promise.all(users.map((user) => answer(learner, user, fact.prompt)))
+    expect(together.map(({ end }) => end.text)).toEqual(alone)
+    expect(alone[0]).toContain('Bartholomew')
+    expect(alone[1]).toContain('Rex')
+    expect(alone[2]).toBe(alone[3])
+  })
+
   it('changes what is written, also under sampling, and for this user only', async () => {
     const learner = createLearner({ model })
     const base = (await answer(learner, 'eve', fact.prompt)).end.text

@@ -6,6 +6,7 @@ import type { Backend } from '../compute/backend.ts'
 import { openBaseModel } from '../graph/base-model.ts'
 import type { Quantization } from '../graph/quantized-base/frozen-form-table.ts'
 import type { BaseWeight } from '../graph/quantized-base/quantize-weight.ts'
+import type { RopeScalingOptions } from '../graph/models/rope-scaling.ts'
 import { readQuantized, readWeights } from '../graph/read-weights.ts'
 import { createModel, type Model, type WeightChoice } from '../runtime/index.ts'
 import { createNodeBackend } from './backend.ts'
@@ -24,6 +25,8 @@ export interface LoadModelOptions extends ResolveOptions {
   readonly date?: Date | undefined
   /** The date where neither `date` nor the expert's training says one. */
   readonly today?: Date | undefined
+  /** A scaling of rotary positions for contexts longer than the model was trained on. */
+  readonly ropeScaling?: RopeScalingOptions | undefined
 }
 
 /** A model that can also be trained on: it has its backend and its weights in f32. */
@@ -50,8 +53,8 @@ export async function loadModel(
   options: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   checkOptions('Options of loadModel', options, loadFields)
-  const { weights: choice, threads, date, today, ...resolving } = options
-  const base = await openBaseModel(await resolveModel(source, resolving))
+  const { weights: choice, threads, date, today, ropeScaling, ...resolving } = options
+  const base = await openBaseModel(await resolveModel(source, resolving), { ropeScaling })
   const backend = await createNodeBackend({ threads, environment: options.environment })
   const model = createModel({ base, backend, weights: choice, date, today })
   function weights(): Promise<Map<string, F32Tensor>>

@@ -8,6 +8,7 @@ import {
   unchecked,
   withInfo,
 } from '../../base/schema.ts'
+import { ropeScalingField } from '../../graph/models/rope-scaling.ts'
 
 /** What `resolveModel` takes. */
 export const resolveFields = {
@@ -23,6 +24,7 @@ export const loadFields = {
   ...resolveFields,
   weights: oneOf(['file', 'f32', 'q4', 'q8'], { about: 'how weights are kept' }),
   date: dateField,
+  ropeScaling: ropeScalingField,
   today: dateField,
   threads: withInfo(positiveInteger, {
     about: "threads to compute with (else GRAFT_THREADS, else the machine's)",

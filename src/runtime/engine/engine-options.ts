@@ -1,6 +1,13 @@
 // The options of an engine: their types, and the table that checks them.
 
-import { number, oneOf, type OptionFields, positiveInteger, unchecked, withInfo } from '../../base/schema.ts'
+import {
+  number,
+  oneOf,
+  type OptionFields,
+  positiveInteger,
+  unchecked,
+  withInfo,
+} from '../../base/schema.ts'
 import type { SavedPrefixes } from './kv/kv-types.ts'
 import type { ColdForm } from './pool/pool-experts.ts'
 

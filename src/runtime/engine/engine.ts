@@ -226,7 +226,10 @@ export class Engine {
     ...options
   }: EngineRequest): Promise<ServedSequence> {
     if (this.#isDisposed) throw new OptionError('The engine was closed.')
-    const settings = readOptions('Generation options', options, generateFields)
+    const given = readOptions('Generation options', options, generateFields)
+    // With dynamic scaling a token's keys depend on how long its sequence was when it was read.
+    const isDynamic = this.#parts.config.rope.main.scaling?.type === 'dynamic'
+    const settings = { ...given, cache: given.cache && !isDynamic }
     checkTap(settings)
     checkIds(prompt, this.#parts.config)
     const expert = typeof adapter === 'string' ? adapter : simplifyExpert(adapter)
