@@ -51,6 +51,8 @@ describe('the entries', () => {
         'planTraining',
         'resolveModel',
         'openSqliteStore',
+        'createEngine',
+        'openPrefixFolder',
       ].sort(),
     )
     expect(node.loadAdapter).not.toBe(main.loadAdapter)
