@@ -37,13 +37,14 @@ interface Subjects {
 }
 
 /** Alternates two measurements; the first round compiles and is left out. */
-async function alternate(
+async function measureInTurns(
   one: () => Promise<number>,
   other: () => Promise<number>,
 ): Promise<{ one: number[]; other: number[] }> {
   const times: { one: number[]; other: number[] } = { one: [], other: [] }
   for (let round = 0; round <= rounds; round++) {
-    const [first, second] = [await one(), await other()]
+    const first = await one()
+    const second = await other()
     if (round === 0) continue
     times.one.push(first)
     times.other.push(second)
@@ -86,7 +87,7 @@ async function* compareFixedBatches(
     const own = experts.slice(0, rows)
     const none = own.map(() => undefined)
     const { one, other } = await withEngine(model, big, (engine) =>
-      alternate(
+      measureInTurns(
         () => measureTogether(engine, own),
         () => measureTogether(engine, none),
       ),
@@ -127,10 +128,8 @@ function listCompositions({ experts, model }: Subjects): Composition[] {
   const base = (rows: number) => new Array<undefined>(rows).fill(undefined)
   const ranked = (rank: number, first: number) =>
     createSyntheticAdapter(model.base, 'lora', undefined, { rank, first })
-  const [small, large] = [
-    Array.from({ length: 4 }, (_, i) => ranked(4, 9000 + i)),
-    Array.from({ length: 8 }, (_, i) => ranked(64, 8000 + i)),
-  ]
+  const small = Array.from({ length: 4 }, (_, i) => ranked(4, 9000 + i))
+  const large = Array.from({ length: 8 }, (_, i) => ranked(64, 8000 + i))
   return [
     { name: '10 come and go', goal: 0.84, ours: experts.slice(0, 10), reference: base(10) },
     { name: '16 come and go', goal: 0.76, ours: experts, reference: base(16) },
@@ -153,7 +152,7 @@ async function* compareComingAndGoing(subjects: Subjects): AsyncGenerator<Benchm
   for (const { name, goal, ours, reference } of listCompositions(subjects)) {
     subjects.context.progress(name)
     const { one, other } = await withEngine(subjects.model, big, (engine) =>
-      alternate(
+      measureInTurns(
         () => measureComingAndGoing(engine, ours),
         () => measureComingAndGoing(engine, reference),
       ),
@@ -190,7 +189,7 @@ async function repeatServing(engine: Engine, { experts }: Subjects): Promise<num
 async function* measureLatency({ model, experts }: Subjects): AsyncGenerator<BenchmarkRow> {
   const { one, other } = await withEngine(model, big, async (engine) => {
     let prompt: readonly number[] = []
-    return alternate(
+    return measureInTurns(
       () => measureFirstToken(engine, (prompt = createFreshPrompt()), experts[0]),
       () => measureFirstToken(engine, prompt, experts[0]),
     )
