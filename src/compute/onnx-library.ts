@@ -13,6 +13,8 @@ export interface OnnxTensor {
   readonly type: string
   readonly dims: readonly number[]
   readonly data: unknown
+  /** Where the data is; 'cpu' is all that is used. */
+  readonly location?: string
 }
 
 export interface OnnxSession {

@@ -35,6 +35,7 @@ const backendFields = {
 
 const typeNames: Partial<Record<DType, string>> = {
   f32: 'float32',
+  f16: 'float16',
   i64: 'int64',
   u8: 'uint8',
   i8: 'int8',
@@ -139,11 +140,24 @@ function createTensorCache(runtime: OnnxRuntime): (tensor: Tensor) => OnnxTensor
       throw new UnsupportedError(
         `ONNX Runtime backend: a tensor of type ${tensor.dtype} cannot be fed; convert it to f32 first.`,
       )
-    const made = new runtime.Tensor(type as never, tensor.data as never, tensor.shape)
+    const made = createOnnxTensor(runtime, type, tensor)
     wrapped.set(tensor, made)
     return made
   }
 }
+
+/**
+ * The library's class takes f16 bits only where the engine has no Float16Array, or not at all; both
+ * libraries read the fields of a plain object.
+ */
+const createOnnxTensor = (
+  { Tensor }: OnnxRuntime,
+  type: string,
+  { dtype, shape, data }: Tensor,
+): OnnxTensor =>
+  dtype === 'f16'
+    ? { type, dims: shape, data, location: 'cpu' }
+    : new Tensor(type as never, data as never, shape)
 
 function unwrap({ type, dims, data }: OnnxTensor): Tensor {
   const dtype = dtypes[type]

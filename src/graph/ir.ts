@@ -6,7 +6,7 @@ import type { FloatType } from '../base/dtype.ts'
 import type { Tensor } from '../base/tensor.ts'
 
 export type Dim = number | string
-export type ValueType = FloatType | 'i64' | 'i32' | 'u8' | 'i8'
+export type ValueType = FloatType | 'f16' | 'i64' | 'i32' | 'u8' | 'i8'
 
 /** A value that flows through a graph. Two values with the same name are the same value. */
 export interface Value {

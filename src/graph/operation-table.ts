@@ -8,6 +8,7 @@ import { attention, cachedAttention, cacheEntry } from './ops/attention.ts'
 import { add, divide, multiply, scale, stopGradient, subtract } from './ops/elementwise.ts'
 import { frozenEmbedding, frozenLinear, frozenLinearGradient, frozenWeight } from './ops/frozen.ts'
 import { embedding, gatherRows, scatterRows } from './ops/gather.ts'
+import { roundToHalf, widenHalf } from './ops/half.ts'
 import { concat, pad, reshape, slice, transpose } from './ops/layout.ts'
 import { crossEntropy, crossEntropyGradient } from './ops/loss.ts'
 import { chunkedProduct, linear, matmul } from './ops/matmul.ts'
@@ -55,6 +56,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[reduceSum, softmax, softmaxGradient],
     ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary],
     ...[attention, cacheEntry, cachedAttention, blockAttention, pieceAttention],
+    ...[widenHalf, roundToHalf],
     ...[embedding, gatherRows, scatterRows],
     ...[knownIds, virtualRows, replaceVirtual],
     ...[crossEntropy, crossEntropyGradient],

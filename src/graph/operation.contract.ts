@@ -2,6 +2,7 @@
 // = finite differences, shapes as promised.
 
 import { describe, expect, it } from 'vitest'
+import type { DType } from '../base/dtype.ts'
 import { random, type Random } from '../base/random.ts'
 import { f32, i64, sizeOf, type Tensor } from '../base/tensor.ts'
 import { GraphBuilder } from './builder.ts'
@@ -31,6 +32,10 @@ export const dims = { N: 2, T: 3, P: 5, M: 4 }
 
 const STEP = 1e-5 // of the central difference in f64: its own error is about 1e-10
 
+const keptTypes = ['i64', 'i32', 'u8', 'i8', 'f16'] as const
+const isKept = (dtype: DType): dtype is (typeof keptTypes)[number] =>
+  (keptTypes as readonly DType[]).includes(dtype)
+
 /** y = operation(inputs) with the inputs named a0, a1, … */
 function graphOf(
   operation: string,
@@ -39,12 +44,8 @@ function graphOf(
 ): Graph {
   const g = new GraphBuilder()
   const values = inputs.map(({ shape }, i) => {
-    const dtype = tensors[i]!.dtype
-    return g.input(
-      `a${i}`,
-      dtype === 'i64' || dtype === 'i32' || dtype === 'u8' || dtype === 'i8' ? dtype : 'f32',
-      shape,
-    )
+    const { dtype } = tensors[i]!
+    return g.input(`a${i}`, isKept(dtype) ? dtype : 'f32', shape)
   })
   g.output('y', g.op(operation, values, attributes))
   return g.build()

@@ -64,6 +64,12 @@ const i32 = (shape: readonly number[], values: readonly number[]): Tensor => ({
   shape,
   data: Int32Array.from(values),
 })
+/** 1, −2, 0, the smallest number, the largest, 1/3. */
+const halves: Tensor = {
+  dtype: 'f16',
+  shape: [6],
+  data: Uint16Array.of(0x3c00, 0xc000, 0, 1, 0x7bff, 0x3555),
+}
 const pieceForm = { ...attentionForm, headWidth: 8 }
 /** Three new tokens of one row behind `length` in a cache with some more slots. */
 const pieceInputs = (length: number): CaseInput[] => [
@@ -354,6 +360,27 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
     },
   ],
   knownIds: [{ inputs: [integersFrom(-3, 6, 'N', 'T')] }],
+  widenHalf: [
+    { inputs: [exactly(halves)] },
+    {
+      title: 'no number at all',
+      inputs: [exactly({ ...halves, shape: [0], data: halves.data.slice(0, 0) })],
+    },
+  ],
+  roundToHalf: [
+    { inputs: [fixed('N', 'T', 4)] },
+    {
+      title: 'ties, small and large numbers',
+      inputs: [
+        exactly(
+          f32(
+            [9],
+            [1 + 2 ** -11, 1 + 3 * 2 ** -11, -0, 2 ** -24, 2 ** -25, 3e-6, 65_519, 1e9, -1e30],
+          ),
+        ),
+      ],
+    },
+  ],
   virtualRows: [{ inputs: [integersFrom(-3, 6, 'N', 'T')] }],
   replaceVirtual: [
     { inputs: [numbers('N', 'T', 4), numbers(3, 4), integersFrom(-3, 6, 'N', 'T')] },

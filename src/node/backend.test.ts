@@ -60,6 +60,27 @@ describe('createNodeBackend', () => {
       /onnxruntime-node is not installed, onnxruntime-web cannot be loaded \(no WebAssembly\)/,
     )
   })
+  it.each(['native', 'wasm'])('is fed 16-bit floats as they are: %s', async (choice) => {
+    const { backend } = await create(choice, loadNative)
+    const g = new GraphBuilder()
+    const wide = g.op('widenHalf', [g.input('x', 'f16', ['M'])])
+    g.output('y', g.op('roundToHalf', [wide]))
+    const program = await backend.compile(g.build())
+    const memory = Uint16Array.of(0, 0x3c00, 0xc000, 0x3555, 1, 0x7bff)
+    for (const from of [1, 2]) {
+      const data = memory.subarray(from)
+      const {
+        dtype,
+        shape,
+        data: got,
+      } = (await program.run(new Map([['x', { dtype: 'f16', shape: [data.length], data }]]))).get(
+        'y',
+      )!
+      expect([dtype, shape]).toEqual(['f32', [data.length]])
+      expect([...got]).toEqual([1, -2, 0.333251953125, 2 ** -24, 65_504].slice(from - 1))
+    }
+    await program.dispose()
+  })
   it('computes on WebAssembly, also when runs overlap', async () => {
     const { backend } = await create('wasm')
     const g = new GraphBuilder()

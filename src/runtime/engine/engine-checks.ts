@@ -2,7 +2,8 @@
 
 import { OptionError } from '../../base/errors.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
-import { BLOCK_SIZE } from './kv/kv-types.ts'
+import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
+import { countElementBytes } from './kv/values.ts'
 import type { Settings } from './request.ts'
 
 export function checkPieceTokens(pieceTokens: number): void {
@@ -13,14 +14,19 @@ export function checkPieceTokens(pieceTokens: number): void {
 }
 
 /** A token's keys and values in bytes. */
-const countTokenBytes = ({ layers, kvHeads, headWidth }: ModelConfig): number =>
-  8 * layers.length * kvHeads * headWidth
+const countTokenBytes = ({ layers, kvHeads, headWidth }: ModelConfig, element: KvElement): number =>
+  2 * countElementBytes(element) * layers.length * kvHeads * headWidth
+
+interface KvBudget {
+  readonly kvBytes?: number | undefined
+  readonly kvElement: KvElement
+}
 
 export function countBlocks(
   { config, contextTokens }: { readonly config: ModelConfig; readonly contextTokens: number },
-  kvBytes: number | undefined,
+  { kvBytes, kvElement }: KvBudget,
 ): number {
-  const tokenBytes = countTokenBytes(config)
+  const tokenBytes = countTokenBytes(config, kvElement)
   const bytes = kvBytes ?? Math.max(2 ** 30, contextTokens * tokenBytes)
   const blocks = Math.floor(bytes / tokenBytes / BLOCK_SIZE)
   if (blocks === 0)

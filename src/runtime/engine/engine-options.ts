@@ -8,7 +8,7 @@ import {
   unchecked,
   withInfo,
 } from '../../base/schema.ts'
-import type { SavedPrefixes } from './kv/kv-types.ts'
+import type { KvElement, SavedPrefixes } from './kv/kv-types.ts'
 import type { ColdForm } from './pool/pool-experts.ts'
 
 export interface EngineOptions {
@@ -19,6 +19,11 @@ export interface EngineOptions {
    * what one sequence of the model's whole context needs, whichever is more.
    */
   readonly kvBytes?: number | undefined
+  /**
+   * How keys and values are kept: 'f32', or 'f16' in half the bytes, each number rounded to 11 bits.
+   * Default 'f32'.
+   */
+  readonly kvElement?: KvElement | undefined
   /**
    * Tokens of a prompt that are computed at once, a multiple of 16. Default: as many as take about
    * 250 ms, from the model's size and the number of cores; at least 32, at most 512.
@@ -43,6 +48,7 @@ export interface EngineOptions {
 export const engineFields = {
   maxRows: withInfo(positiveInteger, { default: 16 }),
   kvBytes: number({ above: 0 }),
+  kvElement: withInfo(oneOf<KvElement>(['f32', 'f16']), { default: 'f32' }),
   pieceTokens: positiveInteger,
   maxWaitMs: number({ above: 0, default: 2000 }),
   saved: unchecked<SavedPrefixes>('a place for saved prefixes'),

@@ -160,7 +160,7 @@ function createRecorder(): { stage: LogitsStage<undefined>; seen: Float32Array[]
 }
 
 describe('cached prefixes', () => {
-  it.each(['base', 'first', 'dora', 'prompt', 'prefix'])(
+  it.each(['base', 'first', 'attached', 'dora', 'prompt', 'prefix'])(
     'give the bits of a cold prompt: %s',
     async (name) => {
       const engine = createEngine({ model, pieceTokens: 32 })

@@ -17,7 +17,7 @@ import { choosePieceTokens, engineFields, type EngineOptions } from './engine-op
 import { generateFields, type GenerateOptions } from './generate-options.ts'
 import { BlockKeyChain } from './kv/block-keys.ts'
 import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory.ts'
-import { BLOCK_SIZE } from './kv/kv-types.ts'
+import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
 import { planPieces } from './pieces.ts'
 import type { AdapterPool, ExpertHandle, PoolStatistics } from './pool/adapter-pool.ts'
 import { createServedSequence, type GenerateEvent, type ServedSequence } from './request.ts'
@@ -72,6 +72,13 @@ export interface EngineStatistics extends StepTotals {
   readonly experts: PoolStatistics
 }
 
+/** How prefixes are kept. */
+interface PrefixForm {
+  readonly element: KvElement
+  /** Whether they outlive the process. */
+  readonly areSaved: boolean
+}
+
 /** Serves one model. One engine's requests share its rows, cached prefixes and resident experts. */
 export class Engine {
   readonly #parts: EngineParts
@@ -81,7 +88,7 @@ export class Engine {
   readonly #scheduler: Scheduler<ServedSequence>
   readonly #loop: StepLoop
   readonly #clock: StepClock
-  readonly #isSaving: boolean
+  readonly #prefixes: PrefixForm
   #count = 0
   #isDisposed = false
 
@@ -94,12 +101,12 @@ export class Engine {
     checkPieceTokens(pieceTokens)
     this.#parts = parts
     this.#pieceTokens = pieceTokens
-    this.#blocks = countBlocks(parts, settings.kvBytes)
+    this.#blocks = countBlocks(parts, settings)
     const { layers, kvHeads, headWidth } = config
     const shape = { layers: layers.length, kvHeads, headWidth }
-    const { saved } = settings
-    this.#isSaving = saved !== undefined
-    const kv = { shape, blocks: this.#blocks, maxRows, ...(saved && { saved }) }
+    const { saved, kvElement: element } = settings
+    this.#prefixes = { element, areSaved: saved !== undefined }
+    const kv = { shape, blocks: this.#blocks, maxRows, element, ...(saved && { saved }) }
     const memory = createKvMemory(kv)
     const rows = new SequenceRows({ memory, pool, pieceTokens, now })
     const nextPiece = ({ tokens, computed }: ServedSequence): number =>
@@ -114,7 +121,7 @@ export class Engine {
       memory,
       scheduler: this.#scheduler,
       rows,
-      runner: new StepRunner({ config, weights, steps, programs, memory, pool }),
+      runner: new StepRunner({ config, weights, steps, programs, memory, element, pool }),
       clock: this.#clock,
       now,
       createLackError: (task) => this.#createLackError(task),
@@ -173,10 +180,11 @@ export class Engine {
     const lease = which === undefined ? undefined : await pool.acquire(which)
     const form = lease?.rank ? 'shared' : 'none'
     const vectors = lease !== undefined && lease.vector > 0
-    if (lease?.attached) await programs.get(lease.attached, accuracy)
+    const past = this.#prefixes.element
+    if (lease?.attached) await programs.get(lease.attached, accuracy, undefined, past)
     if (!lease?.attached || lease.handle.virtualTokens > 0)
       for (const kind of ['prefill', 'decode'] as const)
-        await steps[kind]({ accuracy, form, vectors })
+        await steps[kind]({ accuracy, form, vectors, past })
     if (lease) pool.release(lease)
   }
 
@@ -238,13 +246,15 @@ export class Engine {
     const activeFrom = handle?.invocation
       ? virtualIds.length + findActivationStart(prompt, handle.invocation)
       : 0
+    const { element, areSaved } = this.#prefixes
     const chain = new BlockKeyChain({
       // Blocks in memory are of one base; saved ones may meet others.
-      base: this.#isSaving ? await this.#parts.identity() : '',
+      base: areSaved ? await this.#parts.identity() : '',
       expert: handle?.key ?? '',
       tenant: settings.tenant,
       accuracy: settings.exact ? 'exact' : 'fast',
       pieceSize: this.#pieceTokens,
+      element,
     })
     const { writing, contextTokens, now } = this.#parts
     const { tokenizer, eosIds } = writing(handle?.expert)

@@ -44,7 +44,7 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
       ? undefined
       : memory.open(toGroup(task, lease), {
           keys: full,
-          cached: this.#countUsable(task, full) / BLOCK_SIZE,
+          cached: this.#countUsable(task, full, lease) / BLOCK_SIZE,
           tokens: task.tokens.length,
         })
     if (!row) {
@@ -61,11 +61,16 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
     return row.length
   }
 
-  /** Cached positions that a task may begin with. */
-  #countUsable(task: ServedSequence, keys: readonly string[]): number {
+  /**
+   * Cached positions that a task may begin with: whole pieces for an attached adapter, because the
+   * numbers of its program depend on how a prompt is cut.
+   */
+  #countUsable(task: ServedSequence, keys: readonly string[], lease: Lease | undefined): number {
     if (!task.settings.cache || task.settings.states) return 0
-    const cached = this.#parts.memory.countCached(keys) * BLOCK_SIZE
-    return planPieces(task.tokens.length, cached, this.#parts.pieceTokens).start
+    const { memory, pieceTokens } = this.#parts
+    const cached = memory.countCached(keys) * BLOCK_SIZE
+    const unit = lease?.attached && !isVirtual(task) ? pieceTokens : BLOCK_SIZE
+    return planPieces(task.tokens.length, cached, pieceTokens, unit).start
   }
 
   reserve({ row }: ServedSequence): boolean {

@@ -10,6 +10,7 @@ import type { StepFeedParts, StepSpan } from '../programs/step/step-feeds.ts'
 import type { StepPrograms } from '../programs/step/step-programs.ts'
 import { type CallKind, ExpertFeeds } from './expert-feeds.ts'
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
+import type { KvElement } from './kv/kv-types.ts'
 import type { AdapterPool } from './pool/adapter-pool.ts'
 import type { ServedSequence } from './request.ts'
 import { isVirtual } from './sequence-rows.ts'
@@ -19,6 +20,8 @@ export interface StepRunnerParts extends StepFeedParts {
   /** For adapters that no slot can hold. */
   readonly programs: ProgramCache
   readonly memory: KvMemory
+  /** How `memory` keeps keys and values. */
+  readonly element: KvElement
   readonly pool: AdapterPool
 }
 
@@ -92,12 +95,13 @@ export class StepRunner {
 
   async #runStep(call: Call, kind: CallKind): Promise<Map<string, Tensor>> {
     const { bank, from, tasks, pieces } = call
-    const { steps } = this.#parts
+    const { steps, element: past } = this.#parts
     const { needs, feeds } = this.#experts.collect(kind, tasks, pieces[0]!.length)
     const program = await steps[kind]({
       ...needs,
       accuracy: tasks[0]!.settings.exact ? 'exact' : 'fast',
       states: tasks.map(getTapLayer).find((layer) => layer !== undefined),
+      past,
     })
     const span = createSpan(call)
     const own = await (kind === 'decode'
@@ -109,11 +113,12 @@ export class StepRunner {
   /** All rows have the same adapter. */
   async #runAttached(call: Call): Promise<Map<string, Tensor>> {
     const { bank, from, tasks, pieces, plain } = call
-    const { programs } = this.#parts
+    const { programs, element } = this.#parts
     const { lease, settings } = tasks[0]!
     const adapter = lease!.attached!
     const tap = tasks.map(getTapLayer).find((layer) => layer !== undefined)
-    const program = await programs.get(adapter, settings.exact ? 'exact' : 'fast', tap)
+    const accuracy = settings.exact ? 'exact' : 'fast'
+    const program = await programs.get(adapter, accuracy, tap, element)
     const { lengths, capacity, picks } = createSpan(call)
     const starts = lease!.handle.invocation && tasks.map(({ activeFrom }) => activeFrom)
     const feeds = new Map<string, Tensor>([

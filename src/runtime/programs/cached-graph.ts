@@ -4,7 +4,7 @@
 
 import { assertInternal } from '../../base/errors.ts'
 import type { GraphBuilder } from '../../graph/builder.ts'
-import { addDims, type Graph, type Node, type Value } from '../../graph/ir.ts'
+import { addDims, type Dim, type Graph, type Node, type Value } from '../../graph/ir.ts'
 import { prune, rewrite } from '../../graph/passes/rewrite.ts'
 
 /** Input that carries the embedding rows of the ids, f32 [N, T, D]. */
@@ -19,6 +19,9 @@ export const toEntryName = (layer: number, part: 'k' | 'v'): string => `cache.${
 /** Output with the states that enter a layer, f32 [N, T, D]. */
 export const STATES = 'states'
 
+/** How numbers of a cache are kept. f16 rounds to 11 bits: a relative error of at most 2^-11. */
+export type KvElement = 'f32' | 'f16'
+
 const isMask = (name: string): boolean => name === 'mask' || name.startsWith('mask.')
 
 /** Keys and values of a layer: [N, K, T, d] of the new tokens, [N, K, C, d] of the cache. */
@@ -31,11 +34,14 @@ export interface LayerCache {
 
 /**
  * Replaces attention by what `build` makes over a cache of C slots and the T new tokens. Per layer
- * the graph gains inputs past.<layer>.k and .v [N, K, C, d] and outputs cache.<layer>.k and .v [N, K,
- * T, d]; masks grow to [N, 1, T, C+T], and unfilled slots must be masked.
+ * the graph gains inputs past.<layer>.k and .v [N, K, C, d] of this element and f32 outputs cache.<layer>.k and .v [N, K,
+ * T, d]; masks grow to [N, 1, T, C+T], and unfilled slots must be masked. With the element f16 new
+ * keys and values are rounded before they are used: a token sees the same numbers of the tokens
+ * before it, whether they come from the cache or from its own piece.
  */
 export function withPast(
   graph: Graph,
+  element: KvElement,
   build: (g: GraphBuilder, node: Node, cache: LayerCache) => Value,
 ): Graph {
   const inputs = graph.inputs.map((input) =>
@@ -51,24 +57,34 @@ export function withPast(
     (g, node) => {
       const { operation, inputs: given, attributes } = node
       if (operation !== 'attention') return undefined
-      const [, k, v] = given
+      const [q, k, v, ...rest] = given
+      const [newKeys, newValues] = [k!, v!].map((x) => roundTo(g, element, x)) as [Value, Value]
       const form = { heads: attributes['kvHeads']!, headWidth: attributes['headWidth']! }
       const shape = [k!.shape[0]!, form.heads as number, 'C', form.headWidth as number]
-      const keys = g.op('cacheEntry', [k!], form)
-      const values = g.op('cacheEntry', [v!], form)
+      const keys = g.op('cacheEntry', [newKeys], form)
+      const values = g.op('cacheEntry', [newValues], form)
       entries.set(toEntryName(layer, 'k'), keys).set(toEntryName(layer, 'v'), values)
-      const pastKeys = g.input(toPastName(layer, 'k'), 'f32', shape)
-      const pastValues = g.input(toPastName(layer, 'v'), 'f32', shape)
+      const pastKeys = readPast(g, toPastName(layer, 'k'), element, shape)
+      const pastValues = readPast(g, toPastName(layer, 'v'), element, shape)
       layer++
-      return build(g, node, { keys, values, pastKeys, pastValues })
+      const rounded = { ...node, inputs: [q!, newKeys, newValues, ...rest] }
+      return build(g, rounded, { keys, values, pastKeys, pastValues })
     },
     (g) => entries.forEach((value, name) => g.output(name, value)),
   )
 }
 
+const roundTo = (g: GraphBuilder, element: KvElement, x: Value): Value =>
+  element === 'f16' ? g.op('roundToHalf', [x]) : x
+
+function readPast(g: GraphBuilder, name: string, element: KvElement, shape: readonly Dim[]): Value {
+  const past = g.input(name, element, shape)
+  return element === 'f16' ? g.op('widenHalf', [past]) : past
+}
+
 /** Attention over a cache of C slots and the T new tokens, in plain products. */
-export const withCache = (graph: Graph): Graph =>
-  withPast(graph, (g, { inputs, attributes }, { keys, values, pastKeys, pastValues }) => {
+export const withCache = (graph: Graph, element: KvElement): Graph =>
+  withPast(graph, element, (g, { inputs, attributes }, { keys, values, pastKeys, pastValues }) => {
     const [q, , , mask] = inputs
     const split = g.input(SPLIT, 'i64', [2])
     return g.op(

@@ -23,6 +23,7 @@ import type { ModelGraph } from '../../graph/model-graph.ts'
 import { getLayerInputName } from '../../graph/passes/tail.ts'
 import { findInvocation } from './activation.ts'
 import type { BaseWeights } from './base-weights.ts'
+import type { KvElement } from './cached-graph.ts'
 import { listAdapters, isPerRow, type ServedExperts } from './row-groups.ts'
 import {
   createServingProgram,
@@ -36,11 +37,17 @@ import {
 
 export interface ProgramCache {
   /**
-   * The program that serves this; with `states`, one that also returns what enters that layer.
+   * The program that serves this; with `states`, one that also returns what enters that layer;
+   * `past` is what the cache is fed in, 'f32' by default.
    * Throws MismatchError for an adapter that does not fit the model, UnsupportedError for a mixture
    * that has no exact sum.
    */
-  get(served: ServedExperts, wanted: Accuracy, states?: number): Promise<ServingProgram>
+  get(
+    served: ServedExperts,
+    wanted: Accuracy,
+    states?: number,
+    past?: KvElement,
+  ): Promise<ServingProgram>
   /** Whether rows of this expert may share a batch with rows of others. */
   sharesBatch(expert: Expert | undefined): Promise<boolean>
   dispose(): Promise<void>
@@ -99,12 +106,12 @@ export function createProgramCache(
   // Accuracy makes a difference for packed weights only: a model without any needs one program.
   const packed = [...base.weights.tensors.keys()].some((name) => weights.formOf(name))
   return {
-    async get(served, wanted, states) {
+    async get(served, wanted, states, past = 'f32') {
       // throws before anything is kept
       if (states !== undefined) getLayerInputName(base.graph, states)
       const accuracy = packed ? wanted : 'exact'
       const needed = await needs.find(served)
-      const key = JSON.stringify([accuracy, needed, states])
+      const key = JSON.stringify([accuracy, needed, states, past])
       const program =
         programs.get(key) ??
         createServingProgram({
@@ -114,6 +121,7 @@ export function createProgramCache(
           accuracy,
           readServing: needs.readServing,
           states,
+          past,
           ...needed,
         })
       programs.set(key, program)

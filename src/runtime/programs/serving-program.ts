@@ -21,7 +21,13 @@ import type { Graph } from '../../graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
 import { getLayerInputName } from '../../graph/passes/tail.ts'
 import type { BaseWeights } from './base-weights.ts'
-import { withCache, withEmbeddingRows, withLogitRows, withStates } from './cached-graph.ts'
+import {
+  type KvElement,
+  withCache,
+  withEmbeddingRows,
+  withLogitRows,
+  withStates,
+} from './cached-graph.ts'
 import { isPerRow, type ServedExperts } from './row-groups.ts'
 import { stackAdapter } from './stack-adapter.ts'
 import { type LinearStack, type StackedModel, stackLinears } from './stack-linears.ts'
@@ -59,6 +65,8 @@ export interface ServingOptions {
    * A layer whose incoming states are an output too; there is no other cost.
    */
   readonly states?: number | undefined
+  /** What past.<layer>.k and .v are fed in. Default 'f32'. */
+  readonly past?: KvElement | undefined
   /**
    * Reads an expert's serving weights, where a cache keeps them. Default: they are computed when
    * the expert is first run.
@@ -111,6 +119,7 @@ export function buildServingGraph(options: Omit<ServingOptions, 'backend'>): {
     perRow = false,
     activation = false,
     states,
+    past = 'f32',
   } = options
   // An attached graph names its adapter's inputs after single modules, so its layers stay apart.
   const { model: stacked, stacks } = attached ? { model, stacks: [] } : stackModel(model, weights)
@@ -120,7 +129,7 @@ export function buildServingGraph(options: Omit<ServingOptions, 'backend'>): {
   const whole = composeBlocks(detoured.blocks)
   const observed =
     states === undefined ? whole : withStates(whole, getLayerInputName(detoured, states))
-  const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(observed))))
+  const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(observed), past)))
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) =>
     weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)

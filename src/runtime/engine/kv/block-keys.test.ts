@@ -13,7 +13,8 @@ const tokens = Array.from({ length: 70 }, (_, i) => (i * 7919) % 49_152)
 
 /** The definition, by another SHA-256. */
 function computeReference(of: PrefixIdentity, ids: readonly number[]): string[] {
-  const root = JSON.stringify([of.base, of.expert, of.tenant ?? null, of.accuracy, of.pieceSize])
+  const { base, expert, tenant = null, accuracy, pieceSize, element = 'f32' } = of
+  const root = JSON.stringify([base, expert, tenant, accuracy, pieceSize, element])
   let state = createHash('sha256').update(root).digest()
   const keys: string[] = []
   for (let at = 0; at + 16 <= ids.length; at += 16) {

@@ -8,7 +8,7 @@ import {
   createSha256State,
   formatSha256,
 } from '../../../base/sha256-sync.ts'
-import { BLOCK_SIZE } from './kv-types.ts'
+import { BLOCK_SIZE, type KvElement } from './kv-types.ts'
 
 /** What the keys and values of a token depend on, besides the tokens up to it. */
 export interface PrefixIdentity {
@@ -22,6 +22,8 @@ export interface PrefixIdentity {
   readonly accuracy: string
   /** Tokens that one call takes of a long prompt: another cut rounds otherwise. */
   readonly pieceSize: number
+  /** How numbers are kept; 'f32' where it is left out. */
+  readonly element?: KvElement
 }
 
 const WORDS = 8
@@ -64,8 +66,9 @@ export function computeBlockKeys(
 }
 
 /** JSON keeps the fields apart: no two identities have the same text. */
-function computeRoot({ base, expert, tenant, accuracy, pieceSize }: PrefixIdentity): Uint32Array {
-  const text = JSON.stringify([base, expert, tenant ?? null, accuracy, pieceSize])
+function computeRoot(identity: PrefixIdentity): Uint32Array {
+  const { base, expert, tenant = null, accuracy, pieceSize, element = 'f32' } = identity
+  const text = JSON.stringify([base, expert, tenant, accuracy, pieceSize, element])
   const hash = computeSha256Sync(new TextEncoder().encode(text))
   return Uint32Array.from({ length: WORDS }, (_, i) =>
     Number.parseInt(hash.slice(8 * i, 8 * i + 8), 16),

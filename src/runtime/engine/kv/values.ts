@@ -1,9 +1,9 @@
 // Keys and values in memory: 32-bit floats, or 16-bit floats as raw bits. Independent of layouts.
 
 import { getF16Values, toF16Bits } from '../../../formats/half.ts'
+import type { KvElement } from '../../programs/cached-graph.ts'
 
-/** How a number of the cache is kept. f16 rounds to 11 bits: a relative error of at most 2^-11. */
-export type KvElement = 'f32' | 'f16'
+export type { KvElement } from '../../programs/cached-graph.ts'
 
 export type KvValues = Float32Array | Uint16Array
 

@@ -13,6 +13,7 @@ import { prune } from '../../../graph/passes/rewrite.ts'
 import { getLayerInputName } from '../../../graph/passes/tail.ts'
 import type { BaseWeights } from '../base-weights.ts'
 import {
+  type KvElement,
   SPLIT,
   withCache,
   withEmbeddingRows,
@@ -38,6 +39,8 @@ export interface StepNeeds {
   readonly gain?: boolean
   /** A layer whose incoming states are an output too. */
   readonly states?: number | undefined
+  /** What past.<layer>.k and .v are fed in. Default 'f32'. */
+  readonly past?: KvElement
 }
 
 export interface StepGraph {
@@ -66,7 +69,8 @@ export function buildDecodeGraph(
 ): StepGraph {
   return buildStepGraph(model, weights, needs, {
     chunked: false,
-    attend: (graph) => withBlockAttention(joinRotary(bindDims(graph, new Map([['T', 1]])))),
+    attend: (graph, past) =>
+      withBlockAttention(joinRotary(bindDims(graph, new Map([['T', 1]]))), past),
   })
 }
 
@@ -79,23 +83,31 @@ export function buildPrefillGraph(
   const { config } = model
   return buildStepGraph(model, weights, needs, {
     chunked: true,
-    attend: (graph) =>
+    attend: (graph, past) =>
       hasPieceAttention(config)
-        ? withPieceAttention(joinRotary(graph), config)
-        : withCache(joinRotary(graph)),
+        ? withPieceAttention(joinRotary(graph), past, config)
+        : withCache(joinRotary(graph), past),
   })
 }
 
 interface StepForm {
   /** See DetourOptions. */
   readonly chunked: boolean
-  attend(graph: Graph): Graph
+  attend(graph: Graph, past: KvElement): Graph
 }
 
 function buildStepGraph(
   model: ModelGraph,
   weights: BaseWeights,
-  { accuracy, form = 'none', sets = 1, vectors = false, gain = false, states }: StepNeeds,
+  {
+    accuracy,
+    form = 'none',
+    sets = 1,
+    vectors = false,
+    gain = false,
+    states,
+    past = 'f32',
+  }: StepNeeds,
   { chunked, attend }: StepForm,
 ): StepGraph {
   const { model: stacked, stacks } = stackModel(model, weights)
@@ -114,15 +126,15 @@ function buildStepGraph(
   const whole = composeBlocks(detoured.blocks)
   const observed =
     states === undefined ? whole : withStates(whole, getLayerInputName(detoured, states))
-  const chained = withLogitRows(withEmbeddingRows(attend(withOwnRanks(observed))))
+  const chained = withLogitRows(withEmbeddingRows(attend(withOwnRanks(observed), past)))
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) =>
     weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
   return { graph: packLinears(chained, formOfWeight, accuracy), stacks }
 }
 
-const withBlockAttention = (graph: Graph): Graph =>
-  withPast(graph, (g, { inputs, attributes }, { keys, values, pastKeys, pastValues }) => {
+const withBlockAttention = (graph: Graph, past: KvElement): Graph =>
+  withPast(graph, past, (g, { inputs, attributes }, { keys, values, pastKeys, pastValues }) => {
     const [q, , , mask] = inputs
     const shapes = [
       g.input(SPLIT, 'i64', [2]),
@@ -137,10 +149,10 @@ const withBlockAttention = (graph: Graph): Graph =>
   })
 
 /** The kernel masks by itself: causal, and by the window in layers that have one. */
-function withPieceAttention(graph: Graph, { layers }: ModelConfig): Graph {
+function withPieceAttention(graph: Graph, past: KvElement, { layers }: ModelConfig): Graph {
   const window = layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
   return prune(
-    withPast(graph, (g, { inputs, attributes }, { pastKeys, pastValues }) => {
+    withPast(graph, past, (g, { inputs, attributes }, { pastKeys, pastValues }) => {
       const [q, k, v, mask] = inputs
       const span = [g.input(SPAN_LAST, 'i32', ['N']), g.input(SPAN_TOTAL, 'i32', [])]
       return g.op('pieceAttention', [q!, k!, v!, pastKeys, pastValues, ...span], {

@@ -44,10 +44,18 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
   const programs = new Map<string, Promise<CompiledStep & Pick<Program, 'dispose'>>>()
   const getProgram = (
     what: 'decode' | 'prefill',
-    { accuracy, form = 'none', sets = 1, vectors = false, gain = false, states }: StepNeeds,
+    {
+      accuracy,
+      form = 'none',
+      sets = 1,
+      vectors = false,
+      gain = false,
+      states,
+      past = 'f32',
+    }: StepNeeds,
     build: (model: ModelGraph, weights: BaseWeights, needs: StepNeeds) => StepGraph,
   ): Promise<CompiledStep> => {
-    const needs = { accuracy, form, sets, vectors, gain, states }
+    const needs = { accuracy, form, sets, vectors, gain, states, past }
     const key = JSON.stringify([what, needs])
     const known = programs.get(key) ?? compileStep(parts, build(model, weights, needs), accuracy)
     programs.set(key, known)

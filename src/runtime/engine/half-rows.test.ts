@@ -1,0 +1,151 @@
+// An engine whose keys and values are 16-bit floats: what changes beside 32 bits, and what does not.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadAdapter, type Expert } from '../../adapters/index.ts'
+import { OptionError } from '../../base/errors.ts'
+import { openDirectory } from '../../node/files/folder.ts'
+import { createEngine } from '../create-engine.ts'
+import type { Model } from '../model.ts'
+import type { Generation } from './answer.ts'
+import { readAnswer } from './generate.ts'
+import type { SavedPrefixes } from './kv/kv-types.ts'
+import { chooseStage, type LogitsStage } from './logits/stage.ts'
+import {
+  answerAlone,
+  countHeld,
+  createExpert,
+  createPrompt,
+  openStories,
+} from '../../../test/support/engine.ts'
+
+let model: Model
+let experts: Record<string, Expert | undefined>
+
+const parity = (name: string) =>
+  openDirectory(new URL(`../../../test/parity/${name}`, import.meta.url).pathname)
+
+beforeAll(async () => {
+  model = await openStories()
+  const lora = (rank: number, targets: readonly string[], seed: number) =>
+    createExpert(model.base, 'lora', { rank, targets, start: 'random' }, seed)
+  experts = {
+    base: undefined,
+    lora: lora(4, ['q_proj', 'v_proj', 'down_proj'], 3),
+    ia3: createExpert(model.base, 'ia3', {}, 6),
+    attached: lora(2, ['embed_tokens', 'q_proj'], 7),
+    dora: await loadAdapter(await parity('dora_r6')),
+    prompt: await loadAdapter(await parity('prompt_8')),
+    prefix: await loadAdapter(await parity('prefix_6')),
+  }
+})
+afterAll(() => model.dispose())
+
+const names = ['base', 'lora', 'ia3', 'attached', 'dora', 'prompt', 'prefix']
+const half = { kvElement: 'f16', pieceTokens: 32 } as const
+
+/** A stage that keeps the logits it gives, which are the head's. */
+function createRecorder() {
+  const seen: Float32Array[] = []
+  const stage: LogitsStage<undefined> = {
+    async run(_, hidden) {
+      const logits = await model.head().logits(hidden)
+      seen.push(logits.data.slice())
+      return logits
+    },
+  }
+  return { choice: chooseStage(stage, undefined), seen }
+}
+
+const getLargest = (values: Float32Array): number =>
+  values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+
+/** The largest difference of two rows of logits, as a share of the largest logit. */
+const measureGap = (a: Float32Array, b: Float32Array): number =>
+  getLargest(a.map((value, i) => value - b[i]!)) / getLargest(a)
+
+/** An expert of large random numbers blows up what rounding leaves; trained ones are below. */
+const getMostGap = (name: string): number => (name === 'lora' ? 0.03 : 0.003)
+
+const request = (name: string, length: number) => {
+  const { choice, seen } = createRecorder()
+  const more = { prompt: createPrompt(length), adapter: experts[name], stage: choice }
+  return { seen, request: { ...more, maxTokens: 16 } }
+}
+
+describe('16-bit keys and values', () => {
+  it.each(names)('give logits near those of 32 bits and the same greedy text: %s', async (name) => {
+    const answer = async (kvElement: 'f32' | 'f16') => {
+      const { seen, request: one } = request(name, 100)
+      const { ids } = await answerAlone(model, one, { kvElement, pieceTokens: 32 })
+      return { ids, seen }
+    }
+    const [full, rounded] = [await answer('f32'), await answer('f16')]
+    expect(rounded.ids).toEqual(full.ids)
+    const gap = Math.max(...full.seen.map((logits, i) => measureGap(logits, rounded.seen[i]!)))
+    expect(gap).toBeLessThan(getMostGap(name))
+    expect(gap).toBeGreaterThan(0)
+  })
+
+  it.each(names)('give a cached prompt the bits of a cold one: %s', async (name) => {
+    const engine = createEngine({ model, ...half })
+    for (const length of [40, 65, 150]) {
+      const { choice, seen } = createRecorder()
+      const prompt = createPrompt(length, length)
+      const one = { prompt, maxTokens: 3, adapter: experts[name], stage: choice }
+      const cold = await readAnswer(engine, one)
+      const warm = await readAnswer(engine, one)
+      expect([cold.cachedTokens, warm.ids]).toEqual([0, cold.ids])
+      expect(warm.cachedTokens).toBeGreaterThan(length - 40)
+      expect(seen.slice(3)).toEqual(seen.slice(0, 3))
+    }
+  })
+
+  // A last bit that differs between a batch and a row alone may round to another f16, so that logits
+  // differ by as much as rounding does, and a text may go on otherwise where two tokens are near.
+  it('serve a batch of all experts as each alone, within what rounding does', async () => {
+    const engine = createEngine({ model, ...half })
+    const alone = names.map((name) => request(name, 20))
+    const together = names.map((name) => request(name, 20))
+    const wanted: Generation[] = []
+    for (const one of alone) wanted.push(await answerAlone(model, one.request, half))
+    const got = await Promise.all(together.map((one) => readAnswer(engine, one.request)))
+    for (const [i, name] of names.entries()) {
+      const parted = wanted[i]!.ids.findIndex((id, at) => id !== got[i]!.ids[at])
+      const common = parted < 0 ? wanted[i]!.ids.length : parted + 1
+      expect([name, common > 4]).toEqual([name, true])
+      for (let at = 0; at < common; at++)
+        expect(measureGap(alone[i]!.seen[at]!, together[i]!.seen[at]!)).toBeLessThan(
+          getMostGap(name),
+        )
+    }
+    expect(countHeld(engine)).toEqual([0, 0, 0, 0])
+  })
+
+  it('take half the bytes, so that a budget holds twice the blocks', () => {
+    const countBlocks = (kvElement?: 'f32' | 'f16'): number =>
+      createEngine({ model, kvBytes: 100 * 20_480, kvElement }).stats().kv.blocks.capacity
+    expect(countBlocks('f16')).toBe(2 * countBlocks('f32'))
+    expect(countBlocks()).toBe(countBlocks('f32'))
+    expect(() => createEngine({ model, kvElement: 'f61' as 'f16' })).toThrow(OptionError)
+  })
+
+  it('are not read by an engine of 32 bits that shares saved prefixes', async () => {
+    const blocks = new Map<string, Uint8Array>()
+    const saved: SavedPrefixes = {
+      has: (key) => blocks.has(key),
+      read: (key) => blocks.get(key),
+      touch: () => undefined,
+      save: (key, take) => void blocks.set(key, take()!.slice()),
+      flush: () => Promise.resolve(),
+    }
+    const one = { prompt: createPrompt(100), maxTokens: 3 }
+    const first = createEngine({ model, ...half, saved })
+    await readAnswer(first, one)
+    await readAnswer(first, one)
+    expect(blocks.size).toBeGreaterThan(0)
+    const answer = (kvElement: 'f32' | 'f16') =>
+      answerAlone(model, one, { kvElement, pieceTokens: 32, saved })
+    expect((await answer('f32')).cachedTokens).toBe(0)
+    expect((await answer('f16')).cachedTokens).toBeGreaterThan(60)
+  })
+})
