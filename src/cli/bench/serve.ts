@@ -25,6 +25,7 @@ import {
   promptTokens,
   withEngine,
 } from './serve-cases.ts'
+import { compareUsers } from './serve-users.ts'
 import { createSyntheticAdapter, createSyntheticBase } from './synthetic.ts'
 
 const rounds = 3
@@ -52,35 +53,49 @@ async function measureInTurns(
   return times
 }
 
-/** llama.cpp's requests one after the other: what its speeds of reading and writing make of them. */
-async function measureLlama(context: BenchmarkContext): Promise<number[]> {
-  if (!context.environment['GRAFT_BENCH_LLAMA']) return []
+const contexts = [2048, 4096, 7900]
+
+interface LlamaSpeeds {
+  /** Prompt and new tokens a second of requests one after the other, from reading and writing. */
+  readonly totals: readonly number[]
+  /** Writing behind each of the contexts. */
+  readonly behind: ReadonlyMap<number, readonly number[]>
+}
+
+async function measureLlama(context: BenchmarkContext): Promise<LlamaSpeeds> {
+  const totals: number[] = []
+  const behind = new Map<number, number[]>()
+  if (!context.environment['GRAFT_BENCH_LLAMA']) return { totals, behind }
   const base = createSyntheticBase('f32')
   const files = await writeLlamaFiles(createSyntheticAdapter(base), base.graph)
-  const totals: number[] = []
+  const run = async (script: string, args: readonly string[]) =>
+    new Map(
+      (await runLlamaReference(script, args, context)).map(
+        ({ name, tokensPerSecond }) => [name, Number(tokensPerSecond)] as const,
+      ),
+    )
   try {
-    for (let run = 0; run < rounds; run++) {
-      const lines = await runLlamaReference(
-        'llamacpp_decode.mjs',
-        [files.q4_0, files.lora],
-        context,
-      )
-      const speedOf = (name: string) =>
-        Number(lines.find((line) => line.name === name)?.['tokensPerSecond'])
-      const read = promptTokens / speedOf('llama.cpp prefill 256 lora')
-      const write = newTokens / speedOf('llama.cpp decode lora')
-      if (read + write > 0) totals.push((promptTokens + newTokens) / (read + write))
+    for (let round = 0; round < rounds; round++) {
+      const speeds = await run('llamacpp_decode.mjs', [files.q4_0, files.lora])
+      const read = promptTokens / (speeds.get('llama.cpp prefill 256 lora') ?? 0)
+      const write = newTokens / (speeds.get('llama.cpp decode lora') ?? 0)
+      if (Number.isFinite(read + write)) totals.push((promptTokens + newTokens) / (read + write))
+    }
+    const long = await run('llamacpp_contexts.mjs', [files.q4_0, ...contexts.map(String)])
+    for (const length of contexts) {
+      const speed = long.get(`llama.cpp decode behind ${length}`)
+      if (speed !== undefined) behind.set(length, [speed])
     }
   } finally {
     await rm(dirname(files.lora), { recursive: true, force: true })
   }
-  return totals
+  return { totals, behind }
 }
 
 /** Rows that are there at once: base and experts. */
 async function* compareFixedBatches(
   { experts, context, model }: Subjects,
-  llama: readonly number[],
+  { totals }: LlamaSpeeds,
 ): AsyncGenerator<BenchmarkRow> {
   for (const rows of [1, 4, 10, 16]) {
     context.progress(`${rows} rows of 256 + 64 tokens`)
@@ -112,7 +127,7 @@ async function* compareFixedBatches(
         higherIsBetter: true,
         goal: 4.3,
         ours: one,
-        reference: { name: 'llama.cpp Q4_0, from its speeds', values: llama },
+        reference: { name: 'llama.cpp Q4_0, from its speeds', values: totals },
       })
   }
 }
@@ -209,17 +224,25 @@ async function* measureLatency({ model, experts }: Subjects): AsyncGenerator<Ben
   })
 }
 
-async function* measureLongContexts({ model }: Subjects): AsyncGenerator<BenchmarkRow> {
-  for (const length of [512, 1024, 1900])
+async function* compareLongContexts(
+  { model, context }: Subjects,
+  { behind }: LlamaSpeeds,
+): AsyncGenerator<BenchmarkRow> {
+  for (const length of contexts) {
+    context.progress(`writing behind ${length} tokens`)
+    const speeds = behind.get(length)
     yield toBenchmarkRow({
       name: `writing behind ${length} tokens, base`,
       unit: 'tokens/s',
       higherIsBetter: true,
+      goal: 1.25,
       ours: await withEngine(model, big, async (engine) => [
         await measureLongContext(engine, length),
         await measureLongContext(engine, length),
       ]),
+      reference: speeds && { name: 'llama.cpp Q4_0', values: speeds },
     })
+  }
 }
 
 async function* measureStories(): AsyncGenerator<BenchmarkRow> {
@@ -245,7 +268,7 @@ export const serveBenchmark: Benchmark = {
   name: 'serve',
   summary:
     'the engine: many experts at once, requests that come and go, beside llama.cpp and the base',
-  needs: 'GRAFT_BENCH_LLAMA: a folder with node-llama-cpp 3.22.1',
+  needs: 'GRAFT_BENCH_LLAMA: a folder with node-llama-cpp 3.22.1; the model smollm2-135m-instruct',
   async *run(context) {
     yield* measureStories()
     context.progress('llama.cpp')
@@ -260,7 +283,9 @@ export const serveBenchmark: Benchmark = {
       yield* compareFixedBatches(subjects, llama)
       yield* compareComingAndGoing(subjects)
       yield* measureLatency(subjects)
-      yield* measureLongContexts(subjects)
+      context.progress('10 users of a learner')
+      yield await compareUsers()
+      yield* compareLongContexts(subjects, llama)
     } finally {
       await model.dispose()
     }

@@ -21,7 +21,7 @@ const shape = {
   vocab_size: 49152,
   tie_word_embeddings: true,
   rms_norm_eps: 1e-5,
-  max_position_embeddings: 2048,
+  max_position_embeddings: 8192,
   rope_theta: 10000,
   hidden_act: 'silu',
 }
