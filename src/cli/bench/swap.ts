@@ -17,7 +17,7 @@ import {
 import { runPythonReference } from './reference.ts'
 import { createSyntheticAdapter, createSyntheticBase } from './synthetic.ts'
 
-const prompt = [[100, 137, 174]]
+const prompt = [100, 137, 174]
 
 async function measureSeconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now()
@@ -49,7 +49,7 @@ async function measureSwitches(model: Model, folder: string, runs: number): Prom
   for (let i = 0; i < runs; i++) {
     const adapter = residents[i % 2]
     times.push(await measureSeconds(() => model.prepare(adapter)))
-    await model.nextLogits(prompt, 'fast', { adapter })
+    await model.generateBatch([prompt], { adapter, maxTokens: 1 })
   }
   return times
 }
