@@ -3,16 +3,20 @@
 
 /** How rotary angles are stretched beyond the trained context; the fields are config.json's own. */
 export interface RopeScaling {
-  readonly type: 'linear' | 'dynamic' | 'yarn' | 'llama3'
+  readonly type: 'linear' | 'dynamic' | 'yarn' | 'llama3' | 'longrope'
   readonly factor: number
   readonly originalMaxPositions?: number
   /** llama3 */
   readonly lowFrequencyFactor?: number
   readonly highFrequencyFactor?: number
+  /** longrope: a divisor of each frequency, for contexts up to the original one and beyond it. */
+  readonly shortFactor?: readonly number[]
+  readonly longFactor?: readonly number[]
+  /** yarn, longrope: what cosines and sines are multiplied by. */
+  readonly attentionFactor?: number
   /** yarn */
   readonly betaFast?: number
   readonly betaSlow?: number
-  readonly attentionFactor?: number
   readonly mscale?: number
   readonly mscaleAllDim?: number
   readonly truncate?: boolean

@@ -66,6 +66,26 @@ describe('computeRopeTables', () => {
       6,
     )
   })
+  it('longrope divides each frequency by its own number: the long list in a context beyond the original', () => {
+    const scaling = {
+      type: 'longrope',
+      factor: 4,
+      originalMaxPositions: 16,
+      shortFactor: [1, 1.5, 2, 2.5],
+      longFactor: [1, 2, 4, 8],
+    } as const
+    const rope: RopeConfig = { ...plain, scaling: { ...scaling, attentionFactor: 1 } }
+    for (const [pair, divisor] of scaling.longFactor.entries()) {
+      expect(angleOf(rope, pair, 1)).toBeCloseTo(10_000 ** (-pair / 4) / divisor, 6)
+      expect(angleOf(rope, pair, 1, 2), 'whatever the length').toBe(angleOf(rope, pair, 1))
+    }
+    const opened = computeRopeTables(rope, { maxPositions: 16 }, 2)
+    expect(Math.atan2(opened.sin.data[7]!, opened.cos.data[7]!)).toBeCloseTo(0.001 / 2.5, 8)
+    const { cos } = computeRopeTables({ ...plain, scaling }, config, 1)
+    expect(cos.data[0]).toBeCloseTo(Math.sqrt(1 + Math.log(4) / Math.log(16)), 6)
+    const same = computeRopeTables({ ...plain, scaling: { ...scaling, factor: 1 } }, config, 1)
+    expect(same.cos.data[0]).toBe(1)
+  })
   it('yarn keeps fast pairs, divides slow ones, and rounds the bounds unless told not to', () => {
     const scaling = {
       type: 'yarn',
@@ -113,6 +133,7 @@ describe('computeContextLimit', () => {
     expect(limit()).toBe(64)
     expect(limit({ type: 'linear', factor: 2.5 })).toBe(160)
     expect(limit({ type: 'yarn', factor: 4, originalMaxPositions: 16 })).toBe(64)
+    expect(limit({ type: 'longrope', factor: 4, originalMaxPositions: 16 })).toBe(64)
   })
 })
 
@@ -145,13 +166,34 @@ describe('reading rotary parameters', () => {
     })
     expect(scaling?.factor).toBe(4)
   })
+  it('reads longrope, also by its older name', () => {
+    const parameters = { short_factor: [1, 1, 1, 2], long_factor: [1, 2, 3, 4] }
+    const wanted = {
+      type: 'longrope',
+      factor: 4,
+      originalMaxPositions: 16,
+      shortFactor: [1, 1, 1, 2],
+      longFactor: [1, 2, 3, 4],
+    }
+    const json = { original_max_position_embeddings: 16 }
+    for (const type of ['longrope', 'su'])
+      expect(read({ ...json, rope_scaling: { type, ...parameters } }).scaling).toEqual(wanted)
+    const given = { ...parameters, factor: 8, attention_factor: 1.25 }
+    expect(read({ ...json, rope_parameters: { rope_type: 'longrope', ...given } }).scaling).toEqual(
+      { ...wanted, factor: 8, attentionFactor: 1.25 },
+    )
+    for (const broken of [undefined, 3, [1, 2, 3], [1, 2, 3, 0], [1, 2, 3, '4']])
+      expect(() =>
+        read({ rope_scaling: { type: 'longrope', ...parameters, long_factor: broken } }),
+      ).toThrow(/"long_factor" has .*, expected 4 numbers above 0/)
+  })
   it('turns a part of each head', () => {
     expect(read({ partial_rotary_factor: 0.5 }).width).toBe(4)
     expect(readRopeParameters({ partial_rotary_factor: 0.25 }, {}, defaults).width).toBe(2)
     expect(() => read({ partial_rotary_factor: 0.4 })).toThrow('even count')
   })
   it('refuses what it does not know, and what is missing or no number', () => {
-    for (const type of ['longrope', 'su', 'proportional', 'toString']) {
+    for (const type of ['proportional', 'toString']) {
       expect(() => read({ rope_scaling: { type, factor: 2 } })).toThrow(UnsupportedError)
     }
     expect(() =>

@@ -47,6 +47,7 @@ const rules: Readonly<Record<RopeScaling['type'], Rule>> = {
   dynamic: computeDynamicFrequencies,
   yarn: computeYarnFrequencies,
   llama3: computeLlama3Frequencies,
+  longrope: computeLongRopeFrequencies,
 }
 
 /**
@@ -122,6 +123,32 @@ function computeLlama3Frequencies(
   })
   return { perPosition, factor: 1 }
 }
+
+/**
+ * LongRoPE (Ding et al. 2024): each frequency has a divisor of its own, one list for contexts up to
+ * the original one and one beyond it. The context that the model is opened with decides, not the
+ * sequence's length, because a token's keys are kept and shared: with one list for all sequences
+ * they are the same in each.
+ */
+function computeLongRopeFrequencies(
+  scaling: RopeScaling,
+  { rope: { theta, width }, maxPositions }: Context,
+): Frequencies {
+  const { factor, originalMaxPositions = maxPositions, shortFactor = [], longFactor = [] } = scaling
+  const divisors = maxPositions > originalMaxPositions ? longFactor : shortFactor
+  const perPosition = Float32Array.from({ length: width / 2 }, (_, i) => {
+    const period = Math.fround(theta ** Math.fround((2 * i) / width))
+    return 1 / Math.fround(Math.fround(divisors[i]!) * period)
+  })
+  return {
+    perPosition,
+    factor: scaling.attentionFactor ?? computeLongRopeMagnitude(factor, originalMaxPositions),
+  }
+}
+
+/** sqrt(1 + ln factor / ln original), 1 where nothing is stretched. */
+export const computeLongRopeMagnitude = (factor: number, original: number): number =>
+  factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original))
 
 /**
  * cos and sin of position·frequency for the positions 0 … length − 1, each [length, r/2], f32.

@@ -208,10 +208,36 @@ describe('RoPE scaling in a GGUF', () => {
     ).toMatchObject({ rope_type: 'default' })
   })
 
+  it('is longrope where the file has two lists of factors', async () => {
+    const values = { 'rope.scaling.original_context_length': 512, 'rope.scaling.attn_factor': 1.25 }
+    const info = { type: 'f32', shape: [2], offset: 0, sizeBytes: 8 } as const
+    const lists = { short: [1, 1.5], long: [1, 4] }
+    const file = {
+      metadata: metadata('phi3', values) as Map<string, number>,
+      tensors: new Map(
+        ['short', 'long'].map((name) => [`rope_factors_${name}.weight`, info] as const),
+      ),
+      read: async (name: string) =>
+        f32([2], Float32Array.from(lists[name.includes('short') ? 'short' : 'long'])),
+    }
+    const config = await readGgufConfig(file)
+    expect(config).toMatchObject({
+      original_max_position_embeddings: 512,
+      rope_parameters: {
+        rope_type: 'longrope',
+        short_factor: [1, 1.5],
+        long_factor: [1, 4],
+        original_max_position_embeddings: 512,
+        attention_factor: 1.25,
+      },
+    })
+  })
+
   it('is refused where it is of another kind', () => {
-    expect(() => rope({ 'rope.scaling.type': 'longrope' })).toThrow(
-      /"longrope".*none, linear, yarn, llama3/,
+    expect(() => rope({ 'rope.scaling.type': 'proportional' })).toThrow(
+      /"proportional".*none, linear, yarn, longrope, llama3/,
     )
+    expect(() => rope({ 'rope.scaling.type': 'longrope' })).toThrow(/rope_factors_short\.weight/)
     expect(() =>
       convertGgufConfig(metadata('phi3'), new Set(['rope_factors_long.weight'])),
     ).toThrow(UnsupportedError)

@@ -4,16 +4,8 @@
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
 import type { GgufFile } from './types.ts'
-import { readGgufRope } from './rope.ts'
+import { type GgufRopeFactors, readGgufRope } from './rope.ts'
 import { type GgufMetadata, type GgufValues, createGgufValues } from './values.ts'
-
-export interface GgufConfigOptions {
-  /**
-   * The values of the tensor `rope_freqs.weight`, where the file has it: how Llama 3 files store
-   * their RoPE scaling.
-   */
-  readonly ropeFactors?: ArrayLike<number>
-}
 
 /** What the architectures share, read from `<architecture>.*`. */
 interface Common {
@@ -47,7 +39,7 @@ const architectures: Readonly<Record<string, (common: Common) => Config>> = {
 export function convertGgufConfig(
   metadata: GgufMetadata,
   tensors: { has(name: string): boolean },
-  options: GgufConfigOptions = {},
+  factors: GgufRopeFactors = {},
 ): Config {
   const values = createGgufValues(metadata)
   const prefix = values.string('general.architecture')
@@ -70,7 +62,7 @@ export function convertGgufConfig(
   const heads = need('attention.head_count')
   const headDim = readHeadDimension(values, prefix, hiddenSize / heads)
   const rope = readGgufRope(values, prefix, {
-    ...options,
+    ...factors,
     tensors,
     headDim,
     contextTokens: need('context_length'),
@@ -95,22 +87,23 @@ export function convertGgufConfig(
 }
 
 /**
- * The config.json of an open file; reads the one tensor that may hold RoPE scaling. Throws as
+ * The config.json of an open file; reads the tensors that may hold RoPE scaling. Throws as
  * `convertGgufConfig` does.
  */
 export async function readGgufConfig(
   file: Pick<GgufFile, 'metadata' | 'tensors' | 'read'>,
 ): Promise<Config> {
-  const factors = file.tensors.has('rope_freqs.weight')
-    ? await file.read('rope_freqs.weight')
-    : undefined
-  if (factors && factors.dtype !== 'f32')
-    throw new FormatError(`GGUF tensor "rope_freqs.weight": got ${factors.dtype}, expected f32.`)
-  return convertGgufConfig(
-    file.metadata,
-    file.tensors,
-    factors ? { ropeFactors: (factors as F32Tensor).data } : {},
-  )
+  const read = async (name: string): Promise<Float32Array | undefined> => {
+    if (!file.tensors.has(name)) return undefined
+    const factors = await file.read(name)
+    if (factors.dtype === 'f32') return (factors as F32Tensor).data
+    throw new FormatError(`GGUF tensor "${name}": got ${factors.dtype}, expected f32.`)
+  }
+  return convertGgufConfig(file.metadata, file.tensors, {
+    ropeFactors: await read('rope_freqs.weight'),
+    shortFactors: await read('rope_factors_short.weight'),
+    longFactors: await read('rope_factors_long.weight'),
+  })
 }
 
 function convertLlama({ values, prefix, tensors }: Common): Config {

@@ -4,8 +4,16 @@
 import { UnsupportedError } from '../../base/errors.ts'
 import type { GgufValues } from './values.ts'
 
-export interface RopeContext {
-  readonly ropeFactors?: ArrayLike<number>
+/** Values of the tensors that hold RoPE scaling, where a file has them. */
+export interface GgufRopeFactors {
+  /** `rope_freqs.weight`: Llama 3's divisors. */
+  readonly ropeFactors?: ArrayLike<number> | undefined
+  /** `rope_factors_short.weight` and `rope_factors_long.weight`: longrope's divisors. */
+  readonly shortFactors?: ArrayLike<number> | undefined
+  readonly longFactors?: ArrayLike<number> | undefined
+}
+
+export interface RopeContext extends GgufRopeFactors {
   readonly tensors: { has(name: string): boolean }
   readonly headDim: number
   readonly contextTokens: number
@@ -23,6 +31,7 @@ const scalings: Readonly<
   none: () => ({ rope_type: 'default' }),
   linear: (values, key) => ({ rope_type: 'linear', factor: values.number(key('factor')) ?? 1 }),
   yarn: readYarn,
+  longrope: readLongRope,
 }
 
 /**
@@ -31,12 +40,13 @@ const scalings: Readonly<
  */
 export function readGgufRope(values: GgufValues, prefix: string, context: RopeContext): Parameters {
   const theta = values.number(`${prefix}.rope.freq_base`) ?? 10_000
-  const type = values.string(`${prefix}.rope.scaling.type`) ?? 'none'
+  const named = values.string(`${prefix}.rope.scaling.type`) ?? 'none'
+  // The type is often left out, as that of Llama 3 always is: the tensors say it.
+  const type = context.tensors.has('rope_factors_long.weight') ? 'longrope' : named
   const scaling = Object.hasOwn(scalings, type) ? scalings[type] : undefined
-  if (!scaling || context.tensors.has('rope_factors_long.weight')) {
-    const name = scaling ? 'longrope' : type
+  if (!scaling) {
     throw new UnsupportedError(
-      `GGUF RoPE scaling "${name}" is not supported; supported: ${Object.keys(scalings).join(', ')}, llama3.`,
+      `GGUF RoPE scaling "${type}" is not supported; supported: ${Object.keys(scalings).join(', ')}, llama3.`,
     )
   }
   if (context.tensors.has('rope_freqs.weight'))
@@ -67,6 +77,26 @@ function readYarn(
     // product.
     ...(attention !== 1 && { attention_factor: attention * (0.1 * Math.log(factor) + 1) }),
     ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
+  }
+}
+
+function readLongRope(
+  values: GgufValues,
+  key: (name: string) => string,
+  { shortFactors, longFactors, contextTokens }: RopeContext,
+): Parameters {
+  if (!shortFactors || !longFactors)
+    throw new UnsupportedError(
+      'GGUF RoPE scaling "longrope" needs the tensors rope_factors_short.weight and rope_factors_long.weight.',
+    )
+  const attention = values.number(key('attn_factor'))
+  return {
+    rope_type: 'longrope',
+    short_factor: Array.from(shortFactors),
+    long_factor: Array.from(longFactors),
+    original_max_position_embeddings:
+      values.number(key('original_context_length')) ?? contextTokens,
+    ...(attention !== undefined && { attention_factor: attention }),
   }
 }
 

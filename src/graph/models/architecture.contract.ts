@@ -190,6 +190,9 @@ function refuses(json: Json): void {
 
   it('another activation, RoPE scaling or packing of weights', () => {
     expect(read({ hidden_act: 'relu', hidden_activation: 'relu' })).toThrow(UnsupportedError)
+    expect(read({ rope_scaling: { rope_type: 'proportional', factor: 2 } })).toThrow(
+      UnsupportedError,
+    )
     expect(read({ rope_scaling: { rope_type: 'longrope', factor: 2 } })).toThrow(/longrope/)
     expect(read({ quantization_config: { quant_method: 'gptq' } })).toThrow(/gptq/)
   })

@@ -15,7 +15,7 @@ import {
   buildNorm,
   type Projections,
 } from './blocks.ts'
-import { readCommon, toSlidingLayer, readWindow } from './read-config.ts'
+import { type JsonObject, readCommon, toSlidingLayer, readWindow } from './read-config.ts'
 
 function buildFusedProjections(
   g: GraphBuilder,
@@ -43,15 +43,29 @@ function buildFusedFeedForward(
   return buildLinear(g, g.multiply(up, g.silu(gate)), 'mlp.down_proj', width)
 }
 
+/**
+ * Phi-3's files say "su" or "yarn" for longrope, and may leave out the original context. Without
+ * its lists, "yarn" is the scaling of that name.
+ */
+function normalizeScaling(json: JsonObject): JsonObject {
+  const scaling = (json.rope_scaling ?? json.rope_parameters ?? {}) as JsonObject
+  if (!Array.isArray(scaling.short_factor)) return json
+  const type = scaling.rope_type ?? scaling.type
+  return {
+    ...json,
+    original_max_position_embeddings: json.original_max_position_embeddings ?? 4096,
+    rope_scaling: { ...scaling, rope_type: type === 'yarn' ? 'longrope' : type },
+  }
+}
+
 export const phi3: Architecture = {
   modelType: 'phi3',
   readConfig(json) {
-    const common = readCommon(json, { maxPositions: 4096, normEpsilon: 1e-5 })
-    // transformers reads "yarn" as longrope here, and refuses the others.
+    const common = readCommon(normalizeScaling(json), { maxPositions: 4096, normEpsilon: 1e-5 })
     const scaling = common.rope.main.scaling
-    if (scaling)
+    if (scaling && scaling.type !== 'longrope')
       throw new UnsupportedError(
-        `config.json of a phi3 model: RoPE scaling "${scaling.type}" is not supported.`,
+        `config.json of a phi3 model: RoPE scaling "${scaling.type}" is not supported; supported: longrope.`,
       )
     return { ...common, layers: common.layers.map(() => toSlidingLayer(readWindow(json))) }
   },

@@ -15,23 +15,29 @@ interface RopeDefaults {
 type Need = (key: string) => number
 type Optional = (key: string) => number | undefined
 
+/** What a scaling is read from. */
+interface ScalingSource {
+  readonly need: Need
+  readonly optional: Optional
+  readonly parameters: JsonObject
+  /** The context before stretching. */
+  readonly original: number
+  /** Numbers of each head that turn. */
+  readonly width: number
+}
+
 /** The scalings by `rope_type`; each names the keys it reads. */
-const scalings: Readonly<
-  Record<
-    string,
-    (need: Need, optional: Optional, parameters: JsonObject, original: number) => RopeScaling
-  >
-> = {
-  linear: (need) => ({ type: 'linear', factor: need('factor') }),
-  dynamic: (need) => ({ type: 'dynamic', factor: need('factor') }),
-  llama3: (need, _optional, _parameters, original) => ({
+const scalings: Readonly<Record<string, (source: ScalingSource) => RopeScaling>> = {
+  linear: ({ need }) => ({ type: 'linear', factor: need('factor') }),
+  dynamic: ({ need }) => ({ type: 'dynamic', factor: need('factor') }),
+  llama3: ({ need, original }) => ({
     type: 'llama3',
     factor: need('factor'),
     lowFrequencyFactor: need('low_freq_factor'),
     highFrequencyFactor: need('high_freq_factor'),
     originalMaxPositions: original,
   }),
-  yarn: (need, optional, parameters, original) => ({
+  yarn: ({ need, optional, parameters, original }) => ({
     type: 'yarn',
     factor: need('factor'),
     originalMaxPositions: original,
@@ -44,7 +50,36 @@ const scalings: Readonly<
       mscaleAllDim: optional('mscale_all_dim'),
     }),
   }),
+  longrope: readLongRope,
+  su: readLongRope, // the older name, of Phi-3's first files
 }
+
+function readLongRope({ need, optional, parameters, original, width }: ScalingSource): RopeScaling {
+  return {
+    type: 'longrope',
+    factor: need('factor'),
+    originalMaxPositions: original,
+    shortFactor: readDivisors(parameters, 'short_factor', width / 2),
+    longFactor: readDivisors(parameters, 'long_factor', width / 2),
+    ...removeUndefined({ attentionFactor: optional('attention_factor') }),
+  }
+}
+
+function readDivisors(parameters: JsonObject, key: string, count: number): readonly number[] {
+  const value = parameters[key]
+  const isDivisor = (one: unknown): one is number =>
+    typeof one === 'number' && Number.isFinite(one) && one > 0
+  if (Array.isArray(value) && value.length === count && value.every(isDivisor)) return value
+  const got = Array.isArray(value)
+    ? `${value.length} entries${value.every(isDivisor) ? '' : ', not all of them numbers above 0'}`
+    : (JSON.stringify(value) ?? 'nothing')
+  throw new FormatError(
+    `RoPE scaling "longrope": "${key}" has ${got}, expected ${count} numbers above 0, one for each frequency.`,
+  )
+}
+
+/** Scalings whose factor is the context over the original one, where the config leaves it out. */
+const withDerivedFactor: ReadonlySet<unknown> = new Set(['yarn', 'longrope', 'su'])
 
 const removeUndefined = <T extends object>(
   fields: T,
@@ -109,12 +144,14 @@ export function readRopeParameters(
     maxPositions
   const need = (key: string): number => {
     const value =
-      optional(key) ?? (key === 'factor' && type === 'yarn' ? maxPositions / original : undefined)
+      optional(key) ??
+      (key === 'factor' && withDerivedFactor.has(type) ? maxPositions / original : undefined)
     if (value === undefined)
       throw new FormatError(`config.json: RoPE scaling "${type}" needs "${key}".`)
     return value
   }
-  return { ...rope, scaling: read(need, optional, parameters, original) }
+  const { width } = rope
+  return { ...rope, scaling: read({ need, optional, parameters, original, width }) }
 }
 
 function computeRotaryWidth(headWidth: number, partial: number): number {

@@ -2,26 +2,48 @@
 // was trained on. Written into the config as a checkpoint would have it.
 
 import { OptionError } from '../../base/errors.ts'
-import { number, object, oneOf, type OptionFields, positiveInteger } from '../../base/schema.ts'
+import {
+  listOf,
+  number,
+  object,
+  oneOf,
+  type OptionFields,
+  positiveInteger,
+} from '../../base/schema.ts'
 import type { JsonObject } from './read-config.ts'
 
 /**
  * linear: positions divided by the factor (Chen et al. 2023, arXiv:2306.15595). dynamic: the base
  * grows with the sequence (NTK-aware). yarn: by frequency (Peng et al. 2023, arXiv:2309.00071).
- * llama3: by frequency, as Llama 3.1 was trained.
+ * llama3: by frequency, as Llama 3.1 was trained. longrope: by lists of divisors that were searched
+ * for a model (Ding et al. 2024, arXiv:2402.13753).
  */
 export interface RopeScalingOptions {
-  readonly type: 'linear' | 'dynamic' | 'yarn' | 'llama3'
-  /** The new context over the trained one: 4 reads 8,192 tokens with a model of 2,048. */
-  readonly factor: number
+  readonly type: 'linear' | 'dynamic' | 'yarn' | 'llama3' | 'longrope'
+  /**
+   * The new context over the trained one: 4 reads 8,192 tokens with a model of 2,048. Longrope may
+   * leave it out: the context is then the config's.
+   */
+  readonly factor?: number | undefined
   /** The trained context. Default: the config's. */
   readonly originalContext?: number | undefined
+  /**
+   * longrope: a divisor of each frequency, for a context of at most the trained one. Default: the
+   * config's.
+   */
+  readonly shortFactor?: readonly number[] | undefined
+  /** longrope: the same for a longer context. */
+  readonly longFactor?: readonly number[] | undefined
 }
 
+const divisors = listOf(number({ above: 0 }), { least: 1 })
+
 const scalingFields = {
-  type: oneOf<RopeScalingOptions['type']>(['linear', 'dynamic', 'yarn', 'llama3']),
+  type: oneOf<RopeScalingOptions['type']>(['linear', 'dynamic', 'yarn', 'llama3', 'longrope']),
   factor: number({ from: 1 }),
   originalContext: positiveInteger,
+  shortFactor: divisors,
+  longFactor: divisors,
 } satisfies OptionFields<RopeScalingOptions>
 
 export const ropeScalingField = object(scalingFields, {
@@ -32,40 +54,97 @@ export const ropeScalingField = object(scalingFields, {
 const llama3Band = { low_freq_factor: 1, high_freq_factor: 4 }
 
 /**
- * The config with the scaling in place of its own, and its context times the factor. Throws
- * OptionError where type or factor is missing, or the config does not say its context.
+ * The config with the scaling in place of its own, and its context stretched. Throws OptionError
+ * where something is missing, or the config does not say its context.
  */
 export function withRopeScaling(json: JsonObject, scaling: RopeScalingOptions): JsonObject {
+  checkScaling(scaling)
+  const trained = scaling.originalContext ?? readTrainedContext(json)
+  const context = computeContext(json, scaling, trained)
   const { type, factor } = scaling
-  if (type === undefined || factor === undefined)
-    throw new OptionError('ropeScaling: expected { type, factor }.')
-  const trained = scaling.originalContext ?? readContext(json)
-  const rope = {
-    rope_type: type,
-    factor,
-    original_max_position_embeddings: trained,
-    ...(type === 'llama3' ? llama3Band : {}),
-  }
-  const { original_max_position_embeddings: _original, ...rest } = json
+  // The config keeps the trained context for these two, and readers multiply.
+  const isMultiplied = type === 'linear' || type === 'dynamic'
   return {
-    ...rest,
-    ...keepTheta(json),
-    rope_scaling: rope,
+    ...json,
+    ...keepAngles(json),
+    rope_scaling:
+      type === 'longrope'
+        ? toLongRope(json, scaling, context / trained)
+        : { rope_type: type, factor, ...(type === 'llama3' ? llama3Band : undefined) },
     rope_parameters: undefined,
-    max_position_embeddings: Math.floor(trained * factor),
+    original_max_position_embeddings: trained,
+    max_position_embeddings: isMultiplied ? trained : context,
   }
 }
 
-function readContext(json: JsonObject): number {
-  const context = json.original_max_position_embeddings ?? json.max_position_embeddings
+function checkScaling({ type, factor, shortFactor, longFactor }: RopeScalingOptions): void {
+  if (type === undefined || (factor === undefined && type !== 'longrope'))
+    throw new OptionError('ropeScaling: expected { type, factor }.')
+  if (type !== 'longrope' && (shortFactor ?? longFactor) !== undefined)
+    throw new OptionError(
+      `ropeScaling: shortFactor and longFactor are of type "longrope", got type "${type}".`,
+    )
+}
+
+/** Tokens that the scaled model reads. */
+function computeContext(json: JsonObject, { factor }: RopeScalingOptions, trained: number): number {
+  if (factor !== undefined) return Math.floor(trained * factor)
+  return readContext(json)
+}
+
+function toLongRope(
+  json: JsonObject,
+  { shortFactor, longFactor }: RopeScalingOptions,
+  stretch: number,
+): JsonObject {
+  const own = getOwnScaling(json)
+  const short = shortFactor ?? own.short_factor
+  const long = longFactor ?? own.long_factor
+  if (!short || !long)
+    throw new OptionError(
+      "ropeScaling: longrope needs shortFactor and longFactor, because the model's config has none.",
+    )
+  const isOwn = shortFactor === undefined && longFactor === undefined
+  return {
+    rope_type: 'longrope',
+    short_factor: short,
+    long_factor: long,
+    // The config's lists go with its attention factor, whatever part of its context is opened.
+    factor: isOwn ? (own.factor ?? readContext(json) / readTrainedContext(json)) : stretch,
+    ...(isOwn ? { attention_factor: own.attention_factor } : undefined),
+  }
+}
+
+const getOwnScaling = (json: JsonObject): JsonObject =>
+  (json.rope_scaling ?? json.rope_parameters ?? {}) as JsonObject
+
+/** The context that the config gives the model. */
+function readContext({ max_position_embeddings: context }: JsonObject): number {
   if (typeof context === 'number') return context
   throw new OptionError(
-    'ropeScaling: the config does not say how long a context the model was trained on; give originalContext.',
+    'ropeScaling: the config does not say how long a context the model has ("max_position_embeddings"); give factor and originalContext.',
   )
 }
 
-/** Newer configs keep theta among the parameters that the scaling replaces. */
-function keepTheta({ rope_theta: theta, rope_parameters: parameters }: JsonObject): JsonObject {
-  const own = theta ?? (parameters as JsonObject | undefined)?.rope_theta
-  return own === undefined ? {} : { rope_theta: own }
+/** The context before the config's own scaling. */
+function readTrainedContext(json: JsonObject): number {
+  const original =
+    json.original_max_position_embeddings ?? getOwnScaling(json).original_max_position_embeddings
+  return typeof original === 'number' ? original : readContext(json)
+}
+
+/**
+ * Newer configs keep theta, and the part of a head that turns, among the parameters that the scaling
+ * replaces; gemma3 keeps two thetas there, by type of layer.
+ */
+function keepAngles(json: JsonObject): JsonObject {
+  const own = getOwnScaling(json)
+  const full = own.full_attention as JsonObject | null | undefined
+  const sliding = own.sliding_attention as JsonObject | null | undefined
+  const kept = {
+    rope_theta: own.rope_theta ?? full?.rope_theta,
+    rope_local_base_freq: sliding?.rope_theta,
+    partial_rotary_factor: own.partial_rotary_factor,
+  }
+  return Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined))
 }
