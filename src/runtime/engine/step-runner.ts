@@ -119,11 +119,17 @@ export class StepRunner {
     const tap = tasks.map(getTapLayer).find((layer) => layer !== undefined)
     const accuracy = settings.exact ? 'exact' : 'fast'
     const program = await programs.get(adapter, accuracy, tap, element)
-    const { lengths, capacity, picks } = createSpan(call)
+    const { lengths, capacity, sequenceLength, picks } = createSpan(call)
     const starts = lease!.handle.invocation && tasks.map(({ activeFrom }) => activeFrom)
     const feeds = new Map<string, Tensor>([
       ...bank.feeds(from, tasks.length),
-      ...(await collectCallFeeds(this.#parts, { pieces, lengths, capacity, starts })),
+      ...(await collectCallFeeds(this.#parts, {
+        pieces,
+        lengths,
+        capacity,
+        starts,
+        sequenceLength,
+      })),
       ['rows', i64([picks.length], picks)],
       [LOGIT_ROWS, i64([plain], [...picks.keys()].slice(0, plain))],
     ])
@@ -152,6 +158,7 @@ function createSpan({ bank, tasks, pieces, looked, plain }: Call) {
     ids: pieces,
     lengths: tasks.map(({ row }) => row!.length),
     capacity: bank.capacity,
+    sequenceLength: Math.max(...tasks.map(({ tokens }) => tokens.length)),
     picks: places.length === 0 ? [0] : places,
     logits: plain,
   } satisfies StepSpan

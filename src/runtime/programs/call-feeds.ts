@@ -24,11 +24,13 @@ export interface CallTokens {
   readonly capacity: number
   /** Positions from which the rows' experts act, where some have invocation tokens. */
   readonly starts?: readonly number[] | undefined
+  /** Tokens of the longest row once all its pieces are read. Default: with these pieces. */
+  readonly sequenceLength?: number | undefined
 }
 
 export async function collectCallFeeds(
   { config, weights }: CallFeedParts,
-  { pieces, lengths, capacity, starts }: CallTokens,
+  { pieces, lengths, capacity, starts, sequenceLength }: CallTokens,
 ): Promise<Map<string, Tensor>> {
   const window = config.layers.find(
     ({ slidingWindow }) => slidingWindow !== undefined,
@@ -41,7 +43,7 @@ export async function collectCallFeeds(
   ])
   const context = Math.max(...lengths.map((length, row) => length + span.counts[row]!))
   return new Map<string, Tensor>([
-    ...collectRopeTableFeeds(config, context),
+    ...collectRopeTableFeeds(config, context, sequenceLength),
     ...collectSpanFeeds(span, context),
     ['ids', i64([pieces.length, width], padded)],
     [

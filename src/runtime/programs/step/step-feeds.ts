@@ -25,6 +25,8 @@ export interface StepSpan {
   readonly lengths: readonly number[]
   /** Slots of a row, C. */
   readonly capacity: number
+  /** Tokens of the longest row once all its pieces are read. Default: with these tokens. */
+  readonly sequenceLength?: number
   /** Which of the N·T tokens give hidden states, counted through. Default: the last of each row. */
   readonly picks?: readonly number[]
   /** How many of these get logits, the first ones. Default: all. */
@@ -74,7 +76,7 @@ export async function collectPrefillFeeds(
 
 async function collectCommonFeeds(
   { config, weights }: StepFeedParts,
-  { ids, lengths, capacity, picks, logits }: StepSpan,
+  { ids, lengths, capacity, picks, logits, sequenceLength }: StepSpan,
   isMasked = false,
 ): Promise<Map<string, Tensor>> {
   const tokens = ids[0]!.length
@@ -83,7 +85,7 @@ async function collectCommonFeeds(
   const span: Span = { lengths, counts: ids.map(() => tokens), capacity }
   const context = Math.max(...lengths) + tokens
   return new Map<string, Tensor>([
-    ...collectRopeTableFeeds(config, context),
+    ...collectRopeTableFeeds(config, context, sequenceLength),
     ...collectSpanFeeds(span, context),
     ...(isMasked ? [] : collectMaskFeeds(config, span)),
     ['ids', i64([ids.length, tokens], flat)],
