@@ -22,12 +22,14 @@ import {
   type OpenedExperts,
 } from '../shared/open-experts.ts'
 import { modelOptions } from '../shared/open-model.ts'
+import { ropeScalingOption } from '../shared/rope-scaling-option.ts'
 import { tierOptions } from '../shared/tier-options.ts'
 import { toGenerateOptions, samplingOptions } from '../shared/sampling-options.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const options = {
   ...modelOptions,
+  ...ropeScalingOption,
   ...expertOption,
   ...samplingOptions,
   learn: flag({ about: 'learn from /up, /down and /teach, for one user' }),

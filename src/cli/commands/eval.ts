@@ -15,10 +15,12 @@ import {
   type OpenedExpert,
   openExpert,
 } from '../shared/open-model.ts'
+import { ropeScalingOption } from '../shared/rope-scaling-option.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const options = {
   ...modelOptions,
+  ...ropeScalingOption,
   ...adapterOption,
   ...anyBaseOption,
   data: toOption(string({ about: 'rows as for graft train' }), {

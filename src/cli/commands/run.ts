@@ -4,6 +4,7 @@ import { composePrompt } from '../../runtime/chat-prompt.ts'
 import { defineCommand } from '../command.ts'
 import { expertOption, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
 import { modelOptions, openDefaultModel } from '../shared/open-model.ts'
+import { ropeScalingOption } from '../shared/rope-scaling-option.ts'
 import { toGenerateOptions, samplingOptions } from '../shared/sampling-options.ts'
 import { formatRate } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -14,7 +15,7 @@ export const runCommand = defineCommand({
   summary: 'answer one prompt, by the base model or by an expert',
   usage: '<prompt>',
   positionals: [1, 1],
-  options: { ...modelOptions, ...expertOption, ...samplingOptions },
+  options: { ...modelOptions, ...ropeScalingOption, ...expertOption, ...samplingOptions },
   examples: [
     {
       command: 'graft run "Once upon a time" --model stories260k',

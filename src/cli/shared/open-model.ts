@@ -12,6 +12,7 @@ import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import { toOption, type Options } from '../command.ts'
 import { readGivenDate } from './date.ts'
+import { parseRopeScaling } from './rope-scaling-option.ts'
 
 export const defaultModel = 'smollm2-135m-instruct'
 /** Travels with the package. */
@@ -55,19 +56,22 @@ export interface ModelValues {
   readonly date?: string | undefined
   readonly weights?: LoadModelOptions['weights']
   readonly threads?: number | undefined
+  readonly 'rope-scaling'?: string | undefined
 }
 
 /** Loads a model, with a progress line for each file that has to be fetched. */
 export async function openModel(
   source: string,
-  { date, weights, threads }: Omit<ModelValues, 'model'>,
+  { date, weights, threads, 'rope-scaling': scaling }: Omit<ModelValues, 'model'>,
   terminal: Terminal,
 ): Promise<LoadedModel> {
+  const ropeScaling = parseRopeScaling(scaling)
   const { loadModel } = await import('../../node/index.ts')
   const lines = new Map<string, Progress>()
   const model = await loadModel(source, {
     threads,
     weights,
+    ropeScaling,
     date: readGivenDate(date),
     today: new Date(),
     onProgress: ({ file, receivedBytes, totalBytes }) => {
