@@ -4,11 +4,15 @@
 import type { Benchmark } from '../../src/cli/bench/benchmark.ts'
 import { forgetting } from './forgetting.ts'
 import { learn } from './learn.ts'
+import { longContext } from './long-context.ts'
 import { programsStudy } from './programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
 import { thumbs } from './thumbs.ts'
 
 export const studies: ReadonlyMap<string, Benchmark> = new Map(
-  [qlora, forgetting, learn, thumbs, rates, programsStudy].map((study) => [study.name, study]),
+  [qlora, forgetting, learn, thumbs, rates, longContext, programsStudy].map((study) => [
+    study.name,
+    study,
+  ]),
 )
