@@ -78,10 +78,9 @@ export function createModelParts({
   const steps = createStepPrograms({ model: graph, weights, backend })
   const engines = new Set<Engine>()
   const createEngine = (options: EngineOptions): Engine => {
-    const made = new Engine(
-      collectEngineParts(base, { weights, steps, programs, now }, options),
-      options,
-    )
+    const onDisposed = (): void => void engines.delete(made)
+    const shared = { weights, steps, programs, now, onDisposed }
+    const made: Engine = new Engine(collectEngineParts(base, shared, options), options)
     engines.add(made)
     return made
   }
@@ -103,11 +102,11 @@ export function createModelParts({
 
 function collectEngineParts(
   base: BaseModel,
-  shared: Pick<EngineParts, 'weights' | 'steps' | 'programs' | 'now'>,
+  shared: Pick<EngineParts, 'weights' | 'steps' | 'programs' | 'now' | 'onDisposed'>,
   { expertBytes, cold }: EngineOptions,
 ): EngineParts {
   const { config, graph } = base
-  const { weights, steps, programs, now } = shared
+  const { weights, steps, programs, now, onDisposed } = shared
   const pool = createAdapterPool(
     {
       graph,
@@ -129,6 +128,7 @@ function collectEngineParts(
     parameters: countParameters(base),
     cores: globalThis.navigator?.hardwareConcurrency ?? 2,
     now,
+    onDisposed,
   }
 }
 

@@ -45,6 +45,8 @@ export interface EngineParts {
   readonly cores: number
   /** Milliseconds. */
   readonly now: () => number
+  /** Nothing refers to the engine afterwards, so that its memory is given back. */
+  readonly onDisposed: () => void
 }
 
 /** A request for ids; `adapter` may also be the name of a registered expert. */
@@ -225,6 +227,7 @@ export class Engine {
     for (const task of [...this.#scheduler.running, ...this.#scheduler.waiting])
       task.cancelled ??= { reason }
     await this.run()
+    this.#parts.onDisposed()
   }
 
   async #createServedSequence({
