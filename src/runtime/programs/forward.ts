@@ -171,13 +171,8 @@ export function createForward(parts: ForwardParts): Forward {
       // the head wants at least one row
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index)
       const { lengths, capacity } = cache
-      const call = await collectCallFeeds(parts, {
-        pieces,
-        lengths,
-        capacity,
-        starts,
-        sequenceLength,
-      })
+      const newTokens = { pieces, lengths, capacity, starts, sequenceLength }
+      const call = await collectCallFeeds(parts, newTokens)
       const feeds = new Map<string, Tensor>([...cache.feeds(), ...call])
       feeds.set('rows', i64([rows.length], rows))
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))
