@@ -7,8 +7,9 @@ import { encodeGguf, type GgufContent } from '../formats/gguf/writer.ts'
 import { createMemorySource } from '../formats/memory-source.ts'
 import { interleaveRotaryRows } from '../formats/rotary-rows.ts'
 import { toGgufName } from '../formats/gguf/names.ts'
-import { openBaseModel, type BaseModel } from './base-model.ts'
+import { type OpenOptions, openBaseModel, type BaseModel } from './base-model.ts'
 import { buildModelGraph } from './build-model.ts'
+import { computeServedIdentity } from './model-identity.ts'
 import { randomModelWeights, tinySizes } from './models/architecture.contract.ts'
 import { llama } from './models/llama.ts'
 import { readWeights } from './read-weights.ts'
@@ -27,11 +28,15 @@ const weights = randomModelWeights(buildModelGraph(llama.readConfig(json)), 9)
 const open = (
   files: Record<string, string> = {},
   tensors: ReadonlyMap<string, Tensor> = weights,
+  options?: OpenOptions,
 ): Promise<BaseModel> =>
-  openBaseModel({
-    name: 'tiny',
-    folder: memoryFolder('tiny', { 'config.json': JSON.stringify(json), ...files }, tensors),
-  })
+  openBaseModel(
+    {
+      name: 'tiny',
+      folder: memoryFolder('tiny', { 'config.json': JSON.stringify(json), ...files }, tensors),
+    },
+    options,
+  )
 
 describe('a model folder', () => {
   it('opens with config, graph and weights alone', async () => {
@@ -116,6 +121,13 @@ describe('identity', () => {
       one,
     )
     expect(await (await open({}, new Map([...weights].reverse()))).identity()).toBe(one)
+  })
+  it('is that of the model whatever scaling is chosen, which cached keys depend on', async () => {
+    const one = await open()
+    const scaled = await open({}, weights, { ropeScaling: { type: 'yarn', factor: 4 } })
+    expect(await scaled.identity()).toBe(await one.identity())
+    expect(await computeServedIdentity(one)).toBe(await one.identity())
+    expect(await computeServedIdentity(scaled)).not.toBe(await one.identity())
   })
   it('changes with any weight, and with a config that computes something else', async () => {
     const one = await (await open()).identity()

@@ -35,9 +35,12 @@ export interface BaseModel {
   /**
    * A hash of what the model computes: sha-256 over the config, and every tensor's name, type,
    * shape and bytes, of which the first and the last 64 KiB count. Two fine-tunes that agree in all
-   * of those would look the same. Computed once, at the first call.
+   * of those would look the same. Computed once, at the first call. It is the model's without a
+   * scaling that was chosen at opening, because an adapter fits with and without it.
    */
   identity(): Promise<string>
+  /** The scaling that was chosen at opening. */
+  readonly ropeScaling?: RopeScalingOptions | undefined
 }
 
 export interface OpenOptions {
@@ -70,7 +73,12 @@ export async function openBaseModel(
       graph,
       weights,
       ignoredTensors,
-      identity: () => (identity ??= computeModelIdentity(config, weights)),
+      ropeScaling,
+      identity: () =>
+        (identity ??= computeModelIdentity(
+          ropeScaling ? getArchitecture(own).readConfig(own) : config,
+          weights,
+        )),
     }
   } catch (error) {
     await weights.close()

@@ -9,6 +9,21 @@ import type { ModelConfig } from './model-config.ts'
 const SAMPLE_BYTES = 65_536
 
 /**
+ * The model's hash, with the scaling that was chosen at opening: what cached keys and a run that is
+ * resumed depend on.
+ */
+export async function computeServedIdentity({
+  identity,
+  ropeScaling,
+}: {
+  readonly identity: () => Promise<string>
+  readonly ropeScaling?: object | undefined
+}): Promise<string> {
+  const hash = await identity()
+  return ropeScaling ? `${hash} ${JSON.stringify(ropeScaling)}` : hash
+}
+
+/**
  * sha-256 of the config's hash and of each tensor's, in the order of names. Token ids change no
  * logits and are left out.
  */

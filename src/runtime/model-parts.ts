@@ -6,6 +6,7 @@ import { OptionError } from '../base/errors.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import { collectWeightShapes } from '../graph/model-graph.ts'
+import { computeServedIdentity } from '../graph/model-identity.ts'
 import { computeContextLimit } from '../graph/rope.ts'
 import type { AnswerWriting } from './engine/answer.ts'
 import { getAnswerTokenizer } from '../adapters/files/expert-text.ts'
@@ -122,7 +123,7 @@ function collectEngineParts(
     steps,
     programs,
     pool,
-    identity: () => base.identity(),
+    identity: () => computeServedIdentity(base),
     writing: (expert) => describeWriting(base, expert),
     contextTokens: computeContextLimit(config),
     parameters: countParameters(base),

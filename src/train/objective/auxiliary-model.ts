@@ -4,6 +4,7 @@
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { sizeOf, type Tensor, type TensorData } from '../../base/tensor.ts'
+import { computeServedIdentity } from '../../graph/model-identity.ts'
 import type { BaseWeight } from '../../graph/quantized-base/quantize-weight.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
 import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
@@ -112,7 +113,7 @@ export async function computeAuxiliaryFingerprint(
   ])
   return {
     [pass.role]: JSON.stringify([
-      model === options.model ? '' : await model.base.identity(),
+      model === options.model ? '' : await computeServedIdentity(model.base),
       shown,
     ]),
   }

@@ -8,7 +8,10 @@ import type { BaseWeight } from '../../graph/quantized-base/quantize-weight.ts'
 
 /** What training needs of a model. */
 export interface TrainableModel {
-  readonly base: Pick<BaseModel, 'name' | 'graph' | 'tokenizer' | 'chatTemplate' | 'identity'>
+  readonly base: Pick<
+    BaseModel,
+    'name' | 'graph' | 'tokenizer' | 'chatTemplate' | 'identity' | 'ropeScaling'
+  >
   readonly backend: Backend
   /**
    * The base's weights by checkpoint name, quantised where asked for, tensor by tensor. They are

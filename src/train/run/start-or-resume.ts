@@ -147,6 +147,7 @@ async function computeFingerprint(
   start: RunState,
 ): Promise<Fingerprint> {
   const { peft: _peft, ...config } = adapter.config
+  const { ropeScaling } = options.model.base
   const held = validation && {
     validation: await hashSequences(validation.encoded.rows),
     validationSteps: validation.everySteps ?? 'epoch',
@@ -157,6 +158,7 @@ async function computeFingerprint(
     optimizerOptions: JSON.stringify(recipe.optimizerSettings),
     scheduleOptions: JSON.stringify(recipe.scheduleSettings),
     base: await options.model.base.identity(),
+    ...(ropeScaling && { ropeScaling: JSON.stringify(ropeScaling) }),
     adapter: JSON.stringify([adapter.kind, config]),
     adapterStart: computeChecksum(start.parameters),
     data: await hashSequences(encoded.rows),
