@@ -227,9 +227,10 @@ describe('a run with checkpoints', () => {
       learningRate: 0.01,
       data: rows,
       adapter: { kind: 'lora', config: { rank: 4 } },
+      model: { ...model, base: { ...model.base, ropeScaling: { type: 'yarn', factor: 4 } } },
     })
     await expect(runWith(changed)).rejects.toThrow(MismatchError)
-    for (const name of ['learningRate', 'data', 'adapter', 'epochs'])
+    for (const name of ['learningRate', 'data', 'adapter', 'epochs', 'ropeScaling'])
       await expect(runWith(changed)).rejects.toThrow(`  ${name}: got `)
   })
   it('keeps the good checkpoint when the disk is full', async () => {
