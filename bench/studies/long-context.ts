@@ -50,7 +50,7 @@ const headRows = 256 // positions whose logits are held at a time
 
 /** Loss of each token but the first, in nats. */
 async function measureLosses(model: LoadedModel, ids: readonly number[]): Promise<number[]> {
-  const [states] = (await model.hidden([ids])) as [Float32Array[]]
+  const [states] = (await model.hidden([ids], { accuracy: 'exact' })) as [Float32Array[]]
   const head = model.head('exact')
   const labels = ids.slice(1)
   const losses: number[] = []
