@@ -3,6 +3,7 @@
 
 import type { Benchmark } from '../../src/cli/bench/benchmark.ts'
 import { forgetting } from './forgetting.ts'
+import { halfKvStudy } from './half-kv.ts'
 import { learn } from './learn.ts'
 import { longContext } from './long-context.ts'
 import { programsStudy } from './programs.ts'
@@ -11,8 +12,7 @@ import { rates } from './rates.ts'
 import { thumbs } from './thumbs.ts'
 
 export const studies: ReadonlyMap<string, Benchmark> = new Map(
-  [qlora, forgetting, learn, thumbs, rates, longContext, programsStudy].map((study) => [
-    study.name,
-    study,
-  ]),
+  [qlora, forgetting, learn, thumbs, rates, longContext, programsStudy, halfKvStudy].map(
+    (study) => [study.name, study],
+  ),
 )
