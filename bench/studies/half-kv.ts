@@ -8,9 +8,9 @@ import {
   type Benchmark,
   type BenchmarkContext,
   type BenchmarkRow,
-  summarizeValues,
   toBenchmarkRow,
 } from '../../src/cli/bench/benchmark.ts'
+import type { Accuracy } from '../../src/compute/pack-linears.ts'
 import { type BaseModel, openBaseModel } from '../../src/graph/index.ts'
 import { createNodeBackend } from '../../src/node/backend.ts'
 import { resolveModel } from '../../src/node/models/resolve.ts'
@@ -133,12 +133,18 @@ async function* measureDecode(bench: Bench): AsyncGenerator<BenchmarkRow> {
   }
 }
 
+/** How a text is read. */
+interface Form {
+  readonly accuracy: Accuracy
+  readonly past: KvElement
+}
+
 /** Reads a text piece by piece; gives the logits of each of a piece's tokens. */
-async function createReader(bench: Bench, past: KvElement, tokens: number) {
+async function createReader(bench: Bench, { accuracy, past }: Form, tokens: number) {
   const { base, weights, programs } = bench
   const memory = createMemory(bench, past, 1, tokens)
   const row = memory.open('shared', { keys: [], cached: 0, tokens })!
-  const program = await programs.prefill({ accuracy: 'fast', past })
+  const program = await programs.prefill({ accuracy, past })
   return async (piece: readonly number[]): Promise<Float32Array[]> => {
     const span = { ids: [piece], lengths: [row.length], capacity: row.bank.capacity }
     const picks = [...piece.keys()]
@@ -167,64 +173,73 @@ const computeMean = (values: readonly number[]): number =>
 interface TextErrors {
   /** By token: the largest difference of a logit. */
   readonly gaps: number[]
-  readonly losses: Readonly<Record<KvElement, number[]>>
+  readonly losses: readonly [number[], number[]]
   /** Tokens whose first choice is the same. */
   agreeing: number
 }
 
-async function compareLogits(bench: Bench, ids: readonly number[]): Promise<TextErrors> {
-  const errors: TextErrors = { gaps: [], losses: { f16: [], f32: [] }, agreeing: 0 }
-  const readHalf = await createReader(bench, 'f16', ids.length)
-  const readFull = await createReader(bench, 'f32', ids.length)
+/** Two ways to read a text, piece by piece beside each other: its logits take 400 MB. */
+async function compareLogits(
+  bench: Bench,
+  forms: readonly [Form, Form],
+  ids: readonly number[],
+): Promise<TextErrors> {
+  const errors: TextErrors = { gaps: [], losses: [[], []], agreeing: 0 }
+  const readFirst = await createReader(bench, forms[0], ids.length)
+  const readSecond = await createReader(bench, forms[1], ids.length)
   for (let start = 0; start < ids.length; start += PIECE_TOKENS) {
     const piece = ids.slice(start, start + PIECE_TOKENS)
-    const half = await readHalf(piece)
-    const full = await readFull(piece)
-    for (const [t, logits] of full.entries()) {
-      const own = half[t]!
+    const second = await readSecond(piece)
+    for (const [t, logits] of (await readFirst(piece)).entries()) {
+      const other = second[t]!
       const next = ids[start + t + 1]
       errors.gaps.push(
-        logits.reduce((most, value, i) => Math.max(most, Math.abs(value - own[i]!)), 0),
+        logits.reduce((most, value, i) => Math.max(most, Math.abs(value - other[i]!)), 0),
       )
-      if (findLargest(logits) === findLargest(own)) errors.agreeing++
+      if (findLargest(logits) === findLargest(other)) errors.agreeing++
       if (next === undefined) continue
-      errors.losses.f16.push(computeLoss(own, next))
-      errors.losses.f32.push(computeLoss(logits, next))
+      errors.losses[0].push(computeLoss(logits, next))
+      errors.losses[1].push(computeLoss(other, next))
     }
   }
   return errors
 }
 
+const comparisons: readonly (readonly [string, Form, Form])[] = [
+  ['f16 beside f32, exact', { accuracy: 'exact', past: 'f16' }, { accuracy: 'exact', past: 'f32' }],
+  ['f16 beside f32, fast', { accuracy: 'fast', past: 'f16' }, { accuracy: 'fast', past: 'f32' }],
+  ['fast beside exact, f32', { accuracy: 'fast', past: 'f32' }, { accuracy: 'exact', past: 'f32' }],
+]
+
 async function* measureErrors(bench: Bench, text: string): AsyncGenerator<BenchmarkRow> {
   const ids = bench.base.tokenizer!.encode(text).slice(0, TEXT_TOKENS)
-  const { gaps, losses, agreeing } = await compareLogits(bench, ids)
-  const differences = losses.f16.map((loss, t) => Math.abs(loss - losses.f32[t]!))
-  const row = { unit: 'nats', higherIsBetter: false }
-  yield toBenchmarkRow({
-    ...row,
-    name: `loss over ${ids.length} tokens`,
-    ours: [computeMean(losses.f16)],
-    reference: { name: 'f32', values: [computeMean(losses.f32)] },
-    note: `f16 ${computeMean(losses.f16).toFixed(5)}, f32 ${computeMean(losses.f32).toFixed(5)}; largest difference at a token ${Math.max(...differences).toFixed(4)}`,
-  })
-  yield toBenchmarkRow({
-    ...row,
-    unit: 'logit',
-    name: 'largest error of a token’s logits',
-    ours: gaps,
-    note: `median and largest over the text: ${summarizeValues(gaps).median.toFixed(4)}, ${Math.max(...gaps).toFixed(4)}; the same first choice at ${agreeing} of ${gaps.length} tokens`,
-  })
+  for (const [name, ...forms] of comparisons) {
+    const { gaps, losses, agreeing } = await compareLogits(bench, forms, ids)
+    const [own, other] = losses.map((values) => computeMean(values).toFixed(5))
+    yield toBenchmarkRow({
+      name: `error of a token’s logits: ${name}`,
+      unit: 'logit',
+      higherIsBetter: false,
+      ours: gaps,
+      note: `loss ${own} and ${other} nats; the same first choice at ${agreeing} of ${gaps.length} tokens`,
+    })
+  }
 }
 
-async function* measureHalfKv({ progress }: BenchmarkContext): AsyncGenerator<BenchmarkRow> {
+async function* measureHalfKv({
+  environment,
+  progress,
+}: BenchmarkContext): AsyncGenerator<BenchmarkRow> {
   const base = await openBaseModel(await resolveModel('smollm2-135m-instruct'))
   const weights = createBaseWeights(base.graph, base.weights)
   const backend = await createNodeBackend()
   const programs = createStepPrograms({ model: base.graph, weights, backend })
   const bench = { base, weights, programs }
   try {
+    const only = environment['GRAFT_BENCH_HALF']
     progress('decode steps')
-    yield* measureDecode(bench)
+    if (only !== 'logits') yield* measureDecode(bench)
+    if (only === 'steps') return
     progress('logits over a text')
     yield* measureErrors(
       bench,
@@ -239,6 +254,6 @@ async function* measureHalfKv({ progress }: BenchmarkContext): AsyncGenerator<Be
 export const halfKvStudy: Benchmark = {
   name: 'half-kv',
   summary: 'keys and values in 16 bits beside 32: a decode step, bytes, errors of the logits',
-  needs: 'the model smollm2-135m-instruct',
+  needs: 'the model smollm2-135m-instruct; GRAFT_BENCH_HALF: steps or logits alone',
   run: measureHalfKv,
 }
