@@ -2,7 +2,7 @@
 
 import * as ort from 'onnxruntime-node'
 import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
-import type { Adapter } from '../../src/adapters/index.ts'
+import { type Adapter, type Expert, loadAdapter } from '../../src/adapters/index.ts'
 import { f32 } from '../../src/base/tensor.ts'
 import { createOnnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
 import { type BaseModel, openBaseModel } from '../../src/graph/index.ts'
@@ -37,6 +37,35 @@ export function createExpert(
     return [key, f32(shape, values)] as const
   })
   return { ...made, tensors: new Map(tensors) }
+}
+
+const openParity = (name: string) =>
+  openDirectory(new URL(`../parity/${name}`, import.meta.url).pathname)
+
+/** One expert of each way of being served, and the base. */
+export async function createExperts({ base }: Pick<Model, 'base'>): Promise<{
+  readonly [name: string]: Expert | undefined
+}> {
+  const lora = (rank: number, targets: readonly string[], seed: number) =>
+    createExpert(base, 'lora', { rank, targets, start: 'random' }, seed)
+  const first = lora(4, ['q_proj', 'v_proj', 'down_proj'], 3)
+  const second = lora(2, ['gate_proj'], 4)
+  const mixed = [
+    { adapter: first, weight: 0.7 },
+    { adapter: second, weight: 0.4 },
+  ]
+  return {
+    base: undefined,
+    first,
+    second,
+    wide: lora(64, ['q_proj', 'o_proj'], 5),
+    ia3: createExpert(base, 'ia3', {}, 6),
+    mixture: { mixture: mixed },
+    attached: lora(2, ['embed_tokens', 'q_proj'], 7),
+    dora: await loadAdapter(await openParity('dora_r6')),
+    prompt: await loadAdapter(await openParity('prompt_8')),
+    prefix: await loadAdapter(await openParity('prefix_6')),
+  }
 }
 
 /** A prompt of `length` tokens of the story model; equal seeds begin alike. */

@@ -1,9 +1,9 @@
 // The learner's logits stage: many users' answers in one batch, each under that user's tiers. The
 // product with the head is one for all of them. Independent of users' state and of learning.
 
-import { assertInternal } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Head, LogitsStage } from '../../runtime/index.ts'
+import { rowOf } from '../tiers/head-gradient.ts'
 import type { TierStack } from '../tiers/tier-stack.ts'
 import type { Observation } from '../tiers/training-example.ts'
 import { joinRows } from './turn-states.ts'
@@ -35,7 +35,7 @@ export function createTierStage(head: Head, layer: number | undefined): LogitsSt
         const { tiers, states } = answers[i]!
         const key = keys?.[i]
         const prediction = tiers.complete(row, key ?? rows[i]!)
-        row.set(prediction.logits)
+        if (prediction.logits !== row) row.set(prediction.logits)
         states.push({ hidden: rows[i]!, key, observation: prediction.observation })
       })
       return logits
@@ -44,8 +44,5 @@ export function createTierStage(head: Head, layer: number | undefined): LogitsSt
 }
 
 /** The rows of [M, D], as views. */
-function splitRows({ data, shape }: F32Tensor): Float32Array[] {
-  const [rows, width] = shape
-  assertInternal(rows !== undefined && width !== undefined, 'a stage is given matrices')
-  return Array.from({ length: rows }, (_, i) => data.subarray(i * width, (i + 1) * width))
-}
+const splitRows = (matrix: F32Tensor): Float32Array[] =>
+  Array.from({ length: matrix.shape[0]! }, (_, row) => rowOf(matrix, row))

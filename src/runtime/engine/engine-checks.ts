@@ -1,6 +1,7 @@
 // Checks of an engine's options and requests, before anything is queued.
 
 import { OptionError } from '../../base/errors.ts'
+import { describeValue } from '../../base/schema.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
 import { countElementBytes } from './kv/values.ts'
@@ -37,7 +38,14 @@ export function countBlocks(
 }
 
 /** A wrong id would fail the call that it shares with others. */
-export function checkIds(prompt: readonly number[], { vocabularySize }: ModelConfig): void {
+export function checkPromptIds(
+  prompt: readonly number[] | undefined,
+  { vocabularySize }: ModelConfig,
+): asserts prompt is readonly number[] {
+  if (!Array.isArray(prompt))
+    throw new OptionError(
+      `Generation options: prompt: got ${describeValue(prompt)}, expected token ids; model.encode makes them from text or messages.`,
+    )
   const wrong = prompt.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize))
   if (wrong >= 0)
     throw new OptionError(

@@ -1,8 +1,6 @@
 // The engine over the story model: requests that share steps give what each gives alone.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadAdapter } from '../../adapters/index.ts'
-import type { Expert } from '../../adapters/index.ts'
 import {
   ContextLengthError,
   MismatchError,
@@ -12,7 +10,6 @@ import {
 } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32 } from '../../base/tensor.ts'
-import { openDirectory } from '../../node/files/folder.ts'
 import { createEngine } from '../create-engine.ts'
 import type { Model } from '../model.ts'
 import type { Generation } from './answer.ts'
@@ -24,43 +21,17 @@ import {
   answerAlone,
   countHeld,
   createExpert,
+  createExperts,
   createPrompt,
   openStories,
 } from '../../../test/support/engine.ts'
 
 let model: Model
-let experts: Record<string, Expert | undefined>
-
-const parity = (name: string) =>
-  openDirectory(new URL(`../../../test/parity/${name}`, import.meta.url).pathname)
+let experts: Awaited<ReturnType<typeof createExperts>>
 
 beforeAll(async () => {
   model = await openStories()
-  const lora = (rank: number, targets: readonly string[], seed: number) =>
-    createExpert(model.base, 'lora', { rank, targets, start: 'random' }, seed)
-  const [first, second] = [lora(4, ['q_proj', 'v_proj', 'down_proj'], 3), lora(2, ['gate_proj'], 4)]
-  experts = {
-    base: undefined,
-    first,
-    second,
-    wide: lora(64, ['q_proj', 'o_proj'], 5),
-    ia3: createExpert(model.base, 'ia3', {}, 6),
-    mixture: {
-      mixture: [
-        { adapter: first, weight: 0.7 },
-        { adapter: second, weight: 0.4 },
-      ],
-    },
-    attached: createExpert(
-      model.base,
-      'lora',
-      { rank: 2, targets: ['embed_tokens', 'q_proj'], start: 'random' },
-      7,
-    ),
-    dora: await loadAdapter(await parity('dora_r6')),
-    prompt: await loadAdapter(await parity('prompt_8')),
-    prefix: await loadAdapter(await parity('prefix_6')),
-  }
+  experts = await createExperts(model)
 })
 afterAll(() => model.dispose())
 

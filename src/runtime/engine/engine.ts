@@ -12,9 +12,9 @@ import type { BaseWeights } from '../programs/base-weights.ts'
 import type { ProgramCache } from '../programs/program-cache.ts'
 import type { StepPrograms } from '../programs/step/step-programs.ts'
 import type { AnswerWriting } from './answer.ts'
-import { checkIds, checkPieceTokens, checkTap, countBlocks } from './engine-checks.ts'
+import { checkPieceTokens, checkPromptIds, checkTap, countBlocks } from './engine-checks.ts'
 import { choosePieceTokens, engineFields, type EngineOptions } from './engine-options.ts'
-import { generateFields, type GenerateOptions } from './generate-options.ts'
+import { type GenerateOptions, requestFields } from './generate-options.ts'
 import { BlockKeyChain } from './kv/block-keys.ts'
 import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory.ts'
 import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
@@ -138,12 +138,11 @@ export class Engine {
   async add(request: EngineRequest): Promise<EngineSequence> {
     const task = await this.#createServedSequence(request)
     task.settings.signal?.throwIfAborted()
+    this.#checkOpen() // once more: it may have been closed while the expert was prepared
     this.#loop.add(task)
-    const cancel = (reason?: unknown): void => {
+    const cancel = (reason: unknown = new OptionError('The request was cancelled.')): void => {
       task.cancelled ??= { reason }
     }
-    const { signal } = task.settings
-    signal?.addEventListener('abort', () => cancel(signal.reason), { once: true })
     return { id: task.id, events: task.events, cancel }
   }
 
@@ -230,19 +229,22 @@ export class Engine {
     this.#parts.onDisposed()
   }
 
-  async #createServedSequence({
-    prompt,
-    adapter,
-    index = 0,
-    ...options
-  }: EngineRequest): Promise<ServedSequence> {
+  #checkOpen(): void {
     if (this.#isDisposed) throw new OptionError('The engine was closed.')
-    const given = readOptions('Generation options', options, generateFields)
+  }
+
+  async #createServedSequence(request: EngineRequest): Promise<ServedSequence> {
+    this.#checkOpen()
+    const { prompt, adapter, index, ...given } = readOptions(
+      'Generation options',
+      request,
+      requestFields,
+    )
     // With dynamic scaling a token's keys depend on how long its sequence was when it was read.
     const isDynamic = this.#parts.config.rope.main.scaling?.type === 'dynamic'
     const settings = { ...given, cache: given.cache && !isDynamic }
     checkTap(settings)
-    checkIds(prompt, this.#parts.config)
+    checkPromptIds(prompt, this.#parts.config)
     const expert = typeof adapter === 'string' ? adapter : simplifyExpert(adapter)
     const handle = expert === undefined ? undefined : await this.#parts.pool.find(expert)
     const virtualIds = Array.from({ length: handle?.virtualTokens ?? 0 }, (_, i) => -1 - i)
@@ -266,14 +268,10 @@ export class Engine {
       { prompt, settings, handle, virtualIds, activeFrom, index, chain, id, now: now() },
       { tokenizer, eosIds, contextTokens },
     )
-    this.#checkRoom(task)
+    // One sequence must fit by itself, else it would wait for ever.
+    if (Math.ceil((task.tokens.length + 1) / BLOCK_SIZE) > this.#blocks)
+      throw this.#createLackError(task)
     return task
-  }
-
-  /** One sequence must fit by itself, else it would wait for ever. */
-  #checkRoom(task: ServedSequence): void {
-    const needed = Math.ceil((task.tokens.length + 1) / BLOCK_SIZE)
-    if (needed > this.#blocks) throw this.#createLackError(task)
   }
 
   #createLackError({ tokens }: ServedSequence): OptionError {

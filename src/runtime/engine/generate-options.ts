@@ -54,6 +54,9 @@ export interface GenerateOptions extends SamplingOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+const isExpertChoice = (value: unknown): boolean =>
+  typeof value === 'string' || adapterChoiceFields.adapter.is(value)
+
 const isStageChoice = (value: unknown): boolean =>
   isRecord(value) && isRecord(value['stage']) && typeof value['stage']['run'] === 'function'
 
@@ -71,3 +74,11 @@ export const generateFields = {
   states: unchecked<StatesTap>('a layer and a function that takes its states'),
   signal: unchecked<AbortSignal>('an AbortSignal'),
 } satisfies OptionFields<GenerateOptions>
+
+/** The same with ids, and an expert that may be a name. */
+export const requestFields = {
+  ...generateFields,
+  prompt: unchecked<readonly number[]>('token ids'),
+  adapter: createField<Expert | string>('an adapter, a mixture or a name', {}, isExpertChoice),
+  index: withInfo(naturalNumber, { default: 0 }),
+}

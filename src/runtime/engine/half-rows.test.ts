@@ -1,9 +1,7 @@
 // An engine whose keys and values are 16-bit floats: what changes beside 32 bits, and what does not.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadAdapter, type Expert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
-import { openDirectory } from '../../node/files/folder.ts'
 import { createEngine } from '../create-engine.ts'
 import type { Model } from '../model.ts'
 import type { Generation } from './answer.ts'
@@ -13,34 +11,21 @@ import { chooseStage, type LogitsStage } from './logits/stage.ts'
 import {
   answerAlone,
   countHeld,
-  createExpert,
+  createExperts,
   createPrompt,
   openStories,
 } from '../../../test/support/engine.ts'
 
 let model: Model
-let experts: Record<string, Expert | undefined>
-
-const parity = (name: string) =>
-  openDirectory(new URL(`../../../test/parity/${name}`, import.meta.url).pathname)
+let experts: Awaited<ReturnType<typeof createExperts>>
 
 beforeAll(async () => {
   model = await openStories()
-  const lora = (rank: number, targets: readonly string[], seed: number) =>
-    createExpert(model.base, 'lora', { rank, targets, start: 'random' }, seed)
-  experts = {
-    base: undefined,
-    lora: lora(4, ['q_proj', 'v_proj', 'down_proj'], 3),
-    ia3: createExpert(model.base, 'ia3', {}, 6),
-    attached: lora(2, ['embed_tokens', 'q_proj'], 7),
-    dora: await loadAdapter(await parity('dora_r6')),
-    prompt: await loadAdapter(await parity('prompt_8')),
-    prefix: await loadAdapter(await parity('prefix_6')),
-  }
+  experts = await createExperts(model)
 })
 afterAll(() => model.dispose())
 
-const names = ['base', 'lora', 'ia3', 'attached', 'dora', 'prompt', 'prefix']
+const names = ['base', 'first', 'ia3', 'attached', 'dora', 'prompt', 'prefix']
 const half = { kvElement: 'f16', pieceTokens: 32 } as const
 
 /** A stage that keeps the logits it gives, which are the head's. */
@@ -64,7 +49,7 @@ const measureGap = (a: Float32Array, b: Float32Array): number =>
   getLargest(a.map((value, i) => value - b[i]!)) / getLargest(a)
 
 /** An expert of large random numbers blows up what rounding leaves; trained ones are below. */
-const getMostGap = (name: string): number => (name === 'lora' ? 0.03 : 0.003)
+const getMostGap = (name: string): number => (name === 'first' ? 0.03 : 0.003)
 
 const request = (name: string, length: number) => {
   const { choice, seen } = createRecorder()

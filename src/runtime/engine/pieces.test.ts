@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { planPieces } from './pieces.ts'
+import { countWholePieces, planPieces } from './pieces.ts'
 
 describe('planPieces', () => {
   it('cuts a cold prompt into pieces of one size and a rest', () => {
@@ -40,4 +40,15 @@ describe('planPieces', () => {
   it('refuses pieces that are no whole blocks', () => {
     expect(() => planPieces(100, 0, 40)).toThrow('40')
   })
+})
+
+it('counts the pieces that a longer prompt begins with too', () => {
+  expect(countWholePieces(600, 256)).toBe(512)
+  expect(countWholePieces(257, 256)).toBe(0) // 240 and 17
+  expect(countWholePieces(512, 256)).toBe(512)
+  for (let length = 1; length < 300; length++) {
+    const whole = countWholePieces(length, 32) / 32
+    const longer = planPieces(length + 100, 0, 32).pieces
+    expect(longer.slice(0, whole)).toEqual(new Array(whole).fill(32))
+  }
 })

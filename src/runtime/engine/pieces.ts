@@ -8,9 +8,7 @@
 // then one block more is read again, which costs 16 tokens in one of 16 prompts.
 
 import { assertInternal } from '../../base/errors.ts'
-
-/** Positions of one block: hits are cut at multiples of it. */
-export const BLOCK_TOKENS = 16
+import { BLOCK_SIZE } from './kv/kv-types.ts'
 
 export interface PiecePlan {
   /** Tokens that are taken from the cache: a multiple of the unit, not above `cached`. */
@@ -23,17 +21,17 @@ export interface PiecePlan {
  * Pieces of at most `pieceTokens` (a multiple of 16) for a prompt of `length` tokens of which the
  * first `cached` are in the cache. The last token is always read. `unit` is the length at whose
  * multiples a hit may be cut: 16, or `pieceTokens` where a machine's numbers do depend on the pieces
- * (see hasEqualPieces): a hit has the pieces of a cold run then.
+ * (a test tries it where it runs): a hit has the pieces of a cold run then.
  */
 export function planPieces(
   length: number,
   cached: number,
   pieceTokens: number,
-  unit = BLOCK_TOKENS,
+  unit = BLOCK_SIZE,
 ): PiecePlan {
   assertInternal(
-    pieceTokens >= 2 * BLOCK_TOKENS && pieceTokens % BLOCK_TOKENS === 0,
-    `pieces of ${pieceTokens} tokens; expected a multiple of ${BLOCK_TOKENS} from ${2 * BLOCK_TOKENS} on`,
+    pieceTokens >= 2 * BLOCK_SIZE && pieceTokens % BLOCK_SIZE === 0,
+    `pieces of ${pieceTokens} tokens; expected a multiple of ${BLOCK_SIZE} from ${2 * BLOCK_SIZE} on`,
   )
   const readable = Math.max(0, length - 2) // at least two tokens are read
   const start = Math.floor(Math.min(cached, readable) / unit) * unit
@@ -41,7 +39,14 @@ export function planPieces(
   const whole = Math.floor(rest / pieceTokens)
   const pieces = new Array<number>(whole).fill(pieceTokens)
   const last = rest % pieceTokens
-  if (last === 1 && whole > 0) pieces[whole - 1]! -= BLOCK_TOKENS
-  if (last > 0) pieces.push(last === 1 && whole > 0 ? last + BLOCK_TOKENS : last)
+  if (last === 1 && whole > 0) pieces[whole - 1]! -= BLOCK_SIZE
+  if (last > 0) pieces.push(last === 1 && whole > 0 ? last + BLOCK_SIZE : last)
   return { start, pieces }
+}
+
+/** Tokens of a cold prompt in leading pieces of full length: a longer prompt has the same ones. */
+export function countWholePieces(length: number, pieceTokens: number): number {
+  const { pieces } = planPieces(length, 0, pieceTokens)
+  const first = pieces.findIndex((count) => count !== pieceTokens)
+  return (first === -1 ? pieces.length : first) * pieceTokens
 }

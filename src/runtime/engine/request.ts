@@ -15,7 +15,7 @@ export type GenerateEvent =
   | { readonly type: 'text-delta'; readonly text: string }
   | ({ readonly type: 'generation-end' } & Generation)
 
-export type Settings = OptionValues<typeof generateFields>
+export type Settings = Omit<OptionValues<typeof generateFields>, 'adapter'>
 
 /** A sequence with everything that the engine keeps for it. */
 export interface ServedSequence extends Sequence {

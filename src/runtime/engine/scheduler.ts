@@ -8,8 +8,8 @@ import type { Sequence } from './sequence.ts'
 export interface RowKeeper<One extends Sequence> {
   /**
    * Opens a row with room for all tokens of the sequence. Returns the positions that a cached
-   * prefix has filled; undefined where a row, blocks or a place for the expert are lacking, and
-   * nothing is taken then.
+   * prefix has filled; undefined where a row, blocks or a place for the expert are lacking. Where
+   * it gives that or throws, nothing is taken.
    */
   open(sequence: One): Promise<number | undefined>
   /** Room for one more position; false where blocks are lacking. */
@@ -43,6 +43,15 @@ export interface StepPlan<One extends Sequence> {
   readonly preempted: readonly One[]
   /** Sequences that got no row, though their turn had come. */
   readonly refused: readonly One[]
+  /** Sequences whose row could not be opened, with the reason; they still wait. */
+  readonly failed: readonly { readonly sequence: One; readonly error: unknown }[]
+}
+
+/** What admitting adds to a plan. */
+interface Admission<One extends Sequence> {
+  readonly pieces: Piece<One>[]
+  readonly refused: One[]
+  readonly failed: { readonly sequence: One; readonly error: unknown }[]
 }
 
 /**
@@ -96,10 +105,10 @@ export class Scheduler<One extends Sequence> {
     const pieces = this.#running
       .filter(({ state }) => state === 'reading')
       .flatMap((sequence) => this.#takePiece(sequence, budget))
-    const refused: One[] = []
-    if (preempted.length === 0) pieces.push(...(await this.#admit(now, budget, refused)))
+    const admission: Admission<One> = { pieces, refused: [], failed: [] }
+    if (preempted.length === 0) await this.#admit(now, budget, admission)
     const writing = this.#running.filter(({ state }) => state === 'writing')
-    return { pieces, writing, preempted, refused }
+    return { ...admission, writing, preempted }
   }
 
   /** One more position for everyone who writes; the youngest give way where blocks are lacking. */
@@ -131,15 +140,18 @@ export class Scheduler<One extends Sequence> {
     return [{ sequence, count }]
   }
 
-  async #admit(now: number, budget: { left: number }, refused: One[]): Promise<Piece<One>[]> {
-    const pieces: Piece<One>[] = []
+  async #admit(now: number, budget: { left: number }, into: Admission<One>): Promise<void> {
     for (const sequence of this.#orderWaiting(now)) {
       if (this.#running.length >= this.#options.maxRows || budget.left <= 0) break
-      const cached = await this.#keeper.open(sequence)
-      // cancelled while its expert was prepared
-      if (sequence.state === 'ended') continue
+      let cached: number | undefined
+      try {
+        cached = await this.#keeper.open(sequence)
+      } catch (error) {
+        into.failed.push({ sequence, error })
+        continue
+      }
       if (cached === undefined) {
-        refused.push(sequence)
+        into.refused.push(sequence)
         // Nobody overtakes one that has waited too long.
         if (this.#isOverdue(sequence, now) || sequence.preemptions > 0) break
         continue
@@ -148,9 +160,8 @@ export class Scheduler<One extends Sequence> {
       this.#running.push(sequence)
       sequence.state = 'reading'
       sequence.computed = cached
-      pieces.push(...this.#takePiece(sequence, budget))
+      into.pieces.push(...this.#takePiece(sequence, budget))
     }
-    return pieces
   }
 
   #isOverdue({ arrivedAt }: One, now: number): boolean {

@@ -1,9 +1,9 @@
-// What tasks hold while they run: a row for keys and values, and a lease of their expert. Taken
+// What sequences hold while they run: a row for keys and values, and a lease of their expert. Taken
 // together when a sequence gets its turn, given back together. Independent of programs.
 
-import type { KvMemory } from './kv/kv-memory.ts'
+import type { KvMemory, KvRow } from './kv/kv-memory.ts'
 import { BLOCK_SIZE } from './kv/kv-types.ts'
-import { planPieces } from './pieces.ts'
+import { countWholePieces, planPieces } from './pieces.ts'
 import type { AdapterPool, Lease } from './pool/adapter-pool.ts'
 import type { ServedSequence } from './request.ts'
 import type { RowKeeper } from './scheduler.ts'
@@ -19,12 +19,24 @@ export interface SequenceRowsParts {
 export const isVirtual = ({ handle }: Pick<ServedSequence, 'handle'>): boolean =>
   (handle?.virtualTokens ?? 0) > 0
 
-/** Rows of one group are served by one call: the path, and an adapter that no slot can hold. */
+/** The layer whose incoming states a sequence wants. */
+export const getTapLayer = ({ settings }: ServedSequence): number | undefined =>
+  settings.stage?.stage.tapLayer ?? settings.states?.layer
+
+/** Whether all its tokens are computed by a program of its adapter's own. */
+const isAttached = (task: ServedSequence, lease: Lease | undefined): boolean =>
+  lease?.attached !== undefined && !isVirtual(task)
+
+/**
+ * Rows of one group are served by one program: the path, the layer whose states it gives out, and an
+ * adapter that no slot can hold.
+ */
 const toGroup = (task: ServedSequence, lease: Lease | undefined): string =>
-  [
+  JSON.stringify([
     task.settings.exact ? 'exact' : 'fast',
-    ...(lease?.attached && !isVirtual(task) ? [lease.handle.key] : []),
-  ].join(' ')
+    getTapLayer(task) ?? null,
+    isAttached(task, lease) ? lease!.handle.key : null,
+  ])
 
 export class SequenceRows implements RowKeeper<ServedSequence> {
   readonly #parts: SequenceRowsParts
@@ -34,23 +46,16 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
   }
 
   async open(task: ServedSequence): Promise<number | undefined> {
-    const { memory, pool, now } = this.#parts
+    const { pool, now } = this.#parts
     const lease = task.handle && (await pool.acquire(task.handle))
     if (task.handle && !lease) return undefined
-    const keys = task.settings.cache ? extendKeys(task) : []
-    // The last token is always computed: its logits are wanted.
-    const full = keys.slice(0, Math.floor((task.tokens.length - 1) / BLOCK_SIZE))
-    const row = task.cancelled
-      ? undefined
-      : memory.open(toGroup(task, lease), {
-          keys: full,
-          cached: this.#countUsable(task, full, lease) / BLOCK_SIZE,
-          tokens: task.tokens.length,
-        })
-    if (!row) {
-      if (lease) pool.release(lease)
-      return undefined
+    let row: KvRow | undefined
+    try {
+      row = this.#openRow(task, lease)
+    } finally {
+      if (lease && !row) pool.release(lease)
     }
+    if (!row) return undefined
     task.lease = lease
     task.row = row
     task.readTokens = task.tokens.length
@@ -61,15 +66,26 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
     return row.length
   }
 
+  #openRow(task: ServedSequence, lease: Lease | undefined): KvRow | undefined {
+    const keys = task.settings.cache ? extendKeys(task) : []
+    // The last token is always computed: its logits are wanted.
+    const full = keys.slice(0, Math.floor((task.tokens.length - 1) / BLOCK_SIZE))
+    return this.#parts.memory.open(toGroup(task, lease), {
+      keys: full,
+      cached: this.#countUsable(task, full, lease) / BLOCK_SIZE,
+      tokens: task.tokens.length,
+    })
+  }
+
   /**
-   * Cached positions that a task may begin with: whole pieces for an attached adapter, because the
-   * numbers of its program depend on how a prompt is cut.
+   * Cached positions that a sequence may begin with: whole pieces for an attached adapter, because
+   * the numbers of its program depend on how a prompt is cut.
    */
   #countUsable(task: ServedSequence, keys: readonly string[], lease: Lease | undefined): number {
     if (!task.settings.cache || task.settings.states) return 0
     const { memory, pieceTokens } = this.#parts
     const cached = memory.countCached(keys) * BLOCK_SIZE
-    const unit = lease?.attached && !isVirtual(task) ? pieceTokens : BLOCK_SIZE
+    const unit = isAttached(task, lease) ? pieceTokens : BLOCK_SIZE
     return planPieces(task.tokens.length, cached, pieceTokens, unit).start
   }
 
@@ -91,12 +107,16 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
    */
   publish(task: ServedSequence): void {
     if (!task.settings.cache || !task.row) return
-    const blocks = Math.floor(Math.min(task.readTokens, task.row.length) / BLOCK_SIZE)
-    this.#parts.memory.publish(task.row, extendKeys(task).slice(0, blocks))
+    const { memory, pieceTokens } = this.#parts
+    const read = isAttached(task, task.lease)
+      ? countWholePieces(task.readTokens, pieceTokens)
+      : task.readTokens
+    const blocks = Math.floor(Math.min(read, task.row.length) / BLOCK_SIZE)
+    memory.publish(task.row, extendKeys(task).slice(0, blocks))
   }
 }
 
-/** The keys of all full blocks of the task's tokens. */
+/** The keys of all full blocks of a sequence's tokens. */
 function extendKeys(task: ServedSequence): readonly string[] {
   task.chain.append(task.tokens.slice(task.chained))
   task.chained = task.tokens.length

@@ -24,7 +24,9 @@ export interface StepLoopParts {
 
 export class StepLoop {
   readonly #parts: StepLoopParts
-  #last: Promise<unknown> = Promise.resolve()
+  #last: Promise<void> = Promise.resolve()
+  /** What ends sequences of the calls of this step, once all of them have run. */
+  #leaving: (() => void)[] = []
   #running: Promise<void> | undefined
 
   constructor(parts: StepLoopParts) {
@@ -43,43 +45,55 @@ export class StepLoop {
 
   /** Steps until nothing runs or waits; one loop for all callers. */
   run(): Promise<void> {
-    return (this.#running ??= this.#loop().finally(() => {
-      this.#running = undefined
-    }))
+    return (this.#running ??= this.#loop())
   }
 
   async #loop(): Promise<void> {
     while (this.hasWork) await this.step()
+    // At once, so that whoever adds a sequence from now on starts another loop.
+    this.#running = undefined
   }
 
   /** Runs one step, after the one that is running. Never throws: errors go to their requests. */
   step(): Promise<void> {
-    const step = this.#last.then(() => this.#step())
-    this.#last = step
-    return step
+    this.#last = this.#last.then(async () => {
+      try {
+        await this.#step()
+      } catch (error) {
+        // Not of one call: whoever runs or waits must hear of it instead of waiting for ever.
+        const { running, waiting } = this.#parts.scheduler
+        for (const task of [...running, ...waiting]) this.#fail(task, error)
+        this.#leave()
+      }
+    })
+    return this.#last
   }
 
   async #step(): Promise<void> {
     const { scheduler, memory, clock, now } = this.#parts
     clock.count('steps')
     this.#dropCancelled()
-    const { pieces, writing, preempted, refused } = await clock.time('schedule', () =>
+    const { pieces, writing, preempted, refused, failed } = await clock.time('schedule', () =>
       scheduler.plan(now()),
     )
     clock.count('preemptions', preempted.length)
+    for (const { sequence, error } of failed) this.#fail(sequence, error)
     const read: ServedSequence[] = []
     for (const piece of pieces) if (await this.#read(piece)) read.push(piece.sequence)
+    this.#leave()
     this.#dropCancelled()
-    for (const bank of [...memory.banks]) await this.#write(bank)
+    for (const bank of memory.banks) await this.#write(bank)
+    this.#leave()
     // Ready only now: this step has no place reserved for another token of theirs.
     for (const { row } of read) if (row) memory.markReady(row)
     // Nothing ran that could make room: the first one can never be served.
     const [lacking] = refused
     if (lacking && pieces.length + writing.length + preempted.length === 0)
       this.#fail(lacking, this.#parts.createLackError(lacking))
+    this.#leave()
   }
 
-  /** True where the sequence got its first token. */
+  /** True where the sequence writes from now on. */
   async #read({ sequence: task, count }: Piece<ServedSequence>): Promise<boolean> {
     this.#dropCancelled()
     if (task.state === 'ended') return false
@@ -114,16 +128,18 @@ export class StepLoop {
     try {
       await call()
     } catch (error) {
-      for (const task of tasks) if (task.state !== 'ended') this.#fail(task, error)
+      for (const task of tasks) this.#fail(task, error)
     }
   }
 
   async #choose(tasks: readonly ServedSequence[], result: CallResult): Promise<void> {
     const { clock, now } = this.#parts
     await clock.time('choose', async () => {
-      const staged = await runStages(result)
+      const staged = await runStages(result, (task, error) => this.#fail(task, error))
       for (const task of tasks) {
-        const text = task.answer.sampleNext((result.logits.get(task) ?? staged.get(task))!)
+        const logits = result.logits.get(task) ?? staged.get(task)
+        if (!logits) continue // its stage failed
+        const text = task.answer.sampleNext(logits)
         if (task.times.first === 0) task.times.first = now()
         if (text !== '') task.events.push({ type: 'text-delta', text })
         if (task.answer.reason !== undefined) this.#finish(task)
@@ -132,40 +148,70 @@ export class StepLoop {
   }
 
   #finish(task: ServedSequence): void {
-    const { scheduler, clock, now } = this.#parts
+    const { clock, now } = this.#parts
     task.times.last = now()
-    scheduler.end(task)
     clock.count('finished')
-    task.events.push({ type: 'generation-end', ...toGeneration(task) })
-    task.events.end()
+    this.#end(task, () => {
+      task.events.push({ type: 'generation-end', ...toGeneration(task) })
+      task.events.end()
+    })
   }
 
   #fail(task: ServedSequence, error: unknown): void {
-    const { scheduler, clock } = this.#parts
-    scheduler.end(task)
-    clock.count('failed')
-    task.events.end(error)
+    this.#parts.clock.count('failed')
+    this.#end(task, () => task.events.end(error))
+  }
+
+  /**
+   * Takes a sequence out once the calls of the step have run: rows move to other banks when one
+   * leaves, and a row that moved into a bank that is still to be called would get two tokens.
+   */
+  #end(task: ServedSequence, tell: () => void): void {
+    this.#leaving.push(() => {
+      if (task.state === 'ended') return
+      this.#parts.scheduler.end(task)
+      tell()
+    })
+  }
+
+  #leave(): void {
+    for (const end of this.#leaving.splice(0)) end()
   }
 
   #dropCancelled(): void {
     const { scheduler, clock } = this.#parts
     for (const task of [...scheduler.running, ...scheduler.waiting]) {
-      if (!task.cancelled) continue
+      const cancelled = findCancellation(task)
+      if (!cancelled) continue
       scheduler.end(task)
       clock.count('cancelled')
-      task.events.end(task.cancelled.reason)
+      task.events.end(cancelled.reason)
     }
   }
 }
 
-/** Logits of the tasks that have a stage of their own; those of one stage together. */
-async function runStages({ states }: CallResult): Promise<Map<ServedSequence, Float32Array>> {
+/** Why a request was withdrawn; its signal is asked, because a listener would outlive the request. */
+const findCancellation = ({
+  cancelled,
+  settings: { signal },
+}: ServedSequence): ServedSequence['cancelled'] =>
+  cancelled ?? (signal?.aborted ? { reason: signal.reason } : undefined)
+
+/** Logits of the sequences that have a stage of their own, those of one stage together. */
+async function runStages(
+  { states }: CallResult,
+  onError: (task: ServedSequence, error: unknown) => void,
+): Promise<Map<ServedSequence, Float32Array>> {
   const groups = Map.groupBy(states.keys(), ({ settings }) => settings.stage!.stage)
   const logits = new Map<ServedSequence, Float32Array>()
   for (const [stage, tasks] of groups) {
-    const { data, shape } = await runStage(stage, tasks, states)
-    const width = shape[1]!
-    tasks.forEach((task, i) => logits.set(task, data.subarray(i * width, (i + 1) * width)))
+    try {
+      const { data, shape } = await runStage(stage, tasks, states)
+      const width = shape[1]!
+      tasks.forEach((task, i) => logits.set(task, data.subarray(i * width, (i + 1) * width)))
+    } catch (error) {
+      for (const task of tasks) onError(task, error)
+    }
   }
   return logits
 }

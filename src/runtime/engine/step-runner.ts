@@ -13,7 +13,7 @@ import type { Bank, KvMemory } from './kv/kv-memory.ts'
 import type { KvElement } from './kv/kv-types.ts'
 import type { AdapterPool } from './pool/adapter-pool.ts'
 import type { ServedSequence } from './request.ts'
-import { isVirtual } from './sequence-rows.ts'
+import { getTapLayer, isVirtual } from './sequence-rows.ts'
 
 export interface StepRunnerParts extends StepFeedParts {
   readonly steps: StepPrograms
@@ -50,10 +50,6 @@ interface Call {
   /** How many of them want logits. */
   readonly plain: number
 }
-
-/** The layer whose incoming states a task wants. */
-const getTapLayer = ({ settings }: ServedSequence): number | undefined =>
-  settings.stage?.stage.tapLayer ?? settings.states?.layer
 
 export class StepRunner {
   readonly #parts: StepRunnerParts
@@ -100,7 +96,7 @@ export class StepRunner {
     const program = await steps[kind]({
       ...needs,
       accuracy: tasks[0]!.settings.exact ? 'exact' : 'fast',
-      states: tasks.map(getTapLayer).find((layer) => layer !== undefined),
+      states: getTapLayer(tasks[0]!),
       past,
     })
     const span = createSpan(call)
@@ -116,7 +112,7 @@ export class StepRunner {
     const { programs, element } = this.#parts
     const { lease, settings } = tasks[0]!
     const adapter = lease!.attached!
-    const tap = tasks.map(getTapLayer).find((layer) => layer !== undefined)
+    const tap = getTapLayer(tasks[0]!)
     const accuracy = settings.exact ? 'exact' : 'fast'
     const program = await programs.get(adapter, accuracy, tap, element)
     const { lengths, capacity, sequenceLength, picks } = createSpan(call)

@@ -26,15 +26,14 @@ export interface CallTokens {
   readonly starts?: readonly number[] | undefined
   /** Tokens of the longest row once all its pieces are read. Default: with these pieces. */
   readonly sequenceLength?: number | undefined
+  /** Whether the program reads masks. Default true. */
+  readonly isMasked?: boolean
 }
 
 export async function collectCallFeeds(
   { config, weights }: CallFeedParts,
-  { pieces, lengths, capacity, starts, sequenceLength }: CallTokens,
+  { pieces, lengths, capacity, starts, sequenceLength, isMasked = true }: CallTokens,
 ): Promise<Map<string, Tensor>> {
-  const window = config.layers.find(
-    ({ slidingWindow }) => slidingWindow !== undefined,
-  )?.slidingWindow
   const span: Span = { lengths, counts: pieces.map(({ length }) => length), capacity }
   const width = Math.max(...span.counts)
   const padded = pieces.flatMap((piece) => [
@@ -53,8 +52,17 @@ export async function collectCallFeeds(
         await weights.embeddingRows(padded.map((id) => Math.max(id, 0))),
       ),
     ],
-    ['mask', computeCacheMask(span)],
-    ...(window === undefined ? [] : [['mask.sliding', computeCacheMask(span, window)] as const]),
+    ...(isMasked ? collectMaskFeeds(config, span) : []),
     ...(starts ? [[ACTIVE, computeActiveFeed(starts, width, lengths)] as const] : []),
   ])
+}
+
+function collectMaskFeeds({ layers }: ModelConfig, span: Span): [string, Tensor][] {
+  const window = layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
+  return [
+    ['mask', computeCacheMask(span)],
+    ...(window === undefined
+      ? []
+      : [['mask.sliding', computeCacheMask(span, window)] satisfies [string, Tensor]]),
+  ]
 }

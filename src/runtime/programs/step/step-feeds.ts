@@ -4,11 +4,8 @@
 import { computeActiveFeed, ACTIVE } from '../../../adapters/activation.ts'
 import { RANK_CHUNK, toGroupName, VECTOR_INDEX } from '../../../adapters/serving/detours.ts'
 import { f32, i64, type Tensor } from '../../../base/tensor.ts'
-import { collectRopeTableFeeds } from '../../../graph/feeds.ts'
-import type { ModelConfig } from '../../../graph/model-config.ts'
-import type { BaseWeights } from '../base-weights.ts'
-import { collectSpanFeeds, computeCacheMask, type Span } from '../cache-feeds.ts'
-import { EMBEDDING_ROWS, LOGIT_ROWS } from '../cached-graph.ts'
+import { LOGIT_ROWS } from '../cached-graph.ts'
+import { type CallFeedParts, collectCallFeeds } from '../call-feeds.ts'
 import {
   hasPieceAttention,
   PAST_BLOCKS,
@@ -33,10 +30,7 @@ export interface StepSpan {
   readonly logits?: number
 }
 
-export interface StepFeedParts {
-  readonly config: ModelConfig
-  readonly weights: Pick<BaseWeights, 'embeddingRows'>
-}
+export type StepFeedParts = CallFeedParts
 
 /** Slots of one block of the cache in decoding, where a row is longer than two of them. */
 export const BLOCK_SLOTS = 256
@@ -67,7 +61,7 @@ export async function collectPrefillFeeds(
   parts: StepFeedParts,
   span: StepSpan,
 ): Promise<Map<string, Tensor>> {
-  const feeds = await collectCommonFeeds(parts, span, hasPieceAttention(parts.config))
+  const feeds = await collectCommonFeeds(parts, span, !hasPieceAttention(parts.config))
   const last = span.lengths.map((length, row) => length + span.ids[row]!.length - 1)
   return feeds
     .set(SPAN_LAST, { dtype: 'i32', shape: [last.length], data: Int32Array.from(last) })
@@ -75,34 +69,17 @@ export async function collectPrefillFeeds(
 }
 
 async function collectCommonFeeds(
-  { config, weights }: StepFeedParts,
+  parts: StepFeedParts,
   { ids, lengths, capacity, picks, logits, sequenceLength }: StepSpan,
-  isMasked = false,
+  isMasked = true,
 ): Promise<Map<string, Tensor>> {
   const tokens = ids[0]!.length
-  const flat = ids.flat()
   const rows = picks ?? ids.map((_, row) => (row + 1) * tokens - 1)
-  const span: Span = { lengths, counts: ids.map(() => tokens), capacity }
-  const context = Math.max(...lengths) + tokens
-  return new Map<string, Tensor>([
-    ...collectRopeTableFeeds(config, context, sequenceLength),
-    ...collectSpanFeeds(span, context),
-    ...(isMasked ? [] : collectMaskFeeds(config, span)),
-    ['ids', i64([ids.length, tokens], flat)],
-    [EMBEDDING_ROWS, f32([ids.length, tokens, config.width], await weights.embeddingRows(flat))],
-    ['rows', i64([rows.length], rows)],
-    [LOGIT_ROWS, i64([logits ?? rows.length], [...rows.keys()].slice(0, logits))],
-  ])
-}
-
-function collectMaskFeeds({ layers }: ModelConfig, span: Span): [string, Tensor][] {
-  const window = layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
-  return [
-    ['mask', computeCacheMask(span)],
-    ...(window === undefined
-      ? []
-      : [['mask.sliding', computeCacheMask(span, window)] satisfies [string, Tensor]]),
-  ]
+  const call = { pieces: ids, lengths, capacity, sequenceLength, isMasked }
+  const feeds = await collectCallFeeds(parts, call)
+  return feeds
+    .set('rows', i64([rows.length], rows))
+    .set(LOGIT_ROWS, i64([logits ?? rows.length], [...rows.keys()].slice(0, logits)))
 }
 
 /** The factor of A·x of each token in the shared form: 1 from position `start` of a row on. */

@@ -1,10 +1,13 @@
 // Whether cached beginnings give equal bits on this machine: kernels are chosen by processor and
 // number of threads, so what holds on one machine is tried on each.
 
-import { f32, type Tensor } from '../../../base/tensor.ts'
-import { toEntryName, toPastName } from '../cached-graph.ts'
-import { collectPrefillFeeds, type StepFeedParts } from './step-feeds.ts'
-import type { CompiledStep } from './step-programs.ts'
+import { f32, type Tensor } from '../../src/base/tensor.ts'
+import { toEntryName, toPastName } from '../../src/runtime/programs/cached-graph.ts'
+import {
+  collectPrefillFeeds,
+  type StepFeedParts,
+} from '../../src/runtime/programs/step/step-feeds.ts'
+import type { CompiledStep } from '../../src/runtime/programs/step/step-programs.ts'
 
 const tokens = 53
 const cuts = [16, 32, 48]
