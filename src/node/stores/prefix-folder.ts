@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { checkOptions, integer, type OptionFields, unchecked } from '../../base/schema.ts'
 import type { SavedPrefixes } from '../../runtime/engine/kv/kv-types.ts'
+import { isProcessGone } from '../files/atomic-write.ts'
 import { makeDirectory } from '../files/make-directory.ts'
-import { findErrorCode, toStorageError } from '../files/system-errors.ts'
+import { toStorageError } from '../files/system-errors.ts'
 
 export interface PrefixFolderOptions {
   /** Bytes of all files together; the longest unused go first. */
@@ -48,7 +49,8 @@ async function listBlocks(path: string): Promise<Map<string, number>> {
   const found: { key: string; size: number; usedMs: number }[] = []
   for (const name of await readdir(path)) {
     const writer = TEMPORARY.exec(name)?.[1]
-    if (writer !== undefined && !isRunning(Number(writer)))
+    // A writer of this process's number was an earlier process.
+    if (writer !== undefined && (Number(writer) === process.pid || isProcessGone(Number(writer))))
       await rm(join(path, name), { force: true })
     const key = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : ''
     if (!isKey(key)) continue
@@ -57,16 +59,6 @@ async function listBlocks(path: string): Promise<Map<string, number>> {
   }
   found.sort((a, b) => a.usedMs - b.usedMs)
   return new Map(found.map(({ key, size }) => [key, size]))
-}
-
-function isRunning(pid: number): boolean {
-  if (pid === process.pid) return false // an earlier process of the same number
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return findErrorCode(error) === 'EPERM'
-  }
 }
 
 const HEADER_BYTES = 16

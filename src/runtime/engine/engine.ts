@@ -262,7 +262,7 @@ export class Engine {
       element,
     })
     const { writing, contextTokens, now } = this.#parts
-    const { tokenizer, eosIds } = writing(handle?.expert)
+    const { tokenizer, eosIds } = writing(handle?.described)
     const id = this.#count++
     const task = createServedSequence(
       { prompt, settings, handle, virtualIds, activeFrom, index, chain, id, now: now() },

@@ -1,7 +1,9 @@
 // One request among others in an engine: it never takes more than its turn, and what happens to it
 // happens to nobody else.
 
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { Adapter } from '../../adapters/index.ts'
 import { createEngine } from '../create-engine.ts'
 import type { Model } from '../model.ts'
 import type { EngineRequest } from './engine.ts'
@@ -157,4 +159,31 @@ describe('one request', () => {
     expect(answer.cachedTokens).toBe(32)
     expect(warm.seen).toEqual(cold.seen)
   })
+
+  it.each(['f32', 'f16', 'int8'] as const)(
+    'ends where its expert’s own tokenizer ends a text, kept in %s',
+    async (cold) => {
+      const adapter = experts['first'] as Adapter
+      const stories = new URL('../../catalogue/models/stories260k/', import.meta.url)
+      const tokenizer = await readFile(new URL('tokenizer.json', stories))
+      const config = JSON.parse(await readFile(new URL('tokenizer_config.json', stories), 'utf8'))
+      const written = (await answerAlone(model, request('first'))).ids
+      const vocabulary = Object.entries(
+        JSON.parse(tokenizer.toString()).model.vocab as Record<string, number>,
+      )
+      const [last] = vocabulary.find(([, id]) => id === written[3])!
+      const files = new Map([
+        ['tokenizer.json', new Uint8Array(tokenizer)],
+        [
+          'tokenizer_config.json',
+          new TextEncoder().encode(JSON.stringify(Object.assign(config, { eos_token: last }))),
+        ],
+      ])
+      const engine = createEngine({ model, cold })
+      await engine.registerAdapter('tales', { ...adapter, text: { files } })
+      const answer = await readAnswer(engine, request('first', { adapter: 'tales' }))
+      expect(answer.reason).toBe('eos')
+      expect(answer.ids.length).toBeLessThan(4)
+    },
+  )
 })

@@ -18,6 +18,8 @@ export interface ExpertHandle {
   readonly key: string
   /** undefined where the pool keeps it packed, so that its own tensors can be given back. */
   readonly expert: Expert | undefined
+  /** The expert without its tensors: how it reads and writes text, and what it is. */
+  readonly described: Expert
   readonly metadata: AdapterMetadata
   /** The tokens from whose last occurrence on the expert acts; undefined: it acts on all. */
   readonly invocation: readonly number[] | undefined

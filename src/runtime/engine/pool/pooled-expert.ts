@@ -53,6 +53,16 @@ export interface ExpertVersion {
   readonly waiting: (() => void)[]
 }
 
+const withoutTensors = (expert: Expert): Expert =>
+  isMixture(expert)
+    ? {
+        mixture: expert.mixture.map(({ adapter, weight }) => ({
+          adapter: { ...adapter, tensors: new Map() },
+          weight,
+        })),
+      }
+    : { ...expert, tensors: new Map() }
+
 export function createHandle(
   expert: Expert,
   named: Pick<ExpertHandle, 'name' | 'version' | 'key' | 'metadata'>,
@@ -64,6 +74,7 @@ export function createHandle(
   return {
     ...named,
     expert: keepsExpert ? expert : undefined,
+    described: withoutTensors(expert),
     // adapters of a mixture have the same, or it is refused
     invocation: adapters[0]?.config.invocationTokens,
     virtualTokens: isMixture(expert) ? 0 : listVirtualIds(expert).length,
