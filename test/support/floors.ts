@@ -46,6 +46,7 @@ export const rooms: Record<string, readonly string[]> = {
     'rotary-rows.ts',
     'quants',
     'convert.ts',
+    'grammar',
     'text',
     'safetensors',
     'gguf',
