@@ -1,0 +1,129 @@
+// The server as a function from a request to a response: Hono, the routes, and the middleware in
+// front of them. Independent of sockets and files.
+
+import { Hono, type MiddlewareHandler } from 'hono'
+import { findNearestName } from '../base/suggest.ts'
+import { createErrorResponse, toRequestError } from './error-response.ts'
+import { noBody, readBody } from './read-body.ts'
+import { RequestError } from './request-error.ts'
+import type { RouteCall, Route, ServerContext, ServerEnv } from './route.ts'
+import { routes as ownRoutes } from './route-table.ts'
+import type { Service } from './service.ts'
+
+export type Middleware = MiddlewareHandler<ServerEnv>
+
+export interface ServerOptions {
+  readonly service: Service
+  /** Run for every request, unknown paths included, in this order. */
+  readonly middleware?: readonly Middleware[]
+  /** Run for matched requests before the body is read; `context.get('route')` says which. */
+  readonly guards?: readonly Middleware[]
+  /** Further routes. */
+  readonly routes?: readonly Route[]
+  /** Called with what is no fault of the request. */
+  readonly onFault?: (error: unknown, context: ServerContext) => void
+  /** Milliseconds since 1970. */
+  readonly now?: () => number
+  readonly createId?: () => string
+}
+
+export interface Server {
+  fetch(request: Request, env?: object): Promise<Response>
+  readonly routes: readonly Route[]
+}
+
+export function createServer(options: ServerOptions): Server {
+  const { middleware = [], guards = [], routes: further = [], onFault } = options
+  const routes = [...ownRoutes, ...further]
+  const app = new Hono<ServerEnv>()
+  app.onError((error, context) => answerError(error, context, onFault))
+  for (const one of middleware) app.use('*', one)
+  for (const route of routes) {
+    const path = toHonoPath(route.path)
+    const enter: Middleware = async (context, next) => {
+      context.set('route', route)
+      await next()
+    }
+    app.on(route.method, path, enter, ...guards, async (context) =>
+      route.handle(await createCall(options, route, context)),
+    )
+  }
+  addMethodErrors(app, routes, guards)
+  app.notFound((context) => answerError(createPathError(context, routes), context, onFault))
+  return { fetch: async (request, env) => app.fetch(request, env), routes }
+}
+
+/** '/v1/models/{model}' as Hono writes it; a last parameter may hold slashes. */
+const toHonoPath = (path: string): string =>
+  path.replaceAll(/\{(\w+)\}/g, (_, name: string, at: number) =>
+    path.endsWith(`{${name}}`) && at + name.length + 2 === path.length
+      ? `:${name}{.+}`
+      : `:${name}`,
+  )
+
+async function createCall(
+  { service, now = Date.now, createId = () => crypto.randomUUID() }: ServerOptions,
+  { method, body = noBody }: Route,
+  context: ServerContext,
+): Promise<RouteCall> {
+  const { req: request } = context
+  return {
+    service,
+    body: method === 'GET' ? {} : await readBody(request, body),
+    parameters: request.param(),
+    query: new URL(request.url).searchParams,
+    signal: request.raw.signal,
+    context,
+    created: Math.floor(now() / 1000),
+    createId: (prefix) => prefix + createId().replaceAll('-', ''),
+  }
+}
+
+/** A known path with another method: 405 that lists the methods. Guards come first. */
+function addMethodErrors(
+  app: Hono<ServerEnv>,
+  routes: readonly Route[],
+  guards: readonly Middleware[],
+): void {
+  for (const [path, group] of Map.groupBy(routes, (route) => route.path)) {
+    const methods = group.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
+    const allow = methods.join(', ')
+    const enter: Middleware = async (context, next) => {
+      context.set('route', group[0])
+      await next()
+    }
+    app.all(toHonoPath(path), enter, ...guards, ({ req }) => {
+      const error = new RequestError(`${req.method} ${path}: this path takes ${allow}.`, {
+        status: 405,
+        code: 'method_not_allowed',
+      })
+      const response = createErrorResponse(error)
+      response.headers.set('Allow', allow)
+      return response
+    })
+  }
+}
+
+function createPathError({ req }: ServerContext, routes: readonly Route[]): RequestError {
+  const path = req.path.slice(0, 200)
+  const meant = findNearestName(
+    path,
+    routes.map((route) => route.path),
+  )
+  const hint = meant === undefined ? '' : ` Did you mean ${meant}?`
+  return new RequestError(`There is no ${JSON.stringify(path)} here.${hint}`, {
+    status: 404,
+    code: 'unknown_path',
+  })
+}
+
+/** An error as a response; what is the server's own fault is handed to `onFault` first. */
+function answerError(
+  error: unknown,
+  context: ServerContext,
+  onFault: ServerOptions['onFault'],
+): Response {
+  if (context.req.raw.signal.aborted) return new Response(null, { status: 499 })
+  if (toRequestError(error).status >= 500) onFault?.(error, context)
+  return createErrorResponse(error)
+}

@@ -1,0 +1,110 @@
+// Errors as responses in OpenAI's shape: { error: { message, type, param, code } }, all four
+// present. Every class of base/errors.ts has a status.
+
+import { GraftError } from '../base/errors.ts'
+import { RequestError } from './request-error.ts'
+
+/** OpenAI's error object; `param` and `code` may be null. */
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string
+    readonly type: string
+    readonly param: string | null
+    readonly code: string | null
+    readonly [detail: string]: string | number | null
+  }
+}
+
+interface ErrorForm {
+  readonly status: number
+  readonly type?: string
+  readonly code?: string
+}
+
+/** By name, because an error from a worker has the name of its class and not always its prototype. */
+const forms: Readonly<Record<string, ErrorForm>> = {
+  ContextLengthError: {
+    status: 400,
+    type: 'exceed_context_size_error',
+    code: 'context_length_exceeded',
+  },
+  NotFoundError: { status: 404, code: 'not_found' },
+  ConflictError: { status: 409, code: 'conflict' },
+  StorageError: { status: 500, code: 'storage_failed' },
+  OptionError: { status: 400, code: 'invalid_value' },
+  FormatError: { status: 400, code: 'invalid_format' },
+  UnsupportedError: { status: 400, code: 'not_supported' },
+  ShapeError: { status: 400, code: 'invalid_shape' },
+  NumericError: { status: 400, code: 'not_finite' },
+  DataError: { status: 400, code: 'invalid_data' },
+  MismatchError: { status: 400, code: 'does_not_fit' },
+  ManifestError: { status: 400, code: 'invalid_manifest' },
+}
+
+const types: Readonly<Record<number, string>> = {
+  400: 'invalid_request_error',
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  405: 'invalid_request_error',
+  409: 'conflict_error',
+  413: 'invalid_request_error',
+  429: 'rate_limit_error',
+  499: 'client_closed_request',
+  501: 'not_supported_error',
+  503: 'unavailable_error',
+}
+
+/** Characters of a message; the whole body stays below 32 KB. */
+const MOST_CHARACTERS = 6000
+
+/**
+ * The RequestError that an error of any kind becomes. What is no GraftError is our own bug: its
+ * message says nothing of the inside.
+ */
+export function toRequestError(error: unknown): RequestError {
+  if (error instanceof RequestError) return error
+  if (!GraftError.isInstance(error))
+    return new RequestError(
+      'The server failed on this request. The operator finds the cause in its log.',
+      { status: 500, code: 'internal_error' },
+      { cause: error },
+    )
+  const given = error as GraftError & Partial<RequestError>
+  if (typeof given.status === 'number')
+    return new RequestError(given.message, given, { cause: error })
+  const form = forms[error.name] ?? { status: 400, code: 'invalid_value' }
+  return new RequestError(hidePaths(error.message), form, { cause: error })
+}
+
+/** A message with the last name of each absolute path alone: where files lie is not for clients. */
+export const hidePaths = (message: string): string =>
+  message
+    .replaceAll(/(?<![\w.:/])(?:file:\/\/)?\/(?:[^\s/:'"`,;()]+\/)+([^\s/:'"`,;()]*)/g, '$1')
+    .replaceAll(/\b[A-Za-z]:\\(?:[^\s\\:'"]+\\)*([^\s\\:'"]*)/g, '$1')
+
+export function createErrorBody(error: unknown): ErrorBody {
+  const { message, status, type, param, code, details } = toRequestError(error)
+  const shown =
+    message.length > MOST_CHARACTERS ? `${message.slice(0, MOST_CHARACTERS)}… (cut)` : message
+  const fields = {
+    message: shown.toWellFormed(),
+    type: type ?? types[status] ?? 'server_error',
+    param: param === undefined ? null : param.slice(0, 200).toWellFormed(),
+    code: code ?? null,
+  }
+  return { error: Object.assign({}, details, fields) }
+}
+
+/** OpenAI's clients repeat these by themselves unless they are told that it does not help. */
+const mayBeRepeated = new Set([429, 503])
+
+/** The response of an error, with the headers that say whether and when to repeat. */
+export function createErrorResponse(error: unknown): Response {
+  const found = toRequestError(error)
+  const headers = new Headers()
+  if (found.retryAfter !== undefined)
+    headers.set('Retry-After', String(Math.max(1, Math.ceil(found.retryAfter))))
+  if (!mayBeRepeated.has(found.status)) headers.set('x-should-retry', 'false')
+  return Response.json(createErrorBody(found), { status: found.status, headers })
+}

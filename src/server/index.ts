@@ -1,0 +1,8 @@
+// graftlm/server: the server as a function from a request to a response, for any platform that has
+// web requests. Sockets and files are in graftlm/node.
+
+export { createServer, type Middleware, type Server, type ServerOptions } from './app.ts'
+export { createErrorBody, createErrorResponse, type ErrorBody } from './error-response.ts'
+export { RequestError, type RequestErrorFields } from './request-error.ts'
+export type { Route, RouteScope, UsageReport } from './route.ts'
+export type { AnswerEvent, AnswerRequest, ServedBase, ServedExpert, Service } from './service.ts'

@@ -1,0 +1,109 @@
+// Reads and checks the body of a request. Every problem is an error of status 400 that names the
+// parameter by its path.
+
+import {
+  describeUnknownOption,
+  describeValue,
+  findValueProblems,
+  isRecord,
+  joinProblems,
+} from '../base/schema.ts'
+import { RequestError } from './request-error.ts'
+import type { BodyForm } from './route.ts'
+
+/** Deeper bodies are refused, because whoever reads them later might do so by recursion. */
+const MOST_LEVELS = 100
+
+/** Of routes that take nothing: the body may be empty too. */
+export const noBody: BodyForm = { fields: {}, required: [] }
+
+/** The body as an object without entries that are null, which count as left out. */
+export async function readBody(
+  request: { text(): Promise<string> },
+  form: BodyForm,
+): Promise<Readonly<Record<string, unknown>>> {
+  const text = await request.text()
+  if (form === noBody && text.trim() === '') return {}
+  const value = parseJson(text)
+  if (!isRecord(value))
+    throw new RequestError(`The body is ${describeValue(value)}, expected a JSON object.`, {
+      code: 'invalid_json',
+    })
+  checkDepth(value)
+  const given = Object.fromEntries(
+    Object.entries(value).filter(([, item]) => item !== null && item !== undefined),
+  )
+  return checkBody(given, form)
+}
+
+function parseJson(text: string): unknown {
+  if (text.trim() === '')
+    throw new RequestError('The body is empty, expected a JSON object.', { code: 'invalid_json' })
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new RequestError(`The body is not valid JSON: ${reason}`, { code: 'invalid_json' })
+  }
+}
+
+/** Refuses what no client sends and what code that reads it may stumble over. */
+function checkDepth(body: unknown): void {
+  let level: readonly unknown[] = [body]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MOST_LEVELS)
+      throw new RequestError(`The body is nested deeper than ${MOST_LEVELS} levels.`, {
+        code: 'invalid_json',
+      })
+    const next: unknown[] = []
+    for (const value of level) {
+      if (typeof value !== 'object' || value === null) continue
+      if (Object.hasOwn(value, '__proto__'))
+        throw new RequestError('The body has a key "__proto__", which is refused.', {
+          param: '__proto__',
+        })
+      for (const item of Object.values(value))
+        if (typeof item === 'object' && item !== null) next.push(item)
+    }
+    level = next
+  }
+}
+
+function checkBody(
+  given: Readonly<Record<string, unknown>>,
+  { fields, required, refused = {} }: BodyForm,
+): Readonly<Record<string, unknown>> {
+  const problems: { readonly param: string; readonly text: string }[] = []
+  const kept: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(given)) {
+    if (Object.hasOwn(fields, name)) kept[name] = value
+    else if (Object.hasOwn(refused, name)) {
+      const { reason, neutral = [] } = refused[name]!
+      if (!neutral.some((one) => JSON.stringify(one) === JSON.stringify(value)))
+        problems.push({ param: name, text: `${name}: ${reason}` })
+    } else {
+      const names = [...Object.keys(fields), ...Object.keys(refused)]
+      problems.push({ param: name, text: describeUnknownParameter(name, names) })
+    }
+  }
+  for (const name of required)
+    if (given[name] === undefined) problems.push({ param: name, text: `${name} is missing` })
+  for (const text of findValueProblems(kept, fields))
+    problems.push({ param: readParam(text), text })
+  if (problems.length > 0)
+    throw new RequestError(joinProblems(problems.map(({ text }) => text)), {
+      param: problems[0]!.param,
+      code: 'invalid_value',
+    })
+  return kept
+}
+
+const describeUnknownParameter = (name: string, names: readonly string[]): string =>
+  describeUnknownOption(name.slice(0, 100), names).replace(
+    'there is no option',
+    'there is no parameter',
+  )
+
+/** 'messages[2].content: got 1' → 'messages.2.content'. */
+const readParam = (problem: string): string =>
+  (/^[^:\s]+/.exec(problem)?.[0] ?? '').replaceAll(/\[(\d+)\]/g, '.$1')

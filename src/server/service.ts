@@ -1,0 +1,248 @@
+// What the server's routes need of a model, its engine and its experts, in plain messages: strings,
+// numbers, plain objects, typed arrays, async generators and signals. So it may live in a worker,
+// and HTTP stays quick while the model computes.
+
+import type { ChatMessage } from '../formats/text/chat-template.ts'
+import type { SamplingOptions } from '../runtime/decode/sampling-options.ts'
+import type { EngineStatistics } from '../runtime/engine/engine.ts'
+
+/** The base that is served. */
+export interface ServedBase {
+  readonly name: string
+  /** Other names by which requests may ask for it. */
+  readonly aliases: readonly string[]
+  readonly contextTokens: number
+  /** Ids of prompts are below this. */
+  readonly vocabularySize: number
+  /** Sequences that run at a time. */
+  readonly maxRows: number
+  readonly chatTemplate: string
+  /** The texts of special tokens by name: `bos_token`. */
+  readonly specialTokens: Readonly<Record<string, string>>
+}
+
+/** Who answers: an expert by `model`, or llama.cpp's scales by adapter id. */
+export interface ExpertChoice {
+  /** A name of the base, an expert or a mixture, with or without the base's name in front. */
+  readonly model?: string | undefined
+  readonly scales?: readonly AdapterScale[] | undefined
+}
+
+/** llama.cpp's `{ id, scale }`. */
+export interface AdapterScale {
+  readonly id: number
+  readonly scale: number
+}
+
+/** A conversation and how it is written as a prompt. */
+export interface Conversation {
+  readonly messages: readonly ChatMessage[]
+  /** Functions that the model may call, in OpenAI's form. */
+  readonly tools?: readonly ToolDescription[] | undefined
+  /** 'none', 'auto', 'required', or the name of one function. */
+  readonly toolChoice?: ToolChoice | undefined
+  /** At most one call. */
+  readonly oneCall?: boolean | undefined
+  /** Further variables of the chat template. */
+  readonly variables?: Readonly<Record<string, unknown>> | undefined
+  /** Opens the assistant's turn. Default: unless the last message is the assistant's. */
+  readonly opensAnswer?: boolean | undefined
+}
+
+export interface ToolDescription {
+  readonly type: 'function'
+  readonly function: {
+    readonly name: string
+    readonly description?: string | undefined
+    readonly parameters?: Readonly<Record<string, unknown>> | undefined
+    readonly strict?: boolean | undefined
+  }
+}
+
+export type ToolChoice = 'none' | 'auto' | 'required' | { readonly name: string }
+
+export type PlainPrompt = string | readonly number[]
+
+/** What the answer's text must be. */
+export type AnswerShape =
+  | { readonly type: 'json' }
+  | { readonly type: 'json-schema'; readonly schema: Readonly<Record<string, unknown>> | boolean }
+  | { readonly type: 'regex'; readonly pattern: string }
+  | { readonly type: 'ebnf'; readonly text: string }
+
+export interface AnswerRequest extends ExpertChoice {
+  /** One conversation, or texts and token ids. */
+  readonly conversation?: Conversation | undefined
+  readonly prompts?: readonly PlainPrompt[] | undefined
+  /** Answers of each prompt; the one of prompt p and copy c has the index p · copies + c. */
+  readonly copies: number
+  /** New tokens at most; undefined: as many as fit. */
+  readonly maxTokens?: number | undefined
+  readonly minTokens?: number | undefined
+  readonly sampling: SamplingOptions
+  /** undefined: another one each time. */
+  readonly seed?: number | undefined
+  readonly stop: readonly string[]
+  readonly shape?: AnswerShape | undefined
+  /** Alternatives beside each new token; undefined: no log-probabilities. */
+  readonly logprobs?: number | undefined
+  /** The same of prompt tokens. */
+  readonly promptLogprobs?: number | undefined
+  /** Prompts of one tenant never read what another's left in the cache. */
+  readonly tenant?: string | undefined
+}
+
+/** A token as clients see it. */
+export interface TokenReport {
+  readonly id: number
+  readonly text: string
+  readonly bytes: readonly number[]
+  /** null: the first token of a prompt, which nothing predicts. */
+  readonly logprob: number | null
+  /** The most likely tokens in its place, best first. */
+  readonly top: readonly {
+    readonly id: number
+    readonly text: string
+    readonly bytes: readonly number[]
+    readonly logprob: number
+  }[]
+}
+
+/** Why an answer ended. */
+export type AnswerEnd = 'eos' | 'stop' | 'length' | 'calls'
+
+export interface AnswerUsage {
+  readonly promptTokens: number
+  readonly cachedTokens: number
+  readonly completionTokens: number
+  readonly reasoningTokens: number
+}
+
+/** Milliseconds of one answer. */
+export interface AnswerTimes {
+  readonly promptMs: number
+  readonly decodeMs: number
+}
+
+export type AnswerEvent =
+  /** Everything was checked and is queued. */
+  | {
+      readonly type: 'start'
+      /** The expert that answers, as a mixture is written; undefined: the base. */
+      readonly expert: string | undefined
+      /** The base's name, or the name the request gave. */
+      readonly model: string
+      /** Tokens of each prompt. */
+      readonly promptTokens: readonly number[]
+      readonly seed: number
+    }
+  /** Texts and tokens of a prompt, where promptLogprobs is asked. */
+  | {
+      readonly type: 'prompt'
+      readonly index: number
+      readonly tokens: readonly TokenReport[]
+    }
+  /** More of one answer. */
+  | {
+      readonly type: 'delta'
+      readonly index: number
+      readonly text?: string | undefined
+      readonly reasoning?: string | undefined
+      readonly call?: CallDelta | undefined
+      readonly tokens?: readonly TokenReport[] | undefined
+      /** New tokens of this answer so far. */
+      readonly completionTokens: number
+    }
+  | {
+      readonly type: 'end'
+      readonly index: number
+      readonly reason: AnswerEnd
+      readonly ids: readonly number[]
+      readonly usage: AnswerUsage
+      readonly times: AnswerTimes
+    }
+
+/** A call's beginning has its id and name, what follows has arguments only. */
+export interface CallDelta {
+  /** Which call of the answer. */
+  readonly call: number
+  readonly id?: string | undefined
+  readonly name?: string | undefined
+  readonly arguments: string
+}
+
+export interface EmbeddingResult {
+  readonly vectors: readonly Float32Array[]
+  readonly promptTokens: number
+  readonly expert: string | undefined
+}
+
+export interface TokenizeRequest extends ExpertChoice {
+  readonly text?: string | undefined
+  readonly conversation?: Conversation | undefined
+  readonly addSpecialTokens: boolean
+}
+
+/** One loaded expert. */
+export interface ServedExpert {
+  readonly name: string
+  /** llama.cpp's number of it: counts up, and is never used again. */
+  readonly id: number
+  /** Where it was read from, as it was asked for; undefined: it was given by the program. */
+  readonly path: string | undefined
+  readonly version: number
+  /** The hash of its content. */
+  readonly key: string
+  readonly kind: string
+  /** The system message that it was taught with. */
+  readonly system: string | undefined
+  readonly isPinned: boolean
+  readonly hasOwnTemplate: boolean
+  /** What llama.cpp's requests that name no expert are answered with. */
+  readonly scale: number
+  /** Seconds since 1970. */
+  readonly loadedAt: number
+  /** Answers that it began since it was loaded, and their new tokens. */
+  readonly answers: number
+  readonly completionTokens: number
+}
+
+export interface LoadExpertRequest {
+  /** undefined: the last part of the path, with a number where it is taken. */
+  readonly name?: string | undefined
+  readonly path: string
+  /** Takes the place of a loaded expert of that name; otherwise that is an error. */
+  readonly replace?: boolean | undefined
+  readonly scale?: number | undefined
+}
+
+export interface Service {
+  describe(): Promise<ServedBase>
+  /**
+   * Answers a request. Throws before the first event: RequestError or another GraftError for what
+   * cannot be answered; nothing is queued then. Leaving the loop, or the signal, ends its sequences
+   * before the engine's next step.
+   */
+  generate(request: AnswerRequest, signal?: AbortSignal): AsyncGenerator<AnswerEvent, void>
+  /** Mean of the last hidden states of each input, scaled to length 1. */
+  embed(
+    request: ExpertChoice & { readonly inputs: readonly PlainPrompt[] },
+    signal?: AbortSignal,
+  ): Promise<EmbeddingResult>
+  tokenize(
+    request: TokenizeRequest,
+  ): Promise<{ readonly ids: readonly number[]; readonly tokens: readonly string[] }>
+  detokenize(request: ExpertChoice & { readonly ids: readonly number[] }): Promise<string>
+  /** The prompt that a conversation becomes. */
+  applyTemplate(request: ExpertChoice & { readonly conversation: Conversation }): Promise<string>
+  listExperts(): Promise<readonly ServedExpert[]>
+  loadExpert(request: LoadExpertRequest): Promise<ServedExpert>
+  /** Resolves when the last answer of the expert has ended. */
+  unloadExpert(name: string): Promise<void>
+  /** A pinned expert stays in its slot. */
+  pinExpert(name: string, isPinned: boolean): Promise<ServedExpert>
+  /** llama.cpp's scales, for requests that name no expert. Absent ones become 0. */
+  setScales(scales: readonly AdapterScale[]): Promise<void>
+  /** What runs and waits, and what memory is used. */
+  stats(): Promise<EngineStatistics>
+}
