@@ -43,6 +43,11 @@ export class StorageError extends GraftError {}
  * what was to be written.
  */
 export class ConflictError extends GraftError {}
+/**
+ * A worker or a process for a job ended before it answered: it ran out of memory, or an error that
+ * nothing caught. The request was not finished; it can be sent again.
+ */
+export class WorkerError extends GraftError {}
 
 /** One thing that does not match between a file and what a model or adapter needs. */
 export interface Mismatch {

@@ -144,6 +144,7 @@ export const rooms: Record<string, readonly string[]> = {
     'model-options.ts',
     'model-parts.ts',
     '',
+    'worker',
     'analysis',
   ],
   learn: ['kernels', 'store', 'tiers', 'slow', 'turns', 'users', 'updates', ''],

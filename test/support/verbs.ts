@@ -8,10 +8,10 @@ accumulate acquire add advance align allocate allow answer append apply assemble
 attempt attend average await
 bind bootstrap broadcast build
 cache calibrate call capture check choose clear clip close collect combine compare compile
-complete compose compress compute configure consolidate convert copy count create cut
+complete compose compress compute configure connect consolidate convert copy count create cut
 declare decode deduplicate define delay dequantize describe detect diagonalize discount divide double
 download draw drop
-emit encode end escape estimate evaluate expand extend extract
+emit encode end escape estimate evaluate expand expose extend extract
 factorize fetch fill find finish fit flatten fold format freeze
 gather generate get group
 handle hash hide

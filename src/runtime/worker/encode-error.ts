@@ -1,0 +1,87 @@
+// Errors as messages: class, message, stack, cause and all fields. Back they are errors of the same
+// class, where this side has it, else of the nearest class above that it has. Independent of how the
+// values of fields travel: that is passed in.
+
+import * as ownErrors from '../../base/errors.ts'
+import { GraftError } from '../../base/errors.ts'
+
+export interface EncodedError {
+  /** The names of its class and those above, the nearest first; empty for what is no error. */
+  readonly classes: readonly string[]
+  readonly name: string
+  readonly message: string
+  readonly stack: string | undefined
+  /** Own fields by name, `cause` among them. Of what is no error: itself, as `thrown`. */
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+type ErrorClass = abstract new (...given: never[]) => Error
+
+const isErrorClass = (value: unknown): value is ErrorClass =>
+  value === GraftError || (typeof value === 'function' && value.prototype instanceof GraftError)
+
+const classes: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
+  ...Object.entries(ownErrors as Record<string, unknown>).filter(
+    (entry): entry is [string, ErrorClass] => isErrorClass(entry[1]),
+  ),
+  ...[Error, TypeError, RangeError, SyntaxError, ReferenceError, URIError, AggregateError].map(
+    (one): [string, ErrorClass] => [one.name, one],
+  ),
+])
+
+/** For the message; its stack, `cause` and `errors` are own properties that are not enumerable. */
+const hiddenFields = ['cause', 'errors']
+
+/** An error must arrive: `encodeField` must not throw. */
+export function encodeThrown(
+  error: unknown,
+  encodeField: (value: unknown) => unknown,
+): EncodedError {
+  if (!(error instanceof Error)) {
+    const fields = { thrown: encodeField(error) }
+    return { classes: [], name: '', message: String(error), stack: undefined, fields }
+  }
+  const names = [
+    ...Object.keys(error).filter((name) => name !== 'stack' && name !== 'message'),
+    ...hiddenFields.filter((name) => Object.hasOwn(error, name)),
+  ]
+  const given = error as unknown as Readonly<Record<string, unknown>>
+  const fields = Object.fromEntries(
+    [...new Set(names)].map((name) => [name, encodeField(given[name])]),
+  )
+  const { name, message, stack } = error
+  return { classes: listClassNames(error), name, message, stack, fields }
+}
+
+/** What was thrown, to be thrown here. */
+export function decodeThrown(
+  { classes: names, name, message, stack, fields }: EncodedError,
+  decodeField: (field: unknown) => unknown,
+): unknown {
+  if (names.length === 0) return decodeField(fields['thrown'])
+  if (names[0] === 'DOMException') return new DOMException(message, name)
+  const known = names.find((one) => classes.has(one)) ?? 'Error'
+  const error = new Error(message)
+  Object.setPrototypeOf(error, classes.get(known)!.prototype as object)
+  if (error.name !== name) defineHidden(error, 'name', name)
+  if (stack !== undefined) defineHidden(error, 'stack', stack)
+  for (const [key, value] of Object.entries(fields))
+    if (hiddenFields.includes(key)) defineHidden(error, key, decodeField(value))
+    else (error as unknown as Record<string, unknown>)[key] = decodeField(value)
+  return error
+}
+
+function listClassNames(error: Error): string[] {
+  const names: string[] = []
+  for (
+    let prototype = Object.getPrototypeOf(error) as object | null;
+    prototype !== null && prototype !== Object.prototype;
+    prototype = Object.getPrototypeOf(prototype) as object | null
+  )
+    names.push(prototype.constructor.name)
+  return names
+}
+
+function defineHidden(error: Error, name: string, value: unknown): void {
+  Object.defineProperty(error, name, { value, configurable: true, writable: true })
+}
