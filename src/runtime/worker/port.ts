@@ -12,5 +12,6 @@ export interface RemotePort {
 
 /** Calls `take` for each message. */
 export function listenToPort(port: RemotePort, take: (message: unknown) => void): void {
-  port.onmessage = (event: { readonly data: unknown }) => take(event.data)
+  const onmessage = (event: { readonly data: unknown }): void => take(event.data)
+  Object.assign(port, { onmessage }) // this starts a MessagePort, which addEventListener does not
 }
