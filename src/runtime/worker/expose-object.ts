@@ -28,12 +28,12 @@ interface RunningCall {
 export function exposeObject(port: RemotePort, object: object, options: ExposeOptions = {}): void {
   const exposed = new ExposedObject(port, object, options)
   listenToPort(port, (message) => exposed.take(message as CallMessage))
-  port.postMessage({ type: 'ready' } satisfies AnswerMessage)
+  port.postMessage({ type: 'ready' } satisfies AnswerMessage, [])
 }
 
 /** Tells the other side that there will be no object, and why. */
 export function exposeFailure(port: RemotePort, error: unknown): void {
-  port.postMessage({ type: 'failed', error: encodeError(error) } satisfies AnswerMessage)
+  port.postMessage({ type: 'failed', error: encodeError(error) } satisfies AnswerMessage, [])
 }
 
 class ExposedObject {
@@ -116,7 +116,7 @@ class ExposedObject {
     } catch (thrown) {
       error = { type: 'stopped', error: encodeError(thrown) }
     }
-    this.#port.postMessage(error)
+    this.#port.postMessage(error, [])
   }
 }
 
