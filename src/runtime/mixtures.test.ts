@@ -5,6 +5,7 @@ import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Adapter, loadAdapter, mergeWeights, type Mixture } from '../adapters/index.ts'
 import { initializeAdapter } from '../adapters/create-adapter.ts'
+import { getWeightAt } from '../adapters/serving/part-weight.ts'
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
@@ -75,7 +76,8 @@ async function ofSummedWeights({ mixture }: Mixture): Promise<Float32Array> {
       const sum = changed.get(name)!.data
       const before = own.get(name)!.data
       const after = merged.data
-      for (let i = 0; i < sum.length; i++) sum[i]! += weight * (after[i]! - before[i]!)
+      for (let i = 0; i < sum.length; i++)
+        sum[i]! += getWeightAt(weight, name) * (after[i]! - before[i]!)
     }
   }
   const weights = {
@@ -139,6 +141,41 @@ describe('a mixture', () => {
     const got = await logits({ adapter: mixture })
     expect(distance(got, await ofSummedWeights(mixture))).toBeLessThan(1e-4)
     expect(distance(got, await logits())).toBeGreaterThan(1e-4)
+  })
+
+  it.each([
+    ['lora', 'lora'],
+    ['dora_r6', 'dora_r6'],
+    ['ia3', 'ia3'],
+  ])('of %s and %s takes weights by layer', async (one, other) => {
+    const named = (name: string): Adapter => loaded.get(name) ?? first!
+    const mixture: Mixture = {
+      mixture: [
+        {
+          adapter: named(one),
+          weight: [
+            { layers: [0, 1], weight: -0.5 },
+            { layers: [4, 4], weight: 0.9 },
+          ],
+        },
+        { adapter: other === 'lora' ? second! : named(other), weight: 0.4 },
+      ],
+    }
+    const got = await logits({ adapter: mixture })
+    expect(distance(got, await ofSummedWeights(mixture))).toBeLessThan(1e-4)
+    const even = mixture.mixture.map(({ adapter }) => ({ adapter, weight: 0.4 }))
+    expect(distance(got, await logits({ adapter: { mixture: even } }))).toBeGreaterThan(1e-4)
+  })
+
+  it('refuses layers that the model does not have, and weights that are none', async () => {
+    const weighted = (weight: unknown) =>
+      logits({ adapter: { mixture: [{ adapter: first!, weight: weight as number }] } })
+    await expect(weighted([{ layers: [3, 5], weight: 1 }])).rejects.toThrow(
+      /mixture\[0\]\.weight: layers 3-5: the model has 5 layers, 0-4/,
+    )
+    await expect(weighted([{ layers: [2, 1], weight: 1 }])).rejects.toThrow(/first and the last/)
+    await expect(weighted([{ layers: [1, 2], weigth: 1 }])).rejects.toThrow(/no "weigth"/)
+    await expect(weighted('0.5')).rejects.toThrow(/expected a finite number, or a list/)
   })
 
   it('writes, and is embedded and scored with', async () => {

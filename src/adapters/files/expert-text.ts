@@ -14,6 +14,7 @@ import { listAdaptableModules } from '../adapted-layers.ts'
 import { type Adapter, type AdapterText, dateKey } from '../adapter.ts'
 import { toPeftKey } from '../keys.ts'
 import { type Expert, isMixture } from '../serving/mixture.ts'
+import { isWeightZero } from '../serving/part-weight.ts'
 import { tokenRowsName } from '../trainable-tokens.ts'
 import { parseAdapterText } from './adapter-text.ts'
 
@@ -65,7 +66,7 @@ const listExpertAdapters = (expert: Expert | undefined): readonly Adapter[] =>
   expert === undefined
     ? []
     : isMixture(expert)
-      ? expert.mixture.flatMap(({ adapter, weight }) => (weight === 0 ? [] : [adapter]))
+      ? expert.mixture.flatMap(({ adapter, weight }) => (isWeightZero(weight) ? [] : [adapter]))
       : [expert]
 
 const isSameReading = (a: ExpertText, b: ExpertText): boolean =>

@@ -11,15 +11,7 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { describeValue } from '../../base/schema.ts'
-
-/** A weight in some layers, counted from 0, both ends included. */
-export interface LayerWeight {
-  readonly layers: readonly [first: number, last: number]
-  readonly weight: number
-}
-
-/** One weight for all layers, or those of some layers; it is 0 in the others. */
-export type PartWeight = number | readonly LayerWeight[]
+import { findOverlaps, type PartWeight } from './part-weight.ts'
 
 export interface SpecPart {
   readonly name: string
@@ -188,10 +180,8 @@ function readWeight(weight: string, text: string): PartWeight {
     const [number, span] = part.split('@') as [string, string]
     return { layers: toSpan(span, text, 'layers'), weight: readNumber(number, text) }
   })
-  const sorted = parts.map(({ layers }) => layers).sort((a, b) => a[0] - b[0])
-  const twice = sorted.find((layers, i) => i > 0 && layers[0] <= sorted[i - 1]![1])
-  if (twice)
-    throw new OptionError(`${describeValue(text)}: layer ${twice[0]} has two weights of one part.`)
+  const [twice] = findOverlaps(parts, describeValue(text))
+  if (twice !== undefined) throw new OptionError(`${twice} of one part.`)
   return parts
 }
 

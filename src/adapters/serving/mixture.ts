@@ -8,6 +8,13 @@ import { describeValue, isRecord, joinProblems } from '../../base/schema.ts'
 import type { Adapter } from '../adapter.ts'
 import type { ServingWeights } from '../kinds/kind.ts'
 import { isTensorMap } from '../packed/tensor-map.ts'
+import {
+  findAbsentLayers,
+  findWeightProblems,
+  getWeightAt,
+  isWeightZero,
+  type PartWeight,
+} from './part-weight.ts'
 import type { ServingWeightMap } from './serving-weights.ts'
 
 /**
@@ -15,7 +22,13 @@ import type { ServingWeightMap } from './serving-weights.ts'
  * reuse it, and the next request computes nothing.
  */
 export interface Mixture {
-  readonly mixture: readonly { readonly adapter: Adapter; readonly weight: number }[]
+  readonly mixture: readonly MixturePart[]
+}
+
+export interface MixturePart {
+  readonly adapter: Adapter
+  /** A number, or numbers by layer: `[{ layers: [10, 29], weight: 0.8 }]`. */
+  readonly weight: PartWeight
 }
 
 /** What a request is answered with: an adapter, or several mixed. */
@@ -37,7 +50,7 @@ export function simplifyExpert(expert: Expert | undefined): Expert | undefined {
   }
   const { mixture } = expert
   checkMixture(mixture)
-  const acting = mixture.filter(({ weight }) => weight !== 0)
+  const acting = mixture.filter(({ weight }) => !isWeightZero(weight))
   return acting.length === 0 || (acting.length === 1 && acting[0]!.weight === 1)
     ? acting[0]?.adapter
     : expert
@@ -62,9 +75,7 @@ function findPartProblems(part: unknown, name: string): string[] {
   const problem = findAdapterProblem(adapter)
   return [
     ...(problem === undefined ? [] : [`${name}.adapter: ${problem}`]),
-    ...(Number.isFinite(weight)
-      ? []
-      : [`${name}.weight: got ${describeValue(weight)}, expected a finite number`]),
+    ...findWeightProblems(weight, `${name}.weight`),
   ]
 }
 
@@ -95,13 +106,14 @@ interface Part {
  * modules whose sum cannot be written this way.
  */
 export function mixServingWeights(
-  parts: readonly { readonly forms: ServingWeightMap; readonly weight: number }[],
+  parts: readonly { readonly forms: ServingWeightMap; readonly weight: PartWeight }[],
 ): ServingWeightMap {
   const forms = new Map<string, ServingWeights>()
   const problems: string[] = []
   for (const path of new Set(parts.flatMap(({ forms: one }) => [...one.keys()]))) {
-    const here = parts.flatMap(({ forms: one, weight }): Part[] => {
+    const here = parts.flatMap(({ forms: one, weight: given }): Part[] => {
       const form = one.get(path)
+      const weight = getWeightAt(given, path)
       return form && weight !== 0 ? [{ form, weight }] : []
     })
     if (here.length === 0) continue
@@ -118,6 +130,14 @@ export function mixServingWeights(
     problems.push(`its adapters act from different tokens on: ${[...invocations].join('; ')}`)
   if (problems.length > 0) throw createMixtureError(problems)
   return forms
+}
+
+/** Throws OptionError for weights by layer that name layers which the model does not have. */
+export function checkMixtureLayers({ mixture }: Mixture, layers: number): void {
+  const problems = mixture.flatMap(({ weight }, i) =>
+    findAbsentLayers(weight, layers, `mixture[${i}].weight`),
+  )
+  if (problems.length > 0) throw new OptionError(joinProblems(problems))
 }
 
 /** One error for everything that keeps a mixture from being served. */

@@ -2,6 +2,7 @@
 // does, and not again from what is written.
 
 import { findActivationStart } from '../../adapters/activation.ts'
+import { isWeightZero } from '../../adapters/serving/part-weight.ts'
 import { type Expert, isMixture } from '../../adapters/index.ts'
 import { isPerRow, type ServedExperts } from './row-groups.ts'
 
@@ -12,7 +13,7 @@ import { isPerRow, type ServedExperts } from './row-groups.ts'
 export function findInvocation(expert: Expert | undefined): readonly number[] | undefined {
   if (!expert || !isMixture(expert)) return expert?.config.invocationTokens
   return expert.mixture.find(
-    ({ adapter, weight }) => weight !== 0 && adapter.config.invocationTokens,
+    ({ adapter, weight }) => !isWeightZero(weight) && adapter.config.invocationTokens,
   )?.adapter.config.invocationTokens
 }
 

@@ -9,7 +9,12 @@ import {
   type Mixture,
 } from '../../adapters/index.ts'
 import { checkBaseCopies } from '../../adapters/base-copy.ts'
-import { mixServingWeights, createMixtureError } from '../../adapters/serving/mixture.ts'
+import {
+  checkMixtureLayers,
+  createMixtureError,
+  mixServingWeights,
+} from '../../adapters/serving/mixture.ts'
+import { isWeightZero, type PartWeight } from '../../adapters/serving/part-weight.ts'
 import {
   readServingWeights,
   type ServingWeightMap,
@@ -67,7 +72,9 @@ function createServingWeightCache(base: BaseModel, weights: BaseWeights): ReadSe
     const kept = known.get(expert)
     if (kept) return kept
     for (const adapter of listAdapters(expert)) checkAdapter(adapter, base.graph)
-    const computed = isMixture(expert) ? mixServing(expert, read) : readServing(expert)
+    const computed = isMixture(expert)
+      ? mixServing(expert, read, base.config.layers.length)
+      : readServing(expert)
     known.set(expert, computed)
     return computed
   }
@@ -79,9 +86,15 @@ function createServingWeightCache(base: BaseModel, weights: BaseWeights): ReadSe
 }
 
 /** The weighted sum of a mixture's adapters; one error names all that cannot be mixed. */
-async function mixServing({ mixture }: Mixture, read: ReadServing): Promise<ServingWeightMap> {
-  const acting = mixture.filter(({ weight }) => weight !== 0)
-  const parts: { readonly weight: number; readonly forms: ServingWeightMap }[] = []
+async function mixServing(
+  expert: Mixture,
+  read: ReadServing,
+  layers: number,
+): Promise<ServingWeightMap> {
+  checkMixtureLayers(expert, layers)
+  const { mixture } = expert
+  const acting = mixture.filter(({ weight }) => !isWeightZero(weight))
+  const parts: { readonly weight: PartWeight; readonly forms: ServingWeightMap }[] = []
   const problems: string[] = []
   for (const [i, { adapter, weight }] of acting.entries()) {
     try {

@@ -4,7 +4,6 @@
 import type { Adapter } from '../../adapters/adapter.ts'
 import { isTensorMap } from '../../adapters/packed/tensor-map.ts'
 import { roles } from '../../adapters/roles.ts'
-import type { Mixture } from '../../adapters/serving/mixture.ts'
 import {
   createField,
   type Field,
@@ -43,7 +42,7 @@ export interface CheckpointOptions {
  */
 export interface Teacher {
   readonly adapter?: Adapter
-  readonly mixture?: Mixture['mixture']
+  readonly mixture?: readonly { readonly adapter: Adapter; readonly weight: number }[]
   readonly model?: TrainableModel
 }
 

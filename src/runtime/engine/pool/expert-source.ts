@@ -12,10 +12,16 @@ import {
   packTensor,
 } from '../../../adapters/packed/packed-tensor.ts'
 import {
+  checkMixtureLayers,
   createMixtureError,
   type Mixture,
   mixServingWeights,
 } from '../../../adapters/serving/mixture.ts'
+import {
+  getWeightAt,
+  isWeightZero,
+  type PartWeight,
+} from '../../../adapters/serving/part-weight.ts'
 import {
   createServingError,
   readServingWeights,
@@ -84,7 +90,10 @@ export function createExpertSources(base: PoolBase): ExpertSources {
       if (!isMixture(expert)) known.delete(expert)
     },
     async read(expert) {
-      if (isMixture(expert)) return readMixture(expert, readOnce, places)
+      if (isMixture(expert)) {
+        checkMixtureLayers(expert, base.graph.config.layers.length)
+        return readMixture(expert, readOnce, places)
+      }
       try {
         const weights = await readOnce(expert)
         const problems = findPlaceProblems(weights, places)
@@ -147,7 +156,7 @@ function findPlaceProblems(
 
 interface WeightedPart {
   readonly weights: ServingWeightMap
-  readonly weight: number
+  readonly weight: PartWeight
 }
 
 /** One source of the sum of parts. Parts with vectors must be one part of weight 1. */
@@ -158,7 +167,9 @@ function createSource(parts: readonly WeightedPart[], adapters: readonly Adapter
     for (const [path, { A, B, u, v, shift }] of weights) {
       const vectors = { ...(u && { u }), ...(v && { v }), ...(shift && { shift }) }
       const sources = slot.get(path) ?? []
-      slot.set(path, [...sources, { A, B, weight, ...vectors }])
+      const own = getWeightAt(weight, path)
+      if (own === 0) continue
+      slot.set(path, [...sources, { A, B, weight: own, ...vectors }])
       const ranks = sources.map((one) => one.A.shape[0]!)
       rank = Math.max(
         rank,
@@ -205,7 +216,7 @@ async function readMixture(
   read: (adapter: Adapter) => Promise<ServingWeightMap>,
   places: ReadonlyMap<string, boolean>,
 ): Promise<ExpertSource> {
-  const acting = mixture.filter(({ weight }) => weight !== 0)
+  const acting = mixture.filter(({ weight }) => !isWeightZero(weight))
   const parts: WeightedPart[] = []
   const problems: string[] = []
   for (const [i, { adapter, weight }] of acting.entries()) {

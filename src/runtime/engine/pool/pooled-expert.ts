@@ -3,6 +3,7 @@
 import type { Adapter, Expert } from '../../../adapters/index.ts'
 import { listVirtualIds } from '../../../adapters/adapter.ts'
 import { isMixture } from '../../../adapters/serving/mixture.ts'
+import { isWeightZero } from '../../../adapters/serving/part-weight.ts'
 import type { ExpertHandle, Lease } from './adapter-pool.ts'
 import type { ExpertSource } from './expert-source.ts'
 import type { RoomUser, SlotRooms } from './slot-rooms.ts'
@@ -69,7 +70,7 @@ export function createHandle(
   keepsExpert: boolean,
 ): ExpertHandle {
   const adapters = isMixture(expert)
-    ? expert.mixture.filter(({ weight }) => weight !== 0).map(({ adapter }) => adapter)
+    ? expert.mixture.filter(({ weight }) => !isWeightZero(weight)).map(({ adapter }) => adapter)
     : [expert]
   return {
     ...named,
