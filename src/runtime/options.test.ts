@@ -61,11 +61,11 @@ describe('an unknown option is named, with the one that was probably meant', () 
 describe('a wrong value is named, with what was expected', () => {
   it('all of them at once', async () => {
     await expect(
-      drain({ maxTokens: 0, topP: 2, stop: 'x', adapter: 'cat-stories' }),
+      drain({ maxTokens: -1, topP: 2, stop: 'x', adapter: 'cat-stories' }),
     ).rejects.toThrow(
       'Generation options: topP: got 2, expected a number above 0 and at most 1; ' +
         'adapter: got "cat-stories", expected an adapter or a mixture; ' +
-        'maxTokens: got 0, expected an integer ≥ 1; ' +
+        'maxTokens: got -1, expected an integer ≥ 0; ' +
         'stop: got "x", expected a list, each a string that is not empty.',
     )
   })

@@ -2,18 +2,10 @@
 // embeddings. Plain arithmetic in double precision.
 
 import { DataError } from '../base/errors.ts'
+import { logSumExp } from './decode/logprobs.ts'
 
 /** Not scored: PyTorch's ignore_index. */
 export const IGNORED = -100
-
-/** log Σ exp(logits), stable. */
-export function logSumExp(logits: Float32Array): number {
-  let top = -Infinity
-  for (const logit of logits) if (logit > top) top = logit
-  let total = 0
-  for (const logit of logits) total += Math.exp(logit - top)
-  return top + Math.log(total)
-}
 
 /** −log p(label) */
 export const computeCrossEntropy = (logits: Float32Array, label: number): number =>

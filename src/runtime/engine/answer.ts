@@ -4,6 +4,7 @@ import { random } from '../../base/random.ts'
 import type { OptionValues } from '../../base/schema.ts'
 import { type TextStream, createTextStream } from '../../formats/text/text-stream.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
+import { scoreToken, type TokenLogprob } from '../decode/logprobs.ts'
 import { createProcessors } from '../decode/processors/processor-table.ts'
 import { createSampler, type Sampler } from '../decode/sampler.ts'
 import { createStopMatcher, type StopMatcher } from '../decode/stop.ts'
@@ -26,6 +27,20 @@ export interface Generation {
   readonly decodeMs: number
   /** (new tokens − 1) / decodeMs; 0 where there is nothing to measure. */
   readonly tokensPerSecond: number
+  /** By new token, where `logprobs` was asked for. */
+  readonly tokens?: readonly TokenLogprob[]
+  /** By token of the prompt, where `promptLogprobs` was asked for: null for the first one. */
+  readonly promptLogprobs?: readonly (TokenLogprob | null)[]
+}
+
+/** A part of an answer. */
+export interface TextDelta {
+  readonly type: 'text-delta'
+  readonly text: string
+  /** The tokens since the event before, where `logprobs` was asked for. */
+  readonly tokens?: readonly TokenLogprob[]
+  /** Only in an event before the first text, where `promptLogprobs` was asked for. */
+  readonly promptLogprobs?: readonly (TokenLogprob | null)[]
 }
 
 /** What text an expert's ids are, and where it ends. */
@@ -45,6 +60,7 @@ type Settings = Pick<
   | 'bannedTokens'
   | 'frequencyPenalty'
   | 'logitBias'
+  | 'logprobs'
   | 'maxTokens'
   | 'minP'
   | 'minTokens'
@@ -61,7 +77,13 @@ export class Answer {
   /** New tokens. */
   readonly ids: number[] = []
   text = ''
+  /** Set from the beginning where nothing is to be written. */
   reason: EndReason | undefined
+  /** Scores of `ids`, where they were asked for. */
+  readonly tokens: TokenLogprob[] | undefined
+  readonly #alternatives: number
+  /** How many of the scores were told. */
+  #told = 0
   /** Prompt and answer: the sequence's one array, which grows here. */
   readonly #tokens: number[]
   readonly #promptTokens: number
@@ -88,14 +110,29 @@ export class Answer {
     this.#matcher = createStopMatcher(settings.stop)
     this.#limit = Math.min(settings.maxTokens, contextTokens - tokens.length)
     this.#eosIds = eosIds
+    this.#alternatives = settings.logprobs ?? 0
+    this.tokens = settings.logprobs === undefined ? undefined : []
+    if (this.#limit === 0) this.reason = 'length'
   }
 
-  /** Chooses the next token; returns the text that is final now. */
-  sampleNext(logits: Float32Array): string {
+  /** Chooses the next token; the text that is final now, undefined where there is nothing to tell. */
+  sampleNext(logits: Float32Array): TextDelta | undefined {
+    const text = this.#chooseNext(logits)
+    const { tokens } = this
+    if (!tokens) return text === '' ? undefined : { type: 'text-delta', text }
+    // Tokens whose text is held back are told with it, and at the end.
+    if (text === '' && (this.reason === undefined || this.#told === tokens.length)) return undefined
+    const delta = { type: 'text-delta', text, tokens: tokens.slice(this.#told) } as const
+    this.#told = tokens.length
+    return delta
+  }
+
+  #chooseNext(logits: Float32Array): string {
     const id = this.#sampler(logits, { tokens: this.#tokens, promptTokens: this.#promptTokens })
     if (this.#eosIds.has(id)) return this.#end('eos', this.#stream.end())
     this.#tokens.push(id)
     this.ids.push(id)
+    this.tokens?.push(scoreToken(logits, id, this.#alternatives))
     const text = this.#matcher.push(this.#stream.push(id))
     if (this.#matcher.found !== undefined) return this.#end('stop', '', text)
     if (this.ids.length === this.#limit) return this.#end('length', this.#stream.end(), text)
@@ -106,12 +143,12 @@ export class Answer {
   toGeneration(
     promptMs: number,
     decodeMs: number,
-    counts: { readonly promptTokens: number; readonly cachedTokens: number },
+    prompt: Pick<Generation, 'promptTokens' | 'cachedTokens' | 'promptLogprobs'>,
   ): Generation {
-    const { text, ids, reason = 'length' } = this
+    const { text, ids, reason = 'length', tokens } = this
     const tokensPerSecond = decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : 0
-    const { promptTokens, cachedTokens } = counts
-    return { text, ids, reason, promptTokens, cachedTokens, promptMs, decodeMs, tokensPerSecond }
+    const scores = tokens && { tokens }
+    return { text, ids, reason, ...prompt, promptMs, decodeMs, tokensPerSecond, ...scores }
   }
 
   #appendText(text: string): string {

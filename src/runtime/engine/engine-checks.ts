@@ -7,6 +7,12 @@ import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
 import { countElementBytes } from './kv/values.ts'
 import type { Settings } from './request.ts'
 
+/** Whether several answers can begin behind one reading of the prompt. */
+export function checkCopies({ states }: Settings): void {
+  if (states)
+    throw new OptionError('The option states takes one answer at a time: use add, not addCopies.')
+}
+
 export function checkPieceTokens(pieceTokens: number): void {
   if (pieceTokens % BLOCK_SIZE !== 0)
     throw new OptionError(
@@ -53,7 +59,11 @@ export function checkPromptIds(
     )
 }
 
-export function checkTap({ stage, states }: Settings): void {
+export function checkStage({ stage, states, promptLogprobs }: Settings): void {
+  if (stage && promptLogprobs !== undefined)
+    throw new OptionError(
+      'Generation options: promptLogprobs are by the model’s own head, and this request has a stage of its own; leave one of them out.',
+    )
   const layer = stage?.stage.tapLayer
   if (layer !== undefined && states && states.layer !== layer)
     throw new OptionError(

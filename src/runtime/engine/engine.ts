@@ -1,9 +1,7 @@
 // The engine: requests in, answers out, many experts at once. It checks a request and makes its
 // task; a loop of steps answers it. Independent of how models are opened.
 
-import { findActivationStart } from '../../adapters/activation.ts'
 import type { AdapterMetadata, Expert } from '../../adapters/index.ts'
-import { simplifyExpert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { readOptions } from '../../base/schema.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
@@ -12,20 +10,22 @@ import type { BaseWeights } from '../programs/base-weights.ts'
 import type { ProgramCache } from '../programs/program-cache.ts'
 import type { StepPrograms } from '../programs/step/step-programs.ts'
 import type { AnswerWriting } from './answer.ts'
-import { checkPieceTokens, checkPromptIds, checkTap, countBlocks } from './engine-checks.ts'
+import { checkPieceTokens, countBlocks } from './engine-checks.ts'
 import { choosePieceTokens, engineFields, type EngineOptions } from './engine-options.ts'
-import { type GenerateOptions, requestFields } from './generate-options.ts'
-import { BlockKeyChain } from './kv/block-keys.ts'
 import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory.ts'
-import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
+import type { KvElement } from './kv/kv-types.ts'
 import { planPieces } from './pieces.ts'
 import type { AdapterPool, ExpertHandle, PoolStatistics } from './pool/adapter-pool.ts'
-import { createServedSequence, type GenerateEvent, type ServedSequence } from './request.ts'
+import { limitScoredPiece } from './prompt-scores.ts'
+import type { GenerateEvent, ServedSequence } from './request.ts'
+import { type EngineRequest, RequestIntake } from './request-intake.ts'
 import { Scheduler } from './scheduler.ts'
 import { StepClock, type StepTotals } from './statistics.ts'
 import { StepLoop } from './step-loop.ts'
 import { StepRunner } from './step-runner.ts'
 import { SequenceRows } from './sequence-rows.ts'
+
+export type { EngineRequest } from './request-intake.ts'
 
 /** What an engine needs of its model. */
 export interface EngineParts {
@@ -49,14 +49,6 @@ export interface EngineParts {
   readonly onDisposed: () => void
 }
 
-/** A request for ids; `adapter` may also be the name of a registered expert. */
-export interface EngineRequest extends Omit<GenerateOptions, 'adapter'> {
-  readonly prompt: readonly number[]
-  readonly adapter?: Expert | string | undefined
-  /** Added to the seed: the row of a batch. Default 0. */
-  readonly index?: number | undefined
-}
-
 /** An answer on its way: events once, in order. */
 export interface EngineSequence {
   readonly id: number
@@ -74,24 +66,16 @@ export interface EngineStatistics extends StepTotals {
   readonly experts: PoolStatistics
 }
 
-/** How prefixes are kept. */
-interface PrefixForm {
-  readonly element: KvElement
-  /** Whether they outlive the process. */
-  readonly areSaved: boolean
-}
-
 /** Serves one model. One engine's requests share its rows, cached prefixes and resident experts. */
 export class Engine {
   readonly #parts: EngineParts
   readonly #pieceTokens: number
-  readonly #blocks: number
+  readonly #intake: RequestIntake
   readonly #memory: KvMemory
   readonly #scheduler: Scheduler<ServedSequence>
   readonly #loop: StepLoop
   readonly #clock: StepClock
-  readonly #prefixes: PrefixForm
-  #count = 0
+  readonly #element: KvElement
   #isDisposed = false
 
   /** Throws OptionError for options that are wrong or leave no room for one sequence. */
@@ -103,20 +87,26 @@ export class Engine {
     checkPieceTokens(pieceTokens)
     this.#parts = parts
     this.#pieceTokens = pieceTokens
-    this.#blocks = countBlocks(parts, settings)
+    const blocks = countBlocks(parts, settings)
     const { layers, kvHeads, headWidth } = config
     const shape = { layers: layers.length, kvHeads, headWidth }
     const { saved, kvElement: element } = settings
-    this.#prefixes = { element, areSaved: saved !== undefined }
-    const kv = { shape, blocks: this.#blocks, maxRows, element, ...(saved && { saved }) }
+    this.#element = element
+    const prefixes = { element, areSaved: saved !== undefined }
+    this.#intake = new RequestIntake({ ...parts, pieceTokens, blocks, prefixes })
+    const kv = { shape, blocks, maxRows, element, ...(saved && { saved }) }
     const memory = createKvMemory(kv)
     const rows = new SequenceRows({ memory, pool, pieceTokens, now })
-    const nextPiece = ({ tokens, computed }: ServedSequence): number =>
-      planPieces(tokens.length, computed, pieceTokens).pieces[0]!
+    const scoredPiece = limitScoredPiece(pieceTokens, config.vocabularySize)
+    const nextPiece = ({ tokens, computed, scores }: ServedSequence): number => {
+      const limit = scores && !scores.isComplete ? scoredPiece : pieceTokens
+      return planPieces(tokens.length, computed, limit).pieces[0]!
+    }
+    const isHeld = (task: ServedSequence): boolean => task.copies?.isHeld(task) ?? false
     this.#memory = memory
     this.#clock = new StepClock(now)
     this.#scheduler = new Scheduler<ServedSequence>(
-      { maxRows, stepTokens: pieceTokens, maxWaitMs, nextPiece },
+      { maxRows, stepTokens: pieceTokens, maxWaitMs, nextPiece, isHeld },
       rows,
     )
     this.#loop = new StepLoop({
@@ -126,7 +116,7 @@ export class Engine {
       runner: new StepRunner({ config, weights, steps, programs, memory, element, pool }),
       clock: this.#clock,
       now,
-      createLackError: (task) => this.#createLackError(task),
+      createLackError: (task) => this.#intake.createLackError(task),
     })
   }
 
@@ -136,14 +126,32 @@ export class Engine {
    * MismatchError for one of another base.
    */
   async add(request: EngineRequest): Promise<EngineSequence> {
-    const task = await this.#createServedSequence(request)
-    task.settings.signal?.throwIfAborted()
+    this.#checkOpen()
+    const task = await this.#intake.read(request)
+    const [sequence] = this.#queue([task])
+    return sequence!
+  }
+
+  /**
+   * Queues `count` answers of one prompt, which is read once; answer i draws with the request's
+   * seed + i. Each ends or is cancelled by itself. Throws as `add`.
+   */
+  async addCopies(request: EngineRequest, count: number): Promise<EngineSequence[]> {
+    this.#checkOpen()
+    return this.#queue(await this.#intake.readCopies(request, count))
+  }
+
+  #queue(tasks: readonly ServedSequence[]): EngineSequence[] {
+    for (const { settings } of tasks) settings.signal?.throwIfAborted()
     this.#checkOpen() // once more: it may have been closed while the expert was prepared
-    this.#loop.add(task)
-    const cancel = (reason: unknown = new OptionError('The request was cancelled.')): void => {
-      task.cancelled ??= { reason }
-    }
-    return { id: task.id, events: task.events, cancel }
+    for (const task of tasks) this.#loop.add(task)
+    return tasks.map((task) => ({
+      id: task.id,
+      events: task.events,
+      cancel(reason: unknown = new OptionError('The request was cancelled.')) {
+        task.cancelled ??= { reason }
+      },
+    }))
   }
 
   /** Runs one step; the engine's own loop does the same while answers are awaited. */
@@ -181,7 +189,7 @@ export class Engine {
     const lease = which === undefined ? undefined : await pool.acquire(which)
     const form = lease?.rank ? 'shared' : 'none'
     const vectors = lease !== undefined && lease.vector > 0
-    const past = this.#prefixes.element
+    const past = this.#element
     if (lease?.attached) await programs.get(lease.attached, accuracy, undefined, past)
     if (!lease?.attached || lease.handle.virtualTokens > 0)
       for (const kind of ['prefill', 'decode'] as const)
@@ -231,52 +239,5 @@ export class Engine {
 
   #checkOpen(): void {
     if (this.#isDisposed) throw new OptionError('The engine was closed.')
-  }
-
-  async #createServedSequence(request: EngineRequest): Promise<ServedSequence> {
-    this.#checkOpen()
-    const { prompt, adapter, index, ...given } = readOptions(
-      'Generation options',
-      request,
-      requestFields,
-    )
-    // With dynamic scaling a token's keys depend on how long its sequence was when it was read.
-    const isDynamic = this.#parts.config.rope.main.scaling?.type === 'dynamic'
-    const settings = { ...given, cache: given.cache && !isDynamic }
-    checkTap(settings)
-    checkPromptIds(prompt, this.#parts.config)
-    const expert = typeof adapter === 'string' ? adapter : simplifyExpert(adapter)
-    const handle = expert === undefined ? undefined : await this.#parts.pool.find(expert)
-    const virtualIds = Array.from({ length: handle?.virtualTokens ?? 0 }, (_, i) => -1 - i)
-    const activeFrom = handle?.invocation
-      ? virtualIds.length + findActivationStart(prompt, handle.invocation)
-      : 0
-    const { element, areSaved } = this.#prefixes
-    const chain = new BlockKeyChain({
-      // Blocks in memory are of one base; saved ones may meet others.
-      base: areSaved ? await this.#parts.identity() : '',
-      expert: handle?.key ?? '',
-      tenant: settings.tenant,
-      accuracy: settings.exact ? 'exact' : 'fast',
-      pieceSize: this.#pieceTokens,
-      element,
-    })
-    const { writing, contextTokens, now } = this.#parts
-    const { tokenizer, eosIds } = writing(handle?.described)
-    const id = this.#count++
-    const task = createServedSequence(
-      { prompt, settings, handle, virtualIds, activeFrom, index, chain, id, now: now() },
-      { tokenizer, eosIds, contextTokens },
-    )
-    // One sequence must fit by itself, else it would wait for ever.
-    if (Math.ceil((task.tokens.length + 1) / BLOCK_SIZE) > this.#blocks)
-      throw this.#createLackError(task)
-    return task
-  }
-
-  #createLackError({ tokens }: ServedSequence): OptionError {
-    return new OptionError(
-      `A sequence of ${tokens.length} tokens needs ${Math.ceil((tokens.length + 1) / BLOCK_SIZE)} blocks of keys and values; the engine has ${this.#blocks}. Raise kvBytes.`,
-    )
   }
 }

@@ -9,7 +9,6 @@ import {
   listOf,
   naturalNumber,
   type OptionFields,
-  positiveInteger,
   string,
   unchecked,
   withInfo,
@@ -21,7 +20,10 @@ import type { StageChoice } from './logits/stage.ts'
 
 export interface GenerateOptions extends SamplingOptions {
   readonly adapter?: Expert | undefined
-  /** New tokens at most; never more than fit into the context. Default 256. */
+  /**
+   * New tokens at most; never more than fit into the context. 0: the prompt is only read, and
+   * scored where promptLogprobs asks for it. Default 256.
+   */
   readonly maxTokens?: number | undefined
   /** Same seed, same text. Default 0. */
   readonly seed?: number | undefined
@@ -51,8 +53,22 @@ export interface GenerateOptions extends SamplingOptions {
    * read again; row 0. Nothing is taken from the cache then.
    */
   readonly states?: StatesTap | undefined
+  /**
+   * Gives the log-probability of every new token, and this many of the most likely tokens in its
+   * place (0 to 20). By the logits as the model or the stage computed them: before penalties, bias,
+   * bans and temperature, as vLLM's default `raw_logprobs`. The end-of-text token is not among them.
+   */
+  readonly logprobs?: number | undefined
+  /**
+   * The same for the tokens of the prompt, of which the first has none. Nothing is taken from the
+   * cache then. With `exact` the mean of their negatives is model.loss. Not together with a stage.
+   */
+  readonly promptLogprobs?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
+
+/** OpenAI's limit of top_logprobs. */
+const MOST_ALTERNATIVES = 20
 
 const isExpertChoice = (value: unknown): boolean =>
   typeof value === 'string' || adapterChoiceFields.adapter.is(value)
@@ -63,7 +79,7 @@ const isStageChoice = (value: unknown): boolean =>
 export const generateFields = {
   ...samplingFields,
   adapter: adapterChoiceFields.adapter,
-  maxTokens: withInfo(positiveInteger, { default: 256 }),
+  maxTokens: withInfo(naturalNumber, { default: 256 }),
   seed: integer({ default: 0 }),
   stop: listOf(string({ filled: true }), { default: [] }),
   minTokens: withInfo(naturalNumber, { default: 0 }),
@@ -72,6 +88,8 @@ export const generateFields = {
   tenant: string({ default: '' }),
   stage: createField<StageChoice>('a stage and its context', {}, isStageChoice),
   states: unchecked<StatesTap>('a layer and a function that takes its states'),
+  logprobs: integer({ from: 0, to: MOST_ALTERNATIVES }),
+  promptLogprobs: integer({ from: 0, to: MOST_ALTERNATIVES }),
   signal: unchecked<AbortSignal>('an AbortSignal'),
 } satisfies OptionFields<GenerateOptions>
 

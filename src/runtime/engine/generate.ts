@@ -1,7 +1,7 @@
 // Answers as views of the engine: one prompt as a stream, several prompts together.
 
 import { OptionError } from '../../base/errors.ts'
-import type { Engine, EngineRequest } from './engine.ts'
+import type { Engine, EngineRequest, EngineSequence } from './engine.ts'
 import type { Generation } from './answer.ts'
 import type { GenerateOptions } from './generate-options.ts'
 import { resolveExperts, type AdapterChoice } from '../programs/row-groups.ts'
@@ -39,9 +39,13 @@ export async function generateBatch(
 }
 
 /** The end of one answer. */
-export async function readAnswer(engine: Engine, request: EngineRequest): Promise<Generation> {
+export const readAnswer = (engine: Engine, request: EngineRequest): Promise<Generation> =>
+  readEnd({ events: engine.generate(request) })
+
+/** The end of an answer on its way; throws what ended it early. */
+export async function readEnd({ events }: Pick<EngineSequence, 'events'>): Promise<Generation> {
   let end: Generation | undefined
-  for await (const event of engine.generate(request))
+  for await (const event of events)
     if (event.type === 'generation-end') {
       const { type: _type, ...generation } = event
       end = generation

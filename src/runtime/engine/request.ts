@@ -6,14 +6,14 @@ import type { OptionValues } from '../../base/schema.ts'
 import type { BlockKeyChain } from './kv/block-keys.ts'
 import type { KvRow } from './kv/kv-memory.ts'
 import type { ExpertHandle, Lease } from './pool/adapter-pool.ts'
-import { Answer, type AnswerParts, type Generation } from './answer.ts'
+import { Answer, type AnswerParts, type Generation, type TextDelta } from './answer.ts'
+import type { CopyGroup } from './copy-group.ts'
 import { EventQueue } from './event-queue.ts'
 import type { generateFields } from './generate-options.ts'
+import type { PromptScores } from './prompt-scores.ts'
 import { createSequence, type Sequence } from './sequence.ts'
 
-export type GenerateEvent =
-  | { readonly type: 'text-delta'; readonly text: string }
-  | ({ readonly type: 'generation-end' } & Generation)
+export type GenerateEvent = TextDelta | ({ readonly type: 'generation-end' } & Generation)
 
 export type Settings = Omit<OptionValues<typeof generateFields>, 'adapter'>
 
@@ -30,6 +30,10 @@ export interface ServedSequence extends Sequence {
   readonly virtualTokens: number
   /** The position from which the expert acts; 0 where it acts on all tokens. */
   readonly activeFrom: number
+  /** Where the prompt's tokens are scored. */
+  readonly scores: PromptScores | undefined
+  /** The answers of this prompt, where the request asked for several. */
+  readonly copies: CopyGroup<ServedSequence> | undefined
   /** The keys of its full blocks. */
   readonly chain: BlockKeyChain
   /** Tokens that the chain has taken. */
@@ -58,15 +62,21 @@ export interface ServedSequenceParts {
   /** Added to the seed. */
   readonly index: number
   readonly chain: BlockKeyChain
+  readonly scores: PromptScores | undefined
+  readonly copies: CopyGroup<ServedSequence> | undefined
 }
 
-/** Throws OptionError for an empty prompt, ContextLengthError for one that leaves no room. */
-export function checkPrompt(promptTokens: number, contextTokens: number): void {
+/**
+ * Throws OptionError for an empty prompt, ContextLengthError for one that leaves no room for an
+ * answer, if one is wanted.
+ */
+export function checkPrompt(promptTokens: number, contextTokens: number, maxTokens = 1): void {
   if (promptTokens === 0)
     throw new OptionError('The prompt is empty: a model needs at least one token to continue.')
-  if (promptTokens >= contextTokens) {
+  if (promptTokens + Math.min(1, maxTokens) > contextTokens) {
+    const withAnswer = maxTokens > 0 ? ', with the answer' : ''
     throw new ContextLengthError(
-      `The prompt has ${promptTokens} tokens; the model's context holds ${contextTokens}, with the answer. Shorten the prompt.`,
+      `The prompt has ${promptTokens} tokens; the model's context holds ${contextTokens}${withAnswer}. Shorten the prompt.`,
     )
   }
 }
@@ -76,7 +86,8 @@ export function createServedSequence(
   parts: AnswerParts,
 ): ServedSequence {
   const { id, now, prompt, settings, handle, virtualIds, activeFrom, index, chain } = given
-  checkPrompt(virtualIds.length + prompt.length, parts.contextTokens)
+  const { scores, copies } = given
+  checkPrompt(virtualIds.length + prompt.length, parts.contextTokens, settings.maxTokens)
   const sequence = createSequence({
     id,
     arrivedAt: now,
@@ -91,6 +102,8 @@ export function createServedSequence(
     promptTokens: prompt.length,
     virtualTokens: virtualIds.length,
     activeFrom,
+    scores,
+    copies,
     chain,
     chained: 0,
     readTokens: 0,
@@ -107,7 +120,9 @@ export function toGeneration({
   times,
   promptTokens,
   cachedTokens,
+  scores,
 }: ServedSequence): Generation {
   const { started, first, last } = times
-  return answer.toGeneration(first - started, last - first, { promptTokens, cachedTokens })
+  const prompt = { promptTokens, cachedTokens, ...(scores && { promptLogprobs: scores.tokens }) }
+  return answer.toGeneration(first - started, last - first, prompt)
 }

@@ -64,6 +64,27 @@ async function runStep(scheduler: Scheduler<Sequence>, now: number): Promise<Seq
 }
 
 describe('the scheduler', () => {
+  it('lets one join that was held, unless an older one has waited too long', async () => {
+    const held = new Set([3, 4])
+    const isHeld = ({ id }: Sequence): boolean => held.has(id)
+    const scheduler = new Scheduler(settings({ maxRows: 2, isHeld }), new CountingKeeper(2, 100))
+    const [first, second, old, copy, other] = [0, 1, 2, 3, 4].map((id) => createRequest(id, '', 8))
+    for (const one of [first, second, old, copy, other]) scheduler.add(one!)
+    await runStep(scheduler, 0)
+    expect(scheduler.running).toEqual([first, second])
+    expect(scheduler.canJoin(copy!, 0)).toBe(false) // no row
+    scheduler.end(first!)
+    expect(scheduler.canJoin(copy!, 0)).toBe(true)
+    expect(scheduler.canJoin(copy!, 5000)).toBe(false) // `old` has waited longer
+    scheduler.end(old!)
+    expect(scheduler.canJoin(copy!, 5000)).toBe(true)
+    await runStep(scheduler, 0)
+    expect(scheduler.running).toEqual([second]) // held ones get no row by themselves
+    scheduler.join(copy!)
+    expect([copy!.state, copy!.computed]).toEqual(['writing', 8])
+    expect(scheduler.running).toEqual([second, copy])
+  })
+
   it('reads a long prompt in pieces beside a row that writes', async () => {
     const scheduler = new Scheduler(settings(), new CountingKeeper(4, 100))
     const short = createRequest(0, '', 8)

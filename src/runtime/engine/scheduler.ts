@@ -27,6 +27,8 @@ export interface SchedulerOptions<One extends Sequence> {
   readonly maxWaitMs: number
   /** How many tokens of the sequence are computed next; at least 1. */
   readonly nextPiece: (sequence: One) => number
+  /** Whether a waiting sequence has no turn yet. Default: none of them. */
+  readonly isHeld?: (sequence: One) => boolean
 }
 
 /** Tokens computed … computed + count − 1 of a sequence. */
@@ -85,6 +87,22 @@ export class Scheduler<One extends Sequence> {
     assertInternal(sequence.state === 'waiting', 'only a waiting sequence is added')
     const at = this.#waiting.findIndex(({ id }) => id > sequence.id)
     this.#waiting.splice(at === -1 ? this.#waiting.length : at, 0, sequence)
+  }
+
+  /** Whether a sequence may take a free row beside its turn: no older one has waited too long. */
+  canJoin({ id }: One, now: number): boolean {
+    const goesFirst = (one: One): boolean =>
+      one.id < id && (one.preemptions > 0 || this.#isOverdue(one, now))
+    return this.#running.length < this.#options.maxRows && !this.#listReady().some(goesFirst)
+  }
+
+  /** A waiting sequence has got a row with all its tokens, beside its turn: it writes from now on. */
+  join(sequence: One): void {
+    const found = removeFrom(this.#waiting, sequence)
+    assertInternal(found, 'only a waiting sequence joins')
+    this.#running.push(sequence)
+    sequence.state = 'writing'
+    sequence.computed = sequence.tokens.length
   }
 
   /** Takes out a sequence that has ended, and gives its row back. */
@@ -168,14 +186,21 @@ export class Scheduler<One extends Sequence> {
     return now - arrivedAt > this.#options.maxWaitMs
   }
 
+  /** Waiting sequences that may get a row. */
+  #listReady(): readonly One[] {
+    const { isHeld } = this.#options
+    return isHeld ? this.#waiting.filter((sequence) => !isHeld(sequence)) : this.#waiting
+  }
+
   /** In the order in which free rows are given out. */
   #orderWaiting(now: number): One[] {
-    const first = this.#waiting.filter(
+    const waiting = this.#listReady()
+    const first = waiting.filter(
       (sequence) => sequence.preemptions > 0 || this.#isOverdue(sequence, now),
     )
     const rows = new Map<string, number>()
     for (const { expert } of this.#running) rows.set(expert, (rows.get(expert) ?? 0) + 1)
-    const others = this.#waiting
+    const others = waiting
       .filter((sequence) => !first.includes(sequence))
       .map((sequence) => {
         // The rows its expert will have once those before it in its queue are served.

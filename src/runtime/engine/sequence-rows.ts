@@ -66,6 +66,22 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
     return row.length
   }
 
+  /**
+   * A row and a lease for a copy of a task that has just read its prompt; false where a row or
+   * blocks are lacking: nothing is taken then.
+   */
+  fork(task: ServedSequence, copy: ServedSequence): boolean {
+    const { pool, memory } = this.#parts
+    const row = memory.fork(task.row!)
+    if (!row) return false
+    copy.row = row
+    copy.lease = task.lease && pool.lease(task.lease.handle)
+    copy.readTokens = copy.tokens.length
+    copy.cachedTokens = task.cachedTokens
+    copy.times.started = task.times.started
+    return true
+  }
+
   #openRow(task: ServedSequence, lease: Lease | undefined): KvRow | undefined {
     const keys = task.settings.cache ? extendKeys(task) : []
     // The last token is always computed: its logits are wanted.
@@ -83,10 +99,21 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
    */
   #countUsable(task: ServedSequence, keys: readonly string[], lease: Lease | undefined): number {
     if (!task.settings.cache || task.settings.states) return 0
+    // Every token of the prompt is computed anew, because its logits are wanted.
+    if (task.scores && !task.scores.isComplete) return 0
     const { memory, pieceTokens } = this.#parts
     const cached = memory.countCached(keys) * BLOCK_SIZE
     const unit = isAttached(task, lease) ? pieceTokens : BLOCK_SIZE
     return planPieces(task.tokens.length, cached, pieceTokens, unit).start
+  }
+
+  /** Its expert is there until `unclaim`, also where its name is unloaded meanwhile. */
+  claim({ handle }: ServedSequence): void {
+    if (handle) this.#parts.pool.claim(handle)
+  }
+
+  unclaim({ handle }: ServedSequence): void {
+    if (handle) this.#parts.pool.unclaim(handle)
   }
 
   reserve({ row }: ServedSequence): boolean {
@@ -108,6 +135,8 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
   publish(task: ServedSequence): void {
     if (!task.settings.cache || !task.row) return
     const { memory, pieceTokens } = this.#parts
+    // Pieces of a prompt that is scored may be shorter, and these programs' numbers depend on that.
+    if (task.scores && isAttached(task, task.lease)) return
     const read = isAttached(task, task.lease)
       ? countWholePieces(task.readTokens, pieceTokens)
       : task.readTokens

@@ -2,10 +2,9 @@
 // choose tokens. What a step needs is in files of its own; this one keeps the order, and makes sure
 // that a request that fails harms no other.
 
-import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
-import type { LogitsStage } from './logits/stage.ts'
 import { type ServedSequence, toGeneration } from './request.ts'
+import { runStages } from './run-stages.ts'
 import type { Piece, Scheduler } from './scheduler.ts'
 import type { StepClock } from './statistics.ts'
 import type { CallResult, StepRunner } from './step-runner.ts'
@@ -39,7 +38,9 @@ export class StepLoop {
     return running.length + waiting.length > 0
   }
 
+  /** Throws NotFoundError where the expert was unloaded since it was found. */
   add(task: ServedSequence): void {
+    this.#parts.rows.claim(task)
     this.#parts.scheduler.add(task)
   }
 
@@ -79,7 +80,7 @@ export class StepLoop {
     clock.count('preemptions', preempted.length)
     for (const { sequence, error } of failed) this.#fail(sequence, error)
     const read: ServedSequence[] = []
-    for (const piece of pieces) if (await this.#read(piece)) read.push(piece.sequence)
+    for (const piece of pieces) read.push(...(await this.#read(piece)))
     this.#leave()
     this.#dropCancelled()
     for (const bank of memory.banks) await this.#write(bank)
@@ -93,21 +94,50 @@ export class StepLoop {
     this.#leave()
   }
 
-  /** True where the sequence writes from now on. */
-  async #read({ sequence: task, count }: Piece<ServedSequence>): Promise<boolean> {
+  /** The sequences that write from now on: the piece's own and its copies, once all is read. */
+  async #read({ sequence: task, count }: Piece<ServedSequence>): Promise<ServedSequence[]> {
     this.#dropCancelled()
-    if (task.state === 'ended') return false
+    if (task.state === 'ended') return []
     const { runner, rows, clock } = this.#parts
+    let copies: readonly ServedSequence[] = []
     await this.#attempt([task], async () => {
       const result = await clock.time('read', () => runner.read(task, count))
       task.computed += count
       clock.count('readTokens', count)
       rows.publish(task)
+      task.scores?.take(result.prompt)
       if (task.computed < task.tokens.length) return
       task.state = 'writing'
-      await this.#choose([task], result)
+      copies = this.#joinCopies(task)
+      await this.#begin([task, ...copies], extendResult(result, task, copies))
     })
-    return task.state === 'writing'
+    return [task, ...copies].filter(({ state }) => state === 'writing')
+  }
+
+  /** Copies of a task that has read their prompt, as far as there are rows: they begin with it. */
+  #joinCopies(task: ServedSequence): readonly ServedSequence[] {
+    const { scheduler, rows, now } = this.#parts
+    const joined: ServedSequence[] = []
+    for (const copy of task.copies?.listFollowers() ?? []) {
+      if (!scheduler.canJoin(copy, now()) || !rows.fork(task, copy)) break
+      scheduler.join(copy)
+      joined.push(copy)
+    }
+    if (task.copies) task.copies.isRead = true
+    return joined
+  }
+
+  /** The first token of each, or its end where none is wanted. */
+  #begin(tasks: readonly ServedSequence[], result: CallResult): Promise<void> {
+    return this.#attempt(tasks, async () => {
+      for (const task of tasks) {
+        const { scores, times } = task
+        if (scores && times.first === 0)
+          task.events.push({ type: 'text-delta', text: '', promptLogprobs: scores.tokens })
+        if (task.answer.reason !== undefined) this.#finish(task)
+      }
+      await this.#choose(tasks, result)
+    })
   }
 
   async #write(bank: Bank): Promise<void> {
@@ -138,10 +168,10 @@ export class StepLoop {
       const staged = await runStages(result, (task, error) => this.#fail(task, error))
       for (const task of tasks) {
         const logits = result.logits.get(task) ?? staged.get(task)
-        if (!logits) continue // its stage failed
-        const text = task.answer.sampleNext(logits)
+        if (!logits) continue // its stage failed, or it writes nothing
+        const delta = task.answer.sampleNext(logits)
         if (task.times.first === 0) task.times.first = now()
-        if (text !== '') task.events.push({ type: 'text-delta', text })
+        if (delta) task.events.push(delta)
         if (task.answer.reason !== undefined) this.#finish(task)
       }
     })
@@ -150,6 +180,7 @@ export class StepLoop {
   #finish(task: ServedSequence): void {
     const { clock, now } = this.#parts
     task.times.last = now()
+    if (task.times.first === 0) task.times.first = task.times.last
     clock.count('finished')
     this.#end(task, () => {
       task.events.push({ type: 'generation-end', ...toGeneration(task) })
@@ -169,9 +200,14 @@ export class StepLoop {
   #end(task: ServedSequence, tell: () => void): void {
     this.#leaving.push(() => {
       if (task.state === 'ended') return
-      this.#parts.scheduler.end(task)
+      this.#drop(task)
       tell()
     })
+  }
+
+  #drop(task: ServedSequence): void {
+    this.#parts.scheduler.end(task)
+    this.#parts.rows.unclaim(task)
   }
 
   #leave(): void {
@@ -183,7 +219,7 @@ export class StepLoop {
     for (const task of [...scheduler.running, ...scheduler.waiting]) {
       const cancelled = findCancellation(task)
       if (!cancelled) continue
-      scheduler.end(task)
+      this.#drop(task)
       clock.count('cancelled')
       task.events.end(cancelled.reason)
     }
@@ -197,41 +233,15 @@ const findCancellation = ({
 }: ServedSequence): ServedSequence['cancelled'] =>
   cancelled ?? (signal?.aborted ? { reason: signal.reason } : undefined)
 
-/** Logits of the sequences that have a stage of their own, those of one stage together. */
-async function runStages(
-  { states }: CallResult,
-  onError: (task: ServedSequence, error: unknown) => void,
-): Promise<Map<ServedSequence, Float32Array>> {
-  const groups = Map.groupBy(states.keys(), ({ settings }) => settings.stage!.stage)
-  const logits = new Map<ServedSequence, Float32Array>()
-  for (const [stage, tasks] of groups) {
-    try {
-      const { data, shape } = await runStage(stage, tasks, states)
-      const width = shape[1]!
-      tasks.forEach((task, i) => logits.set(task, data.subarray(i * width, (i + 1) * width)))
-    } catch (error) {
-      for (const task of tasks) onError(task, error)
-    }
+/** The result of a piece, for copies of its task too. */
+function extendResult(
+  { logits, states, prompt }: CallResult,
+  task: ServedSequence,
+  copies: readonly ServedSequence[],
+): CallResult {
+  const share = <Value>(values: ReadonlyMap<ServedSequence, Value>) => {
+    const value = values.get(task)
+    return value === undefined ? values : new Map([task, ...copies].map((one) => [one, value]))
   }
-  return logits
-}
-
-function runStage(
-  stage: LogitsStage<unknown>,
-  tasks: readonly ServedSequence[],
-  states: CallResult['states'],
-): Promise<F32Tensor> {
-  const contexts = tasks.map(({ settings }) => settings.stage!.context)
-  const hidden = joinRows(tasks.map((task) => states.get(task)!.hidden))
-  const taps = tasks.map((task) => states.get(task)!.tap)
-  const tapped = taps.every((tap) => tap !== undefined) ? joinRows(taps) : undefined
-  return stage.run(contexts, hidden, tapped)
-}
-
-/** Rows [D] as [M, D]. */
-function joinRows(rows: readonly Float32Array[]): F32Tensor {
-  const width = rows[0]!.length
-  const joined = f32([rows.length, width])
-  rows.forEach((row, i) => joined.data.set(row, i * width))
-  return joined
+  return { logits: share(logits), states: share(states), prompt }
 }

@@ -31,6 +31,8 @@ export interface CallResult {
   readonly logits: ReadonlyMap<ServedSequence, Float32Array>
   /** By task with a stage of its own: the hidden state [D], and the state at its layer [D]. */
   readonly states: ReadonlyMap<ServedSequence, LookedStates>
+  /** Of a piece of a prompt that is scored: logits [V] of the tokens that its scores want. */
+  readonly prompt: readonly Float32Array[]
 }
 
 interface LookedStates {
@@ -45,6 +47,8 @@ interface Call {
   readonly from: number
   readonly tasks: readonly ServedSequence[]
   readonly pieces: readonly (readonly number[])[]
+  /** Tokens of the only piece that give logits to score the prompt. */
+  readonly scored: readonly number[]
   /** Tasks whose last token gives logits or a hidden state; those with logits first. */
   readonly looked: readonly ServedSequence[]
   /** How many of them want logits. */
@@ -64,15 +68,19 @@ export class StepRunner {
   read(task: ServedSequence, count: number): Promise<CallResult> {
     const { bank, index: from } = task.row!
     const end = task.computed + count
-    const looked = end === task.tokens.length ? [task] : []
+    const writes = end === task.tokens.length && task.answer.reason === undefined
     const pieces = [task.tokens.slice(task.computed, end)]
-    return this.#run(createCall({ bank, from, tasks: [task], pieces }, looked), 'prefill')
+    const { scores, virtualTokens, computed } = task
+    const wanted = scores?.listWanted(computed - virtualTokens, end - virtualTokens) ?? []
+    const scored = wanted.map((token) => token + virtualTokens - computed)
+    const call = { bank, from, tasks: [task], pieces, scored }
+    return this.#run(createCall(call, writes ? [task] : []), 'prefill')
   }
 
   /** Computes the last token of each task; they are the ready rows of the bank, by index. */
   write(bank: Bank, tasks: readonly ServedSequence[]): Promise<CallResult> {
     const pieces = tasks.map(({ tokens }) => tokens.slice(-1))
-    return this.#run(createCall({ bank, from: 0, tasks, pieces }, tasks), 'decode')
+    return this.#run(createCall({ bank, from: 0, tasks, pieces, scored: [] }, tasks), 'decode')
   }
 
   async #run(call: Call, kind: CallKind): Promise<CallResult> {
@@ -108,14 +116,14 @@ export class StepRunner {
 
   /** All rows have the same adapter. */
   async #runAttached(call: Call): Promise<Map<string, Tensor>> {
-    const { bank, from, tasks, pieces, plain } = call
+    const { bank, from, tasks, pieces } = call
     const { programs, element } = this.#parts
     const { lease, settings } = tasks[0]!
     const adapter = lease!.attached!
     const tap = getTapLayer(tasks[0]!)
     const accuracy = settings.exact ? 'exact' : 'fast'
     const program = await programs.get(adapter, accuracy, tap, element)
-    const { lengths, capacity, sequenceLength, picks } = createSpan(call)
+    const { lengths, capacity, sequenceLength, picks, logits } = createSpan(call)
     const starts = lease!.handle.invocation && tasks.map(({ activeFrom }) => activeFrom)
     const feeds = new Map<string, Tensor>([
       ...bank.feeds(from, tasks.length),
@@ -127,7 +135,7 @@ export class StepRunner {
         sequenceLength,
       })),
       ['rows', i64([picks.length], picks)],
-      [LOGIT_ROWS, i64([plain], [...picks.keys()].slice(0, plain))],
+      [LOGIT_ROWS, i64([logits], [...picks.keys()].slice(0, logits))],
     ])
     return program.run(feeds, adapter)
   }
@@ -138,7 +146,7 @@ const needsAttached = (task: ServedSequence, piece: readonly number[]): boolean 
   isVirtual(task) ? piece.some((id) => id < 0) : task.lease?.attached !== undefined
 
 function createCall(
-  rows: Pick<Call, 'bank' | 'from' | 'tasks' | 'pieces'>,
+  rows: Pick<Call, 'bank' | 'from' | 'tasks' | 'pieces' | 'scored'>,
   looked: readonly ServedSequence[],
 ): Call {
   const plain = looked.filter(({ settings }) => !settings.stage)
@@ -147,16 +155,17 @@ function createCall(
 }
 
 /** Where the call's tokens stand, and which are looked at: the head takes at least one. */
-function createSpan({ bank, tasks, pieces, looked, plain }: Call) {
+function createSpan({ bank, tasks, pieces, scored, looked, plain }: Call) {
   const width = pieces[0]!.length
-  const places = looked.map((task) => (tasks.indexOf(task) + 1) * width - 1)
+  const last = looked.map((task) => (tasks.indexOf(task) + 1) * width - 1)
+  const places = [...scored, ...last]
   return {
     ids: pieces,
     lengths: tasks.map(({ row }) => row!.length),
     capacity: bank.capacity,
     sequenceLength: Math.max(...tasks.map(({ tokens }) => tokens.length)),
     picks: places.length === 0 ? [0] : places,
-    logits: plain,
+    logits: scored.length + plain,
   } satisfies StepSpan
 }
 
@@ -166,21 +175,23 @@ const sliceRow = ({ data, shape }: Tensor, row: number): Float32Array => {
 }
 
 function readResult(
-  { tasks, pieces, looked, plain }: Call,
+  { tasks, pieces, scored, looked, plain }: Call,
   outputs: ReadonlyMap<string, Tensor>,
 ): CallResult {
+  const all = outputs.get('logits')!
+  const prompt = scored.map((_, i) => sliceRow(all, i))
   const logits = new Map(
-    looked.slice(0, plain).map((task, i) => [task, sliceRow(outputs.get('logits')!, i)]),
+    looked.slice(0, plain).map((task, i) => [task, sliceRow(all, scored.length + i)]),
   )
   const taps = outputs.get(STATES)
   const states = new Map(
     looked.slice(plain).map((task, i) => {
       const place = (tasks.indexOf(task) + 1) * pieces[0]!.length - 1
-      const hidden = sliceRow(outputs.get('hidden')!, plain + i)
+      const hidden = sliceRow(outputs.get('hidden')!, scored.length + plain + i)
       return [task, { hidden, tap: taps && sliceRow(taps, place) }]
     }),
   )
-  return { logits, states }
+  return { logits, states, prompt }
 }
 
 /** Of states [N, T, D] each task's own, to those that want them. */

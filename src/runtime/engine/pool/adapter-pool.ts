@@ -117,6 +117,12 @@ export interface AdapterPool {
   acquire(which: string | Expert | ExpertHandle): Promise<Lease | undefined>
   /** The same for a handle of this pool, at once. */
   lease(handle: ExpertHandle): Lease | undefined
+  /**
+   * The handle's expert will be leased later, also where it was unloaded by then: a request that
+   * was taken is served. Given back once for each claim, with `unclaim`.
+   */
+  claim(handle: ExpertHandle): void
+  unclaim(handle: ExpertHandle): void
   /** Gives a lease back, once. */
   release(lease: Lease): void
   /**
@@ -125,8 +131,8 @@ export interface AdapterPool {
    */
   arrange(): void
   /**
-   * Takes the name away at once. The expert's memory is given back when its last lease ends; the
-   * promise waits for that.
+   * Takes the name away at once. The expert's memory is given back when its last lease and claim
+   * end; the promise waits for that.
    */
   unload(name: string): Promise<void>
   /** A pinned expert is never evicted, in whatever version. */

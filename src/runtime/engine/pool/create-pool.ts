@@ -9,6 +9,7 @@ import { ExpertNames } from './expert-names.ts'
 import type { PoolBase } from './expert-source.ts'
 import { coldForms, PoolExperts, type PoolOptions, toMegabytes } from './pool-experts.ts'
 import { type ExpertVersion, type PooledExpert, PoolLease } from './pooled-expert.ts'
+import { VersionUsers } from './version-users.ts'
 
 const poolFields = {
   budgetBytes: integer({ from: 0, default: 2 ** 29 }),
@@ -27,7 +28,7 @@ class Pool implements AdapterPool {
   readonly #budget: number
   readonly #names = new ExpertNames()
   readonly #experts: PoolExperts
-  readonly #leases = new Map<Lease, ExpertVersion>()
+  readonly #users = new VersionUsers()
   #hits = 0
   #fills = 0
   #clock = 0
@@ -81,25 +82,29 @@ class Pool implements AdapterPool {
     const expert = this.#experts.keep(version)
     expert.leases++
     expert.lastUsed = ++this.#clock
-    version.leases++
     this.#experts.rooms.setOf(expert)?.activate(expert)
     const lease = new PoolLease(version, this.#experts.rooms)
-    this.#leases.set(lease, version)
+    this.#users.addLease(lease, version)
     return lease
   }
 
   release(lease: Lease): void {
-    const version = this.#leases.get(lease)
-    if (!version)
-      throw new OptionError('release: this lease was given back already, or is of another pool.')
-    this.#leases.delete(lease)
+    const version = this.#users.takeLease(lease)
     const { expert } = version
     expert.leases--
     if (!expert.isActive) {
       this.#experts.rooms.setOf(expert)?.narrow()
       this.#experts.giveBack(expert)
     }
-    if (--version.leases === 0) for (const resolve of version.waiting.splice(0)) resolve()
+    this.#users.finish(version)
+  }
+
+  claim(handle: ExpertHandle): void {
+    this.#users.claim(this.#experts.versionOf(handle))
+  }
+
+  unclaim(handle: ExpertHandle): void {
+    this.#users.unclaim(this.#experts.versionOf(handle))
   }
 
   arrange(): void {
@@ -108,15 +113,10 @@ class Pool implements AdapterPool {
 
   async unload(name: string): Promise<void> {
     const current = this.#names.remove(name)
-    const leased = [...this.#leases.values()].filter(({ handle }) => handle.name === name)
-    const versions = new Set([current, ...leased])
+    const versions = new Set([current, ...this.#users.listNamed(name)])
     for (const version of versions) version.isUnloaded = true
     this.#retire(current, name)
-    await Promise.all(
-      [...versions]
-        .filter(({ leases }) => leases > 0)
-        .map(({ waiting }) => new Promise<void>((resolve) => void waiting.push(resolve))),
-    )
+    await this.#users.waitFor(versions)
   }
 
   pin(name: string): void {
@@ -143,7 +143,7 @@ class Pool implements AdapterPool {
   get statistics(): PoolStatistics {
     const { rooms, all } = this.#experts
     const users = [...rooms.users]
-    const leases = [...this.#leases.keys()]
+    const { leases } = this.#users
     const named = new Set(this.#names.list().map(({ expert }) => expert))
     return {
       names: this.#names.size,

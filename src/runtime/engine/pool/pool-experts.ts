@@ -95,7 +95,8 @@ export class PoolExperts {
   versionOf(handle: ExpertHandle): ExpertVersion {
     const version = this.#versions.get(handle)
     if (!version) throw new OptionError('This handle is of another adapter pool; register it here.')
-    if (version.isUnloaded) throw new NotFoundError(`The adapter "${handle.name}" was unloaded.`)
+    if (version.isUnloaded && version.claims === 0)
+      throw new NotFoundError(`The adapter "${handle.name}" was unloaded.`)
     // what the pool has of the same content stands for both
     version.expert = this.#known.get(handle.key) ?? version.expert
     return version
@@ -144,7 +145,8 @@ export class PoolExperts {
       handle,
       expert:
         this.#known.get(named.key) ?? new PooledExpert(named.key, source, attached, this.#pins),
-      leases: 0,
+      users: 0,
+      claims: 0,
       isUnloaded: false,
       waiting: [],
     }

@@ -48,9 +48,12 @@ export interface ExpertVersion {
   readonly handle: ExpertHandle
   /** Replaced where the pool has an expert of the same content already. */
   expert: PooledExpert
-  leases: number
+  /** Leases and claims. */
+  users: number
+  /** Of them, those that may still ask for a lease. */
+  claims: number
   isUnloaded: boolean
-  /** Called when the last lease of this version has ended. */
+  /** Called when the last lease and claim of this version have ended. */
   readonly waiting: (() => void)[]
 }
 

@@ -1,0 +1,127 @@
+// Takes requests in: checks each, finds its expert, and makes the sequence that answers it. Nothing
+// is queued here. Independent of rows and programs.
+
+import { findActivationStart } from '../../adapters/activation.ts'
+import type { Expert } from '../../adapters/index.ts'
+import { simplifyExpert } from '../../adapters/serving/mixture.ts'
+import { OptionError } from '../../base/errors.ts'
+import { readOptions, withInfo, positiveInteger } from '../../base/schema.ts'
+import type { ModelConfig } from '../../graph/model-config.ts'
+import type { AnswerWriting } from './answer.ts'
+import { CopyGroup } from './copy-group.ts'
+import { checkCopies, checkPromptIds, checkStage } from './engine-checks.ts'
+import { type GenerateOptions, requestFields } from './generate-options.ts'
+import { BlockKeyChain } from './kv/block-keys.ts'
+import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
+import type { AdapterPool } from './pool/adapter-pool.ts'
+import { PromptScores } from './prompt-scores.ts'
+import { createServedSequence, type ServedSequence } from './request.ts'
+
+/** A request for ids; `adapter` may also be the name of a registered expert. */
+export interface EngineRequest extends Omit<GenerateOptions, 'adapter'> {
+  readonly prompt: readonly number[]
+  readonly adapter?: Expert | string | undefined
+  /** Added to the seed: the row of a batch. Default 0. */
+  readonly index?: number | undefined
+}
+
+/** How prefixes are kept. */
+interface PrefixForm {
+  readonly element: KvElement
+  /** Whether they outlive the process. */
+  readonly areSaved: boolean
+}
+
+export interface RequestIntakeParts {
+  readonly config: ModelConfig
+  readonly contextTokens: number
+  readonly writing: (expert: Expert | undefined) => AnswerWriting
+  readonly pool: AdapterPool
+  readonly identity: () => Promise<string>
+  readonly now: () => number
+  readonly pieceTokens: number
+  /** Blocks of keys and values that the engine has. */
+  readonly blocks: number
+  readonly prefixes: PrefixForm
+}
+
+export class RequestIntake {
+  readonly #parts: RequestIntakeParts
+  #count = 0
+
+  constructor(parts: RequestIntakeParts) {
+    this.#parts = parts
+  }
+
+  /** The sequence of a request. Throws what Engine.add throws. */
+  async read(request: EngineRequest): Promise<ServedSequence> {
+    const [only] = await this.readCopies(request, 1)
+    return only!
+  }
+
+  /** `count` sequences of one request; number i draws with its seed + i. */
+  async readCopies(request: EngineRequest, count: number): Promise<readonly ServedSequence[]> {
+    readOptions('addCopies', { count }, { count: withInfo(positiveInteger, {}) })
+    const { config, contextTokens, pool, writing, now } = this.#parts
+    const { prompt, adapter, index, ...given } = readOptions(
+      'Generation options',
+      request,
+      requestFields,
+    )
+    // With dynamic scaling a token's keys depend on how long its sequence was when it was read.
+    const isDynamic = config.rope.main.scaling?.type === 'dynamic'
+    const settings = { ...given, cache: given.cache && !isDynamic }
+    checkStage(settings)
+    checkPromptIds(prompt, config)
+    if (count > 1) checkCopies(settings)
+    const expert = typeof adapter === 'string' ? adapter : simplifyExpert(adapter)
+    const handle = expert === undefined ? undefined : await pool.find(expert)
+    const virtualIds = Array.from({ length: handle?.virtualTokens ?? 0 }, (_, i) => -1 - i)
+    const activeFrom = handle?.invocation
+      ? virtualIds.length + findActivationStart(prompt, handle.invocation)
+      : 0
+    const keys = await this.#describeKeys(settings, handle?.key)
+    const { tokenizer, eosIds } = writing(handle?.described)
+    const { promptLogprobs } = settings
+    const scores =
+      promptLogprobs === undefined ? undefined : new PromptScores(prompt, promptLogprobs)
+    const copies = count > 1 ? new CopyGroup<ServedSequence>() : undefined
+    const shared = { prompt, settings, handle, virtualIds, activeFrom, scores, copies, now: now() }
+    const tasks = Array.from({ length: count }, (_, i) => {
+      const own = { index: index + i, id: this.#count + i, chain: new BlockKeyChain(keys) }
+      return createServedSequence({ ...shared, ...own }, { tokenizer, eosIds, contextTokens })
+    })
+    copies?.members.push(...tasks)
+    this.#count += count
+    // One sequence must fit by itself, else it would wait for ever.
+    if (countNeededBlocks(tasks[0]!) > this.#parts.blocks) throw this.createLackError(tasks[0]!)
+    return tasks
+  }
+
+  /** Why a sequence gets no row although nothing else runs. */
+  createLackError(task: ServedSequence): OptionError {
+    return new OptionError(
+      `A sequence of ${task.tokens.length} tokens needs ${countNeededBlocks(task)} blocks of keys and values; the engine has ${this.#parts.blocks}. Raise kvBytes.`,
+    )
+  }
+
+  async #describeKeys(
+    { tenant, exact }: Pick<ServedSequence['settings'], 'tenant' | 'exact'>,
+    expert = '',
+  ): Promise<ConstructorParameters<typeof BlockKeyChain>[0]> {
+    const { identity, pieceTokens, prefixes } = this.#parts
+    return {
+      // Blocks in memory are of one base; saved ones may meet others.
+      base: prefixes.areSaved ? await identity() : '',
+      expert,
+      tenant,
+      accuracy: exact ? 'exact' : 'fast',
+      pieceSize: pieceTokens,
+      element: prefixes.element,
+    }
+  }
+}
+
+/** With room for one token of the answer. */
+const countNeededBlocks = ({ tokens, settings: { maxTokens } }: ServedSequence): number =>
+  Math.ceil((tokens.length + Math.min(1, maxTokens)) / BLOCK_SIZE)

@@ -1,0 +1,46 @@
+// Runs the stages that sequences of a call have in place of the model's head, those of one stage
+// together. One that throws fails its own sequences only.
+
+import { f32, type F32Tensor } from '../../base/tensor.ts'
+import type { LogitsStage } from './logits/stage.ts'
+import type { ServedSequence } from './request.ts'
+import type { CallResult } from './step-runner.ts'
+
+/** Logits of the sequences that have a stage of their own, those of one stage together. */
+export async function runStages(
+  { states }: CallResult,
+  onError: (task: ServedSequence, error: unknown) => void,
+): Promise<Map<ServedSequence, Float32Array>> {
+  const groups = Map.groupBy(states.keys(), ({ settings }) => settings.stage!.stage)
+  const logits = new Map<ServedSequence, Float32Array>()
+  for (const [stage, tasks] of groups) {
+    try {
+      const { data, shape } = await runStage(stage, tasks, states)
+      const width = shape[1]!
+      tasks.forEach((task, i) => logits.set(task, data.subarray(i * width, (i + 1) * width)))
+    } catch (error) {
+      for (const task of tasks) onError(task, error)
+    }
+  }
+  return logits
+}
+
+function runStage(
+  stage: LogitsStage<unknown>,
+  tasks: readonly ServedSequence[],
+  states: CallResult['states'],
+): Promise<F32Tensor> {
+  const contexts = tasks.map(({ settings }) => settings.stage!.context)
+  const hidden = joinRows(tasks.map((task) => states.get(task)!.hidden))
+  const taps = tasks.map((task) => states.get(task)!.tap)
+  const tapped = taps.every((tap) => tap !== undefined) ? joinRows(taps) : undefined
+  return stage.run(contexts, hidden, tapped)
+}
+
+/** Rows [D] as [M, D]. */
+function joinRows(rows: readonly Float32Array[]): F32Tensor {
+  const width = rows[0]!.length
+  const joined = f32([rows.length, width])
+  rows.forEach((row, i) => joined.data.set(row, i * width))
+  return joined
+}
