@@ -7,7 +7,9 @@ export {
   type MicroLoraOrigin,
   toMicroLora,
 } from '../adapters/micro-lora.ts'
-export { createLearner, type LearnedTurn, type Learner, type LearnerEvent } from './learner.ts'
+export { createLearner } from './learner.ts'
+export type { LearnedTurn, Learner, LearnerEvent } from './learner-calls.ts'
+export type { UnlearningResult } from './updates/unlearn-turn.ts'
 export type { LearnerOptions } from './learner-options.ts'
 export type { SlowTierOptions, SlowVersion } from './slow/train-slow-tier.ts'
 export type { GateResult } from './slow/validation-gate.ts'

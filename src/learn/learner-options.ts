@@ -38,6 +38,11 @@ const learnerFields = {
   keptTurns: integer({ from: 0, default: 32 }),
   /** Turns of a user kept for the next consolidation. Default 256. */
   keptRows: integer({ from: 1, default: 256 }),
+  /**
+   * Learned turns of a user that `unlearn` can take back one by one. Default 256. They are kept as
+   * ids, and no longer than since the oldest version from which it can begin again.
+   */
+  keptHistory: integer({ from: 0, default: 256 }),
   /** Versions of a user's slow tier that can be restored, besides the start. Default 4. */
   keptVersions: integer({ from: 1, default: 4 }),
 }
@@ -63,9 +68,10 @@ export function checkLearnerOptions(options: unknown): asserts options is Learne
 /** Defaults of the numbers of turns and versions that are kept for each user. */
 export const readKeptCounts = (
   options: LearnerOptions,
-): { readonly keptTurns: number; readonly keptRows: number; readonly keptVersions: number } => ({
+): Readonly<Record<'keptTurns' | 'keptRows' | 'keptHistory' | 'keptVersions', number>> => ({
   keptTurns: options.keptTurns ?? learnerFields.keptTurns.default,
   keptRows: options.keptRows ?? learnerFields.keptRows.default,
+  keptHistory: options.keptHistory ?? learnerFields.keptHistory.default,
   keptVersions: options.keptVersions ?? learnerFields.keptVersions.default,
 })
 

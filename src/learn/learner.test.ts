@@ -3,7 +3,8 @@ import { NotFoundError, OptionError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
 import type { Model } from '../runtime/index.ts'
 import { evaluateGate } from './slow/validation-gate.ts'
-import { createLearner, type Learner } from './learner.ts'
+import { createLearner } from './learner.ts'
+import type { Learner } from './learner-calls.ts'
 import { answer, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
 let model: TestModel

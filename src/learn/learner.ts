@@ -4,12 +4,13 @@
 
 import { NotFoundError } from '../base/errors.ts'
 import { readOptions } from '../base/schema.ts'
-import type { GenerateEvent, Prompt, PromptOptions } from '../runtime/index.ts'
+import type { Prompt, PromptOptions } from '../runtime/index.ts'
+import type { LearnedTurn, Learner, LearnerEvent } from './learner-calls.ts'
 import { createLearnerContext, type LearnerContext } from './learner-context.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import type { UserState } from './store/user-state.ts'
 import type { TierStack } from './tiers/tier-stack.ts'
-import { encodeTurn, type TurnExample } from './turns/encode-turn.ts'
+import { encodeTurn } from './turns/encode-turn.ts'
 import { measureLoss } from './turns/measure-loss.ts'
 import type { LearningSignal } from './turns/reward.ts'
 import { generateTurn } from './turns/generate-turn.ts'
@@ -29,6 +30,7 @@ import {
   learnFeedback,
   type LearnTurnParts,
 } from './updates/learn-turn.ts'
+import { type UnlearningParts, type UnlearningResult, unlearnTurn } from './updates/unlearn-turn.ts'
 import {
   computeStatistics,
   type LearnerWarning,
@@ -43,72 +45,11 @@ import {
   type NumberedVersion,
   switchVersion,
 } from './users/user.ts'
+import { addCleanStart } from './users/history.ts'
 import { encodeUser, restoreUser } from './users/user-codec.ts'
 import type { StateOrigin } from './users/user-header.ts'
 import { UserRegistry } from './users/user-registry.ts'
 import { clearTiers } from './users/user-snapshot.ts'
-
-export interface LearnedTurn extends TurnExample {
-  readonly user: string
-  /** Whether `learn` also returns the losses of the frozen base model, in one pass where it can. */
-  readonly wantsFrozenLosses?: boolean
-}
-
-export type LearnerEvent = GenerateEvent | { readonly type: 'turn-end'; readonly turn: number }
-
-/**
- * Calls for one user run one after the other, calls for different users at the same time; answers are
- * generated while others learn.
- */
-export interface Learner {
-  /** Answers under this user's model. The last event, 'turn-end', has the number for `feedback`. */
-  generate(
-    prompt: Prompt,
-    options: PromptOptions & { readonly user: string },
-  ): AsyncGenerator<LearnerEvent, void>
-  /**
-   * Learns from the signal of an answer. Throws NotFoundError for a turn that is no longer kept,
-   * OptionError for a signal out of range.
-   */
-  feedback(
-    signal: LearningSignal & { readonly user: string; readonly turn: number },
-  ): Promise<FeedbackResult>
-  /** Learns a completion that was right; returns the losses from before. */
-  learn(turn: LearnedTurn): Promise<CompletionScores>
-  /** The loss of a completion under this user's model, in nats a token; nothing is learned. */
-  loss(turn: LearnedTurn): Promise<number>
-  /**
-   * Moves what was learned into the slow tier, by training or by an exact sum; changes nothing where
-   * the validation gate fails.
-   */
-  consolidate(user: string, options?: ConsolidateUserOptions): Promise<ConsolidationResult>
-  /**
-   * Whether a consolidation is due by the schedule; after a learned turn a due one runs by itself.
-   */
-  due(user: string): Promise<boolean>
-  /** Versions of the slow tier that are kept, the oldest (no adapter) first. */
-  versions(user: string): Promise<readonly NumberedVersion[]>
-  /**
-   * Restores a version of the slow tier by its number; fast tier and memory, which were learned on
-   * another one, are emptied.
-   */
-  restore(user: string, version: number): Promise<void>
-  /** Statistics of a user's turns and signals, and of what is kept. */
-  statistics(user: string): Promise<UserStatistics>
-  /** Warnings that follow from the statistics; each says what to do. */
-  warnings(user: string): Promise<readonly LearnerWarning[]>
-  /** A user's tiers, for inspection. */
-  tiers(user: string): Promise<TierStack>
-  /** Removes a user, also from the store. */
-  forget(user: string): Promise<void>
-  /**
-   * Waits for every call and saves all users. Rejects with StorageError that names those who could
-   * not be saved; they stay in memory.
-   */
-  flush(): Promise<void>
-  /** Flushes and ends the learner; the store stays open. */
-  close(): Promise<void>
-}
 
 /**
  * A learner over a model, by the model's own head; the model can serve other callers at the same
@@ -118,39 +59,41 @@ export const createLearner = (options: LearnerOptions): Learner => new TieredLea
 
 class TieredLearner implements Learner {
   readonly #context: LearnerContext
-  readonly #guard: CanaryGuard
   readonly #users: UserRegistry
   readonly #turnParts: LearnTurnParts
   readonly #scheduler: ConsolidationScheduler
+  readonly #replay: UnlearningParts['replay']
   #origin: StateOrigin | undefined
 
   constructor(options: LearnerOptions) {
     this.#context = createLearnerContext(options)
     const { model, layer } = this.#context
-    const { canaries = [], guard } = options
-    this.#guard = new CanaryGuard(
+    const { canaries = [] } = options
+    const guard = new CanaryGuard(
       {
         model,
         canaries: () => canaries.map((canary) => encodeTurn(model, canary)),
         createBaseline: (version) => createBaselineTiers(this.#context, version),
         layer,
       },
-      guard,
+      options.guard,
     )
+    const replay: UnlearningParts['replay'] = (user, update) =>
+      update.signal
+        ? learnFeedback(user, update, update.signal, this.#turnParts)
+        : learnCompletion(user, update, this.#turnParts)
+    this.#replay = replay
     this.#users = new UserRegistry(options, {
       prepare: () => this.#readOrigin(),
       load: (name, state) => this.#loadUser(name, state),
       stateOf: (user) => encodeUser(user, this.#origin!),
-      replay: (user, { turn, signal }) =>
-        signal
-          ? learnFeedback(user, turn, signal, this.#turnParts)
-          : learnCompletion(user, turn, this.#turnParts),
+      replay,
     })
     this.#turnParts = {
       ...this.#context,
       rewards: options,
       baseline: createBaselineTiers(this.#context, { adapter: undefined, ewc: undefined }),
-      guard: this.#guard,
+      guard,
       onLearned: (user, update) => this.#users.recordLearned(user, update),
     }
     this.#scheduler = new ConsolidationScheduler(
@@ -168,11 +111,13 @@ class TieredLearner implements Learner {
   ): AsyncGenerator<LearnerEvent, void> {
     const user = await this.#users.get(name)
     const { layerTiers, keptTurns } = this.#context
+    // Whether a prompt was cached shows in its time: users do not share what they asked.
+    const own = { tenant: `user ${name}`, ...options }
     const turn = yield* generateTurn(
       { ...this.#context, keepsLayerInput: layerTiers !== undefined },
       { tiers: user.tiers, adapter: getServingExpert(user) },
       prompt,
-      options,
+      own,
     )
     if (!turn) return
     yield {
@@ -192,7 +137,7 @@ class TieredLearner implements Learner {
         throw new NotFoundError(
           `Turn ${number} of user ${JSON.stringify(name)} is not kept (any more); ${user.turns.size} are.`,
         )
-      const learned = await learnFeedback(user, turn, signal, this.#turnParts)
+      const learned = await learnFeedback(user, { number, turn }, signal, this.#turnParts)
       user.turns.delete(number) // an answer is rated once
       return learned
     })
@@ -203,9 +148,11 @@ class TieredLearner implements Learner {
   async learn(given: LearnedTurn): Promise<CompletionScores> {
     const encoded = encodeTurn(this.#context.model, given)
     const turn = { ...encoded, hidden: undefined, adapter: undefined }
-    const scores = await this.#users.change(given.user, (user) =>
-      learnCompletion(user, turn, this.#turnParts, given.wantsFrozenLosses),
-    )
+    const scores = await this.#users.change(given.user, (user) => {
+      user.taught++
+      const numbered = { number: user.count++, turn }
+      return learnCompletion(user, numbered, this.#turnParts, given.wantsFrozenLosses)
+    })
     this.#checkSchedule(given.user)
     return scores
   }
@@ -224,7 +171,7 @@ class TieredLearner implements Learner {
     const { by, bound, least } = values
     const { model, now } = this.#context
     const given = values.canaries?.map((canary) => encodeTurn(model, canary))
-    const canaries = given ?? this.#guard.canaries
+    const canaries = given ?? this.#turnParts.guard.canaries
     return this.#users.change(name, async (user) => {
       // before the gate, so that a failing one does not run again after the next turn
       user.consolidated = { time: now(), learned: user.learned }
@@ -256,7 +203,16 @@ class TieredLearner implements Learner {
         )
       switchVersion(user, found)
       clearTiers(user)
+      addCleanStart(user)
     })
+  }
+
+  unlearn(name: string, turn: number): Promise<UnlearningResult> {
+    const { tokenizer } = this.#context.model.base
+    const decode: UnlearningParts['decode'] = (ids) =>
+      tokenizer ? tokenizer.decode(ids, { skipSpecialTokens: true }) : ids.join(' ')
+    const parts = Object.assign({ decode, replay: this.#replay }, this.#context)
+    return this.#users.replace(name, (user) => unlearnTurn(user, turn, parts))
   }
 
   async statistics(name: string): Promise<UserStatistics> {

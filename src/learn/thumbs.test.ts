@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { random } from '../base/random.ts'
-import { createLearner, type Learner } from './learner.ts'
+import { createLearner } from './learner.ts'
+import type { Learner } from './learner-calls.ts'
 import { answer, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
 let model: TestModel

@@ -4,7 +4,8 @@
 export * from '../index.ts'
 // Here and in graftlm/learn, not in graftlm: it brings the runtime and training along, which would
 // double the time of that import.
-export { createLearner, type Learner } from '../learn/learner.ts'
+export { createLearner } from '../learn/learner.ts'
+export type { Learner } from '../learn/learner-calls.ts'
 export type { LearnerOptions } from '../learn/learner-options.ts'
 export { loadAdapter, saveAdapter } from './adapters.ts'
 export { compress, type CompressFilesOptions } from './compress.ts'

@@ -6,7 +6,7 @@ import { openBaseModel, readWeights } from '../../src/graph/index.ts'
 import { openDirectory } from '../../src/node/files/folder.ts'
 import { createModel, type Generation, type Model } from '../../src/runtime/index.ts'
 import type { TrainableModel } from '../../src/train/programs/trainable-model.ts'
-import type { Learner } from '../../src/learn/learner.ts'
+import type { Learner } from '../../src/learn/learner-calls.ts'
 
 export type TestModel = Model & TrainableModel
 

@@ -30,7 +30,7 @@ sample save scale score select set serialize serve shorten shortlist show shuffl
 slice smooth sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate
-unload unmask unpack unscore untie unwrap use
+unlearn unload unmask unpack unscore untie unwrap use
 validate view visit
 wait warn weigh widen wrap write
 zero

@@ -28,6 +28,11 @@ export const writeCheckpointFields = {
    * other one stays in the history.
    */
   onTop: flag({ default: false }),
+  /**
+   * Write it whole and remove all earlier ones, because they hold what has to be forgotten. Rejects
+   * where one cannot be removed.
+   */
+  alone: flag({ default: false }),
 }
 export type WriteCheckpointOptions = GivenOptions<typeof writeCheckpointFields>
 

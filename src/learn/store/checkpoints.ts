@@ -121,7 +121,7 @@ export class UserCheckpoints {
     time: number,
     options: WriteCheckpointOptions = {},
   ): Promise<UserCheckpointInfo> {
-    const { form = this.#form, keep = this.#keep, onTop = false } = options
+    const { form = this.#form, keep = this.#keep, onTop = false, alone = false } = options
     checkOptions('Checkpoint', options, writeCheckpointFields)
     const image = encodeState(state, form) // before the first await, because the state may change
     const text = serializeDescription(form, image.places, state)
@@ -135,8 +135,9 @@ export class UserCheckpoints {
     const changed = blockHashes.flatMap((hash, block) =>
       hash === tip?.hashes.blocks[block] ? [] : [block],
     )
-    if (tip && tip.description === text && changed.length === 0) return tip.info
+    if (!alone && tip && tip.description === text && changed.length === 0) return tip.info
     const whole =
+      alone ||
       !tip ||
       tip.links >= this.#deltas ||
       tip.info.form !== form ||
@@ -167,7 +168,8 @@ export class UserCheckpoints {
       description: text,
       hashes,
     })
-    if (whole) await this.#prune(user, keep)
+    if (alone) await this.#replaceHistory(user, sequence)
+    else if (whole) await this.#prune(user, keep)
     return info
   }
 
@@ -276,11 +278,20 @@ export class UserCheckpoints {
       if (sequences.length <= keep) return
       const oldest = sequences.at(-keep)!
       const { base } = (await readCheckpointFile(this.store, user, oldest)).header
-      for (const sequence of sequences)
-        if (sequence < base) await this.store.delete(user, formatItemName(sequence))
+      await this.#removeBefore(user, base)
     } catch (error) {
       if (!GraftError.isInstance(error)) throw error
     }
+  }
+
+  async #replaceHistory(user: string, sequence: number): Promise<void> {
+    await this.#removeBefore(user, sequence)
+    await this.store.purge?.()
+  }
+
+  async #removeBefore(user: string, first: number): Promise<void> {
+    for (const { sequence } of await listSequences(this.store, user))
+      if (sequence < first) await this.store.delete(user, formatItemName(sequence))
   }
 }
 

@@ -3,7 +3,7 @@
 import type { StateForm } from './state-image.ts'
 
 export interface PoolEntry<Loaded> {
-  readonly loaded: Loaded
+  loaded: Loaded
   /** How many callers are using it. */
   pins: number
   sizeBytes: number

@@ -40,6 +40,11 @@ export interface UserPoolOptions<Loaded> {
    */
   readonly sizeOf?: (loaded: Loaded) => number
   /**
+   * Whether the store's earlier checkpoints of this object must go when it is written, because they
+   * hold what has to be forgotten. Default: never.
+   */
+  readonly needsRewrite?: (loaded: Loaded) => boolean
+  /**
    * Bytes of memory for all users. Users in use count too, but are never evicted, even where they
    * alone take more.
    */
@@ -64,5 +69,6 @@ export const userPoolFields = {
   load: createCallbackField(),
   stateOf: createCallbackField(),
   sizeOf: createCallbackField(),
+  needsRewrite: createCallbackField(),
   shapes: unchecked<StateShapes>('a Map of shapes'),
 } satisfies Record<keyof UserPoolOptions<unknown>, Field>

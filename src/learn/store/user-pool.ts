@@ -18,6 +18,8 @@ export interface OpenUser<Loaded> {
   readonly live: Loaded
   /** Marks the object as changed since it was stored. */
   changed(): void
+  /** Puts another object in its place for those who open the user later. */
+  replace(loaded: Loaded): void
   /** Ends the use; a second call does nothing. */
   release(): void
 }
@@ -36,6 +38,7 @@ function fillOptions<Loaded>(options: UserPoolOptions<Loaded>): FilledOptions<Lo
   return {
     ...listDefaults(userPoolFields),
     onProblem: () => undefined,
+    needsRewrite: () => false,
     sizeOf: (loaded: Loaded) => estimateStateBytes(options.stateOf(loaded)),
     ...(Object.fromEntries(given) as unknown as UserPoolOptions<Loaded>),
   }
@@ -163,6 +166,10 @@ export class UserPool<Loaded> {
       user,
       live: entry.loaded,
       changed: () => void entry.changes++,
+      replace: (loaded) => {
+        entry.loaded = loaded
+        entry.changes++
+      },
       release: () => {
         if (!held) return
         held = false
@@ -259,13 +266,15 @@ export class UserPool<Loaded> {
     entry: PoolEntry<Loaded>,
     options: SaveQueueOptions,
   ): Promise<UserCheckpointInfo> {
-    const { stateOf, now } = this.#options
+    const { stateOf, now, needsRewrite } = this.#options
+    const alone = needsRewrite(entry.loaded)
     let changes = entry.savedChanges
     const snapshot = (): UserState => {
       changes = entry.changes
       return stateOf(entry.loaded)
     }
-    const info = await this.#queue.save(user, snapshot, now(), options)
+    const saving = alone ? { ...options, alone } : options
+    const info = await this.#queue.save(user, snapshot, now(), saving)
     entry.savedChanges = Math.max(entry.savedChanges, changes)
     entry.form = info.form
     return info

@@ -43,6 +43,11 @@ export interface UserStore {
   delete(user: string, item: string, expected?: number): Promise<void>
   /** Removes everything of a user, including the name. */
   forget(user: string): Promise<void>
+  /**
+   * Overwrites what was deleted or replaced, where the place keeps such bytes, as SQLite's log does;
+   * called after `forget`, and where a turn was unlearned.
+   */
+  purge?(): Promise<void>
   /** All users with an item. */
   users(): Promise<string[]>
   close(): Promise<void>

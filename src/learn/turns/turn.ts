@@ -26,12 +26,16 @@ export interface Turn extends EncodedTurn {
 
 /** A turn that the next consolidation trains on. */
 export interface KeptTurn extends EncodedTurn {
+  /** Of the turn; −1 in states of older layouts. */
+  readonly number: number
   /** In nats a token, before the tiers learned the turn. */
   readonly loss: number
 }
 
 /** A turn that was learned: as a right answer, or by its signal. */
 export interface TurnUpdate {
+  /** As `generate` and `learn` number the user's turns. */
+  readonly number: number
   readonly turn: Turn
   readonly signal: LearningSignal | undefined
 }

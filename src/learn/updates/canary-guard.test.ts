@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
-import { createLearner, type Learner } from '../learner.ts'
+import { createLearner } from '../learner.ts'
+import type { Learner } from '../learner-calls.ts'
 import type { LearnerOptions } from '../learner-options.ts'
 import { createMemoryStore } from '../store/memory-store.ts'
 import {

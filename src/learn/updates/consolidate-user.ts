@@ -18,6 +18,7 @@ import { evaluateGate, type GateResult } from '../slow/validation-gate.ts'
 import { type EncodedTurn, toEncodedExample, turnExamplesField } from '../turns/encode-turn.ts'
 import type { KeptTurn } from '../turns/turn.ts'
 import { addVersion, getCurrentVersion, type LearnerUser } from '../users/user.ts'
+import { addCleanStart } from '../users/history.ts'
 import { clearTiers } from '../users/user-snapshot.ts'
 import { type ConsolidationMethod, consolidationMethods } from './consolidation-schedule.ts'
 import {
@@ -100,6 +101,7 @@ async function consolidateByTraining(
     addVersion(user, after, 'training', parts.now(), parts.keptVersions)
     user.rows = [...held] // not learned by this version, so that the next one learns them
     clearTiers(user)
+    addCleanStart(user)
   }
   return { by: 'training', ...result }
 }

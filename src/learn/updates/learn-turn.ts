@@ -18,6 +18,7 @@ import {
 } from '../turns/reward.ts'
 import type { Turn, TurnUpdate } from '../turns/turn.ts'
 import { computeTurnStates, type TurnStates } from '../turns/turn-states.ts'
+import { addLearnedEntry } from '../users/history.ts'
 import { getServingExpert, getSlowAdapter, type LearnerUser } from '../users/user.ts'
 import type { CanaryGuard } from './canary-guard.ts'
 
@@ -32,6 +33,8 @@ export interface FeedbackResult {
 
 /** Losses from before a completion was learned. */
 export interface CompletionScores extends Scores {
+  /** The turn's number, for `unlearn`. */
+  readonly turn: number
   /** Of the frozen base model, where they were asked for. */
   readonly frozenLosses?: Scores['losses']
 }
@@ -43,6 +46,8 @@ export interface LearnTurnParts {
   /** The frozen base model's head, without any tier. */
   readonly baseline: TierStack
   readonly keptRows: number
+  /** Learned turns that can be unlearned. */
+  readonly keptHistory: number
   /** The program of fast tiers on layers, if the learner has them. */
   readonly layerTiers: LayerTiers | undefined
   /** The layer whose input states those tiers and the memory use. */
@@ -98,7 +103,7 @@ async function scoreFrozen(
 /** Learns an answer that was right; returns the losses from before. */
 export async function learnCompletion(
   user: LearnerUser,
-  turn: Turn,
+  { number, turn }: Omit<TurnUpdate, 'signal'>,
   parts: LearnTurnParts,
   wantsFrozenLosses = false,
 ): Promise<CompletionScores> {
@@ -108,8 +113,8 @@ export async function learnCompletion(
   const scores = await stepTiers(user, { ...states, rate: user.guard.stepScale }, parts)
   const loss = computeMean(scores.losses)
   addLoss(user.record, loss)
-  await finishTurn(user, { turn, signal: undefined }, loss, parts)
-  return frozenLosses ? Object.assign(scores, { frozenLosses }) : scores
+  await finishTurn(user, { number, turn, signal: undefined }, loss, parts)
+  return Object.assign(scores, { turn: number, ...(frozenLosses && { frozenLosses }) })
 }
 
 /**
@@ -118,7 +123,7 @@ export async function learnCompletion(
  */
 export async function learnFeedback(
   user: LearnerUser,
-  turn: Turn,
+  { number, turn }: Omit<TurnUpdate, 'signal'>,
   signal: LearningSignal,
   parts: LearnTurnParts,
 ): Promise<FeedbackResult> {
@@ -142,7 +147,7 @@ export async function learnFeedback(
     const scaled = size * rate * user.guard.stepScale * noveltyRate
     await stepTiers(user, { ...example, weights, rate: scaled }, parts)
   }
-  await finishTurn(user, { turn, signal }, loss, parts)
+  await finishTurn(user, { number, turn, signal }, loss, parts)
   return { reward, advantage, ...(novelty !== undefined && { novelty }), surprise }
 }
 
@@ -151,11 +156,13 @@ async function finishTurn(
   user: LearnerUser,
   update: TurnUpdate,
   loss: number | undefined,
-  { guard, keptRows, onLearned }: LearnTurnParts,
+  { guard, keptRows, keptHistory, onLearned }: LearnTurnParts,
 ): Promise<void> {
+  const { number, signal } = update
   const { ids, promptTokens } = update.turn
-  if (loss !== undefined) user.rows.push({ ids, promptTokens, loss })
+  if (loss !== undefined) user.rows.push({ number, ids, promptTokens, loss })
   if (user.rows.length > keptRows) user.rows.shift()
+  addLearnedEntry(user.history, { number, ids, promptTokens, signal, loss }, keptHistory)
   user.learned++
   onLearned(user, update)
   await guard.checkAfterUpdate(user)

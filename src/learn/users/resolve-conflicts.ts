@@ -3,7 +3,7 @@
 
 import { ConflictError } from '../../base/errors.ts'
 import type { PoolProblem } from '../store/user-pool-options.ts'
-import { dropStates, type Turn } from '../turns/turn.ts'
+import { dropStates } from '../turns/turn.ts'
 import type { LearnerUser } from './user.ts'
 
 export class WriteConflicts {
@@ -36,9 +36,7 @@ export class WriteConflicts {
 }
 
 /** Adds this process's answers that can still be rated, because callers know their numbers. */
-export function copyTurns(turns: ReadonlyMap<number, Turn>, target: LearnerUser): void {
-  for (const [number, turn] of turns) {
-    target.turns.set(number, dropStates(turn))
-    target.count = Math.max(target.count, number + 1)
-  }
+export function copyTurns(ours: LearnerUser, target: LearnerUser): void {
+  for (const [number, turn] of ours.turns) target.turns.set(number, dropStates(turn))
+  target.count = Math.max(target.count, ours.count)
 }

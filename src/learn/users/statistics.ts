@@ -39,7 +39,7 @@ export interface UserStatistics {
 }
 
 export function computeStatistics(user: LearnerUser): UserStatistics {
-  const { record, guard, versions, current, rows, learned, count, tiers } = user
+  const { record, guard, versions, current, rows, learned, count, taught, tiers } = user
   const { contextTokens, latencyRatio } = record
   return {
     signals: record.count,
@@ -50,7 +50,7 @@ export function computeStatistics(user: LearnerUser): UserStatistics {
     meanContextTokens: contextTokens.count > 0 ? contextTokens.mean : undefined,
     meanLatencyRatio: latencyRatio.count > 0 ? latencyRatio.mean : undefined,
     learned,
-    answers: count,
+    answers: count - taught,
     keptRows: rows.length,
     pairs: tiers.memory?.count ?? 0,
     firstLoss: record.firstLoss,

@@ -13,6 +13,7 @@ import {
   type StateOrigin,
   type UserHeader,
 } from './user-header.ts'
+import { decodeHistory, encodeHistory } from './history-tensors.ts'
 import {
   decodeIds,
   decodeQueries,
@@ -37,6 +38,7 @@ export function encodeUser(user: LearnerUser, origin: StateOrigin): UserState {
   for (const [name, tensor] of encodeMemory(tiers.memory)) tensors.set(name, tensor)
   tensors.set(tensorNames.keptTurns, encodeIds(rows))
   tensors.set(tensorNames.openTurns, encodeIds(turns.values()))
+  for (const [name, tensor] of encodeHistory(user.history)) tensors.set(name, tensor)
   if (user.queries.length > 0) tensors.set(tensorNames.queries, encodeQueries(user.queries))
   for (const version of versions)
     for (const [name, tensor] of encodeVersion(version)) tensors.set(name, tensor)
@@ -54,6 +56,8 @@ export function restoreUser(user: LearnerUser, state: UserState, origin: StateOr
   Object.assign(user, {
     record: { ...user.record, ...saved.record },
     count: saved.count,
+    taught: saved.taught ?? 0,
+    history: decodeHistory(tensors, saved),
     learned: saved.learned,
     consolidated: saved.consolidated,
     guard: fromSavedGuard(saved.guard, user.guard),
@@ -95,6 +99,7 @@ function decodeKeptTurns(tensors: Tensors, { rows }: UserHeader): KeptTurn[] {
   return decodeIds(tensors.get(tensorNames.keptTurns), lengths).map((turn, i) => ({
     ...turn,
     loss: rows[i]![2],
+    number: rows[i]![3] ?? -1,
   }))
 }
 

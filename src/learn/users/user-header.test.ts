@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { createGuardRecord } from './user.ts'
+import { createGuardRecord } from './guard-record.ts'
 import { fromSavedGuard } from './user-header.ts'
 
 it('a guard’s record comes from its names in the file; an older file lacks some', () => {

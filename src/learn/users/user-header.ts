@@ -6,8 +6,10 @@ import type { Adapter } from '../../adapters/adapter.ts'
 import { FormatError, type Mismatch, MismatchError } from '../../base/errors.ts'
 import type { EwcState } from '../../train/ewc/state.ts'
 import type { UserState } from '../store/user-state.ts'
-import type { RewardRecord } from '../turns/reward.ts'
-import type { GuardRecord, LearnerUser, NumberedVersion } from './user.ts'
+import type { LearningSignal, RewardRecord } from '../turns/reward.ts'
+import type { CleanStart, LearnedHistory } from './history.ts'
+import type { GuardRecord } from './guard-record.ts'
+import type { LearnerUser, NumberedVersion } from './user.ts'
 
 /** Layout of header and tensors. */
 const layoutVersion = 1
@@ -40,6 +42,7 @@ export interface SavedVersion {
   readonly number: number
   readonly by: NumberedVersion['by']
   readonly time: number
+  readonly learned?: number
   readonly adapter?: SavedAdapter
   readonly ewc?: Pick<EwcState, 'tasks' | 'weight'>
   /** Rank of the change at the head. */
@@ -64,9 +67,30 @@ export interface UserHeader {
   readonly consolidated: LearnerUser['consolidated']
   readonly guard: Partial<SavedGuard>
   readonly queries: number
-  readonly rows: readonly (readonly [length: number, promptTokens: number, loss: number])[]
+  readonly rows: readonly (readonly [
+    length: number,
+    promptTokens: number,
+    loss: number,
+    number?: number,
+  ])[]
   readonly turns: readonly (readonly [number: number, length: number, promptTokens: number])[]
   readonly versions: readonly SavedVersion[]
+  /** Later fields: absent in states that were written before they came. */
+  readonly taught?: number
+  readonly history?: SavedHistory
+}
+
+/** The ids, and the questions' vectors of signals, are tensors. */
+export interface SavedHistory {
+  readonly dropped: number
+  readonly starts: readonly CleanStart[]
+  readonly entries: readonly (readonly [
+    number: number,
+    length: number,
+    promptTokens: number,
+    loss: number | null,
+    signal?: Omit<LearningSignal, 'queryEmbedding'> & { readonly hasEmbedding?: true },
+  ])[]
 }
 
 const toSavedTier = (tier: {
@@ -100,16 +124,28 @@ const toSavedAdapter = ({ kind, config, baseModel, metadata }: Adapter): SavedAd
 })
 
 const toSavedVersion = (version: NumberedVersion): SavedVersion => {
-  const { number, by, time, adapter, ewc, head } = version
+  const { number, by, time, learned, adapter, ewc, head } = version
   return {
     number,
     by,
     time,
+    ...(learned !== undefined && { learned }),
     ...(adapter && { adapter: toSavedAdapter(adapter) }),
     ...(ewc && { ewc: { tasks: ewc.tasks, weight: ewc.weight } }),
     ...(head && { head: head.A.shape[0]! }),
   }
 }
+
+const toSavedHistory = ({ dropped, starts, entries }: LearnedHistory): SavedHistory => ({
+  dropped,
+  starts,
+  entries: entries.map(({ number, ids, promptTokens, loss = null, signal }) => {
+    const places = [number, ids.length, promptTokens, loss] as const
+    if (!signal) return places
+    const { queryEmbedding, ...plain } = signal
+    return [...places, { ...plain, ...(queryEmbedding && { hasEmbedding: true as const }) }]
+  }),
+})
 
 export function encodeHeader(user: LearnerUser, origin: StateOrigin): UserState['header'] {
   const { tiers, layerTier, rows, turns } = user
@@ -128,14 +164,23 @@ export function encodeHeader(user: LearnerUser, origin: StateOrigin): UserState[
     consolidated: user.consolidated,
     guard: toSavedGuard(user.guard),
     queries: user.queries.length,
-    rows: rows.map(({ ids, promptTokens, loss }) => [ids.length, promptTokens, loss]),
+    rows: rows.map(({ ids, promptTokens, loss, number }) => [
+      ids.length,
+      promptTokens,
+      loss,
+      number,
+    ]),
     turns: [...turns].map(([number, { ids, promptTokens }]) => [number, ids.length, promptTokens]),
     versions: user.versions.map(toSavedVersion),
+    taught: user.taught,
+    history: toSavedHistory(user.history),
   }
   return JSON.parse(JSON.stringify(header)) as UserState['header']
 }
 
-const fieldTypes: Readonly<Record<Exclude<keyof UserHeader, 'learner'>, 'object' | 'number'>> = {
+const fieldTypes: Readonly<
+  Record<Exclude<keyof UserHeader, 'learner' | 'taught' | 'history'>, 'object' | 'number'>
+> = {
   origin: 'object',
   fast: 'object',
   deep: 'object',

@@ -2,7 +2,7 @@
 // each learned turn. Where another process wrote the same user, takes that state and learns this
 // process's unsaved turns again on top. Independent of the model.
 
-import { OptionError } from '../../base/errors.ts'
+import { ConflictError, OptionError } from '../../base/errors.ts'
 import { checkOptions, createField, type GivenOptions, string } from '../../base/schema.ts'
 import { UserCheckpoints } from '../store/checkpoints.ts'
 import { createMemoryStore } from '../store/memory-store.ts'
@@ -51,6 +51,17 @@ export interface UserHandlers {
 
 // Where a store fails for long; the tiers hold what earlier turns taught all the same.
 const maxUnsaved = 256
+const maxConflicts = 3
+
+/** What takes a user's place. */
+interface Replacement<Result> {
+  /** The same object where it changed itself. */
+  readonly user: LearnerUser
+  readonly result: Result
+  /** Called at the moment of the exchange. */
+  finish(): void
+}
+
 const nameFields = { user: string({ filled: true }) }
 
 export class UserRegistry {
@@ -79,6 +90,7 @@ export class UserRegistry {
       now,
       sizeOf: estimateUserBytes,
       load: handlers.load,
+      needsRewrite: (user) => user.needsRewrite,
       ...(hotForm && { hotForm }),
       ...(coldForm && { coldForm }),
       stateOf: (user) => {
@@ -124,15 +136,54 @@ export class UserRegistry {
     return result
   }
 
+  /**
+   * Puts another object in a user's place after all earlier calls, or changes the user's own, and
+   * waits until the store holds nothing earlier. Where another process wrote meanwhile, does it again
+   * on that state. Rejects with StorageError where the store fails: the change stays in memory.
+   */
+  async replace<Result>(
+    name: string,
+    work: (user: LearnerUser) => Promise<Replacement<Result>>,
+  ): Promise<Result> {
+    for (let tries = 0; ; tries++) {
+      if (this.isStored) await this.#save(name)
+      const result = await this.#queue.run(name, () => this.#replaceNow(name, work))
+      if (!this.isStored) return result
+      try {
+        await this.#write(name)
+        return result
+      } catch (error) {
+        if (!(error instanceof ConflictError) || tries === maxConflicts) throw error
+      }
+    }
+  }
+
+  async #replaceNow<Result>(
+    name: string,
+    work: (user: LearnerUser) => Promise<Replacement<Result>>,
+  ): Promise<Result> {
+    await this.#use(name, () => undefined) // checks the name, and that the learner is open
+    const opened = await this.#pool.open(name)
+    try {
+      const { user, result, finish } = await work(opened.live)
+      finish()
+      opened.replace(user)
+      return result
+    } finally {
+      opened.release()
+    }
+  }
+
   /** Background work of a user: `flush` waits for it, and errors are reported. */
   addBackground(name: string, work: Promise<unknown>): void {
     this.#background.add(name, work)
   }
 
   /** Keeps a learned turn until it is saved. */
-  recordLearned(user: LearnerUser, { turn, signal }: TurnUpdate): void {
+  recordLearned(user: LearnerUser, { number, turn, signal }: TurnUpdate): void {
     if (!this.isStored) return
-    user.unsaved.push({ number: user.learned, update: { turn: dropStates(turn), signal } })
+    const update = { number, turn: dropStates(turn), signal }
+    user.unsaved.push({ number: user.learned, update })
     if (user.unsaved.length > maxUnsaved) user.unsaved.shift()
   }
 
@@ -161,9 +212,10 @@ export class UserRegistry {
 
   forget(name: string): Promise<void> {
     return this.#queue.run(name, async () => {
-      await this.#finishWrites(name)
-      await this.#discard(name)
+      await finishWrites(this.#pool, name)
+      await removeFromPool(this.#pool, name)
       await this.#store.forget(name)
+      await this.#store.purge?.()
     })
   }
 
@@ -187,40 +239,41 @@ export class UserRegistry {
   }
 
   async #write(name: string): Promise<void> {
+    const { needsRewrite } = await this.get(name)
     if (!(await this.#pool.save(name))) return
     const user = await this.get(name)
+    if (needsRewrite) user.needsRewrite = false
     user.unsaved = user.unsaved.filter(({ number }) => number > user.savingLearned)
   }
 
   /** Takes the state that another process wrote, then learns this process's unsaved turns. */
   async #mergeUnsavedTurns(name: string): Promise<void> {
     await this.#queue.run(name, async () => {
-      if (await this.#finishWrites(name)) return
+      if (await finishWrites(this.#pool, name)) return
       const ours = await this.get(name)
-      await this.#discard(name)
+      await removeFromPool(this.#pool, name)
       await this.#use(name, async (theirs, changed) => {
-        copyTurns(ours.turns, theirs)
+        copyTurns(ours, theirs)
         changed()
         for (const { update } of ours.unsaved) await this.#handlers.replay(theirs, update)
       })
     })
     await this.#write(name) // a further conflict is found by the next turn's save
   }
+}
 
-  /** Ends a user's pending writes, so that none comes after. True where a state was written. */
-  async #finishWrites(name: string): Promise<boolean> {
-    return (await this.#pool.save(name).catch(() => undefined)) !== undefined
-  }
+/** Ends a user's pending writes, so that none comes after. True where a state was written. */
+const finishWrites = async (pool: UserPool<LearnerUser>, name: string): Promise<boolean> =>
+  (await pool.save(name).catch(() => undefined)) !== undefined
 
-  /** Removes a user from memory; tries again while a concurrent call is reading it. */
-  async #discard(name: string): Promise<void> {
-    for (let tries = 0; ; tries++) {
-      try {
-        return this.#pool.discard(name)
-      } catch (error) {
-        if (tries === 100) throw error
-        await new Promise<void>((resolve) => void setTimeout(resolve, 0))
-      }
+/** Removes a user from memory; tries again while a concurrent call is reading it. */
+async function removeFromPool(pool: UserPool<LearnerUser>, name: string): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return pool.discard(name)
+    } catch (error) {
+      if (tries === 100) throw error
+      await new Promise<void>((resolve) => void setTimeout(resolve, 0))
     }
   }
 }

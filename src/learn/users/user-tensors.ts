@@ -16,9 +16,11 @@ import type { SavedVersion } from './user-header.ts'
 
 /** Names in the file format. */
 export const tensorNames = {
+  history: 'asked.history',
   keptTurns: 'asked.kept',
   openTurns: 'asked.open',
   queries: 'asked.queries',
+  historyQueries: 'asked.signals',
   usefulness: 'memory.a.credits',
   tokens: 'memory.b.tokens',
   rows: 'memory.c.rows',
@@ -139,7 +141,7 @@ const selectTensors = (tensors: Tensors, prefix: string): Map<string, Tensor> =>
   )
 
 export function decodeVersion(saved: SavedVersion, tensors: Tensors): NumberedVersion {
-  const { number, by, time, adapter, ewc, head } = saved
+  const { number, by, time, learned, adapter, ewc, head } = saved
   const start = formatVersionName(number)
   const change = selectTensors(tensors, `${start}.head.`) as Map<string, F32Tensor>
   const protectedTensors = selectTensors(tensors, `${start}.ewc.`) as Map<string, F32Tensor>
@@ -147,6 +149,7 @@ export function decodeVersion(saved: SavedVersion, tensors: Tensors): NumberedVe
     number,
     by,
     time,
+    learned,
     adapter: adapter && { ...adapter, tensors: selectTensors(tensors, `${start}.adapter.`) },
     ewc: ewc && { ...ewc, modules: decodeModules(protectedTensors) },
     ...(head !== undefined && { head: { A: change.get('A')!, B: change.get('B')! } }),

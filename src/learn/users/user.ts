@@ -13,6 +13,8 @@ import type { TierStackOptions } from '../tiers/tier-options.ts'
 import { createTierStack } from '../tiers/tier-stack.ts'
 import { createRewardRecord, type RewardRecord } from '../turns/reward.ts'
 import type { KeptTurn, Turn, TurnUpdate } from '../turns/turn.ts'
+import { createGuardRecord, type GuardRecord } from './guard-record.ts'
+import { addCleanStart, type LearnedHistory } from './history.ts'
 import type { UserSnapshot, UserTiers } from './user-snapshot.ts'
 
 /** A state of the slow tier, by the number that `restore` takes. */
@@ -22,18 +24,8 @@ export interface NumberedVersion extends SlowVersion {
   readonly by: 'start' | 'training' | 'sum'
   /** Milliseconds since 1970, by the learner's clock. */
   readonly time: number
-}
-
-/** What canary checks found for a user; `learned` counts the turns. */
-export interface GuardRecord {
-  /** Factor of every step, at most 1. */
-  stepScale: number
-  rollbacks: number
-  /** `learned` at the last check, and the loss that it found (0 before the first). */
-  checkedAt: number
-  worstLoss: number
-  /** `learned` at which to check again. */
-  nextCheckAt: number
+  /** Turns learned before it was made; undefined in states of older layouts. */
+  readonly learned?: number | undefined
 }
 
 export interface LearnerUser extends UserTiers {
@@ -49,8 +41,10 @@ export interface LearnerUser extends UserTiers {
   versions: NumberedVersion[]
   /** The number of the version that answers. */
   current: number
-  /** Answers given; the next one's number. */
+  /** Answers given and completions taught; the next one's number. */
   count: number
+  /** Completions taught. */
+  taught: number
   /** Turns learned from. */
   learned: number
   /** The last consolidation, kept or not: the clock, and `learned` then. */
@@ -58,6 +52,10 @@ export interface LearnerUser extends UserTiers {
   guard: GuardRecord
   /** The tiers at the last check that found the canaries within bounds. */
   lastGood: UserSnapshot | undefined
+  /** What was learned, so that a turn can be unlearned. */
+  readonly history: LearnedHistory
+  /** The store's earlier checkpoints hold what was unlearned: the next write replaces them all. */
+  needsRewrite: boolean
   /** Learned since the state was last written, each with its number; for a learner with a store. */
   unsaved: { readonly number: number; readonly update: TurnUpdate }[]
   /** `learned` of the state that is being written. */
@@ -72,21 +70,13 @@ export interface UserParts {
   readonly now: () => number
 }
 
-export const createGuardRecord = (): GuardRecord => ({
-  stepScale: 1,
-  rollbacks: 0,
-  checkedAt: 0,
-  nextCheckAt: 0,
-  worstLoss: 0,
-})
-
 export function createUser(
   name: string,
   { head, headLoss, tierOptions, layerTiers, now }: UserParts,
 ): LearnerUser {
   const slow = createSlowHead(head, headLoss)
   const time = now()
-  return {
+  const user: LearnerUser = {
     name,
     tiers: createTierStack(slow.head, slow.headLoss, tierOptions),
     layerTier: layerTiers?.createTier(),
@@ -98,13 +88,18 @@ export function createUser(
     versions: [{ number: 0, by: 'start', time, adapter: undefined, ewc: undefined }],
     current: 0,
     count: 0,
+    taught: 0,
     learned: 0,
     consolidated: { time, learned: 0 },
     guard: createGuardRecord(),
     lastGood: undefined,
+    history: { starts: [], entries: [], dropped: 0 },
+    needsRewrite: false,
     unsaved: [],
     savingLearned: 0,
   }
+  addCleanStart(user)
+  return user
 }
 
 export const getCurrentVersion = ({ versions, current }: LearnerUser): NumberedVersion =>
@@ -132,7 +127,7 @@ export function addVersion(
   kept: number,
 ): void {
   const number = 1 + Math.max(...user.versions.map((known) => known.number))
-  const added = { ...version, number, by, time }
+  const added = { ...version, number, by, time, learned: user.learned }
   const older = user.versions.slice(1)
   user.versions = [user.versions[0]!, ...older.slice(Math.max(0, older.length - kept + 1)), added]
   switchVersion(user, added)
@@ -144,10 +139,10 @@ export function addVersion(
  */
 export function addTurn(user: LearnerUser, turn: Turn, kept: number): number {
   const number = user.count++
-  const before = user.turns.get(number - 1)
-  if (before)
-    user.turns.set(number - 1, {
-      ...before,
+  const newest = [...user.turns.keys()].at(-1)
+  if (newest !== undefined)
+    user.turns.set(newest, {
+      ...user.turns.get(newest)!,
       observed: undefined,
       ...(user.layerTier && { layerStates: undefined }),
     })
@@ -189,13 +184,13 @@ function countSnapshotBytes({ fast, layerTier, memory }: UserSnapshot): number {
 
 /** Approximate bytes of a user in memory: the numbers without the objects around them. */
 export function estimateUserBytes(user: LearnerUser): number {
-  const { tiers, layerTier, turns, rows, versions, lastGood } = user
+  const { tiers, layerTier, turns, rows, versions, lastGood, history } = user
   const fast = countTensorBytes(
     [tiers.fast, layerTier].flatMap((tier) => [...(tier?.tensors().values() ?? [])]),
   )
   const memory = tiers.memory?.sizeBytes ?? 0
   let sum = fast + memory + (lastGood ? countSnapshotBytes(lastGood) : 0)
-  for (const { ids } of rows) sum += 8 * ids.length
+  for (const { ids } of [...rows, ...history.entries]) sum += 8 * ids.length
   for (const turn of turns.values()) sum += countTurnBytes(turn)
   for (const version of versions) sum += countVersionBytes(version)
   return sum

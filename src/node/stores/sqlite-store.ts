@@ -115,6 +115,7 @@ function createStore(path: string, database: DatabaseSync, waitMs: number): User
       checkUser(user)
       await write('cannot be written', () => sql.forget.run(user))
     },
+    purge: () => ask('keeps deleted bytes in its log', () => truncateLog(database)),
     users: async () =>
       (await ask('cannot be read', () => sql.users.all())).map((row) => String(row['user'])),
     close: async () => {
@@ -141,7 +142,10 @@ async function openDatabase(path: string, waitMs: number): Promise<DatabaseSync>
     return await runWithRetry(`${path}: cannot be opened`, waitMs, () => {
       // Waiting inside SQLite would block the event loop.
       database ??= new DatabaseSync(path, { timeout: 0 })
-      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+      database.exec(
+        // Deleted bytes are overwritten with zeros, because users ask to be forgotten.
+        'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON',
+      )
       prepareTable(database, path)
       return database
     })
@@ -195,6 +199,14 @@ function runTransaction<T>(database: DatabaseSync, work: () => T): T {
     if (database.isTransaction) database.exec('ROLLBACK')
     throw error
   }
+}
+
+/** Moves the log into the file and empties it. Throws as SQLITE_BUSY while others read from it. */
+function truncateLog(database: DatabaseSync): void {
+  const { busy: isBusy } = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as {
+    busy: number
+  }
+  if (isBusy) throw Object.assign(new Error('the log is in use'), { errcode: busy })
 }
 
 const findSqliteCode = (error: unknown): number | undefined => {

@@ -1,0 +1,82 @@
+// What callers of a learner see: its calls, what they are given and what they give. Independent of how
+// users learn.
+
+import type { GenerateEvent, Prompt, PromptOptions } from '../runtime/index.ts'
+import type { TierStack } from './tiers/tier-stack.ts'
+import type { TurnExample } from './turns/encode-turn.ts'
+import type { LearningSignal } from './turns/reward.ts'
+import type { ConsolidateUserOptions, ConsolidationResult } from './updates/consolidate-user.ts'
+import type { CompletionScores, FeedbackResult } from './updates/learn-turn.ts'
+import type { UnlearningResult } from './updates/unlearn-turn.ts'
+import type { LearnerWarning, UserStatistics } from './users/statistics.ts'
+import type { NumberedVersion } from './users/user.ts'
+
+export interface LearnedTurn extends TurnExample {
+  readonly user: string
+  /** Whether `learn` also returns the losses of the frozen base model, in one pass where it can. */
+  readonly wantsFrozenLosses?: boolean
+}
+
+export type LearnerEvent = GenerateEvent | { readonly type: 'turn-end'; readonly turn: number }
+
+/**
+ * Calls for one user run one after the other, calls for different users at the same time; answers are
+ * generated while others learn.
+ */
+export interface Learner {
+  /** Answers under this user's model. The last event, 'turn-end', has the number for `feedback`. */
+  generate(
+    prompt: Prompt,
+    options: PromptOptions & { readonly user: string },
+  ): AsyncGenerator<LearnerEvent, void>
+  /**
+   * Learns from the signal of an answer. Throws NotFoundError for a turn that is no longer kept,
+   * OptionError for a signal out of range.
+   */
+  feedback(
+    signal: LearningSignal & { readonly user: string; readonly turn: number },
+  ): Promise<FeedbackResult>
+  /** Learns a completion that was right; returns the losses from before. */
+  learn(turn: LearnedTurn): Promise<CompletionScores>
+  /** The loss of a completion under this user's model, in nats a token; nothing is learned. */
+  loss(turn: LearnedTurn): Promise<number>
+  /**
+   * Moves what was learned into the slow tier, by training or by an exact sum; changes nothing where
+   * the validation gate fails.
+   */
+  consolidate(user: string, options?: ConsolidateUserOptions): Promise<ConsolidationResult>
+  /**
+   * Whether a consolidation is due by the schedule; after a learned turn a due one runs by itself.
+   */
+  due(user: string): Promise<boolean>
+  /** Versions of the slow tier that are kept, the oldest (no adapter) first. */
+  versions(user: string): Promise<readonly NumberedVersion[]>
+  /**
+   * Restores a version of the slow tier by its number; fast tier and memory, which were learned on
+   * another one, are emptied.
+   */
+  restore(user: string, version: number): Promise<void>
+  /** Statistics of a user's turns and signals, and of what is kept. */
+  statistics(user: string): Promise<UserStatistics>
+  /** Warnings that follow from the statistics; each says what to do. */
+  warnings(user: string): Promise<readonly LearnerWarning[]>
+  /** A user's tiers, for inspection. */
+  tiers(user: string): Promise<TierStack>
+  /**
+   * Takes back one turn, learned or still to be rated, with later ones whose prompts contain it: the
+   * turns since then are learned again without it, versions of the slow tier that had learned it go,
+   * and the store's earlier checkpoints are removed. Completions that were only learned leave what a
+   * user has who never learned them, bit for bit. Throws NotFoundError for a turn that is not kept or
+   * can no longer be separated, StorageError where the store still holds it.
+   */
+  unlearn(user: string, turn: number): Promise<UnlearningResult>
+  /** Removes a user, also from the store. */
+  forget(user: string): Promise<void>
+  /**
+   * Waits for every call and saves all users. Rejects with StorageError that names those who could
+   * not be saved; they stay in memory.
+   */
+  flush(): Promise<void>
+  /** Flushes and ends the learner; the store stays open. */
+  close(): Promise<void>
+}
