@@ -3,6 +3,7 @@
 // and HTTP stays quick while the model computes.
 
 import type { ChatMessage } from '../formats/text/chat-template.ts'
+import type { ToolChoice } from '../formats/text/tool-calls/tool-call-format.ts'
 import type { SamplingOptions } from '../runtime/decode/sampling-options.ts'
 import type { EngineStatistics } from '../runtime/engine/engine.ts'
 
@@ -58,8 +59,6 @@ export interface ToolDescription {
     readonly strict?: boolean | undefined
   }
 }
-
-export type ToolChoice = 'none' | 'auto' | 'required' | { readonly name: string }
 
 export type PlainPrompt = string | readonly number[]
 

@@ -1,0 +1,59 @@
+// The members of an object in a grammar whose notation is not JSON: those that are required in the
+// order of the schema, then each other one or nothing.
+
+import { isRecord, type JsonSchema } from '../../../../base/schema.ts'
+import type { StructuralFormat, TagFormat } from '../../../grammar/grammar-choice.ts'
+
+/** The empty text. */
+export const nothing: StructuralFormat = { type: 'grammar', grammar: 'root ::= ""' }
+
+type Member = Pick<TagFormat, 'begin' | 'content' | 'end'>
+
+/** Definitions that references of a part lead to come along with it. */
+export function takeProperties(schema: JsonSchema): [string, JsonSchema][] {
+  const { properties, $defs, definitions } = schema
+  const shared = {
+    ...(isRecord($defs) && { $defs }),
+    ...(isRecord(definitions) && { definitions }),
+  }
+  return Object.entries(isRecord(properties) ? properties : {}).map(([key, value]) => [
+    key,
+    isRecord(value) ? Object.assign({}, value, shared) : {},
+  ])
+}
+
+export const listRequired = ({ required }: JsonSchema): readonly unknown[] =>
+  Array.isArray(required) ? required : []
+
+/** Members with commas between. */
+export function createMembers(
+  schema: JsonSchema,
+  toMember: (key: string, value: JsonSchema) => Member,
+): StructuralFormat {
+  const needed = listRequired(schema)
+  const properties = takeProperties(schema)
+  const toTag = ([key, value]: [string, JsonSchema], before: string): TagFormat => {
+    const { begin, content, end } = toMember(key, value)
+    return { type: 'tag', begin: before + begin, content, end }
+  }
+  const first = properties.filter(([key]) => needed.includes(key))
+  const others = properties.filter(([key]) => !needed.includes(key))
+  if (first.length === 0) {
+    if (others.length === 0) return nothing
+    const tags = others.map((property) => toTag(property, ''))
+    return {
+      type: 'or',
+      elements: [{ type: 'tags_with_separator', tags, separator: ',' }, nothing],
+    }
+  }
+  return {
+    type: 'sequence',
+    elements: [
+      ...first.map((property, i) => toTag(property, i > 0 ? ',' : '')),
+      ...others.map((property): StructuralFormat => ({
+        type: 'or',
+        elements: [toTag(property, ','), nothing],
+      })),
+    ],
+  }
+}
