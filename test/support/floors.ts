@@ -150,7 +150,7 @@ export const rooms: Record<string, readonly string[]> = {
   learn: ['kernels', 'store', 'tiers', 'slow', 'turns', 'users', 'updates', ''],
   eval: ['metric.ts', 'json.ts', 'metrics', ''],
   server: ['request-error.ts', 'error-response.ts', 'service.ts', 'route.ts', 'read-body.ts', ''],
-  node: ['files', 'rows', 'models', 'stores', 'sql', 'metric-table.ts', '', 'manifests'],
+  node: ['files', 'rows', 'models', 'stores', 'sql', 'metric-table.ts', '', 'manifests', 'worker'],
   web: ['stores', ''],
   cli: [
     'ui',

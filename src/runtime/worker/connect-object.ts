@@ -88,9 +88,9 @@ class PortConnection<Of> implements Connection<Of> {
     return this.#replies.size
   }
 
-  fail(error: Error): void {
+  fail(error: Error, whyNotReady: unknown = error): void {
     this.#failure ??= error
-    this.#ready.reject(error)
+    this.#ready.reject(whyNotReady)
     this.#stopped?.resolve() // what is gone is closed
     for (const [id, { reply }] of [...this.#replies]) {
       this.#end(id)
@@ -156,7 +156,12 @@ class PortConnection<Of> implements Connection<Of> {
     )
     this.#replies.set(id, { reply, signals })
     if (this.#replies.size === 1) this.#options.onBusy?.(true)
-    this.#post({ type: 'call', id, method, args: encoded, credit }, transfer)
+    try {
+      this.#post({ type: 'call', id, method, args: encoded, credit }, transfer)
+    } catch (error) {
+      this.#end(id)
+      throw error
+    }
     signals.watch()
     return id
   }
@@ -171,9 +176,14 @@ class PortConnection<Of> implements Connection<Of> {
     if (this.#replies.size === 0) this.#options.onBusy?.(false)
   }
 
+  #takeFailure(cause: unknown): void {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    this.fail(new WorkerError(`The worker has no object: ${reason}`, { cause }), cause)
+  }
+
   #take(message: AnswerMessage): void {
     if (message.type === 'ready') return this.#ready.resolve()
-    if (message.type === 'failed') return this.fail(decodeError(message.error) as Error)
+    if (message.type === 'failed') return this.#takeFailure(decodeError(message.error))
     if (message.type === 'stopped') {
       if (message.error) this.#stopped?.reject(decodeError(message.error))
       return this.#stopped?.resolve()

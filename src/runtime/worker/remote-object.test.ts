@@ -268,8 +268,10 @@ describe('the connection', () => {
     onTestFinished(() => port1.close())
     const connection = connectObject<Service>(port1)
     const early = connection.object.add(1, 2)
+    early.catch(() => {}) // awaited below
     exposeFailure(port2, new OptionError('maxRows: got 0'))
     await expect(connection.ready).rejects.toBeInstanceOf(OptionError)
-    await expect(early).rejects.toThrow('maxRows: got 0')
+    await expect(early).rejects.toThrow(/^The worker has no object: maxRows: got 0$/)
+    await expect(early).rejects.toBeInstanceOf(WorkerError)
   })
 })

@@ -1,0 +1,81 @@
+// A worker in a thread of this process (worker_threads): shared memory passes, a message takes 50 µs.
+// A native crash (a segmentation fault) ends the whole process; an error that nothing catches, or a
+// heap that is full, ends the thread alone.
+
+import { MessageChannel, Worker } from 'node:worker_threads'
+import { guardProcessExit } from './exit-guard.ts'
+import {
+  endingMs,
+  type HostOptions,
+  listNodeFlags,
+  locateEntry,
+  type WorkerEnd,
+  type WorkerHost,
+  type WorkerTask,
+} from './worker-host.ts'
+
+export function startThread(task: WorkerTask, options: HostOptions): WorkerHost {
+  const { name, heapMb, environment } = options
+  const { port1, port2 } = new MessageChannel()
+  /** Set to 1 by the worker when it stands still. */
+  const parked = new Int32Array(new SharedArrayBuffer(4))
+  const worker = new Worker(locateEntry('thread-main'), {
+    name,
+    workerData: { task, port: port2, parked },
+    transferList: [port2],
+    execArgv: listNodeFlags(),
+    ...(environment && { env: { ...process.env, ...environment } }),
+    ...(heapMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: heapMb } }),
+  })
+  const guard = guardProcessExit(() => {
+    worker.postMessage('park')
+    Atomics.wait(parked, 0, 0, parkingMs)
+  })
+  const ended = waitForEnd(worker)
+  void ended.then(() => {
+    guard.remove()
+    port1.close()
+  })
+  return {
+    port: port1,
+    ended,
+    setBusy(isBusy) {
+      guard.isNeeded = isBusy
+      if (isBusy) worker.ref()
+      else worker.unref()
+      if (isBusy) port1.ref()
+      else port1.unref()
+    },
+    async close() {
+      worker.ref() // else this process might end before the worker has
+      port1.close()
+      const timer = setTimeout(() => void worker.terminate(), endingMs)
+      await ended
+      clearTimeout(timer)
+    },
+    async kill() {
+      await worker.terminate()
+      await ended
+    },
+  }
+}
+
+/** Longer than a run of any program that answers requests takes. */
+const parkingMs = 10_000
+
+function waitForEnd(worker: Worker): Promise<WorkerEnd> {
+  return new Promise((resolve) => {
+    let error: Error | undefined
+    worker.once('error', (thrown: unknown) => {
+      error = thrown instanceof Error ? thrown : new Error(String(thrown))
+    })
+    worker.once('exit', (code) => {
+      resolve({ code, error, reason: error ? describeError(error) : `exit code ${code}` })
+    })
+  })
+}
+
+function describeError(error: Error): string {
+  const isHeap = 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY'
+  return isHeap ? 'its heap is full' : `${error.name}: ${error.message}`
+}

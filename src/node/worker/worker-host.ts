@@ -1,0 +1,75 @@
+// What a worker runs in: a thread of this process, or a process of its own. Independent of what is
+// called there.
+
+import type { RemotePort } from '../../runtime/worker/port.ts'
+import type { EncodedValue } from '../../runtime/worker/encode-value.ts'
+
+/** What a worker is told when it starts. */
+export interface WorkerTask {
+  /** The URL of the module that has the factory. */
+  readonly module: string
+  /** The name of its export. */
+  readonly factory: string
+  readonly options: EncodedValue
+}
+
+/** How a worker runs. */
+export interface HostOptions {
+  /** Shown in reports; the thread's name. */
+  readonly name: string
+  /** Megabytes of JavaScript's heap; tensors are outside of it. Default: Node's. */
+  readonly heapMb?: number | undefined
+  /** −20 to 19, as of os.setPriority; a process alone has one of its own. */
+  readonly priority?: number | undefined
+  /** Variables beside the process's own. */
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined
+}
+
+export interface WorkerEnd {
+  /** undefined: a thread or process that ended by a signal. */
+  readonly code: number | undefined
+  /** Why, in a few words: 'exit code 1', 'signal SIGKILL', or an error's message. */
+  readonly reason: string
+  readonly error: Error | undefined
+}
+
+export interface WorkerHost {
+  readonly port: RemotePort
+  /** Resolves when it has ended, in whatever way. */
+  readonly ended: Promise<WorkerEnd>
+  /** Whether this process goes on as long as the worker runs. */
+  setBusy(isBusy: boolean): void
+  /** Lets it end by itself, after its object was closed; resolves when it has ended. */
+  close(): Promise<void>
+  /**
+   * Ends it now. A thread must not be in the middle of a run of ONNX Runtime: that would end this
+   * process.
+   */
+  kill(): Promise<void>
+}
+
+export type StartHost = (task: WorkerTask, options: HostOptions) => WorkerHost
+
+/** The module that runs in a worker, as source or as built. */
+export function locateEntry(name: string): URL {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  return new URL(`./${name}.${extension}`, import.meta.url)
+}
+
+/** Flags of this process that say what it runs, with a value each. */
+const programFlags = ['-e', '--eval', '-p', '--print', '--input-type', '-i', '--interactive']
+
+/** Node's flags for a worker: those of this process, without its program and its debugger. */
+export function listNodeFlags(given: readonly string[] = process.execArgv): string[] {
+  const flags: string[] = []
+  for (let i = 0; i < given.length; i++) {
+    const flag = given[i]!
+    if (programFlags.includes(flag)) i++
+    else if (!/^--(eval|print|input-type|inspect[a-z-]*|watch[a-z-]*|test[a-z-]*)(=|$)/.test(flag))
+      flags.push(flag)
+  }
+  return flags
+}
+
+/** How long a worker may take to end by itself once its object is closed. */
+export const endingMs = 2000
