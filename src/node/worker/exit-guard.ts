@@ -13,7 +13,7 @@ export interface ExitGuard {
 }
 
 /** `wait` is called when the process ends while it is needed; it may only do what is synchronous. */
-export function guardProcessExit(wait: () => void): ExitGuard {
+export function delayProcessExit(wait: () => void): ExitGuard {
   const guard = { isNeeded: true, wait, remove: (): void => void guards.delete(guard) }
   if (guards.size === 0) process.on('exit', runGuards)
   guards.add(guard)

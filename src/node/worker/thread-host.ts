@@ -3,7 +3,7 @@
 // heap that is full, ends the thread alone.
 
 import { MessageChannel, Worker } from 'node:worker_threads'
-import { guardProcessExit } from './exit-guard.ts'
+import { delayProcessExit } from './exit-guard.ts'
 import {
   endingMs,
   type HostOptions,
@@ -27,7 +27,7 @@ export function startThread(task: WorkerTask, options: HostOptions): WorkerHost 
     ...(environment && { env: { ...process.env, ...environment } }),
     ...(heapMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: heapMb } }),
   })
-  const guard = guardProcessExit(() => {
+  const guard = delayProcessExit(() => {
     worker.postMessage('park')
     Atomics.wait(parked, 0, 0, parkingMs)
   })
