@@ -80,7 +80,9 @@ describe.each(['thread', 'process'] as const)('a worker in a %s', (isolation) =>
     expect((await sample.place()).start).toBe(1)
     expect(crashes).toMatchObject([{ worker: 'the sample', isStartedAgain: true }])
     expect(crashes[0]!.lostCalls).toBeGreaterThanOrEqual(2)
-    if (isolation === 'thread') expect(crashes[0]!.reason).toBe('RangeError: nothing catches this')
+    // A process tells its exit code alone; what was thrown is on stderr.
+    const reasons = { thread: 'RangeError: nothing catches this', process: 'exit code 1' }
+    expect(crashes[0]!.reason).toBe(reasons[isolation])
     expect(worker.report()).toMatchObject({ state: 'ready', crashes: 1 })
   })
 

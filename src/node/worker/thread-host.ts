@@ -28,7 +28,7 @@ export function startThread(task: WorkerTask, options: HostOptions): WorkerHost 
     ...(heapMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: heapMb } }),
   })
   const guard = delayProcessExit(() => {
-    worker.postMessage('park')
+    worker.postMessage('park', [])
     Atomics.wait(parked, 0, 0, parkingMs)
   })
   const ended = waitForEnd(worker)
