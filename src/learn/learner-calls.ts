@@ -1,10 +1,17 @@
 // What callers of a learner see: its calls, what they are given and what they give. Independent of how
 // users learn.
 
-import type { GenerateEvent, Prompt, PromptOptions } from '../runtime/index.ts'
+import type {
+  EngineRequest,
+  GenerateEvent,
+  Generation,
+  Prompt,
+  PromptOptions,
+} from '../runtime/index.ts'
 import type { TierStack } from './tiers/tier-stack.ts'
 import type { TurnExample } from './turns/encode-turn.ts'
 import type { LearningSignal } from './turns/reward.ts'
+import type { TurnRequest } from './turns/start-turn.ts'
 import type { ConsolidateUserOptions, ConsolidationResult } from './updates/consolidate-user.ts'
 import type { CompletionScores, FeedbackResult } from './updates/learn-turn.ts'
 import type { UnlearningResult } from './updates/unlearn-turn.ts'
@@ -19,6 +26,14 @@ export interface LearnedTurn extends TurnExample {
 
 export type LearnerEvent = GenerateEvent | { readonly type: 'turn-end'; readonly turn: number }
 
+/** An answer that an engine of the same model gives under a user's tiers. */
+export interface UserAnswer {
+  /** What the engine's request needs; the rest of it is the caller's. */
+  readonly request: TurnRequest & Pick<EngineRequest, 'tenant'>
+  /** Adds the answer to the user's turns; returns its number, for `feedback`. */
+  finish(generation: Pick<Generation, 'ids' | 'reason'>): Promise<number>
+}
+
 /**
  * Calls for one user run one after the other, calls for different users at the same time; answers are
  * generated while others learn.
@@ -29,6 +44,11 @@ export interface Learner {
     prompt: Prompt,
     options: PromptOptions & { readonly user: string },
   ): AsyncGenerator<LearnerEvent, void>
+  /**
+   * For programs that ask an engine themselves: one answer under this user's model, to a prompt of
+   * ids that the user's expert reads.
+   */
+  startAnswer(user: string, promptIds: readonly number[]): Promise<UserAnswer>
   /**
    * Learns from the signal of an answer. Throws NotFoundError for a turn that is no longer kept,
    * OptionError for a signal out of range.

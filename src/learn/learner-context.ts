@@ -1,6 +1,7 @@
 // What all users of a learner share: the model's head, its loss, the program of fast tiers on layers,
 // and the options of the tiers.
 
+import type { Adapter } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
 import type { Head, LogitsStage } from '../runtime/index.ts'
 import { checkLearnerOptions, type LearnerOptions, readKeptCounts } from './learner-options.ts'
@@ -15,6 +16,8 @@ import { type ResolvedTrigger, resolveSchedule } from './updates/consolidation-s
 
 export interface LearnerContext extends ReturnType<typeof readKeptCounts> {
   readonly model: LearnerOptions['model']
+  /** The expert that users start from. */
+  readonly expert: Adapter | undefined
   readonly head: Head
   readonly headLoss: HeadLoss
   /** The program of fast tiers on layers; undefined where there is none. */
@@ -53,7 +56,7 @@ function checkKeyLayer({ layer }: LayerTiers): void {
 /** Throws OptionError with everything that is wrong with the options. */
 export function createLearnerContext(options: LearnerOptions): LearnerContext {
   checkLearnerOptions(options)
-  const { model, fast, memory, now } = options
+  const { model, expert, fast, memory, now } = options
   const { schedule, ...slow } = options.slow ?? {}
   const hasFastTier = fast !== false
   const trigger = resolveSchedule(schedule, { hasClock: now !== undefined, hasFastTier })
@@ -66,6 +69,7 @@ export function createLearnerContext(options: LearnerOptions): LearnerContext {
   return {
     ...readKeptCounts(options),
     model,
+    expert,
     head,
     headLoss: createHeadLoss(head, options.breadth),
     layerTiers,

@@ -1,8 +1,10 @@
 // Options of a learner: one table with the rows of its parts. Every mistake is reported at once, also
 // in options of tiers.
 
+import type { Adapter } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
 import {
+  createField,
   type Field,
   findOptionProblems,
   type GivenOptions,
@@ -49,11 +51,14 @@ const learnerFields = {
 
 export interface LearnerOptions extends GivenOptions<typeof learnerFields> {
   readonly model: Model & TrainableModel
+  /** Users start from this expert in place of the base; a user's state belongs to it. */
+  readonly expert?: Adapter | undefined
 }
 
 const checkedFields = {
   ...learnerFields,
   model: unchecked('a model, as loadModel returns it'),
+  expert: createField<Adapter>('an adapter', {}, (value) => isRecord(value) && 'tensors' in value),
 } satisfies Record<keyof LearnerOptions, Field>
 
 /** Throws OptionError with everything that is wrong with a learner's options. */

@@ -4,8 +4,9 @@
 
 import { NotFoundError } from '../base/errors.ts'
 import { readOptions } from '../base/schema.ts'
+import { createExpertKeys } from '../runtime/engine/pool/expert-key.ts'
 import type { Prompt, PromptOptions } from '../runtime/index.ts'
-import type { LearnedTurn, Learner, LearnerEvent } from './learner-calls.ts'
+import type { LearnedTurn, Learner, LearnerEvent, UserAnswer } from './learner-calls.ts'
 import { createLearnerContext, type LearnerContext } from './learner-context.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import type { UserState } from './store/user-state.ts'
@@ -13,7 +14,7 @@ import type { TierStack } from './tiers/tier-stack.ts'
 import { encodeTurn } from './turns/encode-turn.ts'
 import { measureLoss } from './turns/measure-loss.ts'
 import type { LearningSignal } from './turns/reward.ts'
-import { generateTurn } from './turns/generate-turn.ts'
+import { startTurn } from './turns/start-turn.ts'
 import { CanaryGuard } from './updates/canary-guard.ts'
 import {
   consolidateFields,
@@ -61,7 +62,8 @@ class TieredLearner implements Learner {
   readonly #context: LearnerContext
   readonly #users: UserRegistry
   readonly #turnParts: LearnTurnParts
-  readonly #scheduler: ConsolidationScheduler
+  /** undefined: users are consolidated by hand. */
+  readonly #scheduler: ConsolidationScheduler | undefined
   readonly #replay: UnlearningParts['replay']
   #origin: StateOrigin | undefined
 
@@ -92,14 +94,18 @@ class TieredLearner implements Learner {
     this.#turnParts = {
       ...this.#context,
       rewards: options,
-      baseline: createBaselineTiers(this.#context, { adapter: undefined, ewc: undefined }),
+      baseline: createBaselineTiers(this.#context, {
+        adapter: this.#context.expert,
+        ewc: undefined,
+      }),
       guard,
       onLearned: (user, update) => this.#users.recordLearned(user, update),
     }
+    const { trigger } = this.#context
+    if (!trigger) return
     this.#scheduler = new ConsolidationScheduler(
       async (name) => {
-        const { trigger } = this.#context
-        if (trigger && (await this.due(name))) await this.consolidate(name, { by: trigger.by })
+        if (await this.due(name)) await this.consolidate(name, { by: trigger.by })
       },
       (name, work) => this.#users.addBackground(name, work),
     )
@@ -107,22 +113,32 @@ class TieredLearner implements Learner {
 
   async *generate(
     prompt: Prompt,
-    { user: name, ...options }: PromptOptions & { readonly user: string },
+    { user, chat, ...options }: PromptOptions & { readonly user: string },
   ): AsyncGenerator<LearnerEvent, void> {
+    const { model } = this.#context
+    const adapter = getServingExpert(await this.#users.get(user))
+    const promptIds = model.encode(prompt, chat, adapter)
+    const answer = await this.startAnswer(user, promptIds)
+    for await (const event of model.generate(promptIds, { ...options, ...answer.request })) {
+      yield event
+      if (event.type === 'generation-end')
+        yield { type: 'turn-end', turn: await answer.finish(event) }
+    }
+  }
+
+  async startAnswer(name: string, promptIds: readonly number[]): Promise<UserAnswer> {
     const user = await this.#users.get(name)
     const { layerTiers, keptTurns } = this.#context
-    // Whether a prompt was cached shows in its time: users do not share what they asked.
-    const own = { tenant: `user ${name}`, ...options }
-    const turn = yield* generateTurn(
-      { ...this.#context, keepsLayerInput: layerTiers !== undefined },
-      { tiers: user.tiers, adapter: getServingExpert(user) },
-      prompt,
-      own,
-    )
-    if (!turn) return
-    yield {
-      type: 'turn-end',
-      turn: await this.#users.changeNow(name, (live) => addTurn(live, turn, keptTurns)),
+    const parts = { ...this.#context, keepsLayerInput: layerTiers !== undefined }
+    const server = { tiers: user.tiers, adapter: getServingExpert(user) }
+    const started = startTurn(parts, server, promptIds)
+    return {
+      // Whether a prompt was cached shows in its time: users do not share what they asked.
+      request: { ...started.request, tenant: `user ${name}` },
+      finish: (generation) => {
+        const turn = started.finish(generation)
+        return this.#users.changeNow(name, (live) => addTurn(live, turn, keptTurns))
+      },
     }
   }
 
@@ -141,7 +157,7 @@ class TieredLearner implements Learner {
       user.turns.delete(number) // an answer is rated once
       return learned
     })
-    this.#checkSchedule(name)
+    this.#scheduler?.check(name)
     return result
   }
 
@@ -153,7 +169,7 @@ class TieredLearner implements Learner {
       const numbered = { number: user.count++, turn }
       return learnCompletion(user, numbered, this.#turnParts, given.wantsFrozenLosses)
     })
-    this.#checkSchedule(given.user)
+    this.#scheduler?.check(given.user)
     return scores
   }
 
@@ -183,10 +199,6 @@ class TieredLearner implements Learner {
     const { trigger, now } = this.#context
     const user = await this.#users.get(name)
     return trigger !== undefined && isConsolidationDue(user, trigger, now())
-  }
-
-  #checkSchedule(name: string): void {
-    if (this.#context.trigger) this.#scheduler.check(name)
   }
 
   async versions(name: string): Promise<readonly NumberedVersion[]> {
@@ -243,9 +255,11 @@ class TieredLearner implements Learner {
   /** Reads the base model's identity, once and only for a store. */
   async #readOrigin(): Promise<void> {
     if (!this.#users.isStored) return
-    const { model, head } = this.#context
+    const { model, head, expert } = this.#context
     const { width, vocabularySize } = head
-    this.#origin = { base: await model.base.identity(), width, vocabularySize }
+    const base = await model.base.identity()
+    const key = expert && (await createExpertKeys().hash(expert))
+    this.#origin = { base, width, vocabularySize, ...(key !== undefined && { expert: key }) }
   }
 
   #loadUser(name: string, state: UserState | undefined): LearnerUser {

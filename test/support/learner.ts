@@ -14,11 +14,8 @@ export async function storiesModel(): Promise<TestModel> {
   const folder = new URL('../../src/catalogue/models/stories260k', import.meta.url).pathname
   const base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(folder) })
   const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
-  return {
-    ...createModel({ base, backend }),
-    backend,
-    weights: () => readWeights(base),
-  } as TestModel
+  const model = createModel({ base, backend })
+  return Object.assign(model, { backend, weights: () => readWeights(base) }) as TestModel
 }
 
 /** A user's answer, and its number. */

@@ -1,6 +1,7 @@
 // One turn learned by one user: a right answer, or an answer and its signal. Independent of stores
 // and schedules.
 
+import type { Adapter } from '../../adapters/adapter.ts'
 import { addLoss } from '../../micro/reward.ts'
 import type { Model } from '../../runtime/index.ts'
 import type { LayerTiers } from '../tiers/layer-tier-program.ts'
@@ -43,7 +44,9 @@ export interface LearnTurnParts {
   readonly model: Model
   readonly rewards: RewardOptions
   readonly guard: CanaryGuard
-  /** The frozen base model's head, without any tier. */
+  /** What users start from: undefined for the base. */
+  readonly expert: Adapter | undefined
+  /** The frozen model's head, without any tier. */
   readonly baseline: TierStack
   readonly keptRows: number
   /** Learned turns that can be unlearned. */
@@ -91,12 +94,15 @@ async function stepTiers(
 
 /** Losses of the frozen base model; without an expert its states are those of the user's model. */
 async function scoreFrozen(
-  { model, baseline }: LearnTurnParts,
+  parts: LearnTurnParts,
   user: LearnerUser,
   turn: Turn,
   states: TurnStates,
 ): Promise<Scores['losses']> {
-  const frozen = getServingExpert(user) ? await computeTurnStates(model, turn, undefined) : states
+  const { model, baseline } = parts
+  const { expert } = parts
+  const frozen =
+    getServingExpert(user) === expert ? states : await computeTurnStates(model, turn, expert)
   return (await baseline.score(frozen)).losses
 }
 

@@ -5,7 +5,7 @@ import { FormatError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import type { UserState } from '../store/user-state.ts'
 import type { KeptTurn, Turn } from '../turns/turn.ts'
-import { getCurrentVersion, type LearnerUser, switchVersion } from './user.ts'
+import { getCurrentVersion, type LearnerUser, type NumberedVersion, switchVersion } from './user.ts'
 import {
   checkHeader,
   encodeHeader,
@@ -52,6 +52,7 @@ export function encodeUser(user: LearnerUser, origin: StateOrigin): UserState {
 export function restoreUser(user: LearnerUser, state: UserState, origin: StateOrigin): void {
   const { tensors } = state
   const saved = checkHeader(user, state.header, origin)
+  const [start] = user.versions as [NumberedVersion]
   restoreTiers(user, tensors, saved)
   Object.assign(user, {
     record: { ...user.record, ...saved.record },
@@ -61,7 +62,9 @@ export function restoreUser(user: LearnerUser, state: UserState, origin: StateOr
     learned: saved.learned,
     consolidated: saved.consolidated,
     guard: fromSavedGuard(saved.guard, user.guard),
-    versions: saved.versions.map((version) => decodeVersion(version, tensors)),
+    versions: saved.versions.map((version) =>
+      version.by === 'start' ? start : decodeVersion(version, tensors),
+    ),
     rows: decodeKeptTurns(tensors, saved),
     current: saved.current,
   })

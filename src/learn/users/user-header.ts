@@ -20,6 +20,8 @@ export interface StateOrigin {
   readonly base: string
   readonly width: number
   readonly vocabularySize: number
+  /** The key of the expert that the user started from; undefined: the base. */
+  readonly expert?: string
 }
 
 interface SavedTier {
@@ -130,7 +132,8 @@ const toSavedVersion = (version: NumberedVersion): SavedVersion => {
     by,
     time,
     ...(learned !== undefined && { learned }),
-    ...(adapter && { adapter: toSavedAdapter(adapter) }),
+    // that of the start is the expert, which is not saved with each user
+    ...(adapter && by !== 'start' && { adapter: toSavedAdapter(adapter) }),
     ...(ewc && { ewc: { tasks: ewc.tasks, weight: ewc.weight } }),
     ...(head && { head: head.A.shape[0]! }),
   }
@@ -245,6 +248,7 @@ function listMismatches(
   const fastRank = fast && { rank: fast.rank }
   const rows: (readonly [string, unknown, unknown])[] = [
     ['base model (graft_base_sha256)', saved.origin.base, origin.base],
+    ['expert', saved.origin.expert ?? 'none', origin.expert ?? 'none'],
     ['width', saved.origin.width, origin.width],
     ['vocabulary', saved.origin.vocabularySize, origin.vocabularySize],
     ['fast tier', describeTier(saved.fast), describeTier(fastRank)],

@@ -120,10 +120,10 @@ export function restoreMemory(memory: MemoryTier, tensors: Tensors, count: numbe
 const formatVersionName = (number: number): string =>
   `consolidated.${String(number).padStart(9, '0')}`
 
-export function encodeVersion({ number, adapter, ewc, head }: NumberedVersion): NamedTensor[] {
+export function encodeVersion({ number, by, adapter, ewc, head }: NumberedVersion): NamedTensor[] {
   const start = formatVersionName(number)
   const parts = {
-    adapter: adapter?.tensors ?? new Map<string, Tensor>(),
+    adapter: (by === 'start' ? undefined : adapter?.tensors) ?? new Map<string, Tensor>(),
     ewc: ewc ? collectStateTensors(ewc) : new Map<string, Tensor>(),
     head: new Map<string, Tensor>(head && Object.entries(head)),
   }

@@ -67,12 +67,14 @@ export interface UserParts {
   readonly head: Head
   readonly headLoss: HeadLoss
   readonly tierOptions: TierStackOptions
+  /** The adapter of the first version. */
+  readonly expert?: Adapter | undefined
   readonly now: () => number
 }
 
 export function createUser(
   name: string,
-  { head, headLoss, tierOptions, layerTiers, now }: UserParts,
+  { head, headLoss, tierOptions, layerTiers, expert, now }: UserParts,
 ): LearnerUser {
   const slow = createSlowHead(head, headLoss)
   const time = now()
@@ -85,7 +87,7 @@ export function createUser(
     queries: [],
     turns: new Map(),
     rows: [],
-    versions: [{ number: 0, by: 'start', time, adapter: undefined, ewc: undefined }],
+    versions: [{ number: 0, by: 'start', time, adapter: expert, ewc: undefined }],
     current: 0,
     count: 0,
     taught: 0,

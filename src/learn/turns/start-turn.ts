@@ -1,15 +1,14 @@
-// One answer under a user's tiers: generation with the tiers as the head, and the turn with what
-// learning can reuse. Independent of users and of what is done with the turn.
+// One answer under a user's tiers: what a request needs so that the tiers are its head, and the turn
+// with what learning can reuse. Independent of users and of what is done with the turn.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
-import type {
-  GenerateEvent,
-  Generation,
-  Model,
-  Prompt,
-  PromptOptions,
+import {
+  chooseStage,
+  type Generation,
+  type LogitsStage,
+  type Model,
+  type PromptOptions,
 } from '../../runtime/index.ts'
-import { chooseStage, type LogitsStage } from '../../runtime/index.ts'
 import type { TierStack } from '../tiers/tier-stack.ts'
 import type { ServedAnswer, ServedState } from './tier-stage.ts'
 import type { Turn } from './turn.ts'
@@ -31,40 +30,43 @@ export interface TurnServer {
   readonly adapter: Expert | undefined
 }
 
-/** Events of the generation; returns the turn. */
-export async function* generateTurn(
+/** What makes a request one under the tiers. */
+export type TurnRequest = Pick<PromptOptions, 'adapter' | 'stage' | 'states'>
+
+export interface StartedTurn {
+  readonly request: TurnRequest
+  /** The turn, when its answer has ended. */
+  finish(generation: Pick<Generation, 'ids' | 'reason'>): Turn
+}
+
+/** One answer to one prompt; another answer to it is started by itself. */
+export function startTurn(
   parts: GenerateTurnParts,
   { tiers, adapter }: TurnServer,
-  prompt: Prompt,
-  options: PromptOptions,
-): AsyncGenerator<GenerateEvent, Turn | undefined> {
+  promptIds: readonly number[],
+): StartedTurn {
   const { model, layer, stage, keepsLayerInput } = parts
   const served: ServedAnswer = { tiers, states: [] }
   const layerStates: Float32Array[] = []
   const take = (_: number, part: Float32Array): void => void layerStates.push(part.slice())
-  const promptIds = model.encode(prompt, options.chat, adapter)
-  let turn: Turn | undefined
-  for await (const event of model.generate(promptIds, {
-    ...options,
-    ...(adapter && { adapter }),
-    ...(keepsLayerInput && layer !== undefined && { states: { layer, take } }),
-    stage: chooseStage(stage, served),
-  })) {
-    yield event
-    if (event.type !== 'generation-end') continue
-    const answered = buildTurn(model, promptIds, event, served.states, { tiers, adapter })
-    turn =
-      layer === undefined
-        ? answered
-        : { ...answered, layerStates: keepLayerStates(parts, { layerStates, served }, answered) }
+  return {
+    request: {
+      ...(adapter && { adapter }),
+      ...(keepsLayerInput && layer !== undefined && { states: { layer, take } }),
+      stage: chooseStage(stage, served),
+    },
+    finish(generation) {
+      const turn = buildTurn(model, promptIds, generation, served.states, { tiers, adapter })
+      if (layer === undefined) return turn
+      return { ...turn, layerStates: keepLayerStates(parts, { layerStates, served }, turn) }
+    },
   }
-  return turn
 }
 
 function buildTurn(
   { base, config }: Model,
   promptIds: readonly number[],
-  { ids, reason }: Generation,
+  { ids, reason }: Pick<Generation, 'ids' | 'reason'>,
   served: readonly ServedState[],
   { tiers, adapter }: TurnServer,
 ): Turn {

@@ -1,0 +1,75 @@
+// A learner whose users start from an expert, and answers that a program asks of an engine itself.
+
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { Adapter } from '../adapters/adapter.ts'
+import { MismatchError } from '../base/errors.ts'
+import { createEngine } from '../runtime/index.ts'
+import { readAnswer } from '../runtime/engine/generate.ts'
+import { createExpert } from '../../test/support/engine.ts'
+import { answer, story, storiesModel, type TestModel } from '../../test/support/learner.ts'
+import { createLearner } from './learner.ts'
+import { createMemoryStore } from './store/memory-store.ts'
+
+let model: TestModel
+let expert: Adapter
+beforeAll(async () => {
+  model = await storiesModel()
+  expert = createExpert(model.base, 'lora', { rank: 8, targets: 'all-linear', start: 'random' }, 7)
+})
+afterAll(() => model.dispose())
+
+const prompt = 'Once upon a time'
+
+it('answers as the expert does before anything is learned, and goes on from there', async () => {
+  const learner = createLearner({ model, expert })
+  const alone = await model.complete(prompt, { adapter: expert, maxTokens: 12 })
+  expect(alone).not.toBe(await model.complete(prompt, { maxTokens: 12 }))
+  expect((await answer(learner, 'ada', prompt)).end.text).toBe(alone)
+  const taught = { user: 'ada', ...story(0) }
+  const before = await learner.learn({ ...taught, wantsFrozenLosses: true })
+  expect(before.frozenLosses).toEqual(before.losses) // the expert is what was frozen
+  for (let i = 0; i < 4; i++) await learner.learn(taught)
+  expect(await learner.loss(taught)).toBeLessThan(before.losses[0]!)
+})
+
+it('saves users without the expert, and refuses them under another one', async () => {
+  const store = createMemoryStore()
+  const options = { model, expert, store, onProblem: () => undefined }
+  const learner = createLearner(options)
+  await learner.learn({ user: 'ada', ...story(0) })
+  const loss = await learner.loss({ user: 'ada', ...story(1) })
+  await learner.close()
+  const [item] = await store.list('ada')
+  const expertBytes = [...expert.tensors.values()].reduce(
+    (sum, { data }) => sum + data.byteLength,
+    0,
+  )
+  expect(item!.sizeBytes).toBeLessThan(expertBytes / 2)
+  expect(await createLearner(options).loss({ user: 'ada', ...story(1) })).toBe(loss)
+  const other = createLearner({ ...options, expert: undefined })
+  await expect(other.loss({ user: 'ada', ...story(1) })).rejects.toThrow(MismatchError)
+})
+
+it('lets a program ask an engine of its own for users in one batch, and rate the answers', async () => {
+  const [learner, reference] = [createLearner({ model }), createLearner({ model })]
+  for (const each of [learner, reference])
+    for (let i = 0; i < 3; i++) await each.learn({ user: 'ada', ...story(i) })
+  const engine = createEngine({ model })
+  const ids = model.encode(prompt)
+  const ask = async (user: string): Promise<{ text: string; turn: number }> => {
+    const started = await learner.startAnswer(user, ids)
+    const generation = await readAnswer(engine, { ...started.request, prompt: ids, maxTokens: 12 })
+    return { text: generation.text, turn: await started.finish(generation) }
+  }
+  const answers = await Promise.all(['ada', 'eve'].map(ask))
+  const users = ['ada', 'eve']
+  for (const [i, user] of users.entries()) {
+    const expected = await answer(reference, user, prompt)
+    expect(answers[i]).toEqual({ text: expected.end.text, turn: expected.turn })
+    const signal = { user, turn: expected.turn, quality: 0.9 }
+    const [own, other] = [await learner.feedback(signal), await reference.feedback(signal)]
+    expect(own.reward).toBe(other.reward)
+    expect(own.surprise).toBeCloseTo(other.surprise, 5)
+  }
+  await engine.dispose()
+})
