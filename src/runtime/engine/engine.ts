@@ -15,7 +15,7 @@ import { choosePieceTokens, engineFields, type EngineOptions } from './engine-op
 import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory.ts'
 import type { KvElement } from './kv/kv-types.ts'
 import { planPieces } from './pieces.ts'
-import type { AdapterPool, ExpertHandle, PoolStatistics } from './pool/adapter-pool.ts'
+import type { AdapterPool, ExpertHandle, Lease, PoolStatistics } from './pool/adapter-pool.ts'
 import { limitScoredPiece } from './prompt-scores.ts'
 import type { GenerateEvent, ServedSequence } from './request.ts'
 import { type EngineRequest, RequestIntake } from './request-intake.ts'
@@ -182,11 +182,12 @@ export class Engine {
 
   /**
    * Checks an expert, fills its slot and compiles what serves it, so that its first request does
-   * not wait.
+   * not wait. Where every slot is in use it waits for a request to end; throws OptionError where
+   * none runs that could.
    */
   async prepare(which: Expert | string | undefined, accuracy: Accuracy): Promise<void> {
     const { pool, steps, programs } = this.#parts
-    const lease = which === undefined ? undefined : await pool.acquire(which)
+    const lease = which === undefined ? undefined : await this.#acquire(which)
     const form = lease?.rank ? 'shared' : 'none'
     const vectors = lease !== undefined && lease.vector > 0
     const past = this.#element
@@ -195,6 +196,20 @@ export class Engine {
       for (const kind of ['prefill', 'decode'] as const)
         await steps[kind]({ accuracy, form, vectors, past })
     if (lease) pool.release(lease)
+  }
+
+  async #acquire(which: Expert | string): Promise<Lease> {
+    const { pool } = this.#parts
+    for (;;) {
+      const lease = await pool.acquire(which)
+      if (lease) return lease
+      if (!this.hasWork)
+        throw new OptionError(
+          `prepare: leases and pins hold all slots of the ${pool.statistics.budgetBytes} bytes for experts, and no request runs that could give one back. Raise expertBytes, or release one.`,
+        )
+      void this.run()
+      await this.step()
+    }
   }
 
   /**

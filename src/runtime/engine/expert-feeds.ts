@@ -28,6 +28,10 @@ interface RankedRows {
   readonly tokens: number
 }
 
+/** Whether the expert acts on the last of `tokens` new tokens; the shared form's gain says on which. */
+const isActing = ({ row, activeFrom }: ServedSequence, tokens: number): boolean =>
+  activeFrom < row!.length + tokens
+
 export class ExpertFeeds {
   readonly #pool: AdapterPool
 
@@ -44,7 +48,9 @@ export class ExpertFeeds {
     const { form, gain, feeds } = this.#collectRanks(kind, { tasks, leases, sets, tokens })
     const vectors = isVectored
       ? [
-          ...collectVectorFeeds(leases.map((lease) => lease?.vector ?? 0)),
+          ...collectVectorFeeds(
+            leases.map((lease, n) => (lease && isActing(tasks[n]!, tokens) ? lease.vector : 0)),
+          ),
           ...this.#pool.vectors.feeds(),
         ]
       : []
@@ -71,7 +77,7 @@ export class ExpertFeeds {
       const ranks = kind === 'prefill' ? collectRankFeeds(matrices) : []
       return { form: 'shared', gain, feeds: [...matrices, ...ranks, ...factors] }
     }
-    const gains = starts.map((start, n) => (start > lengths[n]! ? 0 : 1))
+    const gains = tasks.map((task) => (isActing(task, tokens) ? 1 : 0))
     const feeds = sets.flatMap((set, s) => {
       const slots = leases.map((lease) => (lease?.rank?.set === set ? lease.rank.slot : undefined))
       return [...collectGroupFeeds(s, set.active, slots, gains), ...set.groupedFeeds(s)]

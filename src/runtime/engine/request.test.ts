@@ -105,6 +105,22 @@ describe('one request', () => {
     expect((await other).ids).toHaveLength(12)
   })
 
+  it('in the only slot makes another expert’s preparation wait, not serve the base', async () => {
+    const engine = createEngine({ model, expertBytes: 150_000 })
+    const running = readAnswer(engine, request('first', { maxTokens: 30, minTokens: 30 }))
+    await engine.step()
+    const writtenBefore = engine.stats().writtenTokens
+    await engine.prepare(experts['second'], 'fast')
+    expect(engine.stats().writtenTokens).toBeGreaterThan(writtenBefore)
+    expect(engine.stats().experts.evictions).toBe(1)
+    expect((await running).ids).toHaveLength(30)
+    // What an idle engine cannot give is refused.
+    const lease = (await engine.experts.acquire(experts['first']!))!
+    await expect(engine.prepare(experts['second'], 'fast')).rejects.toThrow(/expertBytes/)
+    engine.experts.release(lease)
+    await engine.prepare(experts['second'], 'fast')
+  })
+
   it('that is added when the last one has just ended is served', async () => {
     const engine = createEngine({ model })
     const answers = []

@@ -2,17 +2,19 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
-import type { Expert } from '../../adapters/index.ts'
+import type { Adapter, Expert } from '../../adapters/index.ts'
+import { f32 } from '../../base/tensor.ts'
 import { createEngine } from '../create-engine.ts'
 import { scoreToken, type TokenLogprob } from '../decode/logprobs.ts'
 import type { Model } from '../model.ts'
-import type { EngineRequest } from './engine.ts'
+import type { EngineRequest, EngineSequence } from './engine.ts'
 import type { TextDelta } from './answer.ts'
-import { readAnswer } from './generate.ts'
+import { readAnswer, readEnd } from './generate.ts'
 import { chooseStage } from './logits/stage.ts'
 import {
   answerAlone,
   countHeld,
+  createExpert,
   createExperts,
   createPrompt,
   openStories,
@@ -181,6 +183,66 @@ describe('promptLogprobs', () => {
     )
     await expect(engine.add(request('base', { promptLogprobs: 21 }))).rejects.toThrow(OptionError)
     await expect(engine.add(request('base', { logprobs: -1 }))).rejects.toThrow(OptionError)
+  })
+})
+
+/** The same with biases that are not zero, and other tensors a third as large. */
+const withBiases = (adapter: Adapter): Adapter => ({
+  ...adapter,
+  tensors: new Map(
+    [...adapter.tensors].map(([key, { shape, data }]) => {
+      const values = data as Float32Array
+      const isZero = values.every((value) => value === 0)
+      return [
+        key,
+        f32(
+          shape,
+          values.map((value, i) => (isZero ? Math.sin(i) / 3 : value / 3)),
+        ),
+      ]
+    }),
+  ),
+})
+
+describe('an expert with a bias that acts from its invocation tokens on', () => {
+  it('gives the model’s numbers before and behind them, in a slot like others', async () => {
+    const prompt = createPrompt(60)
+    const [early, late] = [12, 58].map((at) =>
+      withBiases(
+        createExpert(
+          model.base,
+          'lora',
+          {
+            rank: 4,
+            targets: ['q_proj', 'v_proj', 'down_proj'],
+            start: 'random',
+            loraBias: true,
+            invocationTokens: prompt.slice(at, at + 2),
+          },
+          9 + at,
+        ),
+      ),
+    )
+    const engine = createEngine({ model, pieceTokens: 32 })
+    const requests = [early, late, experts['first'], undefined].map((adapter) =>
+      request('base', { prompt, adapter, promptLogprobs: 2, logprobs: 2 }),
+    )
+    // Without its invocation it is the base.
+    requests.push({ ...requests[0]!, prompt: createPrompt(9, 5) })
+    const sequences: EngineSequence[] = []
+    for (const one of requests) sequences.push(await engine.add(one))
+    await engine.step()
+    expect(engine.stats().experts).toMatchObject({ attached: { leases: 0 }, active: 1 })
+    void engine.run()
+    const answers = await Promise.all(sequences.map(readEnd))
+    for (const [i, { promptLogprobs, tokens, ids }] of answers.entries()) {
+      const { prompt: read, adapter } = requests[i]!
+      const scores = await scoreText([...read, ...ids], adapter as Expert, 2)
+      expectClose([...promptLogprobs!.slice(1), ...tokens!], scores)
+    }
+    const base = await readAnswer(engine, { ...requests[4]!, adapter: undefined })
+    expect(base.ids).toEqual(answers[4]!.ids)
+    expect(answers[0]!.ids).not.toEqual(answers[3]!.ids)
   })
 })
 

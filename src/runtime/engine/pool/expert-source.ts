@@ -149,8 +149,8 @@ function findPlaceProblems(
     const standsAlone = places.get(path)
     if (standsAlone === undefined) return [`${path}: has no slot`]
     if (u && !standsAlone) return [`${path}: its slot has no u`]
-    // A vector acts on every token of a row.
-    return invocation && (u || v || shift) ? [`${path}: its vectors act on some tokens only`] : []
+    // Programs have a factor of each token for products and shifts, not for factors of outputs.
+    return invocation && (u || v) ? [`${path}: its vectors act on some tokens only`] : []
   })
 }
 
