@@ -145,7 +145,7 @@ function findPlaceProblems(
   weights: ServingWeightMap,
   places: ReadonlyMap<string, boolean>,
 ): string[] {
-  return [...weights].flatMap(([path, { u, v, shift, invocation }]) => {
+  return [...weights].flatMap(([path, { u, v, invocation }]) => {
     const standsAlone = places.get(path)
     if (standsAlone === undefined) return [`${path}: has no slot`]
     if (u && !standsAlone) return [`${path}: its slot has no u`]
