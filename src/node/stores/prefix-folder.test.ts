@@ -35,6 +35,18 @@ describe('a folder of saved prefixes', () => {
     expect(await readdir(folder)).toEqual([`${toKey('a')}.kv`])
   })
 
+  it('forgets the blocks of one tenant, also those that wait', async () => {
+    const first = await open()
+    const mark = '0123456789abcdef-'
+    for (const name of ['a', 'b']) first.save(mark + toKey(name), () => toBlock(1))
+    first.save(toKey('a'), () => toBlock(2))
+    await first.flush()
+    first.save(mark + toKey('c'), () => toBlock(3))
+    await first.forget(mark)
+    expect(await readdir(folder)).toEqual([`${toKey('a')}.kv`])
+    expect([first.count, first.has(mark + toKey('a'))]).toEqual([1, false])
+  })
+
   it('stays below its bound, across restarts; the longest unused go', async () => {
     const first = await open(3200)
     for (const name of ['a', 'b', 'c']) first.save(toKey(name), () => toBlock(1))

@@ -42,7 +42,7 @@ export async function openPrefixFolder(
 
 const SUFFIX = '.kv'
 const TEMPORARY = /\.(\d+)\.tmp$/
-const isKey = (key: string): boolean => /^[0-9a-f]{64}$/.test(key)
+const isKey = (key: string): boolean => /^([0-9a-f]{16}-)?[0-9a-f]{64}$/.test(key)
 
 /** Key → bytes of its file, the longest unused first. What killed processes began is removed. */
 async function listBlocks(path: string): Promise<Map<string, number>> {
@@ -131,6 +131,12 @@ export class PrefixFolder implements SavedPrefixes {
     if (!isKey(key) || this.#files.has(key)) return
     this.#queue.set(key, take)
     this.#working ??= this.#work()
+  }
+
+  async forget(mark: string): Promise<void> {
+    for (const key of this.#queue.keys()) if (key.startsWith(mark)) this.#queue.delete(key)
+    await this.#working // one may be being written
+    for (const key of this.#files.keys()) if (key.startsWith(mark)) this.#remove(key)
   }
 
   async flush(): Promise<void> {

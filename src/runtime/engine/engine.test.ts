@@ -15,7 +15,7 @@ import type { Model } from '../model.ts'
 import type { Generation } from './answer.ts'
 import type { Engine, EngineRequest } from './engine.ts'
 import { readAnswer } from './generate.ts'
-import type { SavedPrefixes } from './kv/kv-types.ts'
+import { createSavedBlocks } from './kv/testing.ts'
 import { chooseStage, type LogitsStage } from './logits/stage.ts'
 import {
   answerAlone,
@@ -162,14 +162,7 @@ describe('cached prefixes', () => {
   })
 
   it('are found again by another engine where they are saved', async () => {
-    const blocks = new Map<string, Uint8Array>()
-    const saved: SavedPrefixes = {
-      has: (key) => blocks.has(key),
-      read: (key) => blocks.get(key),
-      touch: () => undefined,
-      save: (key, take) => void blocks.set(key, take()!.slice()),
-      flush: () => Promise.resolve(),
-    }
+    const { saved } = createSavedBlocks()
     const prompt = createPrompt(100)
     const ask = async (name: string) => {
       const engine = createEngine({ model, pieceTokens: 32, saved })
@@ -205,6 +198,11 @@ describe('cached prefixes', () => {
     }
     const other = await readAnswer(engine, request('first', { prompt, tenant: 'b' }))
     expect([other.cachedTokens, other.ids]).toEqual([0, alone.get('first')])
+    const again = (tenant: string) => readAnswer(engine, request('first', { prompt, tenant }))
+    expect((await again('b')).cachedTokens).toBe(96)
+    await engine.forgetTenant('b')
+    expect([(await again('b')).cachedTokens, (await again('')).cachedTokens]).toEqual([0, 96])
+    await expect(engine.forgetTenant('')).rejects.toThrow(/stands for everybody/)
     const off = await readAnswer(engine, request('first', { prompt, cache: false }))
     expect([off.cachedTokens, off.ids]).toEqual([0, alone.get('first')])
   })

@@ -12,6 +12,7 @@ import type { StepPrograms } from '../programs/step/step-programs.ts'
 import type { AnswerWriting } from './answer.ts'
 import { checkPieceTokens, countBlocks } from './engine-checks.ts'
 import { choosePieceTokens, engineFields, type EngineOptions } from './engine-options.ts'
+import { computeTenantMark } from './kv/block-keys.ts'
 import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory.ts'
 import type { KvElement } from './kv/kv-types.ts'
 import { planPieces } from './pieces.ts'
@@ -228,6 +229,16 @@ export class Engine {
   /** Experts by name, their slots, pins and preloading. */
   get experts(): AdapterPool {
     return this.#parts.pool
+  }
+
+  /**
+   * Forgets the cached prefixes of one tenant, in memory and saved. Requests that run keep theirs to
+   * their end, and may leave them again.
+   */
+  async forgetTenant(tenant: string): Promise<void> {
+    if (tenant === '')
+      throw new OptionError('forgetTenant: the tenant is empty, which stands for everybody.')
+    await this.#memory.forget(computeTenantMark(tenant))
   }
 
   stats(): EngineStatistics {

@@ -6,7 +6,7 @@ import { createEngine } from '../create-engine.ts'
 import type { Model } from '../model.ts'
 import type { Generation } from './answer.ts'
 import { readAnswer } from './generate.ts'
-import type { SavedPrefixes } from './kv/kv-types.ts'
+import { createSavedBlocks } from './kv/testing.ts'
 import { chooseStage, type LogitsStage } from './logits/stage.ts'
 import {
   answerAlone,
@@ -115,14 +115,7 @@ describe('16-bit keys and values', () => {
   })
 
   it('are not read by an engine of 32 bits that shares saved prefixes', async () => {
-    const blocks = new Map<string, Uint8Array>()
-    const saved: SavedPrefixes = {
-      has: (key) => blocks.has(key),
-      read: (key) => blocks.get(key),
-      touch: () => undefined,
-      save: (key, take) => void blocks.set(key, take()!.slice()),
-      flush: () => Promise.resolve(),
-    }
+    const { blocks, saved } = createSavedBlocks()
     const one = { prompt: createPrompt(100), maxTokens: 3 }
     const first = createEngine({ model, ...half, saved })
     await readAnswer(first, one)

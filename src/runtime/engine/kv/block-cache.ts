@@ -110,6 +110,12 @@ export class BlockCache {
     }
   }
 
+  /** Forgets blocks whose keys begin with `mark`; resolves when saved ones are gone too. */
+  async forget(mark: string): Promise<void> {
+    this.pool.forget(mark, (id) => this.#storage.erase(id))
+    await this.#saved?.forget(mark)
+  }
+
   /** A saved block, into memory. */
   #load(key: string): number | undefined {
     const bytes = this.#saved?.read(key)

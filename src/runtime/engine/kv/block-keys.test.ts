@@ -16,12 +16,13 @@ function computeReference(of: PrefixIdentity, ids: readonly number[]): string[] 
   const { base, expert, tenant = null, accuracy, pieceSize, element = 'f32' } = of
   const root = JSON.stringify([base, expert, tenant, accuracy, pieceSize, element])
   let state = createHash('sha256').update(root).digest()
+  const mark = tenant && `${createHash('sha256').update(tenant).digest('hex').slice(0, 16)}-`
   const keys: string[] = []
   for (let at = 0; at + 16 <= ids.length; at += 16) {
     const words = Buffer.alloc(64)
     ids.slice(at, at + 16).forEach((id, i) => words.writeInt32BE(id, 4 * i))
     state = createHash('sha256').update(state).update(words).digest()
-    keys.push(state.toString('hex'))
+    keys.push((mark ?? '') + state.toString('hex'))
   }
   return keys
 }
@@ -29,6 +30,8 @@ function computeReference(of: PrefixIdentity, ids: readonly number[]): string[] 
 describe('keys of blocks', () => {
   it('are a chain of SHA-256 over 16 tokens each', () => {
     expect(computeBlockKeys(identity, tokens)).toEqual(computeReference(identity, tokens))
+    const { tenant: _, ...open } = identity
+    expect(computeBlockKeys(open, tokens)).toEqual(computeReference(open, tokens))
     expect(computeBlockKeys(identity, tokens)).toHaveLength(4)
     expect(computeBlockKeys(identity, tokens.slice(0, 15))).toEqual([])
   })

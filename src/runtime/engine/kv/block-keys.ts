@@ -27,14 +27,23 @@ export interface PrefixIdentity {
 }
 
 const WORDS = 8
+const MARK_DIGITS = 16
+
+/** What the keys of a tenant's blocks begin with, so that they can be found again; '' for none. */
+export const computeTenantMark = (tenant: string): string =>
+  tenant === ''
+    ? ''
+    : `${computeSha256Sync(new TextEncoder().encode(tenant)).slice(0, MARK_DIGITS)}-`
 
 /** The keys of one sequence's full blocks; grows with its tokens. */
 export class BlockKeyChain {
   readonly #keys: string[] = []
+  readonly #mark: string
   readonly #state: Uint32Array
   readonly #pending: number[] = [] // tokens behind the last full block
 
   constructor(identity: PrefixIdentity) {
+    this.#mark = computeTenantMark(identity.tenant ?? '')
     this.#state = computeRoot(identity)
   }
 
@@ -49,7 +58,7 @@ export class BlockKeyChain {
       this.#pending.push(token)
       if (this.#pending.length < BLOCK_SIZE) continue
       addTokens(this.#state, this.#pending)
-      this.#keys.push(formatSha256(this.#state))
+      this.#keys.push(this.#mark + formatSha256(this.#state))
       this.#pending.length = 0
     }
   }

@@ -86,6 +86,23 @@ export class BlockPool {
     return this.#ids.get(key)
   }
 
+  /**
+   * Takes the keys of blocks away that begin with `mark`; `onGone` hears of each. Held ones become
+   * free when their last holder leaves.
+   */
+  forget(mark: string, onGone: (id: number) => void): void {
+    for (const [key, id] of this.#ids) {
+      if (!key.startsWith(mark)) continue
+      this.#ids.delete(key)
+      this.#keys[id] = undefined
+      if (this.countHolders(id) === 0) {
+        this.#idle.remove(id)
+        this.#free.push(id)
+      }
+      onGone(id)
+    }
+  }
+
   isSealed(id: number): boolean {
     return this.#keys[id] !== undefined
   }

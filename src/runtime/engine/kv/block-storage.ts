@@ -67,6 +67,12 @@ export class BlockStorage {
     if (slab.free.length === this.#slabBlocks) this.#slabs.delete(slab)
   }
 
+  /** The same, and nothing of it stays in memory. */
+  erase(id: number): void {
+    this.get(id).fill(0)
+    this.remove(id)
+  }
+
   #view(slab: Slab, place: number): KvValues {
     return slab.values.subarray(place * this.#blockLength, (place + 1) * this.#blockLength)
   }

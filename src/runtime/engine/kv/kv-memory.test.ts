@@ -1,10 +1,10 @@
 // The memory against a naive model, compared after every event.
 
 import { describe, expect, it } from 'vitest'
-import { computeBlockKeys } from './block-keys.ts'
-import { createKvMemory, type KvMemory, type KvRow, type SavedPrefixes } from './kv-memory.ts'
+import { computeBlockKeys, computeTenantMark } from './block-keys.ts'
+import { createKvMemory, type KvMemory, type KvRow } from './kv-memory.ts'
 import { createIdentity, Simulation } from './simulation.testing.ts'
-import { createEntries, readRow, tinyShape as shape } from './testing.ts'
+import { createEntries, createSavedBlocks, readRow, tinyShape as shape } from './testing.ts'
 
 describe('random events', () => {
   it.each([
@@ -176,23 +176,11 @@ describe('a row', () => {
 })
 
 describe('saved prefixes', () => {
-  /** What is saved, at once. */
-  function createSaved() {
-    const blocks = new Map<string, Uint8Array>()
-    const saved: SavedPrefixes = {
-      has: (key) => blocks.has(key),
-      read: (key) => blocks.get(key),
-      touch: () => undefined,
-      save: (key, take) => blocks.set(key, take()!.slice()),
-      flush: async () => undefined,
-    }
-    return { blocks, saved }
-  }
   const tokens = createTokens(70)
   const keys = computeKeys(tokens)
 
   it('begin rows of another memory, when a second row has begun with them', () => {
-    const { blocks, saved } = createSaved()
+    const { blocks, saved } = createSavedBlocks()
     const first = createKvMemory({ shape, blocks: 20, maxRows: 4, saved })
     first.publish(openFilled(first, tokens), keys)
     expect(blocks.size).toBe(0)
@@ -209,8 +197,26 @@ describe('saved prefixes', () => {
     expect(second.countCached(keys)).toBe(4) // in memory now
   })
 
+  it('of one tenant are forgotten, in memory and saved', async () => {
+    const { blocks, saved } = createSavedBlocks()
+    const memory = createKvMemory({ shape, blocks: 40, maxRows: 4, saved })
+    const of = (tenant: string) => computeBlockKeys(createIdentity('e0', tenant), tokens)
+    const rows = ['t0', 't1'].map((tenant) => {
+      const row = openFilled(memory, tokens)
+      memory.publish(row, of(tenant))
+      memory.save(of(tenant))
+      return row
+    })
+    await memory.forget(computeTenantMark('t0'))
+    expect(['t0', 't1'].map((tenant) => memory.countCached(of(tenant)))).toEqual([0, 4])
+    expect([...blocks.keys()].toSorted()).toEqual(of('t1').toSorted())
+    for (const row of rows) memory.close(row)
+    const { used, cached, free } = memory.statistics.blocks
+    expect([used, cached, free]).toEqual([0, 4, 36])
+  })
+
   it('are computed again from a damaged block on', () => {
-    const { blocks, saved } = createSaved()
+    const { blocks, saved } = createSavedBlocks()
     const first = createKvMemory({ shape, blocks: 20, maxRows: 4, saved })
     first.publish(openFilled(first, tokens), keys)
     first.save(keys)

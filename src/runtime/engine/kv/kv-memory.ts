@@ -87,7 +87,7 @@ class BankedMemory implements KvMemory {
 
   markReady(given: KvRow): void {
     const row = this.#get(given)
-    this.#groupOf(row).settle()
+    this.#getGroup(row.bank.group).settle()
     row.bank.markReady(row)
   }
 
@@ -97,7 +97,7 @@ class BankedMemory implements KvMemory {
     if (row.length + count <= room) return true
     if (!row.table.extend(row.length + count)) return false
     try {
-      this.#groupOf(row).grow(row)
+      this.#getGroup(row.bank.group).grow(row)
     } catch (error) {
       row.table.shrink(room) // no memory: as before
       throw error
@@ -144,13 +144,17 @@ class BankedMemory implements KvMemory {
     this.#cache.save(keys)
   }
 
+  forget(mark: string): Promise<void> {
+    return this.#cache.forget(mark)
+  }
+
   fork(given: KvRow): KvRow | undefined {
     const source = this.#get(given)
     const { length, table } = source
     const full = Math.floor(length / BLOCK_SIZE)
     if (this.#rows.size >= this.#maxRows) return undefined
     if (countBlocks(length) - full > this.#cache.pool.available) return undefined
-    const bank = this.#groupOf(source).choose(length)
+    const bank = this.#getGroup(source.bank.group).choose(length)
     const row = new BankRow(new BlockTable(this.#cache.pool), bank)
     table.shareWith(row.table, full)
     row.table.extend(length) // the last block is written to: each row has its own
@@ -167,7 +171,7 @@ class BankedMemory implements KvMemory {
     row.bank.remove(row)
     row.table.shrink(0)
     this.#rows.delete(row)
-    this.#groupOf(row).settle()
+    this.#getGroup(row.bank.group).settle()
   }
 
   #takeCached(table: BlockTable, keys: readonly string[]): number {
@@ -187,10 +191,6 @@ class BankedMemory implements KvMemory {
   #get(row: KvRow): BankRow {
     assertInternal(this.#rows.has(row as BankRow), 'a row is used that is closed')
     return row as BankRow
-  }
-
-  #groupOf(row: BankRow): BankGroup {
-    return this.#getGroup(row.bank.group)
   }
 
   #getGroup(name: string): BankGroup {

@@ -106,6 +106,11 @@ export interface KvMemory {
   publish(row: KvRow, keys: readonly string[]): void
   /** Saves those of these blocks that are cached in memory, where prefixes are saved. */
   save(keys: readonly string[]): void
+  /**
+   * Forgets the blocks of one tenant (`computeTenantMark`); resolves when saved ones are gone too.
+   * Rows that run keep theirs to their end.
+   */
+  forget(mark: string): Promise<void>
   /** Another row with the same contents; shares its full blocks. Undefined as with `open`. */
   fork(row: KvRow): KvRow | undefined
   /** Gives the row's blocks back. Published ones stay cached. */
@@ -125,6 +130,8 @@ export interface SavedPrefixes {
    * gone. The bytes are valid until `take`'s caller waits for something. Unused blocks make room.
    */
   save(key: string, take: () => Uint8Array | undefined): void
+  /** Removes the blocks whose keys begin with `mark`, also those that wait to be saved. */
+  forget(mark: string): Promise<void>
   /** Resolves when everything that was to be saved is, or cannot be. */
   flush(): Promise<void>
 }

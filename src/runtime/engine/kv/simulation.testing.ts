@@ -2,7 +2,7 @@
 
 import { random, type Random } from '../../../base/random.ts'
 import type { Tensor } from '../../../base/tensor.ts'
-import { computeBlockKeys, type PrefixIdentity } from './block-keys.ts'
+import { computeBlockKeys, computeTenantMark, type PrefixIdentity } from './block-keys.ts'
 import { createKvMemory, type KvMemory, type KvMemoryOptions, type KvRow } from './kv-memory.ts'
 import { createEntries, readRow, tinyShape as shape } from './testing.ts'
 
@@ -112,21 +112,32 @@ export class Simulation {
   }
 
   act(): void {
-    const event = this.dice.integer(10)
+    const event = this.dice.integer(50)
+    if (event === 49) return this.forget()
     const item = this.pick()
-    if (event < 2 || !item) this.open()
-    else if (event < 6) this.decode()
-    else if (event === 6) this.publish(item)
-    else if (event === 7) {
+    const kind = event % 10
+    if (kind < 2 || !item) this.open()
+    else if (kind < 6) this.decode()
+    else if (kind === 6) this.publish(item)
+    else if (kind === 7) {
       this.memory.markReady(item.row)
       item.ready = true
-    } else if (event === 8) {
+    } else if (kind === 8) {
       const row = this.memory.fork(item.row)
       if (row) this.known.add({ row, who: item.who, tokens: [...item.tokens], ready: false })
     } else {
       this.memory.close(item.row)
       this.known.delete(item)
     }
+  }
+
+  forget(): void {
+    const tenant = `t${this.dice.integer(2)}`
+    void this.memory.forget(computeTenantMark(tenant)) // without saved prefixes it is done at once
+    const cached = this.prompts.map((prompt) =>
+      this.memory.countCached(computeBlockKeys(createIdentity('e0', tenant), prompt)),
+    )
+    this.compare('blocks of a forgotten tenant', Math.max(...cached), 0)
   }
 
   closeAll(): void {

@@ -2,9 +2,28 @@
 
 import { f32, type Tensor } from '../../../base/tensor.ts'
 import { getF16Values } from '../../../formats/half.ts'
-import type { KvRow, KvShape } from './kv-types.ts'
+import type { KvRow, KvShape, SavedPrefixes } from './kv-types.ts'
 
 export const tinyShape: KvShape = { layers: 2, kvHeads: 3, headWidth: 4 }
+
+/** A place for saved prefixes that saves at once. */
+export function createSavedBlocks(): {
+  readonly blocks: Map<string, Uint8Array>
+  readonly saved: SavedPrefixes
+} {
+  const blocks = new Map<string, Uint8Array>()
+  const saved: SavedPrefixes = {
+    has: (key) => blocks.has(key),
+    read: (key) => blocks.get(key),
+    touch: () => undefined,
+    save: (key, take) => void blocks.set(key, take()!.slice()),
+    forget: async (mark) => {
+      for (const key of blocks.keys()) if (key.startsWith(mark)) blocks.delete(key)
+    },
+    flush: async () => undefined,
+  }
+  return { blocks, saved }
+}
 
 interface Author {
   readonly expert: string
