@@ -188,7 +188,7 @@ export class Engine {
    */
   async prepare(which: Expert | string | undefined, accuracy: Accuracy): Promise<void> {
     const { pool, steps, programs } = this.#parts
-    const lease = which === undefined ? undefined : await this.#acquire(which)
+    const lease = which === undefined ? undefined : await acquireSlot(this, which)
     const form = lease?.rank ? 'shared' : 'none'
     const vectors = lease !== undefined && lease.vector > 0
     const past = this.#element
@@ -197,20 +197,6 @@ export class Engine {
       for (const kind of ['prefill', 'decode'] as const)
         await steps[kind]({ accuracy, form, vectors, past })
     if (lease) pool.release(lease)
-  }
-
-  async #acquire(which: Expert | string): Promise<Lease> {
-    const { pool } = this.#parts
-    for (;;) {
-      const lease = await pool.acquire(which)
-      if (lease) return lease
-      if (!this.hasWork)
-        throw new OptionError(
-          `prepare: leases and pins hold all slots of the ${pool.statistics.budgetBytes} bytes for experts, and no request runs that could give one back. Raise expertBytes, or release one.`,
-        )
-      void this.run()
-      await this.step()
-    }
   }
 
   /**
@@ -265,5 +251,20 @@ export class Engine {
 
   #checkOpen(): void {
     if (this.#isDisposed) throw new OptionError('The engine was closed.')
+  }
+}
+
+/** A lease, when a slot is free; throws OptionError where no request runs that could free one. */
+async function acquireSlot(engine: Engine, which: Expert | string): Promise<Lease> {
+  const { experts } = engine
+  for (;;) {
+    const lease = await experts.acquire(which)
+    if (lease) return lease
+    if (!engine.hasWork)
+      throw new OptionError(
+        `prepare: leases and pins hold all slots of the ${experts.statistics.budgetBytes} bytes for experts, and no request runs that could give one back. Raise expertBytes, or release one.`,
+      )
+    void engine.run()
+    await engine.step()
   }
 }
