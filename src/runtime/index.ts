@@ -28,5 +28,17 @@ export {
 } from './analysis/prediction-distance.ts'
 export { probePrompts, selectProbePrompts } from './analysis/probe-prompts.ts'
 export type { Prompt } from './prompt.ts'
+export { createToolPrompt, type ToolPrompt, type ToolPromptOptions } from './tool-prompt.ts'
+export { createToolCallParser } from '../formats/text/tool-calls/create-parser.ts'
+export { describeToolGrammar } from '../formats/text/tool-calls/describe-grammar.ts'
+export { detectToolCallFormat, toolCallFormats } from '../formats/text/tool-calls/format-table.ts'
+export { joinToolCallEvents, parseAnswer } from '../formats/text/tool-calls/parse-answer.ts'
+export type {
+  ToolCall,
+  ToolCallEvent,
+  ToolCallFormat,
+  ToolChoice,
+  ToolDefinition,
+} from '../formats/text/tool-calls/tool-call-format.ts'
 export { measureActivationError } from './analysis/quantisation-error.ts'
 export type { SamplingOptions } from './decode/sampling-options.ts'

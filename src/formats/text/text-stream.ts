@@ -13,6 +13,29 @@ export interface TextStream {
   end(): string
 }
 
+export interface TextStreamOptions {
+  readonly skipSpecialTokens?: boolean
+  /** Special tokens that stay in the text where others are skipped. */
+  readonly keptIds?: ReadonlySet<number>
+}
+
+/** A test for tokens that are left out, asked of the tokenizer once for each id. */
+function createSkipTest(
+  { decode }: Pick<Tokenizer, 'decode'>,
+  keptIds: ReadonlySet<number>,
+): (id: number) => boolean {
+  const known = new Map<number, boolean>()
+  return (id) => {
+    const found =
+      known.get(id) ??
+      (!keptIds.has(id) &&
+        decode([id], { skipSpecialTokens: true }) === '' &&
+        decode([id], { skipSpecialTokens: false }) !== '')
+    known.set(id, found)
+    return found
+  }
+}
+
 // ids held back before broken text is looked at only every 16th time: garbage must not cost O(T²)
 const patience = 64
 
@@ -24,8 +47,12 @@ const patience = 64
  */
 export function createTextStream(
   tokenizer: Pick<Tokenizer, 'decode' | 'isByteToken'>,
-  options: { skipSpecialTokens?: boolean } = {},
+  { skipSpecialTokens = false, keptIds = new Set() }: TextStreamOptions = {},
 ): TextStream {
+  // Where some special tokens stay, the others are left out before they are decoded.
+  const selects = skipSpecialTokens && keptIds.size > 0
+  const isSkipped = selects ? createSkipTest(tokenizer, keptIds) : () => false
+  const options = { skipSpecialTokens: skipSpecialTokens && !selects }
   let ids: number[] = [] // context, whose text is out already, then what is held back
   let settled = 0 // length of the context
   let context = '' // its text
@@ -43,6 +70,7 @@ export function createTextStream(
   }
   return {
     push: (id) => {
+      if (isSkipped(id)) return ''
       ids.push(id)
       const held = ids.length - settled
       // A special token that is left out of the text does not end a run of bytes.

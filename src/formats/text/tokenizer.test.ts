@@ -147,3 +147,33 @@ describe('special tokens in a template, beside transformers', () => {
     expect(renderChat(template, [{ role: 'user', content: 'a' }], { specialTokens })).toBe(text)
   })
 })
+
+describe('special tokens that stay in the text', () => {
+  const added = ['<call>', '</call>', '<end>'].map((content, i) => ({
+    id: 512 + i,
+    content,
+    special: true,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+  }))
+  const { added_tokens: known = [] } = stories as { added_tokens?: object[] }
+  const tokenizer = createTokenizer(
+    { ...stories, added_tokens: [...known, ...added] },
+    storiesConfig,
+  )
+
+  it('others are left out, also between the bytes of one character', () => {
+    const [open, close, end] = ['<call>', '</call>', '<end>'].map((one) => tokenizer.tokenId(one)!)
+    const bytes = ['<0xF0>', '<0x9F>', '<0x98>', '<0x80>'].map((one) => tokenizer.tokenId(one)!)
+    const words = tokenizer.encode('one time')
+    const ids = [...words, open!, ...words, close!, ...bytes.slice(0, 2), end!, ...bytes.slice(2)]
+    const keptIds = new Set([open!, close!])
+    const text = streamed(tokenizer, ids, { skipSpecialTokens: true, keptIds }).join('')
+    expect(text.replaceAll(' ', '')).toBe('onetime<call>onetime</call>😀')
+    expect(streamed(tokenizer, ids, { skipSpecialTokens: true }).join('')).toBe(
+      tokenizer.decode(ids, { skipSpecialTokens: true }),
+    )
+  })
+})

@@ -52,3 +52,21 @@ it('ends at the limit of tokens, and not before the least number of them', () =>
     promptTokens: 1,
   })
 })
+
+it('leaves special tokens out of the text but those that are kept', () => {
+  const texts = ['</s>', '<call>', '</call>', '<other>', 'a']
+  const decode = (ids: readonly number[], { skipSpecialTokens = false } = {}): string =>
+    ids.map((id) => (skipSpecialTokens && id < 4 ? '' : texts[id]!)).join('')
+  const tokenId = (token: string): number | undefined =>
+    texts.includes(token) ? texts.indexOf(token) : undefined
+  const tokenizer = { vocabularySize: 5, encode: () => [], decode, tokenId }
+  const write = (keepTokens: string[]): string => {
+    const options = readOptions('Generation options', { keepTokens }, generateFields)
+    const answer = new Answer([4], options, { tokenizer, eosIds: new Set([0]), contextTokens: 9 })
+    for (const id of [4, 1, 4, 3, 2, 0])
+      answer.sampleNext(Float32Array.from(texts, (_, i) => (i === id ? 1 : 0)))
+    return answer.text
+  }
+  expect(write([])).toBe('aa')
+  expect(write(['<call>', '</call>', '<none>'])).toBe('a<call>a</call>')
+})

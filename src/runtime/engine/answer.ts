@@ -2,7 +2,11 @@
 
 import { random } from '../../base/random.ts'
 import type { OptionValues } from '../../base/schema.ts'
-import { type TextStream, createTextStream } from '../../formats/text/text-stream.ts'
+import {
+  createTextStream,
+  type TextStream,
+  type TextStreamOptions,
+} from '../../formats/text/text-stream.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import { scoreToken, type TokenLogprob } from '../decode/logprobs.ts'
 import { createProcessors } from '../decode/processors/processor-table.ts'
@@ -59,6 +63,7 @@ type Settings = Pick<
   OptionValues<typeof generateFields>,
   | 'bannedTokens'
   | 'frequencyPenalty'
+  | 'keepTokens'
   | 'logitBias'
   | 'logprobs'
   | 'maxTokens'
@@ -72,6 +77,14 @@ type Settings = Pick<
   | 'topK'
   | 'topP'
 >
+
+const chooseShownTokens = (
+  { tokenId }: Tokenizer,
+  keepTokens: readonly string[],
+): TextStreamOptions => {
+  const kept = keepTokens.map((token) => tokenId(token)).filter((id) => id !== undefined)
+  return { skipSpecialTokens: true, keptIds: new Set(kept) }
+}
 
 export class Answer {
   /** New tokens. */
@@ -105,7 +118,7 @@ export class Answer {
     const processors = createProcessors(settings, eosIds)
     this.#sampler = createSampler(settings, random(settings.seed + index), processors)
     this.#stream = tokenizer
-      ? createTextStream(tokenizer, { skipSpecialTokens: true })
+      ? createTextStream(tokenizer, chooseShownTokens(tokenizer, settings.keepTokens))
       : { push: () => '', end: () => '' }
     this.#matcher = createStopMatcher(settings.stop)
     this.#limit = Math.min(settings.maxTokens, contextTokens - tokens.length)

@@ -30,6 +30,11 @@ export interface GenerateOptions extends SamplingOptions {
   /** The text ends before any of these strings. */
   readonly stop?: readonly string[] | undefined
   /**
+   * Special tokens that stay in the text, where others are left out: the markers of a format of tool
+   * calls, such as `<|python_tag|>`. Ones that the tokenizer does not have are passed over.
+   */
+  readonly keepTokens?: readonly string[] | undefined
+  /**
    * No end-of-text token is chosen before this many tokens, as transformers' min_new_tokens.
    * Default 0.
    */
@@ -82,6 +87,7 @@ export const generateFields = {
   maxTokens: withInfo(naturalNumber, { default: 256 }),
   seed: integer({ default: 0 }),
   stop: listOf(string({ filled: true }), { default: [] }),
+  keepTokens: listOf(string({ filled: true }), { default: [] }),
   minTokens: withInfo(naturalNumber, { default: 0 }),
   exact: flag({ default: false }),
   cache: flag({ default: true }),

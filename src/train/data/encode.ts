@@ -17,7 +17,7 @@ import {
   unscoreTurnEnds,
 } from './spans.ts'
 import { swapAnswer } from './swap-answer.ts'
-import { createArgumentFitter } from './tool-arguments.ts'
+import { createArgumentFitter } from '../../formats/text/tool-calls/fit-arguments.ts'
 
 /**
  * Tokens of one sequence. `weights[t]` is the weight of token t as a label: 0 where it is only

@@ -6,6 +6,7 @@ import type { ChatTemplate } from '../chat-template.ts'
 import { gemma } from './formats/gemma.ts'
 import { functionGemma, gemma4 } from './formats/gemma-call.ts'
 import { generic } from './formats/generic.ts'
+import { granite } from './formats/granite.ts'
 import { hermes } from './formats/hermes.ts'
 import { llama } from './formats/llama.ts'
 import { mistral, mistralArgs } from './formats/mistral.ts'
@@ -20,6 +21,7 @@ export const toolCallFormats: readonly ToolCallFormat[] = [
   gemma4,
   mistralArgs,
   mistral,
+  granite,
   hermes,
   llama,
   gemma,

@@ -164,10 +164,30 @@ const cases: Record<string, AnswerCase[]> = {
       calls: [['code_interpreter', '{"code": "print(\\"a\\\\n\\")\\nx = 1"}']],
     },
     {
+      about: "Llama 4's markers",
+      answer: `<|python_start|><|python_end|>{"name": "noop", "parameters": {}}<|python_start|>[${weather}(city="Oslo")]<|python_end|>`,
+      calls: [
+        ['noop', '{}'],
+        [weather, oslo],
+      ],
+    },
+    {
       about: 'the tag of a function',
       answer: `Hm. <function=${weather}>${oslo}</function>`,
       text: 'Hm.',
       calls: [[weather, oslo]],
+    },
+  ],
+  granite: [
+    {
+      about: 'a list behind the marker',
+      answer: `<think>Hm.</think>Well.<|tool_call|>[{"name": "${weather}", "arguments": ${oslo}}, {"name": "noop", "arguments": {}}]<|/tool_call|>`,
+      reasoning: 'Hm.',
+      text: 'Well.',
+      calls: [
+        [weather, oslo],
+        ['noop', '{}'],
+      ],
     },
   ],
   mistral: [

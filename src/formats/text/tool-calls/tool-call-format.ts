@@ -91,6 +91,8 @@ export interface ToolCallFormat {
   readonly closers: readonly string[]
   /** The texts that mark calls and reasoning; where they are special tokens, the text keeps them. */
   readonly markers: readonly string[]
+  /** Characters that ids of calls have, where the templates refuse others. */
+  readonly idLength?: number
   /** What a model is told of functions where its template does not tell it. */
   describeTools(tools: readonly ToolDefinition[]): string
   /** Calls in an earlier answer, where the template does not write them. */

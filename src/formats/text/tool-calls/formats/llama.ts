@@ -18,6 +18,8 @@ import { thinkMarkers } from './hermes.ts'
 import { createJsonTags, formatJsonCall, listFunctions } from './json-form.ts'
 
 const TAG = '<|python_tag|>'
+const START = '<|python_start|>'
+const END = '<|python_end|>'
 
 /** Names under which an interpreter of Python is offered. */
 const interpreters = ['python', 'ipython', 'code_interpreter']
@@ -61,6 +63,16 @@ const readTagged = (tools: Tools): CallOpener['read'] =>
     yield* readPythonCalls(input, sink, { tools, suffix: '.call' })
   }
 
+/** What stands behind Llama 4's marker: an object behind an empty pair, or Python's notation. */
+const readMarked = (tools: Tools): CallOpener['read'] =>
+  function* (input, sink) {
+    yield* dropSpace(input)
+    if (yield* takeText(input, END)) return yield* readObject(input, sink)
+    yield* readPythonCalls(input, sink, { tools })
+    yield* dropSpace(input)
+    yield* takeText(input, END)
+  }
+
 function* readFunctionTag(input: CallInput, sink: CallSink): Generator<void, void> {
   const name = yield* takeName(input)
   if (name === '') throw new MalformedCall('a call without a name')
@@ -84,6 +96,7 @@ export const llama: ToolCallFormat = {
   reasoning: [thinkMarkers],
   createOpeners: (tools) => [
     { marker: TAG, read: readTagged(tools) },
+    { marker: START, read: readMarked(tools) },
     { marker: '<function=', read: readFunctionTag },
     {
       marker: '{',
@@ -92,7 +105,7 @@ export const llama: ToolCallFormat = {
     },
   ],
   closers: [],
-  markers: [TAG],
+  markers: [TAG, START, END],
   describeTools: (tools) =>
     `You may call functions to answer. To call one, write nothing but a JSON object with its name and its arguments: {"name": name of the function, "parameters": object of arguments}. Write no variables.
 

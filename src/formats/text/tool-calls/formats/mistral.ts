@@ -39,6 +39,7 @@ const common = {
   reasoning: [{ open: '[THINK]', close: '[/THINK]' }, thinkMarkers],
   createOpeners: () => [{ marker: OPEN, read: readMistralCalls }],
   closers: [],
+  idLength: 9,
   markers: [OPEN, ARGS, ID, '[THINK]', '[/THINK]'],
   formatResult: (result: string) => result,
 }

@@ -2,18 +2,22 @@
 // some JSON text. The other form prints JSON inside a JSON string, or nothing that can be parsed.
 // The test for it is that of llama.cpp (common/jinja/caps.cpp).
 
-import { parseExactJson } from '../../base/exact-number.ts'
-import type { ChatMessage } from '../../formats/text/chat-template.ts'
+import { parseExactJson } from '../../../base/exact-number.ts'
+import type { ChatMessage } from '../chat-template.ts'
 
-type Form = 'object' | 'text'
+/** Arguments as an object, or as its JSON text. */
+export type ArgumentForm = 'object' | 'text'
 
-interface Call {
+const argumentForms: readonly ArgumentForm[] = ['object', 'text']
+
+export interface MessageCall {
+  readonly id?: string
   readonly function?: { readonly name?: string; readonly arguments?: unknown }
 }
 
 const needle = 'argument_needle'
 
-function createProbe(form: Form): ChatMessage[] {
+function createProbe(form: ArgumentForm): ChatMessage[] {
   const given = form === 'object' ? { [needle]: 'x' } : `{"${needle}": "x"}`
   const call = { id: 'call00001', type: 'function', function: { name: 'f', arguments: given } }
   return [
@@ -23,24 +27,34 @@ function createProbe(form: Form): ChatMessage[] {
 }
 
 /** Whether the template prints arguments of this form as JSON or as named parameters. */
-function isPrinted(render: (messages: readonly ChatMessage[]) => string, form: Form): boolean {
+function isPrinted(
+  render: (messages: readonly ChatMessage[]) => string,
+  form: ArgumentForm,
+): boolean {
   try {
     const text = render(createProbe(form))
-    return [`"${needle}":`, `'${needle}':`, `=${needle}>`].some((key) => text.includes(key))
+    const keys = [`"${needle}":`, `'${needle}':`, `=${needle}>`, `{${needle}:`]
+    return keys.some((key) => text.includes(key))
   } catch {
     return false
   }
 }
 
+/** The forms of arguments that the template prints. */
+export const listPrintedForms = (
+  render: (messages: readonly ChatMessage[]) => string,
+): ArgumentForm[] => argumentForms.filter((form) => isPrinted(render, form))
+
 /** The form that arguments must have for this template; undefined where either or neither will do. */
-function findNeededForm(render: (messages: readonly ChatMessage[]) => string): Form | undefined {
-  const takesObject = isPrinted(render, 'object')
-  const takesText = isPrinted(render, 'text')
-  return takesObject === takesText ? undefined : takesObject ? 'object' : 'text'
+function findNeededForm(
+  render: (messages: readonly ChatMessage[]) => string,
+): ArgumentForm | undefined {
+  const forms = listPrintedForms(render)
+  return forms.length === 1 ? forms[0] : undefined
 }
 
 /** Arguments in another form; text that is no JSON stays. */
-function convertArguments(given: unknown, form: Form): unknown {
+function convertArguments(given: unknown, form: ArgumentForm): unknown {
   if (form === 'text') return typeof given === 'object' ? JSON.stringify(given) : given
   if (typeof given !== 'string') return given
   try {
@@ -50,7 +64,8 @@ function convertArguments(given: unknown, form: Form): unknown {
   }
 }
 
-const fitCall = (call: Call, form: Form): Call =>
+/** A call whose arguments have this form. */
+export const fitCall = (call: MessageCall, form: ArgumentForm): MessageCall =>
   call.function?.arguments === undefined
     ? call
     : {
@@ -68,7 +83,7 @@ const fitCall = (call: Call, form: Form): Call =>
 export function createArgumentFitter(
   render: (messages: readonly ChatMessage[]) => string,
 ): (messages: readonly ChatMessage[]) => readonly ChatMessage[] {
-  let known: { readonly form: Form | undefined } | undefined
+  let known: { readonly form: ArgumentForm | undefined } | undefined
   return (messages) => {
     if (!messages.some((message) => Array.isArray(message['tool_calls']))) return messages
     known ??= { form: findNeededForm(render) }
@@ -77,7 +92,7 @@ export function createArgumentFitter(
     return messages.map((message) => {
       const calls = message['tool_calls']
       if (!Array.isArray(calls)) return message
-      return { ...message, tool_calls: calls.map((call: Call) => fitCall(call, form)) }
+      return { ...message, tool_calls: calls.map((call: MessageCall) => fitCall(call, form)) }
     })
   }
 }
