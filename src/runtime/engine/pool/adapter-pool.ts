@@ -2,6 +2,7 @@
 // programs are fed with views of. Independent of sequences, queues and programs.
 
 import type { Adapter, AdapterMetadata, Expert } from '../../../adapters/index.ts'
+import type { PartWeight } from '../../../adapters/serving/part-weight.ts'
 import type { F32Tensor } from '../../../base/tensor.ts'
 
 /** One version of an expert that the pool has accepted. */
@@ -25,6 +26,14 @@ export interface ExpertHandle {
   readonly invocation: readonly number[] | undefined
   /** Virtual tokens before a row's first token; 0 for most kinds. */
   readonly virtualTokens: number
+  /** What serves it: matrices in a slot, these and vectors, or a program of its own. */
+  readonly form: 'slots' | 'vectors' | 'attached'
+}
+
+/** An expert of the pool with its weight in a sum. */
+export interface WeightedHandle {
+  readonly handle: ExpertHandle
+  readonly weight: PartWeight
 }
 
 /** What a row holds while it uses an expert. Given back once, with `release`. */
@@ -123,6 +132,12 @@ export interface AdapterPool {
    */
   claim(handle: ExpertHandle): void
   unclaim(handle: ExpertHandle): void
+  /**
+   * The weighted sum of experts of this pool, in a slot of its own; the base (undefined) where all
+   * weights are 0. Throws UnsupportedError where they have no exact sum, OptionError for layers that
+   * the model does not have.
+   */
+  mix(parts: readonly WeightedHandle[]): ExpertHandle | undefined
   /** Gives a lease back, once. */
   release(lease: Lease): void
   /**
@@ -132,7 +147,7 @@ export interface AdapterPool {
   arrange(): void
   /**
    * Takes the name away at once. The expert's memory is given back when its last lease and claim
-   * end; the promise waits for that.
+   * end, those of sums that it is part of too; the promise waits for that.
    */
   unload(name: string): Promise<void>
   /** A pinned expert is never evicted, in whatever version. */

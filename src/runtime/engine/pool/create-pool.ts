@@ -4,7 +4,14 @@
 import type { AdapterMetadata, Expert } from '../../../adapters/index.ts'
 import { OptionError } from '../../../base/errors.ts'
 import { integer, isRecord, mapOf, oneOf, readOptions, string } from '../../../base/schema.ts'
-import type { AdapterPool, ExpertHandle, Lease, PoolStatistics, VectorSet } from './adapter-pool.ts'
+import type {
+  AdapterPool,
+  ExpertHandle,
+  Lease,
+  PoolStatistics,
+  VectorSet,
+  WeightedHandle,
+} from './adapter-pool.ts'
 import { ExpertNames } from './expert-names.ts'
 import type { PoolBase } from './expert-source.ts'
 import { coldForms, PoolExperts, type PoolOptions, toMegabytes } from './pool-experts.ts'
@@ -88,6 +95,14 @@ class Pool implements AdapterPool {
     return lease
   }
 
+  mix(parts: readonly WeightedHandle[]): ExpertHandle | undefined {
+    const version = this.#experts.mix(
+      parts.map(({ handle, weight }) => ({ version: this.#experts.versionOf(handle), weight })),
+    )
+    if (version) version.expert.isRetired = false
+    return version?.handle
+  }
+
   release(lease: Lease): void {
     const version = this.#users.takeLease(lease)
     const { expert } = version
@@ -113,8 +128,9 @@ class Pool implements AdapterPool {
 
   async unload(name: string): Promise<void> {
     const current = this.#names.remove(name)
-    const versions = new Set([current, ...this.#users.listNamed(name)])
-    for (const version of versions) version.isUnloaded = true
+    const own = new Set([current, ...this.#users.listNamed(name)])
+    for (const version of own) version.isUnloaded = true
+    const versions = new Set([...own, ...this.#users.listSums(name)])
     this.#retire(current, name)
     await this.#users.waitFor(versions)
   }
@@ -194,5 +210,6 @@ class Pool implements AdapterPool {
     if (expert.names.size > 0) return
     expert.isRetired = true
     this.#experts.giveBack(expert)
+    this.#experts.retireSums(expert)
   }
 }

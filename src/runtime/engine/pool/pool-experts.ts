@@ -2,7 +2,13 @@
 
 import type { Expert } from '../../../adapters/index.ts'
 import { isMixture, simplifyExpert } from '../../../adapters/serving/mixture.ts'
+import {
+  findAbsentLayers,
+  isWeightZero,
+  type PartWeight,
+} from '../../../adapters/serving/part-weight.ts'
 import { NotFoundError, OptionError } from '../../../base/errors.ts'
+import { joinProblems } from '../../../base/schema.ts'
 import type { ExpertHandle } from './adapter-pool.ts'
 import { createExpertKeys, hashText } from './expert-key.ts'
 import {
@@ -12,7 +18,8 @@ import {
   packSource,
   type PoolBase,
 } from './expert-source.ts'
-import { createHandle, type ExpertVersion, PooledExpert } from './pooled-expert.ts'
+import { mixSources } from './mix-sources.ts'
+import { createHandle, createMixHandle, type ExpertVersion, PooledExpert } from './pooled-expert.ts'
 import { SlotRooms } from './slot-rooms.ts'
 
 export const toMegabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
@@ -35,10 +42,17 @@ export interface PoolOptions {
 
 type HandleParts = Pick<ExpertHandle, 'name' | 'version' | 'metadata'>
 
+/** A version with its weight in a sum. */
+interface WeightedVersion {
+  readonly version: ExpertVersion
+  readonly weight: PartWeight
+}
+
 export class PoolExperts {
   readonly rooms: SlotRooms<PooledExpert>
   readonly #budget: number
   readonly #cold: ColdForm
+  readonly #layers: number
   readonly #pins: ReadonlySet<string>
   readonly #keys = createExpertKeys()
   readonly #sources: ReturnType<typeof createExpertSources>
@@ -55,6 +69,7 @@ export class PoolExperts {
   ) {
     this.#budget = budgetBytes
     this.#cold = cold
+    this.#layers = base.graph.config.layers.length
     this.#pins = pins
     this.#sources = createExpertSources(base)
     this.rooms = new SlotRooms(base.layout, budgetBytes, (expert) => this.forget(expert))
@@ -79,6 +94,50 @@ export class PoolExperts {
     return this.#createVersion(expert, packed, { ...name(), key: packedKey }, false)
   }
 
+  /** The sum of experts that have versions. Throws what AdapterPool.mix throws. */
+  mix(given: readonly WeightedVersion[]): ExpertVersion | undefined {
+    const parts = given.filter(({ weight }) => !isWeightZero(weight))
+    const [first] = parts
+    if (!first) return undefined
+    if (parts.length === 1 && first.weight === 1) return first.version
+    const key = hashText([
+      'mixture',
+      JSON.stringify(parts.map(({ version: { handle }, weight }) => [handle.key, weight])),
+    ])
+    const source = this.#known.get(key)?.source ?? this.#mixSources(parts)
+    const keys = parts.map(({ version: { handle } }) => handle.key)
+    const expert =
+      this.#known.get(key) ?? new PooledExpert(key, source, undefined, this.#pins, keys)
+    const weighted = parts.map(({ version: { handle }, weight }) => ({ handle, weight }))
+    const handle = createMixHandle(weighted, { key, form: formOf(source) })
+    const versions = parts.map(({ version }) => version)
+    const version = { handle, expert, users: 0, claims: 0, isUnloaded: false, parts: versions, waiting: [] }
+    this.#versions.set(handle, version)
+    return version
+  }
+
+  #mixSources(parts: readonly WeightedVersion[]): ExpertSource {
+    const layers = this.#layers
+    const named = parts.map(({ version: { handle, expert }, weight }, i) => ({
+      what: handle.name === undefined ? `number ${i + 1}` : `"${handle.name}"`,
+      source: expert.source,
+      weight,
+      invocation: handle.invocation,
+    }))
+    const problems = named.flatMap(({ what, weight }) => findAbsentLayers(weight, layers, what))
+    if (problems.length > 0) throw new OptionError(joinProblems(problems))
+    return this.#checkBytes(mixSources(named))
+  }
+
+  /** Gives back sums, now or when they end, that an expert was part of. */
+  retireSums(part: PooledExpert): void {
+    for (const expert of [...this.#known.values()])
+      if (expert.partKeys.includes(part.key)) {
+        expert.isRetired = true
+        this.giveBack(expert)
+      }
+  }
+
   /** The version that an object without a name is. */
   async findUnnamed(given: Expert): Promise<ExpertVersion> {
     const expert = simplify(given)
@@ -95,8 +154,9 @@ export class PoolExperts {
   versionOf(handle: ExpertHandle): ExpertVersion {
     const version = this.#versions.get(handle)
     if (!version) throw new OptionError('This handle is of another adapter pool; register it here.')
-    if (version.isUnloaded && version.claims === 0)
-      throw new NotFoundError(`The adapter "${handle.name}" was unloaded.`)
+    const gone = [version, ...version.parts].find(({ isUnloaded }) => isUnloaded)
+    if (gone && version.claims === 0)
+      throw new NotFoundError(`The adapter "${gone.handle.name}" was unloaded.`)
     // what the pool has of the same content stands for both
     version.expert = this.#known.get(handle.key) ?? version.expert
     return version
@@ -125,9 +185,14 @@ export class PoolExperts {
   /** What fills the slots; an adapter that would take more than the whole budget is attached. */
   async #readSource(expert: Expert): Promise<ExpertSource> {
     const source = await this.#sources.read(expert)
+    if (isMixture(expert)) return this.#checkBytes(source)
+    return this.rooms.countBytes(source) <= this.#budget ? source : attachedSource
+  }
+
+  /** Throws OptionError for a sum that would take more than the whole budget. */
+  #checkBytes(source: ExpertSource): ExpertSource {
     const bytes = this.rooms.countBytes(source)
     if (bytes <= this.#budget) return source
-    if (!isMixture(expert)) return attachedSource
     throw new OptionError(
       `This mixture needs ${toMegabytes(bytes)} in a slot, and the pool's budgetBytes are ${toMegabytes(this.#budget)}. Raise the budget, or merge its adapters into one of a lower rank.`,
     )
@@ -140,7 +205,7 @@ export class PoolExperts {
     keepsExpert = true,
   ): ExpertVersion {
     const attached = source.slot === undefined && !isMixture(expert) ? expert : undefined
-    const handle = createHandle(expert, named, keepsExpert)
+    const handle = createHandle(expert, Object.assign({ form: formOf(source) }, named), keepsExpert)
     const version: ExpertVersion = {
       handle,
       expert:
@@ -148,12 +213,16 @@ export class PoolExperts {
       users: 0,
       claims: 0,
       isUnloaded: false,
+      parts: [],
       waiting: [],
     }
     this.#versions.set(handle, version)
     return version
   }
 }
+
+const formOf = ({ slot, hasVectors }: ExpertSource): ExpertHandle['form'] =>
+  slot === undefined ? 'attached' : hasVectors ? 'vectors' : 'slots'
 
 function simplify(given: Expert): Expert {
   const expert = simplifyExpert(given)

@@ -4,7 +4,7 @@ import type { Adapter, Expert } from '../../../adapters/index.ts'
 import { listVirtualIds } from '../../../adapters/adapter.ts'
 import { isMixture } from '../../../adapters/serving/mixture.ts'
 import { isWeightZero } from '../../../adapters/serving/part-weight.ts'
-import type { ExpertHandle, Lease } from './adapter-pool.ts'
+import type { ExpertHandle, Lease, WeightedHandle } from './adapter-pool.ts'
 import type { ExpertSource } from './expert-source.ts'
 import type { RoomUser, SlotRooms } from './slot-rooms.ts'
 
@@ -20,6 +20,8 @@ export class PooledExpert implements RoomUser {
   lastUsed = 0
   /** Whether its memory is given back when its last lease ends. */
   isRetired = false
+  /** Of a sum: the keys of its parts. */
+  readonly partKeys: readonly string[]
   readonly #pins: ReadonlySet<string>
 
   constructor(
@@ -27,7 +29,9 @@ export class PooledExpert implements RoomUser {
     source: ExpertSource,
     attached: Adapter | undefined,
     pins: ReadonlySet<string>,
+    partKeys: readonly string[] = [],
   ) {
+    this.partKeys = partKeys
     this.key = key
     this.source = source
     this.attached = attached
@@ -53,6 +57,8 @@ export interface ExpertVersion {
   /** Of them, those that may still ask for a lease. */
   claims: number
   isUnloaded: boolean
+  /** Of a sum of registered experts: their versions. */
+  readonly parts: readonly ExpertVersion[]
   /** Called when the last lease and claim of this version have ended. */
   readonly waiting: (() => void)[]
 }
@@ -69,7 +75,7 @@ const withoutTensors = (expert: Expert): Expert =>
 
 export function createHandle(
   expert: Expert,
-  named: Pick<ExpertHandle, 'name' | 'version' | 'key' | 'metadata'>,
+  named: Pick<ExpertHandle, 'name' | 'version' | 'key' | 'metadata' | 'form'>,
   keepsExpert: boolean,
 ): ExpertHandle {
   const adapters = isMixture(expert)
@@ -82,6 +88,26 @@ export function createHandle(
     // adapters of a mixture have the same, or it is refused
     invocation: adapters[0]?.config.invocationTokens,
     virtualTokens: isMixture(expert) ? 0 : listVirtualIds(expert).length,
+  }
+}
+
+/** A sum of experts that have handles. */
+export function createMixHandle(
+  parts: readonly WeightedHandle[],
+  named: Pick<ExpertHandle, 'key' | 'form'>,
+): ExpertHandle {
+  const mixture = parts.flatMap(({ handle: { described }, weight }) =>
+    isMixture(described) ? described.mixture : [{ adapter: described, weight }],
+  )
+  return {
+    ...named,
+    name: undefined,
+    version: 1,
+    metadata: {},
+    expert: undefined,
+    described: { mixture },
+    invocation: parts[0]?.handle.invocation,
+    virtualTokens: 0,
   }
 }
 

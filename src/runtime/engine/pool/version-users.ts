@@ -49,6 +49,13 @@ export class VersionUsers {
     return [...this.#leases.values(), ...this.#claimed].filter(({ handle }) => handle.name === name)
   }
 
+  /** Sums that have users, of which an expert of this name is part. */
+  listSums(name: string): readonly ExpertVersion[] {
+    return [...this.#leases.values(), ...this.#claimed].filter(({ parts }) =>
+      parts.some(({ handle }) => handle.name === name),
+    )
+  }
+
   /** Resolves when none of these versions has users. */
   async waitFor(versions: Iterable<ExpertVersion>): Promise<void> {
     await Promise.all(

@@ -1,0 +1,153 @@
+// From what a request names to the experts that answer it: an adapter or a mixture, a fade, a name
+// or a text such as 'coder:0.7+security:0.3'. Everything is checked here, before a request is queued.
+
+import type { Expert } from '../../../adapters/index.ts'
+import {
+  type ExpertSpec,
+  parseExpertSpec,
+  type SpecPart,
+} from '../../../adapters/serving/expert-spec.ts'
+import { type AnswerExpert, isFade, simplifyStages } from '../../../adapters/serving/fade.ts'
+import { type MixturePart, isMixture, simplifyExpert } from '../../../adapters/serving/mixture.ts'
+import { findWeightProblems } from '../../../adapters/serving/part-weight.ts'
+import { NotFoundError, OptionError, UnsupportedError } from '../../../base/errors.ts'
+import { isRecord, joinProblems } from '../../../base/schema.ts'
+import type { AdapterPool, ExpertHandle } from '../pool/adapter-pool.ts'
+import type { StageSpan } from './fade-plan.ts'
+
+/** What a request may be answered with. A text names registered experts. */
+export type ExpertChoice = AnswerExpert | ExpertSpec | string
+
+export const isExpertSpec = (value: unknown): value is ExpertSpec =>
+  isRecord(value) && Array.isArray(value['parts'])
+
+/** A stage of an answer; undefined is the base. */
+export interface PlannedStage extends StageSpan {
+  readonly handle: ExpertHandle | undefined
+}
+
+/** Who answers. */
+export interface ExpertPlan {
+  /** Who reads the prompt, and writes the answer where there is no fade. */
+  readonly handle: ExpertHandle | undefined
+  /** The stages of a fade, the first one among them. */
+  readonly stages: readonly PlannedStage[] | undefined
+  /** All its experts without tensors: how text is read and written. */
+  readonly described: Expert | undefined
+}
+
+export interface ExpertNames {
+  readonly pool: AdapterPool
+  /** The base model's name: 'base:coder' is coder. */
+  readonly baseName?: string | undefined
+}
+
+/**
+ * Throws NotFoundError for names that are not registered, OptionError for a text that cannot be
+ * read, UnsupportedError for experts that cannot be summed or follow each other, and what
+ * AdapterPool.find throws.
+ */
+export async function resolveExpert(
+  choice: ExpertChoice | undefined,
+  names: ExpertNames,
+): Promise<ExpertPlan> {
+  if (choice === undefined) return createPlan([{ handle: undefined, from: 0, to: 0 }])
+  const { pool } = names
+  if (typeof choice === 'string') {
+    if (isRegistered(pool, choice))
+      return createPlan([{ handle: await pool.find(choice), from: 0, to: 0 }])
+    return resolveSpec(parseExpertSpec(choice, { base: names.baseName }), pool)
+  }
+  if (isExpertSpec(choice)) return resolveSpec(choice, pool)
+  const given = isRecord(choice) && isFade(choice)
+  const stages = given
+    ? simplifyStages(choice)
+    : [{ expert: simplifyExpert(choice), from: 0, to: 0 }]
+  const planned: PlannedStage[] = []
+  for (const { expert, from, to } of stages)
+    planned.push({ handle: expert && (await pool.find(expert)), from, to })
+  return createPlan(planned)
+}
+
+/** Whether a whole text is a name, so that names may hold every sign. */
+const isRegistered = (pool: AdapterPool, text: string): boolean =>
+  pool.list().some(({ name }) => name === text)
+
+async function resolveSpec({ parts, later = [] }: ExpertSpec, pool: AdapterPool) {
+  const stages = [{ from: 0, to: 0, parts }, ...later]
+  // checked as a fade of no experts is
+  simplifyStages({ fade: stages.map(({ from, to }) => ({ expert: undefined, from, to })) })
+  const found = await findNamed(
+    stages.flatMap((stage) => stage.parts),
+    pool,
+  )
+  return createPlan(
+    stages.map((stage) => ({
+      from: stage.from,
+      to: stage.to,
+      handle: pool.mix(stage.parts.map(({ name, weight }) => ({ handle: found.get(name)!, weight }))),
+    })),
+  )
+}
+
+/** The handles of all names; one error for all that are not registered. */
+async function findNamed(
+  parts: readonly SpecPart[],
+  pool: AdapterPool,
+): Promise<Map<string, ExpertHandle>> {
+  const problems = parts.flatMap(({ name, weight }) => findWeightProblems(weight, `weight of "${name}"`))
+  if (problems.length > 0) throw new OptionError(joinProblems(problems))
+  const found = new Map<string, ExpertHandle>()
+  const missing = new Map<string, NotFoundError>()
+  for (const { name } of parts) {
+    try {
+      found.set(name, await pool.find(name))
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error
+      missing.set(name, error)
+    }
+  }
+  const [first, ...others] = missing.values()
+  if (first && others.length === 0) throw first
+  if (first) throw new NotFoundError([...missing.values()].map(({ message }) => message).join('\n'))
+  return found
+}
+
+function createPlan(stages: readonly PlannedStage[]): ExpertPlan {
+  const [{ handle }] = stages as [PlannedStage]
+  if (stages.length === 1) return { handle, stages: undefined, described: handle?.described }
+  checkStages(stages)
+  const mixture = stages.flatMap(({ handle: one }): readonly MixturePart[] =>
+    one === undefined
+      ? []
+      : isMixture(one.described)
+        ? one.described.mixture
+        : [{ adapter: one.described, weight: 1 }],
+  )
+  return { handle, stages, described: mixture.length === 0 ? undefined : { mixture } }
+}
+
+/** Throws UnsupportedError that lists every stage that cannot follow or blend. */
+function checkStages(stages: readonly PlannedStage[]): void {
+  const problems = stages.flatMap(({ handle, from, to }, i) => {
+    const name = `stage ${i + 1}${handle?.name === undefined ? '' : `, "${handle.name}"`}`
+    const before = stages[i - 1]?.handle
+    if (handle?.form === 'attached')
+      return [`${name}: ${describeAttached(handle)}, so it answers alone only`]
+    if (handle?.invocation)
+      return [`${name}: it acts from its invocation tokens on, so it answers alone only`]
+    const hasVectors = [handle, before].some((one) => one?.form === 'vectors')
+    return from < to && hasVectors
+      ? [
+          `${name}: tokens ${from}-${to}: experts with factors or shifts (IA3, DoRA) have no weights between; switch at one token instead`,
+        ]
+      : []
+  })
+  if (problems.length > 0)
+    throw new UnsupportedError(`These experts cannot follow each other:\n  ${problems.join('\n  ')}`)
+}
+
+const describeAttached = ({ virtualTokens }: ExpertHandle): string =>
+  virtualTokens > 0
+    ? 'its virtual tokens stay in the keys and values of a row'
+    : 'a program of its own serves it'
