@@ -33,7 +33,8 @@ export interface PromptOptions extends GenerateOptions {
   readonly chat?: ChatOptions | undefined
 }
 
-export interface BatchOptions extends PromptOptions, AdapterChoice {}
+/** A fade takes one prompt at a time. */
+export interface BatchOptions extends Omit<PromptOptions, 'adapter'>, AdapterChoice {}
 
 export interface HiddenOptions extends AdapterChoice {
   /** Which tokens of each row to return. Default: all. */

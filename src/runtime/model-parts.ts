@@ -123,6 +123,7 @@ function collectEngineParts(
     steps,
     programs,
     pool,
+    baseName: base.name,
     identity: () => computeServedIdentity(base),
     writing: (expert) => describeWriting(base, expert),
     contextTokens: computeContextLimit(config),

@@ -5,6 +5,7 @@
 import { type Adapter, checkAdapter, type Expert } from '../adapters/index.ts'
 import { listParameterSpecs } from '../adapters/adapter.ts'
 import { checkBaseCopies } from '../adapters/base-copy.ts'
+import { collectFadeAdapters } from '../adapters/serving/fade.ts'
 import { simplifyExpert } from '../adapters/serving/mixture.ts'
 import { assertInternal, OptionError } from '../base/errors.ts'
 import { checkOptions, readGivenOptions } from '../base/schema.ts'
@@ -201,7 +202,8 @@ function createTextMethods({
     given: PromptOptions = {},
   ): AsyncGenerator<GenerateEvent, void> {
     const { chat, ...options } = readGivenOptions('Generation options', given, promptFields)
-    yield* engine().generate({ ...options, prompt: encode(prompt, chat, options.adapter) })
+    const experts = collectFadeAdapters(options.adapter)
+    yield* engine().generate({ ...options, prompt: encode(prompt, chat, experts) })
   }
   return {
     generate: generateText,

@@ -137,6 +137,7 @@ export const rooms: Record<string, readonly string[]> = {
     'prompt.ts',
     'engine/pool',
     'programs',
+    'engine/compose',
     'exact-results.ts',
     'gradients.ts',
     'head.ts',

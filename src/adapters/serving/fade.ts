@@ -30,7 +30,7 @@ export interface Fade {
 /** What an answer may be written with. */
 export type AnswerExpert = Expert | Fade
 
-export const isFade = (expert: AnswerExpert): expert is Fade => 'fade' in expert
+export const isFade = (expert: AnswerExpert): expert is Fade => isRecord(expert) && 'fade' in expert
 
 /**
  * The stages with their experts in the simplest form and both ends. Throws one OptionError that

@@ -85,6 +85,8 @@ export function findAdapterProblem(value: unknown): string | undefined {
   if (!isRecord(value)) return `got ${describeValue(value)}, expected an adapter`
   if ('mixture' in value)
     return 'got a mixture, expected an adapter; list its adapters with the products of the weights'
+  if ('fade' in value)
+    return 'got a fade, expected an adapter; a fade acts along one answer: give it to generate'
   if (
     typeof value['kind'] === 'string' &&
     isRecord(value['config']) &&

@@ -15,6 +15,7 @@ import { choosePieceTokens, engineFields, type EngineOptions } from './engine-op
 import { computeTenantMark } from './kv/block-keys.ts'
 import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory.ts'
 import type { KvElement } from './kv/kv-types.ts'
+import { countAlike } from './compose/expert-terms.ts'
 import { planPieces } from './pieces.ts'
 import type { AdapterPool, ExpertHandle, Lease, PoolStatistics } from './pool/adapter-pool.ts'
 import { limitScoredPiece } from './prompt-scores.ts'
@@ -39,6 +40,8 @@ export interface EngineParts {
   /** For adapters that no slot can hold. */
   readonly programs: ProgramCache
   readonly pool: AdapterPool
+  /** The base model's name. */
+  readonly baseName: string
   /** The hash of the base's weights and configuration. */
   readonly identity: () => Promise<string>
   /** Numbers in the model's matrices. */
@@ -99,9 +102,12 @@ export class Engine {
     const memory = createKvMemory(kv)
     const rows = new SequenceRows({ memory, pool, pieceTokens, now })
     const scoredPiece = limitScoredPiece(pieceTokens, config.vocabularySize)
-    const nextPiece = ({ tokens, computed, scores }: ServedSequence): number => {
+    const nextPiece = (task: ServedSequence): number => {
+      const { tokens, computed, scores } = task
       const limit = scores && !scores.isComplete ? scoredPiece : pieceTokens
-      return planPieces(tokens.length, computed, limit).pieces[0]!
+      const planned = planPieces(tokens.length, computed, limit).pieces[0]!
+      // Where weights change along the answer, pieces end at any token.
+      return Math.min(planned, tokens.length - computed, countAlike(task))
     }
     const isHeld = (task: ServedSequence): boolean => task.copies?.isHeld(task) ?? false
     this.#memory = memory

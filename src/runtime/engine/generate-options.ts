@@ -1,6 +1,6 @@
 // The options of generation: their types, and the table that checks them.
 
-import type { Expert } from '../../adapters/index.ts'
+import type { AnswerExpert } from '../../adapters/serving/fade.ts'
 import {
   createField,
   flag,
@@ -16,10 +16,12 @@ import {
 import { samplingFields, type SamplingOptions } from '../decode/sampling-options.ts'
 import type { StatesTap } from '../programs/forward.ts'
 import { adapterChoiceFields } from '../programs/row-groups.ts'
+import { type GivenExpert, isExpertSpec } from './compose/resolve-expert.ts'
 import type { StageChoice } from './logits/stage.ts'
 
 export interface GenerateOptions extends SamplingOptions {
-  readonly adapter?: Expert | undefined
+  /** Who answers: an adapter, a mixture, or a fade along the answer. */
+  readonly adapter?: AnswerExpert | undefined
   /**
    * New tokens at most; never more than fit into the context. 0: the prompt is only read, and
    * scored where promptLogprobs asks for it. Default 256.
@@ -75,15 +77,18 @@ export interface GenerateOptions extends SamplingOptions {
 /** OpenAI's limit of top_logprobs. */
 const MOST_ALTERNATIVES = 20
 
+const isAnswerExpert = (value: unknown): boolean =>
+  adapterChoiceFields.adapter.is(value) || (isRecord(value) && 'fade' in value)
+
 const isExpertChoice = (value: unknown): boolean =>
-  typeof value === 'string' || adapterChoiceFields.adapter.is(value)
+  typeof value === 'string' || isExpertSpec(value) || isAnswerExpert(value)
 
 const isStageChoice = (value: unknown): boolean =>
   isRecord(value) && isRecord(value['stage']) && typeof value['stage']['run'] === 'function'
 
 export const generateFields = {
   ...samplingFields,
-  adapter: adapterChoiceFields.adapter,
+  adapter: createField<AnswerExpert>('an adapter, a mixture or a fade', {}, isAnswerExpert),
   maxTokens: withInfo(naturalNumber, { default: 256 }),
   seed: integer({ default: 0 }),
   stop: listOf(string({ filled: true }), { default: [] }),
@@ -103,6 +108,10 @@ export const generateFields = {
 export const requestFields = {
   ...generateFields,
   prompt: unchecked<readonly number[]>('token ids'),
-  adapter: createField<Expert | string>('an adapter, a mixture or a name', {}, isExpertChoice),
+  adapter: createField<GivenExpert>(
+    'an adapter, a mixture, a fade, or names of experts',
+    {},
+    isExpertChoice,
+  ),
   index: withInfo(naturalNumber, { default: 0 }),
 }

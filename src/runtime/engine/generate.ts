@@ -13,7 +13,7 @@ import { resolveExperts, type AdapterChoice } from '../programs/row-groups.ts'
 export async function generateBatch(
   engine: Engine,
   prompts: readonly (readonly number[])[],
-  { adapter, adapters, ...options }: GenerateOptions & AdapterChoice,
+  { adapter, adapters, ...options }: Omit<GenerateOptions, 'adapter'> & AdapterChoice,
 ): Promise<Generation[]> {
   if (options.states)
     throw new OptionError('The option states takes one prompt at a time: use generate.')

@@ -3,11 +3,11 @@
 
 import { findActivationStart } from '../../adapters/activation.ts'
 import type { Expert } from '../../adapters/index.ts'
-import { simplifyExpert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { readOptions, withInfo, positiveInteger } from '../../base/schema.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import type { AnswerWriting } from './answer.ts'
+import { type GivenExpert, resolveExpert } from './compose/resolve-expert.ts'
 import { CopyGroup } from './copy-group.ts'
 import { checkCopies, checkPromptIds, checkStage } from './engine-checks.ts'
 import { type GenerateOptions, requestFields } from './generate-options.ts'
@@ -17,10 +17,10 @@ import type { AdapterPool } from './pool/adapter-pool.ts'
 import { PromptScores } from './prompt-scores.ts'
 import { createServedSequence, type ServedSequence } from './request.ts'
 
-/** A request for ids; `adapter` may also be the name of a registered expert. */
+/** A request for ids; `adapter` may also name registered experts: 'coder:0.7+security:0.3'. */
 export interface EngineRequest extends Omit<GenerateOptions, 'adapter'> {
   readonly prompt: readonly number[]
-  readonly adapter?: Expert | string | undefined
+  readonly adapter?: GivenExpert | undefined
   /** Added to the seed: the row of a batch. Default 0. */
   readonly index?: number | undefined
 }
@@ -37,6 +37,7 @@ export interface RequestIntakeParts {
   readonly contextTokens: number
   readonly writing: (expert: Expert | undefined) => AnswerWriting
   readonly pool: AdapterPool
+  readonly baseName: string
   readonly identity: () => Promise<string>
   readonly now: () => number
   readonly pieceTokens: number
@@ -62,7 +63,7 @@ export class RequestIntake {
   /** `count` sequences of one request; number i draws with its seed + i. */
   async readCopies(request: EngineRequest, count: number): Promise<readonly ServedSequence[]> {
     readOptions('addCopies', { count }, { count: withInfo(positiveInteger, {}) })
-    const { config, contextTokens, pool, writing, now } = this.#parts
+    const { config, contextTokens, writing, now } = this.#parts
     const { prompt, adapter, index, ...given } = readOptions(
       'Generation options',
       request,
@@ -74,22 +75,25 @@ export class RequestIntake {
     checkStage(settings)
     checkPromptIds(prompt, config)
     if (count > 1) checkCopies(settings)
-    const expert = typeof adapter === 'string' ? adapter : simplifyExpert(adapter)
-    const handle = expert === undefined ? undefined : await pool.find(expert)
+    const { handle, stages, described } = await resolveExpert(adapter, this.#parts)
     const virtualIds = Array.from({ length: handle?.virtualTokens ?? 0 }, (_, i) => -1 - i)
     const activeFrom = handle?.invocation
       ? virtualIds.length + findActivationStart(prompt, handle.invocation)
       : 0
     const keys = await this.#describeKeys(settings, handle?.key)
-    const { tokenizer, eosIds } = writing(handle?.described)
+    const { tokenizer, eosIds } = writing(described)
     const { promptLogprobs } = settings
     const scores =
       promptLogprobs === undefined ? undefined : new PromptScores(prompt, promptLogprobs)
     const copies = count > 1 ? new CopyGroup<ServedSequence>() : undefined
-    const shared = { prompt, settings, handle, virtualIds, activeFrom, scores, copies, now: now() }
+    const who = { handle, stages, virtualIds, activeFrom }
+    const shared = { prompt, settings, scores, copies, now: now() }
     const tasks = Array.from({ length: count }, (_, i) => {
       const own = { index: index + i, id: this.#count + i, chain: new BlockKeyChain(keys) }
-      return createServedSequence({ ...shared, ...own }, { tokenizer, eosIds, contextTokens })
+      return createServedSequence(
+        { ...shared, ...who, ...own },
+        { tokenizer, eosIds, contextTokens },
+      )
     })
     copies?.members.push(...tasks)
     this.#count += count

@@ -3,6 +3,7 @@
 
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
 import type { OptionValues } from '../../base/schema.ts'
+import type { PlannedStage } from './compose/resolve-expert.ts'
 import type { BlockKeyChain } from './kv/block-keys.ts'
 import type { KvRow } from './kv/kv-memory.ts'
 import type { ExpertHandle, Lease } from './pool/adapter-pool.ts'
@@ -28,6 +29,8 @@ export interface ServedSequence extends Sequence {
   readonly promptTokens: number
   /** Virtual tokens before the prompt. */
   readonly virtualTokens: number
+  /** Where experts follow each other along the answer: all of them, the first one's too. */
+  readonly stages: readonly PlannedStage[] | undefined
   /** The position from which the expert acts; 0 where it acts on all tokens. */
   readonly activeFrom: number
   /** Where the prompt's tokens are scored. */
@@ -43,6 +46,8 @@ export interface ServedSequence extends Sequence {
   /** Positions that came from the cache when the sequence began. */
   cachedTokens: number
   lease: Lease | undefined
+  /** Of the stages behind the first one. */
+  laterLeases: readonly (Lease | undefined)[]
   row: KvRow | undefined
   /** The request was withdrawn; the sequence ends before the next call, its reader gets the reason. */
   cancelled: { readonly reason: unknown } | undefined
@@ -57,6 +62,7 @@ export interface ServedSequenceParts {
   readonly prompt: readonly number[]
   readonly settings: Settings
   readonly handle: ExpertHandle | undefined
+  readonly stages: readonly PlannedStage[] | undefined
   readonly virtualIds: readonly number[]
   readonly activeFrom: number
   /** Added to the seed. */
@@ -86,7 +92,7 @@ export function createServedSequence(
   parts: AnswerParts,
 ): ServedSequence {
   const { id, now, prompt, settings, handle, virtualIds, activeFrom, index, chain } = given
-  const { scores, copies } = given
+  const { scores, copies, stages } = given
   checkPrompt(virtualIds.length + prompt.length, parts.contextTokens, settings.maxTokens)
   const sequence = createSequence({
     id,
@@ -97,6 +103,7 @@ export function createServedSequence(
   return Object.assign(sequence, {
     settings,
     handle,
+    stages,
     answer: new Answer(sequence.tokens, settings, parts, index),
     events: new EventQueue<GenerateEvent>(),
     promptTokens: prompt.length,
@@ -109,6 +116,7 @@ export function createServedSequence(
     readTokens: 0,
     cachedTokens: 0,
     lease: undefined,
+    laterLeases: [],
     row: undefined,
     cancelled: undefined,
     times: { started: 0, first: 0, last: 0 },

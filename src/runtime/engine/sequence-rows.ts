@@ -1,10 +1,11 @@
 // What sequences hold while they run: a row for keys and values, and a lease of their expert. Taken
 // together when a sequence gets its turn, given back together. Independent of programs.
 
+import { isVirtual } from './compose/expert-terms.ts'
 import type { KvMemory, KvRow } from './kv/kv-memory.ts'
 import { BLOCK_SIZE } from './kv/kv-types.ts'
 import { countWholePieces, planPieces } from './pieces.ts'
-import type { AdapterPool, Lease } from './pool/adapter-pool.ts'
+import type { AdapterPool, ExpertHandle, Lease } from './pool/adapter-pool.ts'
 import type { ServedSequence } from './request.ts'
 import type { RowKeeper } from './scheduler.ts'
 
@@ -14,10 +15,6 @@ export interface SequenceRowsParts {
   readonly pieceTokens: number
   readonly now: () => number
 }
-
-/** Whether an adapter acts by virtual tokens alone: once they are read, the base writes. */
-export const isVirtual = ({ handle }: Pick<ServedSequence, 'handle'>): boolean =>
-  (handle?.virtualTokens ?? 0) > 0
 
 /** The layer whose incoming states a sequence wants. */
 export const getTapLayer = ({ settings }: ServedSequence): number | undefined =>
@@ -47,16 +44,18 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
 
   async open(task: ServedSequence): Promise<number | undefined> {
     const { pool, now } = this.#parts
-    const lease = task.handle && (await pool.acquire(task.handle))
-    if (task.handle && !lease) return undefined
+    const leases = await this.#acquireAll(task)
+    if (!leases) return undefined
+    const [lease, ...later] = leases
     let row: KvRow | undefined
     try {
       row = this.#openRow(task, lease)
     } finally {
-      if (lease && !row) pool.release(lease)
+      if (!row) for (const one of leases) if (one) pool.release(one)
     }
     if (!row) return undefined
     task.lease = lease
+    task.laterLeases = later
     task.row = row
     task.readTokens = task.tokens.length
     if (task.times.started === 0) {
@@ -64,6 +63,24 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
       task.cachedTokens = Math.max(0, row.length - task.virtualTokens)
     }
     return row.length
+  }
+
+  /** A lease of each of its experts; undefined, and none is taken, where one has no place. */
+  async #acquireAll(task: ServedSequence): Promise<(Lease | undefined)[] | undefined> {
+    const { pool } = this.#parts
+    const leases: (Lease | undefined)[] = []
+    let isWhole = false
+    try {
+      for (const handle of listHandles(task)) {
+        const lease = handle && (await pool.acquire(handle))
+        if (handle && !lease) return undefined
+        leases.push(lease)
+      }
+      isWhole = true
+      return leases
+    } finally {
+      if (!isWhole) for (const lease of leases) if (lease) pool.release(lease)
+    }
   }
 
   /**
@@ -76,6 +93,7 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
     if (!row) return false
     copy.row = row
     copy.lease = task.lease && pool.lease(task.lease.handle)
+    copy.laterLeases = task.laterLeases.map((lease) => lease && pool.lease(lease.handle))
     copy.readTokens = copy.tokens.length
     copy.cachedTokens = task.cachedTokens
     copy.times.started = task.times.started
@@ -85,7 +103,8 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
   #openRow(task: ServedSequence, lease: Lease | undefined): KvRow | undefined {
     const keys = task.settings.cache ? extendKeys(task) : []
     // The last token is always computed: its logits are wanted.
-    const full = keys.slice(0, Math.floor((task.tokens.length - 1) / BLOCK_SIZE))
+    const keyed = Math.min(task.tokens.length - 1, countKeyed(task))
+    const full = keys.slice(0, Math.floor(keyed / BLOCK_SIZE))
     return this.#parts.memory.open(toGroup(task, lease), {
       keys: full,
       cached: this.#countUsable(task, full, lease) / BLOCK_SIZE,
@@ -108,12 +127,12 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
   }
 
   /** Its expert is there until `unclaim`, also where its name is unloaded meanwhile. */
-  claim({ handle }: ServedSequence): void {
-    if (handle) this.#parts.pool.claim(handle)
+  claim(task: ServedSequence): void {
+    for (const handle of listHandles(task)) if (handle) this.#parts.pool.claim(handle)
   }
 
-  unclaim({ handle }: ServedSequence): void {
-    if (handle) this.#parts.pool.unclaim(handle)
+  unclaim(task: ServedSequence): void {
+    for (const handle of listHandles(task)) if (handle) this.#parts.pool.unclaim(handle)
   }
 
   reserve({ row }: ServedSequence): boolean {
@@ -122,9 +141,11 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
 
   close(task: ServedSequence): void {
     this.#parts.memory.close(task.row!)
-    if (task.lease) this.#parts.pool.release(task.lease)
+    for (const lease of [task.lease, ...task.laterLeases])
+      if (lease) this.#parts.pool.release(lease)
     task.row = undefined
     task.lease = undefined
+    task.laterLeases = []
   }
 
   /**
@@ -140,10 +161,21 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
     const read = isAttached(task, task.lease)
       ? countWholePieces(task.readTokens, pieceTokens)
       : task.readTokens
-    const blocks = Math.floor(Math.min(read, task.row.length) / BLOCK_SIZE)
+    const blocks = Math.floor(Math.min(read, task.row.length, countKeyed(task)) / BLOCK_SIZE)
     memory.publish(task.row, extendKeys(task).slice(0, blocks))
   }
 }
+
+/** The experts of its stages, in order. */
+const listHandles = ({ stages, handle }: ServedSequence): (ExpertHandle | undefined)[] =>
+  stages ? stages.map((stage) => stage.handle) : [handle]
+
+/**
+ * Tokens whose blocks may be shared under their keys: of a fade the prompt's alone, because what it
+ * has written was computed by other experts than the one in the keys.
+ */
+const countKeyed = ({ stages, virtualTokens, promptTokens, tokens }: ServedSequence): number =>
+  stages ? virtualTokens + promptTokens : tokens.length
 
 /** The keys of all full blocks of a sequence's tokens. */
 function extendKeys(task: ServedSequence): readonly string[] {

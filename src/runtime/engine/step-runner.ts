@@ -8,12 +8,13 @@ import type { ProgramCache } from '../programs/program-cache.ts'
 import { collectDecodeFeeds, collectPrefillFeeds } from '../programs/step/step-feeds.ts'
 import type { StepFeedParts, StepSpan } from '../programs/step/step-feeds.ts'
 import type { StepPrograms } from '../programs/step/step-programs.ts'
-import { type CallKind, ExpertFeeds } from './expert-feeds.ts'
+import { type CallKind, ExpertFeeds } from './compose/expert-feeds.ts'
+import { isBlended, isVirtual } from './compose/expert-terms.ts'
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
 import type { KvElement } from './kv/kv-types.ts'
 import type { AdapterPool } from './pool/adapter-pool.ts'
 import type { ServedSequence } from './request.ts'
-import { getTapLayer, isVirtual } from './sequence-rows.ts'
+import { getTapLayer } from './sequence-rows.ts'
 
 export interface StepRunnerParts extends StepFeedParts {
   readonly steps: StepPrograms
@@ -74,7 +75,9 @@ export class StepRunner {
     const wanted = scores?.listWanted(computed - virtualTokens, end - virtualTokens) ?? []
     const scored = wanted.map((token) => token + virtualTokens - computed)
     const call = { bank, from, tasks: [task], pieces, scored }
-    return this.#run(createCall(call, writes ? [task] : []), 'prefill')
+    // Rows of several experts are grouped, which only a program for one token of each row does.
+    const kind = isBlended(task) ? 'decode' : 'prefill'
+    return this.#run(createCall(call, writes ? [task] : []), kind)
   }
 
   /** Computes the last token of each task; they are the ready rows of the bank, by index. */

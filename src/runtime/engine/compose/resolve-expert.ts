@@ -16,7 +16,7 @@ import type { AdapterPool, ExpertHandle } from '../pool/adapter-pool.ts'
 import type { StageSpan } from './fade-plan.ts'
 
 /** What a request may be answered with. A text names registered experts. */
-export type ExpertChoice = AnswerExpert | ExpertSpec | string
+export type GivenExpert = AnswerExpert | ExpertSpec | string
 
 export const isExpertSpec = (value: unknown): value is ExpertSpec =>
   isRecord(value) && Array.isArray(value['parts'])
@@ -36,7 +36,7 @@ export interface ExpertPlan {
   readonly described: Expert | undefined
 }
 
-export interface ExpertNames {
+export interface ExpertLookup {
   readonly pool: AdapterPool
   /** The base model's name: 'base:coder' is coder. */
   readonly baseName?: string | undefined
@@ -48,8 +48,8 @@ export interface ExpertNames {
  * AdapterPool.find throws.
  */
 export async function resolveExpert(
-  choice: ExpertChoice | undefined,
-  names: ExpertNames,
+  choice: GivenExpert | undefined,
+  names: ExpertLookup,
 ): Promise<ExpertPlan> {
   if (choice === undefined) return createPlan([{ handle: undefined, from: 0, to: 0 }])
   const { pool } = names
@@ -59,8 +59,7 @@ export async function resolveExpert(
     return resolveSpec(parseExpertSpec(choice, { base: names.baseName }), pool)
   }
   if (isExpertSpec(choice)) return resolveSpec(choice, pool)
-  const given = isRecord(choice) && isFade(choice)
-  const stages = given
+  const stages = isFade(choice)
     ? simplifyStages(choice)
     : [{ expert: simplifyExpert(choice), from: 0, to: 0 }]
   const planned: PlannedStage[] = []
@@ -85,7 +84,9 @@ async function resolveSpec({ parts, later = [] }: ExpertSpec, pool: AdapterPool)
     stages.map((stage) => ({
       from: stage.from,
       to: stage.to,
-      handle: pool.mix(stage.parts.map(({ name, weight }) => ({ handle: found.get(name)!, weight }))),
+      handle: pool.mix(
+        stage.parts.map(({ name, weight }) => ({ handle: found.get(name)!, weight })),
+      ),
     })),
   )
 }
@@ -95,7 +96,9 @@ async function findNamed(
   parts: readonly SpecPart[],
   pool: AdapterPool,
 ): Promise<Map<string, ExpertHandle>> {
-  const problems = parts.flatMap(({ name, weight }) => findWeightProblems(weight, `weight of "${name}"`))
+  const problems = parts.flatMap(({ name, weight }) =>
+    findWeightProblems(weight, `weight of "${name}"`),
+  )
   if (problems.length > 0) throw new OptionError(joinProblems(problems))
   const found = new Map<string, ExpertHandle>()
   const missing = new Map<string, NotFoundError>()
@@ -144,7 +147,9 @@ function checkStages(stages: readonly PlannedStage[]): void {
       : []
   })
   if (problems.length > 0)
-    throw new UnsupportedError(`These experts cannot follow each other:\n  ${problems.join('\n  ')}`)
+    throw new UnsupportedError(
+      `These experts cannot follow each other:\n  ${problems.join('\n  ')}`,
+    )
 }
 
 const describeAttached = ({ virtualTokens }: ExpertHandle): string =>

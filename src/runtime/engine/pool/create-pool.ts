@@ -36,8 +36,7 @@ class Pool implements AdapterPool {
   readonly #names = new ExpertNames()
   readonly #experts: PoolExperts
   readonly #users = new VersionUsers()
-  #hits = 0
-  #fills = 0
+  readonly #counts = { hits: 0, fills: 0 }
   #clock = 0
 
   constructor(base: PoolBase, options: Required<PoolOptions>) {
@@ -170,8 +169,8 @@ class Pool implements AdapterPool {
         experts: [...named].filter(({ attached }) => attached).length,
         leases: leases.filter(({ attached }) => attached).length,
       },
-      hits: this.#hits,
-      fills: this.#fills,
+      hits: this.#counts.hits,
+      fills: this.#counts.fills,
       evictions: rooms.evictions,
       slotBytes: rooms.bytes,
       budgetBytes: this.#budget,
@@ -190,7 +189,7 @@ class Pool implements AdapterPool {
     const { rooms } = this.#experts
     if (expert.attached) return true
     if (rooms.users.has(expert)) {
-      if (toUse) this.#hits++
+      if (toUse) this.#counts.hits++
       return true
     }
     const pinned = rooms.countHeldBytes(({ isPinned }) => isPinned)
@@ -200,7 +199,7 @@ class Pool implements AdapterPool {
         `Pinned adapters leave ${toMegabytes(this.#budget - pinned)} of the pool's budgetBytes, and this one needs ${toMegabytes(bytes)}. Unpin one, or raise the budget.`,
       )
     const isPlaced = rooms.place(expert, toUse)
-    if (isPlaced && toUse) this.#fills++
+    if (isPlaced && toUse) this.#counts.fills++
     return isPlaced
   }
 

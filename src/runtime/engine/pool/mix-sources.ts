@@ -30,10 +30,11 @@ export function mixSources(parts: readonly WeightedSource[]): ExpertSource {
   if (starts.size > 1)
     problems.push(`its experts act from different tokens on: ${[...starts].join('; ')}`)
   const isPlain = parts.every(({ source }) => !source.hasVectors)
-  if (!isPlain && parts.some(({ invocation }) => invocation))
-    problems.push('experts with vectors act on all tokens, and these act on some only')
   if (problems.length > 0) throw createMixtureError(problems)
   const slot = isPlain ? joinSlots(parts) : sumSlots(parts)
+  const hasFactors = [...slot.values()].flat().some(({ u, v }) => u ?? v)
+  if (hasFactors && parts.some(({ invocation }) => invocation))
+    throw createMixtureError(['factors act on all tokens, and these experts act on some only'])
   const ranks = [...slot.values()].map((sources) =>
     sources.reduce((sum, { A }) => sum + A.shape[0]!, 0),
   )

@@ -111,7 +111,15 @@ export class PoolExperts {
     const weighted = parts.map(({ version: { handle }, weight }) => ({ handle, weight }))
     const handle = createMixHandle(weighted, { key, form: formOf(source) })
     const versions = parts.map(({ version }) => version)
-    const version = { handle, expert, users: 0, claims: 0, isUnloaded: false, parts: versions, waiting: [] }
+    const version = {
+      handle,
+      expert,
+      users: 0,
+      claims: 0,
+      isUnloaded: false,
+      parts: versions,
+      waiting: [],
+    }
     this.#versions.set(handle, version)
     return version
   }
@@ -166,6 +174,7 @@ export class PoolExperts {
   keep(version: ExpertVersion): PooledExpert {
     const { expert } = this.versionOf(version.handle)
     this.#known.set(version.handle.key, expert)
+    if (version.parts.some(({ isUnloaded }) => isUnloaded)) expert.isRetired = true
     return expert
   }
 
