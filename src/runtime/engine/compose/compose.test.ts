@@ -333,8 +333,7 @@ describe('along the answer', () => {
     [{ fade: [{ expert: undefined, from: 0, til: 2 }] }, OptionError, /no "til"/],
   ])('refuses %j', async (choice, type, message) => {
     const engine = await openEngine()
-    const refused = expect(engine.add(request(choice as never))).rejects
-    await refused.toThrow(type)
+    await expect(engine.add(request(choice as never))).rejects.toThrow(type)
     await expect(engine.add(request(choice as never))).rejects.toThrow(message)
     expect(engine.hasWork).toBe(false)
   })

@@ -47,7 +47,9 @@ export class ExpertFeeds {
     this.#pool.arrange()
     const terms = tasks.map((task) => listTerms(task, tokens))
     // A row has one expert with vectors at most, and that one alone.
-    const vectors = terms.map((own) => Math.max(0, ...own.map(({ lease, gain }) => (gain > 0 ? lease.vector : 0))))
+    const vectors = terms.map((own) =>
+      Math.max(0, ...own.map(({ lease, gain }) => (gain > 0 ? lease.vector : 0))),
+    )
     const isVectored = vectors.some((vector) => vector > 0)
     const { form, sets, gain, feeds } = collectRanks(kind, { tasks, terms, tokens })
     const vectorFeeds = isVectored
