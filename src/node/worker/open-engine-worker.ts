@@ -1,0 +1,144 @@
+// An engine that lives in a worker, so that the thread which asks is never blocked by a run of the
+// model. After a crash it is opened again, with the experts that were registered.
+
+import type { Expert } from '../../adapters/index.ts'
+import { OptionError } from '../../base/errors.ts'
+import {
+  checkOptions,
+  integer,
+  object,
+  string,
+  unchecked,
+  withoutOptions,
+} from '../../base/schema.ts'
+import { engineFields, type EngineOptions } from '../../runtime/engine/engine-options.ts'
+import { type EngineClient, engineSequences } from '../../runtime/worker/engine-client.ts'
+import type { LoadModelOptions } from '../model.ts'
+import { loadFields } from '../models/model-options.ts'
+import type { EngineTask, KeptExpert, PrefixFolderChoice } from './engine-module.ts'
+import { openWorker, workerSettingFields, type WorkerSettings } from './open-worker.ts'
+import type { WorkerReport } from './restarted-worker.ts'
+import { locateEntry } from './worker-host.ts'
+
+export interface EngineWorkerOptions
+  extends
+    WorkerSettings,
+    Omit<EngineOptions, 'saved'>,
+    Omit<LoadModelOptions, 'onProgress' | 'environment'> {
+  /** A path or name, as `loadModel` takes it. */
+  readonly model: string
+  /** Prefixes that outlive the worker; as `openPrefixFolder`. */
+  readonly prefixFolder?: PrefixFolderChoice | undefined
+  /** Experts by name that are registered from the start: adapters, mixtures, or paths. */
+  readonly experts?: Readonly<Record<string, Expert | string>> | undefined
+}
+
+/** An engine in a worker. */
+export interface EngineWorker extends EngineClient {
+  /** Whether it is there, and how often it crashed. */
+  report(): WorkerReport
+}
+
+const loadModelFields = withoutOptions(loadFields, 'onProgress', 'environment')
+const ownEngineFields = withoutOptions(engineFields, 'saved')
+
+const fields = {
+  ...workerSettingFields,
+  ...loadModelFields,
+  ...ownEngineFields,
+  model: string({ filled: true }),
+  prefixFolder: object({ path: string({ filled: true }), maxBytes: integer({ from: 0 }) }),
+  experts: unchecked<Readonly<Record<string, Expert | string>>>('experts by name'),
+}
+
+/**
+ * Opens a model and an engine in a worker:
+ *
+ *     const engine = await openEngineWorker({ model: 'stories260k', maxRows: 16 })
+ *     for await (const event of engine.generate({ prompt: 'Lily' })) …
+ *     await engine.dispose()
+ *
+ * Where the worker crashes, requests in flight end with a WorkerError, the worker is started again
+ * with the same experts, and later requests are served. `dispose` waits for the run that goes on.
+ * Throws what loadModel, createEngine and registering throw.
+ */
+export async function openEngineWorker(options: EngineWorkerOptions): Promise<EngineWorker> {
+  checkOptions('Options of openEngineWorker', options, fields)
+  const { model, prefixFolder, experts = {} } = options
+  if (model === undefined) throw new OptionError('Options of openEngineWorker: model is missing.')
+  if (prefixFolder && (prefixFolder.path === undefined || prefixFolder.maxBytes === undefined))
+    throw new OptionError('Options of openEngineWorker: prefixFolder needs path and maxBytes.')
+  const kept = new Map<string, KeptExpert>(
+    Object.entries(experts).map(([name, expert]) => [
+      name,
+      { name, expert, metadata: undefined, isPinned: false },
+    ]),
+  )
+  let starts = 0
+  const createTask = (): EngineTask => ({
+    model,
+    prefixFolder,
+    load: pickOptions(options, loadModelFields),
+    engine: pickOptions(options, ownEngineFields),
+    experts: [...kept.values()],
+    isStartedAgain: starts++ > 0,
+  })
+  const worker = await openWorker<EngineClient>({
+    ...pickOptions(options, workerSettingFields),
+    name: options.name ?? `the engine of ${model}`,
+    module: locateEntry('engine-module'),
+    factory: 'openEngine',
+    options: createTask,
+    sequences: engineSequences,
+  })
+  return {
+    ...keepExperts(worker.object, kept),
+    report: () => worker.report(),
+    dispose: () => worker.close(),
+  }
+}
+
+/** The client, remembering what must be registered again after a crash. */
+function keepExperts(client: EngineClient, kept: Map<string, KeptExpert>): EngineClient {
+  return {
+    generate: (request) => client.generate(request),
+    generateCopies: (request, count) => client.generateCopies(request, count),
+    encode: (prompt, chat, adapter) => client.encode(prompt, chat, adapter),
+    async registerAdapter(name, expert, metadata) {
+      const entry = await client.registerAdapter(name, expert, metadata)
+      const isPinned = kept.get(name)?.isPinned ?? false
+      kept.set(name, { name, expert, metadata, isPinned })
+      return entry
+    },
+    async unloadAdapter(name) {
+      const known = kept.get(name)
+      kept.delete(name) // at once, as in the engine: the call waits for requests that run
+      try {
+        await client.unloadAdapter(name)
+      } catch (error) {
+        if (known && !kept.has(name)) kept.set(name, known)
+        throw error
+      }
+    },
+    async pinAdapter(name, isPinned = true) {
+      await client.pinAdapter(name, isPinned)
+      const known = kept.get(name)
+      if (known) kept.set(name, { ...known, isPinned })
+    },
+    preloadAdapter: (name) => client.preloadAdapter(name),
+    listAdapters: () => client.listAdapters(),
+    stats: () => client.stats(),
+    dispose: () => client.dispose(),
+  }
+}
+
+/** The options of a table, without those that were left out. */
+function pickOptions<Of extends object, Name extends keyof Of & string>(
+  options: Of,
+  fields: Readonly<Record<Name, unknown>>,
+): Pick<Of, Name> {
+  const given = Object.entries(options).filter(
+    ([name, value]) => Object.hasOwn(fields, name) && value !== undefined,
+  )
+  return Object.fromEntries(given) as Pick<Of, Name>
+}
