@@ -51,7 +51,9 @@ describe('the entries', () => {
         'planTraining',
         'resolveModel',
         'openSqliteStore',
+        'openWorker',
         'createEngine',
+        'openEngineWorker',
         'openPrefixFolder',
       ].sort(),
     )

@@ -23,3 +23,11 @@ export { createEngine, type CreateEngineOptions } from '../runtime/create-engine
 export { openSqliteStore, type SqliteStoreOptions } from './stores/sqlite-store.ts'
 export { train } from './train.ts'
 export type { TrainFilesOptions } from './train-files.ts'
+export {
+  type EngineWorker,
+  type EngineWorkerOptions,
+  openEngineWorker,
+} from './worker/open-engine-worker.ts'
+export { openWorker, type OpenWorkerOptions, type WorkerSettings } from './worker/open-worker.ts'
+export type { CrashReport, OpenedWorker, WorkerReport } from './worker/restarted-worker.ts'
+export type { WorkerFactory, WorkerObject } from './worker/run-worker-task.ts'

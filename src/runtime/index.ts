@@ -42,3 +42,21 @@ export type {
 } from '../formats/text/tool-calls/tool-call-format.ts'
 export { measureActivationError } from './analysis/quantisation-error.ts'
 export type { SamplingOptions } from './decode/sampling-options.ts'
+export {
+  connectObject,
+  type ConnectOptions,
+  type Connection,
+  type Remote,
+} from './worker/connect-object.ts'
+export { createEngineClient, type EngineClientOptions } from './worker/create-engine-client.ts'
+export {
+  type ClientRequest,
+  type CopyEvent,
+  type EngineClient,
+  engineSequences,
+  type ExpertEntry,
+} from './worker/engine-client.ts'
+export { exposeFailure, exposeObject, type ExposeOptions } from './worker/expose-object.ts'
+export { createLeavable } from './worker/leavable.ts'
+export type { RemotePort } from './worker/port.ts'
+export { markTransfer } from './worker/transfer.ts'

@@ -135,10 +135,10 @@ function keepExperts(client: EngineClient, kept: Map<string, KeptExpert>): Engin
 /** The options of a table, without those that were left out. */
 function pickOptions<Of extends object, Name extends keyof Of & string>(
   options: Of,
-  fields: Readonly<Record<Name, unknown>>,
+  table: Readonly<Record<Name, unknown>>,
 ): Pick<Of, Name> {
   const given = Object.entries(options).filter(
-    ([name, value]) => Object.hasOwn(fields, name) && value !== undefined,
+    ([name, value]) => Object.hasOwn(table, name) && value !== undefined,
   )
   return Object.fromEntries(given) as Pick<Of, Name>
 }
