@@ -7,11 +7,6 @@ interface ImportMeta {
   readonly url: string
 }
 
-interface SymbolConstructor {
-  /** Node, and browsers from 2025 on. */
-  readonly asyncDispose: unique symbol
-}
-
 interface Console {
   debug(...values: unknown[]): void
   info(...values: unknown[]): void
