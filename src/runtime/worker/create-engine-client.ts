@@ -4,6 +4,7 @@ import { type AdapterMetadata, type Expert, isMixture } from '../../adapters/ind
 import { OptionError } from '../../base/errors.ts'
 import { checkOptions, unchecked } from '../../base/schema.ts'
 import type { ChatOptions } from '../../formats/text/chat-template.ts'
+import { type GivenExpert, resolveExpert } from '../engine/compose/resolve-expert.ts'
 import type { Engine, EngineRequest } from '../engine/engine.ts'
 import { EventQueue } from '../engine/event-queue.ts'
 import type { ExpertHandle } from '../engine/pool/adapter-pool.ts'
@@ -38,10 +39,11 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
   const encode = async (
     prompt: Prompt,
     chat?: ChatOptions,
-    adapter?: Expert | string,
+    adapter?: GivenExpert,
   ): Promise<number[]> => {
-    const handle = adapter === undefined ? undefined : await experts.find(adapter)
-    return model.encode(prompt, chat, handle?.described)
+    const names = { pool: experts, baseName: model.base.name }
+    const { described } = await resolveExpert(adapter, names)
+    return model.encode(prompt, chat, described)
   }
   const toRequest = async (
     { chat, prompt, ...request }: ClientRequest,

@@ -39,7 +39,7 @@ export interface EngineClient {
   generate(request: ClientRequest): AsyncGenerator<GenerateEvent, void, void>
   /** `count` answers of one prompt, which is read once; answer i draws with the seed + i. */
   generateCopies(request: ClientRequest, count: number): AsyncGenerator<CopyEvent, void, void>
-  /** Token ids of a prompt, as the named expert reads it. */
+  /** Token ids of a prompt, as the expert of that name, or the mixture in words, reads it. */
   encode(prompt: Prompt, chat?: ChatOptions, adapter?: string): Promise<number[]>
   /**
    * Makes an expert known under a name: an adapter, a mixture, or the folder or file that holds an
