@@ -30,6 +30,17 @@ export class ShapeError extends GraftError {}
 export class NumericError extends GraftError {}
 /** An option or argument is wrong. */
 export class OptionError extends GraftError {}
+/**
+ * A grammar, a pattern or a schema that no answer can be held to. `place` is where it is wrong:
+ * 'line 2, column 10', 'character 4', '#/properties/age/type'.
+ */
+export class GrammarError extends OptionError {
+  readonly place: string
+  constructor(what: string, place: string, problem: string) {
+    super(`${what}: ${place}: ${problem}`)
+    this.place = place
+  }
+}
 /** Training data cannot be used: bad JSON in a row, no rows, a row of an unknown form. */
 export class DataError extends GraftError {}
 /** A file, model or repository was not found; the message lists what was tried. */

@@ -1,0 +1,187 @@
+// A grammar in the notation of the library that computes masks. Classes become byte ranges of UTF-8,
+// parts without rules become rules that each write one text or class and go on in the next one, and
+// nothing is nested: the library's parser has 64 KiB of stack.
+
+import { OptionError } from '../../../base/errors.ts'
+import type { CodeRange, Expression, FreeText, Grammar } from '../grammar.ts'
+import { createAutomaton, type State } from './automaton.ts'
+import { countPositions } from './measure.ts'
+import { listUtf8Ranges } from './utf8-ranges.ts'
+
+/** States of one part at most; larger repeats are left to the library. */
+const MOST_STATES = 2000
+/** Characters of a printed grammar: 4 MB take seconds to compile. */
+const MOST_CHARACTERS = 4e6
+
+const hex = (value: number): string => `\\x${value.toString(16).padStart(2, '0')}`
+
+/** Printable ASCII stands for itself, apart from what has a meaning in a class. */
+const printClassByte = (byte: number): string =>
+  byte > 0x20 && byte < 0x7f && !'\\]^-['.includes(String.fromCharCode(byte))
+    ? String.fromCharCode(byte)
+    : hex(byte)
+
+const printByteClass = (ranges: readonly CodeRange[]): string =>
+  `[${ranges
+    .map(([from, to]) =>
+      from === to ? printClassByte(from) : `${printClassByte(from)}-${printClassByte(to)}`,
+    )
+    .join('')}]`
+
+/** Sequences of byte classes, one for each form of the class in UTF-8; sequences that differ in one
+ * byte only are joined. */
+export function printCodes(ranges: readonly CodeRange[]): string[] {
+  const forms = ranges.flatMap(listUtf8Ranges)
+  const joined = new Map<string, { rest: string; first: CodeRange[] }>()
+  for (const [first, ...rest] of forms) {
+    const tail = rest.map((range) => ` ${printByteClass([range])}`).join('')
+    const form = joined.get(tail)
+    if (form) form.first.push(first!)
+    else joined.set(tail, { rest: tail, first: [first!] })
+  }
+  return [...joined.values()].map(({ rest, first }) => printByteClass(first) + rest)
+}
+
+export const printText = (text: string): string =>
+  `"${Array.from(text, (character) => {
+    const code = character.codePointAt(0)!
+    if (character === '"' || character === '\\') return `\\${character}`
+    return code < 0x20 || code === 0x7f ? hex(code) : character
+  }).join('')}"`
+
+class Printer {
+  readonly lines: string[] = []
+  readonly #names = new Map<string, string>()
+  #count = 0
+  #characters = 0
+
+  nameRule(name: string): string {
+    let printed = this.#names.get(name)
+    if (printed === undefined) {
+      printed = this.#names.size === 0 ? 'root' : `r${this.#count++}`
+      this.#names.set(name, printed)
+    }
+    return printed
+  }
+
+  line(name: string, alternatives: readonly string[]): void {
+    const line = `${name} ::= ${alternatives.join(' | ')}`
+    this.#characters += line.length
+    if (this.#characters > MOST_CHARACTERS)
+      throw new OptionError(
+        `The grammar is too large: over ${MOST_CHARACTERS} characters once it is written out. Make it smaller: fewer alternatives, or smaller counts.`,
+      )
+    this.lines.push(line)
+  }
+
+  /** Alternatives of an expression that stand for a rule's whole content. */
+  alternatives(expression: Expression): string[] {
+    if (expression.type === 'free') return [this.#free(expression)]
+    if (isSimple(expression)) return this.#simple(expression)
+    if (countPositions(expression) <= MOST_STATES) return this.#states(expression)
+    if (expression.type === 'either')
+      return expression.parts.flatMap((part) => this.alternatives(part))
+    if (expression.type === 'sequence') return [this.#sequence(expression.parts)]
+    return [this.#atom(expression)]
+  }
+
+  /** Parts without rules that stand side by side are printed as one. */
+  #sequence(parts: readonly Expression[]): string {
+    const groups: Expression[][] = []
+    for (const part of parts) {
+      const last = groups.at(-1)
+      const isRegular = countPositions(part) <= MOST_STATES
+      if (isRegular && last && countPositions(last[0]!) <= MOST_STATES) last.push(part)
+      else groups.push([part])
+    }
+    return groups
+      .map((group) =>
+        this.#atom(group.length === 1 ? group[0]! : { type: 'sequence', parts: group }),
+      )
+      .join(' ')
+  }
+
+  /** What may stand within a sequence. */
+  #atom(expression: Expression): string {
+    switch (expression.type) {
+      case 'text':
+        return printText(expression.text)
+      case 'rule':
+        return this.nameRule(expression.name)
+      case 'repeat':
+        if (countPositions(expression) > MOST_STATES) return this.#repeat(expression)
+        break
+      case 'codes':
+      case 'sequence':
+      case 'either':
+      case 'free':
+    }
+    const printed = this.alternatives(expression)
+    if (printed.length === 1 && expression.type !== 'free') return printed[0]!
+    return this.#add(printed)
+  }
+
+  #repeat({ of, least, most }: Expression & { readonly type: 'repeat' }): string {
+    const one = this.#atom(of)
+    const name = /\s/.test(one) ? this.#add([one]) : one
+    if (most === Infinity && least <= 1) return `${name}${least === 0 ? '*' : '+'}`
+    if (least === 0 && most === 1) return `${name}?`
+    return `${name}{${least},${most === Infinity ? '' : most}}`
+  }
+
+  #add(alternatives: readonly string[]): string {
+    const name = `x${this.#count++}`
+    this.line(name, alternatives)
+    return name
+  }
+
+  #simple(expression: Expression): string[] {
+    if (expression.type === 'either') return expression.parts.flatMap((part) => this.#simple(part))
+    if (expression.type === 'text') return [printText(expression.text)]
+    return printCodes((expression as { readonly ranges: readonly CodeRange[] }).ranges)
+  }
+
+  /** The first state's alternatives; the others become rules. */
+  #states(expression: Expression): string[] {
+    const names = new Map<State, string>()
+    const waiting: State[] = []
+    const name = (state: State): string => {
+      if (state.steps.length === 0) return ''
+      let printed = names.get(state)
+      if (printed === undefined) {
+        printed = `s${this.#count++}`
+        names.set(state, printed)
+        waiting.push(state)
+      }
+      return ` ${printed}`
+    }
+    const print = ({ isEnd, steps }: State): string[] => [
+      ...(isEnd ? ['""'] : []),
+      ...steps.flatMap(({ atom, to }) => this.#simple(atom).map((form) => form + name(to))),
+    ]
+    const first = print(createAutomaton(expression))
+    for (let state = waiting.pop(); state; state = waiting.pop())
+      this.line(names.get(state)!, print(state))
+    return first
+  }
+
+  #free({ triggers, stops, goesOn }: FreeText): string {
+    const pairs = triggers.map(({ text, rule }) => `(${printText(text)}, ${this.nameRule(rule)}), `)
+    return `TagDispatch(${pairs.join('')}stop_eos=${stops.length === 0}, stop_str=(${stops.map(printText).join(', ')}), loop_after_dispatch=${goesOn})`
+  }
+}
+
+/** Texts and classes by themselves, or a choice of them. */
+const isSimple = (expression: Expression): boolean =>
+  expression.type === 'text' ||
+  expression.type === 'codes' ||
+  (expression.type === 'either' && expression.parts.every(isSimple))
+
+/** Prints a simplified grammar; its first rule is `root`. */
+export function printGrammar({ root, rules }: Grammar): string {
+  const printer = new Printer()
+  printer.nameRule(root)
+  for (const [name, expression] of rules)
+    printer.line(printer.nameRule(name), printer.alternatives(expression))
+  return printer.lines.join('\n')
+}

@@ -1,0 +1,91 @@
+// A grammar as it is printed: without what fits nothing, without rules that nothing refers to, and
+// with short rules in place of references to them. The library computes masks rule by rule: behind
+// the end of a rule it checks tokens one by one while text is written, so a rule of one character
+// that is repeated would cost up to 100 ms a token.
+
+import {
+  type Expression,
+  type Grammar,
+  isNothing,
+  matchEither,
+  matchRepeat,
+  matchSequence,
+  NOTHING,
+} from '../grammar.ts'
+import { countPositions, findProductive } from './measure.ts'
+
+/** A rule of at most so many texts and classes stands in place of references to it. */
+const SHORT = 12
+
+/** Applies a change to every part from the innermost out. */
+function rewrite(expression: Expression, change: (part: Expression) => Expression): Expression {
+  switch (expression.type) {
+    case 'sequence':
+      return change(matchSequence(...expression.parts.map((part) => rewrite(part, change))))
+    case 'either': {
+      const parts = expression.parts.map((part) => rewrite(part, change))
+      return change(matchEither(...parts.filter((part) => !isNothing(part))))
+    }
+    case 'repeat': {
+      const { of, least, most } = expression
+      return change(matchRepeat(rewrite(of, change), least, most))
+    }
+    default:
+      return change(expression)
+  }
+}
+
+/** The same language; undefined where no text fits. */
+export function simplifyRules(grammar: Grammar): Grammar | undefined {
+  const productive = findProductive(grammar)
+  if (!productive.has(grammar.root)) return undefined
+  const short = new Map<string, Expression>()
+  const open = new Set<string>()
+  const done = new Map<string, Expression>()
+  const simplify = (name: string): Expression => {
+    const before = done.get(name)
+    if (before) return before
+    open.add(name)
+    const simplified = rewrite(grammar.rules.get(name)!, (part) => {
+      if (part.type === 'free') return dropUnproductive(part, productive)
+      if (part.type !== 'rule') return part
+      if (!productive.has(part.name)) return NOTHING
+      if (open.has(part.name)) return part
+      simplify(part.name)
+      return short.get(part.name) ?? part
+    })
+    open.delete(name)
+    done.set(name, simplified)
+    if (countPositions(simplified) <= SHORT) short.set(name, simplified)
+    return simplified
+  }
+  simplify(grammar.root)
+  return keepReached({ root: grammar.root, rules: done }, (name) => {
+    if (!done.has(name)) simplify(name)
+    return done.get(name)!
+  })
+}
+
+const dropUnproductive = (
+  free: Expression & { readonly type: 'free' },
+  productive: ReadonlySet<string>,
+): Expression => ({
+  ...free,
+  triggers: free.triggers.filter(({ rule }) => productive.has(rule)),
+})
+
+function keepReached({ root }: Grammar, get: (name: string) => Expression): Grammar {
+  const rules = new Map<string, Expression>()
+  const waiting = [root]
+  for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+    if (rules.has(name)) continue
+    const expression = get(name)
+    rules.set(name, expression)
+    rewrite(expression, (part) => {
+      if (part.type === 'rule') waiting.push(part.name)
+      if (part.type === 'free') waiting.push(...part.triggers.map(({ rule }) => rule))
+      return part
+    })
+  }
+  return { root, rules }
+}

@@ -1,0 +1,244 @@
+// JSON's own grammar: strings, numbers, any value, white space between the signs.
+
+import {
+  type CodeRange,
+  type Expression,
+  intersectRanges,
+  invertRanges,
+  matchCodes,
+  matchEither,
+  matchOptional,
+  matchRepeat,
+  matchRule,
+  matchSequence,
+  matchText,
+  type RuleBook,
+} from '../grammar.ts'
+
+/** Digits of a number at most, before the point and behind it: more than a double holds. */
+export const MOST_DIGITS = 16
+
+export const DIGIT = matchCodes([[0x30, 0x39]])
+const NONZERO = matchCodes([[0x31, 0x39]])
+const HEX = matchCodes([
+  [0x30, 0x39],
+  [0x41, 0x46],
+  [0x61, 0x66],
+])
+
+/** Characters that stand for themselves in a string. */
+const PLAIN: readonly CodeRange[] = invertRanges([
+  [0, 0x1f],
+  [0x22, 0x22],
+  [0x5c, 0x5c],
+])
+
+const SHORT_ESCAPES: Readonly<Record<number, string>> = {
+  0x08: '\\b',
+  0x09: '\\t',
+  0x0a: '\\n',
+  0x0c: '\\f',
+  0x0d: '\\r',
+  0x22: '\\"',
+  0x5c: '\\\\',
+}
+
+const copies = (of: Expression, count: number): Expression => matchRepeat(of, count, count)
+
+/** \uXXXX of what is no half of a surrogate pair, so that the text stays UTF-8. */
+const UNICODE_ESCAPE = matchSequence(
+  matchText('\\u'),
+  matchEither(
+    matchSequence(
+      matchCodes([
+        [0x30, 0x39],
+        [0x41, 0x43],
+        [0x45, 0x46],
+        [0x61, 0x63],
+        [0x65, 0x66],
+      ]),
+      copies(HEX, 3),
+    ),
+    matchSequence(
+      matchCodes([
+        [0x44, 0x44],
+        [0x64, 0x64],
+      ]),
+      matchCodes([[0x30, 0x37]]),
+      copies(HEX, 2),
+    ),
+  ),
+)
+
+/** One character of a JSON string, escapes included. */
+export const STRING_CHARACTER = matchEither(
+  matchCodes(PLAIN),
+  matchSequence(
+    matchText('\\'),
+    matchCodes([...'"\\/bfnrt'].map((letter) => [letter.codePointAt(0)!, letter.codePointAt(0)!])),
+  ),
+  UNICODE_ESCAPE,
+)
+
+/** One without an escape. */
+export const PLAIN_CHARACTER = matchCodes(PLAIN)
+
+export const matchString = (content: Expression): Expression =>
+  matchSequence(matchText('"'), content, matchText('"'))
+
+/** A JSON value as its shortest text. */
+export const matchJson = (value: unknown): Expression => matchText(JSON.stringify(value))
+
+/** The texts of an expression as JSON writes them between quotation marks. */
+export function escapeForJson(expression: Expression): Expression {
+  switch (expression.type) {
+    case 'text':
+      return matchText(JSON.stringify(expression.text).slice(1, -1))
+    case 'codes':
+      return matchEither(
+        matchCodes(intersectRanges(expression.ranges, PLAIN)),
+        ...listEscapes(expression.ranges),
+      )
+    case 'sequence':
+      return matchSequence(...expression.parts.map(escapeForJson))
+    case 'either':
+      return matchEither(...expression.parts.map(escapeForJson))
+    case 'repeat':
+      return matchRepeat(escapeForJson(expression.of), expression.least, expression.most)
+    case 'rule':
+    case 'free':
+      throw new Error(`internal: a pattern has no ${expression.type}`)
+  }
+}
+
+const listEscapes = (ranges: readonly CodeRange[]): Expression[] =>
+  [...Array.from({ length: 0x20 }, (_, code) => code), 0x22, 0x5c].flatMap((code) =>
+    ranges.some(([from, to]) => from <= code && code <= to)
+      ? [matchText(SHORT_ESCAPES[code] ?? `\\u${code.toString(16).padStart(4, '0')}`)]
+      : [],
+  )
+
+/** -?(0|[1-9][0-9]*) */
+export const INTEGER = matchSequence(
+  matchOptional(matchText('-')),
+  matchEither(matchText('0'), matchSequence(NONZERO, matchRepeat(DIGIT, 0, MOST_DIGITS - 1))),
+)
+
+/** The exponent has two digits, so that the number stays finite. */
+export const NUMBER = matchSequence(
+  INTEGER,
+  matchOptional(matchSequence(matchText('.'), matchRepeat(DIGIT, 1, MOST_DIGITS))),
+  matchOptional(
+    matchSequence(
+      matchCodes([
+        [0x45, 0x45],
+        [0x65, 0x65],
+      ]),
+      matchOptional(
+        matchCodes([
+          [0x2b, 0x2b],
+          [0x2d, 0x2d],
+        ]),
+      ),
+      matchRepeat(DIGIT, 1, 2),
+    ),
+  ),
+)
+
+const SPACE = matchCodes([[0x20, 0x20]])
+
+/** The rules of JSON in a grammar, each made when it is first asked for. */
+export class JsonRules {
+  readonly book: RuleBook
+  readonly #made = new Map<string, Expression>()
+  readonly #hasSpace: boolean
+
+  constructor(book: RuleBook, whitespace: 'free' | 'none') {
+    this.book = book
+    this.#hasSpace = whitespace === 'free'
+  }
+
+  /** Nothing, a space, or a line break with up to 16 spaces: endless space would be a trap. */
+  get space(): Expression {
+    if (!this.#hasSpace) return matchText('')
+    return this.#make('space', () =>
+      matchOptional(matchEither(SPACE, matchSequence(matchText('\n'), matchRepeat(SPACE, 0, 16)))),
+    )
+  }
+
+  get string(): Expression {
+    return this.#make('string', () => matchString(matchRepeat(STRING_CHARACTER, 0, Infinity)))
+  }
+
+  get number(): Expression {
+    return this.#make('number', () => NUMBER)
+  }
+
+  get integer(): Expression {
+    return this.#make('integer', () => INTEGER)
+  }
+
+  get value(): Expression {
+    return this.#make('value', () =>
+      matchEither(
+        this.object,
+        this.array,
+        this.string,
+        this.number,
+        matchText('true'),
+        matchText('false'),
+        matchText('null'),
+      ),
+    )
+  }
+
+  get object(): Expression {
+    return this.#make('object', () =>
+      this.list('{', '}', this.pair(this.string, this.value), 0, Infinity),
+    )
+  }
+
+  get array(): Expression {
+    return this.#make('array', () => this.list('[', ']', this.value, 0, Infinity))
+  }
+
+  pair(key: Expression, value: Expression): Expression {
+    return matchSequence(key, this.space, matchText(':'), this.space, value)
+  }
+
+  get comma(): Expression {
+    return matchSequence(this.space, matchText(','), this.space)
+  }
+
+  /** From `least` to `most` items between signs. */
+  list(open: string, close: string, item: Expression, least: number, most: number): Expression {
+    const items = matchSequence(
+      item,
+      matchRepeat(matchSequence(this.comma, item), Math.max(0, least - 1), most - 1),
+    )
+    return this.enclose(
+      open,
+      close,
+      least > 0 ? items : most > 0 ? matchOptional(items) : matchText(''),
+    )
+  }
+
+  /** Content between signs, with room for white space; without content only the signs. */
+  enclose(open: string, close: string, content: Expression): Expression {
+    return matchSequence(matchText(open), this.space, content, this.#beforeEnd(content, close))
+  }
+
+  #beforeEnd(content: Expression, close: string): Expression {
+    const isEmpty = content.type === 'text' && content.text === ''
+    return isEmpty ? matchText(close) : matchSequence(this.space, matchText(close))
+  }
+
+  #make(name: string, create: () => Expression): Expression {
+    const before = this.#made.get(name)
+    if (before) return before
+    const rule = this.book.reserve(name)
+    this.#made.set(name, matchRule(rule))
+    this.book.fill(rule, create())
+    return matchRule(rule)
+  }
+}

@@ -1,0 +1,55 @@
+// Schemas of strings as expressions: patterns, formats, lengths.
+
+import { type Expression, matchRepeat, NOTHING } from '../grammar.ts'
+import { computeLengths } from './lengths.ts'
+import { readRegex } from '../regex/read-regex.ts'
+import { formatPatterns } from './formats.ts'
+import { escapeForJson, matchString, STRING_CHARACTER, type JsonRules } from './json-text.ts'
+import type { SchemaObject } from './schema-document.ts'
+
+/** Tells which keyword a grammar could not hold. */
+export type ReportLate = (schema: SchemaObject, keyword: string) => void
+
+/** A pattern's texts; `place` names it in errors. */
+function readPattern(
+  schema: SchemaObject,
+  place: string,
+  reportLate: ReportLate,
+): Expression | undefined {
+  const pattern = schema['pattern'] as string | undefined
+  if (pattern !== undefined) {
+    const what = `The JSON Schema: ${place}/pattern`
+    const { expression, dropped } = readRegex(pattern, { what, where: 'inside', drop: true })
+    if (dropped.length > 0) reportLate(schema, 'pattern')
+    if (schema['format'] !== undefined) reportLate(schema, 'format')
+    return expression
+  }
+  const format = schema['format'] as string | undefined
+  if (format === undefined) return undefined
+  if (Object.hasOwn(formatPatterns, format))
+    return readRegex(formatPatterns[format]!, { what: format, where: 'whole', drop: false })
+      .expression
+  reportLate(schema, 'format')
+  return undefined
+}
+
+export function readString(
+  schema: SchemaObject,
+  place: string,
+  rules: JsonRules,
+  reportLate: ReportLate,
+): Expression {
+  const least = (schema['minLength'] ?? 0) as number
+  const most = (schema['maxLength'] ?? Infinity) as number
+  if (least > most) return NOTHING
+  const content = readPattern(schema, place, reportLate)
+  if (!content) {
+    if (least === 0 && most === Infinity) return rules.string
+    return rules.book.add('text', matchString(matchRepeat(STRING_CHARACTER, least, most)))
+  }
+  const lengths = computeLengths(content)
+  if (lengths.least > most || lengths.most < least) return NOTHING
+  if (lengths.least < least) reportLate(schema, 'minLength')
+  if (lengths.most > most) reportLate(schema, 'maxLength')
+  return rules.book.add('text', matchString(escapeForJson(content)))
+}
