@@ -15,7 +15,7 @@ emit encode end escape estimate evaluate expand expose extend extract
 factorize fetch fill find finish fit flatten fold format freeze
 gather generate get group
 handle hash hide
-ignore indent infer initialize insert inspect instantiate interleave interpolate isolate iterate
+ignore indent infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate
 join judge
 keep
 learn leave limit list listen load locate look
@@ -30,7 +30,7 @@ sample save scale score select set serialize serve shorten shortlist show shuffl
 slice smooth sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate
-unlearn unload unmask unpack unscore untie unwrap use
+unlearn unload unmask unpack unscore untie unwrap update use
 validate view visit
 wait warn weigh widen wrap write
 zero

@@ -5,7 +5,7 @@ import { Cursor, takeCounts } from './cursor.ts'
 import {
   ANY_CODE,
   type CodeRange,
-  type Expression,
+  type GrammarExpression,
   type Grammar,
   invertRanges,
   matchCodes,
@@ -29,7 +29,7 @@ const describePlace = (at: number, text: readonly string[]): string => {
 
 class EbnfReader {
   readonly #cursor: Cursor
-  readonly #rules = new Map<string, Expression>()
+  readonly #rules = new Map<string, GrammarExpression>()
   readonly #references: { readonly name: string; readonly at: number }[] = []
   #depth = 0
 
@@ -87,14 +87,14 @@ class EbnfReader {
     return is
   }
 
-  #readAlternatives(): Expression {
+  #readAlternatives(): GrammarExpression {
     const parts = [this.#readSequence()]
     for (this.#skip(); this.#cursor.take('|'); this.#skip()) parts.push(this.#readSequence())
     return matchEither(...parts)
   }
 
-  #readSequence(): Expression {
-    const parts: Expression[] = []
+  #readSequence(): GrammarExpression {
+    const parts: GrammarExpression[] = []
     for (;;) {
       this.#skip()
       const character = this.#cursor.peek()
@@ -104,7 +104,7 @@ class EbnfReader {
     return matchSequence(...parts)
   }
 
-  #readRepeats(element: Expression): Expression {
+  #readRepeats(element: GrammarExpression): GrammarExpression {
     const cursor = this.#cursor
     let repeated = element
     for (;;) {
@@ -126,7 +126,7 @@ class EbnfReader {
     }
   }
 
-  #readElement(): Expression {
+  #readElement(): GrammarExpression {
     const cursor = this.#cursor
     const start = cursor.at
     const character = cursor.peek()
@@ -141,7 +141,7 @@ class EbnfReader {
     return matchRule(name)
   }
 
-  #readGroup(): Expression {
+  #readGroup(): GrammarExpression {
     const cursor = this.#cursor
     const start = cursor.at
     cursor.next()
@@ -155,7 +155,7 @@ class EbnfReader {
     return inner
   }
 
-  #readText(): Expression {
+  #readText(): GrammarExpression {
     const cursor = this.#cursor
     const start = cursor.at
     cursor.next()
@@ -168,7 +168,7 @@ class EbnfReader {
     return matchText(text)
   }
 
-  #readClass(): Expression {
+  #readClass(): GrammarExpression {
     const cursor = this.#cursor
     const start = cursor.at
     cursor.next()

@@ -4,16 +4,16 @@
 /** Code points from … to, both included. */
 export type CodeRange = readonly [from: number, to: number]
 
-export type Expression =
+export type GrammarExpression =
   | { readonly type: 'text'; readonly text: string }
   /** One code point; ranges rise and do not touch. */
   | { readonly type: 'codes'; readonly ranges: readonly CodeRange[] }
-  | { readonly type: 'sequence'; readonly parts: readonly Expression[] }
+  | { readonly type: 'sequence'; readonly parts: readonly GrammarExpression[] }
   /** Without parts nothing fits, not even the empty text. */
-  | { readonly type: 'either'; readonly parts: readonly Expression[] }
+  | { readonly type: 'either'; readonly parts: readonly GrammarExpression[] }
   | {
       readonly type: 'repeat'
-      readonly of: Expression
+      readonly of: GrammarExpression
       readonly least: number
       /** May be Infinity. */
       readonly most: number
@@ -35,31 +35,31 @@ export interface FreeText {
 
 export interface Grammar {
   readonly root: string
-  readonly rules: ReadonlyMap<string, Expression>
+  readonly rules: ReadonlyMap<string, GrammarExpression>
 }
 
 /** Fits nothing. */
-export const NOTHING: Expression = { type: 'either', parts: [] }
+export const NOTHING: GrammarExpression = { type: 'either', parts: [] }
 /** The empty text. */
-export const EMPTY: Expression = { type: 'text', text: '' }
+export const EMPTY: GrammarExpression = { type: 'text', text: '' }
 
-export const isNothing = (expression: Expression): boolean =>
+export const isNothing = (expression: GrammarExpression): boolean =>
   expression.type === 'either' && expression.parts.length === 0
 
-const isEmpty = (expression: Expression): boolean =>
+const isEmpty = (expression: GrammarExpression): boolean =>
   expression.type === 'text' && expression.text === ''
 
-export const matchText = (text: string): Expression => ({ type: 'text', text })
+export const matchText = (text: string): GrammarExpression => ({ type: 'text', text })
 
-export const matchRule = (name: string): Expression => ({ type: 'rule', name })
+export const matchRule = (name: string): GrammarExpression => ({ type: 'rule', name })
 
-export function matchCodes(ranges: readonly CodeRange[]): Expression {
+export function matchCodes(ranges: readonly CodeRange[]): GrammarExpression {
   const merged = mergeRanges(ranges)
   return merged.length === 0 ? NOTHING : { type: 'codes', ranges: merged }
 }
 
 /** One after the other. */
-export function matchSequence(...parts: readonly Expression[]): Expression {
+export function matchSequence(...parts: readonly GrammarExpression[]): GrammarExpression {
   if (parts.some(isNothing)) return NOTHING
   const kept = parts
     .flatMap((part) => (part.type === 'sequence' ? part.parts : [part]))
@@ -68,19 +68,19 @@ export function matchSequence(...parts: readonly Expression[]): Expression {
   return kept.length === 1 ? kept[0]! : { type: 'sequence', parts: kept }
 }
 
-export function matchEither(...parts: readonly Expression[]): Expression {
+export function matchEither(...parts: readonly GrammarExpression[]): GrammarExpression {
   const kept = parts.flatMap((part) => (part.type === 'either' ? part.parts : [part]))
   return kept.length === 1 ? kept[0]! : { type: 'either', parts: kept }
 }
 
-export function matchRepeat(of: Expression, least: number, most: number): Expression {
+export function matchRepeat(of: GrammarExpression, least: number, most: number): GrammarExpression {
   if (least > most) return NOTHING
   if (most === 0 || isEmpty(of)) return EMPTY
   if (isNothing(of)) return least === 0 ? EMPTY : NOTHING
   return least === 1 && most === 1 ? of : { type: 'repeat', of, least, most }
 }
 
-export const matchOptional = (of: Expression): Expression => matchRepeat(of, 0, 1)
+export const matchOptional = (of: GrammarExpression): GrammarExpression => matchRepeat(of, 0, 1)
 
 const LAST_CODE = 0x10ffff
 
@@ -122,11 +122,11 @@ export function invertRanges(ranges: readonly CodeRange[]): CodeRange[] {
 export const intersectRanges = (a: readonly CodeRange[], b: readonly CodeRange[]): CodeRange[] =>
   invertRanges([...invertRanges(a), ...invertRanges(b)])
 
-export const ANY_CODE: Expression = { type: 'codes', ranges: invertRanges([]) }
+export const ANY_CODE: GrammarExpression = { type: 'codes', ranges: invertRanges([]) }
 
 /** Rules while a grammar is read: each gets a name of its own. */
 export class RuleBook {
-  readonly #rules = new Map<string, Expression>()
+  readonly #rules = new Map<string, GrammarExpression>()
   #count = 0
 
   /** A name that no rule has yet; `fill` gives it its content, which may refer to it. */
@@ -134,35 +134,38 @@ export class RuleBook {
     return `${hint}-${this.#count++}`
   }
 
-  fill(name: string, expression: Expression): void {
+  fill(name: string, expression: GrammarExpression): void {
     this.#rules.set(name, expression)
   }
 
   /** A rule of this content. */
-  add(hint: string, expression: Expression): Expression {
+  add(hint: string, expression: GrammarExpression): GrammarExpression {
     const name = this.reserve(hint)
     this.fill(name, expression)
     return matchRule(name)
   }
 
   /** Takes over all rules of another grammar; returns what stands for its root. */
-  include({ root, rules }: Grammar): Expression {
+  include({ root, rules }: Grammar): GrammarExpression {
     const prefix = this.reserve('part')
     for (const [name, expression] of rules)
       this.fill(
         `${prefix}-${name}`,
-        renameRules(expression, (old) => `${prefix}-${old}`),
+        rewriteRules(expression, (old) => `${prefix}-${old}`),
       )
     return matchRule(`${prefix}-${root}`)
   }
 
-  finish(root: Expression): Grammar {
+  finish(root: GrammarExpression): Grammar {
     this.fill('root', root)
     return { root: 'root', rules: this.#rules }
   }
 }
 
-function renameRules(expression: Expression, rename: (name: string) => string): Expression {
+function rewriteRules(
+  expression: GrammarExpression,
+  rename: (name: string) => string,
+): GrammarExpression {
   switch (expression.type) {
     case 'rule':
       return matchRule(rename(expression.name))
@@ -170,10 +173,10 @@ function renameRules(expression: Expression, rename: (name: string) => string): 
     case 'either':
       return {
         type: expression.type,
-        parts: expression.parts.map((part) => renameRules(part, rename)),
+        parts: expression.parts.map((part) => rewriteRules(part, rename)),
       }
     case 'repeat':
-      return { ...expression, of: renameRules(expression.of, rename) }
+      return { ...expression, of: rewriteRules(expression.of, rename) }
     case 'free': {
       const triggers = expression.triggers.map(({ text, rule }) => ({ text, rule: rename(rule) }))
       return { ...expression, triggers }

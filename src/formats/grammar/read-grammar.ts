@@ -3,7 +3,7 @@
 import { GrammarError } from '../../base/errors.ts'
 import { readEbnf } from './ebnf.ts'
 import type { GrammarChoice } from './grammar-choice.ts'
-import { type Expression, type Grammar, RuleBook } from './grammar.ts'
+import { type GrammarExpression, type Grammar, RuleBook } from './grammar.ts'
 import { computeMostBytes } from './print/measure.ts'
 import { printGrammar } from './print/print-grammar.ts'
 import { simplifyRules } from './print/simplify-rules.ts'
@@ -72,7 +72,7 @@ export function readGrammar(choice: GrammarChoice): ReadGrammar {
 
 function listLiterals({ rules }: Grammar): string[] {
   const found = new Set<string>()
-  const visit = (expression: Expression): void => {
+  const visit = (expression: GrammarExpression): void => {
     switch (expression.type) {
       case 'text':
         found.add(expression.text)

@@ -7,7 +7,7 @@ import { readEbnf } from './ebnf.ts'
 import type { StructuralFormat, TagFormat } from './grammar-choice.ts'
 import {
   ANY_CODE,
-  type Expression,
+  type GrammarExpression,
   type Grammar,
   matchEither,
   matchOptional,
@@ -73,7 +73,7 @@ class StructuralReader {
   }
 
   /** `end`: what ends free text here, and belongs to it; '' where nothing does. */
-  #read(format: StructuralFormat, place: string, end: string): Expression {
+  #read(format: StructuralFormat, place: string, end: string): GrammarExpression {
     checkFormat(format, place)
     const close = matchText(end)
     switch (format.type) {
@@ -128,16 +128,16 @@ class StructuralReader {
     }
   }
 
-  #readText(end: string): Expression {
+  #readText(end: string): GrammarExpression {
     if (end === '') return matchRepeat(ANY_CODE, 0, Infinity)
     return this.#book.add('text', { type: 'free', triggers: [], stops: [end], goesOn: false })
   }
 
-  #readTag({ begin, content, end }: TagFormat, place: string): Expression {
+  #readTag({ begin, content, end }: TagFormat, place: string): GrammarExpression {
     return matchSequence(matchText(begin), this.#read(content, `${place}/content`, end))
   }
 
-  #readTags(tags: readonly TagFormat[], place: string): Expression[] {
+  #readTags(tags: readonly TagFormat[], place: string): GrammarExpression[] {
     return tags.map((tag, i) => {
       const at = `${place}/tags/${i}`
       checkFormat(tag, at)
@@ -151,7 +151,7 @@ class StructuralReader {
     format: StructuralFormat & { readonly type: 'triggered_tags' },
     place: string,
     end: string,
-  ): Expression {
+  ): GrammarExpression {
     const { triggers, tags, at_least_one: isNeeded, stop_after_first: isLast } = format
     checkTriggers(format, place)
     const whole = this.#readTags(tags, place)
@@ -184,7 +184,7 @@ class StructuralReader {
   #readSeparated(
     format: StructuralFormat & { readonly type: 'tags_with_separator' },
     place: string,
-  ): Expression {
+  ): GrammarExpression {
     const { separator, tags, at_least_one: isNeeded, stop_after_first: isLast } = format
     const one = this.#book.add('tag', matchEither(...this.#readTags(tags, place)))
     const more = isLast

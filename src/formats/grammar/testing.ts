@@ -1,11 +1,11 @@
 // For tests: expressions without rules as JavaScript's own regular expressions, which judge texts
 // independently of automata, bytes and masks.
 
-import type { Expression } from './grammar.ts'
+import type { GrammarExpression } from './grammar.ts'
 
 const hex = (code: number): string => `\\u{${code.toString(16)}}`
 
-function toSource(expression: Expression): string {
+function toSource(expression: GrammarExpression): string {
   switch (expression.type) {
     case 'text':
       return Array.from(expression.text, (character) => hex(character.codePointAt(0)!)).join('')
@@ -28,5 +28,5 @@ function toSource(expression: Expression): string {
 }
 
 /** Whether a whole text fits. */
-export const toRegExp = (expression: Expression): RegExp =>
+export const toRegExp = (expression: GrammarExpression): RegExp =>
   new RegExp(`^(?:${toSource(expression)})$`, 'u')

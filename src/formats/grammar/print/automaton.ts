@@ -1,10 +1,10 @@
 // An expression without rules as states: Glushkov's construction, one state for each set of texts
 // and classes that may come next. V. M. Glushkov, 1961.
 
-import type { Expression } from '../grammar.ts'
+import type { GrammarExpression } from '../grammar.ts'
 
 /** A text or a class. */
-export type Atom = Extract<Expression, { readonly type: 'text' | 'codes' }>
+export type Atom = Extract<GrammarExpression, { readonly type: 'text' | 'codes' }>
 
 export interface Step {
   readonly atom: Atom
@@ -31,7 +31,7 @@ class Positions {
   readonly atoms: Atom[] = []
   readonly follow: Set<number>[] = []
 
-  read(expression: Expression): Span {
+  read(expression: GrammarExpression): Span {
     switch (expression.type) {
       case 'text':
         return expression.text === '' ? EMPTY_SPAN : this.#add(expression)
@@ -77,7 +77,7 @@ class Positions {
     for (const from of last) for (const to of first) this.follow[from]!.add(to)
   }
 
-  #repeat({ of, least, most }: Expression & { readonly type: 'repeat' }): Span {
+  #repeat({ of, least, most }: GrammarExpression & { readonly type: 'repeat' }): Span {
     if (!Number.isFinite(most)) {
       const before = this.#copies(of, Math.max(0, least - 1))
       const loop = this.read(of)
@@ -91,7 +91,7 @@ class Positions {
     return this.#join(before, rest)
   }
 
-  #copies(of: Expression, count: number): Span {
+  #copies(of: GrammarExpression, count: number): Span {
     let span: Span = EMPTY_SPAN
     for (let i = 0; i < count; i++) span = this.#join(span, this.read(of))
     return span
@@ -99,7 +99,7 @@ class Positions {
 }
 
 /** The state before the expression; the others are reached from it. */
-export function createAutomaton(expression: Expression): State {
+export function createAutomaton(expression: GrammarExpression): State {
   const positions = new Positions()
   const { first, last, isEmpty } = positions.read(expression)
   const ends = new Set(last)

@@ -1,15 +1,15 @@
 // Sizes of expressions, which decide how they are printed and what is refused. Independent of
 // notations.
 
-import type { Expression, Grammar } from '../grammar.ts'
+import type { GrammarExpression, Grammar } from '../grammar.ts'
 
 /** Numbers of an expression, from those of the rules it refers to. */
-type Fold = (expression: Expression) => number
+type Fold = (expression: GrammarExpression) => number
 
 const sum = (values: readonly number[]): number => values.reduce((total, one) => total + one, 0)
 
 /** Texts and classes once repeats are written out; Infinity for what refers to rules. */
-export function countPositions(expression: Expression): number {
+export function countPositions(expression: GrammarExpression): number {
   switch (expression.type) {
     case 'text':
       return expression.text === '' ? 0 : 1
@@ -65,7 +65,7 @@ export function computeMostBytes({ root, rules }: Grammar): number {
 /** Rules that some text fits; the others would never end. */
 export function findProductive({ rules }: Grammar): ReadonlySet<string> {
   const productive = new Set<string>()
-  const ends = (expression: Expression): boolean => {
+  const ends = (expression: GrammarExpression): boolean => {
     switch (expression.type) {
       case 'rule':
         return productive.has(expression.name)

@@ -3,7 +3,7 @@
 // nothing is nested: the library's parser has 64 KiB of stack.
 
 import { OptionError } from '../../../base/errors.ts'
-import type { CodeRange, Expression, FreeText, Grammar } from '../grammar.ts'
+import type { CodeRange, GrammarExpression, FreeText, Grammar } from '../grammar.ts'
 import { createAutomaton, type State } from './automaton.ts'
 import { countPositions } from './measure.ts'
 import { listUtf8Ranges } from './utf8-ranges.ts'
@@ -13,13 +13,13 @@ const MOST_STATES = 2000
 /** Characters of a printed grammar: 4 MB take seconds to compile. */
 const MOST_CHARACTERS = 4e6
 
-const hex = (value: number): string => `\\x${value.toString(16).padStart(2, '0')}`
+const printHex = (value: number): string => `\\x${value.toString(16).padStart(2, '0')}`
 
 /** Printable ASCII stands for itself, apart from what has a meaning in a class. */
 const printClassByte = (byte: number): string =>
   byte > 0x20 && byte < 0x7f && !'\\]^-['.includes(String.fromCharCode(byte))
     ? String.fromCharCode(byte)
-    : hex(byte)
+    : printHex(byte)
 
 const printByteClass = (ranges: readonly CodeRange[]): string =>
   `[${ranges
@@ -46,7 +46,7 @@ export const printText = (text: string): string =>
   `"${Array.from(text, (character) => {
     const code = character.codePointAt(0)!
     if (character === '"' || character === '\\') return `\\${character}`
-    return code < 0x20 || code === 0x7f ? hex(code) : character
+    return code < 0x20 || code === 0x7f ? printHex(code) : character
   }).join('')}"`
 
 class Printer {
@@ -75,7 +75,7 @@ class Printer {
   }
 
   /** Alternatives of an expression that stand for a rule's whole content. */
-  alternatives(expression: Expression): string[] {
+  alternatives(expression: GrammarExpression): string[] {
     if (expression.type === 'free') return [this.#free(expression)]
     if (isSimple(expression)) return this.#simple(expression)
     if (countPositions(expression) <= MOST_STATES) return this.#states(expression)
@@ -86,8 +86,8 @@ class Printer {
   }
 
   /** Parts without rules that stand side by side are printed as one. */
-  #sequence(parts: readonly Expression[]): string {
-    const groups: Expression[][] = []
+  #sequence(parts: readonly GrammarExpression[]): string {
+    const groups: GrammarExpression[][] = []
     for (const part of parts) {
       const last = groups.at(-1)
       const isRegular = countPositions(part) <= MOST_STATES
@@ -102,7 +102,7 @@ class Printer {
   }
 
   /** What may stand within a sequence. */
-  #atom(expression: Expression): string {
+  #atom(expression: GrammarExpression): string {
     switch (expression.type) {
       case 'text':
         return printText(expression.text)
@@ -121,7 +121,7 @@ class Printer {
     return this.#add(printed)
   }
 
-  #repeat({ of, least, most }: Expression & { readonly type: 'repeat' }): string {
+  #repeat({ of, least, most }: GrammarExpression & { readonly type: 'repeat' }): string {
     const one = this.#atom(of)
     const name = /\s/.test(one) ? this.#add([one]) : one
     if (most === Infinity && least <= 1) return `${name}${least === 0 ? '*' : '+'}`
@@ -135,14 +135,14 @@ class Printer {
     return name
   }
 
-  #simple(expression: Expression): string[] {
+  #simple(expression: GrammarExpression): string[] {
     if (expression.type === 'either') return expression.parts.flatMap((part) => this.#simple(part))
     if (expression.type === 'text') return [printText(expression.text)]
     return printCodes((expression as { readonly ranges: readonly CodeRange[] }).ranges)
   }
 
   /** The first state's alternatives; the others become rules. */
-  #states(expression: Expression): string[] {
+  #states(expression: GrammarExpression): string[] {
     const names = new Map<State, string>()
     const waiting: State[] = []
     const name = (state: State): string => {
@@ -172,7 +172,7 @@ class Printer {
 }
 
 /** Texts and classes by themselves, or a choice of them. */
-const isSimple = (expression: Expression): boolean =>
+const isSimple = (expression: GrammarExpression): boolean =>
   expression.type === 'text' ||
   expression.type === 'codes' ||
   (expression.type === 'either' && expression.parts.every(isSimple))

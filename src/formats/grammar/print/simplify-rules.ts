@@ -4,7 +4,7 @@
 // that is repeated would cost up to 100 ms a token.
 
 import {
-  type Expression,
+  type GrammarExpression,
   type Grammar,
   isNothing,
   matchEither,
@@ -18,7 +18,10 @@ import { countPositions, findProductive } from './measure.ts'
 const SHORT = 12
 
 /** Applies a change to every part from the innermost out. */
-function rewrite(expression: Expression, change: (part: Expression) => Expression): Expression {
+function rewrite(
+  expression: GrammarExpression,
+  change: (part: GrammarExpression) => GrammarExpression,
+): GrammarExpression {
   switch (expression.type) {
     case 'sequence':
       return change(matchSequence(...expression.parts.map((part) => rewrite(part, change))))
@@ -39,10 +42,10 @@ function rewrite(expression: Expression, change: (part: Expression) => Expressio
 export function simplifyRules(grammar: Grammar): Grammar | undefined {
   const productive = findProductive(grammar)
   if (!productive.has(grammar.root)) return undefined
-  const short = new Map<string, Expression>()
+  const short = new Map<string, GrammarExpression>()
   const open = new Set<string>()
-  const done = new Map<string, Expression>()
-  const simplify = (name: string): Expression => {
+  const done = new Map<string, GrammarExpression>()
+  const simplify = (name: string): GrammarExpression => {
     const before = done.get(name)
     if (before) return before
     open.add(name)
@@ -67,15 +70,15 @@ export function simplifyRules(grammar: Grammar): Grammar | undefined {
 }
 
 const dropUnproductive = (
-  free: Expression & { readonly type: 'free' },
+  free: GrammarExpression & { readonly type: 'free' },
   productive: ReadonlySet<string>,
-): Expression => ({
+): GrammarExpression => ({
   ...free,
   triggers: free.triggers.filter(({ rule }) => productive.has(rule)),
 })
 
-function keepReached({ root }: Grammar, get: (name: string) => Expression): Grammar {
-  const rules = new Map<string, Expression>()
+function keepReached({ root }: Grammar, get: (name: string) => GrammarExpression): Grammar {
+  const rules = new Map<string, GrammarExpression>()
   const waiting = [root]
   for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
     if (rules.has(name)) continue

@@ -37,8 +37,8 @@ const MOST_DEPTH = 200
 const controls: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, f: 12, v: 11, '0': 0 }
 const isLook = /^(?:=|!|<=|<!)/
 
-const codes = (...ranges: readonly CodeRange[]): RegexNode => ({ type: 'codes', ranges })
-const single = (code: number): RegexNode => codes([code, code])
+const matchRanges = (...ranges: readonly CodeRange[]): RegexNode => ({ type: 'codes', ranges })
+const matchCode = (code: number): RegexNode => matchRanges([code, code])
 
 class RegexReader {
   readonly #cursor: Cursor
@@ -102,7 +102,7 @@ class RegexReader {
       case '$':
         return { type: 'end' }
       case '.':
-        return codes(...invertRanges(LINE_ENDS))
+        return matchRanges(...invertRanges(LINE_ENDS))
       case '(':
         return this.#readGroup(start)
       case '[':
@@ -114,7 +114,7 @@ class RegexReader {
       case '?':
         throw cursor.error('there is nothing to repeat', start)
       default:
-        return single(character.codePointAt(0)!)
+        return matchCode(character.codePointAt(0)!)
     }
   }
 
@@ -175,7 +175,7 @@ class RegexReader {
       cursor.take('k<')
       return { type: 'back', group: this.#readName(start), at: start }
     }
-    return codes(...this.#readClassEscape(start))
+    return matchRanges(...this.#readClassEscape(start))
   }
 
   /** Behind a backslash: a class, or one character. */
@@ -243,13 +243,14 @@ class RegexReader {
       const dash = cursor.at
       cursor.take('-')
       const to = this.#readClassPart()
-      const [low, high] = [from[0]![0], to[0]![1]]
+      const low = from[0]![0]
+      const high = to[0]![1]
       // [\w-\d] and the like: the dash stands for itself.
       if (to.length !== 1 || to[0]![0] !== to[0]![1]) ranges.push(...from, ...to, [0x2d, 0x2d])
       else if (high < low) throw cursor.error('a range goes from the smaller character up', dash)
       else ranges.push([low, high])
     }
-    return codes(...(isInverted ? invertRanges(ranges) : ranges))
+    return matchRanges(...(isInverted ? invertRanges(ranges) : ranges))
   }
 
   #readClassPart(): readonly CodeRange[] {

@@ -4,7 +4,7 @@ import { GrammarError } from '../../../base/errors.ts'
 import {
   ANY_CODE,
   EMPTY,
-  type Expression,
+  type GrammarExpression,
   matchCodes,
   matchEither,
   matchRepeat,
@@ -25,7 +25,7 @@ export interface RegexOptions {
 }
 
 export interface RegexExpression {
-  readonly expression: Expression
+  readonly expression: GrammarExpression
   /** What was left out. */
   readonly dropped: readonly string[]
 }
@@ -43,7 +43,7 @@ class RegexConverter {
     this.#groups = groups
   }
 
-  convert(node: RegexNode): Expression {
+  convert(node: RegexNode): GrammarExpression {
     switch (node.type) {
       case 'codes':
         return matchCodes(node.ranges)
@@ -64,7 +64,7 @@ class RegexConverter {
     }
   }
 
-  #convertBack({ group, at }: RegexNode & { readonly type: 'back' }): Expression {
+  #convertBack({ group, at }: RegexNode & { readonly type: 'back' }): GrammarExpression {
     const earlier = this.#groups.get(group)
     this.#drop(`\\${group}`, 'a back reference, which no grammar can hold', at)
     if (!earlier || this.#backs >= MOST_NESTED_BACKS) return matchRepeat(ANY_CODE, 0, Infinity)
@@ -74,7 +74,7 @@ class RegexConverter {
     return expression
   }
 
-  #drop(text: string, why: string, at?: number): Expression {
+  #drop(text: string, why: string, at?: number): GrammarExpression {
     const { drop, what } = this.#options
     const place = at === undefined ? 'the pattern' : `character ${at + 1}`
     if (!drop) throw new GrammarError(what, place, `got ${text}, ${why}`)

@@ -2,7 +2,7 @@
 
 import {
   type CodeRange,
-  type Expression,
+  type GrammarExpression,
   intersectRanges,
   invertRanges,
   matchCodes,
@@ -43,9 +43,10 @@ const SHORT_ESCAPES: Readonly<Record<number, string>> = {
   0x5c: '\\\\',
 }
 
-const copies = (of: Expression, count: number): Expression => matchRepeat(of, count, count)
+const repeatTimes = (of: GrammarExpression, count: number): GrammarExpression =>
+  matchRepeat(of, count, count)
 
-/** \uXXXX of what is no half of a surrogate pair, so that the text stays UTF-8. */
+/** \u and four digits of what is no half of a surrogate pair, so that the text stays UTF-8. */
 const UNICODE_ESCAPE = matchSequence(
   matchText('\\u'),
   matchEither(
@@ -57,7 +58,7 @@ const UNICODE_ESCAPE = matchSequence(
         [0x61, 0x63],
         [0x65, 0x66],
       ]),
-      copies(HEX, 3),
+      repeatTimes(HEX, 3),
     ),
     matchSequence(
       matchCodes([
@@ -65,7 +66,7 @@ const UNICODE_ESCAPE = matchSequence(
         [0x64, 0x64],
       ]),
       matchCodes([[0x30, 0x37]]),
-      copies(HEX, 2),
+      repeatTimes(HEX, 2),
     ),
   ),
 )
@@ -83,14 +84,14 @@ export const STRING_CHARACTER = matchEither(
 /** One without an escape. */
 export const PLAIN_CHARACTER = matchCodes(PLAIN)
 
-export const matchString = (content: Expression): Expression =>
+export const matchString = (content: GrammarExpression): GrammarExpression =>
   matchSequence(matchText('"'), content, matchText('"'))
 
 /** A JSON value as its shortest text. */
-export const matchJson = (value: unknown): Expression => matchText(JSON.stringify(value))
+export const matchJson = (value: unknown): GrammarExpression => matchText(JSON.stringify(value))
 
 /** The texts of an expression as JSON writes them between quotation marks. */
-export function escapeForJson(expression: Expression): Expression {
+export function escapeForJson(expression: GrammarExpression): GrammarExpression {
   switch (expression.type) {
     case 'text':
       return matchText(JSON.stringify(expression.text).slice(1, -1))
@@ -111,7 +112,7 @@ export function escapeForJson(expression: Expression): Expression {
   }
 }
 
-const listEscapes = (ranges: readonly CodeRange[]): Expression[] =>
+const listEscapes = (ranges: readonly CodeRange[]): GrammarExpression[] =>
   [...Array.from({ length: 0x20 }, (_, code) => code), 0x22, 0x5c].flatMap((code) =>
     ranges.some(([from, to]) => from <= code && code <= to)
       ? [matchText(SHORT_ESCAPES[code] ?? `\\u${code.toString(16).padStart(4, '0')}`)]
@@ -150,7 +151,7 @@ const SPACE = matchCodes([[0x20, 0x20]])
 /** The rules of JSON in a grammar, each made when it is first asked for. */
 export class JsonRules {
   readonly book: RuleBook
-  readonly #made = new Map<string, Expression>()
+  readonly #made = new Map<string, GrammarExpression>()
   readonly #hasSpace: boolean
 
   constructor(book: RuleBook, whitespace: 'free' | 'none') {
@@ -159,26 +160,26 @@ export class JsonRules {
   }
 
   /** Nothing, a space, or a line break with up to 16 spaces: endless space would be a trap. */
-  get space(): Expression {
+  get space(): GrammarExpression {
     if (!this.#hasSpace) return matchText('')
     return this.#make('space', () =>
       matchOptional(matchEither(SPACE, matchSequence(matchText('\n'), matchRepeat(SPACE, 0, 16)))),
     )
   }
 
-  get string(): Expression {
+  get string(): GrammarExpression {
     return this.#make('string', () => matchString(matchRepeat(STRING_CHARACTER, 0, Infinity)))
   }
 
-  get number(): Expression {
+  get number(): GrammarExpression {
     return this.#make('number', () => NUMBER)
   }
 
-  get integer(): Expression {
+  get integer(): GrammarExpression {
     return this.#make('integer', () => INTEGER)
   }
 
-  get value(): Expression {
+  get value(): GrammarExpression {
     return this.#make('value', () =>
       matchEither(
         this.object,
@@ -192,26 +193,32 @@ export class JsonRules {
     )
   }
 
-  get object(): Expression {
+  get object(): GrammarExpression {
     return this.#make('object', () =>
       this.list('{', '}', this.pair(this.string, this.value), 0, Infinity),
     )
   }
 
-  get array(): Expression {
+  get array(): GrammarExpression {
     return this.#make('array', () => this.list('[', ']', this.value, 0, Infinity))
   }
 
-  pair(key: Expression, value: Expression): Expression {
+  pair(key: GrammarExpression, value: GrammarExpression): GrammarExpression {
     return matchSequence(key, this.space, matchText(':'), this.space, value)
   }
 
-  get comma(): Expression {
+  get comma(): GrammarExpression {
     return matchSequence(this.space, matchText(','), this.space)
   }
 
   /** From `least` to `most` items between signs. */
-  list(open: string, close: string, item: Expression, least: number, most: number): Expression {
+  list(
+    open: string,
+    close: string,
+    item: GrammarExpression,
+    least: number,
+    most: number,
+  ): GrammarExpression {
     const items = matchSequence(
       item,
       matchRepeat(matchSequence(this.comma, item), Math.max(0, least - 1), most - 1),
@@ -224,16 +231,16 @@ export class JsonRules {
   }
 
   /** Content between signs, with room for white space; without content only the signs. */
-  enclose(open: string, close: string, content: Expression): Expression {
+  enclose(open: string, close: string, content: GrammarExpression): GrammarExpression {
     return matchSequence(matchText(open), this.space, content, this.#beforeEnd(content, close))
   }
 
-  #beforeEnd(content: Expression, close: string): Expression {
+  #beforeEnd(content: GrammarExpression, close: string): GrammarExpression {
     const isEmpty = content.type === 'text' && content.text === ''
     return isEmpty ? matchText(close) : matchSequence(this.space, matchText(close))
   }
 
-  #make(name: string, create: () => Expression): Expression {
+  #make(name: string, create: () => GrammarExpression): GrammarExpression {
     const before = this.#made.get(name)
     if (before) return before
     const rule = this.book.reserve(name)

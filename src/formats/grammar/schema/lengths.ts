@@ -1,6 +1,6 @@
 // How many characters the texts of an expression have.
 
-import type { Expression } from '../grammar.ts'
+import type { GrammarExpression } from '../grammar.ts'
 
 export interface Lengths {
   readonly least: number
@@ -9,7 +9,7 @@ export interface Lengths {
 }
 
 /** Of an expression without rules. */
-export function computeLengths(expression: Expression): Lengths {
+export function computeLengths(expression: GrammarExpression): Lengths {
   switch (expression.type) {
     case 'text': {
       const { length } = Array.from(expression.text)

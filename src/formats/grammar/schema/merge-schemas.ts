@@ -8,18 +8,18 @@ import type { SchemaObject } from './schema-document.ts'
 type Both = (a: never, b: never) => unknown
 type Schemas = Readonly<Record<string, SchemaValue>>
 
-const both = (a: SchemaValue, b: SchemaValue): SchemaValue => {
+const joinSchemas = (a: SchemaValue, b: SchemaValue): SchemaValue => {
   if (a === true || JSON.stringify(a) === JSON.stringify(b)) return b
   if (b === true) return a
   return a === false || b === false ? false : { allOf: [a, b] }
 }
 
-const bothByName = (a: Schemas, b: Schemas): Schemas => ({
+const joinByName = (a: Schemas, b: Schemas): Schemas => ({
   ...a,
   ...Object.fromEntries(
     Object.entries(b).map(([name, schema]) => [
       name,
-      Object.hasOwn(a, name) ? both(a[name]!, schema) : schema,
+      Object.hasOwn(a, name) ? joinSchemas(a[name]!, schema) : schema,
     ]),
   ),
 })
@@ -31,7 +31,8 @@ const isTypeIn = (type: string, types: readonly string[]): boolean =>
   types.includes(type) || (type === 'integer' && types.includes('number'))
 
 const intersectTypes = (a: unknown, b: unknown): string[] => {
-  const [left, right] = [listTypes(a), listTypes(b)]
+  const left = listTypes(a)
+  const right = listTypes(b)
   const kept = [
     ...left.filter((type) => isTypeIn(type, right)),
     ...right.filter((type) => isTypeIn(type, left)),
@@ -49,11 +50,11 @@ const merges: Readonly<Record<string, Both>> = {
   type: intersectTypes,
   enum: intersectValues,
   required: (a: readonly string[], b: readonly string[]) => [...new Set([...a, ...b])],
-  patternProperties: bothByName,
-  $defs: bothByName,
-  additionalProperties: both,
-  propertyNames: both,
-  items: both,
+  patternProperties: joinByName,
+  $defs: joinByName,
+  additionalProperties: joinSchemas,
+  propertyNames: joinSchemas,
+  items: joinSchemas,
   minimum: Math.max,
   exclusiveMinimum: Math.max,
   maximum: Math.min,
@@ -74,7 +75,7 @@ export interface MergedSchema {
 }
 
 /** A schema's additional properties hold for the names that only the other one lists. */
-function narrowProperties(from: SchemaObject, other: SchemaObject): Schemas {
+function extendProperties(from: SchemaObject, other: SchemaObject): Schemas {
   const own = (from['properties'] ?? {}) as Schemas
   const rest = from['additionalProperties'] as SchemaValue | undefined
   const patterns = Object.keys((from['patternProperties'] ?? {}) as object)
@@ -94,7 +95,7 @@ function mergePrefixes(a: SchemaObject, b: SchemaObject): SchemaValue[] | undefi
   if (!left && !right) return undefined
   const restOf = (one: SchemaObject): SchemaValue => (one['items'] ?? true) as SchemaValue
   return Array.from({ length: Math.max(left?.length ?? 0, right?.length ?? 0) }, (_, i) =>
-    both(left?.[i] ?? restOf(a), right?.[i] ?? restOf(b)),
+    joinSchemas(left?.[i] ?? restOf(a), right?.[i] ?? restOf(b)),
   )
 }
 
@@ -110,7 +111,7 @@ export function mergeSchemas(a: SchemaObject, b: SchemaObject): MergedSchema {
     else if (JSON.stringify(before) !== JSON.stringify(value) && isNarrowing(key)) kept.push(key)
   }
   if ('properties' in a || 'properties' in b)
-    merged['properties'] = bothByName(narrowProperties(a, b), narrowProperties(b, a))
+    merged['properties'] = joinByName(extendProperties(a, b), extendProperties(b, a))
   const prefixes = mergePrefixes(a, b)
   if (prefixes) merged['prefixItems'] = prefixes
   return { schema: merged, kept }
@@ -121,7 +122,7 @@ const isNarrowing = (key: string): boolean =>
   ['pattern', 'format', 'multipleOf', 'not', 'if', 'contains', 'dependentRequired'].includes(key)
 
 /** Older spellings in today's: const, items as a list, exclusive bounds as flags. */
-export function modernizeSchema(schema: SchemaObject): SchemaObject {
+export function updateSchema(schema: SchemaObject): SchemaObject {
   const { const: constant, items, additionalItems, ...rest } = schema
   const modern: Record<string, unknown> = { ...rest }
   if (Object.hasOwn(schema, 'const')) {

@@ -4,7 +4,7 @@
 
 import {
   EMPTY,
-  type Expression,
+  type GrammarExpression,
   matchCodes,
   matchEither,
   matchRepeat,
@@ -65,17 +65,20 @@ const hasDigits = ({ digits }: Limit): boolean => /[1-9]/.test(digits)
 const canEnd = ({ low, high }: Limits): boolean =>
   (!low || (!hasDigits(low) && !low.isOpen)) && (!high || hasDigits(high) || !high.isOpen)
 
-const matchDigits = (from: number, to: number): Expression =>
+const matchDigits = (from: number, to: number): GrammarExpression =>
   from > to ? NOTHING : matchCodes([[0x30 + from, 0x30 + to]])
 
 /** One digit, and what may follow it. */
-function matchDigit({ low, high }: Limits, next: (limits: Limits) => Expression): Expression {
+function matchDigit(
+  { low, high }: Limits,
+  next: (limits: Limits) => GrammarExpression,
+): GrammarExpression {
   const from = low ? Number(low.digits[0] ?? 0) : 0
   const to = high ? Number(high.digits[0] ?? 0) : 9
   const take = (limit: Limit | undefined): Limit | undefined =>
     limit && { digits: limit.digits.slice(1), isOpen: limit.isOpen }
   const free = { low: undefined, high: undefined }
-  const step = (first: number, last: number, limits: Limits): Expression =>
+  const step = (first: number, last: number, limits: Limits): GrammarExpression =>
     first > last ? NOTHING : matchSequence(matchDigits(first, last), next(limits))
   if (from > to) return NOTHING
   if (from === to) return step(from, to, { low: take(low), high: take(high) })
@@ -87,7 +90,7 @@ function matchDigit({ low, high }: Limits, next: (limits: Limits) => Expression)
 }
 
 /** At most `left` more digits behind the point. */
-function matchFraction(limits: Limits, left: number, isStart: boolean): Expression {
+function matchFraction(limits: Limits, left: number, isStart: boolean): GrammarExpression {
   const { low, high } = limits
   if (!low && !high) return matchRepeat(DIGIT, isStart ? 1 : 0, left)
   const end = canEnd(limits) && !isStart ? EMPTY : NOTHING
@@ -99,7 +102,7 @@ function matchFraction(limits: Limits, left: number, isStart: boolean): Expressi
 }
 
 /** `whole` digits, then the point and a fraction where there may be one. */
-function matchNumber(limits: Limits, whole: number, fraction: number): Expression {
+function matchNumber(limits: Limits, whole: number, fraction: number): GrammarExpression {
   if (whole > 0) return matchDigit(limits, (next) => matchNumber(next, whole - 1, fraction))
   return matchEither(
     canEnd(limits) ? EMPTY : NOTHING,
@@ -111,12 +114,12 @@ function matchNumber(limits: Limits, whole: number, fraction: number): Expressio
 function matchPositive(
   { least, most, isAbove, isBelow }: NumberBounds,
   isInteger: boolean,
-): Expression {
+): GrammarExpression {
   if (least > most) return NOTHING
   const low = toDecimal(least)
   const top = '9'.repeat(Math.max(EXACT_DIGITS, low.whole.length))
   const high = most < Number(top) ? toDecimal(most) : { whole: top, fraction: '' }
-  const parts: Expression[] = []
+  const parts: GrammarExpression[] = []
   for (let length = low.whole.length; length <= high.whole.length; length++) {
     const limits: Limits = {
       low:
@@ -135,7 +138,7 @@ function matchPositive(
 }
 
 /** JSON numbers between two bounds, either of which may be infinite; NOTHING where there is none. */
-export function matchNumberRange(bounds: NumberBounds, isInteger: boolean): Expression {
+export function matchNumberRange(bounds: NumberBounds, isInteger: boolean): GrammarExpression {
   const { least, most, isAbove, isBelow } = bounds
   if (least > most || (least === most && (isAbove || isBelow))) return NOTHING
   const positive =

@@ -1,7 +1,7 @@
 // Schemas of arrays as expressions: the first items each by its own schema, the rest by one.
 
 import {
-  type Expression,
+  type GrammarExpression,
   isNothing,
   matchOptional,
   matchRepeat,
@@ -16,7 +16,7 @@ import type { SchemaObject } from './schema-document.ts'
 export function readArray(
   schema: SchemaObject,
   { rules, reportLate, read }: Pick<ObjectParts, 'rules' | 'reportLate' | 'read'>,
-): Expression {
+): GrammarExpression {
   const least = (schema['minItems'] ?? 0) as number
   const given = (schema['maxItems'] ?? Infinity) as number
   if (schema['uniqueItems'] === true) reportLate(schema, 'uniqueItems')

@@ -2,7 +2,7 @@
 // others follow, where the schema says what they are.
 
 import {
-  type Expression,
+  type GrammarExpression,
   isNothing,
   matchCodes,
   matchEither,
@@ -27,21 +27,21 @@ export interface ObjectParts {
   readonly rules: JsonRules
   readonly reportLate: ReportLate
   /** The values of a schema within this one. */
-  readonly read: (schema: SchemaValue) => Expression
+  readonly read: (schema: SchemaValue) => GrammarExpression
   readonly place: string
 }
 
 interface Property {
   readonly name: string
-  readonly pair: Expression
+  readonly pair: GrammarExpression
   readonly isRequired: boolean
 }
 
 type Schemas = Readonly<Record<string, SchemaValue>>
 
 /** Strings of characters that stand for themselves, other than these. */
-export function matchOtherNames(names: readonly string[]): Expression {
-  const walk = (rests: readonly string[][]): Expression => {
+export function matchOtherNames(names: readonly string[]): GrammarExpression {
+  const walk = (rests: readonly string[][]): GrammarExpression => {
     const byFirst = Map.groupBy(
       rests.filter((rest) => rest.length > 0),
       ([first]) => first!,
@@ -61,8 +61,8 @@ export function matchOtherNames(names: readonly string[]): Expression {
   return walk(names.map((name) => Array.from(name)))
 }
 
-const withoutCodes = (taken: readonly (readonly [number, number])[]): Expression => {
-  const { ranges } = PLAIN_CHARACTER as Extract<Expression, { readonly type: 'codes' }>
+const withoutCodes = (taken: readonly (readonly [number, number])[]): GrammarExpression => {
+  const { ranges } = PLAIN_CHARACTER as Extract<GrammarExpression, { readonly type: 'codes' }>
   return matchCodes(
     taken.reduce(
       (left, [code]) =>
@@ -75,7 +75,7 @@ const withoutCodes = (taken: readonly (readonly [number, number])[]): Expression
   )
 }
 
-export function readObject(schema: SchemaObject, parts: ObjectParts): Expression {
+export function readObject(schema: SchemaObject, parts: ObjectParts): GrammarExpression {
   const { rules, reportLate } = parts
   const properties = (schema['properties'] ?? {}) as Schemas
   const required = new Set((schema['required'] ?? []) as readonly string[])
@@ -96,14 +96,22 @@ export function readObject(schema: SchemaObject, parts: ObjectParts): Expression
 }
 
 /** The value that a name outside of `properties` has. */
-function findExtraValue(name: string, schema: SchemaObject, { read }: ObjectParts): Expression {
+function findExtraValue(
+  name: string,
+  schema: SchemaObject,
+  { read }: ObjectParts,
+): GrammarExpression {
   const patterns = (schema['patternProperties'] ?? {}) as Schemas
   const found = Object.entries(patterns).find(([pattern]) => new RegExp(pattern, 'u').test(name))
   return read(found?.[1] ?? ((schema['additionalProperties'] ?? true) as SchemaValue))
 }
 
 /** A pair of another name; nothing where there may be none. */
-function readExtra(schema: SchemaObject, properties: Schemas, parts: ObjectParts): Expression {
+function readExtra(
+  schema: SchemaObject,
+  properties: Schemas,
+  parts: ObjectParts,
+): GrammarExpression {
   const { rules, reportLate, read, place } = parts
   const patterns = Object.entries((schema['patternProperties'] ?? {}) as Schemas)
   if (patterns.length > 0) {
@@ -138,9 +146,9 @@ function readExtra(schema: SchemaObject, properties: Schemas, parts: ObjectParts
 function joinProperties(
   schema: SchemaObject,
   listed: readonly Property[],
-  extra: Expression,
+  extra: GrammarExpression,
   { rules, reportLate }: Pick<ObjectParts, 'rules' | 'reportLate'>,
-): Expression {
+): GrammarExpression {
   const least = (schema['minProperties'] ?? 0) as number
   const most = (schema['maxProperties'] ?? Infinity) as number
   const requiredCount = listed.filter(({ isRequired }) => isRequired).length
@@ -154,7 +162,7 @@ function joinProperties(
   if (least > requiredCount) reportLate(schema, 'minProperties')
   if (most < listed.length || (most < Infinity && !isNothing(extra)))
     reportLate(schema, 'maxProperties')
-  const others = (isFirst: boolean): Expression => {
+  const others = (isFirst: boolean): GrammarExpression => {
     if (isNothing(extra)) return matchText('')
     const more = matchSequence(rules.comma, extra)
     return isFirst
@@ -177,8 +185,8 @@ function joinProperties(
 function joinFrom(
   listed: readonly Property[],
   { book, comma }: JsonRules,
-  others: (isFirst: boolean) => Expression,
-): Expression {
+  others: (isFirst: boolean) => GrammarExpression,
+): GrammarExpression {
   let behind = others(false)
   let first = others(true)
   for (const { pair, isRequired } of listed.toReversed()) {
@@ -192,7 +200,7 @@ function joinFrom(
   return first
 }
 
-const asRule = (expression: Expression, book: JsonRules['book']): Expression =>
+const asRule = (expression: GrammarExpression, book: JsonRules['book']): GrammarExpression =>
   expression.type === 'text' || expression.type === 'rule'
     ? expression
     : book.add('first', expression)

@@ -4,7 +4,7 @@
 import { GrammarError } from '../../../base/errors.ts'
 import { isRecord } from '../../../base/schema.ts'
 import {
-  type Expression,
+  type GrammarExpression,
   type Grammar,
   isNothing,
   matchEither,
@@ -16,7 +16,7 @@ import {
 import type { SchemaValue } from '../grammar-choice.ts'
 import { JsonRules, matchJson } from './json-text.ts'
 import { lateKeywords, typeOfKeyword, type TypeName, TYPES } from './keywords.ts'
-import { type MergedSchema, mergeSchemas, modernizeSchema } from './merge-schemas.ts'
+import { type MergedSchema, mergeSchemas, updateSchema } from './merge-schemas.ts'
 import { matchNumberRange, type NumberBounds } from './number-range.ts'
 import { readArray } from './read-arrays.ts'
 import { readObject } from './read-objects.ts'
@@ -60,7 +60,7 @@ class SchemaReader {
     return { grammar, late: [...this.#late] }
   }
 
-  #read(schema: SchemaValue): Expression {
+  #read(schema: SchemaValue): GrammarExpression {
     if (schema === true) return this.#rules.value
     if (schema === false) return NOTHING
     const key = JSON.stringify(schema)
@@ -83,7 +83,7 @@ class SchemaReader {
         given,
         'refers to itself without an end: it holds itself, as by allOf',
       )
-    const { $ref: reference, allOf, ...own } = modernizeSchema(given)
+    const { $ref: reference, allOf, ...own } = updateSchema(given)
     let flat: SchemaObject | undefined = this.#document.keepPlace(own, given)
     const others: SchemaValue[] = [
       ...(reference === undefined ? [] : [this.#document.resolve(given)]),
@@ -120,7 +120,7 @@ class SchemaReader {
     return this.#document.keepPlace({ ...a, [key]: pairs }, a)
   }
 
-  #readObject(schema: SchemaObject | undefined): Expression {
+  #readObject(schema: SchemaObject | undefined): GrammarExpression {
     if (!schema) return NOTHING
     for (const keyword of lateKeywords) if (keyword in schema) this.#reportLate(schema, keyword)
     for (const key of ['oneOf', 'anyOf'] as const) {
@@ -135,7 +135,7 @@ class SchemaReader {
     return matchEither(...types.map((type) => this.#readType(type, schema)))
   }
 
-  #readBranch(base: SchemaObject, branch: SchemaValue): Expression {
+  #readBranch(base: SchemaObject, branch: SchemaValue): GrammarExpression {
     if (!Object.keys(base).some(isConstraint)) return this.#read(branch)
     if (typeof branch === 'boolean') return branch ? this.#read(base) : NOTHING
     const joined = { allOf: [base, branch] }
@@ -148,7 +148,7 @@ class SchemaReader {
     return flat.every((one, i) => flat.slice(i + 1).every((other) => isApart(one, other)))
   }
 
-  #readEnum(schema: SchemaObject): Expression {
+  #readEnum(schema: SchemaObject): GrammarExpression {
     const values = schema['enum'] as readonly unknown[]
     const types = schema['type'] === undefined ? undefined : listTypes(schema)
     const fitting = values.filter((value) => !types || types.some((type) => isOfType(value, type)))
@@ -159,7 +159,7 @@ class SchemaReader {
     return matchEither(...fitting.map(matchJson))
   }
 
-  #readType(type: TypeName, schema: SchemaObject): Expression {
+  #readType(type: TypeName, schema: SchemaObject): GrammarExpression {
     const rules = this.#rules
     const place = this.#document.placeOf(schema)
     const parts = {
@@ -185,7 +185,7 @@ class SchemaReader {
     }
   }
 
-  #readNumber(schema: SchemaObject, isInteger: boolean): Expression {
+  #readNumber(schema: SchemaObject, isInteger: boolean): GrammarExpression {
     const bounds = readBounds(schema)
     const { number, integer, book } = this.#rules
     if (bounds.least === -Infinity && bounds.most === Infinity) return isInteger ? integer : number
@@ -258,7 +258,7 @@ function listTags(schema: SchemaObject): Map<string, string> {
     required.flatMap((name) => {
       const property = properties[name]
       if (!isRecord(property)) return []
-      const values = modernizeSchema(property)['enum'] as readonly unknown[] | undefined
+      const values = updateSchema(property)['enum'] as readonly unknown[] | undefined
       return values?.length === 1 ? [[name, JSON.stringify(values[0])] as const] : []
     }),
   )

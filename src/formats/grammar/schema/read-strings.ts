@@ -1,6 +1,6 @@
 // Schemas of strings as expressions: patterns, formats, lengths.
 
-import { type Expression, matchRepeat, NOTHING } from '../grammar.ts'
+import { type GrammarExpression, matchRepeat, NOTHING } from '../grammar.ts'
 import { computeLengths } from './lengths.ts'
 import { readRegex } from '../regex/read-regex.ts'
 import { formatPatterns } from './formats.ts'
@@ -15,7 +15,7 @@ function readPattern(
   schema: SchemaObject,
   place: string,
   reportLate: ReportLate,
-): Expression | undefined {
+): GrammarExpression | undefined {
   const pattern = schema['pattern'] as string | undefined
   if (pattern !== undefined) {
     const what = `The JSON Schema: ${place}/pattern`
@@ -38,7 +38,7 @@ export function readString(
   place: string,
   rules: JsonRules,
   reportLate: ReportLate,
-): Expression {
+): GrammarExpression {
   const least = (schema['minLength'] ?? 0) as number
   const most = (schema['maxLength'] ?? Infinity) as number
   if (least > most) return NOTHING

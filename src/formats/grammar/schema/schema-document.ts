@@ -13,10 +13,10 @@ const MOST_SHOWN = 8
 
 const what = 'The JSON Schema'
 
-const escapePointer = (key: string): string =>
+const encodePointer = (key: string): string =>
   encodeURI(key.replaceAll('~', '~0').replaceAll('/', '~1'))
 
-const unescapePointer = (part: string): string =>
+const decodePointer = (part: string): string =>
   decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~')
 
 export class SchemaDocument {
@@ -50,7 +50,7 @@ export class SchemaDocument {
 
   error(schema: object, problem: string, key?: string): GrammarError {
     const at = this.placeOf(schema)
-    return new GrammarError(what, key === undefined ? at : `${at}/${escapePointer(key)}`, problem)
+    return new GrammarError(what, key === undefined ? at : `${at}/${encodePointer(key)}`, problem)
   }
 
   /** The schema that a reference names. */
@@ -72,7 +72,7 @@ export class SchemaDocument {
     return path
       .slice(1)
       .split('/')
-      .map(unescapePointer)
+      .map(decodePointer)
       .reduce<unknown>(
         (value, part) =>
           isRecord(value) && Object.hasOwn(value, part)
@@ -104,7 +104,7 @@ export class SchemaDocument {
     for (const [key, value] of Object.entries(schema)) {
       const keyword = Object.hasOwn(keywords, key) ? keywords[key]! : undefined
       if (!keyword) continue // an annotation
-      const at = `${place}/${escapePointer(key)}`
+      const at = `${place}/${encodePointer(key)}`
       if (!keyword.is(value))
         this.#report(at, `got ${describeValue(value)}, expected ${keyword.expected}`)
       else
@@ -126,5 +126,5 @@ function listSchemas({ schemas }: Keyword, value: unknown): (readonly [unknown, 
   if (Array.isArray(value)) return value.map((part, i) => [part, `/${i}`] as const)
   return Object.entries(value as SchemaObject)
     .filter(([, part]) => schemas !== 'map-or-names' || !Array.isArray(part))
-    .map(([name, part]) => [part, `/${escapePointer(name)}`] as const)
+    .map(([name, part]) => [part, `/${encodePointer(name)}`] as const)
 }
