@@ -1,9 +1,7 @@
 // Users' items in one table of a SQLite file, through node:sqlite: thousands of users in one file,
 // writers in several processes. Independent of what the bytes mean.
 
-import { DatabaseSync } from 'node:sqlite'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { StorageError } from '../../base/errors.ts'
+import type { DatabaseSync } from 'node:sqlite'
 import { number, readOptions } from '../../base/schema.ts'
 import {
   checkItem,
@@ -12,7 +10,13 @@ import {
   computeNextVersion,
   type UserStore,
 } from '../../learn/store/user-store.ts'
-import { describeError } from '../files/system-errors.ts'
+import {
+  openSqliteFile,
+  runTransaction,
+  runWithRetry,
+  type SqliteSchema,
+  truncateLog,
+} from './sqlite-file.ts'
 
 export interface SqliteStoreOptions {
   /**
@@ -33,20 +37,6 @@ interface Row {
   readonly version: number
 }
 
-const layoutVersion = 1
-const pollMs = 5
-const busy = 5 // SQLITE_BUSY
-const reasons: Readonly<Record<number, string>> = {
-  5: 'another process keeps it locked',
-  8: 'it is read-only',
-  10: 'the disk failed',
-  11: 'the file is damaged',
-  13: 'disk full or the limit reached',
-  14: 'it cannot be opened',
-  18: 'the item is too large',
-  26: 'it is no SQLite file',
-} // https://sqlite.org/rescode.html
-
 /**
  * Opens or creates the file. In WAL mode readers never wait for a writer. A write is one
  * transaction: complete after a crash of the process; after a crash of the machine the last ones
@@ -58,7 +48,7 @@ export async function openSqliteStore(
   options: SqliteStoreOptions = {},
 ): Promise<UserStore> {
   const { waitMs, limitBytes } = readOptions('SQLite store options', options, storeOptions)
-  const database = await openDatabase(path, waitMs)
+  const database = await openSqliteFile(path, schema, waitMs)
   if (limitBytes !== undefined) limitSize(database, limitBytes)
   return createStore(path, database, waitMs)
 }
@@ -136,44 +126,7 @@ const table = `CREATE TABLE IF NOT EXISTS items (
   user TEXT NOT NULL, item TEXT NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (user, item)
 ) STRICT`
 
-async function openDatabase(path: string, waitMs: number): Promise<DatabaseSync> {
-  let database: DatabaseSync | undefined
-  try {
-    return await runWithRetry(`${path}: cannot be opened`, waitMs, () => {
-      // Waiting inside SQLite would block the event loop.
-      database ??= new DatabaseSync(path, { timeout: 0 })
-      database.exec(
-        // Deleted bytes are overwritten with zeros, because users ask to be forgotten.
-        'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON',
-      )
-      prepareTable(database, path)
-      return database
-    })
-  } catch (error) {
-    database?.close()
-    throw error
-  }
-}
-
-/**
- * Writes nothing where the table exists, so that a file can be opened while other processes write.
- */
-function prepareTable(database: DatabaseSync, path: string): void {
-  const { user_version: found } = database.prepare('PRAGMA user_version').get() as {
-    user_version: number
-  }
-  if (found === layoutVersion) return
-  if (found > layoutVersion)
-    throw new StorageError(
-      `${path}: is of layout ${found}, this version reads layout ${layoutVersion}. Update Graft to open it.`,
-    )
-  const { tables } = database
-    .prepare("SELECT count(*) AS tables FROM sqlite_schema WHERE name <> 'items'")
-    .get() as { tables: number }
-  if (tables > 0)
-    throw new StorageError(`${path}: is a SQLite file of another program. Choose another name.`)
-  runTransaction(database, () => database.exec(`${table}; PRAGMA user_version = ${layoutVersion}`))
-}
+const schema: SqliteSchema = { version: 1, sql: table, tables: ['items'] }
 
 const prepareStatements = (database: DatabaseSync) => ({
   get: database.prepare('SELECT bytes, version FROM items WHERE user = ? AND item = ?'),
@@ -188,52 +141,3 @@ const prepareStatements = (database: DatabaseSync) => ({
   forget: database.prepare('DELETE FROM items WHERE user = ?'),
   users: database.prepare('SELECT DISTINCT user FROM items'),
 })
-
-function runTransaction<T>(database: DatabaseSync, work: () => T): T {
-  database.exec('BEGIN IMMEDIATE')
-  try {
-    const result = work()
-    database.exec('COMMIT')
-    return result
-  } catch (error) {
-    if (database.isTransaction) database.exec('ROLLBACK')
-    throw error
-  }
-}
-
-/** Moves the log into the file and empties it. Throws as SQLITE_BUSY while others read from it. */
-function truncateLog(database: DatabaseSync): void {
-  const { busy: isBusy } = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as {
-    busy: number
-  }
-  if (isBusy) throw Object.assign(new Error('the log is in use'), { errcode: busy })
-}
-
-const findSqliteCode = (error: unknown): number | undefined => {
-  const code = (error as { errcode?: unknown }).errcode
-  // The upper bits hold details that no caller needs.
-  return typeof code === 'number' ? code & 0xff : undefined
-}
-
-/**
- * Does the work; tries again while another process holds the lock. SQLite's errors become
- * StorageError, others pass as they are.
- */
-async function runWithRetry<T>(what: string, waitMs: number, work: () => T): Promise<T> {
-  for (const until = performance.now() + waitMs; ;) {
-    try {
-      return work()
-    } catch (cause) {
-      const code = findSqliteCode(cause)
-      if (code === busy && performance.now() < until) {
-        await sleep(pollMs)
-        continue
-      }
-      const closed = (cause as { code?: unknown }).code === 'ERR_INVALID_STATE'
-      if (code === undefined && !closed) throw cause
-      throw new StorageError(`${what}: ${(code && reasons[code]) ?? describeError(cause)}.`, {
-        cause,
-      })
-    }
-  }
-}
