@@ -1,0 +1,143 @@
+// Who may begin a request now: requests and tokens a minute and requests at the same time of each
+// key, and requests at the same time of all. Counted in this process, from zero at its start.
+// Independent of HTTP.
+
+import type { KeyLimits } from '../keys/api-key.ts'
+import { RequestError } from '../request-error.ts'
+import { formatReset, RateBucket } from './rate-bucket.ts'
+
+/** A request that may begin. */
+export interface Admission {
+  /** OpenAI's `x-ratelimit-…`, where the key has limits. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Called once, at the request's end, with the tokens of its prompts and answers. */
+  end(tokens: number): void
+}
+
+export interface LimitedKey {
+  /** How the key is named in messages. */
+  readonly title: string
+  readonly name: string
+  readonly limits: KeyLimits
+}
+
+interface KeyState {
+  readonly requests: RateBucket | undefined
+  readonly tokens: RateBucket | undefined
+  /** What the state was made for. */
+  readonly limits: string
+  running: number
+}
+
+/** A refused request of the concurrency limits is repeated after this many seconds. */
+const busyRetrySeconds = 1
+
+export class KeyLimiter {
+  /** Of all keys together. */
+  readonly #mostRunning: number
+  readonly #now: () => number
+  readonly #keys = new Map<string, KeyState>()
+  #running = 0
+
+  /** `mostRunning`: requests that are answered or wait at a time. `now` in milliseconds. */
+  constructor(mostRunning: number, now: () => number) {
+    this.#mostRunning = mostRunning
+    this.#now = now
+  }
+
+  /** Requests that were admitted and have not ended. */
+  get running(): number {
+    return this.#running
+  }
+
+  /**
+   * Admits a request or throws a RequestError of status 429. A request begins while the key's balance
+   * of tokens is above zero; what it took is subtracted at its end, also below zero, because nobody
+   * knows before how long an answer becomes. So the average holds, and bursts wait later.
+   */
+  admit(key: LimitedKey): Admission {
+    const now = this.#now()
+    const state = this.#getState(key, now)
+    if (this.#running >= this.#mostRunning)
+      throw refuse(
+        `The server answers ${this.#running} requests, and its limit is ${this.#mostRunning}. Try again later.`,
+        'server_busy',
+        busyRetrySeconds,
+      )
+    this.#checkKey(key, state, now)
+    state.requests?.take(1, now)
+    state.running++
+    this.#running++
+    let isOpen = true
+    return {
+      headers: describeLimits(state, now),
+      end: (tokens) => {
+        if (!isOpen) return
+        isOpen = false
+        state.running--
+        this.#running--
+        state.tokens?.take(tokens, this.#now())
+      },
+    }
+  }
+
+  #checkKey({ title, limits }: LimitedKey, state: KeyState, now: number): void {
+    if (limits.concurrent !== undefined && state.running >= limits.concurrent)
+      throw refuse(
+        `${title} may have ${limits.concurrent} requests answered at the same time, and has ${state.running}.`,
+        'too_many_requests',
+        busyRetrySeconds,
+      )
+    const requestsMs = state.requests?.computeWaitMs(1, now) ?? 0
+    if (requestsMs > 0)
+      throw refuse(
+        `${title} may make ${limits.requestsPerMinute} requests a minute. The next one is possible in ${formatReset(requestsMs)}.`,
+        'rate_limit_exceeded',
+        requestsMs / 1000,
+      )
+    const tokensMs = state.tokens?.computeWaitMs(1, now) ?? 0
+    if (tokensMs > 0)
+      throw refuse(
+        `${title} may use ${limits.tokensPerMinute} tokens a minute. The next request is possible in ${formatReset(tokensMs)}.`,
+        'rate_limit_exceeded',
+        tokensMs / 1000,
+      )
+  }
+
+  /** The state of a key; a new one where its limits were changed. */
+  #getState({ name, limits }: LimitedKey, now: number): KeyState {
+    const { requestsPerMinute, tokensPerMinute } = limits
+    const written = JSON.stringify([requestsPerMinute, tokensPerMinute])
+    const found = this.#keys.get(name)
+    if (found?.limits === written) return found
+    const open = (perMinute: number | undefined): RateBucket | undefined =>
+      perMinute === undefined ? undefined : new RateBucket(perMinute, now)
+    const state = {
+      requests: open(requestsPerMinute),
+      tokens: open(tokensPerMinute),
+      limits: written,
+      running: found?.running ?? 0,
+    }
+    this.#keys.set(name, state)
+    return state
+  }
+}
+
+const refuse = (message: string, code: string, retryAfter: number): RequestError =>
+  new RequestError(message, { status: 429, code, retryAfter })
+
+function describeLimits({ requests, tokens }: KeyState, now: number): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const [name, bucket] of [
+    ['requests', requests],
+    ['tokens', tokens],
+  ] as const) {
+    if (bucket === undefined) continue
+    headers[`x-ratelimit-limit-${name}`] = String(bucket.perMinute)
+    headers[`x-ratelimit-remaining-${name}`] = String(
+      Math.max(0, Math.floor(bucket.readBalance(now))),
+    )
+    headers[`x-ratelimit-reset-${name}`] = formatReset(bucket.computeWaitMs(bucket.perMinute, now))
+  }
+  return headers
+}
