@@ -1,0 +1,130 @@
+// What is known of one request, from its first header to its last byte. Middleware and the observed
+// service fill it in, observers read it. Independent of HTTP.
+
+import type { ApiKeyRecord } from '../keys/api-key.ts'
+import type { Route } from '../route.ts'
+import type { AnswerEnd, AnswerUsage } from '../service.ts'
+
+/** Milliseconds since 1970, and milliseconds that never go back. */
+export interface Clock {
+  readonly now: () => number
+  readonly tick: () => number
+}
+
+/** How one answer ended. */
+export interface AnswerRecord {
+  /** As a mixture is written; '' for the base. */
+  readonly expert: string
+  /** 'abort': the client went away; 'error': the engine failed. */
+  readonly reason: AnswerEnd | 'abort' | 'error'
+  readonly usage: AnswerUsage
+  /** Seconds; from the request's beginning to the answer's first token, and to its end. */
+  readonly firstTokenSeconds: number | undefined
+  readonly totalSeconds: number
+  /** Seconds of reading the prompt and of writing the answer. */
+  readonly prefillSeconds: number
+  readonly decodeSeconds: number
+}
+
+/** New tokens of one answer. */
+export interface TokenGap {
+  readonly expert: string
+  readonly isFirst: boolean
+  /** Since the request began, or since the tokens before. */
+  readonly seconds: number
+  readonly tokens: number
+}
+
+/** Something that is told what happens to requests. No method may throw. */
+export interface RequestObserver {
+  /** An answer is queued. */
+  onQueue?(account: RequestAccount, expert: string): void
+  onTokens?(account: RequestAccount, gap: TokenGap): void
+  onAnswer?(account: RequestAccount, answer: AnswerRecord): void
+  /** Nothing more follows. */
+  onEnd?(account: RequestAccount): void
+}
+
+export interface AccountStart {
+  readonly id: string
+  readonly method: string
+  readonly path: string
+  /** W3C `traceparent` of the caller. */
+  readonly parent?: string | undefined
+}
+
+export class RequestAccount implements AccountStart {
+  readonly id: string
+  readonly method: string
+  readonly path: string
+  readonly parent: string | undefined
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+  readonly startedTick: number
+  route: Route | undefined
+  key: ApiKeyRecord | undefined
+  /** The body as it was read and checked. */
+  body: Readonly<Record<string, unknown>> = {}
+  /** The last expert that answered, as a mixture is written; '' for the base or for none. */
+  expert = ''
+  readonly tokens = { prompt: 0, cached: 0, completion: 0 }
+  readonly answers: AnswerRecord[] = []
+  firstTokenMs: number | undefined
+  status = 0
+  /** Why the request failed, for the log: it is not what the client is told. */
+  failure: unknown
+  /** The client went away before the end. */
+  isDisconnected = false
+  durationMs = 0
+  readonly #clock: Clock
+  readonly #onEnd: (account: RequestAccount) => void
+  #holds = 1
+  #isEnded = false
+
+  constructor(
+    { id, method, path, parent }: AccountStart,
+    clock: Clock,
+    onEnd: (account: RequestAccount) => void,
+  ) {
+    this.id = id
+    this.method = method
+    this.path = path
+    this.parent = parent
+    this.#clock = clock
+    this.#onEnd = onEnd
+    this.startedAt = clock.now()
+    this.startedTick = clock.tick()
+  }
+
+  /** The request's `user`, at most 256 characters; '' where it names none. */
+  get user(): string {
+    const { user } = this.body
+    return typeof user === 'string' ? user.slice(0, 256) : ''
+  }
+
+  /** Whether it ended otherwise than asked. */
+  get isFailed(): boolean {
+    return this.isDisconnected || this.failure !== undefined || this.status >= 400
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded
+  }
+
+  /** Seconds since it began. */
+  readSeconds(): number {
+    return (this.#clock.tick() - this.startedTick) / 1000
+  }
+
+  /** It goes on until `release` was called as often, and once more for the response. */
+  hold(): void {
+    this.#holds++
+  }
+
+  release(): void {
+    if (--this.#holds > 0 || this.#isEnded) return
+    this.#isEnded = true
+    this.durationMs = this.#clock.tick() - this.startedTick
+    this.#onEnd(this)
+  }
+}

@@ -1,0 +1,228 @@
+// A service as one request uses it: every answer is counted and timed, and bounded by the server's
+// own limits. What the account is told does not depend on how a route reads the answer.
+
+import { RequestError } from '../request-error.ts'
+import type { AnswerEvent, AnswerRequest, Service } from '../service.ts'
+import type { AnswerRecord, RequestAccount, RequestObserver } from './account.ts'
+
+/** Bounds of one request; undefined: none. */
+export interface AnswerBounds {
+  /** New tokens of one answer: longer ones are cut, with `length`. */
+  readonly maxTokens?: number | undefined
+  /** Tokens of one prompt. */
+  readonly maxPromptTokens?: number | undefined
+  /** Answers of one request: prompts times `n`. */
+  readonly maxAnswers?: number | undefined
+  readonly maxSeconds?: number | undefined
+}
+
+interface ObservedParts {
+  readonly account: RequestAccount
+  readonly observer: RequestObserver
+  readonly bounds: AnswerBounds
+}
+
+/** The service with `generate` and `embed` observed; all else is the service's own. */
+export function observeService(service: Service, parts: ObservedParts): Service {
+  const observed: Partial<Service> = {
+    generate: (request, signal) => observeAnswers(service, parts, request, signal),
+    embed: async (request, signal) => {
+      const { account } = parts
+      checkAnswers(request.inputs.length, parts.bounds)
+      const result = await service.embed(request, signal)
+      account.expert = result.expert ?? ''
+      account.tokens.prompt += result.promptTokens
+      return result
+    },
+  }
+  return new Proxy(service, {
+    get(target, name) {
+      const own = observed[name as keyof Service]
+      if (own !== undefined) return own
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
+/** What is known of one answer while it is written. */
+interface OpenAnswer {
+  tokens: number
+  lastSeconds: number
+  firstSeconds: number | undefined
+}
+
+async function* observeAnswers(
+  service: Service,
+  { account, observer, bounds }: ObservedParts,
+  request: AnswerRequest,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<AnswerEvent, void> {
+  checkAnswers((request.prompts?.length ?? 1) * request.copies, bounds)
+  account.hold()
+  const watch = new AnswerWatch(account, observer, request.copies)
+  const limit = bounds.maxSeconds === undefined ? undefined : openTimeLimit(bounds.maxSeconds)
+  const signals = [signal, limit].filter((one) => one !== undefined)
+  try {
+    const asked = cutRequest(request, bounds)
+    for await (const event of service.generate(asked, AbortSignal.any(signals))) {
+      if (event.type === 'start') checkPrompts(event.promptTokens, bounds)
+      watch.take(event)
+      yield event
+    }
+  } catch (error) {
+    const failure = limit?.aborted && !signal?.aborted ? limit.reason : error
+    if (!signal?.aborted) account.failure = failure
+    throw failure
+  } finally {
+    const isCut = watch.close(account.failure === undefined ? 'abort' : 'error')
+    if (signal?.aborted || (isCut && account.failure === undefined)) account.isDisconnected = true
+    account.release()
+  }
+}
+
+function openTimeLimit(seconds: number): AbortSignal {
+  const controller = new AbortController()
+  const timer = setTimeout(
+    () =>
+      controller.abort(
+        new RequestError(
+          `The answer took longer than ${seconds} s, the limit of this server. Ask for fewer tokens.`,
+          { status: 504, code: 'answer_time_exceeded' },
+        ),
+      ),
+    seconds * 1000,
+  )
+  ;(timer as { unref?(): void }).unref?.() // Node would wait for it at its end
+  return controller.signal
+}
+
+function checkAnswers(answers: number, { maxAnswers = Infinity }: AnswerBounds): void {
+  if (answers > maxAnswers)
+    throw new RequestError(
+      `The request asks for ${answers} answers, prompts times n; this server gives ${maxAnswers} to one request. Send several requests.`,
+      { code: 'too_many_answers' },
+    )
+}
+
+function checkPrompts(
+  promptTokens: readonly number[],
+  { maxPromptTokens = Infinity }: AnswerBounds,
+): void {
+  const longest = Math.max(0, ...promptTokens)
+  if (longest > maxPromptTokens)
+    throw new RequestError(
+      `The prompt has ${longest} tokens; this server takes ${maxPromptTokens}. Shorten the prompt.`,
+      {
+        type: 'exceed_context_size_error',
+        code: 'context_length_exceeded',
+        details: { n_prompt_tokens: longest, n_ctx: maxPromptTokens },
+      },
+    )
+}
+
+const cutRequest = (request: AnswerRequest, { maxTokens }: AnswerBounds): AnswerRequest =>
+  maxTokens === undefined || (request.maxTokens ?? Infinity) <= maxTokens
+    ? request
+    : Object.assign({}, request, { maxTokens })
+
+/** Follows the events of one call of `generate`. */
+class AnswerWatch {
+  readonly #account: RequestAccount
+  readonly #observer: RequestObserver
+  readonly #open = new Map<number, OpenAnswer>()
+  /** Answers of each prompt. */
+  readonly #copies: number
+  #expert = ''
+  #promptTokens: readonly number[] = []
+
+  constructor(account: RequestAccount, observer: RequestObserver, copies: number) {
+    this.#account = account
+    this.#observer = observer
+    this.#copies = copies
+  }
+
+  take(event: AnswerEvent): void {
+    if (event.type === 'start') this.#start(event)
+    if (event.type === 'delta') this.#addTokens(event.index, event.completionTokens)
+    if (event.type === 'end') this.#end(event)
+  }
+
+  #start({ expert = '', promptTokens }: Extract<AnswerEvent, { type: 'start' }>): void {
+    this.#expert = expert
+    this.#account.expert = expert
+    this.#promptTokens = promptTokens
+    for (let index = 0; index < promptTokens.length * this.#copies; index++) {
+      this.#open.set(index, { tokens: 0, lastSeconds: 0, firstSeconds: undefined })
+      this.#observer.onQueue?.(this.#account, expert)
+    }
+  }
+
+  /** Tokens that are held back arrive together: the time since the last ones is shared among them. */
+  #addTokens(index: number, total: number): void {
+    const answer = this.#open.get(index)
+    if (answer === undefined) return
+    const seconds = this.#account.readSeconds()
+    let added = total - answer.tokens
+    if (added <= 0) return
+    const expert = this.#expert
+    if (answer.firstSeconds === undefined) {
+      answer.firstSeconds = seconds
+      this.#account.firstTokenMs ??= seconds * 1000
+      this.#observer.onTokens?.(this.#account, { expert, isFirst: true, seconds, tokens: 1 })
+      answer.lastSeconds = seconds
+      added--
+    }
+    if (added > 0)
+      this.#observer.onTokens?.(this.#account, {
+        expert,
+        isFirst: false,
+        seconds: (seconds - answer.lastSeconds) / added,
+        tokens: added,
+      })
+    answer.tokens = total
+    answer.lastSeconds = seconds
+  }
+
+  #end({ index, reason, usage, times }: Extract<AnswerEvent, { type: 'end' }>): void {
+    this.#addTokens(index, usage.completionTokens)
+    this.#report(index, reason, usage, times.promptMs / 1000, times.decodeMs / 1000)
+  }
+
+  #report(
+    index: number,
+    reason: AnswerRecord['reason'],
+    usage: AnswerRecord['usage'],
+    prefillSeconds: number,
+    decodeSeconds: number,
+  ): void {
+    const firstSeconds = this.#open.get(index)?.firstSeconds
+    if (!this.#open.delete(index)) return
+    const { tokens, answers } = this.#account
+    tokens.prompt += usage.promptTokens
+    tokens.cached += usage.cachedTokens
+    tokens.completion += usage.completionTokens
+    const answer: AnswerRecord = {
+      expert: this.#expert,
+      reason,
+      usage,
+      firstTokenSeconds: firstSeconds,
+      totalSeconds: this.#account.readSeconds(),
+      prefillSeconds,
+      decodeSeconds,
+    }
+    answers.push(answer)
+    this.#observer.onAnswer?.(this.#account, answer)
+  }
+
+  /** Answers that did not end are reported with what they wrote; whether there were any. */
+  close(reason: 'abort' | 'error'): boolean {
+    const isCut = this.#open.size > 0
+    for (const [index, { tokens }] of this.#open) {
+      const promptTokens = this.#promptTokens[Math.floor(index / this.#copies)] ?? 0
+      const usage = { promptTokens, cachedTokens: 0, completionTokens: tokens, reasoningTokens: 0 }
+      this.#report(index, reason, usage, 0, 0)
+    }
+    return isCut
+  }
+}
