@@ -3,6 +3,7 @@
 
 import { RequestError } from '../request-error.ts'
 import type { AnswerEvent, AnswerRequest, Service } from '../service.ts'
+import { overrideMethods } from './override-methods.ts'
 import type { AnswerRecord, RequestAccount, RequestObserver } from './account.ts'
 
 /** Bounds of one request; undefined: none. */
@@ -35,14 +36,7 @@ export function observeService(service: Service, parts: ObservedParts): Service 
       return result
     },
   }
-  return new Proxy(service, {
-    get(target, name) {
-      const own = observed[name as keyof Service]
-      if (own !== undefined) return own
-      const value: unknown = Reflect.get(target, name)
-      return typeof value === 'function' ? value.bind(target) : value
-    },
-  })
+  return overrideMethods(service, observed)
 }
 
 /** What is known of one answer while it is written. */

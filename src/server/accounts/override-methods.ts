@@ -1,0 +1,14 @@
+// A service with some methods replaced. Independent of which.
+
+import type { Service } from '../service.ts'
+
+/** The service with these methods; all others are its own, bound to it. */
+export const overrideMethods = (service: Service, methods: Partial<Service>): Service =>
+  new Proxy(service, {
+    get(target, name) {
+      const own = methods[name as keyof Service]
+      if (own !== undefined) return own
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })

@@ -1,0 +1,35 @@
+// Whether the text of a path may be an expert at all, before anything is looked at on a disk.
+
+import { RequestError } from '../request-error.ts'
+
+const longestPath = 1024
+
+/** The error of a path that is refused: it says why, and nothing of the server's folders. */
+export const createPathRefusal = (reason: string): RequestError =>
+  new RequestError(`The path of the expert ${reason}. Experts are loaded from allowed folders only.`, {
+    param: 'path',
+    code: 'path_not_allowed',
+  })
+
+/**
+ * Throws RequestError of status 400 for a text that is no path below a folder: too long, with control
+ * characters, with `..`, or of another scheme. `C:\` is no scheme.
+ */
+export function checkExpertPath(path: string): void {
+  const problem = findPathProblem(path)
+  if (problem !== undefined) throw createPathRefusal(problem)
+}
+
+function findPathProblem(path: string): string | undefined {
+  if (path.trim() === '') return 'is empty'
+  if (path.length > longestPath)
+    return `has ${path.length} characters, and ${longestPath} are the most`
+  if (/\p{Cc}/u.test(path)) return 'holds a control character'
+  if (!path.isWellFormed()) return 'is no well-formed text'
+  const scheme = /^\s*([a-z][a-z0-9+.-]+):/i.exec(path)?.[1]
+  if (scheme !== undefined) return `is of the scheme ${scheme.slice(0, 20)}:`
+  if (/^[\\/]{2}/.test(path)) return 'is on another machine'
+  if (path.split(/[\\/]/).some((part) => /^\.{2,}\s*$/.test(part))) return 'leads upwards with ".."'
+  if (/^~/.test(path)) return 'begins with "~", which is not expanded here'
+  return undefined
+}
