@@ -74,6 +74,7 @@ declare class URLSearchParams {
   get(name: string): string | null
   set(name: string, value: string): void
   has(name: string): boolean
+  keys(): IterableIterator<string>
   toString(): string
 }
 declare class URL {
@@ -125,6 +126,7 @@ declare class Headers {
   get(name: string): string | null
   has(name: string): boolean
   set(name: string, value: string): void
+  append(name: string, value: string): void
   entries(): IterableIterator<[string, string]>
 }
 type BodyInit = string | BufferSource | Blob | URLSearchParams | ReadableStream<Uint8Array>

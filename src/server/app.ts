@@ -1,16 +1,16 @@
 // The server as a function from a request to a response: Hono, the routes, and the middleware in
 // front of them. Independent of sockets and files.
 
-import { Hono, type MiddlewareHandler } from 'hono'
+import { Hono } from 'hono'
 import { findNearestName } from '../base/suggest.ts'
 import { createErrorResponse, toRequestError } from './error-response.ts'
 import { noBody, readBody } from './read-body.ts'
 import { RequestError } from './request-error.ts'
-import type { RouteCall, Route, ServerContext, ServerEnv } from './route.ts'
+import type { Middleware, RouteCall, Route, ServerContext, ServerEnv } from './route.ts'
 import { routes as ownRoutes } from './route-table.ts'
 import type { Service } from './service.ts'
 
-export type Middleware = MiddlewareHandler<ServerEnv>
+export type { Middleware } from './route.ts'
 
 export interface ServerOptions {
   readonly service: Service
@@ -18,6 +18,8 @@ export interface ServerOptions {
   readonly middleware?: readonly Middleware[]
   /** Run for matched requests before the body is read; `context.get('route')` says which. */
   readonly guards?: readonly Middleware[]
+  /** Bytes of a body; longer ones are refused with 413. Default 8 MiB. */
+  readonly maxBodyBytes?: number
   /** Further routes. */
   readonly routes?: readonly Route[]
   /** Called with what is no fault of the request. */
@@ -62,14 +64,16 @@ const toHonoPath = (path: string): string =>
   )
 
 async function createCall(
-  { service, now = Date.now, createId = () => crypto.randomUUID() }: ServerOptions,
-  { method, body = noBody }: Route,
+  { service, maxBodyBytes, now = Date.now, createId = () => crypto.randomUUID() }: ServerOptions,
+  { method, body: form = noBody }: Route,
   context: ServerContext,
 ): Promise<RouteCall> {
   const { req: request } = context
+  const body = method === 'GET' ? {} : await readBody(request, form, maxBodyBytes)
+  context.set('body', body)
   return {
-    service,
-    body: method === 'GET' ? {} : await readBody(request, body),
+    service: context.get('service') ?? service,
+    body,
     parameters: request.param(),
     query: new URL(request.url).searchParams,
     signal: request.raw.signal,

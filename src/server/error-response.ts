@@ -21,7 +21,9 @@ interface ErrorForm {
   readonly code?: string
 }
 
-/** By name, because an error from a worker has the name of its class and not always its prototype. */
+/**
+ * By name, because an error from a worker has the name of its class and not always its prototype.
+ */
 const forms: Readonly<Record<string, ErrorForm>> = {
   ContextLengthError: {
     status: 400,

@@ -8,6 +8,7 @@ import {
   isRecord,
   joinProblems,
 } from '../base/schema.ts'
+import { type BodySource, readText } from './read-text.ts'
 import { RequestError } from './request-error.ts'
 import type { BodyForm } from './route.ts'
 
@@ -19,10 +20,11 @@ export const noBody: BodyForm = { fields: {}, required: [] }
 
 /** The body as an object without entries that are null, which count as left out. */
 export async function readBody(
-  request: { text(): Promise<string> },
+  request: BodySource,
   form: BodyForm,
+  maxBytes = 8 * 2 ** 20,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const text = await request.text()
+  const text = await readText(request, maxBytes)
   if (form === noBody && text.trim() === '') return {}
   const value = parseJson(text)
   if (!isRecord(value))

@@ -1,7 +1,7 @@
 // The contract of a route: one row says its path, who may call it, what its body is and what it
 // does. The app mounts the rows, and /openapi.json is written from them.
 
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import type { Fields, GivenOptions, JsonSchema } from '../base/schema.ts'
 import type { AnswerUsage, Service } from './service.ts'
 
@@ -26,6 +26,10 @@ export interface ServerEnv {
     /** The route that was matched; undefined for an unknown path. */
     route: Route | undefined
     requestId: string | undefined
+    /** Set by middleware: the service as this request uses it, counted and bounded. */
+    service: Service | undefined
+    /** The body as it was read and checked. */
+    body: Readonly<Record<string, unknown>> | undefined
     /** Set by middleware: takes what the request used. */
     reportUsage: ((usage: UsageReport) => void) | undefined
     /** Set by middleware: keeps the cached prefixes of one tenant from others. */
@@ -34,12 +38,16 @@ export interface ServerEnv {
 }
 
 export type ServerContext = Context<ServerEnv>
+export type Middleware = MiddlewareHandler<ServerEnv>
 
 /** The body of a route: a table of fields, and names that are known and cannot be used here. */
 export interface BodyForm<Of extends Fields = Fields> {
   readonly fields: Of
   readonly required: readonly (keyof Of & string)[]
-  /** Known to clients, without effect here: name → what is accepted all the same, and why not others. */
+  /**
+   * Known to clients, without effect here: name → what is accepted all the same, and why not
+   * others.
+   */
   readonly refused?: Readonly<Record<string, RefusedField>>
 }
 

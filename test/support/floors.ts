@@ -30,9 +30,9 @@ export const entryFloor = 10
 
 /**
  * Wing → its rooms from the lowest to the highest: a folder inside the wing (`losses`), a single
- * file (`kind.ts`), or '' for the remaining files directly in the wing. Inside a wing a file imports
- * only from its own room and from lower rooms. The longest entry that fits a path decides; the
- * wing's index.ts is above every room without being listed. Wings without a list have no rule.
+ * file (`kind.ts`), or '' for the remaining files directly in the wing. Inside a wing a file
+ * imports only from its own room and from lower rooms. The longest entry that fits a path decides;
+ * the wing's index.ts is above every room without being listed. Wings without a list have no rule.
  */
 export const rooms: Record<string, readonly string[]> = {
   base: ['', 'linalg'],
@@ -150,8 +150,38 @@ export const rooms: Record<string, readonly string[]> = {
   ],
   learn: ['kernels', 'store', 'tiers', 'slow', 'turns', 'users', 'updates', ''],
   eval: ['metric.ts', 'json.ts', 'metrics', ''],
-  server: ['request-error.ts', 'error-response.ts', 'service.ts', 'route.ts', 'read-body.ts', ''],
-  node: ['files', 'rows', 'models', 'stores', 'sql', 'metric-table.ts', '', 'manifests', 'worker'],
+  server: [
+    'request-error.ts',
+    'error-response.ts',
+    'service.ts',
+    'route.ts',
+    'read-text.ts',
+    'read-body.ts',
+    'keys',
+    'usage',
+    'state',
+    'accounts',
+    'limits',
+    'metrics',
+    'log',
+    'origins',
+    'health',
+    'experts-allowed',
+    'operations',
+    '',
+  ],
+  node: [
+    'files',
+    'rows',
+    'models',
+    'stores',
+    'sql',
+    'serve',
+    'metric-table.ts',
+    '',
+    'manifests',
+    'worker',
+  ],
   web: ['stores', ''],
   cli: [
     'ui',

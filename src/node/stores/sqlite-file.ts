@@ -1,5 +1,5 @@
-// A SQLite file of ours through node:sqlite: its layout, transactions, and waiting for other processes
-// without blocking. Independent of what its tables hold.
+// A SQLite file of ours through node:sqlite: its layout, transactions, and waiting for other
+// processes without blocking. Independent of what its tables hold.
 
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'

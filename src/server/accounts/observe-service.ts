@@ -152,7 +152,9 @@ class AnswerWatch {
     }
   }
 
-  /** Tokens that are held back arrive together: the time since the last ones is shared among them. */
+  /**
+   * Tokens that are held back arrive together: the time since the last ones is shared among them.
+   */
   #addTokens(index: number, total: number): void {
     const answer = this.#open.get(index)
     if (answer === undefined) return

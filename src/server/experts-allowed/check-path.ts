@@ -6,14 +6,17 @@ const longestPath = 1024
 
 /** The error of a path that is refused: it says why, and nothing of the server's folders. */
 export const createPathRefusal = (reason: string): RequestError =>
-  new RequestError(`The path of the expert ${reason}. Experts are loaded from allowed folders only.`, {
-    param: 'path',
-    code: 'path_not_allowed',
-  })
+  new RequestError(
+    `The path of the expert ${reason}. Experts are loaded from allowed folders only.`,
+    {
+      param: 'path',
+      code: 'path_not_allowed',
+    },
+  )
 
 /**
- * Throws RequestError of status 400 for a text that is no path below a folder: too long, with control
- * characters, with `..`, or of another scheme. `C:\` is no scheme.
+ * Throws RequestError of status 400 for a text that is no path below a folder: too long, with
+ * control characters, with `..`, or of another scheme. `C:\` is no scheme.
  */
 export function checkExpertPath(path: string): void {
   const problem = findPathProblem(path)

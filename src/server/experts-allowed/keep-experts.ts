@@ -1,5 +1,5 @@
-// A service that loads experts from allowed places only, and remembers what requests loaded, so that
-// a restart comes back with the same experts.
+// A service that loads experts from allowed places only, and remembers what requests loaded, so
+// that a restart comes back with the same experts.
 
 import { overrideMethods } from '../accounts/override-methods.ts'
 import { RequestError } from '../request-error.ts'

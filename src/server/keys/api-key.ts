@@ -1,5 +1,5 @@
-// API keys: how they are made, what is kept of them, and what each may do. Independent of where they
-// are kept and of HTTP.
+// API keys: how they are made, what is kept of them, and what each may do. Independent of where
+// they are kept and of HTTP.
 
 import { OptionError } from '../../base/errors.ts'
 import {

@@ -1,5 +1,6 @@
-// The keys of a server: added, listed, revoked, and found by what a request presents. Another process
-// may change them at any time; the next request sees it. Independent of where they are kept.
+// The keys of a server: added, listed, revoked, and found by what a request presents. Another
+// process may change them at any time; the next request sees it. Independent of where they are
+// kept.
 
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'

@@ -51,9 +51,10 @@ export class KeyLimiter {
   }
 
   /**
-   * Admits a request or throws a RequestError of status 429. A request begins while the key's balance
-   * of tokens is above zero; what it took is subtracted at its end, also below zero, because nobody
-   * knows before how long an answer becomes. So the average holds, and bursts wait later.
+   * Admits a request or throws a RequestError of status 429. A request begins while the key's
+   * balance of tokens is above zero; what it took is subtracted at its end, also below zero,
+   * because nobody knows before how long an answer becomes. So the average holds, and bursts wait
+   * later.
    */
   admit(key: LimitedKey): Admission {
     const now = this.#now()

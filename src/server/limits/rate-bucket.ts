@@ -18,10 +18,7 @@ export class RateBucket {
   /** What may be taken now; below zero where more was taken than there was. */
   readBalance(now: number): number {
     const elapsed = Math.max(0, now - this.#at)
-    this.#balance = Math.min(
-      this.perMinute,
-      this.#balance + (elapsed * this.perMinute) / minuteMs,
-    )
+    this.#balance = Math.min(this.perMinute, this.#balance + (elapsed * this.perMinute) / minuteMs)
     this.#at = Math.max(this.#at, now)
     return this.#balance
   }

@@ -8,4 +8,3 @@ const plainId = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/
 /** `random`: 16 bytes. */
 export const readRequestId = (given: string | undefined, random: () => Uint8Array): string =>
   given !== undefined && plainId.test(given) ? given : `req_${toHex(random())}`
-

@@ -1,5 +1,6 @@
-// One line of JSON for each request. It names the key and the expert, never the user and no words of
-// a prompt unless prompts are asked for: what was written to a log cannot be forgotten again.
+// One line of JSON for each request but the probes of health. It names the key and the expert,
+// never the user and no words of a prompt unless prompts are asked for: what was written to a log
+// cannot be forgotten again.
 
 import type { RequestAccount, RequestObserver } from '../accounts/account.ts'
 import { toRequestError } from '../error-response.ts'
@@ -16,7 +17,10 @@ const longestPath = 200
 const longestPrompt = 100_000
 
 export const createRequestLog = ({ write, prompts = false }: RequestLogParts): RequestObserver => ({
-  onEnd: (account) => write(formatLogLine(describeRequest(account, prompts))),
+  onEnd: (account) => {
+    const isProbe = account.route?.scope === 'open' && account.status < 400
+    if (!isProbe) write(formatLogLine(describeRequest(account, prompts)))
+  },
 })
 
 function describeRequest(account: RequestAccount, prompts: boolean): Record<string, unknown> {
@@ -55,8 +59,8 @@ const cutPrompt = (asked: unknown): unknown => {
 }
 
 /**
- * Of a refused request the code alone, because the message may quote it; of our own failure all that
- * is known.
+ * Of a refused request the code alone, because the message may quote it; of our own failure all
+ * that is known.
  */
 function describeFailure({ failure, status }: RequestAccount): unknown {
   if (failure === undefined) return undefined
@@ -67,8 +71,9 @@ function describeFailure({ failure, status }: RequestAccount): unknown {
 }
 
 /**
- * A record as one line. JSON escapes line breaks and ESC; these also break lines or steer terminals:
- * the C1 controls, DEL, the line and paragraph separators and the signs that turn the direction.
+ * A record as one line. JSON escapes line breaks and ESC; these also break lines or steer
+ * terminals: the C1 controls, DEL, the line and paragraph separators and the signs that turn the
+ * direction.
  */
 export const formatLogLine = (record: Readonly<Record<string, unknown>>): string =>
   JSON.stringify(record).replaceAll(

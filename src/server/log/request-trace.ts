@@ -1,5 +1,5 @@
-// One span for each request and one for each of its answers, with OpenTelemetry's names for HTTP and
-// for generative models. No prompt, no answer and no user is in them.
+// One span for each request and one for each of its answers, with OpenTelemetry's names for HTTP
+// and for generative models. No prompt, no answer and no user is in them.
 
 import type { AnswerRecord, RequestAccount, RequestObserver } from '../accounts/account.ts'
 import { toHex } from '../../base/sha256.ts'

@@ -1,6 +1,6 @@
-// Sends spans to an OpenTelemetry collector, as OTLP/HTTP in JSON. Own code, because OpenTelemetry's
-// packages for the same are more than twenty and need Node. A collector that is away costs spans and
-// nothing else.
+// Sends spans to an OpenTelemetry collector, as OTLP/HTTP in JSON. Own code, because
+// OpenTelemetry's packages for the same are more than twenty and need Node. A collector that is
+// away costs spans and nothing else.
 
 import type { TraceSettings } from './trace-settings.ts'
 
@@ -37,7 +37,7 @@ const timeoutMs = 10_000
 export class SpanExporter {
   readonly #parts: SpanExporterParts
   #waiting: Span[] = []
-  #timer: unknown
+  #timer: ReturnType<typeof setTimeout> | undefined
   #sending: Promise<void> | undefined
   #isFailing = false
   #dropped = 0
@@ -73,7 +73,7 @@ export class SpanExporter {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#timer)
+    if (this.#timer !== undefined) clearTimeout(this.#timer)
     await this.flush()
   }
 
@@ -100,7 +100,7 @@ export class SpanExporter {
   }
 }
 
-function startTimer(work: () => void, milliseconds: number): unknown {
+function startTimer(work: () => void, milliseconds: number): ReturnType<typeof setTimeout> {
   const timer = setTimeout(work, milliseconds)
   ;(timer as { unref?(): void }).unref?.() // Node would wait for it at its end
   return timer

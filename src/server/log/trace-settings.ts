@@ -12,7 +12,10 @@ export interface TraceSettings {
 
 type Variables = Readonly<Record<string, string | undefined>>
 
-/** undefined where no endpoint is set, or spans are switched off. Throws OptionError for wrong values. */
+/**
+ * undefined where no endpoint is set, or spans are switched off. Throws OptionError for wrong
+ * values.
+ */
 export function readTraceSettings(variables: Variables): TraceSettings | undefined {
   const own = variables['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']
   const common = variables['OTEL_EXPORTER_OTLP_ENDPOINT']

@@ -6,7 +6,8 @@ import type { UsageRow } from '../usage/usage-row.ts'
 import type { ServerState } from './server-state.ts'
 
 const createRecord = (name: string) =>
-  createApiKey({ name, requestsPerMinute: 3 }, new Uint8Array(32), '2026-11-30T10:00:00.000Z').record
+  createApiKey({ name, requestsPerMinute: 3 }, new Uint8Array(32), '2026-11-30T10:00:00.000Z')
+    .record
 
 export const createUsageRow = (given: Partial<UsageRow> = {}): UsageRow =>
   Object.assign(

@@ -1,5 +1,5 @@
-// What a server keeps over a restart: keys, usage, and the experts that were loaded by requests. Users'
-// tiers are kept in a UserStore. Independent of where it is kept.
+// What a server keeps over a restart: keys, usage, and the experts that were loaded by requests.
+// Users' tiers are kept in a UserStore. Independent of where it is kept.
 
 import type { KeyStore } from '../keys/key-ring.ts'
 import type { UsageStore } from '../usage/usage-row.ts'
@@ -23,7 +23,9 @@ export interface LoadedExpertStore {
   delete(base: string, name: string): Promise<void>
 }
 
-/** All of it. Every call rejects with StorageError where the store fails; nothing has changed then. */
+/**
+ * All of it. Every call rejects with StorageError where the store fails; nothing has changed then.
+ */
 export interface ServerState {
   readonly keys: KeyStore
   readonly usage: UsageStore

@@ -5,7 +5,10 @@ import { sumUsage, type UsageRow, type UsageStore } from './usage-row.ts'
 
 export interface UsageLedgerParts {
   readonly store: UsageStore
-  /** Called once for each row of failures: when writing begins to fail, and with undefined when it works again. */
+  /**
+   * Called once for each row of failures: when writing begins to fail, and with undefined when it
+   * works again.
+   */
   readonly onFailure?: (error: unknown) => void
 }
 

@@ -7,7 +7,7 @@ import { formatUsageCsv } from './usage-row.ts'
 describe('usage as CSV', () => {
   it('has a header and a line for each row', () =>
     expect(formatUsageCsv([createUsageRow()])).toBe(
-      'day,key,expert,user,requests,failed,promptTokens,cachedTokens,completionTokens\r\n' +
+      'day,key,expert,user,requests,failed,prompt_tokens,cached_tokens,completion_tokens\r\n' +
         '2026-11-30,ci,coder,ada,1,0,10,4,5\r\n',
     ))
   it.each([

@@ -80,10 +80,19 @@ export const isWithinFilter = (row: UsageRow, { from, to, key }: UsageFilter): b
   (key === undefined || row.key === key)
 
 const columns = [...usageNames, ...usageCounts]
+const toSnakeCase = (name: string): string =>
+  name.replaceAll(/[A-Z]/g, (a) => `_${a.toLowerCase()}`)
+
+/** Rows with the names that clients of the API expect: `prompt_tokens`. */
+export const formatUsageJson = (rows: readonly UsageRow[]): Record<string, string | number>[] =>
+  rows.map((row) => Object.fromEntries(columns.map((name) => [toSnakeCase(name), row[name]])))
 
 /** Rows as CSV with a header (RFC 4180). */
 export const formatUsageCsv = (rows: readonly UsageRow[]): string =>
-  [columns.join(','), ...rows.map((row) => columns.map((name) => formatCell(row[name])).join(','))]
+  [
+    columns.map(toSnakeCase).join(','),
+    ...rows.map((row) => columns.map((name) => formatCell(row[name])).join(',')),
+  ]
     .map((line) => `${line}\r\n`)
     .join('')
 

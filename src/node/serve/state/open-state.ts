@@ -20,7 +20,9 @@ export const getStateFile = (folder: string): string => join(folder, 'server.db'
 /** What users' tiers learned: a UserStore. */
 export const getUsersFile = (folder: string): string => join(folder, 'users.db')
 
-/** Opens the state in a folder, which is made where it is missing and is readable by its owner only. */
+/**
+ * Opens the state in a folder, which is made where it is missing and is readable by its owner only.
+ */
 export async function openState(folder: string): Promise<ServerState> {
   await prepareStateFolder(folder)
   return openSqliteState(getStateFile(folder))

@@ -67,7 +67,10 @@ describe('a state in SQLite', () => {
   it('holds no byte of a user who is forgotten', async () => {
     const path = nextPath()
     const state = await openState(path)
-    await state.usage.add([createUsageRow({ user: 'ada.lovelace' }), createUsageRow({ user: 'tom' })])
+    await state.usage.add([
+      createUsageRow({ user: 'ada.lovelace' }),
+      createUsageRow({ user: 'tom' }),
+    ])
     await state.usage.forgetUser('ada.lovelace')
     const files = ['server.db', 'server.db-wal']
     for (const name of files)

@@ -1,0 +1,54 @@
+// Who makes a request, and whether its key may do what the route does. What is decided goes by the
+// route that was matched and not by the path, so no way of writing a path is a way around it.
+
+import { RequestError } from '../request-error.ts'
+import type { Route, ServerContext } from '../route.ts'
+import { type ApiKeyRecord, describeApiKey, hasScope } from './api-key.ts'
+import type { KeyRing } from './key-ring.ts'
+
+/** Who may come in while no key was ever made. */
+export const keylessAccesses = ['nobody', 'loopback', 'anyone'] as const
+export type KeylessAccess = (typeof keylessAccesses)[number]
+
+/**
+ * The key of a request; undefined where none is needed, because none was ever made. Throws
+ * RequestError of status 401.
+ */
+export async function authenticate(
+  context: ServerContext,
+  keys: KeyRing,
+  keyless: KeylessAccess,
+): Promise<ApiKeyRecord | undefined> {
+  if (keyless !== 'nobody' && !(await keys.hasKeys())) return undefined
+  const text = readPresentedKey(context)
+  const key = text === undefined ? undefined : await keys.find(text)
+  if (key === undefined) throw refuseKey(text)
+  return key
+}
+
+/** `Authorization: Bearer K`, or `X-Api-Key: K`. */
+function readPresentedKey({ req }: ServerContext): string | undefined {
+  const [, bearer] = /^bearer +(\S+) *$/i.exec(req.header('authorization') ?? '') ?? []
+  return bearer ?? req.header('x-api-key')?.trim()
+}
+
+function refuseKey(text: string | undefined): RequestError {
+  const message =
+    text === undefined
+      ? 'This server needs an API key: send the header "Authorization: Bearer <key>" or "X-Api-Key: <key>".'
+      : 'The API key is unknown here or was revoked.'
+  return new RequestError(message, {
+    status: 401,
+    type: 'authentication_error',
+    code: text === undefined ? 'missing_api_key' : 'invalid_api_key',
+  })
+}
+
+/** Throws RequestError of status 403 where the key has no scope for the route. */
+export function checkScope(key: ApiKeyRecord | undefined, route: Route): void {
+  if (key === undefined || route.scope === 'open' || hasScope(key, route.scope)) return
+  throw new RequestError(
+    `${route.method} ${route.path} needs a key with the scope "${route.scope}"; ${describeApiKey(key)} has ${key.scopes.join(', ')}.`,
+    { status: 403, type: 'permission_error', code: 'insufficient_scope' },
+  )
+}
