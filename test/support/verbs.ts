@@ -21,7 +21,7 @@ keep
 learn leave limit list listen load locate look
 make map mark match measure memoize merge mirror mix move multiply
 normalize
-open orthonormalize
+observe open orthonormalize
 pack pad parse pick place plan pluralize pool prepare print project prune
 quantize quote
 rank read receive recompute reflect refresh refuse register remove render reorder repair replace report

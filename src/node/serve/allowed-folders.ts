@@ -24,7 +24,7 @@ export async function createAllowedFolders(folders: readonly string[]): Promise<
     resolve: async (path) => {
       checkExpertPath(path)
       for (const { given, real } of roots) {
-        const place = await followPath(path, given, real)
+        const place = await resolvePlace(path, given, real)
         if (place !== undefined) return place
       }
       throw isAbsolute(path) && !roots.some(({ given, real }) => isBelow(path, given, real))
@@ -49,9 +49,13 @@ const isBelow = (path: string, given: string, real: string): boolean =>
  * Where a path below a folder really is; undefined where it is not there. An absolute path must be
  * written below the folder, so that nobody learns what exists elsewhere.
  */
-async function followPath(path: string, given: string, root: string): Promise<string | undefined> {
+async function resolvePlace(
+  path: string,
+  given: string,
+  root: string,
+): Promise<string | undefined> {
   if (isAbsolute(path) && !isBelow(path, given, root)) return undefined
-  const place = await followLinks(isAbsolute(path) ? path : join(root, path))
+  const place = await resolveLinks(isAbsolute(path) ? path : join(root, path))
   if (place === undefined) return undefined
   if (!isInside(place, root)) throw createPathRefusal('is a link out of them')
   if (place === root) throw createPathRefusal('is the allowed folder itself')
@@ -60,7 +64,7 @@ async function followPath(path: string, given: string, root: string): Promise<st
 }
 
 /** undefined where there is nothing. */
-async function followLinks(path: string): Promise<string | undefined> {
+async function resolveLinks(path: string): Promise<string | undefined> {
   try {
     return await realpath(path)
   } catch (error) {
@@ -80,7 +84,7 @@ async function checkEntries(folder: string, root: string): Promise<void> {
   })
   for (const entry of entries) {
     if (!entry.isSymbolicLink()) continue
-    const place = await followLinks(join(folder, entry.name))
+    const place = await resolveLinks(join(folder, entry.name))
     if (place !== undefined && !isInside(place, root))
       throw createPathRefusal(`holds a link out of them, ${JSON.stringify(entry.name)}`)
   }

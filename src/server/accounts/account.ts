@@ -53,11 +53,8 @@ export interface AccountStart {
   readonly parent?: string | undefined
 }
 
-export class RequestAccount implements AccountStart {
-  readonly id: string
-  readonly method: string
-  readonly path: string
-  readonly parent: string | undefined
+export class RequestAccount {
+  readonly start: AccountStart
   /** Milliseconds since 1970. */
   readonly startedAt: number
   readonly startedTick: number
@@ -81,15 +78,8 @@ export class RequestAccount implements AccountStart {
   #holds = 1
   #isEnded = false
 
-  constructor(
-    { id, method, path, parent }: AccountStart,
-    clock: Clock,
-    onEnd: (account: RequestAccount) => void,
-  ) {
-    this.id = id
-    this.method = method
-    this.path = path
-    this.parent = parent
+  constructor(start: AccountStart, clock: Clock, onEnd: (account: RequestAccount) => void) {
+    this.start = start
     this.#clock = clock
     this.#onEnd = onEnd
     this.startedAt = clock.now()
@@ -105,10 +95,6 @@ export class RequestAccount implements AccountStart {
   /** Whether it ended otherwise than asked. */
   get isFailed(): boolean {
     return this.isDisconnected || this.failure !== undefined || this.status >= 400
-  }
-
-  get isEnded(): boolean {
-    return this.#isEnded
   }
 
   /** Seconds since it began. */

@@ -119,7 +119,7 @@ describe('an observed answer', () => {
     const stream = service.generate(request, controller.signal)
     await stream.next()
     controller.abort()
-    await expect(take(stream)).rejects.toThrow()
+    await expect(take(stream)).rejects.toThrow('aborted')
     expect([account.isDisconnected, account.failure]).toEqual([true, undefined])
   })
   it('is a failure where the engine fails', async () => {

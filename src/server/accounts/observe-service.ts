@@ -3,7 +3,7 @@
 
 import { RequestError } from '../request-error.ts'
 import type { AnswerEvent, AnswerRequest, Service } from '../service.ts'
-import { overrideMethods } from './override-methods.ts'
+import { replaceMethods } from './replace-methods.ts'
 import type { AnswerRecord, RequestAccount, RequestObserver } from './account.ts'
 
 /** Bounds of one request; undefined: none. */
@@ -36,7 +36,7 @@ export function observeService(service: Service, parts: ObservedParts): Service 
       return result
     },
   }
-  return overrideMethods(service, observed)
+  return replaceMethods(service, observed)
 }
 
 /** What is known of one answer while it is written. */

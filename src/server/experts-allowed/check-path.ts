@@ -33,6 +33,6 @@ function findPathProblem(path: string): string | undefined {
   if (scheme !== undefined) return `is of the scheme ${scheme.slice(0, 20)}:`
   if (/^[\\/]{2}/.test(path)) return 'is on another machine'
   if (path.split(/[\\/]/).some((part) => /^\.{2,}\s*$/.test(part))) return 'leads upwards with ".."'
-  if (/^~/.test(path)) return 'begins with "~", which is not expanded here'
+  if (path.startsWith('~')) return 'begins with "~", which is not expanded here'
   return undefined
 }

@@ -1,7 +1,7 @@
 // A service that loads experts from allowed places only, and remembers what requests loaded, so
 // that a restart comes back with the same experts.
 
-import { overrideMethods } from '../accounts/override-methods.ts'
+import { replaceMethods } from '../accounts/replace-methods.ts'
 import { RequestError } from '../request-error.ts'
 import type { LoadExpertRequest, ServedExpert, Service } from '../service.ts'
 import type { LoadedExpertRecord, LoadedExpertStore } from '../state/server-state.ts'
@@ -90,7 +90,7 @@ export function keepExperts(service: Service, parts: KeptExpertsParts): KeptExpe
     listExperts: async () => (await service.listExperts()).map(show),
   }
   return {
-    service: overrideMethods(service, kept),
+    service: replaceMethods(service, kept),
     restore: async () => restoreExperts(await store.list(base), service, load),
   }
 }

@@ -15,7 +15,7 @@ import { quoteName } from '../../formats/quote.ts'
 
 /** What a key may do. `admin` includes the others. */
 export const scopes = ['infer', 'feedback', 'train', 'admin'] as const
-export type Scope = (typeof scopes)[number]
+export type KeyScope = (typeof scopes)[number]
 
 /** Bounds of one key; an absent one is the server's own, or none. */
 export interface KeyLimits {
@@ -33,7 +33,7 @@ export interface ApiKeyRecord {
   readonly hash: string
   /** The last four characters, by which its owner tells it from others. */
   readonly hint: string
-  readonly scopes: readonly Scope[]
+  readonly scopes: readonly KeyScope[]
   readonly limits: KeyLimits
   /** ISO 8601. */
   readonly createdAt: string
@@ -61,7 +61,7 @@ const recordFields = {
 export interface NewKeyOptions extends KeyLimits {
   readonly name: string
   /** Default: infer and feedback. */
-  readonly scopes?: readonly Scope[] | undefined
+  readonly scopes?: readonly KeyScope[] | undefined
 }
 
 /** Where the text of a key begins, so that a scanner for leaked secrets can find it. */
@@ -115,7 +115,7 @@ export function isSameHash(a: string, b: string): boolean {
 }
 
 /** Whether a key with these scopes may do what needs `scope`. */
-export const hasScope = ({ scopes: given }: ApiKeyRecord, scope: Scope): boolean =>
+export const hasScope = ({ scopes: given }: ApiKeyRecord, scope: KeyScope): boolean =>
   given.includes(scope) || given.includes('admin')
 
 /** 'the key "ci" (…a1b2)': how a key is named in messages. */

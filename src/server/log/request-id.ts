@@ -2,7 +2,7 @@
 
 import { toHex } from '../../base/sha256.ts'
 
-/** Letters, digits and a few signs that no log, header or shell reads as anything else. */
+/** Letters, digits and a few signs that no log, header or shell reads otherwise. */
 const plainId = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/
 
 /** `random`: 16 bytes. */

@@ -24,7 +24,8 @@ export const createRequestLog = ({ write, prompts = false }: RequestLogParts): R
 })
 
 function describeRequest(account: RequestAccount, prompts: boolean): Record<string, unknown> {
-  const { id, method, route, key, expert, status, tokens, answers, firstTokenMs, body } = account
+  const { route, key, expert, status, tokens, answers, firstTokenMs, body } = account
+  const { id, method, path } = account.start
   const asked = body['messages'] ?? body['prompt'] ?? body['input']
   return {
     time: new Date(account.startedAt).toISOString(),
@@ -33,7 +34,7 @@ function describeRequest(account: RequestAccount, prompts: boolean): Record<stri
     request_id: id,
     method: method.slice(0, 20),
     // a route's own words, because a path may hold the name of a user
-    path: route?.path ?? hideUser(account.path).slice(0, longestPath),
+    path: route?.path ?? hideUser(path).slice(0, longestPath),
     status,
     duration_ms: round(account.durationMs),
     first_token_ms: firstTokenMs === undefined ? undefined : round(firstTokenMs),

@@ -3,11 +3,11 @@
 
 import type { AnswerRecord, RequestAccount, RequestObserver } from '../accounts/account.ts'
 import { toHex } from '../../base/sha256.ts'
-import type { Span } from './span-exporter.ts'
+import type { TraceSpan } from './span-exporter.ts'
 import { parseTraceparent } from './trace-context.ts'
 
 export interface RequestTraceParts {
-  readonly export: (span: Span) => void
+  readonly export: (span: TraceSpan) => void
   /** Random bytes. */
   readonly random: (count: number) => Uint8Array
   readonly baseName: string
@@ -18,7 +18,7 @@ const mostAnswers = 32
 
 export const createRequestTrace = (parts: RequestTraceParts): RequestObserver => ({
   onEnd: (account) => {
-    const parent = parseTraceparent(account.parent)
+    const parent = parseTraceparent(account.start.parent)
     if (parent?.isSampled === false) return // the caller keeps none of this trace
     const { random } = parts
     const traceId = parent?.traceId ?? toHex(random(16))
@@ -34,19 +34,19 @@ const describeRequestSpan = (
   traceId: string,
   spanId: string,
   parentSpanId: string | undefined,
-): Span => ({
+): TraceSpan => ({
   traceId,
   spanId,
   parentSpanId,
-  name: [account.method.slice(0, 20), account.route?.path].filter(Boolean).join(' '),
+  name: [account.start.method.slice(0, 20), account.route?.path].filter(Boolean).join(' '),
   kind: 'server',
   startMs: account.startedAt,
   endMs: account.startedAt + account.durationMs,
   attributes: {
-    'http.request.method': account.method.slice(0, 20),
+    'http.request.method': account.start.method.slice(0, 20),
     'http.route': account.route?.path,
     'http.response.status_code': account.status,
-    'graft.request_id': account.id,
+    'graft.request_id': account.start.id,
     'graft.key': account.key?.name,
     'graft.disconnected': account.isDisconnected,
   },
@@ -59,7 +59,7 @@ const describeAnswerSpan = (
   answer: AnswerRecord,
   traceId: string,
   parentSpanId: string,
-): Span => ({
+): TraceSpan => ({
   traceId,
   spanId: toHex(random(8)),
   parentSpanId,

@@ -6,7 +6,7 @@ import type { TraceSettings } from './trace-settings.ts'
 
 type SpanValue = string | number | boolean | readonly string[]
 
-export interface Span {
+export interface TraceSpan {
   readonly traceId: string
   readonly spanId: string
   readonly parentSpanId?: string | undefined
@@ -36,7 +36,7 @@ const timeoutMs = 10_000
 
 export class SpanExporter {
   readonly #parts: SpanExporterParts
-  #waiting: Span[] = []
+  #waiting: TraceSpan[] = []
   #timer: ReturnType<typeof setTimeout> | undefined
   #sending: Promise<void> | undefined
   #isFailing = false
@@ -51,7 +51,7 @@ export class SpanExporter {
     return this.#dropped
   }
 
-  add(span: Span): void {
+  add(span: TraceSpan): void {
     if (this.#waiting.length >= mostWaiting) {
       this.#dropped++
       return
@@ -108,7 +108,7 @@ function startTimer(work: () => void, milliseconds: number): ReturnType<typeof s
 
 /** OTLP's ExportTraceServiceRequest in JSON. */
 export const formatSpans = (
-  spans: readonly Span[],
+  spans: readonly TraceSpan[],
   resource: Readonly<Record<string, string>>,
 ): object => ({
   resourceSpans: [
@@ -119,7 +119,7 @@ export const formatSpans = (
   ],
 })
 
-const formatSpan = (span: Span): object => ({
+const formatSpan = (span: TraceSpan): object => ({
   traceId: span.traceId,
   spanId: span.spanId,
   ...(span.parentSpanId !== undefined && { parentSpanId: span.parentSpanId }),
@@ -134,7 +134,7 @@ const formatSpan = (span: Span): object => ({
 const formatNanoseconds = (milliseconds: number): string =>
   String(BigInt(Math.round(milliseconds * 1000)) * 1000n)
 
-const formatAttributes = (attributes: Span['attributes']): object[] =>
+const formatAttributes = (attributes: TraceSpan['attributes']): object[] =>
   Object.entries(attributes).flatMap(([key, value]) =>
     value === undefined ? [] : [{ key, value: formatValue(value) }],
   )

@@ -105,7 +105,8 @@ export class ServerMetrics implements RequestObserver {
   }
 
   onEnd(account: RequestAccount): void {
-    const { route, method, status, durationMs, isDisconnected } = account
+    const { route, status, durationMs, isDisconnected } = account
+    const { method } = account.start
     const path = route?.path ?? 'unknown'
     const known = knownMethods.has(method) ? method : 'other'
     this.#own.http.add(1, { route: path, method: known, status: String(status) })

@@ -1,7 +1,7 @@
 // Limits, usage, metrics, log, spans, ids, sizes, and the end in good order, through the app.
 
 import { describe, expect, it } from 'vitest'
-import type { Span } from '../log/span-exporter.ts'
+import type { TraceSpan } from '../log/span-exporter.ts'
 import { createTestServer, createTestService } from './testing.ts'
 
 describe('limits', () => {
@@ -107,8 +107,8 @@ describe('row 120: request ids', () => {
     const { ask } = createTestServer()
     for (const path of ['/healthz', '/unknown', '/v1/usage']) {
       const { headers } = await ask(path, { headers: { 'x-request-id': id } })
-      if (taken) expect(headers.get('x-request-id')).toBe(id)
-      else expect(headers.get('x-request-id')).toMatch(/^req_[0-9a-f]{32}$/)
+      const given = headers.get('x-request-id')!
+      expect(taken ? given === id : /^req_[0-9a-f]{32}$/.test(given)).toBe(true)
     }
   })
 })
@@ -204,8 +204,8 @@ describe('metrics', () => {
   })
   it('of mixtures are one series, however many clients write', async () => {
     const { ask, infer } = createTestServer()
-    for (const model of ['coder:0.7+poet:0.3', 'coder:0.71+poet:0.29', 'coder:0.5'])
-      await infer({ model })
+    for (const mixture of ['coder:0.7+poet:0.3', 'coder:0.71+poet:0.29', 'coder:0.5'])
+      await infer({ model: mixture })
     await infer({ model: 'coder' })
     const { text } = await ask('/metrics')
     expect(text).toContain('graft_expert_answers_total{expert="mixture"} 3')
@@ -302,7 +302,7 @@ describe('the log', () => {
     await ask('/x', { headers: { 'x-request-id': 'a{"status":200}' } })
     await infer({ model: 'a\r\n{"status":200}\u001b[31m\u009b\u2028\u202e' })
     expect(lines).toHaveLength(3)
-    for (const line of lines) expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028\u202e]/)
+    for (const line of lines) expect(line).not.toMatch(/[\p{Cc}\p{Zl}\p{Cf}]/u)
     expect(read()[2].expert).toContain('\u2028')
   })
   it('has no line for probes', async () => {
@@ -339,7 +339,7 @@ describe('spans', () => {
     expect(posts).toHaveLength(1)
     expect(posts[0]!.body).not.toMatch(/secret|"ada"/)
     const { spans } = JSON.parse(posts[0]!.body).resourceSpans[0].scopeSpans[0]
-    expect(spans.map(({ name }: Span) => name)).toEqual(['POST /v1/infer', 'generate tiny'])
+    expect(spans.map(({ name }: TraceSpan) => name)).toEqual(['POST /v1/infer', 'generate tiny'])
     expect(spans[0]).toMatchObject({
       traceId: 'ab'.repeat(16),
       parentSpanId: 'cd'.repeat(8),

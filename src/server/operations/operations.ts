@@ -8,7 +8,7 @@ import { combineObservers } from '../accounts/combine-observers.ts'
 import { observeService } from '../accounts/observe-service.ts'
 import { createUsageRecorder } from '../accounts/record-usage.ts'
 import { Lifecycle } from '../health/lifecycle.ts'
-import { authenticate, checkScope } from '../keys/authenticate.ts'
+import { checkScope, getRequestKey } from '../keys/request-key.ts'
 import { KeyRing } from '../keys/key-ring.ts'
 import { createRequestAdmission, type RequestAdmission } from '../limits/admit-requests.ts'
 import { KeyLimiter } from '../limits/key-limiter.ts'
@@ -144,7 +144,7 @@ const createEntrance =
     })
     lifecycle.enter()
     accounts.set(context, account)
-    context.set('requestId', account.id)
+    context.set('requestId', start.id)
     try {
       await next()
     } finally {
@@ -153,7 +153,7 @@ const createEntrance =
       account.failure ??= context.error
       account.status = context.res.status
       if (req.raw.signal.aborted) account.isDisconnected = true
-      context.res.headers.set('x-request-id', account.id)
+      context.res.headers.set('x-request-id', start.id)
       // what was not read of a long body is not waited for
       if (account.status === 413) context.res.headers.set('connection', 'close')
       account.release()
@@ -171,7 +171,7 @@ const createUnknownPathCheck =
   ({ keys, settings }: Shared): Middleware =>
   async (context, next) => {
     await next()
-    if (context.get('route') === undefined) await authenticate(context, keys, settings.keyless)
+    if (context.get('route') === undefined) await getRequestKey(context, keys, settings.keyless)
   }
 
 /** What every route but the open ones asks of a request. */
@@ -182,7 +182,7 @@ const createGuard =
     const route = context.get('route')!
     if (route.scope === 'open') return next()
     const account = accounts.get(context)!
-    account.key = await authenticate(context, keys, settings.keyless)
+    account.key = await getRequestKey(context, keys, settings.keyless)
     checkScope(account.key, route)
     if (route.scope === 'admin' && route.method === 'GET') return next()
     checkStage(lifecycle)

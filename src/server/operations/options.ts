@@ -12,7 +12,7 @@ import {
 } from '../../base/schema.ts'
 import type { AnswerBounds } from '../accounts/observe-service.ts'
 import { type KeyLimits, limitFields } from '../keys/api-key.ts'
-import { type KeylessAccess, keylessAccesses } from '../keys/authenticate.ts'
+import { type KeylessAccess, keylessAccesses } from '../keys/request-key.ts'
 
 /** Bounds of each key that has none of its own, of the server, and of each request. */
 export interface OperationOptions extends KeyLimits, AnswerBounds {

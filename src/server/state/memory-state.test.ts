@@ -2,4 +2,6 @@ import { describe } from 'vitest'
 import { createMemoryState } from './memory-state.ts'
 import { serverStateContract } from './server-state.contract.ts'
 
-describe('a state in memory', () => serverStateContract(async () => createMemoryState()))
+describe('a state in memory', () => {
+  serverStateContract(async () => createMemoryState())
+})

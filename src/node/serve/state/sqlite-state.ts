@@ -2,7 +2,7 @@
 // experts also after a crash of the machine, because a revoked key must not come back.
 
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import type { ApiKeyRecord, KeyLimits, Scope } from '../../../server/keys/api-key.ts'
+import type { ApiKeyRecord, KeyLimits, KeyScope } from '../../../server/keys/api-key.ts'
 import type { KeyStore } from '../../../server/keys/key-ring.ts'
 import type {
   LoadedExpertRecord,
@@ -104,7 +104,7 @@ const readKey = (row: SqlRow): ApiKeyRecord => ({
   name: String(row['name']),
   hash: String(row['hash']),
   hint: String(row['hint']),
-  scopes: JSON.parse(String(row['scopes'])) as Scope[],
+  scopes: JSON.parse(String(row['scopes'])) as KeyScope[],
   limits: JSON.parse(String(row['limits'])) as KeyLimits,
   createdAt: String(row['created_at']),
   ...(row['revoked_at'] !== null && { revokedAt: String(row['revoked_at']) }),

@@ -3,7 +3,7 @@
 import type { Service } from '../service.ts'
 
 /** The service with these methods; all others are its own, bound to it. */
-export const overrideMethods = (service: Service, methods: Partial<Service>): Service =>
+export const replaceMethods = (service: Service, methods: Partial<Service>): Service =>
   new Proxy(service, {
     get(target, name) {
       const own = methods[name as keyof Service]

@@ -14,7 +14,7 @@ export type KeylessAccess = (typeof keylessAccesses)[number]
  * The key of a request; undefined where none is needed, because none was ever made. Throws
  * RequestError of status 401.
  */
-export async function authenticate(
+export async function getRequestKey(
   context: ServerContext,
   keys: KeyRing,
   keyless: KeylessAccess,
