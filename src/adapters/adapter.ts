@@ -16,13 +16,13 @@ import type { Value } from '../graph/ir.ts'
 import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
 import { findBaseCopyMismatch, findBaseCopyPath, describeTensorShape } from './base-copy.ts'
 import { describeMismatchCause } from './mismatch-cause.ts'
-import { getSavedPath, toInputName, toPeftKey } from './keys.ts'
+import { getSavedPath, toFileKey, toInputName, toPeftKey } from './keys.ts'
 import type { AdapterConfig, BasePart, BaseReader, ParameterSpec, WeightOf } from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
 import { resolvePreset } from './presets.ts'
-import { listSavedTensors } from './saved-modules.ts'
+import { isSavedWhole, listSavedTensors } from './saved-modules.ts'
 import { listAdaptableModules, type AdaptableLayer } from './adapted-layers.ts'
-import { listTokenSpecs } from './trainable-tokens.ts'
+import { listTokenTables } from './trainable-tokens.ts'
 import { listModuleNames, resolvePatternValue, selectTargetModules } from './targets.ts'
 
 export interface Adapter {
@@ -88,6 +88,7 @@ export function listParameterSpecs(
   model: ModelGraph,
   { kind, config }: Pick<Adapter, 'kind' | 'config'>,
 ): Map<string, ParameterSpec> {
+  checkTying(config, model)
   const row = getKind(kind)
   const modules = listAdaptableModules(model)
   const shared = row.shared?.(config, modules, model.config) ?? []
@@ -106,17 +107,36 @@ export function listParameterSpecs(
           name: part,
           shape,
           // a weight that replaces the base's stays as it is, like the base's
-          trainable: config.modulesToSave?.some((end) => path.endsWith(end)) ?? false,
+          trainable: isSavedWhole(config, path),
           reads: [part],
           start: (_random, base) => base(part).slice(),
         },
       ]
     },
   )
-  const tokens = listTokenSpecs(config, model).map(
+  const tokens = listTokenTables(config, model).map(
     ({ path, spec }) => [toPeftKey(`${path}.${spec.name}`), spec] as const,
   )
   return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own, ...saved, ...tokens])
+}
+
+/** Throws OptionError where embedding and head are to be one and neither is touched. */
+function checkTied(adapter: Pick<Adapter, 'kind' | 'config'>, model: ModelGraph): void {
+  const keys = [...listParameterSpecs(model, adapter).keys()]
+  if (!keys.some((key) => /\.embed_tokens\./.test(key)))
+    throw new OptionError(
+      'Adapter options: ensureWeightTying: neither the embedding nor the head is a target, saved whole or has trained tokens. ' +
+        'Name one of them (embed_tokens, lm_head) in targets, modulesToSave or trainableTokens, or leave the option out.',
+    )
+}
+
+/** Throws UnsupportedError for an adapter that is one for embedding and head, on a base with two. */
+function checkTying({ ensureWeightTying = false }: AdapterConfig, { config }: ModelGraph): void {
+  if (ensureWeightTying && !config.tiedEmbeddings)
+    throw new UnsupportedError(
+      'The adapter holds embedding and head as one (ensure_weight_tying), and the head of this base has a weight of its own. ' +
+        'Give a base whose head shares the embedding; to make one, leave ensureWeightTying out and name both.',
+    )
 }
 
 /**
@@ -132,8 +152,10 @@ export function resolveAdapterConfig(
   const given = row.complete(options)
   const modules = listAdaptableModules(model)
   const config = { ...given, targets: resolvePreset(given.targets, modules) }
-  if (!row.virtualTokens) checkPatterns(given, selectTargetModules(config, modules))
-  return row.fit?.(config, model.config) ?? config
+  if ('targets' in row.options) checkPatterns(given, selectTargetModules(config, modules))
+  const fitted = row.fit?.(config, model.config) ?? config
+  if (fitted.ensureWeightTying) checkTied({ kind, config: fitted }, model)
+  return fitted
 }
 
 /**
@@ -163,18 +185,21 @@ function checkPatterns(config: object, hit: readonly ModuleInfo[]): void {
 export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: WeightOf): void {
   const expected = listParameterSpecs(model, adapter)
   const mismatches: Mismatch[] = []
+  const add = (mismatch: Mismatch): void => {
+    mismatches.push({ ...mismatch, name: toFileKey(adapter.kind, mismatch.name) })
+  }
   for (const [key, spec] of expected) {
     const tensor = adapter.tensors.get(key)
     const got = tensor ? describeTensorShape(tensor) : 'nothing'
     if (got !== describeTensorShape(spec))
-      mismatches.push({ name: key, got, expected: describeTensorShape(spec) })
+      add({ name: key, got, expected: describeTensorShape(spec) })
   }
   for (const [key, tensor] of adapter.tensors) {
     const path = findBaseCopyPath(key)
     const mismatch = path && findBaseCopyMismatch(key, path, tensor, { model, weightOf })
-    if (mismatch) mismatches.push(mismatch)
+    if (mismatch) add(mismatch)
     else if (path === undefined && !expected.has(key))
-      mismatches.push({ name: key, got: describeTensorShape(tensor), expected: 'no such tensor' })
+      add({ name: key, got: describeTensorShape(tensor), expected: 'no such tensor' })
   }
   if (mismatches.length === 0) return
   const advice = describeMismatchCause(adapter, model, expected)

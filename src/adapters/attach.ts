@@ -8,11 +8,11 @@ import type { Value } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { buildActivation } from './activation.ts'
 import type { Adapter } from './adapter.ts'
-import { toDropoutName } from './keys.ts'
+import { headPath, toDropoutName } from './keys.ts'
 import type { AdapterConfig, AdapterKind, ParameterSpec, AdaptedLayer } from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
 import { withSavedModules } from './saved-modules.ts'
-import { areTokensIn, buildTokenRows, listTokenSpecs } from './trainable-tokens.ts'
+import { buildTokenRows, findTokenTable, listTokenTables } from './trainable-tokens.ts'
 import { listAdaptableModules, mapLayers, type AdaptableLayer } from './adapted-layers.ts'
 
 export interface AttachOptions {
@@ -47,16 +47,19 @@ export function attachKind<Config extends AdapterConfig>(
   const { training = false } = options
   const shared = kind.shared?.(config, listAdaptableModules(model), model.config) ?? []
   let touched = 0
-  const [rows] = listTokenSpecs(config, model)
-  const tokenRows = rows && { path: rows.path, tokens: config.trainableTokens! }
+  const tables = listTokenTables(config, model)
+  const embedding = findTiedTensors(model, kind, config)
   const attached = mapLayers(withSavedModules(model, config), (g, layer, claim) => {
-    const own = kind.parameters(config, layer.module)
-    const hasTokens = areTokensIn(config, layer, model.config.tiedEmbeddings)
-    if (own.length === 0 && !hasTokens) return undefined
+    const tied = layer.module.path === headPath ? embedding : undefined
+    const specs = tied?.specs ?? kind.parameters(config, layer.module)
+    const table = findTokenTable(tables, layer, model.config.tiedEmbeddings)
+    if (specs.length === 0 && !table) return undefined
     touched++
-    const adapted = createAdaptedLayer(g, layer, own, shared, { training, claim })
-    const y = own.length === 0 ? adapted.base() : kind.apply(g, adapted, config)
-    return hasTokens ? buildTokenRows(g, layer, y, tokenRows!) : y
+    const own = { path: tied?.path ?? layer.name, specs, shared }
+    const adapted = createAdaptedLayer(g, layer, own, { training, claim })
+    const apply = tied ? kind.applyTied! : kind.apply
+    const y = specs.length === 0 ? adapted.base() : apply(g, adapted, config)
+    return table ? buildTokenRows(g, layer, y, table) : y
   })
   const blocks = attached.blocks.map(
     (block) => kind.applyToBlock?.(block, config, model.config) ?? block,
@@ -72,6 +75,30 @@ export function attachKind<Config extends AdapterConfig>(
   }
 }
 
+interface OwnTensors {
+  /** The module's path inside the block; of a tied head the embedding's. */
+  readonly path: string
+  readonly specs: readonly ParameterSpec[]
+  /** Those of no single module. */
+  readonly shared: readonly ParameterSpec[]
+}
+
+/** The embedding's tensors that a head which shares it has too; undefined where it has none. */
+function findTiedTensors<Config extends AdapterConfig>(
+  model: ModelGraph,
+  kind: AdapterKind<Config>,
+  config: Config,
+): Omit<OwnTensors, 'shared'> | undefined {
+  if (!config.ensureWeightTying || !model.config.tiedEmbeddings) return undefined
+  const embedding = listAdaptableModules(model).find((module) => module.kind === 'embedding')
+  const specs = embedding ? kind.parameters(config, embedding) : []
+  if (!embedding || specs.length === 0) return undefined
+  if (kind.applyTied) return { path: embedding.path, specs }
+  throw new UnsupportedError(
+    `${embedding.path}: a ${kind.name} adapter cannot act on embedding and head as one (ensureWeightTying).`,
+  )
+}
+
 interface LayerContext {
   readonly training: boolean
   claim(inputName: string): void
@@ -80,8 +107,7 @@ interface LayerContext {
 function createAdaptedLayer(
   g: GraphBuilder,
   layer: AdaptableLayer,
-  own: readonly ParameterSpec[],
-  shared: readonly ParameterSpec[],
+  own: OwnTensors,
   { training, claim }: LayerContext,
 ): AdaptedLayer {
   const { module, name, x, weight, bias } = layer
@@ -91,11 +117,11 @@ function createAdaptedLayer(
     weight,
     bias,
     parameter(wanted) {
-      const spec = own.find((candidate) => candidate.name === wanted)
-      const common = shared.find((candidate) => candidate.name === wanted)
+      const spec = own.specs.find((candidate) => candidate.name === wanted)
+      const common = own.shared.find((candidate) => candidate.name === wanted)
       if (spec) {
-        claim(`${name}.${wanted}`)
-        return g.input(`${name}.${wanted}`, 'f32', spec.shape, 'adapter')
+        claim(`${own.path}.${wanted}`)
+        return g.input(`${own.path}.${wanted}`, 'f32', spec.shape, 'adapter')
       }
       assertInternal(common, `${module.path} has no parameter "${wanted}"`)
       // not named within its block: one for all of them

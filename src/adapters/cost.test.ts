@@ -3,7 +3,7 @@ import { sizeOf } from '../base/tensor.ts'
 import { listParameterSpecs } from './adapter.ts'
 import { initializeAdapter } from './create-adapter.ts'
 import { computeAdapterCost } from './cost.ts'
-import { type Base, storiesBase } from '../../test/support/adapters.ts'
+import { type Base, sampleOptions, storiesBase } from '../../test/support/adapters.ts'
 import { adapterKinds } from './kinds/kind-table.ts'
 
 let base: Base
@@ -59,11 +59,13 @@ describe('cost', () => {
   })
 
   it.each([...adapterKinds.keys()])('says of %s what is then made', (kind) => {
-    const adapter = initializeAdapter(kind, {}, base.model, { seed: 1, weightOf: base.weightOf })
-    const sizes = [...listParameterSpecs(base.model, adapter).values()].map(
-      ({ shape, trainable }) => (trainable ? sizeOf(shape) : 0),
+    const options = sampleOptions[kind] ?? {}
+    const { model, weightOf } = base
+    const adapter = initializeAdapter(kind, options, model, { seed: 1, weightOf })
+    const sizes = [...listParameterSpecs(model, adapter).values()].map(({ shape, trainable }) =>
+      trainable ? sizeOf(shape) : 0,
     )
-    const said = computeAdapterCost(kind, {}, base.model)
+    const said = computeAdapterCost(kind, options, model)
     expect(said.parameters).toBe(sizes.reduce((sum, size) => sum + size, 0))
     expect(said.bytes).toBe(
       [...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0),

@@ -3,6 +3,9 @@
 
 const prefix = 'base_model.model.'
 
+/** The path of the layer that gives logits. */
+export const headPath = 'lm_head'
+
 /**
  * PEFT's key of a graph input: 'lm_head.lora_A.weight' → 'base_model.model.lm_head.lora_A.weight'.
  * Tensors of no module are called by their whole keys ('prompt_embeddings', 'base_model.vera_A') in
@@ -38,3 +41,9 @@ export const getSavedPath = (key: string): string =>
  * rate). `module` is relative to the block.
  */
 export const toDropoutName = (module: string): string => `dropout:${module}`
+
+/** A key as files of a kind have it: PEFT writes rows of tokens shorter where there is nothing else. */
+export const toFileKey = (kind: string, key: string): string =>
+  kind === 'trainable-tokens'
+    ? key.replace(/\.token_adapter(\.trainable_tokens_delta)$/, '$1')
+    : key

@@ -6,10 +6,10 @@ import { f32, type F32Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { Block, ModelGraph } from '../graph/model-graph.ts'
 import { createBaseReader, checkFinite, type Adapter } from './adapter.ts'
-import { getSavedPath, toPeftKey } from './keys.ts'
+import { getSavedPath, headPath, toPeftKey } from './keys.ts'
 import type { AdapterKind, WeightOf } from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
-import { listTokenSpecs, replaceTokenRows } from './trainable-tokens.ts'
+import { listTokenTables, replaceTokenRows, type TokenTable } from './trainable-tokens.ts'
 import { listSavedTensors } from './saved-modules.ts'
 import { listBlockLayers, type AdaptableLayer } from './adapted-layers.ts'
 
@@ -46,20 +46,32 @@ export function listMergeSteps(model: ModelGraph, adapter: Adapter): MergeStep[]
 
 /** Trained rows of the embedding; a tied head shares them in the adapter as in the base. */
 function listTokenSteps(model: ModelGraph, { config, tensors }: Adapter): MergeStep[] {
-  return listTokenSpecs(config, model).map(({ path, spec }): MergeStep => {
-    const name = `${path}.weight`
-    return {
-      reads: [name],
-      writes: [name],
-      merge: (weightOf) => {
-        const table = weightOf(name)
-        const rows = getTensor(tensors, path, spec.name)
-        const whole = f32(table.shape, toFloat32(table))
-        return [[name, replaceTokenRows(whole, config.trainableTokens!, rows)]]
-      },
-    }
-  })
+  const tables = listTokenTables(config, model)
+  for (const { path, weight } of tables) {
+    // a tied head follows the embedding, and not the other way round
+    const [other] = listSharing(model, weight, path)
+    if (other !== undefined && (path === headPath || tables.length > 1))
+      throw createSharedError(path, other)
+  }
+  return tables.map(({ path, tokens, weight, spec }: TokenTable): MergeStep => ({
+    reads: [weight],
+    writes: [weight],
+    merge: (weightOf) => {
+      const table = weightOf(weight)
+      const rows = getTensor(tensors, path, spec.name)
+      const whole = f32(table.shape, toFloat32(table))
+      return [[weight, replaceTokenRows(whole, tokens, rows)]]
+    },
+  }))
 }
+
+/** A change of one of two modules that share a weight, which merging would change for both. */
+export class SharedWeightError extends UnsupportedError {}
+
+const createSharedError = (path: string, ...others: readonly string[]): SharedWeightError =>
+  new SharedWeightError(
+    `${path} shares its weight with ${others.join(', ')}: merging would change both. Untie them first.`,
+  )
 
 /**
  * Modules that are saved whole. A tied embedding and head become one weight where the adapter has
@@ -75,9 +87,7 @@ function listSavedSteps(model: ModelGraph, { config, tensors }: Adapter): MergeS
     const values = toFloat32(tensor)
     for (const path of listSharing(model, base, getSavedPath(key)))
       if (!isSharedReplacement(config) && !hasEqualTensor(tensors, path, values))
-        throw new UnsupportedError(
-          `${getSavedPath(key)}.weight shares its weight with ${path}.weight: merging would change both. Untie them first.`,
-        )
+        throw createSharedError(`${getSavedPath(key)}.weight`, `${path}.weight`)
     steps.set(base, {
       reads: [],
       writes: [base],
@@ -87,9 +97,11 @@ function listSavedSteps(model: ModelGraph, { config, tensors }: Adapter): MergeS
   return [...steps.values()]
 }
 
-/** Whether the base's weight was replaced where both are one: PEFT then changes both. */
-const isSharedReplacement = ({ embeddings = [], modulesToSave = [] }: Adapter['config']): boolean =>
-  embeddings.length === 1 && modulesToSave.length === 0
+/** Whether both follow one weight of the adapter: PEFT then changes both. */
+const isSharedReplacement = (config: Adapter['config']): boolean => {
+  const { embeddings = [], modulesToSave = [], ensureWeightTying = false } = config
+  return ensureWeightTying || (embeddings.length === 1 && modulesToSave.length === 0)
+}
 
 function hasEqualTensor(tensors: Adapter['tensors'], path: string, values: Float32Array): boolean {
   const other = tensors.get(toPeftKey(`${path}.weight`))
@@ -128,11 +140,8 @@ function createMergeStep(
   // Where an adapter has only a bias, the base's weight is kept without a copy.
   const changesWeight = specs.some(({ name }) => !/(^|\.)bias$/.test(name))
   const sharing = owners.get(weightName)!.filter((path) => path !== module.path)
-  if (changesWeight && sharing.length > 0) {
-    throw new UnsupportedError(
-      `${module.path} shares its weight with ${sharing.join(', ')}: merging would change both. Untie them first.`,
-    )
-  }
+  if (changesWeight && sharing.length > 0 && !config.ensureWeightTying)
+    throw createSharedError(module.path, ...sharing)
   return {
     reads: [weightName, ...(biasName ? [biasName] : [])],
     writes: [...(changesWeight ? [weightName] : []), ...(biasName ? [biasName] : [])],

@@ -4,7 +4,7 @@
 
 import type { Graph, GraphInput } from '../graph/ir.ts'
 import type { Block, ModelGraph } from '../graph/model-graph.ts'
-import { toSavedInputName } from './keys.ts'
+import { headPath, toSavedInputName } from './keys.ts'
 
 /** A weight or bias of a saved module. */
 interface SavedInput {
@@ -33,8 +33,13 @@ function collectReaders({ nodes }: Graph): Map<string, string> {
   )
 }
 
-/** Which modules an adapter holds whole. */
+/** Token ids of the embedding, or by the end of a module's path: 'embed_tokens', 'lm_head'. */
+export type TokenChoice = readonly number[] | Readonly<Record<string, readonly number[]>>
+
+/** Which modules an adapter holds whole, and of which single rows. */
 export interface SavedChoice {
+  /** Tokens whose rows of the embedding or the head are trained; see trainable-tokens.ts. */
+  readonly trainableTokens?: TokenChoice
   /** Ends of paths of modules that are trained whole and saved along. */
   readonly modulesToSave?: readonly string[]
   /**
@@ -42,26 +47,66 @@ export interface SavedChoice {
    * after tokens were added: they replace the base's. Where the base's are one weight, so are these.
    */
   readonly embeddings?: readonly string[]
+  /**
+   * Whether a head that shares the embedding has the embedding's tensors of the adapter too (PEFT's
+   * ensure_weight_tying). The adapter's file holds them under both names.
+   */
+  readonly ensureWeightTying?: boolean
+}
+
+export const isTokenList = (choice: TokenChoice): choice is readonly number[] =>
+  Array.isArray(choice)
+
+/** The tokens whose rows an adapter holds at a module; none for undefined. */
+export function findTokens(
+  choice: TokenChoice | undefined,
+  path: string,
+): readonly number[] | undefined {
+  if (choice === undefined) return undefined
+  if (isTokenList(choice)) return path === headPath ? undefined : choice
+  return Object.entries(choice).find(([name]) => path === name || path.endsWith(`.${name}`))?.[1]
+}
+
+/** Whether a module is one of those that are trained whole: 'norm' is every norm, as in PEFT. */
+export const isSavedWhole = ({ modulesToSave = [] }: SavedChoice, path: string): boolean =>
+  modulesToSave.some((name) => path.endsWith(name))
+
+/** Names of modules with the embedding in place of a head that shares it, as PEFT writes them. */
+export function replaceTiedHead(names: readonly string[]): readonly string[] {
+  const others = names.filter((name) => name !== headPath)
+  const hasEmbedding = others.some((name) => /(^|\.)embed_tokens$/.test(name))
+  return others.length === names.length || hasEmbedding ? others : [...others, 'embed_tokens']
+}
+
+/** The tensor that a tied embedding and head share in the adapter; undefined where they do not. */
+function findShared(choice: SavedChoice, { config, blocks }: ModelGraph): string | undefined {
+  if (!config.tiedEmbeddings) return undefined
+  const { embeddings = [], ensureWeightTying = false } = choice
+  if (!ensureWeightTying) return embeddings[0]
+  const paths = blocks.flatMap(({ kind, graph }) =>
+    kind === 'embed' ? [...collectReaders(graph).values()] : [],
+  )
+  return paths.find((path) => isSavedWhole(choice, path)) ?? embeddings[0]
 }
 
 /**
- * PEFT compares ends of paths without regard to dots: 'norm' is every norm. A tied embedding and its
- * head follow each other where one of them replaces the base's weight, and are two copies where
- * modules are trained whole.
+ * A tied embedding and its head follow each other where one of them replaces the base's weight, or
+ * where the adapter says so. Else they are two copies where modules are trained whole.
  */
 function listSavedInputs(
   { graph, prefix, kind }: Block,
-  { modulesToSave = [], embeddings = [] }: SavedChoice,
-  tied: boolean,
+  choice: SavedChoice,
+  shared: string | undefined,
 ): SavedInput[] {
   const paths = collectReaders(graph)
+  const { embeddings = [], ensureWeightTying = false } = choice
   return graph.inputs.flatMap((base) => {
     if (base.role !== 'weight') return []
     const path = paths.get(base.name) ?? pathOf(base.name)
     const whole = prefix + path
-    const hit = embeddings.includes(whole) || modulesToSave.some((name) => whole.endsWith(name))
-    const isTable = tied && (kind === 'embed' || path === 'lm_head')
-    const other = !hit && isTable ? embeddings[0] : undefined
+    const hit = embeddings.includes(whole) || isSavedWhole(choice, whole)
+    const isTable = kind === 'embed' || path === headPath
+    const other = isTable && (!hit || ensureWeightTying) ? shared : undefined
     if (!hit && other === undefined) return []
     return [{ base, own: toSavedInputName(other ?? path, partOf(base.name)) }]
   })
@@ -76,8 +121,9 @@ export function listSavedTensors(
   choice: SavedChoice,
 ): Map<string, { readonly base: string; readonly shape: readonly number[] }> {
   const found = new Map<string, { base: string; shape: readonly number[] }>()
+  const shared = findShared(choice, model)
   for (const block of model.blocks)
-    for (const { base, own } of listSavedInputs(block, choice, model.config.tiedEmbeddings))
+    for (const { base, own } of listSavedInputs(block, choice, shared))
       found.set(block.prefix + own, {
         base: block.prefix + base.name,
         shape: base.shape as readonly number[],
@@ -110,8 +156,9 @@ export function withSavedModules(model: ModelGraph, choice: SavedChoice): ModelG
   const { modulesToSave = [], embeddings = [] } = choice
   if (modulesToSave.length + embeddings.length === 0) return model
   const made = new Map<Graph, Map<string, Graph>>()
+  const shared = findShared(choice, model)
   const blocks = model.blocks.map((block) => {
-    const saved = listSavedInputs(block, choice, model.config.tiedEmbeddings)
+    const saved = listSavedInputs(block, choice, shared)
     if (saved.length === 0) return block
     const variants = made.get(block.graph) ?? new Map<string, Graph>()
     made.set(block.graph, variants)

@@ -1,8 +1,9 @@
-// Single tokens whose rows of the embedding an adapter trains (PEFT's trainable_token_indices): the
-// cheap way to teach added tokens. Where the head shares the embedding, its rows are the same.
+// Single tokens whose rows of the embedding, of the head, or of both an adapter trains (PEFT's
+// trainable_token_indices): the cheap way to teach added tokens. A head that shares the embedding
+// has the embedding's rows, unless it has tokens of its own.
 //
 //     y = k ⊙ E[ids] + P[ids]·Δ    Δ: [n, D], the new rows    P: [V, n], 1 at (t_i, i), where t are the n tokens
-//     k: [V], 0 at them and else 1. At a tied head: y = k ⊙ (E·x) + P·(Δ·x)
+//     k: [V], 0 at them and else 1. At a head: y = k ⊙ (E·x) + P·(Δ·x)
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
@@ -10,31 +11,66 @@ import type { GraphBuilder } from '../graph/builder.ts'
 import type { Value } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { createTargetMatcher } from './targets.ts'
-import { listAdaptableLayers, type AdaptableLayer } from './adapted-layers.ts'
+import { type AdaptableLayer, listAdaptableLayers } from './adapted-layers.ts'
+import { headPath } from './keys.ts'
+import { findTokens, isSavedWhole, isTokenList, type TokenChoice } from './saved-modules.ts'
 import type { AdapterConfig, ParameterSpec } from './kinds/kind.ts'
 
-/** PEFT's name of the rows, after the path of the embedding. */
+/** PEFT's name of the rows, after the path of the module. */
 export const tokenRowsName = 'token_adapter.trainable_tokens_delta'
 
-/** The embedding of a model; undefined where it has none. */
-const findEmbedding = (model: ModelGraph): AdaptableLayer | undefined =>
-  listAdaptableLayers(model).find(({ module }) => module.kind === 'embedding')
+/** The rows that an adapter trains of one module. */
+export interface TokenTable {
+  /** The module that the rows are of. */
+  readonly path: string
+  readonly tokens: readonly number[]
+  /** The base weight that holds the module's rows, which a tied head shares. */
+  readonly weight: string
+  /** The rows as a tensor of the adapter, which start as the base's. */
+  readonly spec: ParameterSpec
+}
 
-/** The rows as a tensor of the adapter, which start as the base's, with their module's path. */
-export function listTokenSpecs(
-  config: AdapterConfig,
-  model: ModelGraph,
-): { readonly path: string; readonly spec: ParameterSpec }[] {
-  const { trainableTokens = [] } = config
-  if (trainableTokens.length === 0) return []
-  const embedding = findEmbedding(model)
+/** The modules whose rows are trained, in the model's order. */
+export function listTokenTables(config: AdapterConfig, model: ModelGraph): TokenTable[] {
+  const { trainableTokens: choice } = config
+  if (choice === undefined || (isTokenList(choice) && choice.length === 0)) return []
+  const tables = listAdaptableLayers(model).filter(
+    ({ module }) => module.kind === 'embedding' || module.path === headPath,
+  )
+  const embedding = tables.find(({ module }) => module.kind === 'embedding')
   if (!embedding) throw new OptionError('trainableTokens: the model has no embedding.')
-  const { inFeatures: rows, outFeatures: width, path } = embedding.module
-  checkNotTargeted(config, model)
-  const twice = trainableTokens.filter((token, i) => trainableTokens.indexOf(token) !== i)
+  checkNames(choice, tables)
+  const found = tables.flatMap((layer): TokenTable[] => {
+    const tokens = findTokens(choice, layer.module.path)
+    return tokens ? [createTable(tokens, layer, embedding)] : []
+  })
+  const own = dropTied(found, config, model)
+  checkAlone(config, model, own)
+  return own
+}
+
+function checkNames(choice: TokenChoice, tables: readonly AdaptableLayer[]): void {
+  if (isTokenList(choice)) return
+  const paths = tables.map(({ module }) => module.path)
+  const lost = Object.keys(choice).filter(
+    (name) => !paths.some((path) => path === name || path.endsWith(`.${name}`)),
+  )
+  if (lost.length > 0)
+    throw new OptionError(
+      `trainableTokens: ${lost.join(', ')} is no embedding or head; there are ${paths.join(', ')}.`,
+    )
+}
+
+function createTable(
+  tokens: readonly number[],
+  { module, weight }: AdaptableLayer,
+  embedding: AdaptableLayer,
+): TokenTable {
+  const { inFeatures: rows, outFeatures: width } = embedding.module
+  const twice = tokens.filter((token, i) => tokens.indexOf(token) !== i)
   if (twice.length > 0)
     throw new OptionError(`trainableTokens: token ${twice.join(', ')} is named twice.`)
-  const outside = trainableTokens.filter((token) => token >= rows)
+  const outside = tokens.filter((token) => token >= rows)
   if (outside.length > 0)
     throw new OptionError(
       `trainableTokens: there is no token ${outside.join(', ')}, because the vocabulary of this base has ${rows} tokens. ` +
@@ -42,24 +78,42 @@ export function listTokenSpecs(
     )
   const spec: ParameterSpec = {
     name: tokenRowsName,
-    shape: [trainableTokens.length, width],
+    shape: [tokens.length, width],
     trainable: true,
     reads: ['weight'],
-    start: (_random, base) => selectRows(base('weight'), trainableTokens, width),
+    start: (_random, base) => selectRows(base('weight'), tokens, width),
   }
-  return [{ path, spec }]
+  return { path: module.path, tokens, weight: weight?.name ?? `${module.path}.weight`, spec }
 }
 
-/** A module has trained rows or low-rank matrices: which acts first is nowhere said. */
-function checkNotTargeted(config: AdapterConfig, model: ModelGraph): void {
-  const isTarget = createTargetMatcher(config)
-  const both = listAdaptableLayers(model).find(
-    (layer) => areTokensIn(config, layer, model.config.tiedEmbeddings) && isTarget(layer.module),
-  )
-  if (both)
-    throw new UnsupportedError(
-      `${both.module.path}: is a target and has trained tokens (trainable_token_indices), which is not supported together.`,
+/** A tied head with the embedding's tokens has no rows of its own, as in PEFT. */
+function dropTied(
+  found: readonly TokenTable[],
+  { ensureWeightTying = false }: AdapterConfig,
+  { config: { tiedEmbeddings } }: ModelGraph,
+): TokenTable[] {
+  const [first, second] = found
+  if (!tiedEmbeddings || !first || !second) return [...found]
+  if (String(first.tokens) === String(second.tokens)) return [first]
+  if (ensureWeightTying)
+    throw new OptionError(
+      `trainableTokens: got other tokens for ${first.path} than for ${second.path}, and ensureWeightTying keeps both alike. Give one list.`,
     )
+  return [first, second]
+}
+
+/** A module has trained rows, low-rank matrices or a whole weight: which acts first is nowhere said. */
+function checkAlone(config: AdapterConfig, model: ModelGraph, tables: readonly TokenTable[]): void {
+  const isTarget = createTargetMatcher(config)
+  for (const layer of listAdaptableLayers(model)) {
+    const { module } = layer
+    if (!findTokenTable(tables, layer, model.config.tiedEmbeddings)) continue
+    const isSaved = isSavedWhole(config, module.path)
+    if (isSaved || isTarget(module))
+      throw new UnsupportedError(
+        `${module.path}: ${isSaved ? 'is saved whole' : 'is a target'} and has trained tokens (trainable_token_indices), which is not supported together.`,
+      )
+  }
 }
 
 function selectRows(table: Float32Array, tokens: readonly number[], width: number): Float32Array {
@@ -82,20 +136,23 @@ export function replaceTokenRows(
   return f32(table.shape, data)
 }
 
-/** Whether the trained rows act on this layer: the embedding, or a head that shares it. */
-export const areTokensIn = (
-  { trainableTokens = [] }: AdapterConfig,
-  { module, name }: AdaptableLayer,
+/** The trained rows that act on this layer: its own, or at a tied head the embedding's. */
+export function findTokenTable(
+  tables: readonly TokenTable[],
+  { module }: AdaptableLayer,
   tied: boolean,
-): boolean =>
-  trainableTokens.length > 0 && (module.kind === 'embedding' || (tied && name === 'lm_head'))
+): TokenTable | undefined {
+  const own = tables.find(({ path }) => path === module.path)
+  const follows = tied && module.path === headPath
+  return own ?? (follows ? tables.find(({ path }) => path !== headPath) : undefined)
+}
 
-/** The layer's output with the trained rows in place of the base's; `path` is the embedding's. */
+/** The layer's output with the trained rows in place of the base's. */
 export function buildTokenRows(
   g: GraphBuilder,
   { module, x }: AdaptableLayer,
   output: Value,
-  { tokens, path }: { readonly tokens: readonly number[]; readonly path: string },
+  { tokens, path }: Pick<TokenTable, 'tokens' | 'path'>,
 ): Value {
   const isTable = module.kind === 'embedding'
   const [rows, width] = isTable

@@ -26,6 +26,8 @@ export function createMergedAdapter(
   saved: MergedSaved,
   partial = false,
 ): Adapter {
+  if (merged.length === 0 && saved.config.trainableTokens)
+    return createTokenAdapter(adapters, saved)
   const paths = merged.map(({ module }) => module.path)
   return createLoraFromFactors(
     partial ? { targets: paths, exclude: [], layersPattern: [] } : mergeTargets(adapters, paths),
@@ -33,6 +35,25 @@ export function createMergedAdapter(
     merged,
     saved,
   )
+}
+
+/** Rows of tokens and nothing else, which a LoRA without targets is not. */
+function createTokenAdapter(
+  adapters: readonly Adapter[],
+  { tensors, config }: MergedSaved,
+): Adapter {
+  const baseModel = adapters.find((adapter) => adapter.baseModel)?.baseModel
+  const { trainableTokens } = config
+  const tied = adapters.every(({ config: { ensureWeightTying } }) => ensureWeightTying)
+  return {
+    kind: 'trainable-tokens',
+    config: {
+      ...getKind('trainable-tokens').complete({ trainableTokens }),
+      ...(tied && { ensureWeightTying: true }),
+    },
+    tensors,
+    ...(baseModel === undefined ? {} : { baseModel }),
+  }
 }
 
 /** A LoRA of scale 1 with these factors; `choice` must hit exactly their modules. */

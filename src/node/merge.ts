@@ -8,7 +8,7 @@ import type { AdapterTarget } from '../adapters/create-adapter.ts'
 import { getKind } from '../adapters/kinds/kind-table.ts'
 import { listBlockLayers } from '../adapters/adapted-layers.ts'
 import { listSavedTensors } from '../adapters/saved-modules.ts'
-import { listTokenSpecs } from '../adapters/trainable-tokens.ts'
+import { listTokenTables } from '../adapters/trainable-tokens.ts'
 import { isBlockType } from '../base/dtype.ts'
 import { OptionError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
@@ -180,6 +180,6 @@ function listNeededWeights({ kind, config }: Adapter, model: ModelGraph): string
     ),
   )
   const saved = [...listSavedTensors(model, config).values()].map(({ base }) => base)
-  const rows = listTokenSpecs(config, model).map(({ path }) => `${path}.weight`)
+  const rows = listTokenTables(config, model).map(({ weight }) => weight)
   return [...layers, ...saved, ...rows]
 }

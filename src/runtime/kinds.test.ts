@@ -58,6 +58,9 @@ beforeAll(async () => {
 })
 afterAll(() => model.dispose())
 
+/** Cases of PEFT on this base that act on the embedding or the head. */
+const tables = ['kind', 'kind_head', 'tokens_same', 'tokens_two', 'targets', 'targets_regex']
+
 const cases = [
   'lora_qv_r8',
   'dora_r6',
@@ -69,6 +72,8 @@ const cases = [
   'more/modules_to_save',
   'prompt_8',
   'prefix_6',
+  'found/tokens',
+  ...tables.map((name) => `tied/${name}`),
 ]
 describe.each(cases)('%s', (name) => {
   let adapter: Adapter

@@ -82,8 +82,16 @@ export async function readTensors(file: URL): Promise<Map<string, Tensor>> {
   return tensors
 }
 
+/** What kinds need to be made at all. */
+export const sampleOptions: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  'trainable-tokens': { trainableTokens: [5, 301] },
+}
+
 export const storiesBase = (): Promise<Base> => baseAt(stories)
-export const qwen2Base = (): Promise<Base> => baseAt(new URL('architectures/qwen2/', parity))
+export const qwen2Base = (): Promise<Base> => architectureBase('qwen2')
+/** A small random base of test/parity/architectures. */
+export const architectureBase = (name: string): Promise<Base> =>
+  baseAt(new URL(`architectures/${name}/`, parity))
 
 async function baseAt(directory: URL): Promise<Base> {
   const json = JSON.parse(await readFile(new URL('config.json', directory), 'utf8')) as Record<

@@ -15,6 +15,7 @@ import { type Adapter, type AdapterText, dateKey } from '../adapter.ts'
 import { toPeftKey } from '../keys.ts'
 import { type Expert, isMixture } from '../serving/mixture.ts'
 import { isWeightZero } from '../serving/part-weight.ts'
+import { findTokens } from '../saved-modules.ts'
 import { tokenRowsName } from '../trainable-tokens.ts'
 import { parseAdapterText } from './adapter-text.ts'
 
@@ -142,9 +143,9 @@ export function checkTokensKnown(
 
 /** Whether the adapter changes this row of the embedding: alone, or with the whole table. */
 function hasTrainedRow({ config, tensors }: Adapter, id: number, { graph }: TextBase): boolean {
-  if (config.trainableTokens?.includes(id)) return true
   const embedding = listAdaptableModules(graph).find(({ kind }) => kind === 'embedding')
   if (!embedding) return false
+  if (findTokens(config.trainableTokens, embedding.path)?.includes(id)) return true
   const path = toPeftKey(`${embedding.path}.`)
   return [...tensors.keys()].some((key) => key.startsWith(path) && !key.endsWith(tokenRowsName))
 }

@@ -22,7 +22,8 @@ import {
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
 import { readAdapterText, writeAdapterText } from './adapter-text.ts'
-import { listSavedEmbeddings, toPeftKeys } from './adapter-keys.ts'
+import { listSavedEmbeddings, toFileKeys, toPeftKeys } from './adapter-keys.ts'
+import { addTiedCopies, dropTiedCopies, readBlockTying, writeBlockTying } from './tied-copies.ts'
 import { PackedTensorMap } from '../packed/tensor-map.ts'
 import {
   isBlockStorage,
@@ -102,17 +103,22 @@ export async function loadAdapter(
     blocks,
     place,
   )
-  const baseModel = json['base_model_name_or_path']
   const own = toPeftKeys(tensors, place)
-  const embeddings = listSavedEmbeddings(own.keys(), config)
+  const held = blocks
+    ? {
+        config: readBlockTying(config, json),
+        tensors: options.packed
+          ? new PackedTensorMap(own, blocks === 'int8' ? 8 : 4)
+          : unpackTensors(own),
+      }
+    : dropTiedCopies({ kind: kind.name, config, tensors: unpackTensors(own) }, place)
+  const baseModel = json['base_model_name_or_path']
+  const embeddings = listSavedEmbeddings(held.tensors.keys(), held.config)
   const text = await readAdapterText(folder)
   return {
     kind: kind.name,
-    config: embeddings.length > 0 ? { ...config, embeddings } : config,
-    tensors:
-      blocks && options.packed
-        ? new PackedTensorMap(own, blocks === 'int8' ? 8 : 4)
-        : unpackTensors(own),
+    config: embeddings.length > 0 ? { ...held.config, embeddings } : held.config,
+    tensors: held.tensors,
     ...(typeof baseModel === 'string' ? { baseModel } : {}),
     ...(Object.keys(metadata).length > 0 ? { metadata } : {}),
     ...(text && { text }),
@@ -215,14 +221,15 @@ export async function saveAdapter(
 ): Promise<void> {
   checkOptions('saveAdapter options', options, { dtype: oneOf(storageTypes) })
   checkMetadata(given)
-  const adapter = toSavedAdapter(given)
-  const dtype = options.dtype ?? getPackedType(adapter)
+  const saved = toSavedAdapter(given)
+  const dtype = options.dtype ?? getPackedType(saved)
+  const blocks = dtype !== undefined && isBlockStorage(dtype) ? dtype : undefined
+  const adapter = blocks ? saved : addTiedCopies(saved)
   const { tensors, metadata } =
     dtype === undefined
       ? { tensors: adapter.tensors, metadata: {} }
       : encodeAdapterTensors(adapter, dtype)
-  const blocks = dtype !== undefined && isBlockStorage(dtype) ? dtype : undefined
-  const chunks = encodeSafetensors(tensors, {
+  const chunks = encodeSafetensors(toFileKeys(adapter.kind, tensors), {
     format: blocks ? 'graft' : 'pt',
     ...adapter.metadata,
     ...metadata,
@@ -266,9 +273,11 @@ export function stringifyAdapterConfig(
   blocks?: BlockCodeName,
 ): string {
   const row = getKind(kind)
+  const own = row.writeConfig(config)
   const json: PeftJson = {
     inference_mode: true,
-    ...row.writeConfig(config),
+    ...own,
+    ...(blocks && writeBlockTying(config, own)),
     peft_type: (blocks ? getBlockMark(blocks) : '') + row.peftType,
     ...(baseModel === undefined ? {} : { base_model_name_or_path: baseModel }),
   }

@@ -25,6 +25,7 @@ import {
   memorySink,
   parity,
   relativeDistance,
+  sampleOptions,
   storiesBase,
 } from '../../../test/support/adapters.ts'
 
@@ -34,7 +35,7 @@ beforeAll(async () => {
 })
 
 /** With numbers everywhere, as after training. */
-function trained(kind: string, options: Readonly<Record<string, unknown>> = {}): Adapter {
+function trained(kind: string, options = sampleOptions[kind] ?? {}): Adapter {
   const adapter = initializeAdapter(kind, options, base.model, {
     seed: 1,
     weightOf: base.weightOf,

@@ -12,6 +12,7 @@ import { lora } from './lora.ts'
 import { prefixTuning } from './prefix-tuning.ts'
 import { promptTuning } from './prompt-tuning.ts'
 import { olora, pissa } from './pissa-olora.ts'
+import { trainableTokens } from './trainable-tokens.ts'
 import { vera } from './vera.ts'
 
 /**
@@ -29,6 +30,7 @@ const rows = {
   vera,
   'prompt-tuning': promptTuning,
   'prefix-tuning': prefixTuning,
+  'trainable-tokens': trainableTokens,
 } as const
 
 /** 'lora', 'dora', … */

@@ -25,7 +25,7 @@ import {
   withLoss,
 } from '../../../test/support/adapters.ts'
 import { mergeWeights } from '../merge-weights.ts'
-import { toInputName } from '../keys.ts'
+import { toFileKey, toInputName } from '../keys.ts'
 import { loadAdapter, saveAdapter } from '../files/peft.ts'
 import { attachSlots, computeServingFeeds } from '../serving/slots.ts'
 
@@ -187,8 +187,8 @@ export function adapterKindContract(
       const { mismatches, message } = error as MismatchError
       expect(mismatches.map(({ name: key }) => key).sort()).toEqual(
         [
-          ...(missing ? [missing] : []),
-          reshaped,
+          ...(missing ? [toFileKey(kind, missing)] : []),
+          toFileKey(kind, reshaped),
           'base_model.model.model.layers.9.self_attn.q_proj.lora_A.weight',
         ].sort(),
       )

@@ -27,8 +27,6 @@ export interface AdapterConfig extends TargetChoice, SavedChoice {
    * them not at all; see activation.ts.
    */
   readonly invocationTokens?: readonly number[]
-  /** Tokens whose rows of the embedding are trained; see trainable-tokens.ts. */
-  readonly trainableTokens?: readonly number[]
   /**
    * The file's own keys, where it was read from one: what they hold beyond this configuration is
    * written back unchanged.
@@ -167,6 +165,11 @@ export interface AdapterKind<
   ): readonly ParameterSpec[]
   /** The module's output with the adapter. */
   apply(g: Operators, layer: AdaptedLayer, config: Config): Value
+  /**
+   * The output of a head that shares the embedding and has its tensors (`ensureWeightTying`), where
+   * the embedding is touched; absent: the kind touches no embedding.
+   */
+  applyTied?(g: Operators, layer: AdaptedLayer, config: Config): Value
   /**
    * A block with the kind's effect on its inputs (soft prompts), after its layers were adapted; the
    * block itself where there is none.

@@ -61,6 +61,24 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
       skip: { merge: 'the embedding of this base is tied to its head' },
     },
     {
+      name: 'embedding and head as one',
+      options: { rank: 2, targets: ['lm_head', 'v_proj'], ensureWeightTying: true },
+      freshTolerance: 0,
+      skip: { slots: 'embedding and head as one are served by an attached graph' },
+    },
+    {
+      name: 'with embedding and head saved as one',
+      options: {
+        rank: 2,
+        targets: ['q_proj'],
+        layers: [1],
+        modulesToSave: ['lm_head'],
+        ensureWeightTying: true,
+      },
+      freshTolerance: 0,
+      skip: { slots: 'modules that are saved whole are served by an attached graph' },
+    },
+    {
       name: 'head with a bias on B, beside other targets',
       options: {
         rank: 2,
@@ -89,6 +107,28 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
       skip: {
         merge: 'the head of this base is tied',
         slots: 'modules that are saved whole are served by an attached graph',
+      },
+    },
+  ],
+  'trainable-tokens': [
+    {
+      name: 'rows of the embedding, which the head shares',
+      options: { trainableTokens: [5, 301] },
+      freshTolerance: 1e-5, // the head's product is summed in another order
+      skip: {
+        seeds: 'its start is the base’s rows',
+        slots: 'trained tokens are served by an attached graph',
+        gradients: 'the interpreter rounds to f32 after a constant; PEFT’s gradients are compared',
+      },
+    },
+    {
+      name: 'rows of the head alone',
+      options: { trainableTokens: { lm_head: [44, 5] } },
+      freshTolerance: 1e-5,
+      skip: {
+        seeds: 'its start is the base’s rows',
+        slots: 'trained tokens are served by an attached graph',
+        merge: 'the head of this base is tied',
       },
     },
   ],

@@ -1,6 +1,6 @@
 // LoRA's configuration: what users give, and its form in adapter_config.json.
 
-import { OptionError, UnsupportedError } from '../../base/errors.ts'
+import { OptionError } from '../../base/errors.ts'
 import {
   either,
   flag,
@@ -13,6 +13,7 @@ import {
   share,
   readGivenOptions,
 } from '../../base/schema.ts'
+import { isTokenList, replaceTiedHead, type TokenChoice } from '../saved-modules.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
 import { readPeftConfig } from './peft-config.ts'
 import {
@@ -48,6 +49,9 @@ export interface LoraConfig extends AdapterConfig {
 
 const biases = oneOf(['none', 'all', 'lora_only'])
 
+/** Tokens of the embedding, or by the end of a module's path. */
+export const tokenChoice = either(listOf(naturalNumber), mapOf(listOf(naturalNumber)))
+
 export const loraOptions = {
   ...targetOptions,
   rank: positiveInteger,
@@ -60,7 +64,8 @@ export const loraOptions = {
   loraBias: flag(),
   start: oneOf(['kaiming', 'gaussian', 'random']),
   invocationTokens: listOf(naturalNumber),
-  trainableTokens: listOf(naturalNumber),
+  trainableTokens: tokenChoice,
+  ensureWeightTying: flag(),
 }
 
 /** Refuses invocation tokens for kinds made of LoRA that PEFT does not activate either. */
@@ -92,6 +97,7 @@ export function completeLora(
     loraBias: false,
     start: 'kaiming',
     ...read,
+    ...(read.ensureWeightTying && { modulesToSave: replaceTiedHead(read.modulesToSave ?? []) }),
     rank,
   }
 }
@@ -109,30 +115,29 @@ const peftKeys = {
   lora_dropout: share,
   bias: biases,
   use_rslora: flag(),
+  ensure_weight_tying: flag(),
   lora_bias: flag(),
   rank_pattern: mapOf(positiveInteger),
   alpha_pattern: mapOf(number()),
   init_lora_weights: oneOf<boolean | string>([true, false, 'gaussian', ...pastStarts]),
   alora_invocation_tokens: listOf(naturalNumber),
-  trainable_token_indices: either(listOf(naturalNumber), mapOf(listOf(naturalNumber))),
+  trainable_token_indices: tokenChoice,
 }
 
-/** A list, or lists by the name of the embedding; there is one. */
-function readTrainableTokens(
-  given: readonly number[] | Readonly<Record<string, readonly number[]>> | undefined,
-  fileName: string,
-): readonly number[] {
-  if (given === undefined || isTokenList(given)) return given ?? []
-  const { embed_tokens: tokens = [], ...others } = given
-  const names = Object.keys(others)
-  if (names.length > 0)
-    throw new UnsupportedError(
-      `${fileName}: trainable_token_indices: ${names.join(', ')} is not supported; only embed_tokens is.`,
-    )
-  return tokens
+/** Of the embedding alone it is a list; undefined where there are no tokens. */
+function readTrainableTokens(given: TokenChoice | undefined): TokenChoice | undefined {
+  if (given === undefined || isTokenList(given)) return given?.length ? given : undefined
+  const [first, ...others] = Object.entries(given)
+  if (!first) return undefined
+  return others.length === 0 && /(^|\.)embed_tokens$/.test(first[0]) ? first[1] : given
 }
 
-const isTokenList = (given: unknown): given is readonly number[] => Array.isArray(given)
+/** The file's own form, where it means the same. */
+function writeTrainableTokens({ trainableTokens: tokens, peft }: LoraConfig): PeftJson {
+  const given = peft?.['trainable_token_indices'] as TokenChoice | undefined
+  const same = JSON.stringify(readTrainableTokens(given ?? undefined)) === JSON.stringify(tokens)
+  return same ? {} : { trainable_token_indices: tokens ?? null }
+}
 
 const toStart = (given: boolean | string | undefined): LoraConfig['start'] =>
   given === 'gaussian' ? 'gaussian' : given === false ? 'random' : 'kaiming'
@@ -142,7 +147,7 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
   const { eva_config: _eva, ...rest } = json
   const others = json['init_lora_weights'] === 'eva' ? rest : json
   const read = readPeftConfig(others, peftKeys, ['r', 'lora_alpha', 'target_modules'], fileName)
-  const trainableTokens = readTrainableTokens(read.trainable_token_indices, fileName)
+  const trainableTokens = readTrainableTokens(read.trainable_token_indices)
   return {
     ...readTargets(read, json),
     rank: read.r!,
@@ -154,7 +159,7 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
     bias: read.bias ?? 'none',
     loraBias: read.lora_bias ?? false,
     start: toStart(read.init_lora_weights),
-    ...(trainableTokens.length > 0 ? { trainableTokens } : {}),
+    ...(trainableTokens ? { trainableTokens } : {}),
     // An empty list is a plain LoRA to PEFT too.
     ...(read.alora_invocation_tokens?.length
       ? { invocationTokens: read.alora_invocation_tokens }
@@ -187,9 +192,8 @@ export function writeLoraConfig(config: LoraConfig): PeftJson {
     init_lora_weights: toInitValue(config),
     fan_in_fan_out: false,
     ...(config.invocationTokens ? { alora_invocation_tokens: config.invocationTokens } : {}),
-    ...(config.trainableTokens && !peft['trainable_token_indices']
-      ? { trainable_token_indices: config.trainableTokens }
-      : {}),
+    ...writeTrainableTokens(config),
+    ...(config.ensureWeightTying ? { ensure_weight_tying: true } : {}),
   }
   return { task_type: 'CAUSAL_LM', ...peft, ...own }
 }

@@ -21,6 +21,7 @@ import {
 } from './lora-config.ts'
 import { addProduct, transposeValues } from './matrices.ts'
 import { drawNormal, drawUniform, fillZeros } from './initializers.ts'
+import { headPath } from '../keys.ts'
 import { isLinearTarget, resolvePatternValue, createTargetMatcher } from '../targets.ts'
 
 /** The names at a linear layer. */
@@ -34,10 +35,16 @@ const getTensorNames = ({ kind }: ModuleInfo): { a: string; b: string } => getPa
  * Whether the module is a target. An activated adapter acts on linear layers only, as
  * in PEFT.
  */
-const isTarget = (config: LoraConfig, module: ModuleInfo): boolean =>
-  config.invocationTokens
-    ? isLinearTarget(config, module, 'An activated LoRA')
-    : createTargetMatcher(config)(module)
+function isLoraTarget(config: LoraConfig, module: ModuleInfo): boolean {
+  if (config.invocationTokens) return isLinearTarget(config, module, 'An activated LoRA')
+  const isTarget = createTargetMatcher(config)
+  if (!config.ensureWeightTying) return isTarget(module)
+  if (module.path === headPath) return false
+  // the embedding stands for the head that shares it
+  return (
+    isTarget(module) || (module.kind === 'embedding' && isTarget({ ...module, path: headPath }))
+  )
+}
 
 const shiftName = 'lora_B.bias'
 /** LoRA+ raises the learning rate of B and of its bias. */
@@ -182,7 +189,7 @@ export const lora: AdapterKind<LoraConfig, typeof loraOptions> = {
   writeConfig: writeLoraConfig,
 
   parameters(config, module) {
-    const targeted = isTarget(config, module)
+    const targeted = isLoraTarget(config, module)
     return [
       ...(targeted
         ? listLowRankSpecs(config, module, resolveRankAndScale(config, module).rank)
@@ -193,7 +200,7 @@ export const lora: AdapterKind<LoraConfig, typeof loraOptions> = {
 
   apply(g, layer, config) {
     const { module } = layer
-    const targeted = createTargetMatcher(config)(module)
+    const targeted = isLoraTarget(config, module)
     const [own] = listBiasSpecs(config, module, targeted)
     const y = layer.base(own ? { bias: layer.parameter(own.name) } : {})
     if (!targeted) return y
@@ -215,10 +222,18 @@ export const lora: AdapterKind<LoraConfig, typeof loraOptions> = {
       : adapted
   },
 
+  applyTied(g, layer, config) {
+    const { a, b } = getPartNames('embedding')
+    const { scale } = resolveRankAndScale(config, layer.module)
+    const x = config.dropout > 0 ? layer.dropout(layer.x) : layer.x
+    const low = g.matmul(x, layer.parameter(b)) // [M, R]
+    return g.add(layer.base(), g.matmul(low, layer.parameter(a), { alpha: scale })) // [M, V]
+  },
+
   merge(config, at) {
     const { module } = at
     if (config.invocationTokens) throw createActivatedMergeError('This LoRA')
-    const targeted = createTargetMatcher(config)(module)
+    const targeted = isLoraTarget(config, module)
     const { rank, scale } = resolveRankAndScale(config, module)
     const bias = computeBias(config, at, targeted, scale)
     const weight = at.base('weight').slice()
@@ -235,7 +250,7 @@ export const lora: AdapterKind<LoraConfig, typeof loraOptions> = {
   },
 
   serve(config, { module, tensor }) {
-    const targeted = createTargetMatcher(config)(module)
+    const targeted = isLoraTarget(config, module)
     if (listBiasSpecs(config, module, targeted).length > 0) return undefined // replaces the base's bias, which no slot holds
     const { rank, scale } = resolveRankAndScale(config, module)
     const { a, b } = getTensorNames(module)

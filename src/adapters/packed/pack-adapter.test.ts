@@ -10,6 +10,7 @@ import {
   type Base,
   memorySink,
   relativeDistance,
+  sampleOptions,
   storiesBase,
 } from '../../../test/support/adapters.ts'
 import {
@@ -28,7 +29,7 @@ beforeAll(async () => {
 })
 
 /** With numbers everywhere, as after training. */
-function trained(kind: string, options: Readonly<Record<string, unknown>> = {}): Adapter {
+function trained(kind: string, options = sampleOptions[kind] ?? {}): Adapter {
   const { model, weightOf } = base
   const adapter = initializeAdapter(kind, options, model, { seed: 1, weightOf })
   const { normal } = random(3)

@@ -5,8 +5,9 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { type Adapter, loadGgufAdapter, loadMlxAdapter } from '../../adapters/index.ts'
+import { toPeftKeys } from '../../adapters/files/adapter-keys.ts'
 import { isMlxConfig, getTensorFileName } from '../../adapters/files/peft.ts'
-import { toPeftKey } from '../../adapters/keys.ts'
+import { toFileKey, toPeftKey } from '../../adapters/keys.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'
 import { transposeValues } from '../../adapters/kinds/matrices.ts'
 import { readAdapterConfig, splitBlockMark } from '../../adapters/files/peft.ts'
@@ -60,13 +61,15 @@ const peft: AdapterFormat = {
     const file = join(path, getTensorFileName(blocks))
     const store = await openSafetensors(await openFileSource(file))
     await store.close()
+    const own = blocks ? store.tensors : toPeftKeys(store.tensors, file)
     const bytesAt = (name: string): number => store.tensors.get(name)?.sizeBytes ?? 0
     const kept = [...adapter.tensors.keys()].map((key): [string, StoredTensor] => [
       key,
-      store.tensors.get(key) ?? {
-        dtype: blocks ?? '?',
-        sizeBytes: bytesAt(`${key}.q`) + bytesAt(`${key}.scale`),
-      },
+      own.get(key) ??
+        own.get(toFileKey(adapter.kind, key)) ?? {
+          dtype: blocks ?? '?',
+          sizeBytes: bytesAt(`${key}.q`) + bytesAt(`${key}.scale`),
+        },
     ])
     return { format: 'peft', file, adapter, stored: new Map(kept) }
   },

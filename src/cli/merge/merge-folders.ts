@@ -46,13 +46,13 @@ export async function mergeFolders(
     (sum, { data }) => sum + data.byteLength,
     0,
   )
-  const { rank } = adapter.config as Adapter['config'] & { readonly rank: number }
+  const { rank } = adapter.config as Adapter['config'] & { readonly rank?: number }
   const result = {
     type: 'adapter',
     out,
     adapters: folders,
     recipe,
-    rank,
+    rank: rank ?? null,
     sizeBytes,
     residual: summarizeResiduals(modules),
     modules,
@@ -60,9 +60,9 @@ export async function mergeFolders(
     dropped,
   }
   terminal.print(
-    `${out}: ${recipe.method} of ${folders.length}, ${formatCount(modules.length)} modules of rank ${rank}, ${formatBytes(sizeBytes)}`,
+    `${out}: ${recipe.method} of ${folders.length}, ${rank === undefined ? 'rows of tokens' : `${formatCount(modules.length)} modules of rank ${rank}`}, ${formatBytes(sizeBytes)}`,
   )
-  showResiduals(modules, terminal)
+  if (modules.length > 0) showResiduals(modules, terminal)
   if (dropped.length > 0)
     terminal.print(
       `  left out, because the adapters differ: ${dropped.map((name) => noteNames[name]).join(' and ')}`,

@@ -62,6 +62,13 @@ const adapterOptions = {
   'virtual-tokens': fromKey<number>('kind.virtualTokens', {
     about: 'length of a soft prompt (prompt-tuning, prefix-tuning); 16 unless given',
   }),
+  'train-tokens': toKey(
+    'kind.trainableTokens',
+    string({
+      about: 'ids of tokens whose embedding is trained too: 259,260 (lora, trainable-tokens)',
+    }),
+    { valueName: 'ids' },
+  ),
   dropout: fromKey<number>('kind.dropout', {
     about: "share of a detour's input that is dropped; 0 unless given",
   }),

@@ -2,7 +2,7 @@
 // file.
 
 import type { ManifestOverride } from '../../node/manifests/manifest-file.ts'
-import { number } from '../../base/schema.ts'
+import { naturalNumber, number } from '../../base/schema.ts'
 import { checkValue } from '../command.ts'
 import { parseNamedValues } from '../shared/named-values.ts'
 import { parseExperts } from '../shared/open-experts.ts'
@@ -28,6 +28,7 @@ export function toOverrides(
     data: values.data === undefined ? undefined : at(values.data),
     out: values.out === undefined ? undefined : at(values.out),
     targets: values.targets === undefined ? undefined : parseTargets(values.targets, presets),
+    'train-tokens': parseTokenIds(values['train-tokens']),
     validation: parseValidation(values.validation, at),
     loss: values.loss ?? (values.teacher || values['teacher-model'] ? 'distillation' : undefined),
     reference: values.reference === undefined ? undefined : at(values.reference),
@@ -68,6 +69,12 @@ function toTeacherOverrides(
     { key: 'teacher.adapter', value: isOne ? at(first.folder) : undefined },
     { key: 'teacher.mixture', value: isOne ? undefined : mixture },
   ]
+}
+
+function parseTokenIds(text: string | undefined): number[] | undefined {
+  const ids = text?.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)))
+  for (const id of ids ?? []) checkValue(naturalNumber, id, '--train-tokens')
+  return ids
 }
 
 const heldShare = number({ above: 0, below: 1 })

@@ -166,7 +166,8 @@ export function createMergedBase(
   const adapters = parts.map(({ adapter }) => adapter)
   for (const adapter of adapters) checkAdapter(adapter, base.graph)
   const apart = untieHead(base)
-  const own = apart && needsUntying(apart, adapters) ? apart : undefined
+  const own =
+    apart && needsUntying({ graph: base.graph, table: apart.table }, adapters) ? apart : undefined
   return {
     graph: (own ?? base).graph,
     weights: createMergedWeights(own ?? base, parts, options),

@@ -1,7 +1,8 @@
 // Unties the head from the embedding: the same model with a separate head weight, so that either
 // may change alone.
 
-import { listMergeSteps } from '../../adapters/merge-weights.ts'
+import { listMergeSteps, SharedWeightError } from '../../adapters/merge-weights.ts'
+import { UnsupportedError } from '../../base/errors.ts'
 import { listBlockLayers } from '../../adapters/adapted-layers.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
 import { getEntry, type TensorStore } from '../../formats/tensor-store.ts'
@@ -41,13 +42,36 @@ function getTableName(model: ModelGraph): string {
   return block!.prefix + embedding!.weight!.name
 }
 
-/** Whether one of the adapters changes the embedding or the head, but not both as one. */
-export const needsUntying = (
-  { graph, table, head }: UntiedBase,
+/**
+ * Whether one of the adapters changes the embedding or the head alone. Throws UnsupportedError where
+ * another one changes both as one: no weights hold both changes.
+ */
+export function needsUntying(
+  { graph, table }: { readonly graph: ModelGraph; readonly table: string },
   adapters: readonly Adapter[],
-): boolean =>
-  adapters.some((adapter) =>
-    listMergeSteps(graph, adapter).some(
-      ({ writes }) => writes.includes(table) || writes.includes(head),
-    ),
-  )
+): boolean {
+  const changes = adapters.map((adapter) => findTableChange(graph, adapter, table))
+  const apart = changes.indexOf('one')
+  const both = changes.indexOf('both')
+  if (apart >= 0 && both >= 0)
+    throw new UnsupportedError(
+      `Merge into a base: adapters[${both}] changes embedding and head as the one weight that they share, adapters[${apart}] only one of them. ` +
+        `Merge adapters[${both}] alone first, and the other into the result.`,
+    )
+  return apart >= 0
+}
+
+/** Which of the two the adapter changes; undefined for none. */
+function findTableChange(
+  graph: ModelGraph,
+  adapter: Adapter,
+  table: string,
+): 'one' | 'both' | undefined {
+  try {
+    const steps = listMergeSteps(graph, adapter)
+    return steps.some(({ writes }) => writes.includes(table)) ? 'both' : undefined
+  } catch (error) {
+    if (error instanceof SharedWeightError) return 'one'
+    throw error
+  }
+}

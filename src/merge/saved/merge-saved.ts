@@ -4,14 +4,14 @@
 //     W' = W + Σ c·(W_k − W) = (1 − Σ c)·W + Σ c·W_k    over the adapters that hold W_k
 
 import type { Adapter } from '../../adapters/adapter.ts'
-import { toPeftKey } from '../../adapters/keys.ts'
+import { headPath, toPeftKey } from '../../adapters/keys.ts'
 import type { AdapterConfig, WeightOf } from '../../adapters/kinds/kind.ts'
-import { listSavedTensors } from '../../adapters/saved-modules.ts'
+import { listSavedTensors, type TokenChoice } from '../../adapters/saved-modules.ts'
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
-import { checkSavedForms, type TouchedModule } from './saved-forms.ts'
+import { checkSavedForms, readTying, type TouchedModule } from './saved-forms.ts'
 import { arePartsEqual, listSavedParts, type SavedPart } from './saved-parts.ts'
 
 /** The base, as a merge is given it. */
@@ -35,7 +35,10 @@ export interface SavedMerge {
 /** What the result holds whole, and the settings that say so. */
 export interface MergedSaved {
   readonly tensors: ReadonlyMap<string, Tensor>
-  readonly config: Pick<AdapterConfig, 'modulesToSave' | 'embeddings' | 'trainableTokens'>
+  readonly config: Pick<
+    AdapterConfig,
+    'modulesToSave' | 'embeddings' | 'trainableTokens' | 'ensureWeightTying'
+  >
 }
 
 /**
@@ -44,6 +47,7 @@ export interface MergedSaved {
  * needs the base's weights, which were not given.
  */
 export function mergeSaved(adapters: readonly Adapter[], merge: SavedMerge): MergedSaved {
+  const ensureWeightTying = readTying(adapters)
   const parts = adapters.map((adapter) =>
     listSavedParts(adapter).filter(({ path }) => merge.isWanted(path)),
   )
@@ -58,16 +62,21 @@ export function mergeSaved(adapters: readonly Adapter[], merge: SavedMerge): Mer
     checkSavedForms(adapters, merge.touched, merge.base?.model)
   }
   const tensors = new Map<string, Tensor>()
-  let tokens = adapters.find(({ config }) => config.trainableTokens)?.config.trainableTokens
+  const tokens = new Map<string, readonly number[]>()
   for (const [key, own] of holders) {
-    if (!differing.some(([other]) => other === key)) tensors.set(key, own[0]!.tensor)
-    else if (own.some((part) => part?.tokens)) {
+    const [held] = own.filter((part) => part !== undefined)
+    const isRows = held!.tokens !== undefined
+    if (!differing.some(([other]) => other === key)) {
+      tensors.set(key, held!.tensor)
+      if (isRows) tokens.set(held!.path, held!.tokens!)
+    } else if (isRows) {
       const merged = sumRows(key, own, merge)
       tensors.set(key, merged.tensor)
-      tokens = merged.tokens
+      tokens.set(held!.path, merged.tokens)
     } else tensors.set(key, sumWhole(key, own, merge))
   }
-  return { tensors, config: describeSaved(adapters, [...holders.values()].flat(), tokens) }
+  const saved = describeSaved(adapters, [...holders.values()].flat(), tokens)
+  return { tensors, config: ensureWeightTying ? { ...saved, ensureWeightTying } : saved }
 }
 
 /** For each key, every adapter's part of it. */
@@ -184,11 +193,18 @@ function findBaseName(model: ModelGraph, key: string, path: string): string | un
   return [...saved].find(([name]) => toPeftKey(name) === key)?.[1].base
 }
 
+/** A list where only the embedding has rows. */
+function toTokenChoice(tokens: ReadonlyMap<string, readonly number[]>): TokenChoice {
+  const [first] = tokens
+  const isHead = first![0] === headPath
+  return tokens.size === 1 && !isHead ? first![1] : Object.fromEntries(tokens)
+}
+
 /** The settings that name exactly what is held. */
 function describeSaved(
   adapters: readonly Adapter[],
   parts: readonly (SavedPart | undefined)[],
-  tokens: readonly number[] | undefined,
+  tokens: ReadonlyMap<string, readonly number[]>,
 ): MergedSaved['config'] {
   const held = parts.filter((part) => part !== undefined)
   const ofPath = (name: string): boolean =>
@@ -201,6 +217,6 @@ function describeSaved(
   return {
     ...(modulesToSave.length > 0 && { modulesToSave }),
     ...(embeddings.length > 0 && { embeddings }),
-    ...(tokens && held.some((part) => part.tokens) && { trainableTokens: tokens }),
+    ...(tokens.size > 0 && { trainableTokens: toTokenChoice(tokens) }),
   }
 }

@@ -28,11 +28,32 @@ export function checkSavedForms(
     ...listShapeProblems(parts),
     ...listRowProblems(parts),
     ...listEmbeddingProblems(adapters, model),
+    ...listTiedRowProblems(parts, model),
   ]
   if (problems.length > 0)
     throw new UnsupportedError(
       `Merge: what the adapters hold whole does not go together:\n  ${problems.join('\n  ')}\nFold the adapters into the base instead, as a plain sum (mergeIntoBase).`,
     )
+}
+
+/**
+ * Whether the adapters hold embedding and head as one (ensureWeightTying). Throws UnsupportedError
+ * where some do and others touch either apart.
+ */
+export function readTying(adapters: readonly Adapter[]): boolean {
+  const touching = adapters.flatMap(({ tensors, config }, k) =>
+    [...tensors.keys()].some((key) => /(embed_tokens|lm_head)\.(lora_|weight$)/.test(key))
+      ? [{ k, tied: config.ensureWeightTying === true }]
+      : [],
+  )
+  const one = touching.find(({ tied }) => tied)
+  const apart = touching.find(({ tied }) => !tied)
+  if (one && apart)
+    throw new UnsupportedError(
+      `Merge: adapters[${one.k}] holds embedding and head as one (ensure_weight_tying), adapters[${apart.k}] does not. ` +
+        `Fold adapters[${one.k}] into the base first, and the other into the result (mergeIntoBase).`,
+    )
+  return one !== undefined
 }
 
 type Parts = readonly (readonly SavedPart[])[]
@@ -109,5 +130,18 @@ function listEmbeddingProblems(
       : [
           `adapters[${beside}] replaces the base's ${lists[beside]}, adapters[${apart}] trained its own beside the base's (modules_to_save)`,
         ]),
+  ]
+}
+
+/** In a tied model rows of the embedding are the head's too, unless the head has rows of its own. */
+function listTiedRowProblems(parts: Parts, model: ModelGraph | undefined): string[] {
+  if (model?.config.tiedEmbeddings === false) return []
+  const paths = parts.map((own) =>
+    own.flatMap(({ path, tokens }) => (tokens ? [path] : [])).toSorted(),
+  )
+  const [first, second] = [...new Set(paths.map(String))].filter((list) => list !== '')
+  if (second === undefined) return []
+  return [
+    `adapters[${paths.findIndex((list) => String(list) === first)}] trained rows of ${first}, adapters[${paths.findIndex((list) => String(list) === second)}] of ${second}; where embedding and head are one weight these differ, so name the base`,
   ]
 }

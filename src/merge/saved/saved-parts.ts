@@ -3,6 +3,7 @@
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { getSavedPath, toInputName } from '../../adapters/keys.ts'
+import { findTokens, isSavedWhole } from '../../adapters/saved-modules.ts'
 import { tokenRowsName } from '../../adapters/trainable-tokens.ts'
 import { type Tensor, viewBytes } from '../../base/tensor.ts'
 
@@ -21,12 +22,14 @@ const rowsEnding = `.${tokenRowsName}`
 
 /** Every tensor that the adapter holds whole, as its configuration says. */
 export function listSavedParts({ config, tensors }: Adapter): SavedPart[] {
-  const { modulesToSave = [], embeddings = [], trainableTokens: tokens } = config
-  const isSaved = (path: string): boolean =>
-    embeddings.includes(path) || modulesToSave.some((name) => path.endsWith(name))
+  const { embeddings = [], trainableTokens: tokens } = config
+  const isSaved = (path: string): boolean => embeddings.includes(path) || isSavedWhole(config, path)
   return [...tensors].flatMap(([key, tensor]): SavedPart[] => {
-    if (tokens && key.endsWith(rowsEnding))
-      return [{ key, path: toInputName(key).slice(0, -rowsEnding.length), tensor, tokens }]
+    if (key.endsWith(rowsEnding)) {
+      const rowsPath = toInputName(key).slice(0, -rowsEnding.length)
+      const own = findTokens(tokens, rowsPath)
+      return own ? [{ key, path: rowsPath, tensor, tokens: own }] : []
+    }
     const path = getSavedPath(key)
     return weightOrBias.test(key) && isSaved(path) ? [{ key, path, tensor }] : []
   })

@@ -13,6 +13,7 @@ export const defaultLearningRates: Readonly<Record<string, number>> = {
   ia3: 3e-2,
   'prompt-tuning': 1,
   'prefix-tuning': 1e-1,
+  'trainable-tokens': 3e-2,
 }
 const otherRate = 2e-3 // LoRA's, for kinds without a measurement
 

@@ -47,6 +47,7 @@ const kinds: readonly (readonly [string, Json])[] = [
   ['lokr', { ...small, rank: 2 }],
   ['loha', { ...small, rank: 2 }],
   ['vera', { ...small, rank: 4 }],
+  ['trainable-tokens', { trainableTokens: [7, 3, 309] }],
   ['prompt-tuning', { virtualTokens: 4 }],
   ['prefix-tuning', { virtualTokens: 4 }],
 ]

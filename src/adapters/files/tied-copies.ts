@@ -1,0 +1,123 @@
+// Tensors that a file holds twice because the head shares the embedding: PEFT writes them under both
+// names (ensure_weight_tying, and TRAINABLE_TOKENS). An adapter in memory has them once.
+
+import { FormatError } from '../../base/errors.ts'
+import { type Tensor, viewBytes } from '../../base/tensor.ts'
+import type { Adapter } from '../adapter.ts'
+import { headPath, toFileKey, toPeftKey } from '../keys.ts'
+import type { AdapterConfig, PeftJson } from '../kinds/kind.ts'
+import { findTokens, replaceTiedHead } from '../saved-modules.ts'
+import { tokenRowsName } from '../trainable-tokens.ts'
+
+/** Endings of the embedding's keys, with those of the head's; a head's matrix may lie crosswise. */
+const endings: readonly (readonly [own: string, head: string, turned: boolean])[] = [
+  ['.weight', '.weight', false],
+  ['.lora_embedding_A', '.lora_B.weight', true],
+  ['.lora_embedding_B', '.lora_A.weight', true],
+  [`.${tokenRowsName}`, `.${tokenRowsName}`, false],
+]
+
+const tyingKey = 'ensure_weight_tying'
+
+const embeddingPath = /(^|\.)embed_tokens$/
+
+interface Copy {
+  readonly own: string
+  readonly head: string
+  readonly turned: boolean
+}
+
+/** What a file that ties the head holds twice. */
+const listCopies = (keys: Iterable<string>): Copy[] =>
+  [...keys].flatMap((own) =>
+    endings.flatMap(([ending, head, turned]) =>
+      own.endsWith(ending) && embeddingPath.test(own.slice(0, -ending.length))
+        ? [{ own, head: toPeftKey(headPath + head), turned }]
+        : [],
+    ),
+  )
+
+/** [rows, columns] → [columns, rows] */
+function transposeTensor({ dtype, shape, data }: Tensor): Tensor {
+  const [rows, columns] = shape as [number, number]
+  const turned = data.slice()
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      turned[column * rows + row] = data[row * columns + column]!
+  return { dtype, shape: [columns, rows], data: turned }
+}
+
+const toHeadTensor = (own: Tensor, { turned }: Copy): Tensor =>
+  turned ? transposeTensor(own) : own
+
+function areEqual(one: Tensor, other: Tensor): boolean {
+  const a = viewBytes(one)
+  const b = viewBytes(other)
+  const sameForm = one.dtype === other.dtype && String(one.shape) === String(other.shape)
+  return sameForm && a.length === b.length && a.every((value, i) => value === b[i])
+}
+
+const isTiedFile = (kind: string, { peft, trainableTokens }: AdapterConfig): boolean =>
+  kind === 'trainable-tokens'
+    ? findTokens(trainableTokens, headPath) === undefined
+    : peft?.[tyingKey] === true
+
+/**
+ * The adapter with its embedding's tensors once, and a configuration that says so. Throws
+ * FormatError where a head's copy differs: which of the two counts is nowhere said.
+ */
+export function dropTiedCopies<Of extends Pick<Adapter, 'kind' | 'config' | 'tensors'>>(
+  adapter: Of,
+  fileName: string,
+): Of {
+  const { kind, config, tensors } = adapter
+  if (!isTiedFile(kind, config)) return adapter
+  const copies = listCopies(tensors.keys()).filter(({ head }) => tensors.has(head))
+  if (copies.length === 0) return adapter
+  for (const copy of copies)
+    if (!areEqual(toHeadTensor(tensors.get(copy.own)!, copy), tensors.get(copy.head)!))
+      throw new FormatError(
+        `${fileName}: ${toFileKey(kind, copy.head)} differs from ${toFileKey(kind, copy.own)}, and the configuration holds both as one. ` +
+          'Save the adapter again with PEFT, or without ensure_weight_tying.',
+      )
+  const dropped = new Set(copies.map(({ head }) => head))
+  return {
+    ...adapter,
+    config: markTied(config),
+    tensors: new Map([...tensors].filter(([key]) => !dropped.has(key))),
+  }
+}
+
+/** The configuration of an adapter that holds embedding and head as one. */
+function markTied(config: AdapterConfig): AdapterConfig {
+  const { modulesToSave } = config
+  return {
+    ...config,
+    ...(modulesToSave && { modulesToSave: replaceTiedHead(modulesToSave) }),
+    ensureWeightTying: true,
+  }
+}
+
+/**
+ * The configuration of a file in 8 or 4 bits, which has no copies because a copy that lies crosswise
+ * would be rounded to other numbers: its key alone says that the head is tied.
+ */
+export const readBlockTying = (config: AdapterConfig, json: PeftJson): AdapterConfig =>
+  json[tyingKey] === true ? markTied(config) : config
+
+/** That key, where such a file needs it. */
+export const writeBlockTying = (config: AdapterConfig, json: PeftJson): PeftJson =>
+  config.ensureWeightTying || json[tyingKey] === true
+    ? { [tyingKey]: config.ensureWeightTying === true }
+    : {}
+
+/** The adapter with the head's copies of the embedding's tensors, as PEFT writes them. */
+export function addTiedCopies<Of extends Pick<Adapter, 'config' | 'tensors'>>(adapter: Of): Of {
+  const { config, tensors } = adapter
+  if (!config.ensureWeightTying) return adapter
+  const copies = listCopies(tensors.keys()).map((copy): [string, Tensor] => [
+    copy.head,
+    toHeadTensor(tensors.get(copy.own)!, copy),
+  ])
+  return { ...adapter, tensors: new Map([...tensors, ...copies]) }
+}
