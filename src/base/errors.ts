@@ -54,6 +54,8 @@ export class StorageError extends GraftError {}
  * what was to be written.
  */
 export class ConflictError extends GraftError {}
+/** A signature is not by a trusted key, or the files are not those that were signed. */
+export class SignatureError extends GraftError {}
 /**
  * A worker or a process for a job ended before it answered: it ran out of memory, or an error that
  * nothing caught. The request was not finished; it can be sent again.

@@ -166,8 +166,44 @@ declare var Response: {
 }
 declare function fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>
 
+interface EcdsaKey {
+  readonly type: string
+}
+interface EcdsaCurve {
+  readonly name: string
+  readonly namedCurve: string
+}
+interface EcdsaHash {
+  readonly name: string
+  readonly hash: string
+}
+type KeyUse = 'sign' | 'verify'
 interface SubtleCrypto {
   digest(algorithm: 'SHA-256' | 'SHA-384' | 'SHA-512', bytes: BufferSource): Promise<ArrayBuffer>
+  generateKey(curve: EcdsaCurve, open: boolean, uses: KeyUse[]): Promise<EcdsaKey | object>
+  importKey(
+    format: 'spki' | 'pkcs8',
+    key: BufferSource,
+    curve: EcdsaCurve,
+    open: boolean,
+    uses: KeyUse[],
+  ): Promise<EcdsaKey>
+  importKey(
+    format: 'jwk',
+    key: object,
+    curve: EcdsaCurve,
+    open: boolean,
+    uses: KeyUse[],
+  ): Promise<EcdsaKey>
+  exportKey(format: 'jwk', key: EcdsaKey): Promise<Record<string, unknown>>
+  exportKey(format: 'spki' | 'pkcs8', key: EcdsaKey): Promise<ArrayBuffer>
+  sign(algorithm: EcdsaHash, key: EcdsaKey, bytes: BufferSource): Promise<ArrayBuffer>
+  verify(
+    algorithm: EcdsaHash,
+    key: EcdsaKey,
+    signature: BufferSource,
+    bytes: BufferSource,
+  ): Promise<boolean>
 }
 interface Crypto {
   readonly subtle: SubtleCrypto

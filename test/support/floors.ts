@@ -16,6 +16,7 @@ export const floors: Record<string, number> = {
   route: 5,
   catalogue: 5,
   manifest: 5,
+  registry: 5,
   runtime: 6,
   eval: 7,
   learn: 8,
@@ -181,6 +182,7 @@ export const rooms: Record<string, readonly string[]> = {
     '',
     'manifests',
     'worker',
+    'registry',
   ],
   web: ['stores', ''],
   cli: [
