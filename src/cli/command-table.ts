@@ -15,6 +15,8 @@ import { mergeCommand } from './commands/merge.ts'
 import { modelsCommand } from './commands/models.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
 import { runCommand } from './commands/run.ts'
+import { serveKeysCommand } from './commands/serve-keys.ts'
+import { serveUsageCommand } from './commands/serve-usage.ts'
 import { trainCommand } from './commands/train.ts'
 
 const all = [
@@ -25,6 +27,8 @@ const all = [
   runCommand,
   chatCommand,
   learnCommand,
+  serveKeysCommand,
+  serveUsageCommand,
   mergeCommand,
   extractCommand,
   compressCommand,

@@ -196,6 +196,7 @@ export const rooms: Record<string, readonly string[]> = {
     'train',
     'merge',
     'learn',
+    'serve',
     'quickstart',
     'bench',
     'commands',

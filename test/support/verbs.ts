@@ -25,7 +25,7 @@ observe open orthonormalize
 pack pad parse pick place plan pluralize pool prepare print project prune
 quantize quote
 rank read receive recompute reflect refresh refuse register remove render reorder repair replace report
-require reserve resolve repeat restore reverse rewrite roll rotate round run
+require reserve resolve repeat restore reverse revoke rewrite roll rotate round run
 sample save scale score select set serialize serve shorten shortlist show shuffle sign simplify simulate
 slice smooth sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync

@@ -29,16 +29,28 @@ export async function runCli(
   commands: ReadonlyMap<string, Command>,
 ): Promise<number> {
   const { stdout, environment } = host
-  const [name, ...rest] = args
+  const { name, rest } = splitName(args, commands)
   const style = createStyle(stdout, environment)
   try {
     if (name === undefined || name === '--help' || name === '-h' || name === 'help')
-      return await printHelp(rest[0], host, style, commands)
+      return await printHelp(splitName(rest, commands).name, host, style, commands)
     if (name === '--version' || name === '-v') return printLine(stdout, host.version)
     return await runCommand(getCommand(name, commands), rest, host, style)
   } catch (error) {
     return reportError(error, args, host, commands)
   }
+}
+
+/** The name of the command, which may have two words: 'serve keys'. */
+function splitName(
+  args: readonly string[],
+  commands: ReadonlyMap<string, Command>,
+): { name: string | undefined; rest: readonly string[] } {
+  const [first, second] = args
+  const both = `${first} ${second}`
+  return commands.has(both)
+    ? { name: both, rest: args.slice(2) }
+    : { name: first, rest: args.slice(1) }
 }
 
 function printLine(stream: OutputStream, text: string): number {
@@ -105,7 +117,7 @@ function reportError(
     : error instanceof Error
       ? error
       : new Error(String(error))
-  const command = args[0] === undefined ? undefined : commands.get(args[0])
+  const command = commands.get(splitName(args, commands).name ?? '')
   const hint =
     error instanceof UsageError && command
       ? `\nusage: ${getInvocation(command)} --help explains the options, with examples.`

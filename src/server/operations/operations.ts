@@ -154,8 +154,9 @@ const createEntrance =
       account.status = context.res.status
       if (req.raw.signal.aborted) account.isDisconnected = true
       context.res.headers.set('x-request-id', start.id)
-      // what was not read of a long body is not waited for
-      if (account.status === 413) context.res.headers.set('connection', 'close')
+      // what was not read of a long body is not waited for; a server that ends takes nothing more
+      if (account.status === 413 || lifecycle.stage === 'draining')
+        context.res.headers.set('connection', 'close')
       account.release()
     }
   }

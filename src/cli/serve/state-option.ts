@@ -1,0 +1,12 @@
+// --state: where a server keeps its keys, usage and loaded experts.
+
+import { string } from '../../base/schema.ts'
+import { toOption } from '../command.ts'
+
+export const stateOption = toOption(
+  string({
+    about:
+      'folder of keys, usage and loaded experts; GRAFT_STATE, else ~/.local/state/graft unless given',
+  }),
+  { valueName: 'folder' },
+)

@@ -1,0 +1,30 @@
+// The end of a server in good order: /readyz says 503, new requests are refused, those that run are
+// answered to their end, and connections are closed.
+
+import type { Server } from 'node:http'
+import type { Lifecycle } from '../../server/health/lifecycle.ts'
+
+export interface EndedServer {
+  /** Whether all requests ended by themselves. */
+  readonly isWhole: boolean
+  readonly cutRequests: number
+}
+
+/** `limitMs`: how long requests may still take; then they are cut off. */
+export async function endServer(
+  server: Pick<Server, 'close' | 'closeAllConnections' | 'closeIdleConnections'>,
+  lifecycle: Lifecycle,
+  limitMs: number,
+): Promise<EndedServer> {
+  const startedAt = performance.now()
+  const isWhole = await lifecycle.drain(limitMs)
+  const cutRequests = lifecycle.openRequests
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  // an answer is whole when its last bytes have left; a client that does not read them is cut off
+  const restMs = isWhole ? Math.max(1000, limitMs - (performance.now() - startedAt)) : 0
+  const timer = setTimeout(() => server.closeAllConnections(), restMs)
+  await closed
+  clearTimeout(timer)
+  return { isWhole, cutRequests }
+}
