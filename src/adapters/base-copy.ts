@@ -172,8 +172,8 @@ export async function dropEqualEmbeddings<
 /** Largest relative difference of one number that rounding to an element type makes. */
 const roundings: Readonly<Record<string, number>> = { f32: 0, f16: 2 ** -10, bf16: 2 ** -8 }
 
-/** Whether a saved weight is the base's up to the rounding of either's element type. */
-function isSameWeight(saved: Tensor, base: Tensor): boolean {
+/** Whether a saved weight is another's up to the rounding of either's element type. */
+export function isSameWeight(saved: Tensor, base: Tensor): boolean {
   if (describeTensorShape(saved) !== describeTensorShape(base)) return false
   const own = toFloat32(saved)
   const given = toFloat32(base)

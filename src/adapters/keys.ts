@@ -47,3 +47,9 @@ export const toFileKey = (kind: string, key: string): string =>
   kind === 'trainable-tokens'
     ? key.replace(/\.token_adapter(\.trainable_tokens_delta)$/, '$1')
     : key
+
+/** The key in memory of a file's key. */
+export const fromFileKey = (kind: string, key: string): string =>
+  kind === 'trainable-tokens'
+    ? key.replace(/(?<!\.token_adapter)(\.trainable_tokens_delta)$/, '.token_adapter$1')
+    : key

@@ -85,6 +85,8 @@ export interface Command<Table extends Options = Options> {
   readonly positionals: readonly [number, number]
   /** The table of options; a function where it is made from heavy modules. */
   readonly options: Table | (() => Promise<Table>)
+  /** The same as --help shows it, without checks of values, where the table takes heavy modules. */
+  readonly helpOptions?: () => Promise<Options>
   readonly examples: readonly CommandExample[]
   /** Lines that --help shows below: tables that take heavy modules to make. */
   more?(): Promise<readonly string[]>

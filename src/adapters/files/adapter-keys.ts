@@ -4,9 +4,8 @@
 
 import { FormatError } from '../../base/errors.ts'
 import { withoutWrapperNames } from '../../formats/safetensors/wrapper-names.ts'
-import { getSavedPath, toFileKey, toPeftKey } from '../keys.ts'
+import { fromFileKey, getSavedPath, toFileKey, toPeftKey } from '../keys.ts'
 import type { SavedChoice } from '../saved-modules.ts'
-import { tokenRowsName } from '../trainable-tokens.ts'
 
 /** PEFT's tensors that stand inside a dictionary by adapter name while they are in memory. */
 const named = [
@@ -26,9 +25,6 @@ function splitAdapterName(key: string): { key: string; name?: string } {
   const head = key.slice(0, -whole.length)
   return { key: `${head}${part === 'modules_to_save' ? '' : `.${part}`}${ending}`, name: name! }
 }
-
-/** Rows of single tokens in a file of nothing else. */
-const rowsAlone = /(?<!\.token_adapter)\.trainable_tokens_delta$/
 
 const magnitudeInMemory = /\.lora_magnitude_vector\.weight$/
 
@@ -52,7 +48,6 @@ export function toPeftKeys<Value>(
     const key = toPeftKey(bare)
       .replace(magnitudeInMemory, '.lora_magnitude_vector')
       .replace('.token_adapter.base_layer.', '.base_layer.')
-      .replace(rowsAlone, `.${tokenRowsName}`)
     if (names.size > 1)
       throw new FormatError(
         `${fileName}: holds several adapters (${[...names].join(', ')}), expected one. Save each in a folder of its own.`,
@@ -77,6 +72,13 @@ export const listSavedEmbeddings = (
     .filter((key) => wholeEmbedding.test(key))
     .map(getSavedPath)
     .filter((path) => !modulesToSave.some((name) => path.endsWith(name)))
+
+/** The tensors of a file of this kind by the keys that they have in memory. */
+export const fromFileKeys = <Value>(
+  kind: string,
+  tensors: ReadonlyMap<string, Value>,
+): ReadonlyMap<string, Value> =>
+  new Map([...tensors].map(([key, value]) => [fromFileKey(kind, key), value]))
 
 /** The tensors by the keys of a file of this kind. */
 export const toFileKeys = <Value>(

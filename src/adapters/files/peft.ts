@@ -22,7 +22,7 @@ import {
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
 import { readAdapterText, writeAdapterText } from './adapter-text.ts'
-import { listSavedEmbeddings, toFileKeys, toPeftKeys } from './adapter-keys.ts'
+import { fromFileKeys, listSavedEmbeddings, toFileKeys, toPeftKeys } from './adapter-keys.ts'
 import { addTiedCopies, dropTiedCopies, readBlockTying, writeBlockTying } from './tied-copies.ts'
 import { PackedTensorMap } from '../packed/tensor-map.ts'
 import {
@@ -103,7 +103,7 @@ export async function loadAdapter(
     blocks,
     place,
   )
-  const own = toPeftKeys(tensors, place)
+  const own = fromFileKeys(kind.name, toPeftKeys(tensors, place))
   const held = blocks
     ? {
         config: readBlockTying(config, json),

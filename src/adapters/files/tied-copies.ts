@@ -2,8 +2,9 @@
 // names (ensure_weight_tying, and TRAINABLE_TOKENS). An adapter in memory has them once.
 
 import { FormatError } from '../../base/errors.ts'
-import { type Tensor, viewBytes } from '../../base/tensor.ts'
+import type { Tensor } from '../../base/tensor.ts'
 import type { Adapter } from '../adapter.ts'
+import { isSameWeight } from '../base-copy.ts'
 import { headPath, toFileKey, toPeftKey } from '../keys.ts'
 import type { AdapterConfig, PeftJson } from '../kinds/kind.ts'
 import { findTokens, replaceTiedHead } from '../saved-modules.ts'
@@ -50,13 +51,6 @@ function transposeTensor({ dtype, shape, data }: Tensor): Tensor {
 const toHeadTensor = (own: Tensor, { turned }: Copy): Tensor =>
   turned ? transposeTensor(own) : own
 
-function areEqual(one: Tensor, other: Tensor): boolean {
-  const a = viewBytes(one)
-  const b = viewBytes(other)
-  const sameForm = one.dtype === other.dtype && String(one.shape) === String(other.shape)
-  return sameForm && a.length === b.length && a.every((value, i) => value === b[i])
-}
-
 const isTiedFile = (kind: string, { peft, trainableTokens }: AdapterConfig): boolean =>
   kind === 'trainable-tokens'
     ? findTokens(trainableTokens, headPath) === undefined
@@ -75,7 +69,7 @@ export function dropTiedCopies<Of extends Pick<Adapter, 'kind' | 'config' | 'ten
   const copies = listCopies(tensors.keys()).filter(({ head }) => tensors.has(head))
   if (copies.length === 0) return adapter
   for (const copy of copies)
-    if (!areEqual(toHeadTensor(tensors.get(copy.own)!, copy), tensors.get(copy.head)!))
+    if (!isSameWeight(toHeadTensor(tensors.get(copy.own)!, copy), tensors.get(copy.head)!))
       throw new FormatError(
         `${fileName}: ${toFileKey(kind, copy.head)} differs from ${toFileKey(kind, copy.own)}, and the configuration holds both as one. ` +
           'Save the adapter again with PEFT, or without ensure_weight_tying.',

@@ -5,7 +5,6 @@ import { createInterface } from 'node:readline/promises'
 import { GraftError } from '../../base/errors.ts'
 import type { Expert } from '../../adapters/index.ts'
 import type { ChatMessage } from '../../index.ts'
-import { composePrompt } from '../../runtime/chat-prompt.ts'
 import type { ChatLearner } from '../learn/chat-learner.ts'
 import {
   type Context,
@@ -195,6 +194,7 @@ async function answer(
   { model }: OpenedExperts,
   { values, terminal, signal }: Context<typeof options>,
 ): Promise<void> {
+  const { composePrompt } = await import('../../runtime/chat-prompt.ts')
   const prompt = composePrompt(model, line, talk.system, talk.messages, talk.adapter)
   const asked = { ...toGenerateOptions(values), signal }
   const events = talk.learner

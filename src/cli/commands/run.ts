@@ -1,6 +1,5 @@
 // graft run: streams one answer to one prompt.
 
-import { composePrompt } from '../../runtime/chat-prompt.ts'
 import { defineCommand } from '../command.ts'
 import { expertOption, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
 import { modelOptions, openDefaultModel } from '../shared/open-model.ts'
@@ -36,6 +35,7 @@ export const runCommand = defineCommand({
   ],
   async run({ values, positionals, terminal, signal }) {
     const { model, adapter, system, named } = await openExperts(values, terminal, openDefaultModel)
+    const { composePrompt } = await import('../../runtime/chat-prompt.ts')
     const prompt = composePrompt(model, positionals[0]!, values.system ?? system, [], adapter)
     const options = { ...toGenerateOptions(values), adapter, signal }
     // compiles the program, so that speeds are those of the model

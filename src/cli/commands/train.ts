@@ -15,15 +15,16 @@ import {
   type TrainedExpert,
   trainExperts,
 } from '../train/train-experts.ts'
-import type { trainOptions, TrainValues } from '../train/train-options.ts'
+import type { TrainOptionTable, TrainValues } from '../train/train-option-table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export const trainCommand = defineCommand<typeof trainOptions>({
+export const trainCommand = defineCommand<TrainOptionTable>({
   name: 'train',
   summary: 'teach experts (LoRA) from files of rows',
   usage: '[expert.yaml ...]',
   positionals: [0, 100],
   options: async () => (await import('../train/train-options.ts')).trainOptions,
+  helpOptions: async () => (await import('../train/train-help.ts')).readTrainHelp(),
   examples: [
     {
       command: 'graft train --data rows.jsonl --out my-expert',

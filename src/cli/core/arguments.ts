@@ -81,6 +81,10 @@ function splitTokens(table: Options, args: readonly string[]): readonly Token[] 
 export const hasJsonFlag = (args: readonly string[]): boolean =>
   args.slice(0, findOptionsEnd(args)).includes('--json')
 
+/** Whether they ask for help: nothing else counts then. */
+export const hasHelpFlag = (args: readonly string[]): boolean =>
+  args.slice(0, findOptionsEnd(args)).some((arg) => arg === '--help' || arg === '-h')
+
 const findOptionsEnd = (args: readonly string[]): number =>
   args.includes('--') ? args.indexOf('--') : args.length
 

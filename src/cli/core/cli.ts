@@ -2,7 +2,7 @@
 // clock are arguments, so tests need no process.
 
 import { GraftError, ManifestError } from '../../base/errors.ts'
-import { parseArguments, hasJsonFlag } from './arguments.ts'
+import { hasHelpFlag, hasJsonFlag, parseArguments } from './arguments.ts'
 import { type Command, getInvocation, loadOptions, UsageError } from '../command.ts'
 import { describeCommand, describeProgram } from './help.ts'
 import { findNearestName } from '../../base/suggest.ts'
@@ -86,6 +86,7 @@ async function runCommand(
   { stdout, stderr, environment, signal, graft, now }: CliHost,
   style: Style,
 ): Promise<number> {
+  if (hasHelpFlag(args)) return printLine(stdout, await describeCommand(command, style))
   const { values, positionals, json, help } = parseArguments(
     command,
     await loadOptions(command),

@@ -26,7 +26,7 @@ export function describeProgram(
 
 /** Everything about one command. */
 export async function describeCommand(command: Command, style: Style): Promise<string> {
-  const options = await loadOptions(command)
+  const options = await (command.helpOptions?.() ?? loadOptions(command))
   const entries = Object.entries<OptionSpec>({ ...options, ...commonOptions })
   const invocation = getInvocation(command)
   const usage = [invocation, command.usage].filter((part) => part !== '').join(' ')

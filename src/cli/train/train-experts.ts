@@ -16,7 +16,7 @@ import {
 import { readDate } from '../shared/date.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'
-import type { TrainValues } from './train-options.ts'
+import type { TrainValues } from './train-option-table.ts'
 import { showTraining, type TrainEnd } from './training-view.ts'
 import type { Terminal } from '../ui/terminal.ts'
 

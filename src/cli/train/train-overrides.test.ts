@@ -6,7 +6,8 @@ import { schedules } from '../../train/schedules/schedule-table.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import { type OptionSpec, UsageError } from '../command.ts'
 import { parseTargets } from '../shared/parse-targets.ts'
-import { trainOptions, type TrainValues } from './train-options.ts'
+import type { TrainValues } from './train-option-table.ts'
+import { trainOptions } from './train-options.ts'
 import { toOverrides } from './train-overrides.ts'
 
 const none = Object.fromEntries(

@@ -7,7 +7,8 @@ import { checkValue } from '../command.ts'
 import { parseNamedValues } from '../shared/named-values.ts'
 import { parseExperts } from '../shared/open-experts.ts'
 import { parseTargets } from '../shared/parse-targets.ts'
-import { type TrainOption, trainOptions, type TrainValues } from './train-options.ts'
+import type { TrainOption, TrainValues } from './train-option-table.ts'
+import { trainOptions } from './train-options.ts'
 
 /**
  * Paths are relative to where the command was typed, not to a training manifest: `at` makes them

@@ -1,0 +1,49 @@
+// What a help text loads: the tables of commands, and nothing that computes.
+
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { createStyle } from '../ui/style.ts'
+import { trainCommand } from '../commands/train.ts'
+import { describeCommand } from './help.ts'
+
+const main = fileURLToPath(new URL('../main.ts', import.meta.url))
+const recorder = `
+  import { registerHooks } from 'node:module'
+  const urls = new Set()
+  registerHooks({ load: (url, context, next) => (urls.add(url), next(url, context)) })
+  process.on('exit', () => console.error(JSON.stringify([...urls])))`
+
+/** Paths below src of the modules that a command line loads. */
+function listModules(...args: readonly string[]): string[] {
+  const hooks = `data:text/javascript,${encodeURIComponent(recorder)}`
+  const { stderr, status } = spawnSync(process.execPath, ['--import', hooks, main, ...args], {
+    encoding: 'utf8',
+  })
+  expect(status).toBe(0)
+  const urls = JSON.parse(stderr.trim().split('\n').at(-1)!) as string[]
+  return urls.flatMap((url) => /\/(?:src|dist)\/(.*)$/.exec(url)?.[1] ?? [])
+}
+
+const heavy =
+  /^(formats\/text\/(?!day)|adapters|train|learn|eval|graph\/(?!models\/rope)|runtime\/(?!decode))/
+
+describe('the modules that are loaded', () => {
+  it.each([
+    ['by graft --help', ['--help'], 75],
+    ['by graft train --help', ['train', '--help'], 75],
+    ['by graft help train', ['help', 'train'], 75],
+    ['by graft run -h', ['run', '-h'], 75],
+  ] as const)('%s are few', (_, args, most) => {
+    const modules = listModules(...args)
+    expect(modules.filter((path) => heavy.test(path))).toEqual([])
+    expect(modules.length).toBeLessThan(most)
+  })
+})
+
+it('a help text from the schema is that of the tables of training', async () => {
+  const style = createStyle({ isTTY: false, write: () => true } as never, {})
+  const { helpOptions, ...fromTables } = trainCommand
+  expect(helpOptions).toBeDefined()
+  expect(await describeCommand(trainCommand, style)).toBe(await describeCommand(fromTables, style))
+})

@@ -1,0 +1,218 @@
+// The options of graft train as a table. Where an option sets a key of the training manifest, its
+// field is that key's own, so ranges and defaults are written once: the table is made from a
+// function that gives these fields. Loads nothing of training.
+
+import { type Field, flag, string, withInfo } from '../../base/schema.ts'
+import { type Context, type OptionInfo, toOption, type Options } from '../command.ts'
+import { anyBaseOption, modelOptions } from '../shared/open-model.ts'
+
+/** An option, and the key of a training manifest that it sets. */
+export type TrainOption = Field & OptionInfo & { readonly manifestKey?: string }
+
+/** The field of a manifest's key such as 'schedule.epochs'. */
+export type FieldOf = (manifestKey: string) => Field
+
+/**
+ * An option that takes what the manifest's key takes, without a default: a value that was not typed
+ * must not count before the manifest's.
+ */
+const createFromKey =
+  (fieldOf: FieldOf) =>
+  <Value>(
+    manifestKey: string,
+    { about, ...info }: OptionInfo & { readonly about?: string } = {},
+  ) => {
+    const found = fieldOf(manifestKey)
+    const { default: _default, ...field } = found
+    return toOption(withInfo(field as Field<Value>, { about: about ?? field.about ?? '' }), {
+      ...info,
+      manifestKey,
+    })
+  }
+type FromKey = ReturnType<typeof createFromKey>
+
+/** An option of another form than the manifest's key: a path, or a list with commas. */
+const toKey = <Of extends Field>(manifestKey: string, field: Of, info: OptionInfo = {}) =>
+  toOption(field, { ...info, manifestKey })
+
+const defineNamedValues = (about: string) =>
+  toOption(string({ about }), { valueName: 'name=value,…' })
+
+const createAdapterOptions = (fromKey: FromKey) => ({
+  kind: fromKey<string>('kind.name', {
+    about: 'kind of adapter: lora unless given; graft adapters lists them',
+  }),
+  role: fromKey<string>('role', {
+    about: 'a role: its rank, alpha, layers and synthetic examples, each unless it is given',
+  }),
+  rank: fromKey<number>('kind.rank', {
+    about: 'rank of the detours; 16 for lora and dora unless given',
+  }),
+  alpha: fromKey<number>('kind.alpha', { about: 'their scale; twice the rank unless given' }),
+  targets: toKey(
+    'targets',
+    string({ about: 'a preset, or names with commas: q_proj,v_proj; all-linear unless given' }),
+    { valueName: 'names' },
+  ),
+  rslora: fromKey<boolean>('kind.rankStabilized', {
+    about: 'scale by alpha/√rank instead of alpha/rank',
+  }),
+  from: toKey('from', string({ about: 'an expert to continue from, in place of a fresh one' }), {
+    valueName: 'folder',
+  }),
+  'virtual-tokens': fromKey<number>('kind.virtualTokens', {
+    about: 'length of a soft prompt (prompt-tuning, prefix-tuning); 16 unless given',
+  }),
+  'train-tokens': toKey(
+    'kind.trainableTokens',
+    string({
+      about: 'ids of tokens whose embedding is trained too: 259,260 (lora, trainable-tokens)',
+    }),
+    { valueName: 'ids' },
+  ),
+  dropout: fromKey<number>('kind.dropout', {
+    about: "share of a detour's input that is dropped; 0 unless given",
+  }),
+})
+
+const createObjectiveOptions = (fromKey: FromKey) => ({
+  loss: fromKey<string>('loss.name', {
+    about: 'the training loss; cross-entropy unless given, distillation with a teacher',
+  }),
+  'loss-options': defineNamedValues('its own options: labelSmoothing=0.1, or share=0.5,top=64'),
+  beta: fromKey<number>('loss.beta', {
+    about: 'of losses over pairs: how close the expert stays to the reference',
+  }),
+  reference: toKey(
+    'reference',
+    string({ about: 'an expert that losses over pairs compare with, in place of the bare base' }),
+    { valueName: 'folder' },
+  ),
+  teacher: toOption(
+    string({ about: 'an expert to imitate; several, or one with a weight, as their mixture' }),
+    { many: true, valueName: 'folder[=weight]' },
+  ),
+  'teacher-model': fromKey<string>('teacher.model', {
+    valueName: 'model',
+    about: 'another model of the same vocabulary to imitate, with or without --teacher on it',
+  }),
+  temperature: fromKey<number>('loss.temperature', {
+    about: 'of distillation: what is unlikely counts more above 1',
+  }),
+})
+
+const createOptimizerOptions = (fromKey: FromKey) => ({
+  optimizer: fromKey<string>('optimizer.name', {
+    about: 'what turns gradients into steps; adamw unless given',
+  }),
+  'optimizer-options': defineNamedValues('its own options: momentum=0.8,nesterov=true'),
+  'learning-rate': fromKey<number>('schedule.learningRate'),
+  schedule: fromKey<string>('schedule.name', {
+    about: 'how the learning rate falls; cosine unless given',
+  }),
+  'schedule-options': defineNamedValues('its own options: cycles=4,minimum=0.1'),
+  warmup: fromKey<number>('schedule.warmupShare', {
+    about: 'share of the steps over which it rises first; 0.05 unless given, 0.3 for one-cycle',
+  }),
+  'lora-plus': fromKey<number>('optimizer.loraPlusRatio', { valueName: 'ratio' }),
+  clip: fromKey<number>('optimizer.clip'),
+  'weight-decay': fromKey<number>('optimizer.weightDecay', {
+    about: "the optimiser's weight decay; 0 unless given",
+  }),
+})
+
+const createLengthOptions = (fromKey: FromKey) => ({
+  epochs: fromKey<number>('schedule.epochs'),
+  steps: fromKey<number>('schedule.steps', { about: 'steps in all, instead of epochs' }),
+  'batch-rows': fromKey<number>('batch.rows'),
+  'batch-tokens': fromKey<number>('batch.tokens', {
+    about: 'tokens of a line; several rows share one; 256 unless given',
+  }),
+  'max-tokens': fromKey<number>('batch.maxTokens', {
+    about: 'longer rows are cut; --batch-tokens unless given',
+  }),
+  accumulation: fromKey<number>('batch.accumulation'),
+})
+
+const createValidationOptions = (fromKey: FromKey) => ({
+  validation: toKey(
+    'data.validation',
+    string({
+      about: 'rows to validate on: another file, or a share of the data such as 0.1',
+    }),
+    { valueName: 'file|share' },
+  ),
+  'validate-every': fromKey<number>('schedule.validateEverySteps', {
+    valueName: 'steps',
+    about: 'else at the end of each epoch',
+  }),
+  patience: fromKey<number>('schedule.patience', {
+    valueName: 'validations',
+    about: 'end the run when so many in a row are not better',
+  }),
+  'min-delta': fromKey<number>('schedule.minimumDelta'),
+  divergence: fromKey<number>('schedule.divergenceFactor'),
+  'on-divergence': fromKey<'error' | 'lora'>('schedule.onDivergence'),
+})
+
+/** How the run is done, not what the expert is: these have no key in a training manifest. */
+const runOptions = {
+  plan: flag({ about: 'say how much memory and time the run will take, and end there' }),
+  resume: flag({ about: 'resume from the checkpoint in --out' }),
+  overwrite: flag({ about: 'replace what an earlier run left in --out' }),
+  ...anyBaseOption,
+}
+
+/** What the expert says about itself; its name, tags and version stand in a training manifest. */
+const createDescriptionOptions = (fromKey: FromKey) => ({
+  description: fromKey<string>('description'),
+  author: fromKey<string>('author'),
+  license: fromKey<string>('license'),
+})
+
+/** The table, with the fields that `fieldOf` gives. */
+export function createTrainOptions(fieldOf: FieldOf) {
+  const fromKey = createFromKey(fieldOf)
+  return {
+    ...modelOptions,
+    model: toKey('base', modelOptions.model),
+    data: toKey(
+      'data.files',
+      string({ about: 'rows in JSONL, JSON, CSV or Parquet: chats, prompt + completion, text, …' }),
+      { valueName: 'file', short: 'd' },
+    ),
+    out: toKey(
+      'out',
+      string({ about: 'where the expert goes; a training manifest has a default' }),
+      {
+        valueName: 'folder',
+        short: 'o',
+      },
+    ),
+    ...createAdapterOptions(fromKey),
+    ...createDescriptionOptions(fromKey),
+    ...createLengthOptions(fromKey),
+    ...createObjectiveOptions(fromKey),
+    ...createOptimizerOptions(fromKey),
+    seed: fromKey<number>('seed', { about: 'same seed and data, same expert; 0 unless given' }),
+    ...createValidationOptions(fromKey),
+    'save-every': fromKey<number>('schedule.saveEverySteps', { valueName: 'steps' }),
+    system: fromKey<string>('data.system'),
+    ewc: fromKey<number>('ewc.lambda', {
+      valueName: 'lambda',
+      about: 'protect what earlier tasks need, so hard (0.03 is usual); LoRA only',
+    }),
+    'ewc-decay': fromKey<number>('ewc.decay'),
+    quantize: fromKey<string>('quantization', {
+      about: 'keep the base in 4 or 8 bits while training (QLoRA): less memory',
+    }),
+    checkpointing: toKey(
+      'checkpointing',
+      flag({ about: 'compute layers twice instead of keeping them: less memory, more time' }),
+    ),
+    ...runOptions,
+  } satisfies Options
+}
+
+export type TrainOptionTable = ReturnType<typeof createTrainOptions>
+export type TrainValues = Context<TrainOptionTable>['values']
