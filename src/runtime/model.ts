@@ -77,10 +77,10 @@ export interface Model {
     options: GradientsOptions,
   ): Promise<Gradients>
   /**
-   * One vector for each text, [N, D]: the mean of the last hidden states (after the final norm),
-   * scaled to length 1; exact.
+   * One vector for each text or list of token ids, [N, D]: the mean of the last hidden states (after
+   * the final norm), scaled to length 1; exact.
    */
-  embed(texts: readonly string[], options?: AdapterChoice): Promise<F32Tensor>
+  embed(texts: readonly (string | readonly number[])[], options?: AdapterChoice): Promise<F32Tensor>
   /**
    * Token ids of a prompt: text with BOS where the tokenizer adds it, messages through the chat
    * template, ids as they are. An expert's own tokenizer and template stand for the base's.

@@ -2,9 +2,11 @@
 // front of them. Independent of sockets and files.
 
 import { Hono } from 'hono'
+import { isRecord } from '../base/schema.ts'
 import { findNearestName } from '../base/suggest.ts'
 import { createErrorResponse, toRequestError } from './error-response.ts'
-import { noBody, readBody } from './read-body.ts'
+import { createOpenApiRoute } from './openapi.ts'
+import { noBody, readBody, readListBody } from './read-body.ts'
 import { RequestError } from './request-error.ts'
 import type { Middleware, RouteCall, Route, ServerContext, ServerEnv } from './route.ts'
 import { routes as ownRoutes } from './route-table.ts'
@@ -24,6 +26,8 @@ export interface ServerOptions {
   readonly routes?: readonly Route[]
   /** Called with what is no fault of the request. */
   readonly onFault?: (error: unknown, context: ServerContext) => void
+  /** Of the program, for /openapi.json. */
+  readonly version?: string
   /** Milliseconds since 1970. */
   readonly now?: () => number
   readonly createId?: () => string
@@ -35,8 +39,10 @@ export interface Server {
 }
 
 export function createServer(options: ServerOptions): Server {
-  const { middleware = [], guards = [], routes: further = [], onFault } = options
-  const routes = [...ownRoutes, ...further]
+  const { middleware = [], guards = [], routes: further = [], version = '0.0.0' } = options
+  const { onFault } = options
+  const described = [...ownRoutes, ...further]
+  const routes = [...described, createOpenApiRoute(described, version)]
   const app = new Hono<ServerEnv>()
   app.onError((error, context) => answerError(error, context, onFault))
   for (const one of middleware) app.use('*', one)
@@ -65,12 +71,12 @@ const toHonoPath = (path: string): string =>
 
 async function createCall(
   { service, maxBodyBytes, now = Date.now, createId = () => crypto.randomUUID() }: ServerOptions,
-  { method, body: form = noBody }: Route,
+  route: Route,
   context: ServerContext,
 ): Promise<RouteCall> {
   const { req: request } = context
-  const body = method === 'GET' ? {} : await readBody(request, form, maxBodyBytes)
-  context.set('body', body)
+  const body = await readRouteBody(route, request, maxBodyBytes)
+  context.set('body', isRecord(body) ? body : undefined)
   return {
     service: context.get('service') ?? service,
     body,
@@ -81,6 +87,15 @@ async function createCall(
     created: Math.floor(now() / 1000),
     createId: (prefix) => prefix + createId().replaceAll('-', ''),
   }
+}
+
+async function readRouteBody(
+  { method, body = noBody, listBody }: Route,
+  request: ServerContext['req'],
+  maxBytes: number | undefined,
+): Promise<unknown> {
+  if (method === 'GET') return {}
+  return listBody ? readListBody(request, listBody, maxBytes) : readBody(request, body, maxBytes)
 }
 
 /** A known path with another method: 405 that lists the methods. Guards come first. */

@@ -3,6 +3,12 @@
 
 export { createServer, type Middleware, type Server, type ServerOptions } from './app.ts'
 export { createErrorBody, createErrorResponse, type ErrorBody } from './error-response.ts'
+export {
+  type AdapterReader,
+  createService,
+  type GivenExpert,
+  type ServiceOptions,
+} from './local/create-service.ts'
 export { RequestError, type RequestErrorFields } from './request-error.ts'
 export type { Route, RouteScope, UsageReport } from './route.ts'
 export type { AnswerEvent, AnswerRequest, ServedBase, ServedExpert, Service } from './service.ts'

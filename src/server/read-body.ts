@@ -4,6 +4,7 @@
 import {
   describeUnknownOption,
   describeValue,
+  type Field,
   findValueProblems,
   isRecord,
   joinProblems,
@@ -15,6 +16,8 @@ import type { BodyForm } from './route.ts'
 /** Deeper bodies are refused, because whoever reads them later might do so by recursion. */
 const MOST_LEVELS = 100
 
+const MOST_BYTES = 8 * 2 ** 20
+
 /** Of routes that take nothing: the body may be empty too. */
 export const noBody: BodyForm = { fields: {}, required: [] }
 
@@ -22,7 +25,7 @@ export const noBody: BodyForm = { fields: {}, required: [] }
 export async function readBody(
   request: BodySource,
   form: BodyForm,
-  maxBytes = 8 * 2 ** 20,
+  maxBytes = MOST_BYTES,
 ): Promise<Readonly<Record<string, unknown>>> {
   const text = await readText(request, maxBytes)
   if (form === noBody && text.trim() === '') return {}
@@ -36,6 +39,19 @@ export async function readBody(
     Object.entries(value).filter(([, item]) => item !== null && item !== undefined),
   )
   return checkBody(given, form)
+}
+
+/** A body that is no object. */
+export async function readListBody(
+  request: BodySource,
+  field: Field,
+  maxBytes = MOST_BYTES,
+): Promise<unknown> {
+  const value = parseJson(await readText(request, maxBytes))
+  checkDepth(value)
+  const problems = field.findProblems(value, 'body')
+  if (problems.length > 0) throw new RequestError(joinProblems(problems), { code: 'invalid_value' })
+  return value
 }
 
 function parseJson(text: string): unknown {
@@ -106,6 +122,10 @@ const describeUnknownParameter = (name: string, names: readonly string[]): strin
     'there is no parameter',
   )
 
-/** 'messages[2].content: got 1' → 'messages.2.content'. */
+/** 'messages[2].content: got 1' → 'messages.2.content'; of an unknown option, its quoted path. */
 const readParam = (problem: string): string =>
-  (/^[^:\s]+/.exec(problem)?.[0] ?? '').replaceAll(/\[(\d+)\]/g, '.$1')
+  (
+    /^there is no option "([^"]*)"/.exec(problem)?.[1] ??
+    /^[^:\s]+/.exec(problem)?.[0] ??
+    ''
+  ).replaceAll(/\[(\d+)\]/g, '.$1')

@@ -2,7 +2,7 @@
 // does. The app mounts the rows, and /openapi.json is written from them.
 
 import type { Context, MiddlewareHandler } from 'hono'
-import type { Fields, GivenOptions, JsonSchema } from '../base/schema.ts'
+import type { Field, Fields, GivenOptions, JsonSchema } from '../base/schema.ts'
 import type { AnswerUsage, Service } from './service.ts'
 
 /** What a key must be allowed to do; 'open': no key is needed. */
@@ -81,6 +81,8 @@ export interface Route {
   readonly tag: string
   readonly summary: string
   readonly body?: BodyForm
+  /** In place of `body`, where the body is a list. */
+  readonly listBody?: Field
   /** What status 200 holds, as a JSON Schema. */
   readonly answer?: JsonSchema
   /** The content type of a 200 that is no JSON. */

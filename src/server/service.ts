@@ -2,8 +2,8 @@
 // numbers, plain objects, typed arrays, async generators and signals. So it may live in a worker,
 // and HTTP stays quick while the model computes.
 
+import type { GrammarChoice } from '../formats/grammar/grammar-choice.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
-import type { ToolChoice } from '../formats/text/tool-calls/tool-call-format.ts'
 import type { SamplingOptions } from '../runtime/decode/sampling-options.ts'
 import type { EngineStatistics } from '../runtime/engine/engine.ts'
 
@@ -15,6 +15,8 @@ export interface ServedBase {
   readonly contextTokens: number
   /** Ids of prompts are below this. */
   readonly vocabularySize: number
+  /** Seconds since 1970. */
+  readonly openedAt: number
   /** Sequences that run at a time. */
   readonly maxRows: number
   readonly chatTemplate: string
@@ -39,9 +41,9 @@ export interface AdapterScale {
 export interface Conversation {
   readonly messages: readonly ChatMessage[]
   /** Functions that the model may call, in OpenAI's form. */
-  readonly tools?: readonly ToolDescription[] | undefined
-  /** 'none', 'auto', 'required', or the name of one function. */
-  readonly toolChoice?: ToolChoice | undefined
+  readonly tools?: readonly unknown[] | undefined
+  /** OpenAI's `tool_choice`. */
+  readonly toolChoice?: unknown
   /** At most one call. */
   readonly oneCall?: boolean | undefined
   /** Further variables of the chat template. */
@@ -50,24 +52,7 @@ export interface Conversation {
   readonly opensAnswer?: boolean | undefined
 }
 
-export interface ToolDescription {
-  readonly type: 'function'
-  readonly function: {
-    readonly name: string
-    readonly description?: string | undefined
-    readonly parameters?: Readonly<Record<string, unknown>> | undefined
-    readonly strict?: boolean | undefined
-  }
-}
-
 export type PlainPrompt = string | readonly number[]
-
-/** What the answer's text must be. */
-export type AnswerShape =
-  | { readonly type: 'json' }
-  | { readonly type: 'json-schema'; readonly schema: Readonly<Record<string, unknown>> | boolean }
-  | { readonly type: 'regex'; readonly pattern: string }
-  | { readonly type: 'ebnf'; readonly text: string }
 
 export interface AnswerRequest extends ExpertChoice {
   /** One conversation, or texts and token ids. */
@@ -82,29 +67,35 @@ export interface AnswerRequest extends ExpertChoice {
   /** undefined: another one each time. */
   readonly seed?: number | undefined
   readonly stop: readonly string[]
-  readonly shape?: AnswerShape | undefined
+  /** What the whole answer must be. */
+  readonly grammar?: GrammarChoice | undefined
   /** Alternatives beside each new token; undefined: no log-probabilities. */
   readonly logprobs?: number | undefined
   /** The same of prompt tokens. */
   readonly promptLogprobs?: number | undefined
+  /** Deltas count their tokens exactly, and not only the end. */
+  readonly countsTokens?: boolean | undefined
+  /** Prompts are given back as text. */
+  readonly echoes?: boolean | undefined
   /** Prompts of one tenant never read what another's left in the cache. */
   readonly tenant?: string | undefined
 }
 
-/** A token as clients see it. */
-export interface TokenReport {
+/** A token and its text; bytes are null where the text does not say them. */
+export interface TokenPiece {
   readonly id: number
   readonly text: string
-  readonly bytes: readonly number[]
-  /** null: the first token of a prompt, which nothing predicts. */
-  readonly logprob: number | null
-  /** The most likely tokens in its place, best first. */
-  readonly top: readonly {
-    readonly id: number
-    readonly text: string
-    readonly bytes: readonly number[]
-    readonly logprob: number
-  }[]
+  readonly bytes: readonly number[] | null
+}
+
+/** A token and how likely it was. */
+export interface ScoredToken extends TokenPiece {
+  readonly logprob: number
+}
+
+/** A token of an answer as clients see it, and the most likely tokens in its place, best first. */
+export interface TokenReport extends ScoredToken {
+  readonly top: readonly ScoredToken[]
 }
 
 /** Why an answer ended. */
@@ -133,13 +124,17 @@ export type AnswerEvent =
       readonly model: string
       /** Tokens of each prompt. */
       readonly promptTokens: readonly number[]
+      /** Each prompt as text, where `echoes` asks for it. */
+      readonly promptTexts: readonly string[]
       readonly seed: number
     }
   /** Texts and tokens of a prompt, where promptLogprobs is asked. */
   | {
       readonly type: 'prompt'
       readonly index: number
-      readonly tokens: readonly TokenReport[]
+      readonly text: string
+      /** The first token is predicted by nothing. */
+      readonly tokens: readonly (TokenReport | (TokenPiece & { readonly logprob: null }))[]
     }
   /** More of one answer. */
   | {

@@ -224,6 +224,14 @@ describe('when blocks run out', () => {
   })
 })
 
+describe('an engine without work', () => {
+  it('runs what is added after it was told to run', async () => {
+    const engine = createEngine({ model })
+    await engine.run()
+    expect((await readAnswer(engine, request('base'))).ids.length).toBeGreaterThan(0)
+  })
+})
+
 describe('requests that end early', () => {
   it('give everything back, whenever they are cancelled', async () => {
     const draw = random(3)

@@ -46,6 +46,8 @@ export class StepLoop {
 
   /** Steps until nothing runs or waits; one loop for all callers. */
   run(): Promise<void> {
+    // A loop without work ends before it would be kept as the running one, and be kept for ever.
+    if (!this.#running && !this.hasWork) return Promise.resolve()
     return (this.#running ??= this.#loop())
   }
 

@@ -1,0 +1,209 @@
+// Answers requests with an engine: prompts are written and checked first, then every answer is
+// queued, and their events come out as one stream.
+
+import type { Expert } from '../../adapters/serving/mixture.ts'
+import type { TokenLogprob } from '../../runtime/decode/logprobs.ts'
+import type { Engine, EngineRequest, EngineSequence } from '../../runtime/engine/engine.ts'
+import type { GenerateEvent } from '../../runtime/engine/request.ts'
+import { RequestError } from '../request-error.ts'
+import type { AnswerEvent, AnswerRequest, PlainPrompt } from '../service.ts'
+import type { ChosenExpert, ExpertChooser } from './choose-expert.ts'
+import { mergeStreams } from './merge-streams.ts'
+import type { ServedExperts } from './served-experts.ts'
+import { getTokenTexts, type TokenTexts } from './token-texts.ts'
+import type { PromptWriter, WrittenPrompt } from './write-prompt.ts'
+
+export interface AnswererParts {
+  readonly engine: Engine
+  readonly experts: ServedExperts
+  readonly chooser: ExpertChooser
+  readonly writer: PromptWriter
+  readonly contextTokens: number
+  /** New tokens at most, whatever a request asks for. */
+  readonly maxTokens: number | undefined
+  readonly createSeed: () => number
+}
+
+export type Answerer = (
+  request: AnswerRequest,
+  signal?: AbortSignal,
+) => AsyncGenerator<AnswerEvent, void>
+
+/** Everything that is known of a request before it is queued. */
+interface Plan {
+  readonly request: AnswerRequest
+  readonly chosen: ChosenExpert
+  readonly prompts: readonly WrittenPrompt[]
+  readonly seed: number
+  readonly texts: TokenTexts | undefined
+  /** Answers of which the prompt's tokens were told. */
+  readonly told: Set<number>
+}
+
+export const createAnswerer = (parts: AnswererParts): Answerer =>
+  async function* answerRequest(request, signal) {
+    signal?.throwIfAborted()
+    const plan = planAnswers(request, parts)
+    const sequences = await queueAnswers(plan, parts, signal)
+    try {
+      const { chosen, prompts, seed } = plan
+      const promptTokens = prompts.map(({ ids }) => ids.length)
+      const promptTexts = prompts.map(({ text }) => text)
+      const { spec: expert, model } = chosen
+      yield { type: 'start', expert, model, promptTokens, promptTexts, seed }
+      const streams = sequences.map(({ events }) => events)
+      const counts = sequences.map(() => 0)
+      for await (const [index, event] of mergeStreams(streams)) {
+        if (event.type === 'text-delta') counts[index]! += event.tokens?.length ?? 1
+        yield* translateEvent(event, index, counts[index]!, plan)
+        if (event.type === 'generation-end')
+          parts.experts.countAnswer(chosen.names, event.ids.length)
+      }
+    } finally {
+      for (const sequence of sequences) sequence.cancel(signal?.aborted ? signal.reason : undefined)
+    }
+  }
+
+/** Throws for everything that is wrong with a request; nothing is queued then. */
+function planAnswers(request: AnswerRequest, parts: AnswererParts): Plan {
+  const { chooser, writer, createSeed } = parts
+  const chosen = chooser.choose(request)
+  const { reader, system } = chosen
+  const prompts = request.conversation
+    ? [writer.writeConversation(request.conversation, reader, system)]
+    : (request.prompts ?? []).map((prompt) => writePlain(prompt, request, writer, reader))
+  for (const [i, { ids }] of prompts.entries())
+    checkLength(ids, request, parts.contextTokens, prompts.length > 1 ? i : undefined)
+  const needsTexts = request.logprobs !== undefined || request.promptLogprobs !== undefined
+  return {
+    request,
+    chosen,
+    prompts,
+    seed: request.seed ?? createSeed(),
+    told: new Set(),
+    texts: needsTexts ? getTokenTexts(writer.getTokenizer(reader)) : undefined,
+  }
+}
+
+function writePlain(
+  prompt: PlainPrompt,
+  { echoes }: AnswerRequest,
+  writer: PromptWriter,
+  reader: Expert | undefined,
+): WrittenPrompt {
+  const ids = writer.encode(prompt, reader)
+  const isText = typeof prompt === 'string'
+  const text = isText ? prompt : echoes ? writer.getTokenizer(reader).decode(ids) : ''
+  return { ids, text, stop: [] }
+}
+
+/** Throws RequestError with both numbers for a prompt that leaves no room. */
+function checkLength(
+  { length }: readonly number[],
+  { maxTokens, conversation }: AnswerRequest,
+  contextTokens: number,
+  index: number | undefined,
+): void {
+  const param = conversation ? 'messages' : index === undefined ? 'prompt' : `prompt.${index}`
+  if (length === 0)
+    throw new RequestError('The prompt is empty: a model needs at least one token to continue.', {
+      param,
+      code: 'invalid_value',
+    })
+  if (length + Math.min(1, maxTokens ?? 1) <= contextTokens) return
+  throw new RequestError(
+    `The prompt has ${length} tokens, and the model's context holds ${contextTokens}, with the answer. Shorten the prompt.`,
+    {
+      type: 'exceed_context_size_error',
+      code: 'context_length_exceeded',
+      param,
+      details: { n_prompt_tokens: length, n_ctx: contextTokens },
+    },
+  )
+}
+
+async function queueAnswers(
+  { request, chosen, prompts, seed }: Plan,
+  { engine, maxTokens: most, contextTokens }: AnswererParts,
+  signal: AbortSignal | undefined,
+): Promise<EngineSequence[]> {
+  const { copies, sampling, logprobs, promptLogprobs, minTokens, tenant, grammar } = request
+  if (grammar)
+    throw new RequestError('Answers that are held to a grammar are not served yet.', {
+      status: 501,
+      param: 'response_format',
+      code: 'not_supported',
+    })
+  const maxTokens = Math.min(request.maxTokens ?? contextTokens, most ?? contextTokens)
+  // Events of an answer with log-probabilities hold its tokens, which can be counted.
+  const alternatives = logprobs ?? (request.countsTokens ? 0 : undefined)
+  const sequences: EngineSequence[] = []
+  try {
+    for (const [p, { ids, stop }] of prompts.entries()) {
+      const asked: EngineRequest = {
+        ...sampling,
+        prompt: ids,
+        adapter: chosen.adapter,
+        index: p * copies,
+        seed,
+        maxTokens,
+        minTokens: Math.min(minTokens ?? 0, maxTokens),
+        stop: [...request.stop, ...stop],
+        tenant,
+        logprobs: alternatives,
+        promptLogprobs,
+        // Texts are scored by the same numbers as `graft eval`.
+        exact: promptLogprobs !== undefined,
+        signal,
+      }
+      sequences.push(...(await engine.addCopies(asked, copies)))
+    }
+  } catch (error) {
+    for (const sequence of sequences) sequence.cancel(error)
+    throw error
+  } finally {
+    void engine.run()
+  }
+  return sequences
+}
+
+/** The events of the engine as clients get them. `told`: answers whose prompt was told. */
+function* translateEvent(
+  event: GenerateEvent,
+  index: number,
+  count: number,
+  plan: Plan,
+): Generator<AnswerEvent, void> {
+  const { texts, told } = plan
+  if (event.promptLogprobs && !told.has(index)) {
+    told.add(index)
+    yield describePrompt(event.promptLogprobs, index, plan)
+  }
+  if (event.type === 'text-delta') {
+    if (event.text === '' && !event.tokens?.length) return
+    const tokens = texts && event.tokens?.map((token) => texts.report(token))
+    yield { type: 'delta', index, text: event.text, tokens, completionTokens: count }
+    return
+  }
+  const { ids, reason, promptTokens, cachedTokens, promptMs, decodeMs } = event
+  yield {
+    type: 'end',
+    index,
+    reason,
+    ids,
+    usage: { promptTokens, cachedTokens, completionTokens: ids.length, reasoningTokens: 0 },
+    times: { promptMs, decodeMs },
+  }
+}
+
+function describePrompt(
+  scores: readonly (TokenLogprob | null)[],
+  index: number,
+  { request, prompts, texts }: Plan,
+): AnswerEvent {
+  const { ids, text } = prompts[Math.floor(index / request.copies)]!
+  const tokens = scores.map((one, i) =>
+    one === null ? { ...texts!.describe(ids[i]!), logprob: null } : texts!.report(one),
+  )
+  return { type: 'prompt', index, text, tokens }
+}

@@ -1,0 +1,154 @@
+// Who answers a request: its `model` with the base's name taken off first, or llama.cpp's scales.
+// What is unknown is an error, and never the base.
+
+import { type Expert, isMixture } from '../../adapters/serving/mixture.ts'
+import {
+  type ExpertSpec,
+  formatExpertSpec,
+  parseExpertSpec,
+  type SpecPart,
+} from '../../adapters/serving/expert-spec.ts'
+import { RequestError } from '../request-error.ts'
+import type { ExpertChoice } from '../service.ts'
+import type { ServedExperts } from './served-experts.ts'
+
+export interface ChosenExpert {
+  /** As a mixture is written; undefined: the base. */
+  readonly spec: string | undefined
+  /** What the engine takes. */
+  readonly adapter: Expert | string | undefined
+  /** How it reads and writes text. */
+  readonly reader: Expert | undefined
+  /** The system message that its experts were taught with, where they agree. */
+  readonly system: string | undefined
+  /** Its experts. */
+  readonly names: readonly string[]
+  /** What the answer says about who answered: what was asked for. */
+  readonly model: string
+}
+
+export interface ExpertChooser {
+  /** Throws RequestError of status 404 for a name that nobody has. */
+  choose(choice: ExpertChoice): ChosenExpert
+}
+
+/** `baseNames`: the base's own name first. */
+export function createExpertChooser(
+  experts: ServedExperts,
+  baseNames: readonly string[],
+): ExpertChooser {
+  const mixtures = new Map<string, { readonly keys: string; readonly expert: Expert }>()
+  const choose = (spec: ExpertSpec, model: string): ChosenExpert => {
+    const parts = listParts(spec)
+    for (const { name } of parts)
+      if (!experts.has(name)) throw experts.createAbsence(name, baseNames)
+    const names = [...new Set(parts.map(({ name }) => name))]
+    const adapter = toAdapter(spec, experts, mixtures)
+    const systems = new Set(names.map((name) => experts.get(name).record.system))
+    return {
+      spec: adapter === undefined ? undefined : formatExpertSpec(spec),
+      adapter,
+      reader: toReader(names, experts),
+      system: systems.size === 1 ? [...systems][0] : undefined,
+      names,
+      model,
+    }
+  }
+  return {
+    choose({ model, scales }) {
+      const spec = model === undefined ? { parts: [] } : readModelName(model, baseNames)
+      const given = model?.trim() ?? baseNames[0]!
+      const lora = scales ?? (model === undefined ? listStandingScales(experts) : undefined)
+      if (lora === undefined) return choose(spec, given)
+      if (listParts(spec).length > 0)
+        throw new RequestError(
+          `Both model (${JSON.stringify(given)}) and lora say which experts answer. Give one of them.`,
+          { param: 'lora', code: 'invalid_value' },
+        )
+      const parts = lora
+        .map(({ id, scale }) => ({ name: experts.getById(id).name, weight: scale }))
+        .filter(({ weight }) => weight !== 0)
+      return choose({ parts }, given)
+    },
+  }
+}
+
+const listStandingScales = (experts: ServedExperts) =>
+  experts.list().flatMap(({ id, scale }) => (scale === 0 ? [] : [{ id, scale }]))
+
+/** 'smollm2-135m-instruct:q4_1:coder' → coder: the longest name of the base is taken off first. */
+function readModelName(model: string, baseNames: readonly string[]): ExpertSpec {
+  const text = model.trim()
+  if (text === '')
+    throw new RequestError(`model is empty. The base is ${JSON.stringify(baseNames[0])}.`, {
+      status: 404,
+      param: 'model',
+      code: 'model_not_found',
+    })
+  const front = baseNames
+    .filter((name) => text === name || text.slice(name.length).trimStart().startsWith(':'))
+    .filter((name) => text.startsWith(name))
+    .toSorted((a, b) => b.length - a.length)[0]
+  try {
+    return parseExpertSpec(text, { base: front })
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new RequestError(`model: ${reason}`, { param: 'model', code: 'invalid_value' }, { cause })
+  }
+}
+
+const listParts = ({ parts, later = [] }: ExpertSpec): SpecPart[] => [
+  ...parts,
+  ...later.flatMap((stage) => stage.parts),
+]
+
+/**
+ * A name by itself, else a mixture of the experts as they are now. The mixture stays the same object
+ * as long as they do, so that it keeps its slot.
+ */
+function toAdapter(
+  spec: ExpertSpec,
+  experts: ServedExperts,
+  mixtures: Map<string, { readonly keys: string; readonly expert: Expert }>,
+): Expert | string | undefined {
+  const { parts, later } = spec
+  if (later)
+    throw new RequestError('model: experts that change along the answer are not served yet.', {
+      status: 501,
+      param: 'model',
+      code: 'not_supported',
+    })
+  if (parts.length === 0) return undefined
+  if (parts.length === 1 && parts[0]!.weight === 1) return parts[0]!.name
+  const text = formatExpertSpec(spec)
+  const handles = parts.map(({ name }) => experts.get(name).handle)
+  const keys = handles.map(({ key }) => key).join()
+  const known = mixtures.get(text)
+  if (known?.keys === keys) return known.expert
+  const expert: Expert = {
+    mixture: parts.flatMap(({ weight }, i) => {
+      const { expert: own, name } = handles[i]!
+      if (own === undefined || isMixture(own) || typeof weight !== 'number')
+        throw new RequestError(`model: ${JSON.stringify(name)} cannot be mixed.`, {
+          param: 'model',
+          code: 'not_supported',
+        })
+      return { adapter: own, weight }
+    }),
+  }
+  mixtures.delete(text)
+  mixtures.set(text, { keys, expert })
+  if (mixtures.size > 256) mixtures.delete(mixtures.keys().next().value!)
+  return expert
+}
+
+/** The experts as one for reading text, where weights do not matter. */
+function toReader(names: readonly string[], experts: ServedExperts): Expert | undefined {
+  const adapters = names.flatMap((name) => {
+    const { expert, described } = experts.get(name).handle
+    const own = expert ?? described
+    return isMixture(own) ? own.mixture.map(({ adapter }) => adapter) : [own]
+  })
+  if (adapters.length < 2) return adapters[0]
+  return { mixture: adapters.map((adapter) => ({ adapter, weight: 1 })) }
+}

@@ -1,0 +1,195 @@
+// The service over a model and an engine of this process.
+
+import { getExpertText, type TextBase } from '../../adapters/files/expert-text.ts'
+import type { Adapter } from '../../adapters/adapter.ts'
+import type { Expert } from '../../adapters/serving/mixture.ts'
+import {
+  integer,
+  listOf,
+  positiveInteger,
+  readGivenOptions,
+  string,
+  unchecked,
+} from '../../base/schema.ts'
+import { computeContextLimit } from '../../graph/rope.ts'
+import type { Engine } from '../../runtime/engine/engine.ts'
+import type { Model } from '../../runtime/model.ts'
+import { RequestError } from '../request-error.ts'
+import type { LoadExpertRequest, ServedExpert, Service, TokenizeRequest } from '../service.ts'
+import { createAnswerer } from './answer-requests.ts'
+import { createExpertChooser, type ExpertChooser } from './choose-expert.ts'
+import { embedInputs } from './embed-inputs.ts'
+import { ServedExperts } from './served-experts.ts'
+import { getTokenTexts } from './token-texts.ts'
+import { createPromptWriter, type PromptWriter } from './write-prompt.ts'
+
+/** Reads an adapter for the server's base; throws NotFoundError, and what `loadAdapter` throws. */
+export type AdapterReader = (path: string) => Promise<{
+  readonly adapter: Adapter
+  /** The system message that it was taught with. */
+  readonly system?: string | undefined
+}>
+
+export interface GivenExpert {
+  readonly name: string
+  readonly expert: Expert
+  readonly system?: string | undefined
+  readonly path?: string | undefined
+}
+
+export interface ServiceOptions {
+  readonly model: Model
+  readonly engine: Engine
+  /** How the base is listed. Default: its own name. */
+  readonly name?: string | undefined
+  /** Further names by which requests may ask for the base. */
+  readonly aliases?: readonly string[] | undefined
+  readonly experts?: readonly GivenExpert[] | undefined
+  /** Reads adapters that requests load; without it they cannot. Checks where they may lie. */
+  readonly readAdapter?: AdapterReader | undefined
+  /** A chat template in place of the base's own. */
+  readonly chatTemplate?: string | undefined
+  /** New tokens of an answer at most, whatever requests ask for. */
+  readonly maxTokens?: number | undefined
+  /** Sequences that run at a time, as the engine was made with. */
+  readonly maxRows?: number | undefined
+  /** What templates show as the date, unless an expert was taught with another. */
+  readonly today?: (() => Date) | undefined
+  /** Milliseconds since 1970. */
+  readonly now?: (() => number) | undefined
+  /** The seed of a request that gives none. */
+  readonly createSeed?: (() => number) | undefined
+}
+
+const fields = {
+  model: unchecked<Model>('a model'),
+  engine: unchecked<Engine>('an engine'),
+  name: string({ filled: true }),
+  aliases: listOf(string({ filled: true })),
+  experts: unchecked<readonly GivenExpert[]>('a list of { name, expert }'),
+  readAdapter: unchecked<AdapterReader>('a function'),
+  chatTemplate: string(),
+  maxTokens: positiveInteger,
+  maxRows: integer({ from: 1 }),
+  today: unchecked<() => Date>('a function that gives a Date'),
+  now: unchecked<() => number>('a function that gives milliseconds'),
+  createSeed: unchecked<() => number>('a function that gives an integer'),
+}
+
+/**
+ * A service over a model and an engine. Throws OptionError for unknown or wrong options, and what
+ * registering its experts throws.
+ */
+export async function createService(options: ServiceOptions): Promise<Service> {
+  readGivenOptions('Service options', options, fields)
+  const { model, engine, today, now = Date.now, createSeed = drawSeed } = options
+  const baseNames = [...new Set([options.name ?? model.base.name, ...(options.aliases ?? [])])]
+  const experts = new ServedExperts({
+    engine,
+    baseNames,
+    now,
+    hasOwnTemplate: (expert) => hasOwnTemplate(model.base, expert),
+  })
+  for (const { name, expert, ...origin } of options.experts ?? [])
+    await experts.load(name, expert, origin, false)
+  const chooser = createExpertChooser(experts, baseNames)
+  const writer = createPromptWriter({
+    model,
+    chatTemplate: options.chatTemplate,
+    today: today ?? (() => undefined),
+  })
+  const contextTokens = computeContextLimit(model.config)
+  const { maxTokens } = options
+  const openedAt = Math.floor(now() / 1000)
+  const parts = { engine, experts, chooser, writer, contextTokens, maxTokens, createSeed }
+  return {
+    async describe() {
+      const template = writer.getTemplate(undefined)
+      return {
+        name: baseNames[0]!,
+        aliases: baseNames.slice(1),
+        contextTokens,
+        vocabularySize: model.config.vocabularySize,
+        openedAt,
+        maxRows: options.maxRows ?? 16,
+        chatTemplate: typeof template === 'string' ? template : JSON.stringify(template),
+        specialTokens: getExpertText(model.base, undefined).specialTokens,
+      }
+    },
+    generate: createAnswerer(parts),
+    embed: async ({ inputs, ...choice }, signal) =>
+      embedInputs(inputs, chooser.choose(choice), { model, ...parts }, signal),
+    ...createTextMethods(chooser, writer),
+    ...createExpertMethods(experts, options.readAdapter),
+    stats: async () => engine.stats(),
+  }
+}
+
+const drawSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!
+
+const hasOwnTemplate = (base: TextBase, expert: Expert): boolean =>
+  getExpertText(base, expert).chatTemplate !== base.chatTemplate
+
+function createTextMethods(
+  chooser: ExpertChooser,
+  writer: PromptWriter,
+): Pick<Service, 'tokenize' | 'detokenize' | 'applyTemplate'> {
+  const encode = ({ text, conversation, addSpecialTokens, ...choice }: TokenizeRequest) => {
+    const { reader, system } = chooser.choose(choice)
+    const tokenizer = writer.getTokenizer(reader)
+    const ids = conversation
+      ? writer.writeConversation(conversation, reader, system).ids
+      : tokenizer.encode(text ?? '', { addSpecialTokens })
+    return { tokenizer, ids }
+  }
+  return {
+    async tokenize(request) {
+      const { ids, tokenizer } = encode(request)
+      const texts = getTokenTexts(tokenizer)
+      return { ids, tokens: ids.map((id) => texts.describe(id).text) }
+    },
+    async detokenize({ ids, ...choice }) {
+      const { reader } = chooser.choose(choice)
+      return writer.getTokenizer(reader).decode(writer.encode(ids, reader))
+    },
+    async applyTemplate({ conversation, ...choice }) {
+      const { reader, system } = chooser.choose(choice)
+      return writer.render(conversation, reader, system)
+    },
+  }
+}
+
+function createExpertMethods(
+  experts: ServedExperts,
+  readAdapter: AdapterReader | undefined,
+): Pick<Service, 'listExperts' | 'loadExpert' | 'unloadExpert' | 'pinExpert' | 'setScales'> {
+  const load = async (request: LoadExpertRequest): Promise<ServedExpert> => {
+    const { path, replace = false, scale } = request
+    if (!readAdapter)
+      throw new RequestError(
+        'This server loads no adapters, because no folder is allowed for them.',
+        { status: 403, param: 'path', code: 'not_allowed' },
+      )
+    const name = request.name ?? chooseFreeName(path, experts)
+    experts.checkName(name)
+    experts.checkFree(name, replace)
+    const { adapter, system } = await readAdapter(path)
+    return experts.load(name, adapter, { path, system, scale }, replace)
+  }
+  return {
+    listExperts: async () => experts.list(),
+    loadExpert: load,
+    unloadExpert: (name) => experts.unload(name),
+    pinExpert: (name, isPinned) => experts.pin(name, isPinned),
+    setScales: async (scales) => experts.setScales(scales),
+  }
+}
+
+/** The last part of a path, with a number behind it where that name is taken. */
+function chooseFreeName(path: string, experts: ServedExperts): string {
+  const last = path.split(/[\\/]/).findLast((part) => part !== '') ?? 'adapter'
+  const plain = last.replace(/\.gguf$/i, '').replaceAll(/[^\w.-]/g, '-')
+  let name = plain
+  for (let count = 2; experts.has(name); count++) name = `${plain}-${count}`
+  return name
+}

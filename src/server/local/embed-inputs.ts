@@ -1,0 +1,85 @@
+// Embeds the inputs of a request, some at a time, so that one large request does not take the
+// memory of all its inputs at once.
+
+import { RequestError } from '../request-error.ts'
+import type { Model } from '../../runtime/model.ts'
+import type { EmbeddingResult, PlainPrompt } from '../service.ts'
+import type { ChosenExpert } from './choose-expert.ts'
+import type { ServedExperts } from './served-experts.ts'
+import type { PromptWriter } from './write-prompt.ts'
+
+export interface EmbedderParts {
+  readonly model: Model
+  readonly writer: PromptWriter
+  readonly experts: ServedExperts
+  readonly contextTokens: number
+}
+
+/** Tokens of a batch at most, padding included; one input may have more. */
+const batchTokens = 2048
+
+export async function embedInputs(
+  inputs: readonly PlainPrompt[],
+  chosen: ChosenExpert,
+  { model, writer, experts, contextTokens }: EmbedderParts,
+  signal: AbortSignal | undefined,
+): Promise<EmbeddingResult> {
+  const rows = inputs.map((input) => writer.encode(input, chosen.reader))
+  rows.forEach((ids, i) => checkInput(ids, i, contextTokens))
+  const adapter = toExpert(chosen, experts)
+  const vectors: Float32Array[] = Array.from({ length: rows.length })
+  for (const batch of planBatches(rows.map(({ length }) => length))) {
+    signal?.throwIfAborted()
+    const { data, shape } = await model.embed(
+      batch.map((i) => rows[i]!),
+      adapter === undefined ? {} : { adapter },
+    )
+    const width = shape[1]!
+    batch.forEach((i, n) => (vectors[i] = data.slice(n * width, (n + 1) * width)))
+  }
+  experts.countAnswer(chosen.names, 0)
+  const promptTokens = rows.reduce((sum, { length }) => sum + length, 0)
+  return { vectors, promptTokens, expert: chosen.spec }
+}
+
+/** The adapter itself, because embeddings are not computed from the engine's slots. */
+function toExpert({ adapter }: ChosenExpert, experts: ServedExperts) {
+  if (typeof adapter !== 'string') return adapter
+  const { expert } = experts.get(adapter).handle
+  if (expert) return expert
+  throw new RequestError(
+    `The expert ${JSON.stringify(adapter)} is kept in 16 or 8 bits, from which no embeddings are computed. Start the server without cold experts.`,
+    { param: 'model', code: 'not_supported' },
+  )
+}
+
+function checkInput({ length }: readonly number[], index: number, contextTokens: number): void {
+  const param = `input.${index}`
+  if (length === 0)
+    throw new RequestError('The input is empty: a model needs at least one token to read.', {
+      param,
+      code: 'invalid_value',
+    })
+  if (length > contextTokens)
+    throw new RequestError(
+      `Input ${index} has ${length} tokens, and the model's context holds ${contextTokens}. Shorten it.`,
+      {
+        type: 'exceed_context_size_error',
+        code: 'context_length_exceeded',
+        param,
+        details: { n_prompt_tokens: length, n_ctx: contextTokens },
+      },
+    )
+}
+
+/** Rows of like length together; each batch is a list of rows. */
+function planBatches(lengths: readonly number[]): number[][] {
+  const order = lengths.map((_, i) => i).toSorted((a, b) => lengths[a]! - lengths[b]!)
+  const batches: number[][] = []
+  for (const i of order) {
+    const last = batches.at(-1)
+    if (last && (last.length + 1) * lengths[i]! <= batchTokens) last.push(i)
+    else batches.push([i])
+  }
+  return batches
+}
