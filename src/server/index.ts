@@ -6,7 +6,7 @@ export { createErrorBody, createErrorResponse, type ErrorBody } from './error-re
 export {
   type AdapterReader,
   createService,
-  type GivenExpert,
+  type StartingExpert,
   type ServiceOptions,
 } from './local/create-service.ts'
 export { RequestError, type RequestErrorFields } from './request-error.ts'

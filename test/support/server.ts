@@ -41,8 +41,6 @@ export const createNoisyExpert = (
 export interface Answer {
   readonly status: number
   readonly headers: Headers
-  // The tests look into bodies of every form.
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
   readonly body: any
 }
 
@@ -70,7 +68,6 @@ export async function ask(
 }
 
 /** The records of a stream, `[DONE]` as a string. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 export const parseRecords = (text: string): any[] =>
   text
     .split('\n\n')

@@ -22,6 +22,7 @@ const start: AnswerEvent = {
   type: 'start',
   expert: 'coder',
   model: 'coder',
+  promptTexts: [],
   promptTokens: [4],
   seed: 1,
 }

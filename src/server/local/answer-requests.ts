@@ -9,13 +9,13 @@ import { RequestError } from '../request-error.ts'
 import type { AnswerEvent, AnswerRequest, PlainPrompt } from '../service.ts'
 import type { ChosenExpert, ExpertChooser } from './choose-expert.ts'
 import { mergeStreams } from './merge-streams.ts'
-import type { ServedExperts } from './served-experts.ts'
+import type { ExpertRegister } from './expert-register.ts'
 import { getTokenTexts, type TokenTexts } from './token-texts.ts'
 import type { PromptWriter, WrittenPrompt } from './write-prompt.ts'
 
 export interface AnswererParts {
   readonly engine: Engine
-  readonly experts: ServedExperts
+  readonly experts: ExpertRegister
   readonly chooser: ExpertChooser
   readonly writer: PromptWriter
   readonly contextTokens: number
@@ -44,7 +44,7 @@ export const createAnswerer = (parts: AnswererParts): Answerer =>
   async function* answerRequest(request, signal) {
     signal?.throwIfAborted()
     const plan = planAnswers(request, parts)
-    const sequences = await queueAnswers(plan, parts, signal)
+    const sequences = await addAnswers(plan, parts, signal)
     try {
       const { chosen, prompts, seed } = plan
       const promptTokens = prompts.map(({ ids }) => ids.length)
@@ -55,7 +55,7 @@ export const createAnswerer = (parts: AnswererParts): Answerer =>
       const counts = sequences.map(() => 0)
       for await (const [index, event] of mergeStreams(streams)) {
         if (event.type === 'text-delta') counts[index]! += event.tokens?.length ?? 1
-        yield* translateEvent(event, index, counts[index]!, plan)
+        yield* convertEvent(event, index, counts[index]!, plan)
         if (event.type === 'generation-end')
           parts.experts.countAnswer(chosen.names, event.ids.length)
       }
@@ -122,7 +122,7 @@ function checkLength(
   )
 }
 
-async function queueAnswers(
+async function addAnswers(
   { request, chosen, prompts, seed }: Plan,
   { engine, maxTokens: most, contextTokens }: AnswererParts,
   signal: AbortSignal | undefined,
@@ -168,7 +168,7 @@ async function queueAnswers(
 }
 
 /** The events of the engine as clients get them. `told`: answers whose prompt was told. */
-function* translateEvent(
+function* convertEvent(
   event: GenerateEvent,
   index: number,
   count: number,

@@ -10,7 +10,7 @@ import {
 } from '../../adapters/serving/expert-spec.ts'
 import { RequestError } from '../request-error.ts'
 import type { ExpertChoice } from '../service.ts'
-import type { ServedExperts } from './served-experts.ts'
+import type { ExpertRegister } from './expert-register.ts'
 
 export interface ChosenExpert {
   /** As a mixture is written; undefined: the base. */
@@ -34,7 +34,7 @@ export interface ExpertChooser {
 
 /** `baseNames`: the base's own name first. */
 export function createExpertChooser(
-  experts: ServedExperts,
+  experts: ExpertRegister,
   baseNames: readonly string[],
 ): ExpertChooser {
   const mixtures = new Map<string, { readonly keys: string; readonly expert: Expert }>()
@@ -73,7 +73,7 @@ export function createExpertChooser(
   }
 }
 
-const listStandingScales = (experts: ServedExperts) =>
+const listStandingScales = (experts: ExpertRegister) =>
   experts.list().flatMap(({ id, scale }) => (scale === 0 ? [] : [{ id, scale }]))
 
 /** 'smollm2-135m-instruct:q4_1:coder' → coder: the longest name of the base is taken off first. */
@@ -108,7 +108,7 @@ const listParts = ({ parts, later = [] }: ExpertSpec): SpecPart[] => [
  */
 function toAdapter(
   spec: ExpertSpec,
-  experts: ServedExperts,
+  experts: ExpertRegister,
   mixtures: Map<string, { readonly keys: string; readonly expert: Expert }>,
 ): Expert | string | undefined {
   const { parts, later } = spec
@@ -143,7 +143,7 @@ function toAdapter(
 }
 
 /** The experts as one for reading text, where weights do not matter. */
-function toReader(names: readonly string[], experts: ServedExperts): Expert | undefined {
+function toReader(names: readonly string[], experts: ExpertRegister): Expert | undefined {
   const adapters = names.flatMap((name) => {
     const { expert, described } = experts.get(name).handle
     const own = expert ?? described

@@ -18,8 +18,8 @@ import { RequestError } from '../request-error.ts'
 import type { LoadExpertRequest, ServedExpert, Service, TokenizeRequest } from '../service.ts'
 import { createAnswerer } from './answer-requests.ts'
 import { createExpertChooser, type ExpertChooser } from './choose-expert.ts'
-import { embedInputs } from './embed-inputs.ts'
-import { ServedExperts } from './served-experts.ts'
+import { computeEmbeddings } from './embed-inputs.ts'
+import { ExpertRegister } from './expert-register.ts'
 import { getTokenTexts } from './token-texts.ts'
 import { createPromptWriter, type PromptWriter } from './write-prompt.ts'
 
@@ -30,7 +30,7 @@ export type AdapterReader = (path: string) => Promise<{
   readonly system?: string | undefined
 }>
 
-export interface GivenExpert {
+export interface StartingExpert {
   readonly name: string
   readonly expert: Expert
   readonly system?: string | undefined
@@ -44,7 +44,7 @@ export interface ServiceOptions {
   readonly name?: string | undefined
   /** Further names by which requests may ask for the base. */
   readonly aliases?: readonly string[] | undefined
-  readonly experts?: readonly GivenExpert[] | undefined
+  readonly experts?: readonly StartingExpert[] | undefined
   /** Reads adapters that requests load; without it they cannot. Checks where they may lie. */
   readonly readAdapter?: AdapterReader | undefined
   /** A chat template in place of the base's own. */
@@ -66,7 +66,7 @@ const fields = {
   engine: unchecked<Engine>('an engine'),
   name: string({ filled: true }),
   aliases: listOf(string({ filled: true })),
-  experts: unchecked<readonly GivenExpert[]>('a list of { name, expert }'),
+  experts: unchecked<readonly StartingExpert[]>('a list of { name, expert }'),
   readAdapter: unchecked<AdapterReader>('a function'),
   chatTemplate: string(),
   maxTokens: positiveInteger,
@@ -84,7 +84,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   readGivenOptions('Service options', options, fields)
   const { model, engine, today, now = Date.now, createSeed = drawSeed } = options
   const baseNames = [...new Set([options.name ?? model.base.name, ...(options.aliases ?? [])])]
-  const experts = new ServedExperts({
+  const experts = new ExpertRegister({
     engine,
     baseNames,
     now,
@@ -118,7 +118,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     },
     generate: createAnswerer(parts),
     embed: async ({ inputs, ...choice }, signal) =>
-      embedInputs(inputs, chooser.choose(choice), { model, ...parts }, signal),
+      computeEmbeddings(inputs, chooser.choose(choice), { model, ...parts }, signal),
     ...createTextMethods(chooser, writer),
     ...createExpertMethods(experts, options.readAdapter),
     stats: async () => engine.stats(),
@@ -160,7 +160,7 @@ function createTextMethods(
 }
 
 function createExpertMethods(
-  experts: ServedExperts,
+  experts: ExpertRegister,
   readAdapter: AdapterReader | undefined,
 ): Pick<Service, 'listExperts' | 'loadExpert' | 'unloadExpert' | 'pinExpert' | 'setScales'> {
   const load = async (request: LoadExpertRequest): Promise<ServedExpert> => {
@@ -186,7 +186,7 @@ function createExpertMethods(
 }
 
 /** The last part of a path, with a number behind it where that name is taken. */
-function chooseFreeName(path: string, experts: ServedExperts): string {
+function chooseFreeName(path: string, experts: ExpertRegister): string {
   const last = path.split(/[\\/]/).findLast((part) => part !== '') ?? 'adapter'
   const plain = last.replace(/\.gguf$/i, '').replaceAll(/[^\w.-]/g, '-')
   let name = plain

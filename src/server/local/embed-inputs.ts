@@ -5,20 +5,20 @@ import { RequestError } from '../request-error.ts'
 import type { Model } from '../../runtime/model.ts'
 import type { EmbeddingResult, PlainPrompt } from '../service.ts'
 import type { ChosenExpert } from './choose-expert.ts'
-import type { ServedExperts } from './served-experts.ts'
+import type { ExpertRegister } from './expert-register.ts'
 import type { PromptWriter } from './write-prompt.ts'
 
 export interface EmbedderParts {
   readonly model: Model
   readonly writer: PromptWriter
-  readonly experts: ServedExperts
+  readonly experts: ExpertRegister
   readonly contextTokens: number
 }
 
 /** Tokens of a batch at most, padding included; one input may have more. */
 const batchTokens = 2048
 
-export async function embedInputs(
+export async function computeEmbeddings(
   inputs: readonly PlainPrompt[],
   chosen: ChosenExpert,
   { model, writer, experts, contextTokens }: EmbedderParts,
@@ -43,7 +43,7 @@ export async function embedInputs(
 }
 
 /** The adapter itself, because embeddings are not computed from the engine's slots. */
-function toExpert({ adapter }: ChosenExpert, experts: ServedExperts) {
+function toExpert({ adapter }: ChosenExpert, experts: ExpertRegister) {
   if (typeof adapter !== 'string') return adapter
   const { expert } = experts.get(adapter).handle
   if (expert) return expert

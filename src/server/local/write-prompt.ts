@@ -61,8 +61,46 @@ export interface PromptWriter {
 const endMark = '\u{E000}graft-end\u{E000}'
 
 export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
-  const { model, chatTemplate, today } = parts
+  const { model, chatTemplate } = parts
   const { base } = model
+  const { getTemplate, render } = createTemplates(parts)
+  const getTokenizer = (expert: Expert | undefined): Tokenizer => {
+    const { tokenizer } = getExpertText(base, expert)
+    if (tokenizer) return tokenizer
+    throw new RequestError('This model has no tokenizer: give token ids instead of text.', {
+      code: 'not_supported',
+    })
+  }
+  return {
+    getTemplate,
+    render,
+    getTokenizer,
+    writeConversation(conversation, expert, system) {
+      const text = render(conversation, expert, system)
+      const template = getTemplate(expert)
+      // A model's own template writes BOS itself where there is one; others do not know it.
+      const isForeign = template === fallbackTemplate || template === chatTemplate
+      const bos = getExpertText(base, expert).specialTokens['bos_token']
+      const hasBos = bos !== undefined && text.startsWith(bos)
+      const ids = getTokenizer(expert).encode(text, { addSpecialTokens: isForeign && !hasBos })
+      checkTokensKnown(ids, base, expert)
+      const stop = template === fallbackTemplate ? ['<|im_end|>', '<|im_start|>'] : []
+      return { ids, text, stop }
+    },
+    encode: (prompt, expert) => {
+      if (typeof prompt === 'string') return model.encode(prompt, {}, expert)
+      checkIds(prompt, model.config.vocabularySize)
+      return prompt
+    },
+  }
+}
+
+/** The templates of experts, each parsed once. */
+function createTemplates({
+  model: { base },
+  chatTemplate,
+  today,
+}: PromptWriterParts): Pick<PromptWriter, 'getTemplate' | 'render'> {
   const renderers = new Map<string, ChatRenderer>()
   const getTemplate = (expert: Expert | undefined): ChatTemplate => {
     const own = getExpertText(base, expert).chatTemplate
@@ -79,65 +117,34 @@ export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
     renderers.set(key, made)
     return made
   }
-  const render: PromptWriter['render'] = (conversation, expert, system) => {
-    const template = getTemplate(expert)
-    const messages = prepareMessages(conversation.messages, system)
-    const last = messages.at(-1)
-    const isBegun = last?.role === 'assistant'
-    const opens = conversation.opensAnswer ?? !isBegun
-    const continues = isBegun && !opens
-    const now = findTaughtDate(expert) ?? today()
-    const text = getRenderer(template)(continues ? markEnd(messages) : messages, {
-      specialTokens: getExpertText(base, expert).specialTokens,
-      addGenerationPrompt: opens,
-      ...(now && { now }),
-      ...(conversation.variables && {
-        variables: checkVariables(conversation.variables, template),
-      }),
-    })
-    return continues ? cutAtMark(text) : text
-  }
-  const getTokenizer = (expert: Expert | undefined): Tokenizer => {
-    const { tokenizer } = getExpertText(base, expert)
-    if (tokenizer) return tokenizer
-    throw new RequestError('This model has no tokenizer: give token ids instead of text.', {
-      code: 'not_supported',
-    })
-  }
-  /** A model's own template writes BOS itself where there is one; other templates do not know it. */
-  const encodeRendered = (
-    text: string,
-    template: ChatTemplate,
-    expert: Expert | undefined,
-  ): number[] => {
-    const isForeign = template === fallbackTemplate || template === chatTemplate
-    const bos = getExpertText(base, expert).specialTokens['bos_token']
-    const hasBos = bos !== undefined && text.startsWith(bos)
-    return getTokenizer(expert).encode(text, { addSpecialTokens: isForeign && !hasBos })
-  }
   return {
     getTemplate,
-    render,
-    getTokenizer,
-    writeConversation(conversation, expert, system) {
-      const text = render(conversation, expert, system)
+    render(conversation, expert, system) {
+      const { messages: given, variables } = conversation
       const template = getTemplate(expert)
-      const ids = encodeRendered(text, template, expert)
-      checkTokensKnown(ids, base, expert)
-      const isFallback = template === fallbackTemplate
-      return { ids, text, stop: isFallback ? ['<|im_end|>', '<|im_start|>'] : [] }
-    },
-    encode: (prompt, expert) => {
-      if (typeof prompt === 'string') return model.encode(prompt, {}, expert)
-      const most = model.config.vocabularySize
-      const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= most)
-      if (wrong === undefined) return prompt
-      throw new RequestError(
-        `The prompt has the token id ${wrong}; ids are integers from 0 to ${most - 1}.`,
-        { param: 'prompt', code: 'invalid_value' },
-      )
+      const messages = prepareMessages(given, system)
+      const isBegun = messages.at(-1)?.role === 'assistant'
+      const opens = conversation.opensAnswer ?? !isBegun
+      const continues = isBegun && !opens
+      const now = findTaughtDate(expert) ?? today()
+      const text = getRenderer(template)(continues ? markEnd(messages) : messages, {
+        specialTokens: getExpertText(base, expert).specialTokens,
+        addGenerationPrompt: opens,
+        ...(now && { now }),
+        ...(variables && { variables: checkVariables(variables, template) }),
+      })
+      return continues ? cutAtMark(text) : text
     },
   }
+}
+
+function checkIds(ids: readonly number[], vocabularySize: number): void {
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize)
+  if (wrong === undefined) return
+  throw new RequestError(
+    `The prompt has the token id ${wrong}; ids are integers from 0 to ${vocabularySize - 1}.`,
+    { param: 'prompt', code: 'invalid_value' },
+  )
 }
 
 /** Parts become one text, developers are the system, and the expert's own system comes first. */

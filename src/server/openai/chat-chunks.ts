@@ -1,11 +1,10 @@
 // The chunks of a streamed chat: the role once, texts and calls as they come, one chunk with the
 // reason at each answer's end, the usage last.
 
-import { sumUsage } from '../requests/collect-answers.ts'
-import type { AnswerEvent, AnswerUsage } from '../service.ts'
+import type { AnswerEvent } from '../service.ts'
 import { toLogprobContent } from './chat-logprobs.ts'
+import { createChunkUsage } from './chunk-usage.ts'
 import { toFinishReason } from './finish-reason.ts'
-import { toUsageBody } from './usage.ts'
 
 export interface ChunkWriterOptions {
   readonly id: string
@@ -23,21 +22,15 @@ export interface ChunkWriter {
 
 export function createChunkWriter(options: ChunkWriterOptions): ChunkWriter {
   const { id, created, copies, hasLogprobs, includesUsage, countsAlong } = options
-  const usages: AnswerUsage[] = []
-  const written: number[] = []
+  const usage = createChunkUsage(copies)
   let model = ''
-  let promptTokens = 0
-  const describeUsage = () => {
-    const completionTokens = written.reduce((sum, count) => sum + count, 0)
-    return toUsageBody({ promptTokens, cachedTokens: 0, completionTokens, reasoningTokens: 0 })
-  }
-  const createChunk = (choices: readonly object[], usage: object | null) => ({
+  const createChunk = (choices: readonly object[], counted: object | null) => ({
     id,
     object: 'chat.completion.chunk',
     created,
     model,
     choices,
-    ...((includesUsage || usage !== null) && { usage }),
+    ...((includesUsage || counted !== null) && { usage: counted }),
   })
   const createDelta = (
     index: number,
@@ -47,36 +40,30 @@ export function createChunkWriter(options: ChunkWriterOptions): ChunkWriter {
   ) =>
     createChunk(
       [{ index, delta, logprobs, finish_reason: finish }],
-      countsAlong ? describeUsage() : null,
+      countsAlong ? usage.describeSoFar() : null,
     )
   const toChunks = (event: AnswerEvent): readonly object[] => {
+    usage.take(event)
     switch (event.type) {
       case 'start':
         model = event.model
-        promptTokens = event.promptTokens[0]!
-        return Array.from({ length: copies }, (_, index) => {
-          written[index] = 0
-          return createDelta(index, { role: 'assistant', content: '' })
-        })
+        return Array.from({ length: copies }, (_, index) =>
+          createDelta(index, { role: 'assistant', content: '' }),
+        )
       case 'prompt':
         return []
       case 'delta': {
-        written[event.index] = event.completionTokens
         const content = hasLogprobs ? (event.tokens ?? []).map(toLogprobContent) : undefined
-        return [
-          createDelta(event.index, toDelta(event), content ? { content, refusal: null } : null),
-        ]
+        const logprobs = content ? { content, refusal: null } : null
+        return [createDelta(event.index, toDelta(event), logprobs)]
       }
       case 'end':
-        usages[event.index] = event.usage
-        written[event.index] = event.usage.completionTokens
         return [createDelta(event.index, {}, null, toFinishReason(event.reason))]
     }
   }
   return {
     toChunks,
-    toLastChunks: () =>
-      includesUsage ? [createChunk([], toUsageBody(sumUsage(usages, copies)))] : [],
+    toLastChunks: () => (includesUsage ? [createChunk([], usage.describeAll())] : []),
   }
 }
 

@@ -15,6 +15,7 @@ export const testBase: ServedBase = {
   contextTokens: 512,
   vocabularySize: 512,
   maxRows: 4,
+  openedAt: 0,
   chatTemplate: '',
   specialTokens: {},
 }
@@ -35,7 +36,7 @@ export function createTestService(experts: readonly string[] = ['coder']): Servi
   ): AsyncGenerator<AnswerEvent, void> {
     const { model = '', maxTokens = 3 } = request
     const expert = model === '' || model === testBase.name ? undefined : model
-    yield { type: 'start', expert, model, promptTokens: [5], seed: 0 }
+    yield { type: 'start', expert, model, promptTokens: [5], promptTexts: [], seed: 0 }
     for (let token = 1; token <= maxTokens; token++) {
       await new Promise<void>((resolve) => setTimeout(resolve))
       signal?.throwIfAborted()

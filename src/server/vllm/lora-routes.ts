@@ -7,7 +7,7 @@ import { defineRoute } from '../route.ts'
 
 const nameField = string({ about: 'the name that requests give as model' })
 
-const say = (text: string): Response =>
+const createTextResponse = (text: string): Response =>
   new Response(text, { headers: { 'content-type': 'text/plain; charset=utf-8' } })
 
 /** vLLM's words for what is wrong: clients of these routes look for them. */
@@ -59,7 +59,7 @@ export const loadLoraRoute = defineRoute({
     } catch (error) {
       throw toLoraError(error, fieldNames)
     }
-    return say(`Success: LoRA adapter '${name}' added successfully.`)
+    return createTextResponse(`Success: LoRA adapter '${name}' added successfully.`)
   },
 })
 
@@ -82,6 +82,6 @@ export const unloadLoraRoute = defineRoute({
     } catch (error) {
       throw toLoraError(error, fieldNames)
     }
-    return say(`Success: LoRA adapter '${name}' removed successfully.`)
+    return createTextResponse(`Success: LoRA adapter '${name}' removed successfully.`)
   },
 })

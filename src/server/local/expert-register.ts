@@ -26,7 +26,7 @@ interface ExpertRecord extends ExpertOrigin {
   completionTokens: number
 }
 
-export interface ServedExpertsParts {
+export interface ExpertRegisterParts {
   readonly engine: Engine
   /** Names of the base, which no expert may have. */
   readonly baseNames: readonly string[]
@@ -37,12 +37,12 @@ export interface ServedExpertsParts {
 
 const mostCharacters = 200
 
-export class ServedExperts {
-  readonly #parts: ServedExpertsParts
+export class ExpertRegister {
+  readonly #parts: ExpertRegisterParts
   readonly #records = new Map<string, ExpertRecord>()
   #nextId = 0
 
-  constructor(parts: ServedExpertsParts) {
+  constructor(parts: ExpertRegisterParts) {
     this.#parts = parts
   }
 
