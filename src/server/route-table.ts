@@ -1,26 +1,26 @@
 // The table of routes. A new route is a row here.
 
-import { expertRoutes } from './experts/expert-routes.ts'
+import { expertRoutes } from './api/experts/expert-routes.ts'
 import {
   listAdaptersRoute,
   loadAdapterRoute,
   setScalesRoute,
   unloadAdapterRoute,
-} from './llamacpp/adapter-routes.ts'
-import { completionRoute } from './llamacpp/completion.ts'
+} from './api/llamacpp/adapter-routes.ts'
+import { completionRoute } from './api/llamacpp/completion.ts'
 import {
   applyTemplateRoute,
   healthRoute,
   propsRoute,
   slotsRoute,
-} from './llamacpp/server-routes.ts'
-import { chatRoute } from './openai/chat.ts'
-import { completionsRoute } from './openai/completions.ts'
-import { embeddingsRoute } from './openai/embeddings.ts'
-import { modelRoute, modelsRoute } from './openai/models.ts'
+} from './api/llamacpp/server-routes.ts'
+import { chatRoute } from './api/openai/chat.ts'
+import { completionsRoute } from './api/openai/completions.ts'
+import { embeddingsRoute } from './api/openai/embeddings.ts'
+import { modelRoute, modelsRoute } from './api/openai/models.ts'
 import type { Route } from './route.ts'
-import { loadLoraRoute, unloadLoraRoute } from './vllm/lora-routes.ts'
-import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './vllm/tokenize-routes.ts'
+import { loadLoraRoute, unloadLoraRoute } from './api/vllm/lora-routes.ts'
+import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './api/vllm/tokenize-routes.ts'
 
 export const routes: readonly Route[] = [
   modelsRoute,

@@ -1,6 +1,6 @@
 // Streamed chats and log-probabilities. Numbers: the list of behaviours that the server is built to.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createEventStream } from '../../src/server/requests/event-stream.ts'
+import { createEventStream } from '../../src/server/api/requests/event-stream.ts'
 import type { Service } from '../../src/server/service.ts'
 import { createServer } from '../../src/server/app.ts'
 import { ask, openTestServer, parseRecords, type TestServer } from '../support/server.ts'

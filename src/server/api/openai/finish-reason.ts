@@ -1,0 +1,12 @@
+// Why an answer ended, in OpenAI's words.
+
+import type { AnswerEnd } from '../../service.ts'
+
+const finishReasons: Readonly<Record<AnswerEnd, string>> = {
+  eos: 'stop',
+  stop: 'stop',
+  length: 'length',
+  calls: 'tool_calls',
+}
+
+export const toFinishReason = (end: AnswerEnd): string => finishReasons[end]
