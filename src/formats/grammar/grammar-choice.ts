@@ -11,8 +11,8 @@ export type SchemaValue = boolean | Readonly<Record<string, unknown>>
 /**
  * A grammar for the whole answer.
  * - 'json': a JSON object of any content.
- * - 'json-schema': JSON that fits a schema. `whitespace`: 'free' (the default) admits one space or
- *   one line break with up to 16 spaces between JSON's signs; 'none' admits nothing there.
+ * - 'json-schema': JSON that fits a schema. `whitespace`: 'free' (the default) admits one space, or
+ *   one line break with spaces behind it, between JSON's signs; 'none' admits nothing there.
  * - 'regex': the whole text matches the pattern, in ECMAScript's notation.
  * - 'ebnf': rules in the notation that llama.cpp (GBNF) and XGrammar share; `root` names the first
  *   one, 'root' by default.

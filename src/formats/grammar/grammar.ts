@@ -61,9 +61,14 @@ export function matchCodes(ranges: readonly CodeRange[]): GrammarExpression {
 /** One after the other. */
 export function matchSequence(...parts: readonly GrammarExpression[]): GrammarExpression {
   if (parts.some(isNothing)) return NOTHING
-  const kept = parts
-    .flatMap((part) => (part.type === 'sequence' ? part.parts : [part]))
-    .filter((part) => !isEmpty(part))
+  const kept: GrammarExpression[] = []
+  for (const part of parts.flatMap((one) => (one.type === 'sequence' ? one.parts : [one]))) {
+    const last = kept.at(-1)
+    if (isEmpty(part)) continue
+    if (part.type === 'text' && last?.type === 'text')
+      kept.splice(-1, 1, matchText(last.text + part.text))
+    else kept.push(part)
+  }
   if (kept.length === 0) return EMPTY
   return kept.length === 1 ? kept[0]! : { type: 'sequence', parts: kept }
 }

@@ -35,7 +35,7 @@ const encoder = new TextEncoder()
  * Byte of each character of GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes
  * for U+0100 and up.
  */
-const byteOfCharacter: ReadonlyMap<string, number> = (() => {
+export const byteOfCharacter: ReadonlyMap<string, number> = (() => {
   const map = new Map<string, number>()
   let next = 0x100
   for (let byte = 0; byte < 256; byte++) {

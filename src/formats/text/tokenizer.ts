@@ -6,6 +6,7 @@ import { FormatError } from '../../base/errors.ts'
 import { isRecord } from '../../base/schema.ts'
 import { findDecodeStep, isByteToken } from './decoders.ts'
 import { type TokenizerComponent, repairTokenizer } from './repairs.ts'
+import { findTokenBytes } from './token-bytes.ts'
 
 export interface Tokenizer {
   /** Ids are below this; a model's embedding may have more rows. */
@@ -26,11 +27,21 @@ export interface Tokenizer {
    * where there is none.
    */
   isByteToken?(id: number): boolean
+  /**
+   * What each token writes within a text, by id; a special one is left out of texts. Absent where
+   * tokens have no bytes of their own. Ids without a token have no bytes.
+   */
+  listPieces?(): readonly TokenPiece[]
   readonly bosId?: number
   readonly eosId?: number
   readonly padId?: number
   /** The texts of special tokens by the names that templates know: `bos_token`, `pad_token`. */
   readonly specialTokens?: SpecialTokens
+}
+
+export interface TokenPiece {
+  readonly bytes: Uint8Array
+  readonly isSpecial: boolean
 }
 
 export type SpecialTokens = Readonly<Record<string, string>>
@@ -71,9 +82,37 @@ export function createTokenizer(tokenizerJson: object, tokenizerConfig: object):
     ...toOptionalField('bosId', idOf('bos_token')),
     ...toOptionalField('eosId', idOf('eos_token')),
     ...toOptionalField('padId', idOf('pad_token')),
+    ...createPieceList(library, tokenizerJson as Json, special),
     specialTokens,
   }
 }
+
+/** The list is made when it is first asked for: it takes some 50 ms for 50,000 tokens. */
+function createPieceList(
+  library: LibraryTokenizer,
+  tokenizerJson: Json,
+  special: ReadonlySet<number>,
+): Pick<Tokenizer, 'listPieces'> {
+  const toBytes = findTokenBytes(tokenizerJson['decoder'] as TokenizerComponent | null | undefined)
+  if (!toBytes) return {}
+  let pieces: TokenPiece[] | undefined
+  return {
+    listPieces() {
+      if (pieces) return pieces
+      const added = library.get_added_tokens_decoder()
+      const list: TokenPiece[] = []
+      for (const [token, id] of library.get_vocab()) {
+        const isSpecial = special.has(id)
+        list[id] = { bytes: added.has(id) ? encoder.encode(token) : toBytes(token), isSpecial }
+      }
+      const none: TokenPiece = { bytes: new Uint8Array(), isSpecial: true }
+      pieces = Array.from(list, (piece) => piece ?? none)
+      return pieces
+    },
+  }
+}
+
+const encoder = new TextEncoder()
 
 /**
  * tokenizer_config.json with the tokens of special_tokens_map.json, which transformers heeds where

@@ -3,7 +3,13 @@
 // nothing is nested: the library's parser has 64 KiB of stack.
 
 import { OptionError } from '../../../base/errors.ts'
-import type { CodeRange, GrammarExpression, FreeText, Grammar } from '../grammar.ts'
+import {
+  type CodeRange,
+  type FreeText,
+  type Grammar,
+  type GrammarExpression,
+  matchSequence,
+} from '../grammar.ts'
 import { createAutomaton, type State } from './automaton.ts'
 import { countPositions } from './measure.ts'
 import { listUtf8Ranges } from './utf8-ranges.ts'
@@ -13,7 +19,8 @@ const MOST_STATES = 2000
 /** Characters of a printed grammar: 4 MB take seconds to compile. */
 const MOST_CHARACTERS = 4e6
 
-const printHex = (value: number): string => `\\x${value.toString(16).padStart(2, '0')}`
+/** Not \\x: the library takes all digits that follow. */
+const printHex = (value: number): string => `\\u${value.toString(16).padStart(4, '0')}`
 
 /** Printable ASCII stands for itself, apart from what has a meaning in a class. */
 const printClassByte = (byte: number): string =>
@@ -78,44 +85,33 @@ class Printer {
   alternatives(expression: GrammarExpression): string[] {
     if (expression.type === 'free') return [this.#free(expression)]
     if (isSimple(expression)) return this.#simple(expression)
-    if (countPositions(expression) <= MOST_STATES) return this.#states(expression)
+    if (isRegular(expression)) return this.#states(expression, '')
     if (expression.type === 'either')
       return expression.parts.flatMap((part) => this.alternatives(part))
-    if (expression.type === 'sequence') return [this.#sequence(expression.parts)]
+    if (expression.type === 'sequence') return this.#sequence(expression.parts)
     return [this.#atom(expression)]
   }
 
-  /** Parts without rules that stand side by side are printed as one. */
-  #sequence(parts: readonly GrammarExpression[]): string {
-    const groups: GrammarExpression[][] = []
-    for (const part of parts) {
-      const last = groups.at(-1)
-      const isRegular = countPositions(part) <= MOST_STATES
-      if (isRegular && last && countPositions(last[0]!) <= MOST_STATES) last.push(part)
-      else groups.push([part])
+  /**
+   * From the last part to the first: the states of parts without rules go on in what follows, so
+   * that only few tokens reach over the end of a rule.
+   */
+  #sequence(parts: readonly GrammarExpression[]): string[] {
+    let rest: string[] = ['']
+    for (const group of groupRegular(parts).toReversed()) {
+      const behind = rest.length === 1 ? rest[0]! : this.#add(rest)
+      if (isRegular(group) && !isSimple(group)) rest = this.#states(group, behind)
+      else if (isSimple(group)) rest = this.#simple(group).map((form) => join(form, behind))
+      else rest = [join(this.#atom(group), behind)]
     }
-    return groups
-      .map((group) =>
-        this.#atom(group.length === 1 ? group[0]! : { type: 'sequence', parts: group }),
-      )
-      .join(' ')
+    return rest
   }
 
   /** What may stand within a sequence. */
   #atom(expression: GrammarExpression): string {
-    switch (expression.type) {
-      case 'text':
-        return printText(expression.text)
-      case 'rule':
-        return this.nameRule(expression.name)
-      case 'repeat':
-        if (countPositions(expression) > MOST_STATES) return this.#repeat(expression)
-        break
-      case 'codes':
-      case 'sequence':
-      case 'either':
-      case 'free':
-    }
+    if (expression.type === 'text') return printText(expression.text)
+    if (expression.type === 'rule') return this.nameRule(expression.name)
+    if (expression.type === 'repeat' && !isRegular(expression)) return this.#repeat(expression)
     const printed = this.alternatives(expression)
     if (printed.length === 1 && expression.type !== 'free') return printed[0]!
     return this.#add(printed)
@@ -141,23 +137,24 @@ class Printer {
     return printCodes((expression as { readonly ranges: readonly CodeRange[] }).ranges)
   }
 
-  /** The first state's alternatives; the others become rules. */
-  #states(expression: GrammarExpression): string[] {
+  /** The first state's alternatives; the others become rules. `behind` follows the last ones. */
+  #states(expression: GrammarExpression, behind: string): string[] {
     const names = new Map<State, string>()
     const waiting: State[] = []
+    const end = behind.includes(' ') ? this.#add([behind]) : behind
     const name = (state: State): string => {
-      if (state.steps.length === 0) return ''
+      if (state.steps.length === 0) return end
       let printed = names.get(state)
       if (printed === undefined) {
         printed = `s${this.#count++}`
         names.set(state, printed)
         waiting.push(state)
       }
-      return ` ${printed}`
+      return printed
     }
     const print = ({ isEnd, steps }: State): string[] => [
-      ...(isEnd ? ['""'] : []),
-      ...steps.flatMap(({ atom, to }) => this.#simple(atom).map((form) => form + name(to))),
+      ...(isEnd ? [end === '' ? '""' : end] : []),
+      ...steps.flatMap(({ atom, to }) => this.#simple(atom).map((form) => join(form, name(to)))),
     ]
     const first = print(createAutomaton(expression))
     for (let state = waiting.pop(); state; state = waiting.pop())
@@ -169,6 +166,25 @@ class Printer {
     const pairs = triggers.map(({ text, rule }) => `(${printText(text)}, ${this.nameRule(rule)}), `)
     return `TagDispatch(${pairs.join('')}stop_eos=${stops.length === 0}, stop_str=(${stops.map(printText).join(', ')}), loop_after_dispatch=${goesOn})`
   }
+}
+
+const join = (first: string, second: string): string =>
+  second === '' ? first : first === '' ? second : `${first} ${second}`
+
+const isRegular = (expression: GrammarExpression): boolean =>
+  countPositions(expression) <= MOST_STATES
+
+/** Parts without rules that stand side by side are one part. */
+function groupRegular(parts: readonly GrammarExpression[]): GrammarExpression[] {
+  const groups: GrammarExpression[] = []
+  for (const part of parts) {
+    const last = groups.at(-1)
+    const joined = last && matchSequence(last, part)
+    if (joined && isRegular(last) && isRegular(part) && isRegular(joined))
+      groups.splice(-1, 1, joined)
+    else groups.push(part)
+  }
+  return groups
 }
 
 /** Texts and classes by themselves, or a choice of them. */

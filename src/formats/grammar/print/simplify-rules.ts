@@ -17,6 +17,8 @@ import { countPositions, findProductive } from './measure.ts'
 /** A rule of at most so many texts and classes stands in place of references to it. */
 const SHORT = 12
 
+const isName = ({ type }: GrammarExpression): boolean => type === 'rule'
+
 /** Applies a change to every part from the innermost out. */
 function rewrite(
   expression: GrammarExpression,
@@ -59,7 +61,7 @@ export function simplifyRules(grammar: Grammar): Grammar | undefined {
     })
     open.delete(name)
     done.set(name, simplified)
-    if (countPositions(simplified) <= SHORT) short.set(name, simplified)
+    if (countPositions(simplified) <= SHORT || isName(simplified)) short.set(name, simplified)
     return simplified
   }
   simplify(grammar.root)

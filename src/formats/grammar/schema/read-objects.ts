@@ -169,13 +169,7 @@ function joinProperties(
       ? matchRepeat(matchSequence(extra, matchRepeat(more, 0, Infinity)), 0, 1)
       : matchRepeat(more, 0, Infinity)
   }
-  return matchSequence(
-    matchText('{'),
-    rules.space,
-    joinFrom(listed, rules, others),
-    rules.space,
-    matchText('}'),
-  )
+  return matchSequence(matchText('{'), rules.space, joinFrom(listed, rules, others))
 }
 
 /**
@@ -184,13 +178,14 @@ function joinProperties(
  */
 function joinFrom(
   listed: readonly Property[],
-  { book, comma }: JsonRules,
+  { book, comma, space }: JsonRules,
   others: (isFirst: boolean) => GrammarExpression,
 ): GrammarExpression {
-  let behind = others(false)
-  let first = others(true)
+  const end = matchSequence(space, matchText('}'))
+  let behind = matchSequence(others(false), end)
+  let first = matchSequence(others(true), end)
   for (const { pair, isRequired } of listed.toReversed()) {
-    const rest = behind.type === 'text' ? behind : book.add('behind', behind)
+    const rest = asRule(behind, book)
     const started = matchSequence(pair, rest)
     first = isRequired ? started : matchEither(started, asRule(first, book))
     behind = isRequired

@@ -1,0 +1,121 @@
+// Compiled grammars of one instance of the library, bounded by their number and the memory they
+// take. Independent of threads.
+
+import type {
+  Disposable,
+  GrammarLibrary,
+  LibraryCompiler,
+  LibraryMatcher,
+  OpenLibrary,
+} from './library.ts'
+import type { GrammarRequest } from './grammar-host.ts'
+import type { Vocabulary } from './vocabulary.ts'
+
+export interface CacheLimits {
+  /** Compiled grammars that are kept. */
+  readonly grammars: number
+  /** Tokenizers whose vocabulary is kept. */
+  readonly vocabularies: number
+}
+
+interface Prepared {
+  readonly info: Disposable
+  readonly compiler: LibraryCompiler
+}
+
+/** A map that forgets what was used longest ago. */
+class RecentMap<Value> {
+  readonly #values = new Map<string, Value>()
+  readonly #limit: number
+  readonly #drop: (value: Value) => void
+
+  constructor(limit: number, drop: (value: Value) => void) {
+    this.#limit = limit
+    this.#drop = drop
+  }
+
+  get size(): number {
+    return this.#values.size
+  }
+
+  get(key: string): Value | undefined {
+    const value = this.#values.get(key)
+    if (value === undefined) return undefined
+    this.#values.delete(key)
+    this.#values.set(key, value)
+    return value
+  }
+
+  set(key: string, value: Value): void {
+    this.#values.set(key, value)
+    for (const [oldest, dropped] of this.#values) {
+      if (this.#values.size <= this.#limit) return
+      this.#values.delete(oldest)
+      this.#drop(dropped)
+    }
+  }
+}
+
+export class GrammarCache {
+  readonly opened: OpenLibrary
+  readonly #library: GrammarLibrary
+  readonly #prepared: RecentMap<Prepared>
+  readonly #compiled: RecentMap<Disposable>
+  readonly #now: () => number
+  compilations = 0
+  compileMs = 0
+  hits = 0
+
+  constructor(opened: OpenLibrary, limits: CacheLimits, now: () => number) {
+    this.opened = opened
+    this.#library = opened.library
+    this.#now = now
+    this.#prepared = new RecentMap(limits.vocabularies, ({ info, compiler }) => {
+      compiler.dispose()
+      info.dispose()
+    })
+    // Matchers keep what they need of a grammar that is disposed of.
+    this.#compiled = new RecentMap(limits.grammars, (compiled) => compiled.dispose())
+  }
+
+  get size(): number {
+    return this.#compiled.size
+  }
+
+  has({ vocabulary, text }: GrammarRequest): boolean {
+    return this.#compiled.get(`${vocabulary.key} ${text}`) !== undefined
+  }
+
+  async open(request: GrammarRequest): Promise<LibraryMatcher> {
+    return this.#library.GrammarMatcher.createGrammarMatcher(await this.#compile(request))
+  }
+
+  async #compile({ vocabulary, text }: GrammarRequest): Promise<Disposable> {
+    const key = `${vocabulary.key} ${text}`
+    const before = this.#compiled.get(key)
+    if (before) {
+      this.hits++
+      return before
+    }
+    const start = this.#now()
+    const { compiler } = await this.#prepare(vocabulary)
+    const compiled = await compiler.compileGrammar(text)
+    this.compilations++
+    this.compileMs += this.#now() - start
+    this.#compiled.set(key, compiled)
+    return compiled
+  }
+
+  async #prepare({ key, size, tokens }: Vocabulary): Promise<Prepared> {
+    const before = this.#prepared.get(key)
+    if (before) return before
+    const { TokenizerInfo, GrammarCompiler } = this.#library
+    // One token more, which ends a text: whatever an answer's own end is.
+    const all = [...tokens, new Uint8Array()]
+    const info = await TokenizerInfo.createTokenizerInfo(all, 'raw', false, size + 1, [size])
+    // Its own cache has no bound.
+    const prepared = { info, compiler: await GrammarCompiler.createGrammarCompiler(info, false) }
+    this.#prepared.set(key, prepared)
+    return prepared
+  }
+}

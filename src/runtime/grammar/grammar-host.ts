@@ -1,0 +1,48 @@
+// The contract of what computes masks: in this thread (local-host.ts) or in others. Independent of
+// the engine.
+
+import type { Vocabulary } from './vocabulary.ts'
+
+/** Which tokens may come next in one answer. */
+export interface TokenMatcher {
+  /**
+   * Bits of the ids that may come next, 32 to a number; the bit behind the last id says whether the
+   * text may end. undefined while they are being computed. Valid until the next `accept`.
+   */
+  readonly mask: Int32Array | undefined
+  /** Resolves when `mask` is there; throws why it cannot be. */
+  ready(): Promise<void>
+  /** The answer goes on with this token. */
+  accept(id: number): void
+  /** Gives back its memory. */
+  close(): void
+}
+
+export interface GrammarRequest {
+  readonly vocabulary: Vocabulary
+  /** In XGrammar's notation, from `readGrammar`. */
+  readonly text: string
+}
+
+export interface GrammarHost {
+  /**
+   * A matcher at the beginning of a text. In this thread its grammar is compiled then; where another
+   * thread compiles it, the matcher is there at once, and `ready` waits.
+   */
+  open(request: GrammarRequest): Promise<TokenMatcher>
+  readonly statistics: GrammarStatistics
+  dispose(): Promise<void>
+}
+
+export interface GrammarStatistics {
+  /** Grammars that are kept compiled, and matchers that are open. */
+  readonly compiled: number
+  readonly matchers: number
+  /** Grammars that were compiled, and the milliseconds of all. */
+  readonly compilations: number
+  readonly compileMs: number
+  /** Requests that found theirs compiled. */
+  readonly hits: number
+  /** Instances of the library that failed and were replaced. */
+  readonly failures: number
+}

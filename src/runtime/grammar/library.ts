@@ -1,0 +1,45 @@
+// The part of @mlc-ai/web-xgrammar that is used, as types. The package is handed in by the platform
+// (src/node, src/web), because it labels itself an ES module and is none. Independent of grammars.
+
+/** Anything of the library that holds memory until it is disposed of. */
+export interface Disposable {
+  dispose(): void
+}
+
+export interface LibraryMatcher extends Disposable {
+  acceptToken(id: number): boolean
+  getNextTokenBitmask(): Promise<Int32Array>
+}
+
+export interface LibraryCompiler extends Disposable {
+  compileGrammar(grammar: string): Promise<Disposable>
+}
+
+export interface GrammarLibrary {
+  readonly TokenizerInfo: {
+    createTokenizerInfo(
+      vocabulary: readonly Uint8Array[],
+      kind: 'raw',
+      prependSpace: boolean,
+      size: number,
+      stopIds: readonly number[],
+    ): Promise<Disposable>
+  }
+  readonly GrammarCompiler: {
+    createGrammarCompiler(info: Disposable, cached: boolean): Promise<LibraryCompiler>
+  }
+  readonly GrammarMatcher: {
+    createGrammarMatcher(compiled: Disposable): Promise<LibraryMatcher>
+  }
+}
+
+/** One instance of the library: an error may leave it unusable, then another one is opened. */
+export interface OpenLibrary {
+  readonly library: GrammarLibrary
+  /** Bytes of its memory, which never shrinks; absent where they cannot be told. */
+  readonly memoryBytes?: () => number
+  /** What it printed since it was last asked: why it failed. */
+  readonly takeMessages?: () => string
+}
+
+export type LibraryOpener = () => Promise<OpenLibrary>
