@@ -9,7 +9,9 @@ import type { BaseWeight } from '../graph/quantized-base/quantize-weight.ts'
 import type { RopeScalingOptions } from '../graph/models/rope-scaling.ts'
 import { readQuantized, readWeights } from '../graph/read-weights.ts'
 import { createModel, type Model, type WeightChoice } from '../runtime/index.ts'
+import { createLocalHost } from '../runtime/grammar/local-host.ts'
 import { createNodeBackend } from './backend.ts'
+import { openGrammarLibrary } from './grammar/open-library.ts'
 import { loadFields } from './models/model-options.ts'
 import { resolveModel, type ResolveOptions } from './models/resolve.ts'
 
@@ -56,7 +58,8 @@ export async function loadModel(
   const { weights: choice, threads, date, today, ropeScaling, ...resolving } = options
   const base = await openBaseModel(await resolveModel(source, resolving), { ropeScaling })
   const backend = await createNodeBackend({ threads, environment: options.environment })
-  const model = createModel({ base, backend, weights: choice, date, today })
+  const grammars = createLocalHost(openGrammarLibrary)
+  const model = createModel({ grammars, base, backend, weights: choice, date, today })
   function weights(): Promise<Map<string, F32Tensor>>
   function weights(given?: {
     readonly quantization?: Quantization

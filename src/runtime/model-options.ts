@@ -8,6 +8,7 @@ import type { Accuracy } from '../compute/pack-linears.ts'
 import type { ChatOptions } from '../formats/text/chat-template.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import { generateFields, type GenerateOptions } from './engine/generate-options.ts'
+import type { GrammarHost } from './grammar/grammar-host.ts'
 import { type WeightChoice, weightChoices } from './programs/base-weights.ts'
 import type { StatesTap, TokenPositions } from './programs/forward.ts'
 import { type AdapterChoice, adapterChoiceFields } from './programs/row-groups.ts'
@@ -24,6 +25,11 @@ export interface ModelOptions {
   readonly date?: Date | undefined
   /** The date where neither `date` nor the expert's training says one. */
   readonly today?: Date | undefined
+  /**
+   * Computes which tokens a grammar allows: `createLocalHost` over the library that the platform
+   * opens. loadModel of graftlm/node brings one. Without it the option grammar is refused.
+   */
+  readonly grammars?: GrammarHost | undefined
   /** Milliseconds, for speeds only. */
   readonly now?: (() => number) | undefined
 }
@@ -59,6 +65,7 @@ export const modelFields = {
   weights: oneOf<WeightChoice>(weightChoices),
   date: dateField,
   today: dateField,
+  grammars: unchecked<GrammarHost>('a host of grammars'),
   now: unchecked<() => number>('a function that gives milliseconds'),
 } satisfies OptionFields<ModelOptions>
 

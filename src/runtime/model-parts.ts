@@ -62,6 +62,7 @@ export function createModelParts({
   weights: choice,
   date,
   today,
+  grammars,
   now = () => performance.now(),
 }: ModelOptions): ModelParts {
   const { config, graph } = base
@@ -80,7 +81,7 @@ export function createModelParts({
   const engines = new Set<Engine>()
   const createEngine = (options: EngineOptions): Engine => {
     const onDisposed = (): void => void engines.delete(made)
-    const shared = { weights, steps, programs, now, onDisposed }
+    const shared = { grammars, weights, steps, programs, now, onDisposed }
     const made: Engine = new Engine(collectEngineParts(base, shared, options), options)
     engines.add(made)
     return made
@@ -103,7 +104,7 @@ export function createModelParts({
 
 function collectEngineParts(
   base: BaseModel,
-  shared: Pick<EngineParts, 'weights' | 'steps' | 'programs' | 'now' | 'onDisposed'>,
+  shared: Pick<EngineParts, 'weights' | 'steps' | 'programs' | 'grammars' | 'now' | 'onDisposed'>,
   { expertBytes, cold }: EngineOptions,
 ): EngineParts {
   const { config, graph } = base
@@ -124,6 +125,7 @@ function collectEngineParts(
     programs,
     pool,
     baseName: base.name,
+    grammars: shared.grammars,
     identity: () => computeServedIdentity(base),
     writing: (expert) => describeWriting(base, expert),
     contextTokens: computeContextLimit(config),

@@ -134,6 +134,7 @@ export const rooms: Record<string, readonly string[]> = {
   ],
   runtime: [
     'decode',
+    'grammar',
     'scoring.ts',
     'prompt.ts',
     'engine/pool',
@@ -178,6 +179,7 @@ export const rooms: Record<string, readonly string[]> = {
     'files',
     'rows',
     'models',
+    'grammar',
     'stores',
     'sql',
     'serve',

@@ -9,8 +9,10 @@ import {
 } from '../../formats/text/text-stream.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import { scoreToken, type TokenLogprob } from '../decode/logprobs.ts'
+import { isOnlyEnd } from '../decode/processors/grammar-mask.ts'
 import { createProcessors } from '../decode/processors/processor-table.ts'
 import { createSampler, type Sampler } from '../decode/sampler.ts'
+import type { TokenMatcher } from '../grammar/grammar-host.ts'
 import { createStopMatcher, type StopMatcher } from '../decode/stop.ts'
 import type { generateFields } from './generate-options.ts'
 
@@ -63,6 +65,7 @@ type Settings = Pick<
   OptionValues<typeof generateFields>,
   | 'bannedTokens'
   | 'frequencyPenalty'
+  | 'grammar'
   | 'keepTokens'
   | 'logitBias'
   | 'logprobs'
@@ -105,6 +108,8 @@ export class Answer {
   readonly #matcher: StopMatcher
   readonly #limit: number
   readonly #eosIds: ReadonlySet<number>
+  readonly #leastTokens: number
+  #grammar: TokenMatcher | undefined
 
   /** `tokens` holds the prompt. `index` is the answer's row in its batch; it draws with seed + index. */
   constructor(
@@ -115,7 +120,12 @@ export class Answer {
   ) {
     this.#tokens = tokens
     this.#promptTokens = tokens.length
-    const processors = createProcessors(settings, eosIds)
+    this.#leastTokens = settings.minTokens
+    const processors = createProcessors(
+      settings,
+      eosIds,
+      settings.grammar && (() => this.#grammar?.mask),
+    )
     this.#sampler = createSampler(settings, random(settings.seed + index), processors)
     this.#stream = tokenizer
       ? createTextStream(tokenizer, chooseShownTokens(tokenizer, settings.keepTokens))
@@ -140,11 +150,36 @@ export class Answer {
     return delta
   }
 
+  /** Before the first token: the answer is held to a grammar, and closes its matcher at the end. */
+  holdTo(grammar: TokenMatcher): void {
+    this.#grammar = grammar
+  }
+
+  /** Whether its grammar is still being compiled. */
+  get isCompiling(): boolean {
+    return this.#grammar !== undefined && !this.#grammar.mask && this.ids.length === 0
+  }
+
+  /** What `sampleNext` waits for: which tokens the grammar allows next. */
+  ready(): Promise<void> | undefined {
+    return this.#grammar && !this.#grammar.mask ? this.#grammar.ready() : undefined
+  }
+
+  /** Gives back what the answer holds; it goes on no more. */
+  close(): void {
+    this.#grammar?.close()
+  }
+
   #chooseNext(logits: Float32Array): string {
+    const { mask } = this.#grammar ?? {}
+    // With too few tokens the mask's processor says what is wrong.
+    if (mask && this.ids.length >= this.#leastTokens && isOnlyEnd(mask, logits.length))
+      return this.#end('eos', this.#stream.end())
     const id = this.#sampler(logits, { tokens: this.#tokens, promptTokens: this.#promptTokens })
     if (this.#eosIds.has(id)) return this.#end('eos', this.#stream.end())
     this.#tokens.push(id)
     this.ids.push(id)
+    this.#grammar?.accept(id)
     this.tokens?.push(scoreToken(logits, id, this.#alternatives))
     const text = this.#matcher.push(this.#stream.push(id))
     if (this.#matcher.found !== undefined) return this.#end('stop', '', text)
@@ -170,7 +205,9 @@ export class Answer {
   }
 
   #end(reason: EndReason, rest: string, before = ''): string {
-    const more = this.#matcher.push(rest)
+    // Half a character would be no beginning of a text that fits a grammar.
+    const whole = this.#grammar ? rest.replace(/\ufffd+$/, '') : rest
+    const more = this.#matcher.push(whole)
     this.reason = this.#matcher.found === undefined ? reason : 'stop'
     return this.#appendText(before + more + this.#matcher.end())
   }

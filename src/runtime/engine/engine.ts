@@ -16,6 +16,7 @@ import { computeTenantMark } from './kv/block-keys.ts'
 import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory.ts'
 import type { KvElement } from './kv/kv-types.ts'
 import { countAlike } from './compose/expert-terms.ts'
+import type { GrammarHost } from '../grammar/grammar-host.ts'
 import { planPieces } from './pieces.ts'
 import type { AdapterPool, ExpertHandle, Lease, PoolStatistics } from './pool/adapter-pool.ts'
 import { limitScoredPiece } from './prompt-scores.ts'
@@ -42,6 +43,8 @@ export interface EngineParts {
   readonly pool: AdapterPool
   /** The base model's name. */
   readonly baseName: string
+  /** Computes which tokens grammars allow; without it the option grammar is refused. */
+  readonly grammars: GrammarHost | undefined
   /** The hash of the base's weights and configuration. */
   readonly identity: () => Promise<string>
   /** Numbers in the model's matrices. */
@@ -109,7 +112,10 @@ export class Engine {
       // Where weights change along the answer, pieces end at any token.
       return Math.min(planned, tokens.length - computed, countAlike(task))
     }
-    const isHeld = (task: ServedSequence): boolean => task.copies?.isHeld(task) ?? false
+    // A prompt is read beside the compilation of its grammar where nobody would wait for that.
+    const isHeld = (task: ServedSequence): boolean =>
+      (task.copies?.isHeld(task) ?? false) ||
+      (task.answer.isCompiling && this.#scheduler.running.length > 0)
     this.#memory = memory
     this.#clock = new StepClock(now)
     this.#scheduler = new Scheduler<ServedSequence>(
@@ -149,9 +155,14 @@ export class Engine {
   }
 
   #queue(tasks: readonly ServedSequence[]): EngineSequence[] {
-    for (const { settings } of tasks) settings.signal?.throwIfAborted()
-    this.#checkOpen() // once more: it may have been closed while the expert was prepared
-    for (const task of tasks) this.#loop.add(task)
+    try {
+      for (const { settings } of tasks) settings.signal?.throwIfAborted()
+      this.#checkOpen() // once more: it may have been closed while the expert was prepared
+      for (const task of tasks) this.#loop.add(task)
+    } catch (error) {
+      for (const { answer } of tasks) answer.close()
+      throw error
+    }
     return tasks.map((task) => ({
       id: task.id,
       events: task.events,

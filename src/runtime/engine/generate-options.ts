@@ -13,6 +13,7 @@ import {
   unchecked,
   withInfo,
 } from '../../base/schema.ts'
+import { type GrammarChoice, grammarField } from '../../formats/grammar/grammar-choice.ts'
 import { samplingFields, type SamplingOptions } from '../decode/sampling-options.ts'
 import type { StatesTap } from '../programs/forward.ts'
 import { adapterChoiceFields } from '../programs/row-groups.ts'
@@ -36,6 +37,12 @@ export interface GenerateOptions extends SamplingOptions {
    * calls, such as `<|python_tag|>`. Ones that the tokenizer does not have are passed over.
    */
   readonly keepTokens?: readonly string[] | undefined
+  /**
+   * What the whole answer is held to: JSON, a JSON Schema, a pattern, EBNF or a structural grammar.
+   * It ends with reason 'eos' where the grammar is complete; cut by the limit of tokens or by a stop
+   * string it is the beginning of a text that fits.
+   */
+  readonly grammar?: GrammarChoice | undefined
   /**
    * No end-of-text token is chosen before this many tokens, as transformers' min_new_tokens.
    * Default 0.
@@ -93,6 +100,7 @@ export const generateFields = {
   seed: integer({ default: 0 }),
   stop: listOf(string({ filled: true }), { default: [] }),
   keepTokens: listOf(string({ filled: true }), { default: [] }),
+  grammar: grammarField,
   minTokens: withInfo(naturalNumber, { default: 0 }),
   exact: flag({ default: false }),
   cache: flag({ default: true }),

@@ -14,6 +14,9 @@ import { type GenerateOptions, requestFields } from './generate-options.ts'
 import { BlockKeyChain } from './kv/block-keys.ts'
 import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
 import type { AdapterPool } from './pool/adapter-pool.ts'
+import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
+import type { GrammarHost } from '../grammar/grammar-host.ts'
+import { openMatchers } from '../grammar/open-matchers.ts'
 import { PromptScores } from './prompt-scores.ts'
 import { createServedSequence, type ServedSequence } from './request.ts'
 
@@ -38,6 +41,8 @@ export interface RequestIntakeParts {
   readonly writing: (expert: Expert | undefined) => AnswerWriting
   readonly pool: AdapterPool
   readonly baseName: string
+  /** Computes which tokens grammars allow; without it the option grammar is refused. */
+  readonly grammars: GrammarHost | undefined
   readonly identity: () => Promise<string>
   readonly now: () => number
   readonly pieceTokens: number
@@ -99,7 +104,22 @@ export class RequestIntake {
     this.#count += count
     // One sequence must fit by itself, else it would wait for ever.
     if (countNeededBlocks(tasks[0]!) > this.#parts.blocks) throw this.createLackError(tasks[0]!)
+    if (settings.grammar) await this.#holdAnswers(tasks, settings.grammar, tokenizer)
     return tasks
+  }
+
+  /** Gives each answer a matcher, where there is something to write. */
+  async #holdAnswers(
+    tasks: readonly ServedSequence[],
+    grammar: GrammarChoice,
+    tokenizer: AnswerWriting['tokenizer'],
+  ): Promise<void> {
+    const { minTokens, keepTokens, maxTokens } = tasks[0]!.settings
+    if (maxTokens === 0) return
+    const { grammars: host, config } = this.#parts
+    const parts = { host, tokenizer, vocabularySize: config.vocabularySize }
+    const matchers = await openMatchers({ grammar, minTokens, keepTokens }, parts, tasks.length)
+    tasks.forEach(({ answer }, i) => answer.holdTo(matchers[i]!))
   }
 
   /** Why a sequence gets no row although nothing else runs. */

@@ -2,6 +2,7 @@
 // choose tokens. What a step needs is in files of its own; this one keeps the order, and makes sure
 // that a request that fails harms no other.
 
+import type { TextDelta } from './answer.ts'
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
 import { type ServedSequence, toGeneration } from './request.ts'
 import { runStages } from './run-stages.ts'
@@ -171,12 +172,24 @@ export class StepLoop {
       for (const task of tasks) {
         const logits = result.logits.get(task) ?? staged.get(task)
         if (!logits) continue // its stage failed, or it writes nothing
-        const delta = task.answer.sampleNext(logits)
+        const delta = await this.#sample(task, logits)
         if (task.times.first === 0) task.times.first = now()
         if (delta) task.events.push(delta)
         if (task.answer.reason !== undefined) this.#finish(task)
       }
     })
+  }
+
+  /** What it throws, as where a grammar and bans leave no token, ends this task only. */
+  async #sample(task: ServedSequence, logits: Float32Array): Promise<TextDelta | undefined> {
+    try {
+      const waiting = task.answer.ready()
+      if (waiting) await waiting
+      return task.answer.sampleNext(logits)
+    } catch (error) {
+      this.#fail(task, error)
+      return undefined
+    }
   }
 
   #finish(task: ServedSequence): void {
@@ -210,6 +223,7 @@ export class StepLoop {
   #drop(task: ServedSequence): void {
     this.#parts.scheduler.end(task)
     this.#parts.rows.unclaim(task)
+    task.answer.close()
   }
 
   #leave(): void {

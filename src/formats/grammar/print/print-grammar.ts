@@ -22,14 +22,17 @@ const MOST_CHARACTERS = 4e6
 /** Not \\x: the library takes all digits that follow. */
 const printHex = (value: number): string => `\\u${value.toString(16).padStart(4, '0')}`
 
+const isSingle = ([from, to]: CodeRange): boolean => from === to && from > 0x7f
+
 /** Printable ASCII stands for itself, apart from what has a meaning in a class. */
 const printClassByte = (byte: number): string =>
   byte > 0x20 && byte < 0x7f && !'\\]^-['.includes(String.fromCharCode(byte))
     ? String.fromCharCode(byte)
     : printHex(byte)
 
+/** A single byte stands twice, because the library makes a text of it, where it is a character. */
 const printByteClass = (ranges: readonly CodeRange[]): string =>
-  `[${ranges
+  `[${(ranges.length === 1 ? [...ranges, ...ranges.filter(isSingle)] : ranges)
     .map(([from, to]) =>
       from === to ? printClassByte(from) : `${printClassByte(from)}-${printClassByte(to)}`,
     )

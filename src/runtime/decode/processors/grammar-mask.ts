@@ -3,10 +3,11 @@
 import { GrammarError } from '../../../base/errors.ts'
 import type { LogitsProcessor } from './processor.ts'
 
-/** Bits of the ids that may come next; the one behind the last id: whether the text may end. */
-export interface AllowedTokens {
-  readonly mask: Int32Array | undefined
-}
+/**
+ * Gives the bits of the ids that may come next, and behind the last one whether the text may end;
+ * undefined where no grammar holds the answer.
+ */
+export type AllowedTokens = () => Int32Array | undefined
 
 export const hasBit = (mask: Int32Array, at: number): boolean =>
   ((mask[at >> 5]! >>> (at & 31)) & 1) === 1
@@ -21,11 +22,12 @@ export const createGrammarMask = (
 ): LogitsProcessor | undefined =>
   allowed && {
     apply(logits) {
-      const mask = allowed.mask!
+      const mask = allowed()
+      if (!mask) return
       const ends = hasBit(mask, logits.length)
         ? [...eosIds].map((id) => [id, logits[id]!] as const)
         : []
-      const isLeft = maskLogits(logits, mask)
+      const isLeft = excludeTokens(logits, mask)
       for (const [id, logit] of ends) if (id in logits) logits[id] = logit
       if (!isLeft && !ends.some(([, logit]) => logit > -Infinity))
         throw new GrammarError(
@@ -36,8 +38,8 @@ export const createGrammarMask = (
     },
   }
 
-/** Whether any token is left. */
-function maskLogits(logits: Float32Array, mask: Int32Array): boolean {
+/** Rules out what has no bit; returns whether any token is left. */
+function excludeTokens(logits: Float32Array, mask: Int32Array): boolean {
   let isLeft = false
   for (let start = 0; start < logits.length; start += 32) {
     const bits = mask[start >> 5]!
@@ -46,9 +48,10 @@ function maskLogits(logits: Float32Array, mask: Int32Array): boolean {
       logits.fill(-Infinity, start, end)
       continue
     }
-    for (let id = start; bits !== -1 && id < end; id++)
+    if (bits === -1 && isLeft) continue
+    for (let id = start; id < end; id++)
       if (((bits >>> (id - start)) & 1) === 0) logits[id] = -Infinity
-    for (let id = start; !isLeft && id < end; id++) isLeft = logits[id]! > -Infinity
+      else if (!isLeft) isLeft = logits[id]! > -Infinity
   }
   return isLeft
 }
