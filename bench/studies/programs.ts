@@ -3,10 +3,8 @@
 
 import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
 import type { Adapter } from '../../src/adapters/index.ts'
-import { computeServingWeights } from '../../src/adapters/serving/serving-weights.ts'
-import { toSlotFeeds } from '../../src/adapters/serving/slots.ts'
 import { random } from '../../src/base/random.ts'
-import { f32, type F32Tensor, type Tensor } from '../../src/base/tensor.ts'
+import { f32, type Tensor } from '../../src/base/tensor.ts'
 import {
   type Benchmark,
   type BenchmarkContext,
@@ -20,16 +18,11 @@ import { createNodeBackend } from '../../src/node/backend.ts'
 import { resolveModel } from '../../src/node/models/resolve.ts'
 import { type BaseWeights, createBaseWeights } from '../../src/runtime/programs/base-weights.ts'
 import { toEntryName } from '../../src/runtime/programs/cached-graph.ts'
+import { fillSlots } from '../../test/support/steps.ts'
+import type { RankSet } from '../../src/runtime/engine/pool/adapter-pool.ts'
 import { createForward, type Forward } from '../../src/runtime/programs/forward.ts'
 import { createProgramCache } from '../../src/runtime/programs/program-cache.ts'
-import { stackModel, withSlots } from '../../src/runtime/programs/serving-program.ts'
-import { stackAdapter } from '../../src/runtime/programs/stack-adapter.ts'
-import { stackRows } from '../../src/runtime/programs/stack-rows.ts'
-import {
-  collectGroupFeeds,
-  collectRankFeeds,
-  toSetFeeds,
-} from '../../src/runtime/programs/step/step-feeds.ts'
+import { collectGroupFeeds, collectRankFeeds } from '../../src/runtime/programs/step/step-feeds.ts'
 import {
   createStepPrograms,
   type StepPrograms,
@@ -41,15 +34,13 @@ import {
   toCacheShape,
 } from '../../src/runtime/programs/step/testing.ts'
 
-type Feeds = ReadonlyMap<string, F32Tensor>
-
 interface Bench {
   readonly base: BaseModel
   readonly weights: BaseWeights
   readonly programs: StepPrograms
   readonly forward: Forward
   readonly adapters: readonly Adapter[]
-  readonly slots: readonly Feeds[]
+  readonly slots: RankSet
 }
 
 async function openBench(): Promise<Bench & { close(): Promise<void> }> {
@@ -63,11 +54,7 @@ async function openBench(): Promise<Bench & { close(): Promise<void> }> {
     program: (served) => today.get(served, 'fast'),
   })
   const adapters = Array.from({ length: 16 }, (_, seed) => createAdapter(base, seed))
-  const { stacks } = stackModel(base.graph, weights)
-  const slotted = withSlots(base.graph, stacks, 'plain')
-  const slots = adapters.map((adapter) =>
-    stackAdapter(toSlotFeeds(computeServingWeights(adapter, base.graph), slotted), stacks),
-  )
+  const slots = fillSlots({ base, weights }, 16, adapters)
   const programs = createStepPrograms({ model: base.graph, weights, backend })
   return {
     base,
@@ -127,10 +114,10 @@ async function createDecodeSteps(bench: Bench, who: Who, count: number, context:
     form === 'none'
       ? new Map()
       : form === 'shared'
-        ? slots[0]!
+        ? slots.slotFeeds(0)
         : new Map([
-            ...toSetFeeds(0, stackRows(slots.slice(0, count))),
-            ...collectGroupFeeds(0, count, all),
+            ...slots.groupedFeeds(0, { first: 0, count }),
+            ...collectGroupFeeds(0, { active: count, slots: all, units: slots.units }),
           ])
   const served =
     form === 'none' ? undefined : form === 'shared' ? adapters[0] : adapters.slice(0, count)
@@ -159,7 +146,8 @@ async function createPrefillSteps(
   const rows = new TestRows(toCacheShape(base.config), 1, chooseCapacity(length))
   const form = who === 'base' ? 'none' : 'shared'
   const program = await programs.prefill({ accuracy: 'fast', form })
-  const feeds = form === 'none' ? [] : [...slots[0]!, ...collectRankFeeds(slots[0]!)]
+  const own = slots.slotFeeds(0)
+  const feeds = form === 'none' ? [] : [...own, ...collectRankFeeds(own)]
   const pieces = Array.from({ length: Math.ceil(length / 512) }, (_, i) =>
     Math.min(512, length - 512 * i),
   )

@@ -11,6 +11,7 @@ import { embedding, gatherRows, scatterRows } from './ops/gather.ts'
 import { roundToHalf, widenHalf } from './ops/half.ts'
 import { concat, pad, reshape, slice, transpose } from './ops/layout.ts'
 import { crossEntropy, crossEntropyGradient } from './ops/loss.ts'
+import { groupedProduct, partsProduct } from './ops/low-rank.ts'
 import { chunkedProduct, linear, matmul } from './ops/matmul.ts'
 import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
 import { quantizedLinear } from './ops/quantized-linear.ts'
@@ -50,7 +51,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
       exponential,
       softplus,
     ],
-    ...[linear, matmul, chunkedProduct, quantizedLinear],
+    ...[linear, matmul, chunkedProduct, partsProduct, groupedProduct, quantizedLinear],
     ...[frozenLinear, frozenLinearGradient, frozenEmbedding, frozenWeight],
     ...[reshape, transpose, slice, pad, concat, after],
     ...[reduceSum, softmax, softmaxGradient],

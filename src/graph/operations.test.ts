@@ -178,6 +178,48 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
       inputs: [fixed(1, 1, 5), fixed(7, 5), exactly(i64([1], [7]))],
     },
   ],
+  partsProduct: [
+    {
+      inputs: [fixed('N', 1, 8), fixed(3, 5, 4)],
+      attributes: { owners: [0, 0, 1] },
+    },
+    {
+      title: 'of parts of equal width',
+      inputs: [fixed('N', 1, 6), fixed(2, 4, 3)],
+      attributes: { owners: [0, 1] },
+    },
+  ],
+  groupedProduct: [
+    {
+      inputs: [
+        ...[fixed(3, 1, 5), fixed(2, 2, 3, 5), fixed(2, 3, 4, 3)],
+        // Rows 2 and 0 have the first adapter, row 1 the second; one place is empty.
+        exactly(i64([2, 1, 2, 2], [2, 0, 0, 0, 1, 0, 0, 0])),
+        exactly(f32([2, 1, 2, 1], [1, 0.5, 1, 0])),
+        exactly(
+          i64(
+            [3, 1, 3, 3],
+            [
+              [0, 1],
+              [1, 0],
+              [0, 0],
+            ].flatMap(([group, place]) => [0, 1, 2].flatMap((unit) => [group!, unit, place!])),
+          ),
+        ),
+      ],
+      attributes: { owners: [0, 0, 1] },
+    },
+    {
+      title: 'of one part',
+      inputs: [
+        ...[fixed(2, 1, 5), fixed(1, 1, 3, 5), fixed(1, 1, 4, 3)],
+        exactly(i64([1, 1, 2, 2], [1, 0, 0, 0])),
+        exactly(f32([1, 1, 2, 1], [1, 0])),
+        exactly(i64([2, 1, 3], [0, 0, 1, 0, 0, 0])),
+      ],
+      attributes: { owners: [0] },
+    },
+  ],
   quantizedLinear: [
     {
       title: '4 bits',

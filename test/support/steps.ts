@@ -3,7 +3,6 @@
 import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
 import type { Adapter } from '../../src/adapters/index.ts'
 import { computeServingWeights } from '../../src/adapters/serving/serving-weights.ts'
-import { toSlotFeeds } from '../../src/adapters/serving/slots.ts'
 import type { F32Tensor } from '../../src/base/tensor.ts'
 import { openBaseModel } from '../../src/graph/index.ts'
 import { openDirectory } from '../../src/node/files/folder.ts'
@@ -12,8 +11,10 @@ import {
   createBaseWeights,
   type WeightChoice,
 } from '../../src/runtime/programs/base-weights.ts'
-import { stackModel, withSlots } from '../../src/runtime/programs/serving-program.ts'
-import { stackAdapter } from '../../src/runtime/programs/stack-adapter.ts'
+import type { RankSet } from '../../src/runtime/engine/pool/adapter-pool.ts'
+import { RankSlots, type SlotOwner } from '../../src/runtime/engine/pool/rank-set.ts'
+import { createSlotLayout } from '../../src/runtime/engine/pool/slot-layout.ts'
+import { stackModel } from '../../src/runtime/programs/serving-program.ts'
 import type { BaseModel } from '../../src/graph/base-model.ts'
 
 export interface Tiny {
@@ -45,13 +46,30 @@ export const createTinyAdapter = ({ base }: Tiny, rank: number, seed: number): A
     { seed },
   )
 
-/** What an adapter feeds the shared form; undefined: the base, rank 0. */
-export function createSlotFeeds(
-  { base, weights }: Tiny,
-  adapter: Adapter | undefined,
-): Map<string, F32Tensor> {
-  const { stacks } = stackModel(base.graph, weights)
-  const slotted = withSlots(base.graph, stacks, 'plain')
-  const forms = adapter ? computeServingWeights(adapter, base.graph) : new Map()
-  return stackAdapter(toSlotFeeds(forms, slotted), stacks)
+/** Slots of rank `rank` that hold these adapters, in order; undefined: the base, zeros. */
+export function fillSlots(
+  { base, weights }: Pick<Tiny, 'base' | 'weights'>,
+  rank: number,
+  adapters: readonly (Adapter | undefined)[],
+): RankSet {
+  const layout = createSlotLayout(base.graph, stackModel(base.graph, weights).stacks)
+  const slots = new RankSlots<SlotOwner>(layout, rank)
+  slots.resize(adapters.length)
+  for (const adapter of adapters) {
+    const forms = adapter ? computeServingWeights(adapter, base.graph) : new Map()
+    const source = new Map(
+      [...forms].map(([path, { A, B }]) => [path, [{ A, B, weight: 1 }]] as const),
+    )
+    const owner = { isActive: true, isPinned: false }
+    slots.place(owner, source)
+    slots.activate(owner)
+  }
+  return slots
 }
+
+/** What an adapter feeds the shared form; undefined: the base, zeros. */
+export const createSlotFeeds = (
+  tiny: Pick<Tiny, 'base' | 'weights'>,
+  adapter: Adapter | undefined,
+  rank = 32,
+): ReadonlyMap<string, F32Tensor> => fillSlots(tiny, rank, [adapter]).slotFeeds(0)

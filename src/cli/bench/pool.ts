@@ -74,7 +74,7 @@ const leaseOf = (pool: AdapterPool, i: number): Lease => {
 
 /** One slot that is filled with another expert each time. */
 async function measureFills({ base, adapter }: Subject, cold: ColdForm) {
-  const pool = createPool(base, { cold, budgetBytes: 40e6 })
+  const pool = createPool(base, { cold, budgetBytes: 25e6 })
   const registered = await registerAll(pool, adapter, 3)
   const fills: number[] = []
   for (let i = 0; i < 150; i++) {
@@ -99,7 +99,7 @@ function measureCopies(bytes: number): number[] {
 
 /** Sixteen rows, each with an expert of its own: one leaves, another joins. */
 async function measureChanges({ base, adapter }: Subject): Promise<number[]> {
-  const pool = createPool(base, { budgetBytes: 16 * 30e6 })
+  const pool = createPool(base, { budgetBytes: 16 * 20e6 })
   await registerAll(pool, adapter, 18)
   const leases = Array.from({ length: 16 }, (_, i) => ({ i, lease: leaseOf(pool, i) }))
   const times: number[] = []

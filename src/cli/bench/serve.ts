@@ -181,7 +181,7 @@ async function* compareComingAndGoing(subjects: Subjects): AsyncGenerator<Benchm
       reference: { name: 'the same in the same run', values: other },
     })
   }
-  const half = { ...big, expertBytes: 8 * 30_000_000 }
+  const half = { ...big, expertBytes: 8 * 20_000_000 }
   const fits = await withEngine(subjects.model, big, (engine) => repeatServing(engine, subjects))
   const tight = await withEngine(subjects.model, half, (engine) => repeatServing(engine, subjects))
   yield toBenchmarkRow({

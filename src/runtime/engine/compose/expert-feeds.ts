@@ -101,9 +101,17 @@ function collectGrouped(ranked: RankedRows['terms']): RankFeeds {
     return Array.from({ length: most }, (_, i) => ({ set, terms: own.map((terms) => terms[i]) }))
   })
   const feeds = sets.flatMap(({ set, terms }, s) => {
-    const slots = terms.map((term) => term?.lease.rank!.slot)
+    const places = terms.map((term) => term?.lease.rank!.slot)
+    const used = places.filter((slot) => slot !== undefined)
+    // Active slots at either end whose rows still read their prompts are left out.
+    const first = Math.min(...used)
+    const active = Math.max(...used) + 1 - first
+    const slots = places.map((slot) => slot && slot - first)
     const gains = terms.map((term) => term?.gain ?? 1)
-    return [...collectGroupFeeds(s, set.active, slots, gains), ...set.groupedFeeds(s)]
+    return [
+      ...collectGroupFeeds(s, { active, slots, units: set.units, gains }),
+      ...set.groupedFeeds(s, { first, count: active }),
+    ]
   })
   return { form: 'grouped', sets: sets.length, gain: false, feeds }
 }

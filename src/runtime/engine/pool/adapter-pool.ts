@@ -51,18 +51,27 @@ export interface Lease {
   readonly attached: Adapter | undefined
 }
 
+/** Slots that stand side by side, counted within the active ones. */
+export interface SlotRange {
+  readonly first: number
+  readonly count: number
+}
+
 /** The slots of one rank class. Tensors are views: they show what the slots hold now. */
 export interface RankSet {
   /** The class, R: the largest rank of a module of its experts, rounded up. */
   readonly rank: number
-  /** G: how many slots the grouped feeds hold. */
+  /** How many slots the grouped feeds hold by default. */
   readonly active: number
+  /** Numbers of units that modules are cut into (cutIntoUnits). */
+  readonly units: readonly number[]
   /**
-   * `<module>.<set>.A` [G, R·parts, in] and `.B` [G, out, R·parts] of the active slots, for a
-   * program's set of that number (default 0). The same tensors until slots are added or taken away.
+   * `<module>.<set>.A` [G, P, R, in] and `.B` [G, U, unit, R] of the active slots, for a program's
+   * set of that number (default 0); or of `count` of them, from slot `first` on. The same tensors
+   * until slots are added or taken away.
    */
-  groupedFeeds(set?: number): ReadonlyMap<string, F32Tensor>
-  /** `<module>.A` [R·parts, in] and `.B` [out, R·parts] of one active slot. */
+  groupedFeeds(set?: number, choice?: SlotRange): ReadonlyMap<string, F32Tensor>
+  /** `<module>.A` [P·R, in] and `.B` of one active slot: [U, unit, R], [out, R] of a module alone. */
   slotFeeds(slot: number): ReadonlyMap<string, F32Tensor>
 }
 

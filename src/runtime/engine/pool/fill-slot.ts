@@ -31,7 +31,6 @@ export interface SlotPlace {
 /**
  * Fills one module of a slot of rank class `rank`. `held` has, for each part, how many of its rows
  * of A and columns of B may hold numbers; the others are zero already, and it is brought up to date.
- * Numbers off B's diagonal are never written: they stay zero.
  */
 export function fillModule(
   { inFeatures, parts }: SlotModule,
@@ -40,22 +39,21 @@ export function fillModule(
   { A, B, startA, startB }: SlotPlace,
   held: Float32Array,
 ): void {
-  const stride = rank * parts.length
   let row = 0
   for (const [p, { path, outFeatures }] of parts.entries()) {
     let used = 0
     const atA = startA + p * rank * inFeatures
-    const atB = startB + row * stride + p * rank
+    const atB = startB + row * rank
     for (const one of source.get(path) ?? []) {
       const at = atA + used * inFeatures
       if (isPackedTensor(one.A)) unpackInto({ values: A, offset: at }, one.A)
       else A.set(one.A.data, at)
-      placeColumns(B, atB + used, stride, one)
+      placeColumns(B, atB + used, rank, one)
       used += one.A.shape[0]!
     }
     if (used < held[p]!) {
       A.fill(0, atA + used * inFeatures, atA + held[p]! * inFeatures)
-      clearColumns(B, atB + used, stride, held[p]! - used, outFeatures)
+      clearColumns(B, atB + used, rank, held[p]! - used, outFeatures)
     }
     held[p] = used
     row += outFeatures

@@ -2,7 +2,7 @@
 // views of; idle experts stay in slots outside of it until their place is needed.
 
 import { assertInternal } from '../../../base/errors.ts'
-import type { RankSet } from './adapter-pool.ts'
+import type { RankSet, SlotRange } from './adapter-pool.ts'
 import { fillModule, type SlotSource } from './fill-slot.ts'
 import { createFeedCache, type SlotFeeds } from './slot-feeds.ts'
 import { type SlotLayout } from './slot-layout.ts'
@@ -34,11 +34,14 @@ export class RankSlots<Owner extends SlotOwner> implements RankSet {
     this.#feeds = createFeedCache(layout, rank)
     const lengths = layout.flatMap(({ inFeatures, outFeatures, parts }) => [
       rank * parts.length * inFeatures,
-      rank * parts.length * outFeatures,
+      rank * outFeatures,
     ])
     this.store = new SlotStore([...lengths, layout.reduce((n, { parts }) => n + parts.length, 0)])
   }
 
+  get units(): readonly number[] {
+    return [...new Set(this.#layout.map(({ units }) => units.owners.length))]
+  }
   get active(): number {
     return this.#end - this.#start
   }
@@ -49,9 +52,8 @@ export class RankSlots<Owner extends SlotOwner> implements RankSet {
     return slot - this.#start
   }
 
-  groupedFeeds(set = 0): SlotFeeds {
-    const choice = { slot: this.#start, count: this.active, infix: `.${set}` }
-    return this.#feeds(this.store.arrays, choice)
+  groupedFeeds(set = 0, { first, count }: SlotRange = { first: 0, count: this.active }): SlotFeeds {
+    return this.#feeds(this.store.arrays, { slot: this.#start + first, count, infix: `.${set}` })
   }
 
   slotFeeds(slot: number): SlotFeeds {
@@ -74,9 +76,8 @@ export class RankSlots<Owner extends SlotOwner> implements RankSet {
     for (const [m, module] of this.#layout.entries()) {
       const A = arrays[2 * m]!
       const B = arrays[2 * m + 1]!
-      const numbers = this.rank * module.parts.length
-      const startA = slot * numbers * module.inFeatures
-      const startB = slot * numbers * module.outFeatures
+      const startA = slot * this.rank * module.parts.length * module.inFeatures
+      const startB = slot * this.rank * module.outFeatures
       const ranks = arrays[2 * this.#layout.length]!.subarray(held, held + module.parts.length)
       fillModule(module, this.rank, source, { A, B, startA, startB }, ranks)
       held += module.parts.length

@@ -39,16 +39,19 @@ function createFeeds(
   arrays: readonly Float32Array[],
   { slot, count, infix }: FeedChoice,
 ): SlotFeeds {
-  const dims = count === undefined ? [] : [count]
   const feeds = new Map<string, F32Tensor>()
-  for (const [m, { name, parts, inFeatures, outFeatures }] of layout.entries()) {
+  for (const [m, { name, parts, inFeatures, outFeatures, units }] of layout.entries()) {
     const ranks = rank * parts.length
+    const cut = [units.owners.length, units.width, rank]
     const view = (values: Float32Array, length: number): Float32Array =>
       values.subarray(slot * length, (slot + (count ?? 1)) * length)
     const A = view(arrays[2 * m]!, ranks * inFeatures)
-    const B = view(arrays[2 * m + 1]!, outFeatures * ranks)
-    feeds.set(`${name}${infix}.A`, f32([...dims, ranks, inFeatures], A))
-    feeds.set(`${name}${infix}.B`, f32([...dims, outFeatures, ranks], B))
+    const B = view(arrays[2 * m + 1]!, outFeatures * rank)
+    const alone = parts.length === 1 ? [outFeatures, rank] : cut
+    const shapeA =
+      count === undefined ? [ranks, inFeatures] : [count, parts.length, rank, inFeatures]
+    feeds.set(`${name}${infix}.A`, f32(shapeA, A))
+    feeds.set(`${name}${infix}.B`, f32(count === undefined ? alone : [count, ...cut], B))
   }
   return feeds
 }

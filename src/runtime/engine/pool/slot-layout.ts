@@ -4,6 +4,7 @@
 
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import { listAdaptableModules } from '../../../adapters/adapted-layers.ts'
+import { cutIntoUnits, type PartUnits } from '../../../adapters/serving/part-units.ts'
 
 /** One linear layer of the model, inside the module that holds it. */
 export interface SlotPart {
@@ -13,8 +14,8 @@ export interface SlotPart {
 }
 
 /**
- * A module that a program has inputs `<name>.A` and `<name>.B` for. A of a slot is [R·parts, in]:
- * one part below the other. B is [out, R·parts]: the parts on the diagonal.
+ * A module that a program has inputs `<name>.A` and `<name>.B` for. A of a slot is [R·parts, in], B is
+ * [out, R]: one part below the other.
  */
 export interface SlotModule {
   readonly name: string
@@ -22,6 +23,8 @@ export interface SlotModule {
   /** The sum over the parts. */
   readonly outFeatures: number
   readonly parts: readonly SlotPart[]
+  /** How programs see the rows of B. */
+  readonly units: PartUnits
 }
 
 export type SlotLayout = readonly SlotModule[]
@@ -49,6 +52,7 @@ export function createSlotLayout(model: ModelGraph, stacks: readonly StackedLaye
       inFeatures,
       outFeatures: parts.reduce((sum, part) => sum + part.outFeatures, 0),
       parts: parts.map((part) => ({ path: part.module, outFeatures: part.outFeatures })),
+      units: cutIntoUnits(parts.map((part) => part.outFeatures)),
     })
   }
   return [...modules.values()]
@@ -58,6 +62,6 @@ export function createSlotLayout(model: ModelGraph, stacks: readonly StackedLaye
 export const countSlotNumbers = (layout: SlotLayout, rank: number): number =>
   layout.reduce(
     (sum, { inFeatures, outFeatures, parts }) =>
-      sum + rank * parts.length * (inFeatures + outFeatures),
+      sum + rank * (parts.length * inFeatures + outFeatures),
     0,
   )

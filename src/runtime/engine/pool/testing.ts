@@ -131,6 +131,26 @@ function multiplyFactors(A: F32Tensor, B: F32Tensor): Float32Array {
   return product
 }
 
+/** The same of a slot: A [P·R, in], B [U, unit, R], the parts' rows one below the other. */
+function multiplySlot(
+  { parts, inFeatures }: SlotLayout[number],
+  A: F32Tensor,
+  B: F32Tensor,
+): Float32Array {
+  const rank = B.shape.at(-1)!
+  let row = 0
+  const products = parts.map(({ outFeatures }, p) => {
+    const own = f32(
+      [rank, inFeatures],
+      A.data.slice(p * rank * inFeatures).subarray(0, rank * inFeatures),
+    )
+    const rows = B.data.slice(row * rank, (row + outFeatures) * rank)
+    row += outFeatures
+    return [...multiplyFactors(own, f32([outFeatures, rank], rows))]
+  })
+  return Float32Array.from(products.flat())
+}
+
 const isEqual = (a: Float32Array | undefined, b: Float32Array | undefined): boolean =>
   a !== undefined && b !== undefined && a.length === b.length && a.every((x, i) => x === b[i])
 
@@ -147,10 +167,11 @@ export function findContentProblems(pool: AdapterPool, lease: Lease, expert: Exp
   const alone = rank?.set.slotFeeds(rank.slot)
   const grouped = rank?.set.groupedFeeds(1)
   const problems: string[] = []
-  for (const { name } of layout) {
+  for (const module of layout) {
+    const { name } = module
     const product = multiplyFactors(wanted.get(`${name}.A`)!, wanted.get(`${name}.B`)!)
     const [A, B] = [alone?.get(`${name}.A`), alone?.get(`${name}.B`)]
-    const found = A && B ? multiplyFactors(A, B) : new Float32Array(product.length)
+    const found = A && B ? multiplySlot(module, A, B) : new Float32Array(product.length)
     if (!isEqual(found, product)) problems.push(`${name}: B·A`)
     const numbers = ['A', 'B'].map((matrix) => countNonZero(wanted.get(`${name}.${matrix}`)))
     const held = [A, B].map(countNonZero)
@@ -161,7 +182,7 @@ export function findContentProblems(pool: AdapterPool, lease: Lease, expert: Exp
     ] as const) {
       if (!rank || !one) continue
       const all = grouped!.get(`${name}.1.${matrix}`)!
-      if (`${all.shape}` !== `${[rank.set.active, ...one.shape]}`)
+      if (all.shape[0] !== rank.set.active || all.shape.length !== 4)
         problems.push(`${name}.1.${matrix}: ${all.shape}`)
       if (!isEqual(takeRow(all, rank.slot, one.data.length), one.data))
         problems.push(`${name}.1.${matrix}`)

@@ -3,17 +3,17 @@ import { onnxBackend } from '../../../../test/support/onnx.ts'
 import {
   createSlotFeeds,
   createTinyAdapter,
+  fillSlots,
   openTiny,
   type Tiny,
 } from '../../../../test/support/steps.ts'
+import type { Adapter } from '../../../adapters/index.ts'
 import { f32, type F32Tensor, type Tensor } from '../../../base/tensor.ts'
-import { stackRows } from '../stack-rows.ts'
 import {
   collectGainFeeds,
   collectGroupFeeds,
   collectRankFeeds,
   collectVectorFeeds,
-  toSetFeeds,
 } from './step-feeds.ts'
 import { createStepPrograms, type StepPrograms } from './step-programs.ts'
 import { decodeRows, prefillRow, TestRows, toCacheShape } from './testing.ts'
@@ -24,14 +24,18 @@ let tiny: Tiny
 let programs: StepPrograms
 let experts: readonly Feeds[]
 let base: Feeds
+const adapterOf = new Map<Feeds, Adapter>()
 beforeAll(async () => {
   tiny = await openTiny('qwen2', 'q4')
   const { base: model, weights } = tiny
   programs = createStepPrograms({ model: model.graph, weights, backend: onnxBackend })
   base = createSlotFeeds(tiny, undefined)
-  experts = [3, 4, 7, 2, 5].map((rank, seed) =>
-    createSlotFeeds(tiny, createTinyAdapter(tiny, rank, seed)),
-  )
+  experts = [3, 4, 7, 2, 5].map((rank, seed) => {
+    const adapter = createTinyAdapter(tiny, rank, seed)
+    const feeds = createSlotFeeds(tiny, adapter)
+    adapterOf.set(feeds, adapter)
+    return feeds
+  })
 })
 afterAll(async () => {
   await programs.dispose()
@@ -74,8 +78,24 @@ async function decodeAlone(owners: readonly Feeds[]): Promise<Float32Array[]> {
   return results
 }
 
-const groupFeeds = (set: number, members: readonly Feeds[]): Map<string, Tensor> =>
-  toSetFeeds(set, stackRows(members))
+interface Members {
+  readonly members: readonly Feeds[]
+  /** Which of them each row has. */
+  readonly slots: readonly (number | undefined)[]
+  readonly gains?: readonly number[]
+  readonly rank?: number
+}
+
+/** Slots that hold these experts, and who reads them. */
+function groupFeeds(set: number, { members, rank = 8, ...rows }: Members): [string, Tensor][] {
+  const slots = fillSlots(
+    tiny,
+    rank,
+    members.map((feeds) => adapterOf.get(feeds)),
+  )
+  const { active, units } = slots
+  return [...slots.groupedFeeds(set), ...collectGroupFeeds(set, { active, units, ...rows })]
+}
 
 async function expectAlone(
   owners: readonly Feeds[],
@@ -101,24 +121,27 @@ describe('rows grouped by adapter', () => {
   it('give what each gives alone: other ranks, several rows of one adapter, the base', async () => {
     const [a, b, c] = experts as [Feeds, Feeds, Feeds]
     await expectAlone([b, a, base, a, c, a], 1, [
-      ...groupFeeds(0, [a, b, c]),
-      ...collectGroupFeeds(0, 3, [1, 0, undefined, 0, 2, 0]),
+      ...groupFeeds(0, { members: [a, b, c], slots: [1, 0, undefined, 0, 2, 0] }),
     ])
   })
   it('give the same where every place is taken and a row has no adapter', async () => {
     const [a] = experts as [Feeds]
     await expectAlone([a, base, a], 1, [
-      ...groupFeeds(0, [a]),
-      ...collectGroupFeeds(0, 1, [0, undefined, 0]),
+      ...groupFeeds(0, { members: [a], slots: [0, undefined, 0] }),
     ])
   })
   it('give the same from two sets of unequal rank', async () => {
     const [a, b, c, d, e] = experts as [Feeds, Feeds, Feeds, Feeds, Feeds]
     await expectAlone([d, a, base, c, e, b], 2, [
-      ...groupFeeds(0, [a, b, d]),
-      ...collectGroupFeeds(0, 3, [2, 0, undefined, undefined, undefined, 1]),
-      ...groupFeeds(1, [c, e]),
-      ...collectGroupFeeds(1, 2, [undefined, undefined, undefined, 0, 1, undefined]),
+      ...groupFeeds(0, {
+        members: [a, b, d],
+        slots: [2, 0, undefined, undefined, undefined, 1],
+        rank: 6,
+      }),
+      ...groupFeeds(1, {
+        members: [c, e],
+        slots: [undefined, undefined, undefined, 0, 1, undefined],
+      }),
     ])
   })
   it('give the base exactly where the gain is 0', async () => {
@@ -134,7 +157,7 @@ describe('rows grouped by adapter', () => {
       grouped,
       second,
       [7, 8],
-      [...groupFeeds(0, [a, b]), ...collectGroupFeeds(0, 2, [1, 0], [0, 0])],
+      groupFeeds(0, { members: [a, b], slots: [1, 0], gains: [0, 0] }),
     )
     expect(got).toEqual(expected)
     expect([...second.past.values()]).toEqual([...first.past.values()])
@@ -159,7 +182,7 @@ describe('rows grouped by adapter', () => {
       grouped,
       rows[1],
       [7, 8],
-      [...groupFeeds(0, [a]), ...collectGroupFeeds(0, 1, [0, 0], [1, 0])],
+      groupFeeds(0, { members: [a], slots: [0, 0], gains: [1, 0] }),
     )
     for (const [row, logits] of got.entries())
       expect(measureGap(logits, expected[row]!)).toBeLessThan(1e-5)
@@ -199,7 +222,12 @@ describe('vectors', () => {
         const module = name.slice(0, name.lastIndexOf('.'))
         return name.endsWith('.u')
           ? [base.get(`${module}.A`)!.shape[1]!]
-          : [base.get(`${module}.B`)!.shape[0]!]
+          : [
+              base
+                .get(`${module}.B`)!
+                .shape.slice(0, -1)
+                .reduce((a, b) => a * b),
+            ]
       },
     )
     const parts = { config, weights }
@@ -230,8 +258,7 @@ describe('vectors', () => {
     }
     const grouped = await programs.decode({ accuracy: 'exact', form: 'grouped', vectors: true })
     const got = await decodeRows(parts, grouped, rows, next.slice(0, 4), [
-      ...groupFeeds(0, [a]),
-      ...collectGroupFeeds(0, 1, [0, undefined, 0, undefined]),
+      ...groupFeeds(0, { members: [a], slots: [0, undefined, 0, undefined] }),
       ...vectors.both,
       ...collectVectorFeeds([1, 1, 0, 0]),
     ])

@@ -2,7 +2,12 @@
 // positions, masks, rotary tables, and which row stands where. The only place that makes them.
 
 import { computeActiveFeed, ACTIVE } from '../../../adapters/activation.ts'
-import { RANK_CHUNK, toGroupName, VECTOR_INDEX } from '../../../adapters/serving/detours.ts'
+import {
+  RANK_CHUNK,
+  toBackName,
+  toGroupName,
+  VECTOR_INDEX,
+} from '../../../adapters/serving/detours.ts'
 import { f32, i64, type Tensor } from '../../../base/tensor.ts'
 import { LOGIT_ROWS } from '../cached-graph.ts'
 import { type CallFeedParts, collectCallFeeds } from '../call-feeds.ts'
@@ -95,27 +100,15 @@ const MOST_CHUNK_ROWS = 16
 const computeDivisor = (a: number, b: number): number => (b === 0 ? a : computeDivisor(b, a % b))
 
 /**
- * What the shared form of a piece needs beside an expert's tensors, to be fed behind them: how many
- * rows of every A are multiplied at a time, and zeros of that rank where a module's rank is 0.
- * Ranks that are multiples of 16 run fastest.
+ * What the shared form of a piece needs beside an expert's tensors: how many rows of every A are
+ * multiplied at a time. Ranks that are multiples of 16 run fastest.
  */
 export function collectRankFeeds(tensors: ReadonlyMap<string, Tensor>): [string, Tensor][] {
-  const matrices = [...tensors].filter(([name]) => name.endsWith('.A'))
-  const ranks = matrices.map(([, { shape }]) => shape[0]!)
+  const ranks = [...tensors].flatMap(([name, { shape }]) => (name.endsWith('.A') ? shape[0]! : []))
   const divisor = ranks.reduce(computeDivisor, 0) || 1
   let chunk = Math.min(divisor, MOST_CHUNK_ROWS)
   while (divisor % chunk !== 0) chunk--
-  const zeros = matrices.flatMap(([name, { shape }]): [string, Tensor][] => {
-    const [rank, width] = shape as [number, number]
-    const out = `${name.slice(0, -1)}B`
-    return rank > 0
-      ? []
-      : [
-          [name, f32([chunk, width])],
-          [out, f32([tensors.get(out)!.shape[0]!, chunk])],
-        ]
-  })
-  return [[RANK_CHUNK, i64([1], [chunk])], ...zeros]
+  return [[RANK_CHUNK, i64([1], [chunk])]]
 }
 
 /** Which entry of the vector set each row has; 0 is the neutral one. */
@@ -123,16 +116,21 @@ export const collectVectorFeeds = (indices: readonly number[]): [string, Tensor]
   [VECTOR_INDEX, i64([indices.length, 1], indices)],
 ]
 
-/**
- * Feeds that group the rows of a batch by their adapter in rank set `set`: `slots[row]` is the
- * row's place in the set, undefined for a row without an adapter of this set; `gains[row]` the
- * factor of its low-rank part, 1 by default. `active` is the set's number of adapters, G.
- */
+export interface RowGroups {
+  /** G: the adapters that the set's tensors hold. */
+  readonly active: number
+  /** The row's place among them, undefined for a row without an adapter of this set. */
+  readonly slots: readonly (number | undefined)[]
+  /** Numbers of units that layers are cut into. */
+  readonly units: readonly number[]
+  /** The factor of each row's low-rank part. Default: 1 for all. */
+  readonly gains?: readonly number[]
+}
+
+/** Feeds that group the rows of a batch by their adapter in rank set `set`. */
 export function collectGroupFeeds(
   set: number,
-  active: number,
-  slots: readonly (number | undefined)[],
-  gains: readonly number[] = slots.map(() => 1),
+  { active, slots, units, gains = slots.map(() => 1) }: RowGroups,
 ): Map<string, Tensor> {
   const members: number[][] = Array.from({ length: active }, () => [])
   slots.forEach((slot, row) => slot !== undefined && members[slot]!.push(row))
@@ -140,34 +138,37 @@ export function collectGroupFeeds(
   const most = Math.max(1, ...members.map((rows) => rows.length))
   // A row without an adapter of this set reads a place of gain 0: there must be one.
   const width = used < slots.length && used === active * most ? most + 1 : most
-  const places = new Array<number>(active * width).fill(0)
-  const factors = f32([active, width, 1])
-  const back = new Array<number>(slots.length)
-  const empty = members.findIndex((rows) => rows.length < width)
-  back.fill(empty < 0 ? 0 : empty * width + width - 1)
-  members.forEach((rows, slot) =>
+  const places = new Array<number>(2 * active * width).fill(0)
+  const factors = f32([active, 1, width, 1])
+  const empty = Math.max(
+    0,
+    members.findIndex((rows) => rows.length < width),
+  )
+  const back: Place[] = slots.map(() => ({ group: empty, member: width - 1 }))
+  members.forEach((rows, group) =>
     rows.forEach((row, member) => {
-      const place = slot * width + member
-      places[place] = row
+      const place = group * width + member
+      places[2 * place] = row
       factors.data[place] = gains[row]!
-      back[row] = place
+      back[row] = { group, member }
     }),
   )
   return new Map<string, Tensor>([
-    [toGroupName(set, 'rows'), i64([active, width], places)],
+    [toGroupName(set, 'rows'), i64([active, 1, width, 2], places)],
     [toGroupName(set, 'gain'), factors],
-    [toGroupName(set, 'back'), i64([slots.length, 1], back)],
+    ...units.map((count) => [toBackName(set, count), createBackFeed(back, count)] as const),
   ])
 }
 
-/** A rank set's tensors `<module>.A` and `<module>.B` under the names of set `set` in a program. */
-export const toSetFeeds = (
-  set: number,
-  tensors: ReadonlyMap<string, Tensor>,
-): Map<string, Tensor> =>
-  new Map(
-    [...tensors].map(([name, tensor]) => {
-      const dot = name.lastIndexOf('.')
-      return [`${name.slice(0, dot)}.${set}${name.slice(dot)}`, tensor]
-    }),
+interface Place {
+  readonly group: number
+  readonly member: number
+}
+
+/** Which (adapter, unit, place) each row reads, of layers of `units` units. */
+function createBackFeed(back: readonly Place[], units: number): Tensor {
+  const triples = back.flatMap(({ group, member }) =>
+    Array.from({ length: units }, (_, unit) => [group, unit, member]).flat(),
   )
+  return i64(units === 1 ? [back.length, 1, 3] : [back.length, 1, units, 3], triples)
+}

@@ -8,6 +8,7 @@ import type { Graph } from '../../../graph/ir.ts'
 import type { ModelConfig } from '../../../graph/model-config.ts'
 import { composeBlocks, type ModelGraph } from '../../../graph/model-graph.ts'
 import { bindDims } from '../../../graph/passes/bind-dims.ts'
+import { cutJoins } from '../../../graph/passes/cut-joins.ts'
 import { joinRotary } from '../../../graph/passes/join-rotary.ts'
 import { prune } from '../../../graph/passes/rewrite.ts'
 import { getLayerInputName } from '../../../graph/passes/tail.ts'
@@ -111,7 +112,9 @@ function buildStepGraph(
   { chunked, attend }: StepForm,
 ): StepGraph {
   const { model: stacked, stacks } = stackModel(model, weights)
-  const isStack = new Set(stacks.map(({ module }) => module))
+  const partsOf = new Map(
+    stacks.map(({ module, parts }) => [module, parts.map(({ outFeatures }) => outFeatures)]),
+  )
   const detoured =
     form === 'none' && !vectors
       ? stacked
@@ -119,11 +122,12 @@ function buildStepGraph(
           matrices: form !== 'none',
           sets: form === 'grouped' ? sets : 0,
           vectors,
-          u: ({ path }) => !isStack.has(path),
+          u: ({ path }) => !partsOf.has(path),
+          parts: ({ path }) => partsOf.get(path),
           activation: gain && form === 'shared',
           chunked,
         })
-  const whole = composeBlocks(detoured.blocks)
+  const whole = cutJoins(composeBlocks(detoured.blocks))
   const observed =
     states === undefined ? whole : withStates(whole, getLayerInputName(detoured, states))
   const chained = withLogitRows(withEmbeddingRows(attend(withOwnRanks(observed), past)))
