@@ -226,7 +226,7 @@ describe('vectors', () => {
               base
                 .get(`${module}.B`)!
                 .shape.slice(0, -1)
-                .reduce((a, b) => a * b),
+                .reduce((product, dim) => product * dim),
             ]
       },
     )
