@@ -52,6 +52,8 @@ describe('the entries', () => {
         'resolveModel',
         'openSqliteStore',
         'openWorker',
+        'createTrainer',
+        'planShare',
         'createEngine',
         'openEngineWorker',
         'openPrefixFolder',

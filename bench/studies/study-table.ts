@@ -10,9 +10,18 @@ import { programsStudy } from './programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
 import { thumbs } from './thumbs.ts'
+import { workerStudy } from './worker.ts'
 
 export const studies: ReadonlyMap<string, Benchmark> = new Map(
-  [qlora, forgetting, learn, thumbs, rates, longContext, programsStudy, halfKvStudy].map(
-    (study) => [study.name, study],
-  ),
+  [
+    qlora,
+    forgetting,
+    learn,
+    thumbs,
+    rates,
+    longContext,
+    programsStudy,
+    halfKvStudy,
+    workerStudy,
+  ].map((study) => [study.name, study]),
 )

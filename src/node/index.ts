@@ -27,7 +27,20 @@ export {
   type EngineWorker,
   type EngineWorkerOptions,
   openEngineWorker,
-} from './worker/open-engine-worker.ts'
+} from './engine/open-engine-worker.ts'
 export { openWorker, type OpenWorkerOptions, type WorkerSettings } from './worker/open-worker.ts'
 export type { CrashReport, OpenedWorker, WorkerReport } from './worker/restarted-worker.ts'
 export type { WorkerFactory, WorkerObject } from './worker/run-worker-task.ts'
+export type { Job, JobState } from './jobs/job-queue.ts'
+export type { GateReport, TrainGate } from './jobs/train-gate.ts'
+export type { TrainJobEvent } from './jobs/train-process.ts'
+export { planShare, type TrainShare } from './jobs/train-share.ts'
+export {
+  createTrainer,
+  type TrainChoice,
+  type Trainer,
+  type TrainerOptions,
+  type TrainJob,
+  type TrainJobOptions,
+  type TrainOutcome,
+} from './jobs/trainer.ts'

@@ -188,6 +188,8 @@ export const rooms: Record<string, readonly string[]> = {
     'manifests',
     'worker',
     'registry',
+    'jobs',
+    'engine',
   ],
   web: ['stores', ''],
   cli: [

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { getPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { OptionError, WorkerError } from '../../base/errors.ts'
@@ -114,6 +115,8 @@ describe('a worker', () => {
 
   it('in a process survives being killed', async () => {
     const { crashes, sample } = await openSample({ isolation: 'process', priority: 19 })
+    const { pid } = await sample.place()
+    expect(getPriority(pid)).toBe(19)
     await catchError(sample.killProcess())
     expect(await sample.place()).toMatchObject({ start: 0 })
     expect(crashes).toMatchObject([{ reason: 'signal SIGKILL' }])

@@ -7,7 +7,7 @@ import {
   endingMs,
   type HostOptions,
   listNodeFlags,
-  locateEntry,
+  locateModule,
   type WorkerEnd,
   type WorkerHost,
   type WorkerTask,
@@ -15,7 +15,7 @@ import {
 
 export function startProcess(task: WorkerTask, options: HostOptions): WorkerHost {
   const { heapMb, priority, environment } = options
-  const child = fork(locateEntry('process-main'), [], {
+  const child = fork(locateModule(import.meta.url, 'process-main'), [], {
     serialization: 'advanced', // structured clone
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, ...environment },

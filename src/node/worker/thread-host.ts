@@ -8,7 +8,7 @@ import {
   endingMs,
   type HostOptions,
   listNodeFlags,
-  locateEntry,
+  locateModule,
   type WorkerEnd,
   type WorkerHost,
   type WorkerTask,
@@ -19,7 +19,7 @@ export function startThread(task: WorkerTask, options: HostOptions): WorkerHost 
   const { port1, port2 } = new MessageChannel()
   /** Set to 1 by the worker when it stands still. */
   const parked = new Int32Array(new SharedArrayBuffer(4))
-  const worker = new Worker(locateEntry('thread-main'), {
+  const worker = new Worker(locateModule(import.meta.url, 'thread-main'), {
     name,
     workerData: { task, port: port2, parked },
     transferList: [port2],

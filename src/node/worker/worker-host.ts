@@ -50,10 +50,10 @@ export interface WorkerHost {
 
 export type StartHost = (task: WorkerTask, options: HostOptions) => WorkerHost
 
-/** The module that runs in a worker, as source or as built. */
-export function locateEntry(name: string): URL {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  return new URL(`./${name}.${extension}`, import.meta.url)
+/** A module beside the one of this URL, as source or as built. */
+export function locateModule(url: string, name: string): URL {
+  const extension = url.endsWith('.ts') ? 'ts' : 'js'
+  return new URL(`./${name}.${extension}`, url)
 }
 
 /** Flags of this process that say what it runs, with a value each. */

@@ -2,7 +2,7 @@
 
 import type { EngineClient } from '../../runtime/worker/engine-client.ts'
 import { type EngineTask, openEngine } from './engine-module.ts'
-import type { WorkerObject } from './run-worker-task.ts'
+import type { WorkerObject } from '../worker/run-worker-task.ts'
 
 export interface CrashingEngine extends EngineClient {
   throwLater(): Promise<void>

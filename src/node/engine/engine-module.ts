@@ -8,7 +8,7 @@ import type { EngineClient } from '../../runtime/worker/engine-client.ts'
 import { loadAdapter } from '../adapters.ts'
 import { loadModel, type LoadModelOptions } from '../model.ts'
 import { openPrefixFolder } from '../stores/prefix-folder.ts'
-import type { WorkerObject } from './run-worker-task.ts'
+import type { WorkerObject } from '../worker/run-worker-task.ts'
 
 /** An expert as it was registered, to be registered again after a crash. */
 export interface KeptExpert {

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createAdapter } from '../../adapters/index.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
@@ -15,7 +18,7 @@ import { loadModel } from '../model.ts'
 import type { CrashingEngine } from './crashing-engine.testing.ts'
 import type { EngineTask } from './engine-module.ts'
 import { type EngineWorkerOptions, openEngineWorker } from './open-engine-worker.ts'
-import { openWorker } from './open-worker.ts'
+import { openWorker } from '../worker/open-worker.ts'
 
 const model = await loadModel('stories260k')
 
@@ -163,6 +166,33 @@ describe('an engine in a worker', () => {
     expect(await engine.listAdapters()).toMatchObject([{ name: 'loud' }])
     expect(engine.report()).toMatchObject({ state: 'ready', crashes: 1 })
   }, 60_000)
+
+  it('trains an expert beside requests, which then serves', async () => {
+    const out = await mkdtemp(join(tmpdir(), 'graft-engine-'))
+    onTestFinished(() => rm(out, { recursive: true, force: true }))
+    const engine = await openEngine({ threads: 1 })
+    const data = ['Tom', 'Lily', 'Ben', 'Mia', 'Sam', 'Anna'].map((name) => ({
+      prompt: `${name} went`,
+      completion: ' to the blue house.',
+    }))
+    const options = { data, validation: 0.2, epochs: 8, learningRate: 1e-2, out: join(out, 'a') }
+    const job = await engine.train(options, { name: 'a', share: 'half' })
+    const before = await answer(engine, { prompt: 'Lily went' })
+    expect(engine.jobs()).toMatchObject([{ name: 'a', state: 'running' }])
+    const { isAdmitted, report } = await job.done
+    expect(isAdmitted).toBe(true)
+    expect(report.loss).toBeLessThan(report.baseLoss)
+    const after = await answer(engine, { prompt: 'Lily went', adapter: 'a' })
+    expect(after.text).not.toBe(before.text)
+    expect(await engine.listAdapters()).toMatchObject([{ name: 'a', version: 1 }])
+  }, 120_000)
+
+  it('trains in half of the machine only where the engine leaves it', async () => {
+    const engine = await openEngine({})
+    const job = engine.train({ data: [], out: '/nowhere' }, { name: 'a', share: 'half' })
+    await expect(job).rejects.toThrow(/open it with threads: \d+ \(got all\)/)
+    expect(engine.jobs()).toEqual([])
+  })
 
   it('is disposed in the middle of answers: they end, nothing else does', async () => {
     const engine = await openEngine()

@@ -15,10 +15,18 @@ import { engineFields, type EngineOptions } from '../../runtime/engine/engine-op
 import { type EngineClient, engineSequences } from '../../runtime/worker/engine-client.ts'
 import type { LoadModelOptions } from '../model.ts'
 import { loadFields } from '../models/model-options.ts'
+import { planShare } from '../jobs/train-share.ts'
+import {
+  createTrainer,
+  type TrainChoice,
+  type Trainer,
+  type TrainJob,
+  type TrainJobOptions,
+} from '../jobs/trainer.ts'
 import type { EngineTask, KeptExpert, PrefixFolderChoice } from './engine-module.ts'
-import { openWorker, workerSettingFields, type WorkerSettings } from './open-worker.ts'
-import type { WorkerReport } from './restarted-worker.ts'
-import { locateEntry } from './worker-host.ts'
+import { openWorker, workerSettingFields, type WorkerSettings } from '../worker/open-worker.ts'
+import type { WorkerReport } from '../worker/restarted-worker.ts'
+import { locateModule } from '../worker/worker-host.ts'
 
 export interface EngineWorkerOptions
   extends
@@ -37,6 +45,14 @@ export interface EngineWorkerOptions
 export interface EngineWorker extends EngineClient {
   /** Whether it is there, and how often it crashed. */
   report(): WorkerReport
+  /**
+   * Trains an expert of this model beside requests, in a process of its own. It serves under its
+   * name when its evaluation passes; else it is kept aside with the reason. Throws, before anything
+   * is queued, what is wrong with the options or the data.
+   */
+  train(options: Omit<TrainJobOptions, 'model'>, choice: TrainChoice): Promise<TrainJob>
+  /** All jobs of `train`. */
+  jobs: Trainer['jobs']
 }
 
 const loadModelFields = withoutOptions(loadFields, 'onProgress', 'environment')
@@ -86,16 +102,39 @@ export async function openEngineWorker(options: EngineWorkerOptions): Promise<En
   const worker = await openWorker<EngineClient>({
     ...pickOptions(options, workerSettingFields),
     name: options.name ?? `the engine of ${model}`,
-    module: locateEntry('engine-module'),
+    module: locateModule(import.meta.url, 'engine-module'),
     factory: 'openEngine',
     options: createTask,
     sequences: engineSequences,
   })
+  const client = keepExperts(worker.object, kept)
+  const trainer = createTrainer({
+    engine: client,
+    findCurrent: (name) => kept.get(name)?.expert,
+  })
   return {
-    ...keepExperts(worker.object, kept),
+    ...client,
     report: () => worker.report(),
-    dispose: () => worker.close(),
+    async train(given, choice) {
+      checkShare(choice, options.threads)
+      return trainer.train({ ...given, model }, choice)
+    },
+    jobs: () => trainer.jobs(),
+    async dispose() {
+      await trainer.close()
+      await worker.close()
+    },
   }
+}
+
+/** Throws OptionError where the engine has more threads than its half. */
+function checkShare({ share }: TrainChoice, threads: number | undefined): void {
+  if (share !== 'half') return
+  const half = planShare(share).engine
+  if (threads !== undefined && threads <= half) return
+  throw new OptionError(
+    `share: 'half' is for an engine that has half of the threads, because a compiled program keeps its number; open it with threads: ${half} (got ${threads ?? 'all'}), or train in the background.`,
+  )
 }
 
 /** The client, remembering what must be registered again after a crash. */

@@ -1,0 +1,147 @@
+// Jobs that take minutes: one after the other, each with a state, events and a way to cancel it.
+// Independent of what a job does.
+
+import { OptionError } from '../../base/errors.ts'
+import { EventQueue } from '../../runtime/engine/event-queue.ts'
+
+/** 'waiting' → 'running' → 'done', 'failed' or 'cancelled'; a waiting one may be cancelled. */
+export type JobState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled'
+
+export interface Job<Event, Result> {
+  readonly id: number
+  readonly name: string
+  readonly state: JobState
+  /** The latest event. */
+  readonly latest: Event | undefined
+  /** Why it failed or was cancelled. */
+  readonly error: unknown
+  /** Its result; rejects where it failed or was cancelled. */
+  readonly done: Promise<Result>
+  /** The last thousand events so far and those that follow, until it ends. */
+  events(): AsyncIterable<Event>
+  /** Ends it; resolves when it has ended. */
+  cancel(reason?: unknown): Promise<void>
+}
+
+/** What a job does: gives events, returns its result, and ends early where the signal says so. */
+export type JobWork<Event, Result> = (signal: AbortSignal) => AsyncGenerator<Event, Result>
+
+const keptEvents = 1000
+
+export class JobQueue<Event, Result> {
+  readonly #jobs: QueuedJob<Event, Result>[] = []
+  readonly #atOnce: number
+  #isClosed = false
+
+  constructor(atOnce = 1) {
+    this.#atOnce = atOnce
+  }
+
+  /** Throws OptionError where the queue was closed. */
+  add(name: string, work: JobWork<Event, Result>): Job<Event, Result> {
+    if (this.#isClosed) throw new OptionError(`${name}: no more jobs are taken, they were closed.`)
+    const job = new QueuedJob(this.#jobs.length, name, work, () => this.#startNext())
+    this.#jobs.push(job)
+    this.#startNext()
+    return job
+  }
+
+  /** All jobs, in the order in which they came. */
+  list(): readonly Job<Event, Result>[] {
+    return this.#jobs
+  }
+
+  /** Cancels what waits and runs; resolves when nothing runs. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const reason = new OptionError('The queue of jobs was closed.')
+    await Promise.all(this.#jobs.map((job) => job.cancel(reason)))
+  }
+
+  #startNext(): void {
+    const running = this.#jobs.filter(({ state }) => state === 'running').length
+    const next = this.#jobs.find(({ state }) => state === 'waiting')
+    if (next && running < this.#atOnce) next.start()
+  }
+}
+
+class QueuedJob<Event, Result> implements Job<Event, Result> {
+  readonly id: number
+  readonly name: string
+  readonly done: Promise<Result>
+  state: JobState = 'waiting'
+  latest: Event | undefined
+  error: unknown
+  readonly #work: JobWork<Event, Result>
+  readonly #onEnd: () => void
+  readonly #control = new AbortController()
+  readonly #result = Promise.withResolvers<Result>()
+  readonly #events: Event[] = []
+  readonly #readers = new Set<EventQueue<Event>>()
+
+  constructor(id: number, name: string, work: JobWork<Event, Result>, onEnd: () => void) {
+    this.id = id
+    this.name = name
+    this.#work = work
+    this.#onEnd = onEnd
+    this.done = this.#result.promise
+    this.done.catch(() => {}) // it may be that nobody waits; `state` and `error` tell it too
+  }
+
+  start(): void {
+    this.state = 'running'
+    void this.#run()
+  }
+
+  async *events(): AsyncGenerator<Event, void> {
+    const reader = new EventQueue<Event>()
+    for (const event of this.#events) reader.push(event)
+    if (this.state === 'waiting' || this.state === 'running') this.#readers.add(reader)
+    else reader.end()
+    try {
+      yield* reader
+    } finally {
+      this.#readers.delete(reader)
+    }
+  }
+
+  async cancel(reason: unknown = new OptionError(`${this.name} was cancelled.`)): Promise<void> {
+    this.#control.abort(reason)
+    if (this.state === 'waiting') this.#end('cancelled', reason)
+    await this.done.catch(() => {})
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#control
+    try {
+      const work = this.#work(signal)
+      let next = await work.next()
+      for (; !next.done; next = await work.next()) this.#push(next.value)
+      signal.throwIfAborted()
+      this.state = 'done'
+      this.#result.resolve(next.value)
+      this.#finish()
+    } catch (error) {
+      this.#end(signal.aborted ? 'cancelled' : 'failed', signal.aborted ? signal.reason : error)
+    }
+  }
+
+  #push(event: Event): void {
+    this.latest = event
+    this.#events.push(event)
+    if (this.#events.length > keptEvents) this.#events.shift()
+    for (const reader of this.#readers) reader.push(event)
+  }
+
+  #end(state: JobState, error: unknown): void {
+    this.state = state
+    this.error = error
+    this.#result.reject(error)
+    this.#finish()
+  }
+
+  #finish(): void {
+    for (const reader of this.#readers) reader.end()
+    this.#onEnd()
+  }
+}
