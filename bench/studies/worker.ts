@@ -101,13 +101,13 @@ async function measureMessages(isolation: 'thread' | 'process'): Promise<Benchma
   const worker = await openWorker<MessageSender>({
     module: new URL('./worker-messages.ts', import.meta.url),
     factory: 'createMessageSender',
-    sequences: ['sendEvents'],
+    sequences: ['generateEvents'],
     isolation,
   })
   const count = 20_000
   const microseconds: number[] = []
   for (let round = 0; round <= rounds; round++)
-    for await (const value of worker.object.sendEvents(count))
+    for await (const value of worker.object.generateEvents(count))
       if (typeof value === 'number' && round > 0) microseconds.push((value * 1000) / count)
   await worker.close()
   const name = `a token's message, sender in a ${isolation}`
