@@ -17,7 +17,11 @@ function createWork() {
   return { work, finish: end.resolve, fail: end.reject }
 }
 
-const readAll = (events: AsyncIterable<number>): Promise<number[]> => Array.fromAsync(events)
+async function readAll(events: AsyncIterable<number>): Promise<number[]> {
+  const read: number[] = []
+  for await (const event of events) read.push(event)
+  return read
+}
 
 describe('a queue of jobs', () => {
   it('runs one at a time, in order; a failed one stops nobody', async () => {
