@@ -11,6 +11,7 @@ export { measureForwardError, type ForwardError } from './analysis/forward-error
 export type { Gradients } from './gradients.ts'
 export type { StatesTap } from './programs/forward.ts'
 export type { Head } from './head.ts'
+export type { Drafter } from './engine/drafts/drafter.ts'
 export { createEngine, type CreateEngineOptions } from './create-engine.ts'
 export type { Engine, EngineRequest, EngineSequence, EngineStatistics } from './engine/engine.ts'
 export type { EngineOptions } from './engine/engine-options.ts'

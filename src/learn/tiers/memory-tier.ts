@@ -115,6 +115,22 @@ export class MemoryTier {
     })
   }
 
+  /**
+   * What was stored behind the nearest entry of `token`, as it was taught: at most `most` tokens.
+   * Entries stand in the order in which they were learned, except where one took another's place.
+   */
+  listFollowing({ entries, entryShares }: Retrieval, token: number, most: number): number[] {
+    const { count, tokens } = this.#entries
+    let nearest = -1
+    entries.forEach((entry, i) => {
+      if (entry >= count || tokens[entry] !== token) return
+      if (nearest < 0 || entryShares[i]! > entryShares[nearest]!) nearest = i
+    })
+    if (nearest < 0) return []
+    const start = entries[nearest]! + 1
+    return [...tokens.subarray(start, Math.min(count, start + most))]
+  }
+
   /** Raises the usefulness of the entries that predicted `token`, which was the target. */
   reinforce({ entries, entryShares }: Retrieval, token: number): void {
     const { count, tokens, usefulness } = this.#entries

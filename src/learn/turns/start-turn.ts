@@ -10,6 +10,7 @@ import {
   type PromptOptions,
 } from '../../runtime/index.ts'
 import type { TierStack } from '../tiers/tier-stack.ts'
+import { createMemoryDrafter } from './memory-drafter.ts'
 import type { ServedAnswer, ServedState } from './tier-stage.ts'
 import type { Turn } from './turn.ts'
 import { joinRows, joinStates } from './turn-states.ts'
@@ -53,7 +54,7 @@ export function startTurn(
     request: {
       ...(adapter && { adapter }),
       ...(keepsLayerInput && layer !== undefined && { states: { layer, take } }),
-      stage: chooseStage(stage, served),
+      stage: chooseStage(stage, served, createMemoryDrafter(served)),
     },
     finish(generation) {
       const turn = buildTurn(model, promptIds, generation, served.states, { tiers, adapter })

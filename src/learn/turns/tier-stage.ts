@@ -40,6 +40,9 @@ export function createTierStage(head: Head, layer: number | undefined): LogitsSt
       })
       return logits
     },
+    dropRows({ states }, rows) {
+      states.length -= rows
+    },
   }
 }
 

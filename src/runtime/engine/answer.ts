@@ -138,6 +138,11 @@ export class Answer {
     if (this.#limit === 0) this.reason = 'length'
   }
 
+  /** New tokens that may still come. */
+  get left(): number {
+    return this.#limit - this.ids.length
+  }
+
   /** Chooses the next token; the text that is final now, undefined where there is nothing to tell. */
   sampleNext(logits: Float32Array): TextDelta | undefined {
     const text = this.#chooseNext(logits)

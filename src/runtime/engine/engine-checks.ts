@@ -59,7 +59,11 @@ export function checkPromptIds(
     )
 }
 
-export function checkStage({ stage, states, promptLogprobs }: Settings): void {
+export function checkStage({ stage, states, promptLogprobs, speculate }: Settings): void {
+  if (speculate === true && stage && !stage.stage.dropRows)
+    throw new OptionError(
+      'Generation options: speculate computes tokens that may be dropped again, and this stage has no dropRows; leave speculate out.',
+    )
   if (stage && promptLogprobs !== undefined)
     throw new OptionError(
       'Generation options: promptLogprobs are by the model’s own head, and this request has a stage of its own; leave one of them out.',

@@ -1,6 +1,7 @@
 // The options of an engine: their types, and the table that checks them.
 
 import {
+  flag,
   number,
   oneOf,
   type OptionFields,
@@ -37,6 +38,9 @@ export interface EngineOptions {
    */
   readonly saved?: SavedPrefixes | undefined
   /** Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 195 MB. */
+  /** Whether requests speculate that do not say so. Default false. */
+  readonly speculate?: boolean | undefined
+  /** Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 291 MB. */
   readonly expertBytes?: number | undefined
   /**
    * How registered experts are kept beside their slots: 'f32' as they are, 'f16' or 'int8' in a half
@@ -52,6 +56,7 @@ export const engineFields = {
   pieceTokens: positiveInteger,
   maxWaitMs: number({ above: 0, default: 2000 }),
   saved: unchecked<SavedPrefixes>('a place for saved prefixes'),
+  speculate: flag({ default: false }),
   expertBytes: positiveInteger,
   cold: oneOf<ColdForm>(['f32', 'f16', 'int8']),
 } satisfies OptionFields<EngineOptions>

@@ -97,10 +97,10 @@ export class Engine {
     const blocks = countBlocks(parts, settings)
     const { layers, kvHeads, headWidth } = config
     const shape = { layers: layers.length, kvHeads, headWidth }
-    const { saved, kvElement: element } = settings
+    const { saved, kvElement: element, speculate } = settings
     this.#element = element
     const prefixes = { element, areSaved: saved !== undefined }
-    this.#intake = new RequestIntake({ ...parts, pieceTokens, blocks, prefixes })
+    this.#intake = new RequestIntake({ ...parts, pieceTokens, blocks, prefixes, speculate })
     const kv = { shape, blocks, maxRows, element, ...(saved && { saved }) }
     const memory = createKvMemory(kv)
     const rows = new SequenceRows({ memory, pool, pieceTokens, now })

@@ -9,6 +9,8 @@ import type { ModelConfig } from '../../graph/model-config.ts'
 import type { AnswerWriting } from './answer.ts'
 import { type GivenExpert, resolveExpert } from './compose/resolve-expert.ts'
 import { CopyGroup } from './copy-group.ts'
+import { createDrafters } from './drafts/drafter-table.ts'
+import { Speculation } from './drafts/speculation.ts'
 import { checkCopies, checkPromptIds, checkStage } from './engine-checks.ts'
 import { type GenerateOptions, requestFields } from './generate-options.ts'
 import { BlockKeyChain } from './kv/block-keys.ts'
@@ -49,6 +51,8 @@ export interface RequestIntakeParts {
   /** Blocks of keys and values that the engine has. */
   readonly blocks: number
   readonly prefixes: PrefixForm
+  /** Whether requests speculate that do not say so. */
+  readonly speculate: boolean
 }
 
 export class RequestIntake {
@@ -92,9 +96,16 @@ export class RequestIntake {
       promptLogprobs === undefined ? undefined : new PromptScores(prompt, promptLogprobs)
     const copies = count > 1 ? new CopyGroup<ServedSequence>() : undefined
     const who = { handle, stages, virtualIds, activeFrom }
+    // Neither where an expert changes from token to token, nor where a token's length counts.
+    const speculates = (settings.speculate ?? this.#parts.speculate) && !isDynamic && !stages
     const shared = { prompt, settings, scores, copies, now: now() }
     const tasks = Array.from({ length: count }, (_, i) => {
-      const own = { index: index + i, id: this.#count + i, chain: new BlockKeyChain(keys) }
+      const own = {
+        index: index + i,
+        id: this.#count + i,
+        chain: new BlockKeyChain(keys),
+        speculation: speculates ? createSpeculation(settings) : undefined,
+      }
       return createServedSequence(
         { ...shared, ...who, ...own },
         { tokenizer, eosIds, contextTokens },
@@ -145,6 +156,15 @@ export class RequestIntake {
     }
   }
 }
+
+/** Undefined where a stage takes one token at a time. */
+const createSpeculation = ({
+  stage,
+  exact,
+}: ServedSequence['settings']): Speculation | undefined =>
+  stage && !stage.stage.dropRows
+    ? undefined
+    : new Speculation(createDrafters(stage), exact ? 'exact' : 'fast')
 
 /** With room for one token of the answer. */
 const countNeededBlocks = ({ tokens, settings: { maxTokens } }: ServedSequence): number =>

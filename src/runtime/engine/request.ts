@@ -11,6 +11,7 @@ import { Answer, type AnswerParts, type Generation, type TextDelta } from './ans
 import type { CopyGroup } from './copy-group.ts'
 import { EventQueue } from './event-queue.ts'
 import type { generateFields } from './generate-options.ts'
+import type { Speculation } from './drafts/speculation.ts'
 import type { PromptScores } from './prompt-scores.ts'
 import { createSequence, type Sequence } from './sequence.ts'
 
@@ -33,6 +34,8 @@ export interface ServedSequence extends Sequence {
   readonly stages: readonly PlannedStage[] | undefined
   /** The position from which the expert acts; 0 where it acts on all tokens. */
   readonly activeFrom: number
+  /** Where the request speculates. */
+  readonly speculation: Speculation | undefined
   /** Where the prompt's tokens are scored. */
   readonly scores: PromptScores | undefined
   /** The answers of this prompt, where the request asked for several. */
@@ -68,6 +71,7 @@ export interface ServedSequenceParts {
   /** Added to the seed. */
   readonly index: number
   readonly chain: BlockKeyChain
+  readonly speculation: Speculation | undefined
   readonly scores: PromptScores | undefined
   readonly copies: CopyGroup<ServedSequence> | undefined
 }
@@ -92,7 +96,7 @@ export function createServedSequence(
   parts: AnswerParts,
 ): ServedSequence {
   const { id, now, prompt, settings, handle, virtualIds, activeFrom, index, chain } = given
-  const { scores, copies, stages } = given
+  const { scores, copies, stages, speculation } = given
   checkPrompt(virtualIds.length + prompt.length, parts.contextTokens, settings.maxTokens)
   const sequence = createSequence({
     id,
@@ -109,6 +113,7 @@ export function createServedSequence(
     promptTokens: prompt.length,
     virtualTokens: virtualIds.length,
     activeFrom,
+    speculation,
     scores,
     copies,
     chain,

@@ -4,7 +4,7 @@
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { LogitsStage } from './logits/stage.ts'
 import type { ServedSequence } from './request.ts'
-import type { CallResult } from './step-runner.ts'
+import type { CallResult, LookedStates } from './step-runner.ts'
 
 /** Logits of the sequences that have a stage of their own, those of one stage together. */
 export async function runStages(
@@ -15,7 +15,9 @@ export async function runStages(
   const logits = new Map<ServedSequence, Float32Array>()
   for (const [stage, tasks] of groups) {
     try {
-      const { data, shape } = await runStage(stage, tasks, states)
+      const contexts = tasks.map(({ settings }) => settings.stage!.context)
+      const looked = tasks.map((task) => states.get(task)!)
+      const { data, shape } = await runStage(stage, contexts, looked)
       const width = shape[1]!
       tasks.forEach((task, i) => logits.set(task, data.subarray(i * width, (i + 1) * width)))
     } catch (error) {
@@ -25,14 +27,28 @@ export async function runStages(
   return logits
 }
 
+/** Logits of several tokens of one sequence. */
+export async function runStageAhead(
+  { settings }: ServedSequence,
+  states: readonly LookedStates[],
+): Promise<Float32Array[]> {
+  const { stage, context } = settings.stage!
+  const { data, shape } = await runStage(
+    stage,
+    states.map(() => context),
+    states,
+  )
+  const width = shape[1]!
+  return states.map((_, i) => data.subarray(i * width, (i + 1) * width))
+}
+
 function runStage(
   stage: LogitsStage<unknown>,
-  tasks: readonly ServedSequence[],
-  states: CallResult['states'],
+  contexts: readonly unknown[],
+  states: readonly LookedStates[],
 ): Promise<F32Tensor> {
-  const contexts = tasks.map(({ settings }) => settings.stage!.context)
-  const hidden = joinRows(tasks.map((task) => states.get(task)!.hidden))
-  const taps = tasks.map((task) => states.get(task)!.tap)
+  const hidden = joinRows(states.map((one) => one.hidden))
+  const taps = states.map(({ tap }) => tap)
   const tapped = taps.every((tap) => tap !== undefined) ? joinRows(taps) : undefined
   return stage.run(contexts, hidden, tapped)
 }

@@ -4,6 +4,7 @@
 import { isVirtual } from './compose/expert-terms.ts'
 import type { KvMemory, KvRow } from './kv/kv-memory.ts'
 import { BLOCK_SIZE } from './kv/kv-types.ts'
+import { MOST_DRAFTED } from './drafts/speculation.ts'
 import { countWholePieces, planPieces } from './pieces.ts'
 import type { AdapterPool, ExpertHandle, Lease } from './pool/adapter-pool.ts'
 import type { ServedSequence } from './request.ts'
@@ -135,8 +136,10 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
     for (const handle of listHandles(task)) if (handle) this.#parts.pool.unclaim(handle)
   }
 
-  reserve({ row }: ServedSequence): boolean {
-    return this.#parts.memory.reserve(row!, 1)
+  reserve({ row, speculation, answer }: ServedSequence): boolean {
+    const { memory } = this.#parts
+    const ahead = speculation ? Math.min(MOST_DRAFTED, answer.left - 1) : 0
+    return (ahead > 0 && memory.reserve(row!, 1 + ahead)) || memory.reserve(row!, 1)
   }
 
   close(task: ServedSequence): void {

@@ -11,6 +11,9 @@ export interface StepTotals {
   /** Tokens of prompts and of answers that were computed. */
   readonly readTokens: number
   readonly writtenTokens: number
+  /** Tokens that were tried before the model had chosen them, and those of them that it chose. */
+  readonly draftedTokens: number
+  readonly acceptedTokens: number
   /** Sequences that lost their row to an older one. */
   readonly preemptions: number
   readonly finished: number
@@ -27,6 +30,8 @@ export class StepClock {
     steps: 0,
     readTokens: 0,
     writtenTokens: 0,
+    draftedTokens: 0,
+    acceptedTokens: 0,
     preemptions: 0,
     finished: 0,
     cancelled: 0,

@@ -2,9 +2,10 @@
 // choose tokens. What a step needs is in files of its own; this one keeps the order, and makes sure
 // that a request that fails harms no other.
 
-import type { TextDelta } from './answer.ts'
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
 import { type ServedSequence, toGeneration } from './request.ts'
+import { chooseDrafts, takeAhead } from './drafts/look-ahead.ts'
+import type { Draft } from './drafts/speculation.ts'
 import { runStages } from './run-stages.ts'
 import type { Piece, Scheduler } from './scheduler.ts'
 import type { StepClock } from './statistics.ts'
@@ -86,7 +87,8 @@ export class StepLoop {
     for (const piece of pieces) read.push(...(await this.#read(piece)))
     this.#leave()
     this.#dropCancelled()
-    for (const bank of memory.banks) await this.#write(bank)
+    const drafts = chooseDrafts(scheduler.running)
+    for (const bank of memory.banks) await this.#write(bank, drafts)
     this.#leave()
     // Ready only now: this step has no place reserved for another token of theirs.
     for (const { row } of read) if (row) memory.markReady(row)
@@ -143,10 +145,15 @@ export class StepLoop {
     })
   }
 
-  async #write(bank: Bank): Promise<void> {
+  async #write(bank: Bank, drafts: ReadonlyMap<ServedSequence, Draft>): Promise<void> {
     const { runner, scheduler, clock } = this.#parts
     const taskOf = new Map(scheduler.running.map((task) => [task.row, task]))
-    const tasks = bank.rows.slice(0, bank.readyCount).map((row) => taskOf.get(row)!)
+    const ready = bank.rows.slice(0, bank.readyCount).map((row) => taskOf.get(row)!)
+    const tasks = ready.filter((task) => !drafts.has(task))
+    for (const task of ready) {
+      const draft = drafts.get(task)
+      if (draft) await this.#attempt([task], () => this.#lookAhead(task, draft))
+    }
     if (tasks.length === 0) return
     await this.#attempt(tasks, async () => {
       const result = await clock.time('write', () => runner.write(bank, tasks))
@@ -154,6 +161,21 @@ export class StepLoop {
       clock.count('writtenTokens', tasks.length)
       await this.#choose(tasks, result)
     })
+  }
+
+  /** Several tokens of one sequence: as many of the draft as it would have chosen, and one more. */
+  async #lookAhead(task: ServedSequence, draft: Draft): Promise<void> {
+    const { runner, clock } = this.#parts
+    const ahead = await clock.time('write', () => runner.lookAhead(task, draft.tokens))
+    const used = await clock.time('choose', () =>
+      takeAhead(task, draft, ahead, (one, logits) => this.#take(one, logits)),
+    )
+    ahead.keep(used)
+    task.computed += used
+    task.speculation!.settle(draft, used - 1)
+    clock.count('writtenTokens', used)
+    clock.count('draftedTokens', draft.tokens.length)
+    clock.count('acceptedTokens', used - 1)
   }
 
   /** Runs a call; what it throws ends the tasks of this call only. */
@@ -166,30 +188,34 @@ export class StepLoop {
   }
 
   async #choose(tasks: readonly ServedSequence[], result: CallResult): Promise<void> {
-    const { clock, now } = this.#parts
+    const { clock } = this.#parts
     await clock.time('choose', async () => {
       const staged = await runStages(result, (task, error) => this.#fail(task, error))
       for (const task of tasks) {
         const logits = result.logits.get(task) ?? staged.get(task)
-        if (!logits) continue // its stage failed, or it writes nothing
-        const delta = await this.#sample(task, logits)
-        if (task.times.first === 0) task.times.first = now()
-        if (delta) task.events.push(delta)
-        if (task.answer.reason !== undefined) this.#finish(task)
+        if (logits) await this.#take(task, logits) // else its stage failed, or it writes nothing
       }
     })
   }
 
-  /** What it throws, as where a grammar and bans leave no token, ends this task only. */
-  async #sample(task: ServedSequence, logits: Float32Array): Promise<TextDelta | undefined> {
+  /**
+   * Chooses the next token and tells it. What that throws, as where a grammar and bans leave no token,
+   * ends this task only: false then.
+   */
+  async #take(task: ServedSequence, logits: Float32Array): Promise<boolean> {
+    const { answer, events, times } = task
     try {
-      const waiting = task.answer.ready()
+      const waiting = answer.ready()
       if (waiting) await waiting
-      return task.answer.sampleNext(logits)
+      const delta = answer.sampleNext(logits)
+      if (times.first === 0) times.first = this.#parts.now()
+      if (delta) events.push(delta)
     } catch (error) {
       this.#fail(task, error)
-      return undefined
+      return false
     }
+    if (answer.reason !== undefined) this.#finish(task)
+    return answer.reason === undefined
   }
 
   #finish(task: ServedSequence): void {

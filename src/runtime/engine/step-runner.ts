@@ -36,7 +36,17 @@ export interface CallResult {
   readonly prompt: readonly Float32Array[]
 }
 
-interface LookedStates {
+/** What a call computed of a task's last token and of tokens that may follow it, in order. */
+export interface AheadResult {
+  /** Of the built-in head, [V] each. */
+  readonly logits: readonly Float32Array[]
+  /** For a stage: hidden states and those at its layer, [D] each. */
+  readonly states: readonly LookedStates[]
+  /** Keeps the first `count` of these tokens; the others did not come about. */
+  keep(count: number): void
+}
+
+export interface LookedStates {
   readonly hidden: Float32Array
   readonly tap: Float32Array | undefined
 }
@@ -54,6 +64,8 @@ interface Call {
   readonly looked: readonly ServedSequence[]
   /** How many of them want logits. */
   readonly plain: number
+  /** Scored tokens give hidden states and no logits. */
+  readonly isHeadless?: boolean
 }
 
 export class StepRunner {
@@ -80,10 +92,32 @@ export class StepRunner {
     return this.#run(createCall(call, writes ? [task] : []), kind)
   }
 
-  /** Computes the last token of each task; they are the ready rows of the bank, by index. */
+  /** Computes the last token of each task; they are neighbouring rows of the bank, by index. */
   write(bank: Bank, tasks: readonly ServedSequence[]): Promise<CallResult> {
+    const from = tasks[0]!.row!.index
     const pieces = tasks.map(({ tokens }) => tokens.slice(-1))
-    return this.#run(createCall({ bank, from: 0, tasks, pieces, scored: [] }, tasks), 'decode')
+    return this.#run(createCall({ bank, from, tasks, pieces, scored: [] }, tasks), 'decode')
+  }
+
+  /**
+   * Computes a task's last token, and tokens that may follow it. By the program that reads prompts:
+   * its numbers differ in their last bits from those of `write`.
+   */
+  async lookAhead(task: ServedSequence, drafted: readonly number[]): Promise<AheadResult> {
+    const { bank, index: from } = task.row!
+    const piece = [task.tokens.at(-1)!, ...drafted]
+    const tasks = [task]
+    const scored = [...piece.keys()]
+    const isHeadless = task.settings.stage !== undefined
+    const rows = { bank, from, tasks, pieces: [piece], scored, isHeadless }
+    const outputs = await this.#runStep(createCall(rows, []), 'prefill')
+    return {
+      ...readAhead(scored, isHeadless, outputs),
+      keep: (count) => {
+        this.#parts.memory.append([task.row!], outputs, [count])
+        reportStates({ tasks, pieces: [piece.slice(0, count)] }, outputs.get(STATES))
+      },
+    }
   }
 
   async #run(call: Call, kind: CallKind): Promise<CallResult> {
@@ -148,17 +182,14 @@ export class StepRunner {
 const needsAttached = (task: ServedSequence, piece: readonly number[]): boolean =>
   isVirtual(task) ? piece.some((id) => id < 0) : task.lease?.attached !== undefined
 
-function createCall(
-  rows: Pick<Call, 'bank' | 'from' | 'tasks' | 'pieces' | 'scored'>,
-  looked: readonly ServedSequence[],
-): Call {
+function createCall(rows: Omit<Call, 'looked' | 'plain'>, looked: readonly ServedSequence[]): Call {
   const plain = looked.filter(({ settings }) => !settings.stage)
   const staged = looked.filter(({ settings }) => settings.stage)
   return { ...rows, looked: [...plain, ...staged], plain: plain.length }
 }
 
 /** Where the call's tokens stand, and which are looked at: the head takes at least one. */
-function createSpan({ bank, tasks, pieces, scored, looked, plain }: Call) {
+function createSpan({ bank, tasks, pieces, scored, looked, plain, isHeadless }: Call) {
   const width = pieces[0]!.length
   const last = looked.map((task) => (tasks.indexOf(task) + 1) * width - 1)
   const places = [...scored, ...last]
@@ -168,7 +199,7 @@ function createSpan({ bank, tasks, pieces, scored, looked, plain }: Call) {
     capacity: bank.capacity,
     sequenceLength: Math.max(...tasks.map(({ tokens }) => tokens.length)),
     picks: places.length === 0 ? [0] : places,
-    logits: scored.length + plain,
+    logits: (isHeadless ? 0 : scored.length) + plain,
   } satisfies StepSpan
 }
 
@@ -197,8 +228,26 @@ function readResult(
   return { logits, states, prompt }
 }
 
+function readAhead(
+  places: readonly number[],
+  isHeadless: boolean,
+  outputs: ReadonlyMap<string, Tensor>,
+): Pick<AheadResult, 'logits' | 'states'> {
+  if (!isHeadless)
+    return { logits: places.map((i) => sliceRow(outputs.get('logits')!, i)), states: [] }
+  const taps = outputs.get(STATES)
+  const states = places.map((i) => ({
+    hidden: sliceRow(outputs.get('hidden')!, i),
+    tap: taps && sliceRow(taps, i),
+  }))
+  return { logits: [], states }
+}
+
 /** Of states [N, T, D] each task's own, to those that want them. */
-function reportStates({ tasks, pieces }: Call, states: Tensor | undefined): void {
+function reportStates(
+  { tasks, pieces }: Pick<Call, 'tasks' | 'pieces'>,
+  states: Tensor | undefined,
+): void {
   if (!states) return
   const [, tokens, width] = states.shape as [number, number, number]
   tasks.forEach(({ settings }, n) => {

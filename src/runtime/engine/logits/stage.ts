@@ -3,6 +3,7 @@
 // learner's tiers are another.
 
 import type { F32Tensor } from '../../../base/tensor.ts'
+import type { Drafter } from '../drafts/drafter.ts'
 
 export interface LogitsStage<Context> {
   /** A layer, from 0: `run` also gets the states that enter it. */
@@ -17,14 +18,24 @@ export interface LogitsStage<Context> {
     hidden: F32Tensor,
     taps: F32Tensor | undefined,
   ): Promise<F32Tensor>
+  /**
+   * The last `rows` rows of `run` with this context were tokens that did not come about. A stage
+   * without this is given one token at a time: its answers do not look ahead.
+   */
+  dropRows?(context: Context, rows: number): void
 }
 
 /** A stage, and what it needs to know of one request. */
 export interface StageChoice<Context = unknown> {
   readonly stage: LogitsStage<Context>
   readonly context: Context
+  /** Proposes tokens of this answer, where the request speculates. */
+  readonly drafter?: Drafter | undefined
 }
 
 /** A choice whose context is known to fit its stage. */
-export const chooseStage = <Context>(stage: LogitsStage<Context>, context: Context): StageChoice =>
-  ({ stage, context }) as StageChoice
+export const chooseStage = <Context>(
+  stage: LogitsStage<Context>,
+  context: Context,
+  drafter?: Drafter,
+): StageChoice => ({ stage, context, drafter }) as StageChoice

@@ -1,0 +1,14 @@
+// Proposes how a taught answer went on: the tokens behind the pair of the user's memory that is nearest
+// to the state in which the last token was chosen. Good where answers come back as they were taught.
+
+import type { Drafter } from '../../runtime/index.ts'
+import type { ServedAnswer } from './tier-stage.ts'
+
+export const createMemoryDrafter = ({ tiers, states }: ServedAnswer): Drafter => ({
+  name: 'memory',
+  propose(tokens, most) {
+    const retrieval = states.at(-1)?.observation.retrieval
+    if (!tiers.memory || !retrieval) return []
+    return tiers.memory.listFollowing(retrieval, tokens.at(-1)!, most)
+  },
+})

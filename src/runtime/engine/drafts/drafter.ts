@@ -1,0 +1,11 @@
+// What proposes tokens before the model has computed them. A proposal changes no answer: the model
+// computes its tokens in one call and keeps those that it would have chosen.
+
+export interface Drafter {
+  readonly name: string
+  /**
+   * At most `most` tokens that may follow `tokens`, prompt and answer, likely ones first; none where
+   * it knows nothing. Called often: it takes a fraction of a token's time.
+   */
+  propose(tokens: readonly number[], most: number): readonly number[]
+}

@@ -1,0 +1,54 @@
+// Looking ahead in a step: which sequences try drafts, and how many of a draft's tokens come about.
+// Independent of how calls are run and events are told.
+
+import type { ServedSequence } from '../request.ts'
+import { runStageAhead } from '../run-stages.ts'
+import type { AheadResult } from '../step-runner.ts'
+import { MOST_ROWS_AHEAD, planDrafts } from './plan-drafts.ts'
+import type { Draft } from './speculation.ts'
+
+/** Drafts by sequence, of those that run; none where more run than may look ahead. */
+export function chooseDrafts(running: readonly ServedSequence[]): Map<ServedSequence, Draft> {
+  if (running.length > MOST_ROWS_AHEAD || !running.some(({ speculation }) => speculation))
+    return new Map()
+  const writing = running.filter(({ row }) => row?.ready)
+  const accuracy = writing.some(({ settings }) => settings.exact) ? 'exact' : 'fast'
+  return planDrafts(new Map(writing.map((task) => [task, prepareDraft(task)])), accuracy)
+}
+
+/** Tokens that a sequence may try: as many as its row has room for. */
+function prepareDraft({
+  speculation,
+  lease,
+  row,
+  answer,
+  tokens,
+  virtualTokens,
+}: ServedSequence): Draft | undefined {
+  // A program of an adapter's own has one form of call.
+  if (!speculation || (lease?.attached && virtualTokens === 0)) return undefined
+  return speculation.propose(tokens, Math.min(row!.room - row!.length, answer.left) - 1)
+}
+
+/**
+ * Chooses tokens by `take`, which is false at the answer's end, one after the other until one is not
+ * the draft's; returns how many of the call's tokens came about.
+ */
+export async function takeAhead(
+  task: ServedSequence,
+  { tokens }: Draft,
+  ahead: AheadResult,
+  take: (task: ServedSequence, logits: Float32Array) => Promise<boolean>,
+): Promise<number> {
+  const { stage } = task.settings
+  const logits = stage ? await runStageAhead(task, ahead.states) : ahead.logits
+  let used = 0
+  let goesOn = true
+  while (goesOn) {
+    const isOpen = await take(task, logits[used]!)
+    goesOn = isOpen && task.tokens.at(-1) === tokens[used]
+    used++
+  }
+  if (stage) stage.stage.dropRows!(stage.context, logits.length - used)
+  return used
+}
