@@ -57,6 +57,7 @@ describe('the entries', () => {
         'createEngine',
         'openEngineWorker',
         'openPrefixFolder',
+        'openRegistry',
       ].sort(),
     )
     expect(node.loadAdapter).not.toBe(main.loadAdapter)

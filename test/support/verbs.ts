@@ -26,7 +26,7 @@ pack pad parse pick place plan pluralize pool prepare print project prune
 quantize quote
 rank read receive recompute reflect refresh refuse register remove render reorder repair replace report
 require reserve resolve repeat restore reverse revoke rewrite roll rotate round run
-sample save scale score select set serialize serve shorten shortlist show shuffle sign simplify simulate
+sample save scale score search select set serialize serve shorten shortlist show shuffle sign simplify simulate
 slice smooth sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate

@@ -1,0 +1,162 @@
+// Experts' folders by content hash: `content/<hash>/`. A folder appears whole or not at all, and
+// never changes. Independent of names and versions.
+
+import { constants, renameSync } from 'node:fs'
+import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { FormatError } from '../../base/errors.ts'
+import { computeRootDigest, listResources } from '../../registry/signing/resources.ts'
+import { isProcessGone, syncDirectory } from '../files/atomic-write.ts'
+import { makeDirectory } from '../files/make-directory.ts'
+import { findErrorCode, toStorageError } from '../files/system-errors.ts'
+import { listFiles } from './list-files.ts'
+
+/** In an expert's folder; it covers the other files and cannot cover itself. */
+export const signatureFile = 'expert.sig'
+
+const mostFiles = 1000
+
+export interface FolderContent {
+  readonly hash: string
+  readonly sizeBytes: number
+}
+
+/** The root digest of a folder's files but its signature. */
+export async function hashFolder(folder: string): Promise<FolderContent> {
+  const files = await listFiles(folder)
+  if (files.length > mostFiles)
+    throw new FormatError(
+      `${folder}: has ${files.length} files, expected at most ${mostFiles}: it is no expert's folder.`,
+    )
+  const hash = await computeRootDigest(await listResources(files, [signatureFile]))
+  return { hash, sizeBytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
+}
+
+/** Of temporary places of this process, over all registries. */
+let placeCount = 0
+
+/** The places of content below one folder. */
+export class ContentFolder {
+  readonly #path: string
+
+  private constructor(path: string) {
+    this.#path = path
+  }
+
+  static async open(path: string): Promise<ContentFolder> {
+    await makeDirectory(path)
+    return new ContentFolder(path)
+  }
+
+  locate(hash: string): string {
+    return join(this.#path, hash)
+  }
+
+  async has(hash: string): Promise<boolean> {
+    return (await stat(this.locate(hash)).catch(() => undefined)) !== undefined
+  }
+
+  /**
+   * Copies a folder to a place of its own and hashes the copy, because the source may change
+   * meanwhile. `keep` moves it to its place; `drop` removes it.
+   */
+  async stage(folder: string): Promise<StagedContent> {
+    const place = join(this.#path, `new.${process.pid}.${placeCount++}.tmp`)
+    const drop = (): Promise<void> => rm(place, { recursive: true, force: true })
+    try {
+      await mkdir(place)
+      for (const { path } of await listFiles(folder)) await copyDurably(folder, place, path)
+      const content = await hashFolder(place)
+      return { place, content, drop, keep: () => this.#keep(place, content.hash) }
+    } catch (error) {
+      await drop()
+      throw findErrorCode(error) === undefined
+        ? error
+        : toStorageError(`${folder}: cannot be copied into the registry`, error)
+    }
+  }
+
+  async #keep(place: string, hash: string): Promise<void> {
+    try {
+      await rename(place, this.locate(hash))
+      await syncDirectory(this.#path)
+    } catch (error) {
+      // Another process was faster: the same content is there.
+      if (!(await this.has(hash))) throw toStorageError(`${place}: cannot be moved`, error)
+      await rm(place, { recursive: true, force: true })
+    }
+  }
+
+  /** Content that nobody needs: taken from its place at once, removed afterwards. */
+  prepareRemoval(hash: string): ContentRemoval {
+    const from = this.locate(hash)
+    const place = join(this.#path, `old.${process.pid}.${placeCount++}.tmp`)
+    return {
+      detach() {
+        try {
+          renameSync(from, place)
+        } catch (error) {
+          if (findErrorCode(error) !== 'ENOENT')
+            throw toStorageError(`${from}: cannot be removed`, error)
+        }
+      },
+      async finish() {
+        const freed = await measureFolder(place)
+        await rm(place, { recursive: true, force: true })
+        return freed
+      },
+    }
+  }
+
+  /** Hashes of all content. */
+  async list(): Promise<string[]> {
+    return (await readdir(this.#path)).filter((name) => /^[0-9a-f]{64}$/.test(name))
+  }
+
+  /** Removes what ended processes left; returns its bytes. */
+  async removeAbandoned(): Promise<number> {
+    let freed = 0
+    for (const name of await readdir(this.#path)) {
+      const pid = /^(?:new|old)\.(\d+)\.\d+\.tmp$/.exec(name)?.[1]
+      if (pid === undefined || !isProcessGone(Number(pid))) continue
+      freed += await measureFolder(join(this.#path, name))
+      await rm(join(this.#path, name), { recursive: true, force: true })
+    }
+    return freed
+  }
+}
+
+export interface ContentRemoval {
+  /** Takes the content from its place, without waiting: within a lock. */
+  detach(): void
+  /** Removes it; returns its bytes. */
+  finish(): Promise<number>
+}
+
+export interface StagedContent {
+  readonly place: string
+  readonly content: FolderContent
+  keep(): Promise<void>
+  drop(): Promise<void>
+}
+
+async function copyDurably(from: string, to: string, path: string): Promise<void> {
+  const target = join(to, path)
+  await makeDirectory(dirname(target))
+  await copyFile(join(from, path), target, constants.COPYFILE_FICLONE)
+  const file = await open(target, 'r+')
+  try {
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+async function measureFolder(path: string): Promise<number> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => [])
+  let sum = 0
+  for (const entry of entries)
+    if (entry.isFile())
+      sum += (await stat(join(entry.parentPath, entry.name)).catch(() => undefined))?.size ?? 0
+  return sum
+}

@@ -1,0 +1,41 @@
+// The registry in a folder: the contract, what is refused, processes that are killed.
+
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { FormatError, NotFoundError, StorageError } from '../../base/errors.ts'
+import { createTestManifest, describeRegistry } from '../../registry/registry.contract.ts'
+import { createRegistryPlaces, killRepeatedly, type RegistryPlaces } from './places.testing.ts'
+
+let places: RegistryPlaces
+beforeAll(async () => void (places = await createRegistryPlaces()))
+afterAll(() => places.remove())
+
+describeRegistry('a folder', () => places.make())
+
+describe('a registry in a folder', () => {
+  it('refuses links, folders that are no adapter, and newer registries; nothing is left', async () => {
+    const place = await places.make()
+    const registry = await place.open()
+    const linked = await place.makeExpert(createTestManifest(), 1)
+    await symlink('/etc/hostname', join(linked, 'link'))
+    await expect(registry.add(linked)).rejects.toThrow(FormatError)
+    const empty = join(place.path, '..', 'empty')
+    await mkdir(empty)
+    await expect(registry.add(empty)).rejects.toThrow(FormatError)
+    await expect(registry.add(join(empty, 'missing'))).rejects.toThrow(NotFoundError)
+    await writeFile(join(empty, 'notes.txt'), 'no adapter')
+    await expect(registry.add(empty)).rejects.toThrow(/adapter_config\.json/)
+    expect(await readdir(join(place.path, 'content'))).toEqual([])
+    await registry.close()
+    const { DatabaseSync } = await import('node:sqlite')
+    const database = new DatabaseSync(join(place.path, 'index.db'))
+    database.exec('PRAGMA user_version = 99')
+    database.close()
+    await expect(place.open()).rejects.toThrow(StorageError)
+  })
+
+  it('is whole after processes were killed in the middle of add, remove and gc', async () => {
+    await killRepeatedly(await places.make(), places.seeds, 6)
+  }, 120_000)
+})

@@ -1,0 +1,250 @@
+// A registry in a folder: `content/<hash>/` holds experts' folders, `index.db` the names, versions
+// and channels. Several processes may use it at once; a process that is killed leaves it whole.
+
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import semver from 'semver'
+import { NotFoundError, OptionError, SignatureError } from '../../base/errors.ts'
+import { checkOptions, integer, listOf, string, unchecked } from '../../base/schema.ts'
+import { findNearestName } from '../../base/suggest.ts'
+import { quoteName } from '../../formats/quote.ts'
+import {
+  isChannelName,
+  type KnownVersion,
+  parseReference,
+  selectVersion,
+} from '../../registry/reference.ts'
+import type {
+  AddOptions,
+  SearchResult,
+  RegisteredExpert,
+  Registry,
+  RegistryChange,
+  ResolvedExpert,
+  SearchQuery,
+} from '../../registry/registry.ts'
+import { isExpertName } from '../../registry/manifest/manifest-fields.ts'
+import { searchExperts } from '../../registry/search.ts'
+import { openSqliteFile, runWithRetry } from '../stores/sqlite-file.ts'
+import { makeDirectory } from '../files/make-directory.ts'
+import { toStorageError } from '../files/system-errors.ts'
+import { ContentFolder, type ContentRemoval, hashFolder } from './content-folder.ts'
+import { readFolderManifest } from './folder-manifest.ts'
+import { type IndexedExpert, registrySchema, RegistryTables } from './registry-tables.ts'
+
+export interface RegistryOptions {
+  /** How long a call waits for another process that is writing, in milliseconds. Default 10,000. */
+  readonly waitMs?: number | undefined
+  /** The current time, as ISO 8601; for tests. */
+  readonly now?: (() => string) | undefined
+}
+
+const registryFields = {
+  waitMs: integer({ from: 0, default: 10_000 }),
+  now: unchecked<() => string>('a function'),
+}
+
+const addFields = {
+  id: string({ filled: true }),
+  version: string({ filled: true }),
+  channels: listOf(string({ filled: true })),
+  vector: unchecked<Float32Array>('a Float32Array'),
+}
+
+const pollMs = 40
+
+/** Opens the registry in a folder, or makes one. Throws StorageError for a newer registry. */
+export async function openRegistry(
+  location: string,
+  options: RegistryOptions = {},
+): Promise<Registry> {
+  checkOptions('Registry options', options, registryFields)
+  const { waitMs = registryFields.waitMs.default, now = () => new Date().toISOString() } = options
+  try {
+    await makeDirectory(location)
+  } catch (error) {
+    throw toStorageError(`${location}: cannot be made`, error)
+  }
+  const database = await openSqliteFile(join(location, 'index.db'), registrySchema, waitMs)
+  const content = await ContentFolder.open(join(location, 'content'))
+  const tables = new RegistryTables(database)
+  const run = <T>(work: () => T): Promise<T> =>
+    runWithRetry(`${location}: its index cannot be used`, waitMs, work)
+  const close = async (): Promise<void> => {
+    if (database.isOpen) database.close()
+  }
+  return new FolderRegistry({ location, content, tables, run, now, close })
+}
+
+interface RegistryParts {
+  readonly location: string
+  readonly content: ContentFolder
+  readonly tables: RegistryTables
+  readonly run: <T>(work: () => T) => Promise<T>
+  readonly now: () => string
+  readonly close: () => Promise<void>
+}
+
+class FolderRegistry implements Registry {
+  readonly location: string
+  readonly #parts: RegistryParts
+  readonly close: () => Promise<void>
+
+  constructor(parts: RegistryParts) {
+    this.#parts = parts
+    this.location = parts.location
+    this.close = parts.close
+  }
+
+  async add(folder: string, options: AddOptions = {}): Promise<RegisteredExpert> {
+    checkOptions('Options of add', options, addFields)
+    const { content, tables, run, now } = this.#parts
+    const { channels = [], vector } = options
+    checkChannels(channels)
+    const staged = await content.stage(folder)
+    const { hash, sizeBytes } = staged.content
+    try {
+      const manifest = await readFolderManifest(staged.place, { ...options, folder, now: now() })
+      const { id, version } = manifest
+      await run(() => tables.startPending(hash))
+      if (await content.has(hash)) await staged.drop()
+      else await staged.keep()
+      const expert = { id, version, hash, sizeBytes, addedAt: now(), manifest, channels, vector }
+      await run(() => tables.add(expert))
+      return this.#find(`${id}@${version}`)
+    } finally {
+      await run(() => tables.endPending(hash))
+      await staged.drop()
+    }
+  }
+
+  async resolve(reference: string): Promise<ResolvedExpert> {
+    const found = await this.#find(reference)
+    return { ...found, location: this.#parts.content.locate(found.hash) }
+  }
+
+  async #find(text: string): Promise<RegisteredExpert> {
+    const { tables, run, location } = this.#parts
+    const reference = parseReference(text)
+    const versions = await run(() => tables.listVersions(reference.id))
+    if (versions.length === 0) {
+      const ids = await run(() => tables.listIds())
+      const meant = findNearestName(reference.id, ids)
+      const hint =
+        meant === undefined ? ` It has ${ids.length} experts.` : ` Did you mean "${meant}"?`
+      throw new NotFoundError(
+        `${location}: there is no expert ${quoteName(reference.id)} in this registry.${hint}`,
+      )
+    }
+    const channels = await run(() => tables.readChannels(reference.id))
+    return withoutVector(selectVersion(reference, versions, channels))
+  }
+
+  async list(id?: string): Promise<readonly RegisteredExpert[]> {
+    const { tables, run } = this.#parts
+    const experts = await run(() => (id === undefined ? tables.listAll() : tables.listVersions(id)))
+    const groups = Map.groupBy(experts, (expert) => expert.id)
+    const chosen = [...groups.values()].flatMap((versions) =>
+      id === undefined ? [selectNewest(versions)] : versions.toSorted(compareVersions),
+    )
+    return chosen.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)).map(withoutVector)
+  }
+
+  async search(query: SearchQuery): Promise<readonly SearchResult[]> {
+    const { tables, run } = this.#parts
+    const experts = await run(() => tables.listAll())
+    const groups = Map.groupBy(experts, (expert) => expert.id)
+    return searchExperts([...groups.values()].map(selectNewest), query)
+  }
+
+  async setChannel(id: string, channel: string, version: string | undefined): Promise<void> {
+    checkChannels([channel])
+    const { tables, run } = this.#parts
+    const found = await this.#find(version === undefined ? id : `${id}@${version}`)
+    if (version !== undefined && found.version !== version)
+      throw new OptionError(`Channel ${quoteName(channel)}: expected one version, got ${version}.`)
+    await run(() => tables.setChannel(id, channel, version))
+  }
+
+  async tag(
+    reference: string,
+    { add = [], remove = [] }: { add?: readonly string[]; remove?: readonly string[] },
+  ): Promise<RegisteredExpert> {
+    const wrong = add.filter((tag) => !isExpertName(tag))
+    if (wrong.length > 0)
+      throw new OptionError(
+        `Tags have letters, digits, ".", "_" and "-"; got ${wrong.map(quoteName).join(', ')}.`,
+      )
+    const found = await this.#find(reference)
+    const tags = [...new Set([...found.tags, ...add])].filter((tag) => !remove.includes(tag))
+    const { tables, run } = this.#parts
+    await run(() => tables.setTags(found.id, found.version, tags))
+    return { ...found, tags }
+  }
+
+  async verify(reference: string): Promise<RegisteredExpert> {
+    const found = await this.resolve(reference)
+    const { hash } = await hashFolder(found.location)
+    if (hash !== found.hash)
+      throw new SignatureError(
+        `Expert ${quoteName(reference)}: its files have the hash sha256:${hash}, and the index says sha256:${found.hash}: they were changed. Remove it and add it again.`,
+      )
+    return found
+  }
+
+  async remove(reference: string): Promise<RegisteredExpert> {
+    const { tables, run } = this.#parts
+    const found = await this.#find(reference)
+    await run(() => tables.remove(found.id, found.version))
+    await this.#removeUnneeded([found.hash])
+    return found
+  }
+
+  async collectGarbage(): Promise<number> {
+    const { content } = this.#parts
+    const freed = await content.removeAbandoned()
+    return freed + (await this.#removeUnneeded(await content.list()))
+  }
+
+  async #removeUnneeded(hashes: readonly string[]): Promise<number> {
+    const { tables, content, run } = this.#parts
+    const removals: ContentRemoval[] = []
+    await run(() =>
+      tables.detachUnneeded(hashes, (hash) => {
+        const removal = content.prepareRemoval(hash)
+        removal.detach()
+        removals.push(removal)
+      }),
+    )
+    let freed = 0
+    for (const removal of removals) freed += await removal.finish()
+    return freed
+  }
+
+  async *watch(signal: AbortSignal): AsyncGenerator<RegistryChange, void> {
+    const { tables, run } = this.#parts
+    let place = await run(() => tables.newestPlace)
+    while (!signal.aborted) {
+      const found = await run(() => tables.readChanges(place))
+      place = found.place
+      yield* found.changes
+      await sleep(pollMs, undefined, { signal, ref: false }).catch(() => undefined)
+    }
+  }
+}
+
+function checkChannels(channels: readonly string[]): void {
+  const wrong = channels.filter((name) => !isChannelName(name))
+  if (wrong.length > 0)
+    throw new OptionError(
+      `A channel is a word such as "stable", and no version; got ${wrong.map(quoteName).join(', ')}.`,
+    )
+}
+
+const withoutVector = ({ vector: _vector, ...expert }: IndexedExpert): RegisteredExpert => expert
+
+const compareVersions = (a: KnownVersion, b: KnownVersion): number =>
+  semver.rcompare(a.version, b.version)
+
+const selectNewest = (versions: readonly IndexedExpert[]): IndexedExpert =>
+  selectVersion({ id: versions[0]!.id, choice: { type: 'latest' } }, versions, {})
