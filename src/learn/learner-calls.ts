@@ -34,11 +34,42 @@ export interface UserAnswer {
   finish(generation: Pick<Generation, 'ids' | 'reason'>): Promise<number>
 }
 
+/** What is known of a user; nothing changes by reading it. */
+export interface UserReaders {
+  /** Versions of the slow tier that are kept, the oldest (no adapter) first. */
+  versions(user: string): Promise<readonly NumberedVersion[]>
+  /** Statistics of a user's turns and signals, and of what is kept. */
+  statistics(user: string): Promise<UserStatistics>
+  /** Warnings that follow from the statistics; each says what to do. */
+  warnings(user: string): Promise<readonly LearnerWarning[]>
+  /** A user's tiers, for inspection. */
+  tiers(user: string): Promise<TierStack>
+  /** Turns that are kept: those that can be rated, and learned ones that can be taken back. */
+  turns(user: string): Promise<readonly KeptUserTurn[]>
+}
+
+export interface KeptUserTurn {
+  readonly turn: number
+  /** 'open': it can still be rated. */
+  readonly state: 'open' | 'learned'
+  readonly promptIds: readonly number[]
+  readonly answerIds: readonly number[]
+  /** What it was learned by; undefined for a right completion and for an open turn. */
+  readonly signal: LearningSignal | undefined
+}
+
+/** The right completion of a turn that was answered otherwise. */
+export interface CorrectedTurn {
+  readonly user: string
+  readonly turn: number
+  readonly completion: string
+}
+
 /**
  * Calls for one user run one after the other, calls for different users at the same time; answers are
  * generated while others learn.
  */
-export interface Learner {
+export interface Learner extends UserReaders {
   /** Answers under this user's model. The last event, 'turn-end', has the number for `feedback`. */
   generate(
     prompt: Prompt,
@@ -56,6 +87,11 @@ export interface Learner {
   feedback(
     signal: LearningSignal & { readonly user: string; readonly turn: number },
   ): Promise<FeedbackResult>
+  /**
+   * Learns what the answer of a turn should have been. Throws NotFoundError for a turn that can no
+   * longer be rated.
+   */
+  correct(correction: CorrectedTurn): Promise<CompletionScores>
   /** Learns a completion that was right; returns the losses from before. */
   learn(turn: LearnedTurn): Promise<CompletionScores>
   /** The loss of a completion under this user's model, in nats a token; nothing is learned. */
@@ -69,19 +105,11 @@ export interface Learner {
    * Whether a consolidation is due by the schedule; after a learned turn a due one runs by itself.
    */
   due(user: string): Promise<boolean>
-  /** Versions of the slow tier that are kept, the oldest (no adapter) first. */
-  versions(user: string): Promise<readonly NumberedVersion[]>
   /**
    * Restores a version of the slow tier by its number; fast tier and memory, which were learned on
    * another one, are emptied.
    */
   restore(user: string, version: number): Promise<void>
-  /** Statistics of a user's turns and signals, and of what is kept. */
-  statistics(user: string): Promise<UserStatistics>
-  /** Warnings that follow from the statistics; each says what to do. */
-  warnings(user: string): Promise<readonly LearnerWarning[]>
-  /** A user's tiers, for inspection. */
-  tiers(user: string): Promise<TierStack>
   /**
    * Takes back one turn, learned or still to be rated, with later ones whose prompts contain it: the
    * turns since then are learned again without it, versions of the slow tier that had learned it go,

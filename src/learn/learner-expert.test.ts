@@ -73,3 +73,21 @@ it('lets a program ask an engine of its own for users in one batch, and rate the
   }
   await engine.dispose()
 })
+
+it('learns what an answer should have been, and shows the turns that are kept', async () => {
+  const [learner, reference] = [createLearner({ model }), createLearner({ model })]
+  const { turn, end } = await answer(learner, 'ada', prompt)
+  const completion = ' there was a zebra.'
+  expect(await learner.turns('ada')).toMatchObject([
+    { turn, state: 'open', promptIds: model.encode(prompt), answerIds: end.ids },
+  ])
+  const corrected = await learner.correct({ user: 'ada', turn, completion })
+  const taught = await reference.learn({ user: 'ada', prompt, completion })
+  expect([corrected.turn, corrected.losses]).toEqual([turn, taught.losses])
+  expect((await learner.turns('ada')).map(({ state }) => state)).toEqual(['learned'])
+  const question = { user: 'ada', prompt, completion }
+  expect(await learner.loss(question)).toBe(await reference.loss(question))
+  await expect(learner.correct({ user: 'ada', turn, completion })).rejects.toThrow(/is not kept/)
+  await learner.unlearn('ada', turn)
+  expect(await learner.turns('ada')).toEqual([])
+})

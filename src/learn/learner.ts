@@ -6,11 +6,17 @@ import { NotFoundError } from '../base/errors.ts'
 import { readOptions } from '../base/schema.ts'
 import { createExpertKeys } from '../runtime/engine/pool/expert-key.ts'
 import type { Prompt, PromptOptions } from '../runtime/index.ts'
-import type { LearnedTurn, Learner, LearnerEvent, UserAnswer } from './learner-calls.ts'
+import type {
+  CorrectedTurn,
+  LearnedTurn,
+  Learner,
+  LearnerEvent,
+  UserAnswer,
+  UserReaders,
+} from './learner-calls.ts'
 import { createLearnerContext, type LearnerContext } from './learner-context.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import type { UserState } from './store/user-state.ts'
-import type { TierStack } from './tiers/tier-stack.ts'
 import { encodeTurn } from './turns/encode-turn.ts'
 import { measureLoss } from './turns/measure-loss.ts'
 import type { LearningSignal } from './turns/reward.ts'
@@ -33,20 +39,14 @@ import {
 } from './updates/learn-turn.ts'
 import { type UnlearningParts, type UnlearningResult, unlearnTurn } from './updates/unlearn-turn.ts'
 import {
-  computeStatistics,
-  type LearnerWarning,
-  listWarnings,
-  type UserStatistics,
-} from './users/statistics.ts'
-import {
   addTurn,
   createUser,
   getServingExpert,
   type LearnerUser,
-  type NumberedVersion,
   switchVersion,
 } from './users/user.ts'
 import { addCleanStart } from './users/history.ts'
+import { createUserReaders, getOpenTurn } from './users/user-readers.ts'
 import { encodeUser, restoreUser } from './users/user-codec.ts'
 import type { StateOrigin } from './users/user-header.ts'
 import { UserRegistry } from './users/user-registry.ts'
@@ -56,9 +56,15 @@ import { clearTiers } from './users/user-snapshot.ts'
  * A learner over a model, by the model's own head; the model can serve other callers at the same
  * time. Throws OptionError with everything that is wrong with the options.
  */
-export const createLearner = (options: LearnerOptions): Learner => new TieredLearner(options)
+export function createLearner(options: LearnerOptions): Learner {
+  const learner = new TieredLearner(options)
+  return Object.assign(
+    learner,
+    createUserReaders((name) => learner.readUser(name)),
+  )
+}
 
-class TieredLearner implements Learner {
+class TieredLearner implements Omit<Learner, keyof UserReaders> {
   readonly #context: LearnerContext
   readonly #users: UserRegistry
   readonly #turnParts: LearnTurnParts
@@ -111,6 +117,10 @@ class TieredLearner implements Learner {
     )
   }
 
+  readUser(name: string): Promise<LearnerUser> {
+    return this.#users.get(name)
+  }
+
   async *generate(
     prompt: Prompt,
     { user, chat, ...options }: PromptOptions & { readonly user: string },
@@ -148,17 +158,31 @@ class TieredLearner implements Learner {
     ...signal
   }: LearningSignal & { readonly user: string; readonly turn: number }): Promise<FeedbackResult> {
     const result = await this.#users.change(name, async (user) => {
-      const turn = user.turns.get(number)
-      if (!turn)
-        throw new NotFoundError(
-          `Turn ${number} of user ${JSON.stringify(name)} is not kept (any more); ${user.turns.size} are.`,
-        )
+      const turn = getOpenTurn(user, number)
       const learned = await learnFeedback(user, { number, turn }, signal, this.#turnParts)
       user.turns.delete(number) // an answer is rated once
       return learned
     })
     this.#scheduler?.check(name)
     return result
+  }
+
+  async correct({
+    user: name,
+    turn: number,
+    completion,
+  }: CorrectedTurn): Promise<CompletionScores> {
+    const scores = await this.#users.change(name, async (user) => {
+      const { ids, promptTokens } = getOpenTurn(user, number)
+      const prompt = ids.slice(0, promptTokens)
+      const encoded = encodeTurn(this.#context.model, { prompt, completion })
+      const turn = { ...encoded, hidden: undefined, adapter: undefined }
+      const learned = await learnCompletion(user, { number, turn }, this.#turnParts)
+      user.turns.delete(number)
+      return learned
+    })
+    this.#scheduler?.check(name)
+    return scores
   }
 
   async learn(given: LearnedTurn): Promise<CompletionScores> {
@@ -201,10 +225,6 @@ class TieredLearner implements Learner {
     return trigger !== undefined && isConsolidationDue(user, trigger, now())
   }
 
-  async versions(name: string): Promise<readonly NumberedVersion[]> {
-    return (await this.#users.get(name)).versions
-  }
-
   restore(name: string, version: number): Promise<void> {
     return this.#users.change(name, async (user) => {
       const found = user.versions.find(({ number }) => number === version)
@@ -225,18 +245,6 @@ class TieredLearner implements Learner {
       tokenizer ? tokenizer.decode(ids, { skipSpecialTokens: true }) : ids.join(' ')
     const parts = Object.assign({ decode, replay: this.#replay }, this.#context)
     return this.#users.replace(name, (user) => unlearnTurn(user, turn, parts))
-  }
-
-  async statistics(name: string): Promise<UserStatistics> {
-    return computeStatistics(await this.#users.get(name))
-  }
-
-  async warnings(name: string): Promise<readonly LearnerWarning[]> {
-    return listWarnings(await this.#users.get(name))
-  }
-
-  async tiers(name: string): Promise<TierStack> {
-    return (await this.#users.get(name)).tiers
   }
 
   forget(name: string): Promise<void> {
