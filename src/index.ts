@@ -37,14 +37,17 @@ export {
   DataError,
   FormatError,
   GraftError,
+  GrammarError,
   MismatchError,
   NotFoundError,
   NumericError,
+  ObjectError,
   OptionError,
   ShapeError,
   StorageError,
   UnsupportedError,
   type Mismatch,
+  type ObjectIssue,
 } from './base/errors.ts'
 export type { F32Tensor, Tensor } from './base/tensor.ts'
 export type { ByteFolder, ByteSink, ByteSource } from './formats/byte-source.ts'

@@ -41,6 +41,22 @@ export class GrammarError extends OptionError {
     this.place = place
   }
 }
+/** One thing that a schema finds wrong with a value. */
+export interface ObjectIssue {
+  readonly message: string
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
+}
+/** An answer that was to be a value is none: it was cut, or the schema's own check refuses it. */
+export class ObjectError extends GraftError {
+  /** The answer. */
+  readonly text: string
+  readonly issues: readonly ObjectIssue[]
+  constructor(message: string, text: string, issues: readonly ObjectIssue[]) {
+    super(message)
+    this.text = text
+    this.issues = issues
+  }
+}
 /** Training data cannot be used: bad JSON in a row, no rows, a row of an unknown form. */
 export class DataError extends GraftError {}
 /** A file, model or repository was not found; the message lists what was tried. */

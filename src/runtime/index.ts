@@ -42,6 +42,12 @@ export type {
   ToolDefinition,
 } from '../formats/text/tool-calls/tool-call-format.ts'
 export { measureActivationError } from './analysis/quantisation-error.ts'
+export { createLocalHost, type LocalHostOptions } from './grammar/local-host.ts'
+export type { GrammarHost } from './grammar/grammar-host.ts'
+export type { GrammarLibrary, LibraryOpener, OpenLibrary } from './grammar/library.ts'
+export type { GrammarChoice, StructuralFormat } from '../formats/grammar/grammar-choice.ts'
+export { generateObject, type ObjectAnswer, type ObjectOptions } from './object/generate-object.ts'
+export type { StandardSchema, ValueOfSchema, ValueSchema } from './object/value-schema.ts'
 export type { SamplingOptions } from './decode/sampling-options.ts'
 export {
   connectObject,

@@ -47,6 +47,8 @@ import {
   runInGroups,
   selectExperts,
 } from './programs/row-groups.ts'
+import { generateObject, type ObjectAnswer, type ObjectOptions } from './object/generate-object.ts'
+import type { ValueOfSchema, ValueSchema } from './object/value-schema.ts'
 import type { Prompt } from './prompt.ts'
 import { listScoredLabels } from './scoring.ts'
 
@@ -96,6 +98,15 @@ export interface Model {
    * options of `generate`.
    */
   complete(prompt: Prompt, options?: PromptOptions): Promise<string>
+  /**
+   * One answer as a value that fits a schema: `const { value } = await model.object('…', { schema })`
+   * with a schema of zod, Valibot, ArkType … or a JSON Schema. Takes the options of `generate` beside
+   * it. Throws ObjectError for an answer that was cut or that the schema's own check refuses.
+   */
+  object<const Schema extends ValueSchema>(
+    prompt: Prompt,
+    options: Omit<PromptOptions, 'grammar'> & ObjectOptions<Schema>,
+  ): Promise<ObjectAnswer<ValueOfSchema<Schema>>>
   /** Answers several prompts together; row i draws with seed + i. */
   generateBatch(prompts: readonly Prompt[], options?: BatchOptions): Promise<Generation[]>
   /**
@@ -196,7 +207,7 @@ const listTrainableKeys = (adapter: Adapter, graph: ModelGraph): string[] =>
 function createTextMethods({
   encode,
   engine,
-}: ModelParts): Pick<Model, 'generate' | 'complete' | 'generateBatch'> {
+}: ModelParts): Pick<Model, 'generate' | 'complete' | 'object' | 'generateBatch'> {
   async function* generateText(
     prompt: Prompt,
     given: PromptOptions = {},
@@ -213,6 +224,12 @@ function createTextMethods({
         if (event.type === 'generation-end') text = event.text
       assertInternal(text !== undefined, 'generation ends with generation-end')
       return text
+    },
+    async object(prompt, { schema, jsonSchema, whitespace, retries, ...given }) {
+      const { chat, ...options } = readGivenOptions('Generation options', given, promptFields)
+      const ids = encode(prompt, chat, collectFadeAdapters(options.adapter))
+      const asked = { schema, jsonSchema, whitespace, retries }
+      return generateObject(engine(), { ...options, ...asked, prompt: ids })
     },
     async generateBatch(prompts, given = {}) {
       const { chat, ...options } = readGivenOptions('Generation options', given, batchFields)

@@ -144,6 +144,7 @@ export const rooms: Record<string, readonly string[]> = {
     'gradients.ts',
     'head.ts',
     'engine',
+    'object',
     'model-options.ts',
     'model-parts.ts',
     '',

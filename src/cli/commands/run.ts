@@ -2,6 +2,11 @@
 
 import { defineCommand } from '../command.ts'
 import { expertOption, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
+import {
+  checkGrammarAnswer,
+  grammarOptions,
+  readGrammarOptions,
+} from '../shared/grammar-options.ts'
 import { modelOptions, openDefaultModel } from '../shared/open-model.ts'
 import { ropeScalingOption } from '../shared/rope-scaling-option.ts'
 import { toGenerateOptions, samplingOptions } from '../shared/sampling-options.ts'
@@ -14,7 +19,13 @@ export const runCommand = defineCommand({
   summary: 'answer one prompt, by the base model or by an expert',
   usage: '<prompt>',
   positionals: [1, 1],
-  options: { ...modelOptions, ...ropeScalingOption, ...expertOption, ...samplingOptions },
+  options: {
+    ...modelOptions,
+    ...ropeScalingOption,
+    ...expertOption,
+    ...samplingOptions,
+    ...grammarOptions,
+  },
   examples: [
     {
       command: 'graft run "Once upon a time" --model stories260k',
@@ -32,17 +43,25 @@ export const runCommand = defineCommand({
       command: 'graft run "A poem" --temperature 0.8 --top-p 0.95 --seed 3',
       about: 'sampled instead of greedy',
     },
+    {
+      command: 'graft run "A person:" --json-schema person.json',
+      about: 'JSON that fits a schema',
+    },
   ],
   async run({ values, positionals, terminal, signal }) {
     const { model, adapter, system, named } = await openExperts(values, terminal, openDefaultModel)
     const { composePrompt } = await import('../../runtime/chat-prompt.ts')
     const prompt = composePrompt(model, positionals[0]!, values.system ?? system, [], adapter)
-    const options = { ...toGenerateOptions(values), adapter, signal }
+    const grammar = await readGrammarOptions(values)
+    const options = { ...toGenerateOptions(values), grammar, adapter, signal }
     // compiles the program, so that speeds are those of the model
     await model.nextLogits([[0]], values.exact ? 'exact' : 'fast', { adapter })
     for await (const event of model.generate(prompt, options)) {
       if (event.type === 'text-delta') terminal.write(event.text)
-      else return finishAnswer(event, model.base.name, named, terminal)
+      else {
+        if (event.reason === 'eos') await checkGrammarAnswer(grammar, event.text)
+        return finishAnswer(event, model.base.name, named, terminal)
+      }
     }
     throw new Error('internal: the answer did not end')
   },

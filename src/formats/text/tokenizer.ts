@@ -31,7 +31,7 @@ export interface Tokenizer {
    * What each token writes within a text, by id; a special one is left out of texts. Absent where
    * tokens have no bytes of their own. Ids without a token have no bytes.
    */
-  listPieces?(): readonly TokenPiece[]
+  listPieces?(): readonly TokenBytes[]
   readonly bosId?: number
   readonly eosId?: number
   readonly padId?: number
@@ -39,7 +39,7 @@ export interface Tokenizer {
   readonly specialTokens?: SpecialTokens
 }
 
-export interface TokenPiece {
+export interface TokenBytes {
   readonly bytes: Uint8Array
   readonly isSpecial: boolean
 }
@@ -95,17 +95,17 @@ function createPieceList(
 ): Pick<Tokenizer, 'listPieces'> {
   const toBytes = findTokenBytes(tokenizerJson['decoder'] as TokenizerComponent | null | undefined)
   if (!toBytes) return {}
-  let pieces: TokenPiece[] | undefined
+  let pieces: TokenBytes[] | undefined
   return {
     listPieces() {
       if (pieces) return pieces
       const added = library.get_added_tokens_decoder()
-      const list: TokenPiece[] = []
+      const list: TokenBytes[] = []
       for (const [token, id] of library.get_vocab()) {
         const isSpecial = special.has(id)
         list[id] = { bytes: added.has(id) ? encoder.encode(token) : toBytes(token), isSpecial }
       }
-      const none: TokenPiece = { bytes: new Uint8Array(), isSpecial: true }
+      const none: TokenBytes = { bytes: new Uint8Array(), isSpecial: true }
       pieces = Array.from(list, (piece) => piece ?? none)
       return pieces
     },

@@ -1,0 +1,123 @@
+// For tests: samples of a model that is held to schemas, judged by Ajv. A text that the limit has cut
+// is completed byte by byte first.
+
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import { readGrammar } from '../../formats/grammar/read-grammar.ts'
+import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
+import type { GrammarHost } from '../../runtime/grammar/grammar-host.ts'
+import { hasBit } from '../../runtime/decode/processors/grammar-mask.ts'
+import { createEngine, type Engine, type EngineRequest } from '../../runtime/index.ts'
+import type { LoadedModel } from '../model.ts'
+
+const bytes = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte))
+const vocabulary = { key: 'bytes', size: 256, tokens: bytes }
+const MOST_BYTES = 3000
+// What ends a JSON text soonest, within strings and outside.
+const toBytes = (signs: string): number[] => [...signs].map((sign) => sign.codePointAt(0)!)
+const inside = toBytes('"')
+const outside = toBytes('}]"0,:')
+
+/** Whether a JSON text ends within a string. */
+const isInString = (text: string): boolean =>
+  (text.replaceAll(/\\[^]/g, '').split('"').length - 1) % 2 === 1
+
+/** A short end for the beginning of a text; throws where it is no beginning. */
+export async function completeText(
+  host: GrammarHost,
+  grammar: GrammarChoice,
+  text: string,
+): Promise<string> {
+  const matcher = await host.open({ vocabulary, text: readGrammar(grammar).text })
+  const written = [...new TextEncoder().encode(text)]
+  for (const [i, byte] of written.entries()) {
+    await matcher.ready()
+    if (!hasBit(matcher.mask!, byte))
+      throw new Error(`byte ${i} of ${JSON.stringify(text)} does not fit`)
+    matcher.accept(byte)
+  }
+  while (written.length < MOST_BYTES) {
+    await matcher.ready()
+    if (hasBit(matcher.mask!, 256)) break
+    const allowed = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) =>
+      hasBit(matcher.mask!, byte),
+    )
+    const soFar = new TextDecoder().decode(Uint8Array.from(written))
+    const preferred = isInString(soFar) ? inside : outside
+    const next = [...preferred, ...allowed.toReversed()].find((byte) => allowed.includes(byte))!
+    written.push(next)
+    matcher.accept(next)
+  }
+  matcher.close()
+  return new TextDecoder('utf-8', { fatal: true }).decode(Uint8Array.from(written))
+}
+
+export interface SampleReport {
+  readonly samples: number
+  /** Those that the limit cut. */
+  readonly cut: number
+  /** What does not fit: nothing, where all is well. */
+  readonly wrong: readonly string[]
+}
+
+export interface SampleOptions {
+  readonly model: LoadedModel
+  readonly host: GrammarHost
+  readonly seeds: number
+  readonly maxTokens: number
+}
+
+/** Samples each schema at temperature 1.5. */
+export async function sampleSchemas(
+  schemas: Readonly<Record<string, unknown>>,
+  { model, host, seeds, maxTokens }: SampleOptions,
+): Promise<SampleReport> {
+  const ajv = new Ajv2020({ strict: false, allErrors: true })
+  addFormats.default(ajv)
+  const engine = createEngine({ model, maxRows: 16 })
+  const wrong: string[] = []
+  let samples = 0
+  let cut = 0
+  for (const [name, schema] of Object.entries(schemas)) {
+    const validate = ajv.compile(schema as object)
+    const findProblem = async (whole: string | Promise<string>): Promise<string | undefined> => {
+      try {
+        return validate(JSON.parse(await whole)) ? undefined : ajv.errorsText(validate.errors)
+      } catch (error) {
+        return String(error)
+      }
+    }
+    const grammar: GrammarChoice = { type: 'json-schema', schema: schema as object as never }
+    const answers = await Promise.all(
+      Array.from({ length: seeds }, (_, seed) =>
+        readAnswer(engine, {
+          prompt: model.encode('Once upon a time'),
+          grammar,
+          temperature: 1.5,
+          seed,
+          maxTokens,
+        }),
+      ),
+    )
+    for (const { text, reason } of answers) {
+      samples++
+      if (reason === 'length') cut++
+      const problem = await findProblem(
+        reason === 'length' ? completeText(host, grammar, text) : text,
+      )
+      if (problem !== undefined)
+        wrong.push(`${name} (${reason}): ${JSON.stringify(text)}: ${problem}`)
+    }
+  }
+  await engine.dispose()
+  return { samples, cut, wrong }
+}
+
+async function readAnswer(
+  engine: Engine,
+  request: EngineRequest,
+): Promise<{ text: string; reason: string }> {
+  for await (const event of engine.generate(request))
+    if (event.type === 'generation-end') return event
+  throw new Error('the answer has no end')
+}
