@@ -91,3 +91,64 @@ it('learns what an answer should have been, and shows the turns that are kept', 
   await learner.unlearn('ada', turn)
   expect(await learner.turns('ada')).toEqual([])
 })
+
+/** The expert with a chat template of its own, which the base has not. */
+function withTemplate(adapter: Adapter): Adapter {
+  const template = "{% for m in messages %}Ask: {{ m['content'] }}\n{% endfor %}Tell:"
+  return {
+    ...adapter,
+    text: { files: new Map([['chat_template.jinja', new TextEncoder().encode(template)]]) },
+  }
+}
+const asked = [{ role: 'user', content: 'the dog' }]
+
+it('encodes what is learned and scored as the expert reads it', async () => {
+  const own = withTemplate(expert)
+  const learner = createLearner({ model, expert: own, memory: false })
+  const taught = { user: 'ada', prompt: asked, completion: ' a dog ran' }
+  const tokenizer = model.base.tokenizer!
+  const promptIds = tokenizer.encode('Ask: the dog\nTell:')
+  const ids = [...promptIds, ...tokenizer.encode(taught.completion), tokenizer.eosId!]
+  const labels = ids.map((id, i) => (i < promptIds.length ? -100 : id))
+  const expected = await model.loss([ids], [labels], { adapter: expert })
+  expect(await learner.loss(taught)).toBeCloseTo(expected, 3)
+  const { losses } = await learner.learn(taught)
+  expect(losses).toHaveLength(ids.length - promptIds.length)
+  expect(losses.reduce((sum, loss) => sum + loss, 0) / losses.length).toBeCloseTo(expected, 3)
+  // the base has no template for messages
+  const plain = createLearner({ model, expert, memory: false })
+  await expect(plain.loss(taught)).rejects.toThrow('chat template')
+})
+
+it('goes on reading so with tiers on layers, after a consolidation, and from a store', async () => {
+  const own = withTemplate(expert)
+  const store = createMemoryStore()
+  const options = {
+    model,
+    expert: own,
+    store,
+    memory: false,
+    fast: { where: { modules: ['q_proj'] } },
+    slow: { schedule: 'by-hand', epochs: 1 },
+    onProblem: () => undefined,
+  } as const
+  const learner = createLearner(options)
+  const ask = async (one: typeof learner): Promise<string> => {
+    for await (const event of one.generate(asked, { user: 'ada', maxTokens: 6 }))
+      if (event.type === 'generation-end') return event.text
+    return ''
+  }
+  for (let i = 0; i < 3; i++)
+    await learner.learn({ user: 'ada', prompt: asked, completion: ` a dog ran ${i}` })
+  expect(await ask(learner)).not.toBe('')
+  const { kept } = await learner.consolidate('ada', { bound: Infinity, least: -1e9 })
+  expect(kept).toBe(true)
+  const { adapter } = (await learner.versions('ada')).at(-1)!
+  expect(adapter!.text).toEqual(own.text)
+  const after = await ask(learner)
+  await learner.close()
+  const opened = createLearner(options)
+  expect(await ask(opened)).toBe(after)
+  expect((await opened.versions('ada')).at(-1)!.adapter!.text).toEqual(own.text)
+  await opened.close()
+})

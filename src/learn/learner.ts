@@ -4,6 +4,7 @@
 
 import { NotFoundError } from '../base/errors.ts'
 import { readOptions } from '../base/schema.ts'
+import { getAnswerTokenizer } from '../adapters/files/expert-text.ts'
 import { createExpertKeys } from '../runtime/engine/pool/expert-key.ts'
 import type { Prompt, PromptOptions } from '../runtime/index.ts'
 import type {
@@ -17,7 +18,7 @@ import type {
 import { createLearnerContext, type LearnerContext } from './learner-context.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import type { UserState } from './store/user-state.ts'
-import { encodeTurn } from './turns/encode-turn.ts'
+import { type EncodedTurn, encodeTurn, type TurnExample } from './turns/encode-turn.ts'
 import { measureLoss } from './turns/measure-loss.ts'
 import type { LearningSignal } from './turns/reward.ts'
 import { startTurn } from './turns/start-turn.ts'
@@ -64,6 +65,12 @@ export function createLearner(options: LearnerOptions): Learner {
   )
 }
 
+/** As the expert that users start from reads and writes, which their slow tiers do too. */
+const encodeExample = (
+  { model, expert }: Pick<LearnerContext, 'model' | 'expert'>,
+  example: TurnExample,
+): EncodedTurn => encodeTurn(model, example, expert)
+
 class TieredLearner implements Omit<Learner, keyof UserReaders> {
   readonly #context: LearnerContext
   readonly #users: UserRegistry
@@ -80,7 +87,7 @@ class TieredLearner implements Omit<Learner, keyof UserReaders> {
     const guard = new CanaryGuard(
       {
         model,
-        canaries: () => canaries.map((canary) => encodeTurn(model, canary)),
+        canaries: () => canaries.map((canary) => encodeTurn(model, canary, options.expert)),
         createBaseline: (version) => createBaselineTiers(this.#context, version),
         layer,
       },
@@ -125,9 +132,8 @@ class TieredLearner implements Omit<Learner, keyof UserReaders> {
     prompt: Prompt,
     { user, chat, ...options }: PromptOptions & { readonly user: string },
   ): AsyncGenerator<LearnerEvent, void> {
-    const { model } = this.#context
-    const adapter = getServingExpert(await this.#users.get(user))
-    const promptIds = model.encode(prompt, chat, adapter)
+    const { model, expert } = this.#context
+    const promptIds = model.encode(prompt, chat, expert)
     const answer = await this.startAnswer(user, promptIds)
     for await (const event of model.generate(promptIds, { ...options, ...answer.request })) {
       yield event
@@ -175,7 +181,7 @@ class TieredLearner implements Omit<Learner, keyof UserReaders> {
     const scores = await this.#users.change(name, async (user) => {
       const { ids, promptTokens } = getOpenTurn(user, number)
       const prompt = ids.slice(0, promptTokens)
-      const encoded = encodeTurn(this.#context.model, { prompt, completion })
+      const encoded = encodeExample(this.#context, { prompt, completion })
       const turn = { ...encoded, hidden: undefined, adapter: undefined }
       const learned = await learnCompletion(user, { number, turn }, this.#turnParts)
       user.turns.delete(number)
@@ -186,7 +192,7 @@ class TieredLearner implements Omit<Learner, keyof UserReaders> {
   }
 
   async learn(given: LearnedTurn): Promise<CompletionScores> {
-    const encoded = encodeTurn(this.#context.model, given)
+    const encoded = encodeExample(this.#context, given)
     const turn = { ...encoded, hidden: undefined, adapter: undefined }
     const scores = await this.#users.change(given.user, (user) => {
       user.taught++
@@ -200,7 +206,13 @@ class TieredLearner implements Omit<Learner, keyof UserReaders> {
   async loss(given: LearnedTurn): Promise<number> {
     const { model, layer } = this.#context
     const user = await this.#users.get(given.user)
-    return measureLoss(model, [encodeTurn(model, given)], user.tiers, getServingExpert(user), layer)
+    return measureLoss(
+      model,
+      [encodeExample(this.#context, given)],
+      user.tiers,
+      getServingExpert(user),
+      layer,
+    )
   }
 
   async consolidate(
@@ -209,8 +221,8 @@ class TieredLearner implements Omit<Learner, keyof UserReaders> {
   ): Promise<ConsolidationResult> {
     const values = readOptions('Consolidation', options, consolidateFields)
     const { by, bound, least } = values
-    const { model, now } = this.#context
-    const given = values.canaries?.map((canary) => encodeTurn(model, canary))
+    const { now } = this.#context
+    const given = values.canaries?.map((canary) => encodeExample(this.#context, canary))
     const canaries = given ?? this.#turnParts.guard.canaries
     return this.#users.change(name, async (user) => {
       // before the gate, so that a failing one does not run again after the next turn
@@ -240,7 +252,8 @@ class TieredLearner implements Omit<Learner, keyof UserReaders> {
   }
 
   unlearn(name: string, turn: number): Promise<UnlearningResult> {
-    const { tokenizer } = this.#context.model.base
+    const { model, expert } = this.#context
+    const tokenizer = getAnswerTokenizer(model.base, expert)
     const decode: UnlearningParts['decode'] = (ids) =>
       tokenizer ? tokenizer.decode(ids, { skipSpecialTokens: true }) : ids.join(' ')
     const parts = Object.assign({ decode, replay: this.#replay }, this.#context)

@@ -1,6 +1,6 @@
 // graft learn and graft chat --learn, as users type them: turns make the next ones likelier, the
 // user is kept, and what goes wrong is said.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { UserCheckpoints } from '../../src/learn/index.ts'
@@ -30,7 +30,30 @@ beforeAll(() => {
 })
 afterAll(() => scratch.remove())
 
+/** An expert whose folder holds a chat template, which the base has not. */
+function makeExpert(name: string): void {
+  cpSync(new URL('../parity/lora_qv_r8', import.meta.url), at(name), { recursive: true })
+  writeFileSync(
+    at(`${name}/chat_template.jinja`),
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}",
+  )
+}
+
 describe('graft learn', () => {
+  it('goes on from an expert and reads chats by its own template', async () => {
+    makeExpert('taught')
+    const given = ['--data', 'chats.jsonl', '--adapter', 'taught']
+    const { turns, records, expert } = await learn(...given)
+    expect([turns, expert]).toEqual([2, 'taught'])
+    expect(records[0].loss).toBeCloseTo(records[0].frozen, 5)
+    const stored = [...given, '--store', 'from-expert.db']
+    await learn(...stored)
+    const other = await graft(
+      ['learn', '--data', 'rows.jsonl', '--store', 'from-expert.db', ...model],
+      { cwd: scratch.path },
+    )
+    expect([other.code, other.stderr]).toEqual([1, expect.stringContaining('expert')])
+  })
   it('scores each turn before it learns it: the second half is likelier than the first, the frozen model sees no difference', async () => {
     const { turns, firstHalf, secondHalf, records, statistics, store, msPerTurn } = await learn(
       '--data',
@@ -251,10 +274,17 @@ describe('graft chat --learn', () => {
     )
     expect(shown.statistics).toMatchObject({ signals: 2, learned: 2, meanQuality: 0.5 })
   })
+  it('goes on from an expert, with the expert’s own template', async () => {
+    makeExpert('asked')
+    const { stderr, answers } = await talk('Bob?\n/teach  Bob ran.\n', '--adapter', 'asked')
+    expect(answers).toHaveLength(1)
+    expect(stderr).toMatch(/learned: loss (\d+\.\d+) before, (\d+\.\d+) now/)
+  })
   it.each([
     [['--store', 'users.db'], 'add --learn'],
-    [['--learn', '--adapter', 'x'], 'goes without --adapter'],
+    [['--learn', '--adapter', 'asked=0.5'], 'one expert without a weight'],
   ])('refuses %j', async (args, message) => {
+    makeExpert('asked')
     const result = await graft(['chat', ...args, ...model], { cwd: scratch.path })
     expect([result.code, result.stderr]).toEqual([2, expect.stringContaining(message)])
   })

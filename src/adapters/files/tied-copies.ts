@@ -75,11 +75,24 @@ export function dropTiedCopies<Of extends Pick<Adapter, 'kind' | 'config' | 'ten
           'Save the adapter again with PEFT, or without ensure_weight_tying.',
       )
   const dropped = new Set(copies.map(({ head }) => head))
+  const own = new Map(copies.map((copy) => [copy.own, selectFiner(tensors, copy)]))
   return {
     ...adapter,
     config: markTied(config),
-    tensors: new Map([...tensors].filter(([key]) => !dropped.has(key))),
+    tensors: new Map(
+      [...tensors].flatMap(([key, tensor]) =>
+        dropped.has(key) ? [] : [[key, own.get(key) ?? tensor] as const],
+      ),
+    ),
   }
+}
+
+/** Of two copies that rounding alone tells apart, the one that was not rounded. */
+function selectFiner(tensors: ReadonlyMap<string, Tensor>, copy: Copy): Tensor {
+  const own = tensors.get(copy.own)!
+  const head = tensors.get(copy.head)!
+  if (own.data.byteLength >= head.data.byteLength) return own
+  return copy.turned ? transposeTensor(head) : head
 }
 
 /** The configuration of an adapter that holds embedding and head as one. */

@@ -75,9 +75,7 @@ export const chatCommand = defineCommand({
     checkLearning(values)
     const opened = await openExperts(values, terminal)
     await opened.model.prepare(opened.adapter, selectAccuracy(values))
-    const learner = values.learn
-      ? await (await import('../learn/chat-learner.ts')).openChatLearner(opened.model, values)
-      : undefined
+    const learner = values.learn ? await openLearning(values, opened) : undefined
     const talk: Conversation = {
       adapter: opened.adapter,
       system: values.system ?? opened.system,
@@ -111,17 +109,25 @@ export const chatCommand = defineCommand({
  * which nobody means.
  */
 function checkLearning(values: Values<typeof options>): void {
-  const { learn, store, adapter } = values
+  const { learn, store } = values
   const names = ['fast-rank', 'fast-layers', 'head-rank', 'learning-rate', 'no-memory'] as const
   const given = names.find((name) => values[name] !== undefined && values[name] !== false)
   if (!learn && given !== undefined)
     throw new UsageError(`--${given} is of the tiers that learn: add --learn.`)
   if (!learn && store !== undefined)
     throw new UsageError('--store keeps what is learned: add --learn.')
-  if (learn && adapter !== undefined)
-    throw new UsageError(
-      "--learn goes without --adapter: a user's own slow tier takes the adapter's place.",
-    )
+}
+
+/** The user's tiers go on from the expert, where one is named. */
+async function openLearning(
+  values: Values<typeof options>,
+  { model, adapter }: OpenedExperts,
+): Promise<ChatLearner> {
+  const [{ openChatLearner }, { checkOneExpert }] = await Promise.all([
+    import('../learn/chat-learner.ts'),
+    import('../learn/learn-users.ts'),
+  ])
+  return openChatLearner(model, values, checkOneExpert(adapter))
 }
 
 const describeChatCommands = ({ learner }: Conversation): string =>

@@ -17,6 +17,10 @@ export const learnCommand = defineCommand({
       valueName: 'file.jsonl',
       short: 'd',
     }),
+    adapter: toOption(
+      string({ about: 'an expert that users start from, in place of the base alone' }),
+      { valueName: 'folder', short: 'a' },
+    ),
     user: toOption(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
     store: toOption(
       string({

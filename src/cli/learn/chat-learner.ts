@@ -1,6 +1,7 @@
 // Learns from a conversation: answers with a user's tiers, takes ratings and corrections.
 // Independent of the terminal and of prompt formats.
 
+import type { Adapter } from '../../adapters/index.ts'
 import { NotFoundError } from '../../base/errors.ts'
 import type { Learner, UserStore } from '../../learn/index.ts'
 import type { LoadedModel } from '../../node/model.ts'
@@ -27,12 +28,13 @@ export interface ChatLearner {
 export async function openChatLearner(
   model: LoadedModel,
   values: UserValues,
+  expert: Adapter | undefined,
 ): Promise<ChatLearner> {
   const store = values.store === undefined ? undefined : await openStore(values.store)
   const problems: unknown[] = []
   const onProblem = ({ error }: { readonly error?: unknown }): void =>
     void (error !== undefined && problems.push(error))
-  const learner = await openLearner(values, store, model, { onProblem })
+  const learner = await openLearner(values, store, model, { expert, onProblem })
   return new UserConversation(learner, store, values.user, problems)
 }
 

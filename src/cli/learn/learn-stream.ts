@@ -14,7 +14,6 @@ import { readDataFile } from '../../node/data.ts'
 import { createFileSink } from '../../node/files/file-sink.ts'
 import type { LoadedModel } from '../../node/model.ts'
 import { drawLossCurve } from '../../train/run/loss-curve.ts'
-import { defaultModel, type ModelValues, openModel } from '../shared/open-model.ts'
 import { saveExpert } from '../shared/save-expert.ts'
 import {
   type LearnedTurnRecord,
@@ -25,15 +24,17 @@ import {
 import { readTurns } from './learn-turns.ts'
 import {
   openLearner,
+  openStart,
+  type OpenedStart,
   openStore,
   collectUserReport,
   showUser,
   type UserReport,
-  type UserValues,
+  type StartValues,
 } from './learn-users.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export interface LearnValues extends ModelValues, UserValues {
+export interface LearnValues extends StartValues {
   readonly data: string
   readonly turns: number | undefined
   readonly system: string | undefined
@@ -50,17 +51,17 @@ interface LearnContext {
 
 /** Opens the store and the model, and closes both, whatever happens between. */
 async function runWithModel<Result>(
-  values: ModelValues & UserValues,
+  values: StartValues,
   terminal: Terminal,
-  work: (model: LoadedModel, store: UserStore | undefined) => Promise<Result>,
+  work: (opened: OpenedStart, store: UserStore | undefined) => Promise<Result>,
 ) {
   const store = values.store === undefined ? undefined : await openStore(values.store)
   try {
-    const model = await openModel(values.model ?? defaultModel, values, terminal)
+    const opened = await openStart(values, terminal)
     try {
-      return await work(model, store)
+      return await work(opened, store)
     } finally {
-      await model.dispose()
+      await opened.model.dispose()
     }
   } finally {
     await store?.close()
@@ -68,14 +69,11 @@ async function runWithModel<Result>(
 }
 
 /** graft learn --show. Throws NotFoundError for a user whom the store does not have. */
-export async function inspectUser(
-  values: ModelValues & UserValues,
-  terminal: Terminal,
-): Promise<UserReport> {
-  return runWithModel(values, terminal, async (model, opened) => {
+export async function inspectUser(values: StartValues, terminal: Terminal): Promise<UserReport> {
+  return runWithModel(values, terminal, async ({ model, expert }, opened) => {
     const store = opened!
     await checkUserExists(store, values.user)
-    const learner = await openLearner(values, store, model, {})
+    const learner = await openLearner(values, store, model, { expert })
     const report = await collectUserReport(learner, store, values.user)
     showUser(report, terminal)
     return report
@@ -100,13 +98,16 @@ export async function learnTurns(values: LearnValues, context: LearnContext) {
     throw new OptionError(`${out}: exists already. Choose a folder that does not exist yet.`)
   const data = await readDataFile(values.data)
   const canaryRows = values.canaries === undefined ? undefined : await readDataFile(values.canaries)
-  return runWithModel(values, context.terminal, async (model, store) => {
-    const canaries = canaryRows && readTurns(model, canaryRows, values.system).turns
-    const { turns, tooLong } = readTurns(model, data, values.system)
+  return runWithModel(values, context.terminal, async (opened, store) => {
+    const { model, expert } = opened
+    const system = values.system ?? opened.system
+    const canaries = canaryRows && readTurns(opened, canaryRows, system).turns
+    const { turns, tooLong } = readTurns(opened, data, system)
     if (tooLong > 0)
       context.terminal.say(`  ${tooLong} turns left out: longer than the model's context`)
     const problems: unknown[] = []
     const options = {
+      expert,
       onProblem: ({ error }: { readonly error?: unknown }) =>
         void (error !== undefined && problems.push(error)),
       ...(canaries && { canaries }),
@@ -120,7 +121,9 @@ export async function learnTurns(values: LearnValues, context: LearnContext) {
         : undefined
     await learner.flush()
     if (problems.length > 0) throw problems[0]
-    const written = isStopped ? {} : await writeFiles(learner, model, values, records, verdict)
+    const written = isStopped
+      ? {}
+      : await writeFiles(learner, model, { ...values, system }, records, verdict)
     const statistics = await learner.statistics(values.user)
     const warnings = await learner.warnings(values.user)
     await learner.close()
@@ -128,6 +131,7 @@ export async function learnTurns(values: LearnValues, context: LearnContext) {
     const result = {
       reason: isStopped ? 'stopped' : 'finished',
       model: model.base.name,
+      expert: values.adapter ?? null,
       user: values.user,
       store: store?.name ?? null,
       ...summary,

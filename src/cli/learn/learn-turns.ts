@@ -1,6 +1,8 @@
 // Turns for a learner from rows of a data file, in the formats of training: each answer of a
 // conversation is a turn. Independent of the learner.
 
+import type { Adapter } from '../../adapters/index.ts'
+import { getExpertText } from '../../adapters/files/expert-text.ts'
 import { DataError } from '../../base/errors.ts'
 import { computeContextLimit } from '../../graph/rope.ts'
 import type { TurnExample } from '../../learn/index.ts'
@@ -16,12 +18,23 @@ export interface Turns {
   readonly tooLong: number
 }
 
+/** Who reads the turns. */
+export interface TurnReader {
+  readonly model: LoadedModel
+  /** Its tokenizer and chat template stand for the base's, where it has them. */
+  readonly expert: Adapter | undefined
+}
+
 type ChatExample = Extract<SingleExample, { kind: 'chat' }>
 
 /**
  * Throws DataError for rows that no format fits, and for pairs: of two answers neither was given.
  */
-export function readTurns(model: LoadedModel, data: RawDataset, system: string | undefined): Turns {
+export function readTurns(
+  { model, expert }: TurnReader,
+  data: RawDataset,
+  system: string | undefined,
+): Turns {
   const { examples } = readExamples(data)
   const all = examples.flatMap(({ number, example, weight }) => {
     if (example.kind === 'pair')
@@ -32,27 +45,32 @@ export function readTurns(model: LoadedModel, data: RawDataset, system: string |
       throw new DataError(
         `${data.name}: row ${number} is an answer that was judged. A learner is taught answers that were right; graft train --loss kto learns from judged ones.`,
       )
-    return weight > 0 ? splitIntoTurns(model, example, system) : []
+    return weight > 0 ? splitIntoTurns({ model, expert }, example, system) : []
   })
-  const turns = all.filter((turn) => countTokens(model, turn) <= computeContextLimit(model.config))
+  const limit = computeContextLimit(model.config)
+  const turns = all.filter((turn) => countTokens({ model, expert }, turn) <= limit)
   if (turns.length === 0)
     throw new DataError(`${data.name}: no row holds an answer that fits into the model's context.`)
   return { turns, tooLong: all.length - turns.length }
 }
 
-const countTokens = ({ encode, base }: LoadedModel, { prompt, completion }: TurnExample): number =>
-  encode(prompt).length + (base.tokenizer?.encode(completion).length ?? 0) + 1
+function countTokens({ model, expert }: TurnReader, { prompt, completion }: TurnExample): number {
+  const { tokenizer } = getExpertText(model.base, expert)
+  return model.encode(prompt, {}, expert).length + (tokenizer?.encode(completion).length ?? 0) + 1
+}
 
 function splitIntoTurns(
-  model: LoadedModel,
+  { model, expert }: TurnReader,
   example: SingleExample,
   system: string | undefined,
 ): TurnExample[] {
   if (example.kind === 'chat') return listAnswers(example, system)
   if (example.kind === 'text') return splitText(example.text)
   const { prompt, plainPrompt = prompt, completion } = example
-  const asked = model.base.chatTemplate === undefined ? plainPrompt : prompt
-  return [{ prompt: composePrompt(model, asked, example.system ?? system), completion }]
+  const { chatTemplate } = getExpertText(model.base, expert)
+  const asked = chatTemplate === undefined ? plainPrompt : prompt
+  const whole = composePrompt(model, asked, example.system ?? system, [], expert)
+  return [{ prompt: whole, completion }]
 }
 
 /** The assistant's messages, each with the messages before it. */

@@ -12,8 +12,11 @@ import {
   type UserStatistics,
   type UserStore,
 } from '../../learn/index.ts'
+import type { Adapter, Expert } from '../../adapters/index.ts'
 import type { LoadedModel } from '../../node/model.ts'
 import { UsageError } from '../command.ts'
+import { openExperts } from '../shared/open-experts.ts'
+import type { ModelValues } from '../shared/open-model.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -103,6 +106,41 @@ function toFastOptions(
     head: { rank: headRank, ...rates },
     layers: { ...where, ...(layerRank !== undefined && { rank: layerRank }), ...rates },
   }
+}
+
+export interface StartValues extends ModelValues, UserValues {
+  /** The expert that users start from. */
+  readonly adapter?: string | undefined
+}
+
+/** What a user's learning starts from. */
+export interface OpenedStart {
+  readonly model: LoadedModel
+  /** undefined: the base. */
+  readonly expert: Adapter | undefined
+  /** The system message that the expert was taught with. */
+  readonly system: string | undefined
+}
+
+/** Opens the model, and the expert that --adapter names. Throws UsageError for a weight. */
+export async function openStart(values: StartValues, terminal: Terminal): Promise<OpenedStart> {
+  const { adapter: named } = values
+  const given = Object.assign({}, values, { adapter: named === undefined ? undefined : [named] })
+  const { model, adapter, system } = await openExperts(given, terminal)
+  try {
+    return { model, expert: checkOneExpert(adapter), system }
+  } catch (error) {
+    await model.dispose()
+    throw error
+  }
+}
+
+/** Throws UsageError for a mixture. */
+export function checkOneExpert(expert: Expert | undefined): Adapter | undefined {
+  if (expert === undefined || !('mixture' in expert)) return expert
+  throw new UsageError(
+    '--adapter: users start from one expert without a weight; merge a mixture first (graft merge).',
+  )
 }
 
 /** A learner with the tiers of the options, or of the stored user. */

@@ -95,7 +95,9 @@ export function combineExperts(
   if (!adapter || !slow) return adapter ?? slow
   const known = mixtures.get(adapter)
   if (known?.mixture[1]!.adapter === slow) return known
-  const mixture: Mixture = { mixture: [adapter, slow].map((one) => ({ adapter: one, weight: 1 })) }
+  // both read text in one way
+  const own = slow.text && !adapter.text ? { ...adapter, text: slow.text } : adapter
+  const mixture: Mixture = { mixture: [own, slow].map((one) => ({ adapter: one, weight: 1 })) }
   mixtures.set(adapter, mixture)
   return mixture
 }

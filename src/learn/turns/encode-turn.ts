@@ -1,8 +1,11 @@
-// Turns as token ids: an example's prompt and completion, encoded by the model's tokenizer.
+// Turns as token ids: an example's prompt and completion, encoded as the expert that answers reads
+// and writes text.
 // Independent of users and tiers.
 
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { describeValue, type Field, isRecord, joinProblems } from '../../base/schema.ts'
+import type { Expert } from '../../adapters/serving/mixture.ts'
+import { checkTokensKnown, getExpertText } from '../../adapters/files/expert-text.ts'
 import type { Model, Prompt } from '../../runtime/index.ts'
 import type { EncodedSequence } from '../../train/data/encode.ts'
 
@@ -52,19 +55,24 @@ export const turnExamplesField: Field<readonly TurnExample[]> = {
 }
 
 /**
- * An example's ids. Throws OptionError for an invalid example or an empty prompt, NotFoundError for
- * a model without a tokenizer.
+ * An example's ids, by the expert's own tokenizer and template where it has them. Throws OptionError
+ * for an invalid example or an empty prompt, NotFoundError for a model without a tokenizer,
+ * UnsupportedError for a token that is another one in the base.
  */
-export function encodeTurn(model: Model, { prompt, completion }: TurnExample): EncodedTurn {
+export function encodeTurn(
+  model: Model,
+  { prompt, completion }: TurnExample,
+  expert: Expert | undefined,
+): EncodedTurn {
   const problems = listExampleProblems({ prompt, completion })
   if (problems.length > 0)
     throw new OptionError(`This turn cannot be learned: ${joinProblems(problems)}`)
-  const promptIds = model.encode(prompt)
+  const promptIds = model.encode(prompt, {}, expert)
   if (promptIds.length === 0)
     throw new OptionError(
       'This turn cannot be learned: its prompt is empty, expected at least one token before the answer.',
     )
-  const { tokenizer } = model.base
+  const { tokenizer } = getExpertText(model.base, expert)
   if (!tokenizer)
     throw new NotFoundError(
       `Model "${model.base.name}" has no tokenizer, so it cannot learn completions.`,
@@ -73,5 +81,6 @@ export function encodeTurn(model: Model, { prompt, completion }: TurnExample): E
     ...tokenizer.encode(completion),
     ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId]),
   ]
+  checkTokensKnown(answer, model.base, expert)
   return { ids: [...promptIds, ...answer], promptTokens: promptIds.length }
 }

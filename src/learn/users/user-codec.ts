@@ -5,7 +5,13 @@ import { FormatError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import type { UserState } from '../store/user-state.ts'
 import type { KeptTurn, Turn } from '../turns/turn.ts'
-import { getCurrentVersion, type LearnerUser, type NumberedVersion, switchVersion } from './user.ts'
+import {
+  getCurrentVersion,
+  keepReading,
+  type LearnerUser,
+  type NumberedVersion,
+  switchVersion,
+} from './user.ts'
 import {
   checkHeader,
   encodeHeader,
@@ -63,7 +69,7 @@ export function restoreUser(user: LearnerUser, state: UserState, origin: StateOr
     consolidated: saved.consolidated,
     guard: fromSavedGuard(saved.guard, user.guard),
     versions: saved.versions.map((version) =>
-      version.by === 'start' ? start : decodeVersion(version, tensors),
+      version.by === 'start' ? start : keepReading(decodeVersion(version, tensors), start),
     ),
     rows: decodeKeptTurns(tensors, saved),
     current: saved.current,

@@ -120,6 +120,13 @@ export function switchVersion(user: LearnerUser, version: NumberedVersion): void
   user.lastGood = undefined
 }
 
+/** A version whose adapter reads and writes text as the first one's does, which it goes on from. */
+export function keepReading<Of extends SlowVersion>(version: Of, start: SlowVersion): Of {
+  const text = start.adapter?.text
+  const { adapter } = version
+  return text && adapter && !adapter.text ? { ...version, adapter: { ...adapter, text } } : version
+}
+
 /** Adds a version and answers with it; the first and the newest `kept` stay. */
 export function addVersion(
   user: LearnerUser,
@@ -129,7 +136,8 @@ export function addVersion(
   kept: number,
 ): void {
   const number = 1 + Math.max(...user.versions.map((known) => known.number))
-  const added = { ...version, number, by, time, learned: user.learned }
+  const read = keepReading(version, user.versions[0]!)
+  const added = { ...read, number, by, time, learned: user.learned }
   const older = user.versions.slice(1)
   user.versions = [user.versions[0]!, ...older.slice(Math.max(0, older.length - kept + 1)), added]
   switchVersion(user, added)

@@ -79,7 +79,7 @@ describe('pairs', () => {
       { instruction: 'Add.', input: '1 2', output: '3' },
     )
     expect(bare).toMatchObject({ kind: 'completion', prompt: 'Add.', completion: '3' })
-    expect(full).toMatchObject({ prompt: 'Add.\n\n1 2', completion: '3' })
+    expect(full).toMatchObject({ prompt: 'Add.\n1 2', completion: '3' })
     expect(full).toHaveProperty(
       'plainPrompt',
       expect.stringMatching(/^Below is an instruction.*### Input:\n1 2\n\n### Response:$/s),

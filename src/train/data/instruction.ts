@@ -54,7 +54,7 @@ export const instruction: DataFormat = {
     if (typeof history === 'string') return history
     const task = row['instruction'] as string
     const given = typeof input === 'string' ? input : ''
-    const prompt = given === '' ? task : `${task}\n\n${given}`
+    const prompt = given === '' ? task : `${task}\n${given}` // as LLaMA-Factory joins them
     const completion = row['output'] as string
     const own = typeof system === 'string' && system !== '' ? system : undefined
     if (history.length === 0)

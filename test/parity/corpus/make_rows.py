@@ -6,7 +6,10 @@ INPUTS_DIR is what write-inputs.ts wrote. needs: torch, transformers, trl (versi
 Rows go through the trainer of their format (SFT, DPO, KTO) as objects, without Arrow, which fills keys of other rows in.
 TRL knows neither OpenAI's older functions, Anthropic's tools and parts, system messages beside the messages, the names that ShareGPT has
 for roles, nor weights of rows and messages; such rows are first written in its form (`translate`), and marked with "=".
-A result is a hash of [[ids, weights], ...], up to the last label; "error"; or null where TRL has no such format (Alpaca).
+Alpaca's rows are no format of TRL. With a history or a system message they are first written as LLaMA-Factory's converter writes them (its
+data/converter.py: instruction and input joined by a line break, all answers learned), and go through the trainer for chats. Others are the prompt of
+Stanford's train.py, whose labels are the output and the end of text.
+A result is a hash of [[ids, weights], ...], up to the last label, or "error".
 """
 import copy, hashlib, json, os, sys, torch, transformers, trl
 from datasets import IterableDataset
@@ -51,6 +54,12 @@ def translate_message(m):
         own = {**m, "content": "".join(p["text"] for p in kinds["text"]), **({"tool_calls": calls} if calls else {})}
         return results + ([own] if calls or kinds["text"] else [])
     return [m]
+def weight_of(row):
+    weights = {row[k] for k in ("weight", "quality") if row.get(k) is not None}
+    if len(weights) > 1: raise ValueError("two weights")
+    weight = weights.pop() if weights else 1
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1: raise ValueError("no weight")
+    return weight
 def translate(row, format):
     """The row in TRL's form, and its weight."""
     row = copy.deepcopy(row)
@@ -72,10 +81,7 @@ def translate(row, format):
             return {"type": "function", "function": t}
         return {"type": "function", "function": t} if format == "sharegpt" and "function" not in t else t
     if row.get("tools"): row["tools"] = [tool(t) for t in row["tools"]]
-    weights = {row[k] for k in ("weight", "quality") if row.get(k) is not None}
-    if len(weights) > 1: raise ValueError("two weights")
-    weight = weights.pop() if weights else 1
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1: raise ValueError("no weight")
+    weight = weight_of(row)
     flags = [next((m[k] not in (0, False) for k in ("weight", "train", "training") if m.get(k) is not None), True) for m in row.get("messages", []) if m["role"] == "assistant"]
     return row, weight, flags
 def weigh(weights, flags):
@@ -91,7 +97,26 @@ def cut(ids, weights, *more):
     last = max((i for i, w in enumerate(weights) if w > 0), default=-1) + 1
     if last == 0: raise ValueError("nothing is learned")
     return [ids[:last], weights[:last], *more]
+def to_chat(row):
+    """LLaMA-Factory's chat of an Alpaca row."""
+    turns = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+    if isinstance(row.get("history"), list):
+        for asked, answer in row["history"]: turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+    turns.append({"role": "user", "content": "\n".join(row[k] for k in ("instruction", "input") if row.get(k))})
+    if not isinstance(row.get("output"), str): raise ValueError("no response to learn")
+    return {"messages": turns + [{"role": "assistant", "content": row["output"]}]}
+LEAD = "Below is an instruction that describes a task"
+SOURCE = LEAD + ". Write a response that appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:"
+SOURCE_WITH_INPUT = LEAD + (", paired with an input that provides further context. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:")
+def read_stanford(row):
+    source = (SOURCE_WITH_INPUT if row.get("input", "") != "" else SOURCE).format_map(row)
+    ids = lambda text: tokenizer(text)["input_ids"]
+    whole = ids(source + f"{row['output']}{tokenizer.eos_token}")
+    start = len(ids(source))
+    return [cut(whole, [0] * start + [1] * (len(whole) - start))]
 def read(format, row):
+    if format == "instruction": return read("messages", to_chat(row)) if "history" in row or "system" in row else read_stanford(row)
     if format == "preference":
         [r] = list(dpo._prepare_dataset(stream([row]), tokenizer, dpo.args, "train"))
         n = len(r["prompt_ids"])
@@ -105,12 +130,10 @@ def read(format, row):
 results, details = [], []
 for line in open(f"{inputs}/rows.jsonl"):
     odd = json.loads(line)
-    if odd["format"] == "instruction":
-        results.append(None); details.append(None); continue
     try:
         row = json.loads(odd["line"])
         if not isinstance(row, dict): raise TypeError("no object")
-        try: written, weight, flags = translate(row, odd["format"])
+        try: written, weight, flags = translate(row, odd["format"]) if odd["format"] != "instruction" else (row, weight_of(row), [])
         except Exception: written, weight, flags = row, 1, []
         is_idle = weight == 0 or (flags and not any(flags))  # such a row is left out
         found = [] if is_idle and read(odd["format"], written) else [cut(ids, [w * weight for w in weigh(weights, flags)], *more) for ids, weights, *more in read(odd["format"], written)]

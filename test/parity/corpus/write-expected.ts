@@ -1,6 +1,6 @@
 // Collects what the reference scripts wrote into expected.json.gz.
-// usage: node write-expected.ts INPUTS_DIR   with rows.out.json, files.out.json, folders.out.json and
-// mlx.out.json in it
+// usage: node write-expected.ts INPUTS_DIR   with rows.out.json, files.out.json, folders.out.json,
+// mlx.out.json and llama.out.json in it
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -23,6 +23,8 @@ const readOutput = <Result = string | null>(name: string): Output<Result> =>
 const [rows, files] = [readOutput('rows.out.json'), readOutput('files.out.json')]
 const folders = readOutput<FolderExpected>('folders.out.json')
 const mlx = readOutput<FolderExpected | null>('mlx.out.json')
+const llama = readOutput<FolderExpected | null>('llama.out.json')
+const foreign = mlx.results.map((result, i) => result ?? llama.results[i]!)
 const base = await storiesBase()
 const sound = await createSoundFolders(base)
 const oddFolders = createOddFolders(sound)
@@ -30,7 +32,14 @@ const oddForeign = createOddForeign(await createForeign(sound, base))
 const pair = <Result>(inputs: readonly (string | Uint8Array)[], { results }: Output<Result>) =>
   inputs.map((input, i) => ({ input: hashInput(input), result: results[i]! }))
 const expected = {
-  versions: Object.assign({}, rows.versions, files.versions, folders.versions, mlx.versions),
+  versions: Object.assign(
+    {},
+    rows.versions,
+    files.versions,
+    folders.versions,
+    mlx.versions,
+    llama.versions,
+  ),
   rows: pair(
     createOddRows().map(({ line }) => line),
     rows,
@@ -40,7 +49,7 @@ const expected = {
     files,
   ),
   folders: pair(oddFolders.map(joinFolder), folders),
-  foreign: pair(oddForeign.map(joinFolder), mlx),
+  foreign: pair(oddForeign.map(joinFolder), { versions: {}, results: foreign }),
 }
 writeFileSync(
   new URL('expected.json.gz', import.meta.url),

@@ -4,7 +4,11 @@
 import { mkdirSync, writeFileSync, copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { openBaseModel } from '../../../src/graph/index.ts'
+import { createFileSink } from '../../../src/node/files/file-sink.ts'
+import { resolveModel } from '../../../src/node/models/resolve.ts'
 import { storiesBase } from '../../support/adapters.ts'
+import { storiesGguf } from '../../support/stories-gguf.ts'
 import { byteTokenizerJson } from '../../support/corpus/byte-tokenizer.ts'
 import { createOddFiles } from '../../support/corpus/odd-files.ts'
 import { createOddFolders, createSoundFolders } from '../../support/corpus/odd-folders.ts'
@@ -30,6 +34,10 @@ writeFileSync(
   join(target, 'files.json'),
   JSON.stringify(createOddFiles().map(({ name, container }) => ({ name, container }))),
 )
+
+const opened = await openBaseModel(await resolveModel('stories260k'))
+await createFileSink(target).write('stories.gguf', await storiesGguf(opened))
+await opened.weights.close()
 
 const base = await storiesBase()
 for (const { number, files } of createOddFolders(await createSoundFolders(base))) {

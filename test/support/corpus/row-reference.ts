@@ -16,9 +16,14 @@ const template = readFileSync(
   'utf8',
 )
 
-/** Rows of texts are joined as they are by TRL, and by Graft where there is no template. */
-const isChat = (line: string): boolean =>
-  /"(messages|conversations|prompt|completion|chosen|rejected)":\s*\[/.test(line)
+/**
+ * Rows of texts are joined as they are by TRL, and by Graft where there is no template. Alpaca's are
+ * compared as chats where they have a history or a system message.
+ */
+const isChat = ({ format, line }: Pick<OddRow, 'format' | 'line'>): boolean =>
+  format === 'instruction'
+    ? /"(history|system)":/.test(line)
+    : /"(messages|conversations|prompt|completion|chosen|rejected)":\s*\[/.test(line)
 
 const createReading = (text: string, counted: string): CorpusReading => ({
   result: createHash('sha256').update(text).digest('hex').slice(0, 12),
@@ -26,7 +31,7 @@ const createReading = (text: string, counted: string): CorpusReading => ({
 })
 
 export function readAsReference(
-  { line, sound }: Pick<OddRow, 'line' | 'sound'>,
+  { format, line, sound }: Pick<OddRow, 'format' | 'line' | 'sound'>,
   tokenizer: Tokenizer,
 ): CorpusReading {
   try {
@@ -34,7 +39,10 @@ export function readAsReference(
     readExamples(data) // in the format of the sound row
     const odd = { name: data.name, rows: data.rows.slice(1) }
     const options = { tokenizer, maxTokens: 1 << 20 }
-    const encoded = encodeData(odd, isChat(line) ? { ...options, chatTemplate: template } : options)
+    const encoded = encodeData(
+      odd,
+      isChat({ format, line }) ? { ...options, chatTemplate: template } : options,
+    )
     // of a judged answer the second row is one that the loss asks for
     const rows = encoded.judged ? encoded.rows.slice(0, 1) : encoded.rows
     const details = rows
