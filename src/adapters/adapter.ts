@@ -17,7 +17,15 @@ import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
 import { findBaseCopyMismatch, findBaseCopyPath, describeTensorShape } from './base-copy.ts'
 import { describeMismatchCause } from './mismatch-cause.ts'
 import { getSavedPath, toFileKey, toInputName, toPeftKey } from './keys.ts'
-import type { AdapterConfig, BasePart, BaseReader, ParameterSpec, WeightOf } from './kinds/kind.ts'
+import { isJointConfig, joinConfigs } from './kinds/joint/joint-config.ts'
+import type {
+  AdapterConfig,
+  AdapterKind,
+  BasePart,
+  BaseReader,
+  ParameterSpec,
+  WeightOf,
+} from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
 import { resolvePreset } from './presets.ts'
 import { isSavedWhole, listSavedTensors } from './saved-modules.ts'
@@ -149,12 +157,23 @@ export function resolveAdapterConfig(
   model: ModelGraph,
 ): AdapterConfig {
   const row = getKind(kind)
-  const given = row.complete(options)
+  return fitConfig(row, row.complete(options), model)
+}
+
+/** A complete configuration for this model; of kinds that act as one, each by itself. */
+function fitConfig(row: AdapterKind, given: AdapterConfig, model: ModelGraph): AdapterConfig {
+  if (isJointConfig(given))
+    return joinConfigs(
+      given.parts.map(({ kind, config }) => ({
+        kind,
+        config: fitConfig(getKind(kind), config, model),
+      })),
+    )
   const modules = listAdaptableModules(model)
   const config = { ...given, targets: resolvePreset(given.targets, modules) }
   if ('targets' in row.options) checkPatterns(given, selectTargetModules(config, modules))
   const fitted = row.fit?.(config, model.config) ?? config
-  if (fitted.ensureWeightTying) checkTied({ kind, config: fitted }, model)
+  if (fitted.ensureWeightTying) checkTied({ kind: row.name, config: fitted }, model)
   return fitted
 }
 

@@ -148,6 +148,8 @@ const toy = (
 ): AdapterKind => ({
   name: 'toy',
   peftType: 'TOY',
+  effect: 'adds',
+  mark: 'toy_',
   options: {},
   complete: unused,
   readConfig: unused,

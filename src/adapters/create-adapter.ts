@@ -19,7 +19,13 @@ import {
 } from './adapter.ts'
 import { toPeftKey } from './keys.ts'
 import type { BasePart, BaseReader, WeightOf } from './kinds/kind.ts'
-import type { AdapterKindName, AdapterOptions } from './kinds/kind-table.ts'
+import {
+  type AdapterKindName,
+  type AdapterOptions,
+  getKind,
+  type JointOptions,
+  toKindName,
+} from './kinds/kind-table.ts'
 import { listSavedTensors, type SavedChoice } from './saved-modules.ts'
 
 export interface CreateAdapterOptions {
@@ -73,22 +79,28 @@ const isBase = (value: unknown): value is AdapterBase =>
 
 /**
  * A new adapter for a model: `await createAdapter('lora', { rank: 16, targets: 'all-linear' },
- * model)`. It changes nothing until it is trained. Throws OptionError for an unknown kind, for
+ * model)`. Several kinds act as one: `createAdapter(['ia3', 'prompt-tuning'], { virtualTokens: 8 },
+ * model)`, where an option goes to every kind that has it, and those under a kind's name to that
+ * kind. It changes nothing until it is trained, a soft prompt aside. Throws OptionError for an unknown kind, for
  * unknown or wrong options, and for targets that the model does not have.
  */
 export async function createAdapter<Kind extends AdapterKindName>(
-  kind: Kind,
-  config: AdapterOptions<Kind>,
+  kind: Kind | readonly Kind[],
+  config: AdapterOptions<Kind> | JointOptions<Kind>,
   model: AdapterTarget,
   options: CreateAdapterOptions = {},
 ): Promise<Adapter> {
+  const kindName = toKindName(kind)
   const base = resolveBase(model, 'createAdapter')
   const weightOf = options.weightOf ?? base.weightOf
   const named = { ...(base.name !== undefined && { baseModel: base.name }), ...options }
   const { weights } = base
   if (weightOf || !weights)
-    return initializeAdapter(kind, config, base.graph, { ...named, ...(weightOf && { weightOf }) })
-  const creation = createSteps(kind, config, base.graph, named)
+    return initializeAdapter(kindName, config, base.graph, {
+      ...named,
+      ...(weightOf && { weightOf }),
+    })
+  const creation = createSteps(kindName, config, base.graph, named)
   let held = new Map<string, Tensor>()
   let step = creation.next()
   while (!step.done) {
@@ -136,7 +148,7 @@ function* createSteps(
     tensors.set(key, f32(spec.shape, values))
   }
   return {
-    kind,
+    kind: getKind(kind).name,
     config,
     tensors,
     ...(baseModel !== undefined && { baseModel }),

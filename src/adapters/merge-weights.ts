@@ -8,6 +8,7 @@ import type { Block, ModelGraph } from '../graph/model-graph.ts'
 import { createBaseReader, checkFinite, type Adapter } from './adapter.ts'
 import { getSavedPath, headPath, toPeftKey } from './keys.ts'
 import type { AdapterKind, WeightOf } from './kinds/kind.ts'
+import { isJointConfig } from './kinds/joint/joint-config.ts'
 import { getKind } from './kinds/kind-table.ts'
 import { listTokenTables, replaceTokenRows, type TokenTable } from './trainable-tokens.ts'
 import { listSavedTensors } from './saved-modules.ts'
@@ -30,10 +31,7 @@ export interface MergeStep {
  */
 export function listMergeSteps(model: ModelGraph, adapter: Adapter): MergeStep[] {
   const row = getKind(adapter.kind)
-  if (!row.merge)
-    throw new UnsupportedError(
-      `A ${row.name} adapter cannot be merged: it changes no weight. Serve it beside the base instead.`,
-    )
+  if (!row.merge) throw createMergeError(adapter)
   checkFinite(adapter)
   const owners = collectWeightOwners(model)
   const layers = model.blocks.flatMap((block) =>
@@ -42,6 +40,17 @@ export function listMergeSteps(model: ModelGraph, adapter: Adapter): MergeStep[]
     ),
   )
   return [...layers, ...listSavedSteps(model, adapter), ...listTokenSteps(model, adapter)]
+}
+
+function createMergeError({ kind, config }: Adapter): UnsupportedError {
+  const kinds = isJointConfig(config) ? config.parts.map((part) => part.kind) : [kind]
+  const unmerged = kinds.filter((name) => !getKind(name).merge)
+  const merged = kinds.filter((name) => getKind(name).merge)
+  return new UnsupportedError(
+    merged.length === 0
+      ? `A ${kind} adapter cannot be merged: it changes no weight. Serve it beside the base instead.`
+      : `A ${kind} adapter cannot be merged: its ${unmerged.join(' and ')} part changes no weight. Merge its ${merged.join(' and ')} part (the folder of that name), and serve ${unmerged.join(' and ')} on the merged model.`,
+  )
 }
 
 /** Trained rows of the embedding; a tied head shares them in the adapter as in the base. */

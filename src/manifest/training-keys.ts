@@ -31,6 +31,8 @@ export interface ManifestChoiceKey {
   readonly rows: ReadonlyMap<string, ManifestSection>
   /** The row of a map without a name. */
   readonly usual: string
+  /** Where several rows may act as one, named in a list: what such a map may hold. */
+  readonly join?: (rows: ReadonlyMap<string, ManifestSection>) => ManifestSection
   readonly about: string
 }
 
@@ -179,12 +181,29 @@ const selectKindOptions = (kinds: ChoiceTable): ChoiceTable =>
     ]),
   )
 
+/** One kind with its options, or several: options of any of them, and those of one under its name. */
+const defineKinds = ({ kinds, targets }: ManifestTables): ManifestChoiceKey => {
+  const about =
+    'the kind of adapter, or a list of kinds that act as one expert (ia3 and prompt-tuning), and options'
+  const choice = defineChoice(selectKindOptions(kinds), 'lora', about)
+  return Object.assign(choice, {
+    join: (rows: ReadonlyMap<string, ManifestSection>): ManifestSection => {
+      const flat = [...rows.values()].flatMap(({ keys }) => Object.entries(keys))
+      const own = [...rows].map(([name, { keys }]) => {
+        const all = Object.assign({ targets: defineTargets(targets) }, keys)
+        return [name, { about: `options of ${name} alone`, keys: all }] as const
+      })
+      return { about, keys: Object.fromEntries([...flat, ...own]) }
+    },
+  })
+}
+
 /**
  * The whole training manifest, by the tables of this version. One that names a role needs no data,
  * because the role has examples of its own.
  */
 export function defineTrainingManifest(tables: ManifestTables, needsData = true): ManifestSection {
-  const { kinds, settings, schedules, optimizers, losses } = tables
+  const { settings, schedules, optimizers, losses } = tables
   return {
     about: 'a training run: a base model, an adapter, data and settings, as graft train takes them',
     ...(needsData && { required: ['data'] }),
@@ -192,7 +211,7 @@ export function defineTrainingManifest(tables: ManifestTables, needsData = true)
       base: definePath('the base model: a catalogue name, hf:owner/name, a folder or a .gguf file'),
       out: definePath("the expert's folder; beside the manifest and named like it unless given"),
       ...tables.description,
-      kind: defineChoice(selectKindOptions(kinds), 'lora', 'the kind of adapter, and its options'),
+      kind: defineKinds(tables),
       targets: defineTargets(tables.targets),
       role: oneOf(tables.roles, {
         about:

@@ -3,7 +3,8 @@
 
 /** A row of a table with options of its own: { name: 'lora', rank: 16 }. */
 export interface ManifestChoice {
-  readonly name?: string
+  /** Of kinds that act as one, a list. */
+  readonly name?: string | readonly string[]
   readonly [option: string]: unknown
 }
 
@@ -20,7 +21,7 @@ export interface TrainingManifest {
   readonly version?: string
   readonly author?: string
   readonly license?: string
-  readonly kind?: string | ManifestChoice
+  readonly kind?: string | readonly string[] | ManifestChoice
   /** A role: rank, alpha, targets and data, each unless it is given. */
   readonly role?: string
   /** The folder of an expert to continue from. */

@@ -6,6 +6,7 @@ import {
   type Field,
   isRecord,
   type JsonSchema,
+  listOf,
   oneOf,
 } from '../base/schema.ts'
 import { findNearestName } from '../base/suggest.ts'
@@ -79,12 +80,13 @@ function findSectionProblems(
 
 function findChoiceProblems(
   value: unknown,
-  { rows, usual }: ManifestChoiceKey,
+  { rows, usual, join }: ManifestChoiceKey,
   path: Path,
 ): ManifestProblem[] {
   const names = [...rows.keys()]
   const name = isRecord(value) ? (value['name'] ?? usual) : value
   const row = typeof name === 'string' ? rows.get(name) : undefined
+  if (join && Array.isArray(name)) return findJointProblems(value, name, { rows, join }, path)
   const misnamed = (at: Path): ManifestProblem => ({
     path: at,
     message: `${describeValue(name)}, ${describeExpectation(`one of ${names.join(', ')}`, name, names)}`,
@@ -98,6 +100,21 @@ function findChoiceProblems(
     misnamed([...path, 'name']),
     ...known.flatMap(([key, field]) => findKeyProblems(value[key], field, [...path, key])),
   ]
+}
+
+/** Problems of a list of rows that act as one, or of a map with such a list as its name. */
+function findJointProblems(
+  value: unknown,
+  list: readonly unknown[],
+  { rows, join }: Required<Pick<ManifestChoiceKey, 'rows' | 'join'>>,
+  path: Path,
+): ManifestProblem[] {
+  const names = listOf(oneOf([...rows.keys()]))
+  const at = isRecord(value) ? [...path, 'name'] : path
+  const wrong = findFieldProblems(list, names, at)
+  if (wrong.length > 0 || !isRecord(value)) return wrong
+  const chosen = new Map(list.map((name) => [name as string, rows.get(name as string)!]))
+  return findSectionProblems(value, withName(join(chosen), names), path)
 }
 
 const withName = ({ keys, ...section }: ManifestSection, name: Field): ManifestSection => ({
@@ -145,7 +162,7 @@ const describeSection = ({ keys, required, about }: ManifestSection): JsonSchema
   description: about,
 })
 
-function describeChoice({ rows, usual, about }: ManifestChoiceKey): JsonSchema {
+function describeChoice({ rows, usual, about, join }: ManifestChoiceKey): JsonSchema {
   const maps = [...rows].map(([name, { about: aboutRow, keys }]) => {
     const { properties, ...map } = describeSection({ keys, about }) as {
       readonly properties: object
@@ -158,5 +175,12 @@ function describeChoice({ rows, usual, about }: ManifestChoiceKey): JsonSchema {
     }
   })
   const names = { type: 'string', enum: [...rows.keys()] }
-  return { anyOf: [names, { oneOf: maps }], description: about }
+  if (!join) return { anyOf: [names, { oneOf: maps }], description: about }
+  const list = { type: 'array', items: names, minItems: 2 }
+  const joint = describeSection(join(rows)) as { readonly properties: object }
+  const jointMap = Object.assign({}, joint, {
+    properties: Object.assign({ name: list }, joint.properties),
+    required: ['name'],
+  })
+  return { anyOf: [names, list, { oneOf: [...maps, jointMap] }], description: about }
 }

@@ -1,10 +1,11 @@
 // Loads adapters from directories and saves them to directories.
 
-import { rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Adapter, checkFinite } from '../adapters/adapter.ts'
 import { type AdapterTarget, resolveBase } from '../adapters/create-adapter.ts'
 import { loadGgufAdapter } from '../adapters/files/gguf.ts'
+import { listPartFolders } from '../adapters/files/joint-folder.ts'
 import { loadMlxAdapter } from '../adapters/files/mlx.ts'
 import {
   adapterConfigFile,
@@ -14,7 +15,10 @@ import {
   loadFolderFields,
   saveAdapter as saveToSink,
   type SaveAdapterOptions,
+  toSavedAdapter,
 } from '../adapters/files/peft.ts'
+import { isJointConfig } from '../adapters/kinds/joint/joint-config.ts'
+import type { PeftJson } from '../adapters/kinds/kind.ts'
 import { storageTypes } from '../adapters/files/storage.ts'
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { checkOptions, unchecked } from '../base/schema.ts'
@@ -118,11 +122,36 @@ export async function saveAdapter(
 ): Promise<void> {
   checkFinite(adapter)
   if (typeof sink !== 'string') return saveToSink(adapter, sink, options)
-  const own = getTensorFileName(getSavedType(adapter, options))
+  const stale = new Set(await listAdapterFiles(sink))
   await replaceTogether(sink, adapterConfigFile, (place) =>
     saveToSink(adapter, createFileSink(place), options),
   )
-  const others = new Set(storageTypes.map(getTensorFileName))
-  others.delete(own)
-  await Promise.all([...others].map((name) => rm(join(sink, name), { force: true })))
+  const saved = toSavedAdapter(adapter)
+  if (isJointConfig(saved.config)) for (const { kind } of saved.config.parts) stale.delete(kind)
+  else stale.delete(getTensorFileName(getSavedType(adapter, options)))
+  await removeAll(sink, stale)
+}
+
+const removeAll = async (folder: string, names: Iterable<string>): Promise<void> =>
+  void (await Promise.all(
+    [...names].map((name) => rm(join(folder, name), { recursive: true, force: true })),
+  ))
+
+/**
+ * Names of what an adapter may have in a folder beside its configuration: files of tensors, and the
+ * folders of parts that the configuration there names.
+ */
+async function listAdapterFiles(folder: string): Promise<readonly string[]> {
+  const files = storageTypes.map(getTensorFileName)
+  const known = await readFile(join(folder, adapterConfigFile), 'utf8').catch(() => '{}')
+  try {
+    return [...files, ...(listPartFolders(JSON.parse(known) as PeftJson, folder) ?? [])]
+  } catch {
+    return files // a broken configuration, which is replaced
+  }
+}
+
+/** Removes an adapter from a folder that may hold other files too. */
+export async function removeAdapter(folder: string): Promise<void> {
+  await removeAll(folder, [...(await listAdapterFiles(folder)), adapterConfigFile])
 }

@@ -12,7 +12,7 @@ import { readDescription } from '../train/options/description.ts'
 import { readScores, type AdapterScores, toScoresMetadata } from '../train/run/scores.ts'
 import { drawLossCurve } from '../train/run/loss-curve.ts'
 import type { TrainResult } from '../train/run/train.ts'
-import { saveAdapter } from './adapters.ts'
+import { removeAdapter, saveAdapter } from './adapters.ts'
 import { createFileSink } from './files/file-sink.ts'
 import { openDirectory } from './files/folder.ts'
 import { readExpertMetadata, writeExpertMetadata } from './graft-json.ts'
@@ -114,14 +114,8 @@ export async function writeScores(
 }
 
 async function removeStale(out: string): Promise<void> {
-  const stale = [
-    checkpointFolder,
-    'adapter_config.json',
-    'adapter_model.safetensors',
-    ewcFile,
-    'loss.svg',
-    'history.jsonl',
-  ]
+  const stale = [checkpointFolder, ewcFile, 'loss.svg', 'history.jsonl']
+  await removeAdapter(out)
   await Promise.all(stale.map((name) => rm(join(out, name), { recursive: true, force: true })))
 }
 

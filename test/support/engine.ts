@@ -4,6 +4,7 @@ import * as ort from 'onnxruntime-node'
 import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
 import { type Adapter, type Expert, loadAdapter } from '../../src/adapters/index.ts'
 import { f32 } from '../../src/base/tensor.ts'
+import { joinAdapters } from '../../src/adapters/joint/joint-adapters.ts'
 import { createOnnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
 import { type BaseModel, openBaseModel } from '../../src/graph/index.ts'
 import { openDirectory } from '../../src/node/files/folder.ts'
@@ -65,6 +66,12 @@ export async function createExperts({ base }: Pick<Model, 'base'>): Promise<{
     dora: await loadAdapter(await openParity('dora_r6')),
     prompt: await loadAdapter(await openParity('prompt_8')),
     prefix: await loadAdapter(await openParity('prefix_6')),
+    joint: joinAdapters([
+      createExpert(base, 'ia3', {}, 8),
+      await loadAdapter(await openParity('prompt_8')),
+    ]),
+    around: joinAdapters([first, await loadAdapter(await openParity('prefix_6'))]),
+    scaled: joinAdapters([first, createExpert(base, 'ia3', {}, 9)]),
   }
 }
 

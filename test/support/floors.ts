@@ -95,6 +95,7 @@ export const rooms: Record<string, readonly string[]> = {
     'trainable-tokens.ts',
     'adapter.ts',
     'create-adapter.ts',
+    'joint',
     'packed',
     'serving',
     'files',

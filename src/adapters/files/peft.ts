@@ -11,6 +11,7 @@ import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import type { Adapter, AdapterMetadata } from '../adapter.ts'
+import { joinAdapters, splitAdapter } from '../joint/joint-adapters.ts'
 import {
   checkOptions,
   describeValue,
@@ -19,11 +20,13 @@ import {
   joinProblems,
   oneOf,
 } from '../../base/schema.ts'
+import { isJointConfig } from '../kinds/joint/joint-config.ts'
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
 import { readAdapterText, writeAdapterText } from './adapter-text.ts'
 import { fromFileKeys, listSavedEmbeddings, toFileKeys, toPeftKeys } from './adapter-keys.ts'
 import { addTiedCopies, dropTiedCopies, readBlockTying, writeBlockTying } from './tied-copies.ts'
+import { listPartFolders, loadParts, saveParts } from './joint-folder.ts'
 import { PackedTensorMap } from '../packed/tensor-map.ts'
 import {
   isBlockStorage,
@@ -90,6 +93,12 @@ export async function loadAdapter(
 ): Promise<Adapter> {
   checkOptions('loadAdapter options', options, loadFolderFields)
   const { json, blocks } = splitBlockMark(await readAdapterConfig(folder))
+  const parts = listPartFolders(json, `${folder.name}/${adapterConfigFile}`)
+  if (parts) {
+    const joint = await loadParts(folder, parts, (part) => loadAdapter(part))
+    const ownText = await readAdapterText(folder)
+    return ownText ? { ...joint, text: ownText } : joint
+  }
   if (isMlxConfig(json))
     throw new UnsupportedError(
       `${folder.name}: is an adapter of mlx-lm; read it with loadMlxAdapter, which needs the model.`,
@@ -222,6 +231,11 @@ export async function saveAdapter(
   checkOptions('saveAdapter options', options, { dtype: oneOf(storageTypes) })
   checkMetadata(given)
   const saved = toSavedAdapter(given)
+  if (isJointConfig(saved.config)) {
+    await saveParts(saved, sink, (part, place) => saveAdapter(part, place, options))
+    if (saved.text) await writeAdapterText(saved.text, sink)
+    return writeAdapterConfig(saved, sink)
+  }
   const dtype = options.dtype ?? getPackedType(saved)
   const blocks = dtype !== undefined && isBlockStorage(dtype) ? dtype : undefined
   const adapter = blocks ? saved : addTiedCopies(saved)
@@ -236,10 +250,15 @@ export async function saveAdapter(
   })
   await sink.write(getTensorFileName(blocks), chunks)
   if (adapter.text) await writeAdapterText(adapter.text, sink)
-  await sink.write(adapterConfigFile, [
-    new TextEncoder().encode(stringifyAdapterConfig(adapter, blocks)),
-  ])
+  await writeAdapterConfig(adapter, sink, blocks)
 }
+
+const writeAdapterConfig = (
+  adapter: Adapter,
+  sink: ByteSink,
+  blocks?: BlockCodeName,
+): Promise<void> =>
+  sink.write(adapterConfigFile, [new TextEncoder().encode(stringifyAdapterConfig(adapter, blocks))])
 
 /** The type that `saveAdapter` writes an adapter in; undefined: each tensor's own. */
 export const getSavedType = (
@@ -263,6 +282,7 @@ function checkMetadata({ metadata }: Adapter): void {
 
 /** The adapter as its files hold it: a PiSSA or OLoRA becomes a plain LoRA. */
 export function toSavedAdapter(adapter: Adapter): Adapter {
+  if (isJointConfig(adapter.config)) return joinAdapters(splitAdapter(adapter).map(toSavedAdapter))
   const saved = getKind(adapter.kind).savedAs?.(adapter.config, adapter.tensors)
   return saved ? { ...adapter, ...saved } : adapter
 }

@@ -98,6 +98,8 @@ const options = withoutOptions(loraOptions, 'loraBias', 'invocationTokens')
 export const dora: AdapterKind<LoraConfig, typeof options> = {
   name: 'dora',
   peftType: 'LORA',
+  effect: 'renormalizes',
+  mark: 'lora_',
   options,
   claims: (json) => json['use_dora'] === true,
   sizes: inferLoraSizes,

@@ -60,6 +60,8 @@ const shownOptions = withoutOptions(options, 'layers', 'layersPattern')
 export const ia3: AdapterKind<Ia3Config, typeof shownOptions> = {
   name: 'ia3',
   peftType: 'IA3',
+  effect: 'scales',
+  mark: 'ia3_',
   options: shownOptions,
   factors: [factors],
 

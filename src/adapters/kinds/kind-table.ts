@@ -7,6 +7,8 @@ import { dora } from './dora.ts'
 import { ia3 } from './ia3.ts'
 import type { AdapterKind, PeftJson } from './kind.ts'
 import { loha } from './loha.ts'
+import { createJointKind } from './joint/joint-kind.ts'
+import { jointMark } from './joint/joint-rules.ts'
 import { lokr } from './lokr.ts'
 import { lora } from './lora.ts'
 import { prefixTuning } from './prefix-tuning.ts'
@@ -41,6 +43,17 @@ export type AdapterOptions<Kind extends AdapterKindName> = Kind extends AdapterK
   ? OptionsOf<(typeof rows)[Kind]['options']>
   : never
 
+/** Of kinds that act as one: options of any of them, and those of one under its name. */
+export type JointOptions<Kind extends AdapterKindName> = Partial<
+  UnionToIntersection<AdapterOptions<Kind>>
+> & { readonly [Name in Kind]?: AdapterOptions<Name> }
+
+type UnionToIntersection<Union> = (Union extends unknown ? (given: Union) => void : never) extends (
+  given: infer Both,
+) => void
+  ? Both
+  : never
+
 type OptionsOf<Fields> = { readonly [Name in keyof Fields]?: ValueOf<Fields[Name]> | undefined }
 
 /** By name. */
@@ -48,10 +61,26 @@ export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
   Object.values(rows).map((kind) => [kind.name, kind as unknown as AdapterKind]),
 )
 
-/** Throws OptionError for an unknown name, with the name that was probably meant. */
+const jointKinds = new Map<string, AdapterKind>()
+
+/** The name of one kind, or of several that act as one: ['ia3', 'prompt-tuning'] and 'ia3+prompt-tuning'. */
+export const toKindName = (kind: string | readonly string[]): string =>
+  typeof kind === 'string' ? kind : kind.join(jointMark)
+
+/**
+ * The kind of a name; several names with + between them are kinds that act as one. Throws
+ * OptionError for an unknown name, with the name that was probably meant, and UnsupportedError for
+ * kinds that cannot act together.
+ */
 export function getKind(name: string): AdapterKind {
-  const kind = adapterKinds.get(name)
+  const kind = adapterKinds.get(name) ?? jointKinds.get(name)
   if (kind) return kind
+  if (typeof name === 'string' && name.includes(jointMark)) {
+    const named = name.split(jointMark).map((part) => getKind(part.trim()))
+    const joint = createJointKind(named) as unknown as AdapterKind
+    jointKinds.set(name, joint)
+    return joint
+  }
   const names = [...adapterKinds.keys()]
   const meant = typeof name === 'string' ? findNearestName(name, names) : undefined
   const hint = meant === undefined ? '' : ` Did you mean "${meant}"?`

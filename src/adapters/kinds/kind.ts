@@ -117,6 +117,14 @@ export interface AdapterKind<
   readonly name: string
   /** `peft_type` in adapter_config.json: 'LORA'. */
   readonly peftType: string
+  /**
+   * What it does, which decides the kinds that it may act with (joint/): adds to a layer's output,
+   * gives its weight's rows another length, replaces rows of a table, scales what a layer takes or
+   * gives, or goes before a row's first token.
+   */
+  readonly effect: 'adds' | 'renormalizes' | 'replaces' | 'scales' | 'precedes'
+  /** What every key of its own tensors contains: 'lora_'. */
+  readonly mark: string
   /** Where kinds share a peft_type: whether this file is this kind's. */
   claims?(json: PeftJson): boolean
   /** What a user may give, by name; a configuration file's own keys (`peft`) aside. */

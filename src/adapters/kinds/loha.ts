@@ -56,6 +56,8 @@ function buildDelta(g: Operators, layer: AdaptedLayer, config: LohaConfig): Valu
 export const loha: AdapterKind<LohaConfig, typeof options> = {
   name: 'loha',
   peftType: 'LOHA',
+  effect: 'adds',
+  mark: 'hada_',
   options,
 
   sizes(shapeOf) {

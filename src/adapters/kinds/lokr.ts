@@ -208,6 +208,8 @@ function computeMatrix(
 export const lokr: AdapterKind<LokrConfig, typeof options> = {
   name: 'lokr',
   peftType: 'LOKR',
+  effect: 'adds',
+  mark: 'lokr_',
   options,
 
   sizes(shapeOf) {

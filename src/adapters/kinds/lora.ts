@@ -182,6 +182,8 @@ export function inferLoraSizes(
 export const lora: AdapterKind<LoraConfig, typeof loraOptions> = {
   name: 'lora',
   peftType: 'LORA',
+  effect: 'adds',
+  mark: 'lora_',
   options: loraOptions,
   complete: completeLora,
   sizes: inferLoraSizes,

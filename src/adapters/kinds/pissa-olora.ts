@@ -175,6 +175,8 @@ const createKind = (
 ): AdapterKind<LoraConfig, typeof options> => ({
   name,
   peftType: 'LORA',
+  effect: 'adds',
+  mark: 'lora_',
   options,
   claims: () => false, // its files are LoRA's
   complete(given) {

@@ -43,6 +43,8 @@ function checkLayers(base: PromptConfig['base'], layers: number): void {
 export const prefixTuning: AdapterKind<PromptConfig, typeof options> = {
   name: 'prefix-tuning',
   peftType: 'PREFIX_TUNING',
+  effect: 'precedes',
+  mark: 'prompt_embeddings',
   options,
 
   /** Default: 16 virtual tokens. */

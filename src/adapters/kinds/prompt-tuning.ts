@@ -81,6 +81,8 @@ function createStart(
 export const promptTuning: AdapterKind<PromptTuningConfig, typeof options> = {
   name: 'prompt-tuning',
   peftType: 'PROMPT_TUNING',
+  effect: 'precedes',
+  mark: 'prompt_embeddings',
   options,
 
   /** Default: 16 virtual tokens. */

@@ -76,6 +76,8 @@ function listTokens(choice: TokenChoice): readonly number[] {
 export const trainableTokens: AdapterKind<TrainableTokensConfig, typeof options> = {
   name: 'trainable-tokens',
   peftType: 'TRAINABLE_TOKENS',
+  effect: 'replaces',
+  mark: 'trainable_tokens_delta',
   options,
 
   complete(given) {

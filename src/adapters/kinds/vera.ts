@@ -106,6 +106,8 @@ function scaleB(config: VeraConfig, at: ModuleTensors, B: Float32Array): Float32
 export const vera: AdapterKind<VeraConfig, typeof options> = {
   name: 'vera',
   peftType: 'VERA',
+  effect: 'adds',
+  mark: 'vera_',
   options,
 
   complete(given) {

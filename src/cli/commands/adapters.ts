@@ -1,7 +1,7 @@
 // graft adapters: lists adapter kinds, target presets and the experts in a folder.
 
-import { integer, string } from '../../base/schema.ts'
-import { readdir, stat } from 'node:fs/promises'
+import { integer, isRecord, string } from '../../base/schema.ts'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
 import { defineCommand, toOption } from '../command.ts'
@@ -139,6 +139,17 @@ interface SavedAdapter {
 const deepest = 4 // experts/<name>/checkpoints/best is the deepest
 const skipped = new Set(['node_modules', 'dist', '.git'])
 
+/** The folders of an expert's parts, which are no experts of their own. */
+async function listParts(folder: string): Promise<readonly string[]> {
+  const { listPartFolders } = await import('../../adapters/files/joint-folder.ts')
+  try {
+    const json: unknown = JSON.parse(await readFile(join(folder, 'adapter_config.json'), 'utf8'))
+    return (isRecord(json) && listPartFolders(json, folder)) || []
+  } catch {
+    return [] // the folder is listed with what is wrong with it
+  }
+}
+
 /** Paths of adapters in any format: folders with an adapter_config.json, .gguf files. */
 async function listAdapterPaths(folder: string, depth = 0): Promise<string[]> {
   const items = await readdir(folder, { withFileTypes: true }).catch(() => [])
@@ -147,8 +158,10 @@ async function listAdapterPaths(folder: string, depth = 0): Promise<string[]> {
     .filter((item) => item.isFile() && item.name.endsWith('.gguf'))
     .map((item) => join(folder, item.name))
   if (depth === deepest) return [...own, ...files]
+  const parts = own.length > 0 ? await listParts(folder) : []
   const below = items
-    .filter((item) => item.isDirectory() && !skipped.has(item.name))
+    .filter(({ name }) => !skipped.has(name) && !parts.includes(name))
+    .filter((item) => item.isDirectory())
     .map((item) => join(folder, item.name))
   return [
     ...own,
@@ -165,8 +178,9 @@ async function listSavedAdapters(folder: string): Promise<SavedAdapter[]> {
     try {
       const found = await findAdapter(path)
       if (!found) return [] // a model in GGUF
-      const { adapter, file } = await found.format.open(path, undefined)
-      const { size: sizeBytes } = await stat(file)
+      const { adapter, files } = await found.format.open(path, undefined)
+      const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size))
+      const sizeBytes = sizes.reduce((sum, size) => sum + size, 0)
       const parameters = [...adapter.tensors.values()].reduce(
         (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
         0,

@@ -1,6 +1,6 @@
 // An inspected adapter as text: settings, norms of ΔW by layer and module, tensors.
 
-import { getKind } from '../../adapters/kinds/kind-table.ts'
+import { adapterKinds, getKind } from '../../adapters/kinds/kind-table.ts'
 import { type InspectedAdapter, type TensorSummary } from './inspect-adapter.ts'
 import { describeLayers } from './layer-table.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
@@ -50,11 +50,14 @@ function listSettings({ config, system, metadata }: InspectedAdapter): string[][
       value === 0 ||
       (typeof value === 'object' && Object.keys(value ?? {}).length === 0)
     )
-  const rows = Object.entries(config).flatMap(([name, value]: [string, unknown]) =>
-    said(value)
-      ? [[`  ${name}`, truncateText(typeof value === 'string' ? value : JSON.stringify(value))]]
-      : [],
-  )
+  const list = (settings: Readonly<Record<string, unknown>>, front: string): string[][] =>
+    Object.entries(settings).flatMap(([name, value]: [string, unknown]) => {
+      if (adapterKinds.has(name))
+        return list(value as Readonly<Record<string, unknown>>, `${name} `)
+      const text = typeof value === 'string' ? value : JSON.stringify(value)
+      return said(value) ? [[`  ${front}${name}`, truncateText(text)]] : []
+    })
+  const rows = list(config, '')
   const scale = computeScale(config)
   return [
     ...rows,

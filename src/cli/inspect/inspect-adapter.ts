@@ -6,6 +6,8 @@ import { stat } from 'node:fs/promises'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import { openBaseModel } from '../../graph/base-model.ts'
+import { isJointConfig } from '../../adapters/kinds/joint/joint-config.ts'
+import type { AdapterConfig } from '../../adapters/kinds/kind.ts'
 import type { Adapter } from '../../index.ts'
 import { measureAdapterChange, type ModuleChange } from '../../merge/index.ts'
 import { readExpertMetadata } from '../../node/graft-json.ts'
@@ -38,7 +40,6 @@ export async function inspectAdapter(
   const { adapter, stored } = found
   const notes = format.name === 'gguf' ? undefined : await readExpertMetadata(path)
   const tensors = [...adapter.tensors].map(([key, tensor]) => summarizeTensor(key, tensor, stored))
-  const { peft: _, ...config } = adapter.config
   const result = {
     type: 'adapter',
     path,
@@ -46,11 +47,11 @@ export async function inspectAdapter(
     kind: adapter.kind,
     base: adapter.baseModel ?? null,
     system: notes?.system ?? null,
-    config,
+    config: describeConfig(adapter.config),
     metadata: adapter.metadata ?? {},
     parameters: tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     sizeBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    fileBytes: (await stat(found.file)).size,
+    fileBytes: await countFileBytes(found.files),
     types: countTypes(tensors),
     sha256: computeHash(adapter),
     modules: groupTensors(tensors),
@@ -70,6 +71,17 @@ export async function inspectAdapter(
 }
 
 export type InspectedAdapter = Awaited<ReturnType<typeof inspectAdapter>>['result']
+
+/** The settings; of an adapter of several kinds those of each. */
+function describeConfig(config: AdapterConfig): Readonly<Record<string, unknown>> {
+  if (isJointConfig(config))
+    return Object.fromEntries(config.parts.map((part) => [part.kind, describeConfig(part.config)]))
+  const { peft: _, ...own } = config
+  return own as Readonly<Record<string, unknown>>
+}
+
+const countFileBytes = async (files: readonly string[]): Promise<number> =>
+  (await Promise.all(files.map((file) => stat(file)))).reduce((sum, { size }) => sum + size, 0)
 
 /**
  * With a base named, whatever depends on it is known too: DoRA's and IA3's whole change, the order

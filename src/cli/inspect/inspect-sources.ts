@@ -2,6 +2,7 @@
 // folders, GGUF files. With the base's graph the readers of src/adapters open them. Without it
 // mlx-lm's and GGUF's are read as far as the files alone allow; sizes and norms are exact then too.
 
+import { listPartFolders } from '../../adapters/files/joint-folder.ts'
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { type Adapter, loadGgufAdapter, loadMlxAdapter } from '../../adapters/index.ts'
@@ -32,8 +33,8 @@ export interface StoredTensor {
 
 export interface FoundAdapter {
   readonly format: string
-  /** The file with the tensors. */
-  readonly file: string
+  /** The file with the tensors; of an adapter of several kinds one for each. */
+  readonly files: readonly string[]
   readonly adapter: Adapter
   /** By the adapter's keys. */
   readonly stored: ReadonlyMap<string, StoredTensor>
@@ -57,7 +58,9 @@ const peft: AdapterFormat = {
   matches: async (path) => (await hasConfig(path)) && !isMlxConfig(await readFolderConfig(path)),
   async open(path) {
     const adapter = await loadAdapter(path)
-    const { blocks } = splitBlockMark(await readFolderConfig(path))
+    const { json, blocks } = splitBlockMark(await readFolderConfig(path))
+    const parts = listPartFolders(json, path)
+    if (parts) return openParts(path, adapter, parts)
     const file = join(path, getTensorFileName(blocks))
     const store = await openSafetensors(await openFileSource(file))
     await store.close()
@@ -71,8 +74,24 @@ const peft: AdapterFormat = {
           sizeBytes: bytesAt(`${key}.q`) + bytesAt(`${key}.scale`),
         },
     ])
-    return { format: 'peft', file, adapter, stored: new Map(kept) }
+    return { format: 'peft', files: [file], adapter, stored: new Map(kept) }
   },
+}
+
+/** An adapter of several kinds, with the files of its parts. */
+async function openParts(
+  path: string,
+  adapter: Adapter,
+  parts: readonly string[],
+): Promise<FoundAdapter> {
+  const found: FoundAdapter[] = []
+  for (const part of parts) found.push(await peft.open(join(path, part), undefined))
+  return {
+    format: 'peft',
+    files: found.flatMap(({ files }) => files),
+    adapter,
+    stored: new Map(found.flatMap(({ stored }) => [...stored])),
+  }
 }
 
 const mlx: AdapterFormat = {
@@ -109,7 +128,7 @@ const mlx: AdapterFormat = {
       )
       return {
         format: 'mlx-lm',
-        file,
+        files: [file],
         stored: pairs.stored,
         adapter: model ? await loadMlxAdapter(folder, model) : inferred,
       }
@@ -164,7 +183,7 @@ async function readGgufPairs(file: GgufFile): Promise<FoundAdapter> {
   // Without an alpha llama.cpp does not scale.
   return {
     format: 'gguf',
-    file: name,
+    files: [name],
     adapter: pairs.toAdapter(name, 'lora', (rank) => (alpha === 0 ? rank : alpha)),
     stored: pairs.stored,
   }

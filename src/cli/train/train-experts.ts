@@ -1,6 +1,7 @@
 // Trains one expert or several in turn. Experts of one base share the loaded model, so its weights
 // are in memory once. A failure is reported at the end; the other experts are still trained.
 
+import { toKindName } from '../../adapters/kinds/kind-table.ts'
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
 import type { Adapter } from '../../index.ts'
@@ -134,7 +135,9 @@ async function trainOne(
   const head = `${place}${terminal.style.strong(describePath(run.out))}`
   const { adapter } = run.options
   const start =
-    typeof adapter === 'string' ? `continuing from ${describePath(adapter)}` : adapter.kind
+    typeof adapter === 'string'
+      ? `continuing from ${describePath(adapter)}`
+      : toKindName(adapter.kind)
   terminal.say(`${head}: ${start} on ${model.base.name}, from ${describeData(run)}`)
   const { data } = run
   const choices = {

@@ -39,9 +39,14 @@ const defineNamedValues = (about: string) =>
   toOption(string({ about }), { valueName: 'name=value,…' })
 
 const createAdapterOptions = (fromKey: FromKey) => ({
-  kind: fromKey<string>('kind.name', {
-    about: 'kind of adapter: lora unless given; graft adapters lists them',
-  }),
+  kind: toKey(
+    'kind.name',
+    string({
+      about:
+        'kind of adapter: lora unless given; graft adapters lists them; several that act as one with commas: ia3,prompt-tuning',
+    }),
+    { valueName: 'name' },
+  ),
   role: fromKey<string>('role', {
     about: 'a role: its rank, alpha, layers and synthetic examples, each unless it is given',
   }),

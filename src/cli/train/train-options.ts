@@ -12,3 +12,6 @@ export const trainOptions = createTrainOptions((key) => {
   if (!found) throw new Error(`internal: training manifests have no key ${key}`)
   return found
 })
+
+/** Names of kinds, of which --kind takes one or several. */
+export const kindNames = findManifestField(manifest, 'kind.name')!

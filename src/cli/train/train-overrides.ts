@@ -8,7 +8,7 @@ import { parseNamedValues } from '../shared/named-values.ts'
 import { parseExperts } from '../shared/open-experts.ts'
 import { parseTargets } from '../shared/parse-targets.ts'
 import type { TrainOption, TrainValues } from './train-option-table.ts'
-import { trainOptions } from './train-options.ts'
+import { kindNames, trainOptions } from './train-options.ts'
 
 /**
  * Paths are relative to where the command was typed, not to a training manifest: `at` makes them
@@ -26,6 +26,7 @@ export function toOverrides(
 ): ManifestOverride[] {
   const parsed: Partial<Record<keyof TrainValues, unknown>> = {
     ...values,
+    kind: values.kind === undefined ? undefined : parseKinds(values.kind),
     data: values.data === undefined ? undefined : at(values.data),
     out: values.out === undefined ? undefined : at(values.out),
     targets: values.targets === undefined ? undefined : parseTargets(values.targets, presets),
@@ -54,6 +55,13 @@ export function toOverrides(
   return values.epochs !== undefined && values.steps === undefined
     ? [...given, { key: 'schedule.steps', value: undefined }]
     : given
+}
+
+/** 'ia3,prompt-tuning' as a list, 'lora' as a name. Throws UsageError for a name that is no kind. */
+function parseKinds(text: string): string | readonly string[] {
+  const names = text.split(/[,+]/).map((name) => name.trim())
+  for (const name of names) checkValue(kindNames, name, '--kind')
+  return names.length === 1 ? names[0]! : names
 }
 
 /** One expert of weight 1 is an adapter, anything else a mixture; either replaces the other. */

@@ -104,7 +104,7 @@ export function applyOverride(whole: JsonObject, { key, value }: ManifestOverrid
   const before = whole[section]
   const map: JsonObject = isRecord(before)
     ? { ...before }
-    : choiceKeys.has(section) && typeof before === 'string'
+    : choiceKeys.has(section) && (typeof before === 'string' || Array.isArray(before))
       ? { name: before }
       : {}
   const isOther = ownOptions.has(section) && option === 'name' && map['name'] !== value

@@ -1,7 +1,7 @@
 // Finds what is wrong with a training run before its base is opened: files, rows, labels, the
 // options of the kind, the folder of the expert.
 
-import { getKind } from '../../adapters/kinds/kind-table.ts'
+import { getKind, toKindName } from '../../adapters/kinds/kind-table.ts'
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
 import { findLabelProblem } from '../../eval/metrics/label-accuracy.ts'
 import { getAnswer } from '../../eval/questions.ts'
@@ -47,7 +47,7 @@ export async function findRunFaults(
   }
   const { adapter } = options
   if (typeof adapter !== 'string')
-    await attempt(['kind'], () => getKind(adapter.kind).complete(adapter.config))
+    await attempt(['kind'], () => getKind(toKindName(adapter.kind)).complete(adapter.config))
   else
     await attempt(['from'], async () => checkContinuation(await locateAdapter(adapter), manifest))
   await attempt(['out'], () => checkOutFolder(out, options))
@@ -76,9 +76,10 @@ function checkContinuation({ kind }: LocatedAdapter, manifest: TrainingManifest)
   const { name, ...own } = asChoice(manifest.kind)
   const keys = (['targets', 'role'] as const).filter((key) => manifest[key] !== undefined)
   const others = [...Object.keys(own), ...keys]
-  if (name !== undefined && name !== kind)
+  const asked = name === undefined ? undefined : getKind(toKindName(name)).name
+  if (asked !== undefined && asked !== kind)
     throw new OptionError(
-      `the expert to continue from is of kind ${kind}, and ${name} is asked for`,
+      `the expert to continue from is of kind ${kind}, and ${asked} is asked for`,
     )
   if (others.length > 0)
     throw new OptionError(

@@ -3,6 +3,8 @@
 
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { jointMark } from '../../adapters/kinds/joint/joint-rules.ts'
+import { toKindName } from '../../adapters/kinds/kind-table.ts'
 import { DataError } from '../../base/errors.ts'
 import type {
   ManifestChoice,
@@ -48,8 +50,13 @@ export interface TrainingRun {
 
 const asList = <Item>(value: Item | readonly Item[]): readonly Item[] =>
   Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
-export const asChoice = (value: string | ManifestChoice | undefined): ManifestChoice =>
-  typeof value === 'string' ? { name: value } : (value ?? {})
+/** The name of a row, or of several, as a choice without options. */
+export const asChoice = (
+  value: string | readonly string[] | ManifestChoice | undefined,
+): ManifestChoice =>
+  typeof value === 'string' || Array.isArray(value)
+    ? { name: value as string }
+    : ((value as ManifestChoice | undefined) ?? {})
 
 /**
  * What is taken where nothing is given; kinds that are not named here have defaults of their own,
@@ -63,9 +70,14 @@ const defaultConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>
   vera: { targets: 'all-linear' },
 }
 
-/** The options that a run of this kind has where none are given. */
-export const getDefaultConfig = (kind: string): Readonly<Record<string, unknown>> =>
-  defaultConfigs[kind] ?? {}
+/** The options that a run of this kind has where none are given; of several kinds, by their names. */
+export function getDefaultConfig(kind: string): Readonly<Record<string, unknown>> {
+  const kinds = kind.split(jointMark)
+  if (kinds.length === 1) return defaultConfigs[kind] ?? {}
+  return Object.fromEntries(
+    kinds.flatMap((name) => (defaultConfigs[name] ? [[name, defaultConfigs[name]]] : [])),
+  )
+}
 
 /**
  * A row of a table and the settings beside it: { name, epochs, gamma } → schedule, epochs,
@@ -149,6 +161,18 @@ export async function resolveTrainingRun(
   }
 }
 
+/** Options by kind, of which those that are given by any name count before the usual ones. */
+function withKindDefaults(
+  given: Readonly<Record<string, unknown>>,
+  usual: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const byKind = Object.entries(usual).map(([kind, options]) => {
+    const left = Object.entries(options as object).filter(([name]) => !(name in given))
+    return [kind, Object.assign(Object.fromEntries(left), given[kind])] as const
+  })
+  return Object.assign({}, given, Object.fromEntries(byKind))
+}
+
 type PathResolver = ReturnType<typeof createPathResolver>
 
 /** The folder of an expert to continue from, or the kind and options of a new one. */
@@ -157,12 +181,13 @@ function resolveAdapter(
   at: PathResolver,
 ): string | NewAdapter {
   if (from !== undefined) return at(from)
-  const { name: kind = 'lora', ...own } = asChoice(choice)
-  const config = {
-    ...(role === undefined && getDefaultConfig(kind)),
-    ...(targets !== undefined && { targets }),
-    ...own,
-  }
+  const { name = 'lora', ...own } = asChoice(choice)
+  const kind = toKindName(name)
+  const usual = role === undefined ? getDefaultConfig(kind) : {}
+  const given = { ...(targets !== undefined && { targets }), ...own }
+  const config = kind.includes(jointMark)
+    ? withKindDefaults(given, usual)
+    : Object.assign({}, usual, given)
   return { kind, ...(role !== undefined && { role }), config }
 }
 

@@ -1,6 +1,9 @@
 // Learning rates that work where none is given, by kind of adapter and optimiser. Measured, see
 // docs/train.md; `npm run bench -- rates` measures anew.
 
+import { jointMark } from '../../adapters/kinds/joint/joint-rules.ts'
+import { toKindName } from '../../adapters/kinds/kind-table.ts'
+
 /** With AdamW. Kinds that only scale or prompt have few numbers, and each of them must move far. */
 export const defaultLearningRates: Readonly<Record<string, number>> = {
   lora: 2e-3,
@@ -28,6 +31,18 @@ export const optimizerFactors: Readonly<Record<string, number>> = {
   sgd: 50,
 }
 
-/** The highest learning rate of a run in which none is given. */
-export const getDefaultLearningRate = (kind: string, optimizer: string): number =>
-  (defaultLearningRates[kind] ?? otherRate) * (optimizerFactors[optimizer] ?? 1)
+const getRate = (kind: string): number => defaultLearningRates[kind] ?? otherRate
+
+/**
+ * The highest learning rate of a run in which none is given; of kinds that act as one, that of the
+ * kind with the lowest.
+ */
+export const getDefaultLearningRate = (
+  kind: string | readonly string[],
+  optimizer: string,
+): number =>
+  Math.min(...toKindName(kind).split(jointMark).map(getRate)) * (optimizerFactors[optimizer] ?? 1)
+
+/** By how much the rate of a part is above that of the whole: kinds differ by up to 500 times. */
+export const computePartRate = (part: string, kinds: readonly string[]): number =>
+  getRate(part) / Math.min(...kinds.map(getRate))

@@ -6,10 +6,12 @@ import { isTensorMap } from '../../adapters/packed/tensor-map.ts'
 import { roles } from '../../adapters/roles.ts'
 import {
   createField,
+  either,
   type Field,
   findOptionProblems,
   flag,
   isRecord,
+  listOf,
   number,
   object,
   oneOf,
@@ -48,7 +50,8 @@ export interface Teacher {
 
 /** The kind and options of an adapter that is made when the run starts. */
 export interface FreshAdapter {
-  readonly kind: string
+  /** One kind, or several that act as one: ['ia3', 'prompt-tuning']. */
+  readonly kind: string | readonly string[]
   /** A role of `roles`: rank, alpha and targets are the role's where `config` does not say. */
   readonly role?: string
   readonly config?: Readonly<Record<string, unknown>>
@@ -97,7 +100,7 @@ const isAdapter = (value: unknown): boolean => isRecord(value) && isTensorMap(va
 export const adapterField = createOpaqueField<Adapter>('an adapter', isAdapter)
 
 const freshAdapterTable = {
-  kind: string({ filled: true }),
+  kind: either(string({ filled: true }), listOf(string({ filled: true }))),
   role: oneOf([...roles.keys()]),
   config: record,
 }
@@ -136,16 +139,16 @@ export const createTeacherField = (adapter: Field, model: Field) => {
 /** Validation data of this field, alone or with `everySteps`. */
 export function createValidationField<Value>(data: Field): Field<Value> {
   const isShare = (value: unknown): boolean => typeof value === 'number'
-  const either: Field = {
+  const both: Field = {
     ...data,
     findProblems: (value, name) => (isShare(value) ? [] : data.findProblems(value, name)),
   }
-  const options = { data: either, everySteps: positiveInteger }
+  const options = { data: both, everySteps: positiveInteger }
   const expected = `a share of the data, ${data.expected}, or { data, everySteps }`
   const field = createOpaqueField<Value>(expected, () => true)
   const findProblems = (value: unknown, name: string): string[] => {
     const hasOptions = isRecord(value) && !('rows' in value) && !('level' in value)
-    if (!hasOptions) return either.findProblems(value, name)
+    if (!hasOptions) return both.findProblems(value, name)
     const missing = 'data' in value ? [] : [`${name}.data: got nothing, expected ${data.expected}`]
     return [...missing, ...findOptionProblems(value, options, `${name}.`)]
   }

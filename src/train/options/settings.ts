@@ -1,5 +1,6 @@
 // The settings of a run with every default filled in, and what is wrong with them in combination.
 
+import { toKindName } from '../../adapters/kinds/kind-table.ts'
 import { OptionError } from '../../base/errors.ts'
 import { type Fields, joinProblems, type OptionValues } from '../../base/schema.ts'
 import { getGroupSize } from '../losses/loss.ts'
@@ -71,7 +72,7 @@ function findCombinationProblems(
     )
   if (onDivergence === 'lora' && adapter.kind !== 'dora')
     problems.push(
-      `onDivergence "lora" is for an adapter of kind dora, and this one is of kind ${adapter.kind}; leave it out`,
+      `onDivergence "lora" is for an adapter of kind dora, and this one is of kind ${toKindName(adapter.kind)}; leave it out`,
     )
   if (patience !== undefined && validation === undefined)
     problems.push('patience needs validation data, and there is none')

@@ -3,7 +3,7 @@
 
 import { getExpertText } from '../../adapters/files/expert-text.ts'
 import { type Adapter, listVirtualIds } from '../../adapters/adapter.ts'
-import { getKind } from '../../adapters/kinds/kind-table.ts'
+import { getKind, toKindName } from '../../adapters/kinds/kind-table.ts'
 import { DataError, OptionError } from '../../base/errors.ts'
 import { checkInvocation, limitSharedPrefix } from '../batches/activation.ts'
 import {
@@ -54,10 +54,9 @@ interface RowNeeds {
 }
 
 function resolveRowNeeds(adapter: Adapter | FreshAdapter): RowNeeds {
-  const { kind, config } =
-    'tensors' in adapter
-      ? adapter
-      : { kind: adapter.kind, config: getKind(adapter.kind).complete(adapter.config ?? {}) }
+  const kind = toKindName(adapter.kind)
+  const config =
+    'tensors' in adapter ? adapter.config : getKind(kind).complete(adapter.config ?? {})
   return { virtual: listVirtualIds({ kind, config }), invocation: config.invocationTokens }
 }
 

@@ -2,10 +2,14 @@
 // changes it. Both trainers start here: the one over texts and the one over vectors.
 
 import { type Adapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import { findPartOf } from '../../adapters/joint/joint-adapters.ts'
+import { isJointConfig } from '../../adapters/kinds/joint/joint-config.ts'
+import type { AdapterConfig } from '../../adapters/kinds/kind.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
 import type { StepRecord, ValidationRecord } from '../history.ts'
+import { computePartRate } from '../options/default-rates.ts'
 import type { UpdateRecipe } from '../options/recipe.ts'
 import type { Penalty } from '../optimizers/penalty.ts'
 import type { StepRule } from '../optimizers/step-rule.ts'
@@ -36,6 +40,8 @@ export interface TrainedParameters {
   readonly trainable: readonly string[]
   /** Keys whose learning rate LoRA+ raises. */
   readonly loraPlus: ReadonlySet<string>
+  /** Of kinds that are trained as one: what multiplies the rate of each key; 1 where it is absent. */
+  readonly rates: ReadonlyMap<string, number>
 }
 
 export function listTrainedParameters(
@@ -47,21 +53,33 @@ export function listTrainedParameters(
   return {
     trainable: specs.filter(([, { trainable }]) => trainable).map(([key]) => key),
     loraPlus: new Set(raised.map(([key]) => key)),
+    rates: collectPartRates(
+      specs.map(([key]) => key),
+      adapter.config,
+    ),
   }
+}
+
+function collectPartRates(keys: readonly string[], config: AdapterConfig): Map<string, number> {
+  if (!isJointConfig(config)) return new Map()
+  const kinds = config.parts.map(({ kind }) => kind)
+  return new Map(
+    keys.map((key) => [key, computePartRate(findPartOf(key, config.parts).kind, kinds)]),
+  )
 }
 
 /** How a step changes the parameters. */
 export const createStepRule = (
   { optimizer, optimizerSettings }: UpdateRecipe,
   { clip, loraPlusRatio }: { readonly clip: number; readonly loraPlusRatio: number },
-  { loraPlus }: TrainedParameters,
+  { loraPlus, rates }: TrainedParameters,
   penalty: Penalty | undefined,
 ): StepRule => ({
   optimizer,
   settings: optimizerSettings,
   clip,
   ...(penalty && { penalty }),
-  rateOf: (key) => (loraPlus.has(key) ? loraPlusRatio : 1),
+  rateOf: (key) => (loraPlus.has(key) ? loraPlusRatio : 1) * (rates.get(key) ?? 1),
 })
 
 /**

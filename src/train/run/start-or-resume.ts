@@ -6,6 +6,7 @@ import { toAdapterMetadata } from '../../adapters/adapter-config.ts'
 import { baseHashKey } from '../../adapters/base-copy.ts'
 import { getExpertText } from '../../adapters/files/expert-text.ts'
 import { initializeAdapter } from '../../adapters/create-adapter.ts'
+import { toKindName } from '../../adapters/kinds/kind-table.ts'
 import { completeRole } from '../../adapters/roles.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
@@ -90,9 +91,13 @@ async function createTrainedAdapter(
     const weightOf = (wanted: string): F32Tensor => thaw(weights.get(wanted)!)
     const start = { seed, baseModel: name, weightOf }
     const fresh: FreshAdapter = given
-    const role = fresh.role === undefined ? undefined : completeRole(fresh.role, graph, fresh)
+    const kind = toKindName(fresh.kind)
+    const role =
+      fresh.role === undefined
+        ? undefined
+        : completeRole(fresh.role, graph, { kind, ...(fresh.config && { config: fresh.config }) })
     const config = role?.config ?? fresh.config ?? {}
-    adapter = initializeAdapter(fresh.kind, config, graph, start)
+    adapter = initializeAdapter(kind, config, graph, start)
     if (role) adapter = withMetadata(adapter, toAdapterMetadata(role))
   }
   const hash = 'contentHash' in data ? data.contentHash : undefined

@@ -5,7 +5,7 @@ import { type Adapter, checkAdapter, checkFinite } from '../../adapters/adapter.
 import { toAdapterMetadata } from '../../adapters/adapter-config.ts'
 import { completeRole } from '../../adapters/roles.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
-import type { AdapterKindName } from '../../adapters/kinds/kind-table.ts'
+import { type AdapterKindName, toKindName } from '../../adapters/kinds/kind-table.ts'
 import { createStandalone } from '../../adapters/vectors/create.ts'
 import { createStandaloneModel, type StandaloneModel } from '../../adapters/vectors/model.ts'
 import { DataError } from '../../base/errors.ts'
@@ -113,9 +113,12 @@ function createFreshAdapter(
   width: number,
   seed: number,
 ): Adapter {
-  const kind = fresh.kind as AdapterKindName
+  const kind = toKindName(fresh.kind) as AdapterKindName
   if (fresh.role === undefined) return createStandalone(kind, fresh.config ?? {}, { width, seed })
-  const role = completeRole(fresh.role, graph, fresh)
+  const role = completeRole(fresh.role, graph, {
+    kind,
+    ...(fresh.config && { config: fresh.config }),
+  })
   const adapter = createStandalone(kind, role.config, { width, seed })
   return { ...adapter, metadata: toAdapterMetadata(role) }
 }

@@ -21,7 +21,7 @@ export interface ExpertRow {
   readonly computed: number
 }
 
-/** Whether an adapter acts by virtual tokens alone: once they are read, the base writes. */
+/** Whether an adapter has virtual tokens: once they are read, what it has in slots acts, or nothing. */
 export const isVirtual = ({ handle }: Pick<ExpertRow, 'handle'>): boolean =>
   (handle?.virtualTokens ?? 0) > 0
 
@@ -42,7 +42,7 @@ const toAnswerIndex = ({ virtualTokens, promptTokens }: ExpertRow, position: num
 export function listTerms(task: ExpertRow, tokens: number): readonly ExpertTerm[] {
   const { lease, laterLeases, stages, activeFrom } = task
   if (!stages) {
-    if (!lease || isVirtual(task)) return []
+    if (!lease) return []
     return [{ lease, gain: activeFrom < task.computed + tokens ? 1 : 0 }]
   }
   const leases = [lease, ...laterLeases]

@@ -135,7 +135,7 @@ function checkStages(stages: readonly PlannedStage[]): void {
   const problems = stages.flatMap(({ handle, from, to }, i) => {
     const name = `stage ${i + 1}${handle?.name === undefined ? '' : `, "${handle.name}"`}`
     const before = stages[i - 1]?.handle
-    if (handle?.form === 'attached')
+    if (handle && (handle.form === 'attached' || handle.virtualTokens > 0))
       return [`${name}: ${describeAttached(handle)}, so it answers alone only`]
     if (handle?.invocation)
       return [`${name}: it acts from its invocation tokens on, so it answers alone only`]

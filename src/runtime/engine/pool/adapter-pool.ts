@@ -47,7 +47,10 @@ export interface Lease {
   readonly rank: { readonly set: RankSet; readonly slot: number } | undefined
   /** The row of the vector set; 0: the expert has no vectors. Changes as `slot` does. */
   readonly vector: number
-  /** The adapter, where no slot can hold it: a program of its own serves it. */
+  /**
+   * The adapter, where no slot can hold it: a program of its own serves it, or its virtual tokens
+   * alone where it has a slot too.
+   */
   readonly attached: Adapter | undefined
 }
 

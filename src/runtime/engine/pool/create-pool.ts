@@ -166,8 +166,8 @@ class Pool implements AdapterPool {
       resident: users.length,
       active: users.filter(({ isActive }) => isActive).length,
       attached: {
-        experts: [...named].filter(({ attached }) => attached).length,
-        leases: leases.filter(({ attached }) => attached).length,
+        experts: [...named].filter(({ source }) => !source.slot).length,
+        leases: leases.filter(({ handle }) => handle.form === 'attached').length,
       },
       hits: this.#counts.hits,
       fills: this.#counts.fills,
@@ -187,7 +187,7 @@ class Pool implements AdapterPool {
   /** Whether the expert is in its slots now, or needs none. */
   #enterSlots(expert: PooledExpert, toUse: boolean): boolean {
     const { rooms } = this.#experts
-    if (expert.attached) return true
+    if (!expert.source.slot) return true
     if (rooms.users.has(expert)) {
       if (toUse) this.#counts.hits++
       return true

@@ -3,6 +3,7 @@
 
 import { type Adapter, checkAdapter, type Expert, isMixture } from '../../../adapters/index.ts'
 import { checkFinite } from '../../../adapters/adapter.ts'
+import { withoutVirtualParts } from '../../../adapters/joint/joint-adapters.ts'
 import { checkBaseCopies } from '../../../adapters/base-copy.ts'
 import type { ServingWeights } from '../../../adapters/kinds/kind.ts'
 import {
@@ -112,7 +113,9 @@ export function createExpertSources(base: PoolBase): ExpertSources {
 async function readWeights(adapter: Adapter, base: PoolBase): Promise<ServingWeightMap> {
   checkAdapter(adapter, base.graph)
   await checkBaseCopies(adapter, base.graph, base.read)
-  const weights = await readServingWeights(adapter, base.graph, base.readFloat)
+  // Behind its virtual tokens, which an attached program reads, the other parts act from slots.
+  const acting = withoutVirtualParts(adapter) ?? adapter
+  const weights = await readServingWeights(acting, base.graph, base.readFloat)
   if (weights.size === 0)
     throw new MismatchError(
       `The ${adapter.kind} adapter touches no layer of this model`,

@@ -16,6 +16,7 @@ export interface WeightedSource {
   /** How errors call it: '"coder", lora'. */
   readonly what: string
   readonly source: ExpertSource
+  readonly virtualTokens: number
   readonly weight: PartWeight
   /** The tokens from whose last occurrence on it acts. */
   readonly invocation: readonly number[] | undefined
@@ -24,8 +25,11 @@ export interface WeightedSource {
 /** Throws UnsupportedError that lists everything that keeps the sum from being served. */
 export function mixSources(parts: readonly WeightedSource[]): ExpertSource {
   const problems = parts
-    .filter(({ source }) => source.slot === undefined)
-    .map(({ what }) => `${what}: no slot holds it, so it acts alone only`)
+    .filter(({ source, virtualTokens }) => source.slot === undefined || virtualTokens > 0)
+    .map(
+      ({ what, virtualTokens }) =>
+        `${what}: ${virtualTokens > 0 ? 'its virtual tokens have no weight' : 'no slot holds it'}, so it acts alone only`,
+    )
   const starts = new Set(parts.map(({ invocation }) => invocation?.join() ?? 'all tokens'))
   if (starts.size > 1)
     problems.push(`its experts act from different tokens on: ${[...starts].join('; ')}`)

@@ -19,7 +19,13 @@ import {
   type PoolBase,
 } from './expert-source.ts'
 import { mixSources } from './mix-sources.ts'
-import { createHandle, createMixHandle, type ExpertVersion, PooledExpert } from './pooled-expert.ts'
+import {
+  countVirtualTokens,
+  createHandle,
+  createMixHandle,
+  type ExpertVersion,
+  PooledExpert,
+} from './pooled-expert.ts'
 import { SlotRooms } from './slot-rooms.ts'
 
 export const toMegabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
@@ -85,7 +91,8 @@ export class PoolExperts {
     const source = await this.#readSource(expert)
     const key = await this.#keys.hash(expert)
     const bits = coldBits[this.#cold]
-    if (bits === undefined || !source.slot)
+    // What reads virtual tokens is attached with the adapter's own numbers, so these are kept.
+    if (bits === undefined || !source.slot || countVirtualTokens(expert) > 0)
       return this.#createVersion(expert, source, { ...name(), key })
     // Rounded numbers give other outputs, so they have a key of their own.
     const packedKey = hashText([key, this.#cold])
@@ -129,6 +136,7 @@ export class PoolExperts {
     const named = parts.map(({ version: { handle, expert }, weight }, i) => ({
       what: handle.name === undefined ? `number ${i + 1}` : `"${handle.name}"`,
       source: expert.source,
+      virtualTokens: handle.virtualTokens,
       weight,
       invocation: handle.invocation,
     }))
@@ -213,7 +221,8 @@ export class PoolExperts {
     named: HandleParts & Pick<ExpertHandle, 'key'>,
     keepsExpert = true,
   ): ExpertVersion {
-    const attached = source.slot === undefined && !isMixture(expert) ? expert : undefined
+    const isAttached = source.slot === undefined || countVirtualTokens(expert) > 0
+    const attached = isAttached && !isMixture(expert) ? expert : undefined
     const handle = createHandle(expert, Object.assign({ form: formOf(source) }, named), keepsExpert)
     const version: ExpertVersion = {
       handle,

@@ -12,7 +12,7 @@ import type { RoomUser, SlotRooms } from './slot-rooms.ts'
 export class PooledExpert implements RoomUser {
   readonly key: string
   readonly source: ExpertSource
-  /** The adapter, where no slot can hold it. */
+  /** The adapter, where no slot can hold it, or its virtual tokens. */
   readonly attached: Adapter | undefined
   /** The names whose current version it is. */
   readonly names = new Set<string>()
@@ -73,6 +73,10 @@ const withoutTensors = (expert: Expert): Expert =>
       }
     : { ...expert, tensors: new Map() }
 
+/** Virtual tokens before a row's first token. */
+export const countVirtualTokens = (expert: Expert): number =>
+  isMixture(expert) ? 0 : listVirtualIds(expert).length
+
 export function createHandle(
   expert: Expert,
   named: Pick<ExpertHandle, 'name' | 'version' | 'key' | 'metadata' | 'form'>,
@@ -87,7 +91,7 @@ export function createHandle(
     described: withoutTensors(expert),
     // adapters of a mixture have the same, or it is refused
     invocation: adapters[0]?.config.invocationTokens,
-    virtualTokens: isMixture(expert) ? 0 : listVirtualIds(expert).length,
+    virtualTokens: countVirtualTokens(expert),
   }
 }
 

@@ -1,0 +1,110 @@
+// Experts of several kinds in the engine: beside others in one batch as an exact pass with both parts
+// attached computes them.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Adapter } from '../../../adapters/index.ts'
+import { splitAdapter } from '../../../adapters/joint/joint-adapters.ts'
+import { UnsupportedError } from '../../../base/errors.ts'
+import { createEngine } from '../../create-engine.ts'
+import type { Model } from '../../model.ts'
+import { readAnswer } from '../generate.ts'
+import {
+  countHeld,
+  createExperts,
+  createPrompt,
+  openStories,
+} from '../../../../test/support/engine.ts'
+
+let model: Model
+let experts: Awaited<ReturnType<typeof createExperts>>
+
+beforeAll(async () => {
+  model = await openStories()
+  experts = await createExperts(model)
+})
+afterAll(() => model.dispose())
+
+const joint = ['joint', 'around', 'scaled'] as const
+const prompt = createPrompt(20)
+
+describe('an expert of several kinds', () => {
+  it.each(joint)('%s writes what the whole adapter gives without a cache', async (name) => {
+    const engine = createEngine({ model })
+    const adapter = experts[name] as Adapter
+    const { ids } = await readAnswer(engine, { prompt, adapter, maxTokens: 8 })
+    const whole = [...prompt, ...ids]
+    const { data, shape } = await model.logits([whole], { adapter })
+    const width = shape[2]!
+    const virtual = shape[1]! - whole.length
+    const greedy = ids.map((_, i) => {
+      const at = (virtual + prompt.length - 1 + i) * width
+      const row = data.subarray(at, at + width)
+      return row.indexOf(Math.max(...row))
+    })
+    expect(greedy).toEqual(ids)
+    for (const part of splitAdapter(adapter)) {
+      const alone = await readAnswer(engine, { prompt, adapter: part, maxTokens: 8 })
+      expect(alone.ids, part.kind).not.toEqual(ids)
+    }
+  })
+
+  it('is served from slots behind its virtual tokens, beside every other expert', async () => {
+    const engine = createEngine({ model })
+    for (const [name, expert] of Object.entries(experts))
+      if (expert) await engine.registerAdapter(name, expert)
+    const names = [...joint, 'first', 'prompt', undefined, 'joint', 'ia3', 'first:0.5+second:0.5']
+    const alone = []
+    for (const adapter of names)
+      alone.push(await readAnswer(engine, { prompt, adapter, maxTokens: 12, cache: false }))
+    const before = engine.stats()
+    const together = await Promise.all(
+      names.map((adapter) => readAnswer(engine, { prompt, adapter, maxTokens: 12, cache: false })),
+    )
+    expect(together.map(({ ids }) => ids)).toEqual(alone.map(({ ids }) => ids))
+    // One call for all rows: no row has a program of its own after its first piece.
+    expect(engine.stats().steps - before.steps).toBeLessThan(2 * 12)
+    expect(engine.experts.list().find(({ name }) => name === 'joint')).toMatchObject({
+      form: 'vectors',
+      virtualTokens: 8,
+    })
+    expect(countHeld(engine)).toEqual([0, 0, 0, 0])
+  })
+
+  it('shares cached prompts with nobody but itself', async () => {
+    const engine = createEngine({ model, pieceTokens: 32 })
+    const long = createPrompt(70)
+    const ask = (name: string) =>
+      readAnswer(engine, { prompt: long, adapter: experts[name], maxTokens: 6 })
+    const cold = await ask('joint')
+    expect((await ask('prompt')).cachedTokens).toBe(0)
+    expect((await ask('ia3')).cachedTokens).toBe(0)
+    const warm = await ask('joint')
+    expect(warm.cachedTokens).toBeGreaterThan(0)
+    expect(warm.ids).toEqual(cold.ids)
+  })
+
+  it('is no part of a sum or a fade where it has virtual tokens', async () => {
+    const engine = createEngine({ model })
+    for (const name of ['joint', 'first', 'scaled', 'ia3'])
+      await engine.registerAdapter(name, experts[name]!)
+    const add = (adapter: string) => engine.add({ prompt, adapter })
+    await expect(add('joint:0.5+first')).rejects.toThrow(UnsupportedError)
+    await expect(add('joint:0.5+first')).rejects.toThrow(
+      /"joint": its virtual tokens have no weight/,
+    )
+    await expect(add('joint>4>first')).rejects.toThrow(/stage 1, "joint": its virtual tokens stay/)
+    const { ids } = await readAnswer(engine, { prompt, adapter: 'scaled>4>first', maxTokens: 8 })
+    expect(ids).toHaveLength(8)
+    expect(
+      (await readAnswer(engine, { prompt, adapter: 'scaled:0.5', maxTokens: 8 })).ids,
+    ).toHaveLength(8)
+  })
+
+  it('keeps its own numbers where registered experts are rounded', async () => {
+    const engine = createEngine({ model, cold: 'int8' })
+    await engine.registerAdapter('joint', experts['joint']!)
+    const named = await readAnswer(engine, { prompt, adapter: 'joint', maxTokens: 8 })
+    const given = await readAnswer(engine, { prompt, adapter: experts['joint'], maxTokens: 8 })
+    expect(named.ids).toEqual(given.ids)
+  })
+})
