@@ -26,6 +26,7 @@ import { getKind, getPeftKind } from '../kinds/kind-table.ts'
 import { readAdapterText, writeAdapterText } from './adapter-text.ts'
 import { fromFileKeys, listSavedEmbeddings, toFileKeys, toPeftKeys } from './adapter-keys.ts'
 import { addTiedCopies, dropTiedCopies, readBlockTying, writeBlockTying } from './tied-copies.ts'
+import { getBlockMark, splitBlockMark } from './block-mark.ts'
 import { listPartFolders, loadParts, saveParts } from './joint-folder.ts'
 import { PackedTensorMap } from '../packed/tensor-map.ts'
 import {
@@ -49,26 +50,6 @@ const torchFile = 'adapter_model.bin'
  */
 export const getTensorFileName = (dtype?: StorageType): string =>
   dtype !== undefined && isBlockStorage(dtype) ? `adapter_model.${dtype}.safetensors` : tensorFile
-
-/**
- * Prefix of peft_type where the tensors are in blocks: PEFT refuses 'GRAFT_INT4_LORA', because it
- * has no such type.
- */
-const getBlockMark = (dtype: BlockCodeName): string => `GRAFT_${dtype.toUpperCase()}_`
-
-/** The configuration as PEFT would have it, and the block type of the tensors. */
-export function splitBlockMark(json: PeftJson): {
-  readonly json: PeftJson
-  readonly blocks?: BlockCodeName
-} {
-  const { peft_type: marked } = json
-  const blocks = (['int8', 'int4'] as const).find(
-    (dtype) => typeof marked === 'string' && marked.startsWith(getBlockMark(dtype)),
-  )
-  return blocks
-    ? { json: { ...json, peft_type: String(marked).slice(getBlockMark(blocks).length) }, blocks }
-    : { json }
-}
 
 export interface LoadFolderOptions {
   /**
