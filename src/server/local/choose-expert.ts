@@ -114,7 +114,7 @@ function toAdapter(
   const { parts, later } = spec
   if (later)
     throw new RequestError('model: experts that change along the answer are not served yet.', {
-      status: 501,
+      status: 400,
       param: 'model',
       code: 'not_supported',
     })

@@ -184,6 +184,8 @@ const createGuard =
     if (route.scope === 'open') return next()
     const account = accounts.get(context)!
     account.key = await getRequestKey(context, keys, settings.keyless)
+    // what one key had read is found in the cache by that key alone
+    if (account.key) context.set('tenant', account.key.name)
     checkScope(account.key, route)
     if (route.scope === 'admin' && route.method === 'GET') return next()
     checkStage(lifecycle)

@@ -1,0 +1,128 @@
+// Sends one generated request and says what is wrong with the answer: nothing, if all is well.
+
+import { root } from '../sources.ts'
+import type { OddRequest } from './odd-requests.ts'
+
+export interface Sent {
+  readonly status: number
+  readonly problems: readonly string[]
+}
+
+const longestMs = 90_000
+const mostErrorBytes = 32 * 1024
+const decoder = new TextDecoder()
+
+export async function sendRequest(
+  fetchFrom: (request: Request) => Promise<Response>,
+  { method, path, headers, body, leaves }: OddRequest,
+): Promise<Sent> {
+  const controller = new AbortController()
+  const request = createRequest(method, path, headers, body, controller.signal)
+  if (request === undefined) return { status: 0, problems: [] }
+  if (leaves === 'at once') setTimeout(() => controller.abort(), 1)
+  const started = performance.now()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const hangs = new Promise<'hangs'>((resolve) => {
+    timer = setTimeout(() => resolve('hangs'), longestMs)
+  })
+  try {
+    const answered = await Promise.race([readAnswer(fetchFrom, request, leaves, controller), hangs])
+    if (answered === 'hangs') return { status: 0, problems: [`no answer in ${longestMs} ms`] }
+    return answered
+  } catch (error) {
+    if (leaves === 'at once') return { status: 0, problems: [] }
+    const took = Math.round(performance.now() - started)
+    return { status: 0, problems: [`fetch threw after ${took} ms: ${String(error)}`] }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** undefined where web requests cannot be so: a client could not send it either. */
+function createRequest(
+  method: string,
+  path: string,
+  headers: OddRequest['headers'],
+  body: OddRequest['body'],
+  signal: AbortSignal,
+): Request | undefined {
+  try {
+    const init = { method, headers, signal, ...(body !== undefined && { body }) }
+    return new Request(`http://localhost:8080${path}`, init)
+  } catch {
+    return undefined
+  }
+}
+
+async function readAnswer(
+  fetchFrom: (request: Request) => Promise<Response>,
+  request: Request,
+  leaves: OddRequest['leaves'],
+  controller: AbortController,
+): Promise<Sent> {
+  const response = await fetchFrom(request)
+  const { status } = response
+  if (leaves === 'later') {
+    const reader = response.body?.getReader()
+    await reader?.read()
+    controller.abort()
+    await reader?.cancel().catch(() => undefined)
+    return { status, problems: judgeHead(response) }
+  }
+  const text = decoder.decode(await response.arrayBuffer())
+  const isHead = request.method === 'HEAD' || status === 499
+  return {
+    status,
+    problems: [...judgeHead(response), ...(isHead ? [] : judgeText(response, text))],
+  }
+}
+
+function judgeHead({ status, headers }: Response): string[] {
+  const problems: string[] = []
+  if (status >= 500 && status !== 501) problems.push(`status ${status}`)
+  if (!/^[\w.:-]{1,128}$/.test(headers.get('x-request-id') ?? '')) problems.push('no x-request-id')
+  if (status === 405 && !headers.get('allow')) problems.push('405 without Allow')
+  if (status === 429 && !headers.get('retry-after')) problems.push('429 without Retry-After')
+  return problems
+}
+
+function judgeText({ status, headers }: Response, text: string): string[] {
+  if (text.includes(root)) return [`a path of the server in: ${text.slice(0, 300)}`]
+  if (status >= 400) return judgeError(text)
+  const type = headers.get('content-type') ?? ''
+  if (type.includes('event-stream')) return judgeStream(text)
+  if (type.includes('json') && !isJson(text)) return [`no JSON: ${text.slice(0, 200)}`]
+  return []
+}
+
+function judgeError(text: string): string[] {
+  if (text.length > mostErrorBytes) return [`an error of ${text.length} bytes`]
+  if (!isJson(text)) return [`an error that is no JSON: ${text.slice(0, 200)}`]
+  const { error } = JSON.parse(text) as { error?: Record<string, unknown> }
+  const missing = ['message', 'type', 'param', 'code'].filter((name) => error?.[name] === undefined)
+  if (missing.length > 0) return [`an error without ${missing.join(', ')}: ${text.slice(0, 200)}`]
+  return typeof error!['message'] === 'string' && error!['message'] !== ''
+    ? []
+    : [`an error without words: ${text.slice(0, 200)}`]
+}
+
+/** A stream is whole: it ends with [DONE] or with an error, and llama.cpp's with `stop: true`. */
+function judgeStream(text: string): string[] {
+  const records = text.split('\n\n').filter((record) => record.startsWith('data: '))
+  const last = records.at(-1)?.slice('data: '.length) ?? ''
+  const wrong = records
+    .map((record) => record.slice(6))
+    .filter((data) => data !== '[DONE]' && !isJson(data))
+  if (wrong.length > 0) return [`a record that is no JSON: ${wrong[0]!.slice(0, 200)}`]
+  if (last === '[DONE]' || last.includes('"error"') || /"stop":true/.test(last)) return []
+  return [`a stream that ends with ${last.slice(0, 200)}`]
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,97 @@
+// Sends generated requests to a server over the embedded model, eight at a time, and says what went
+// wrong: an answer of status 500 or more, a hang, a path of the server, a sequence that is left over.
+
+import { randomBytes } from 'node:crypto'
+import { RequestError } from '../../../src/server/request-error.ts'
+import { createServer } from '../../../src/server/app.ts'
+import { createEngine, loadModel } from '../../../src/node/index.ts'
+import { createService } from '../../../src/server/local/create-service.ts'
+import { createOperations } from '../../../src/server/operations/operations.ts'
+import { createMemoryState } from '../../../src/server/state/memory-state.ts'
+import { createNoisyExpert } from '../server.ts'
+import { sendRequest } from './judge-response.ts'
+import { createOddRequests, type OddRequest } from './odd-requests.ts'
+
+export interface FuzzReport {
+  readonly problems: readonly string[]
+  /** How many answers had each status; 0: the client had gone, or could not send it. */
+  readonly statuses: Readonly<Record<string, number>>
+  readonly routes: number
+  readonly seconds: number
+}
+
+const atATime = 8
+const mostProblems = 20
+
+async function openFuzzedServer() {
+  const model = await loadModel('stories260k')
+  const engine = createEngine({ model, maxRows: 4 })
+  const experts = ['coder', 'poet'].map((name, i) => ({
+    name,
+    expert: createNoisyExpert(model, i + 1),
+  }))
+  const service = await createService({ model, engine, experts })
+  const operations = createOperations(
+    {
+      service,
+      base: await service.describe(),
+      state: createMemoryState(),
+      clock: { now: Date.now, tick: () => performance.now() },
+      random: (count) => randomBytes(count),
+      onFailure: (what, error) => faults.push(`${what}: ${String(error)}`),
+    },
+    { keyless: 'anyone', maxTokens: 4, maxAnswers: 8, maxRequests: 100, maxSeconds: 60 },
+  )
+  const faults: string[] = []
+  const { middleware, guards, routes, maxBodyBytes } = operations
+  const server = createServer({
+    service,
+    middleware,
+    guards,
+    maxBodyBytes,
+    routes,
+    onFault: (error, context) => {
+      if (!(error instanceof RequestError))
+        faults.push(`${context.req.path}: ${error instanceof Error ? error.stack : String(error)}`)
+      operations.onFault(error, context)
+    },
+  })
+  return { model, engine, operations, server, faults }
+}
+
+export async function runFuzz(count: number, seed: number): Promise<FuzzReport> {
+  const started = performance.now()
+  const { model, engine, operations, server, faults } = await openFuzzedServer()
+  const free = engine.stats().kv.blocks.free + engine.stats().kv.blocks.cached
+  const problems: string[] = []
+  const statuses: Record<string, number> = {}
+  const requests = createOddRequests(server.routes, count, seed)
+  const work = async (): Promise<void> => {
+    for (const request of requests) {
+      const sent = await sendRequest((given) => server.fetch(given), request)
+      statuses[sent.status] = (statuses[sent.status] ?? 0) + 1
+      for (const problem of sent.problems) problems.push(describeProblem(problem, request))
+      if (problems.length >= mostProblems) return
+    }
+  }
+  await Promise.all(Array.from({ length: atATime }, work))
+  await operations.lifecycle.drain(10_000)
+  problems.push(...faults.slice(0, mostProblems))
+  const { running, waiting, kv, experts } = engine.stats()
+  const left = { running, waiting, leases: experts.leases, open: operations.lifecycle.openRequests }
+  for (const [name, value] of Object.entries(left))
+    if (value !== 0) problems.push(`${name} at the end: ${value}`)
+  if (kv.blocks.free + kv.blocks.cached !== free)
+    problems.push(`blocks at the end: ${kv.blocks.free + kv.blocks.cached}, at the start ${free}`)
+  await model.dispose()
+  const seconds = (performance.now() - started) / 1000
+  return { problems, statuses, routes: server.routes.length, seconds }
+}
+
+function describeProblem(
+  problem: string,
+  { kind, method, path, headers, body }: OddRequest,
+): string {
+  const shown = typeof body === 'string' ? body.slice(0, 300) : `${body?.length ?? 0} bytes`
+  return `${problem} | ${kind}: ${method} ${path.slice(0, 100)} ${JSON.stringify(headers).slice(0, 200)} ${shown}`
+}
