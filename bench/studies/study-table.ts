@@ -10,6 +10,7 @@ import { programsStudy } from './programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
 import { thumbs } from './thumbs.ts'
+import { trainBesideStudy } from './train-beside.ts'
 import { workerStudy } from './worker.ts'
 
 export const studies: ReadonlyMap<string, Benchmark> = new Map(
@@ -23,5 +24,6 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     programsStudy,
     halfKvStudy,
     workerStudy,
+    trainBesideStudy,
   ].map((study) => [study.name, study]),
 )
