@@ -11,7 +11,7 @@ export interface GateReport {
   readonly baseLoss: number
   /** Of the version that serves under this name now. */
   readonly currentLoss: number | undefined
-  /** Of the loss to the current version, or to the base; with its 95 % interval. */
+  /** Of the perplexity to that of the current version, or of the base; with its 95 % interval. */
   readonly difference: Difference | undefined
 }
 

@@ -51,6 +51,13 @@ describe.each(['thread', 'process'] as const)('a worker in a %s', (isolation) =>
     const error = await catchError(opening)
     expect(error).toBeInstanceOf(OptionError)
     expect((error as Error).message).toBe('start: not this one')
+    // Also where the worker ends before what it says has been read.
+    const late = openSample({ isolation, options: { start: 0, isRefused: true } })
+    const end = performance.now() + 300
+    setTimeout(() => {
+      while (performance.now() < end);
+    })
+    await expect(late).rejects.toThrow('start: not this one')
     await expect(openSample({ isolation, options: { endsEarly: true } })).rejects.toThrow(
       /the sample crashed \(exit code 9\)/,
     )

@@ -65,12 +65,13 @@ function createProcessPort(child: ChildProcess): RemotePort {
 function waitForEnd(child: ChildProcess): Promise<WorkerEnd> {
   return new Promise((resolve) => {
     child.once('error', (error) => resolve({ code: undefined, error, reason: error.message }))
-    child.once('exit', (code, signal) =>
-      resolve({
-        code: code ?? undefined,
-        error: undefined,
-        reason: signal === null ? `exit code ${code}` : `signal ${signal}`,
-      }),
-    )
+    child.once('exit', (code, signal) => {
+      const reason = signal === null ? `exit code ${code}` : `signal ${signal}`
+      const end = (): void => resolve({ code: code ?? undefined, error: undefined, reason })
+      if (!child.connected) return end()
+      // What it said before it ended may come after its end: why it has no object, above all.
+      child.once('disconnect', end)
+      setTimeout(end, endingMs).unref()
+    })
   })
 }

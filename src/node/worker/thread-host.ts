@@ -2,7 +2,8 @@
 // A native crash (a segmentation fault) ends the whole process; an error that nothing catches, or a
 // heap that is full, ends the thread alone.
 
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
+import type { RemotePort } from '../../runtime/worker/port.ts'
 import { delayProcessExit } from './exit-guard.ts'
 import {
   endingMs,
@@ -31,7 +32,7 @@ export function startThread(task: WorkerTask, options: HostOptions): WorkerHost 
     worker.postMessage('park', [])
     Atomics.wait(parked, 0, 0, parkingMs)
   })
-  const ended = waitForEnd(worker)
+  const ended = waitForEnd(worker, port1)
   void ended.then(() => {
     guard.remove()
     port1.close()
@@ -63,13 +64,21 @@ export function startThread(task: WorkerTask, options: HostOptions): WorkerHost 
 /** Longer than a run of any program that answers requests takes. */
 const parkingMs = 10_000
 
-function waitForEnd(worker: Worker): Promise<WorkerEnd> {
+/** What a thread said before it ended may come after its end: why it has no object, above all. */
+function takeLastMessages(port: MessagePort): void {
+  const { onmessage } = port as RemotePort
+  for (let last = receiveMessageOnPort(port); last; last = receiveMessageOnPort(port))
+    (onmessage as ((event: unknown) => void) | null)?.({ data: last.message })
+}
+
+function waitForEnd(worker: Worker, port: MessagePort): Promise<WorkerEnd> {
   return new Promise((resolve) => {
     let error: Error | undefined
     worker.once('error', (thrown: unknown) => {
       error = thrown instanceof Error ? thrown : new Error(String(thrown))
     })
     worker.once('exit', (code) => {
+      takeLastMessages(port)
       resolve({ code, error, reason: error ? describeError(error) : `exit code ${code}` })
     })
   })
