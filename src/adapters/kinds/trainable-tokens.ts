@@ -20,7 +20,7 @@ import { tokenChoice } from './lora-config.ts'
 import { readPeftConfig } from './peft-config.ts'
 import { noModules } from './prompt-config.ts'
 
-interface TrainableTokensConfig extends AdapterConfig {
+export interface TrainableTokensConfig extends AdapterConfig {
   readonly trainableTokens: TokenChoice
 }
 
