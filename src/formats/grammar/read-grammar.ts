@@ -3,11 +3,12 @@
 import { GrammarError } from '../../base/errors.ts'
 import { readEbnf } from './ebnf.ts'
 import type { GrammarChoice } from './grammar-choice.ts'
-import { type GrammarExpression, type Grammar, RuleBook } from './grammar.ts'
+import { type Grammar, RuleBook } from './grammar.ts'
 import { computeMostBytes } from './print/measure.ts'
 import { printGrammar } from './print/print-grammar.ts'
 import { simplifyRules } from './print/simplify-rules.ts'
 import { readRegex } from './regex/read-regex.ts'
+import type { LengthPlan } from './schema/length-plan.ts'
 import { readSchema } from './schema/read-schema.ts'
 import { readStructural } from './structural.ts'
 
@@ -18,21 +19,29 @@ export interface ReadGrammar {
   readonly late: readonly string[]
   /** UTF-8 bytes of an answer at most; may be Infinity. */
   readonly mostBytes: number
-  /** Texts that stand in the grammar: special tokens among them may be written. */
-  readonly literals: readonly string[]
+  /** Whether the whole text is one JSON value. */
+  readonly isJson: boolean
+  /** Lengths of strings in it that are counted while it is written. */
+  readonly lengths?: LengthPlan | undefined
 }
 
-const withoutLate = (grammar: Grammar): { grammar: Grammar; late: readonly string[] } => ({
+interface ChosenGrammar {
+  readonly grammar: Grammar
+  readonly late: readonly string[]
+  readonly lengths?: LengthPlan | undefined
+}
+
+const withoutLate = (grammar: Grammar): ChosenGrammar => ({
   grammar,
   late: [],
 })
 
-function readChoice(choice: GrammarChoice): { grammar: Grammar; late: readonly string[] } {
+function readChoice(choice: GrammarChoice): ChosenGrammar {
   switch (choice.type) {
     case 'json':
       return readSchema({ type: 'object' })
     case 'json-schema':
-      return readSchema(choice.schema, choice.whitespace)
+      return readSchema(choice.schema, { whitespace: choice.whitespace, canCount: true })
     case 'regex': {
       const options = { what: 'The pattern', where: 'whole', drop: false } as const
       return withoutLate(new RuleBook().finish(readRegex(choice.pattern, options).expression))
@@ -57,41 +66,15 @@ const namesOf: Readonly<Record<GrammarChoice['type'], string>> = {
  * is too large.
  */
 export function readGrammar(choice: GrammarChoice): ReadGrammar {
-  const { grammar, late } = readChoice(choice)
+  const { grammar, late, lengths } = readChoice(choice)
   const simple = simplifyRules(grammar)
   if (!simple)
     throw new GrammarError(namesOf[choice.type], 'its beginning', 'no text fits it: it never ends')
-  const isFree = choice.type === 'structural' || choice.type === 'ebnf'
   return {
     text: printGrammar(simple),
     late,
     mostBytes: computeMostBytes(simple),
-    literals: isFree ? listLiterals(simple) : [],
+    isJson: choice.type === 'json' || choice.type === 'json-schema',
+    lengths,
   }
-}
-
-function listLiterals({ rules }: Grammar): string[] {
-  const found = new Set<string>()
-  const visit = (expression: GrammarExpression): void => {
-    switch (expression.type) {
-      case 'text':
-        found.add(expression.text)
-        break
-      case 'sequence':
-      case 'either':
-        expression.parts.forEach(visit)
-        break
-      case 'repeat':
-        visit(expression.of)
-        break
-      case 'free':
-        for (const { text } of expression.triggers) found.add(text)
-        for (const stop of expression.stops) found.add(stop)
-        break
-      case 'codes':
-      case 'rule':
-    }
-  }
-  for (const expression of rules.values()) visit(expression)
-  return [...found]
 }

@@ -126,5 +126,11 @@ export const schemas: Readonly<Record<string, unknown>> = {
     ),
     anyOf: [{ required: ['mail'] }, { required: ['phone'] }],
   },
+  'long string': { type: 'string', maxLength: 60 },
+  'long strings': object({
+    title: text({ maxLength: 30 }),
+    body: text({ minLength: 30, maxLength: 80 }),
+  }),
+  'long string or null': { anyOf: [{ type: 'null' }, object({ a: text({ maxLength: 40 }) })] },
   'any object': { type: 'object', maxProperties: 2, additionalProperties: int(0, 3) },
 }

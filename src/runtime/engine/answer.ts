@@ -95,6 +95,8 @@ export class Answer {
   text = ''
   /** Set from the beginning where nothing is to be written. */
   reason: EndReason | undefined
+  /** What the answer is held to, set before its first token; its owner waits for it and closes it. */
+  grammar: TokenMatcher | undefined
   /** Scores of `ids`, where they were asked for. */
   readonly tokens: TokenLogprob[] | undefined
   readonly #alternatives: number
@@ -109,7 +111,6 @@ export class Answer {
   readonly #limit: number
   readonly #eosIds: ReadonlySet<number>
   readonly #leastTokens: number
-  #grammar: TokenMatcher | undefined
 
   /** `tokens` holds the prompt. `index` is the answer's row in its batch; it draws with seed + index. */
   constructor(
@@ -124,7 +125,7 @@ export class Answer {
     const processors = createProcessors(
       settings,
       eosIds,
-      settings.grammar && (() => this.#grammar?.mask),
+      settings.grammar && (() => this.grammar?.mask),
     )
     this.#sampler = createSampler(settings, random(settings.seed + index), processors)
     this.#stream = tokenizer
@@ -155,28 +156,8 @@ export class Answer {
     return delta
   }
 
-  /** Before the first token: the answer is held to a grammar, and closes its matcher at the end. */
-  holdTo(grammar: TokenMatcher): void {
-    this.#grammar = grammar
-  }
-
-  /** Whether its grammar is still being compiled. */
-  get isCompiling(): boolean {
-    return this.#grammar !== undefined && !this.#grammar.mask && this.ids.length === 0
-  }
-
-  /** What `sampleNext` waits for: which tokens the grammar allows next. */
-  ready(): Promise<void> | undefined {
-    return this.#grammar && !this.#grammar.mask ? this.#grammar.ready() : undefined
-  }
-
-  /** Gives back what the answer holds; it goes on no more. */
-  close(): void {
-    this.#grammar?.close()
-  }
-
   #chooseNext(logits: Float32Array): string {
-    const { mask } = this.#grammar ?? {}
+    const { mask } = this.grammar ?? {}
     // With too few tokens the mask's processor says what is wrong.
     if (mask && this.ids.length >= this.#leastTokens && isOnlyEnd(mask, logits.length))
       return this.#end('eos', this.#stream.end())
@@ -184,7 +165,7 @@ export class Answer {
     if (this.#eosIds.has(id)) return this.#end('eos', this.#stream.end())
     this.#tokens.push(id)
     this.ids.push(id)
-    this.#grammar?.accept(id)
+    this.grammar?.accept(id)
     this.tokens?.push(scoreToken(logits, id, this.#alternatives))
     const text = this.#matcher.push(this.#stream.push(id))
     if (this.#matcher.found !== undefined) return this.#end('stop', '', text)
@@ -211,7 +192,7 @@ export class Answer {
 
   #end(reason: EndReason, rest: string, before = ''): string {
     // Half a character would be no beginning of a text that fits a grammar.
-    const whole = this.#grammar ? rest.replace(/\ufffd+$/, '') : rest
+    const whole = this.grammar ? rest.replace(/\ufffd+$/, '') : rest
     const more = this.#matcher.push(whole)
     this.reason = this.#matcher.found === undefined ? reason : 'stop'
     return this.#appendText(before + more + this.#matcher.end())

@@ -115,7 +115,7 @@ export class Engine {
     // A prompt is read beside the compilation of its grammar where nobody would wait for that.
     const isHeld = (task: ServedSequence): boolean =>
       (task.copies?.isHeld(task) ?? false) ||
-      (task.answer.isCompiling && this.#scheduler.running.length > 0)
+      (isCompiling(task) && this.#scheduler.running.length > 0)
     this.#memory = memory
     this.#clock = new StepClock(now)
     this.#scheduler = new Scheduler<ServedSequence>(
@@ -160,7 +160,7 @@ export class Engine {
       this.#checkOpen() // once more: it may have been closed while the expert was prepared
       for (const task of tasks) this.#loop.add(task)
     } catch (error) {
-      for (const { answer } of tasks) answer.close()
+      for (const { answer } of tasks) answer.grammar?.close()
       throw error
     }
     return tasks.map((task) => ({
@@ -270,6 +270,10 @@ export class Engine {
     if (this.#isDisposed) throw new OptionError('The engine was closed.')
   }
 }
+
+/** Whether the grammar of an answer that has not begun is still being compiled. */
+const isCompiling = ({ answer: { grammar, ids } }: ServedSequence): boolean =>
+  grammar !== undefined && !grammar.mask && ids.length === 0
 
 /** A lease, when a slot is free; throws OptionError where no request runs that could free one. */
 async function acquireSlot(engine: Engine, which: Expert | string): Promise<Lease> {

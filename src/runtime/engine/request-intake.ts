@@ -130,7 +130,7 @@ export class RequestIntake {
     const { grammars: host, config } = this.#parts
     const parts = { host, tokenizer, vocabularySize: config.vocabularySize }
     const matchers = await openMatchers({ grammar, minTokens, keepTokens }, parts, tasks.length)
-    tasks.forEach(({ answer }, i) => answer.holdTo(matchers[i]!))
+    tasks.forEach(({ answer }, i) => void (answer.grammar = matchers[i]))
   }
 
   /** Why a sequence gets no row although nothing else runs. */

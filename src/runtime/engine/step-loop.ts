@@ -205,8 +205,8 @@ export class StepLoop {
   async #take(task: ServedSequence, logits: Float32Array): Promise<boolean> {
     const { answer, events, times } = task
     try {
-      const waiting = answer.ready()
-      if (waiting) await waiting
+      const { grammar } = answer
+      if (grammar && !grammar.mask) await grammar.ready()
       const delta = answer.sampleNext(logits)
       if (times.first === 0) times.first = this.#parts.now()
       if (delta) events.push(delta)
@@ -249,7 +249,7 @@ export class StepLoop {
   #drop(task: ServedSequence): void {
     this.#parts.scheduler.end(task)
     this.#parts.rows.unclaim(task)
-    task.answer.close()
+    task.answer.grammar?.close()
   }
 
   #leave(): void {

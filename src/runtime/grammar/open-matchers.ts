@@ -6,6 +6,7 @@ import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
 import { readGrammar, type ReadGrammar } from '../../formats/grammar/read-grammar.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import type { GrammarHost, TokenMatcher } from './grammar-host.ts'
+import { createJsonMatcher } from './json-matcher.ts'
 import { getVocabulary } from './vocabulary.ts'
 
 export interface MatcherRequest {
@@ -42,7 +43,7 @@ export async function openMatchers(
   { host, tokenizer, vocabularySize }: MatcherParts,
   count: number,
 ): Promise<TokenMatcher[]> {
-  const { text, mostBytes } = readRecentGrammar(grammar)
+  const { text, mostBytes, isJson, lengths } = readRecentGrammar(grammar)
   if (minTokens > mostBytes)
     throw new GrammarError(
       'The grammar',
@@ -57,7 +58,10 @@ export async function openMatchers(
   const vocabulary = getVocabulary(tokenizer, vocabularySize, keptIds)
   const opened: TokenMatcher[] = []
   try {
-    for (let i = 0; i < count; i++) opened.push(await host.open({ vocabulary, text }))
+    for (let i = 0; i < count; i++) {
+      const matcher = await host.open({ vocabulary, text })
+      opened.push(isJson ? createJsonMatcher(matcher, vocabulary, lengths) : matcher)
+    }
   } catch (error) {
     for (const matcher of opened) matcher.close()
     throw error

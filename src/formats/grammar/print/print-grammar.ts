@@ -14,13 +14,20 @@ import { createAutomaton, type State } from './automaton.ts'
 import { countPositions } from './measure.ts'
 import { listUtf8Ranges } from './utf8-ranges.ts'
 
-/** States of one part at most; larger repeats are left to the library. */
-const MOST_STATES = 2000
+/** States of one part at most: computing the masks of each takes up to 14 ms of 50,000 tokens. */
+const MOST_STATES = 4000
+/** A count of what refers to rules is written out so many times at most. */
+const MOST_COUNT = 1000
 /** Characters of a printed grammar: 4 MB take seconds to compile. */
 const MOST_CHARACTERS = 4e6
 
 /** Not \\x: the library takes all digits that follow. */
 const printHex = (value: number): string => `\\u${value.toString(16).padStart(4, '0')}`
+
+const createSizeError = (what: string): OptionError =>
+  new OptionError(
+    `The grammar is too large: ${what}. Make it smaller: fewer alternatives, or smaller counts.`,
+  )
 
 const isSingle = ([from, to]: CodeRange): boolean => from === to && from > 0x7f
 
@@ -78,9 +85,7 @@ class Printer {
     const line = `${name} ::= ${alternatives.join(' | ')}`
     this.#characters += line.length
     if (this.#characters > MOST_CHARACTERS)
-      throw new OptionError(
-        `The grammar is too large: over ${MOST_CHARACTERS} characters once it is written out. Make it smaller: fewer alternatives, or smaller counts.`,
-      )
+      throw createSizeError(`over ${MOST_CHARACTERS} characters once it is written out`)
     this.lines.push(line)
   }
 
@@ -120,18 +125,34 @@ class Printer {
     return this.#add(printed)
   }
 
+  /** Counts become rules that go on in each other, so that masks are computed when it is compiled. */
   #repeat({ of, least, most }: GrammarExpression & { readonly type: 'repeat' }): string {
+    const count = most === Infinity ? least : most
+    if (count > MOST_COUNT)
+      throw createSizeError(`a count of ${count} where at most ${MOST_COUNT} can be written out`)
     const one = this.#atom(of)
-    const name = /\s/.test(one) ? this.#add([one]) : one
-    if (most === Infinity && least <= 1) return `${name}${least === 0 ? '*' : '+'}`
-    if (least === 0 && most === 1) return `${name}?`
-    return `${name}{${least},${most === Infinity ? '' : most}}`
+    let rest = most === Infinity ? this.#loop(one) : ''
+    for (let i = count - 1; i >= 0; i--) {
+      const more = join(one, rest)
+      rest = this.#add(i >= least ? ['""', more] : [more])
+    }
+    return rest === '' ? '""' : rest
+  }
+
+  #loop(one: string): string {
+    const name = this.#reserve()
+    this.line(name, ['""', join(one, name)])
+    return name
   }
 
   #add(alternatives: readonly string[]): string {
-    const name = `x${this.#count++}`
+    const name = this.#reserve()
     this.line(name, alternatives)
     return name
+  }
+
+  #reserve(): string {
+    return `x${this.#count++}`
   }
 
   #simple(expression: GrammarExpression): string[] {
@@ -174,8 +195,12 @@ class Printer {
 const join = (first: string, second: string): string =>
   second === '' ? first : first === '' ? second : `${first} ${second}`
 
-const isRegular = (expression: GrammarExpression): boolean =>
-  countPositions(expression) <= MOST_STATES
+const isRegular = (expression: GrammarExpression): boolean => {
+  const positions = countPositions(expression)
+  if (positions > MOST_STATES && positions < Infinity && expression.type === 'repeat')
+    throw createSizeError(`a repeat of ${positions} texts and classes; ${MOST_STATES} are possible`)
+  return positions <= MOST_STATES
+}
 
 /** Parts without rules that stand side by side are one part. */
 function groupRegular(parts: readonly GrammarExpression[]): GrammarExpression[] {

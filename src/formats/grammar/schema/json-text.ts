@@ -71,15 +71,16 @@ const UNICODE_ESCAPE = matchSequence(
   ),
 )
 
-/** One character of a JSON string, escapes included. */
-export const STRING_CHARACTER = matchEither(
-  matchCodes(PLAIN),
-  matchSequence(
-    matchText('\\'),
-    matchCodes([...'"\\/bfnrt'].map((letter) => [letter.codePointAt(0)!, letter.codePointAt(0)!])),
-  ),
-  UNICODE_ESCAPE,
+const SHORT_ESCAPE = matchSequence(
+  matchText('\\'),
+  matchCodes([...'"\\/bfnrt'].map((letter) => [letter.codePointAt(0)!, letter.codePointAt(0)!])),
 )
+
+/** One character of a JSON string, with escapes of two signs. */
+export const COUNTED_CHARACTER = matchEither(matchCodes(PLAIN), SHORT_ESCAPE)
+
+/** One character of a JSON string, all escapes included. */
+export const STRING_CHARACTER = matchEither(COUNTED_CHARACTER, UNICODE_ESCAPE)
 
 /** One without an escape. */
 export const PLAIN_CHARACTER = matchCodes(PLAIN)

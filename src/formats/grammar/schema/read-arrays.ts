@@ -13,12 +13,17 @@ import type { SchemaValue } from '../grammar-choice.ts'
 import type { ObjectParts } from './read-objects.ts'
 import type { SchemaObject } from './schema-document.ts'
 
+/** A higher maxItems is checked when the value is complete. */
+const MOST_COUNTED = 1000
+
 export function readArray(
   schema: SchemaObject,
   { rules, reportLate, read }: Pick<ObjectParts, 'rules' | 'reportLate' | 'read'>,
 ): GrammarExpression {
   const least = (schema['minItems'] ?? 0) as number
-  const given = (schema['maxItems'] ?? Infinity) as number
+  const asked = (schema['maxItems'] ?? Infinity) as number
+  const given = asked > MOST_COUNTED && asked < Infinity ? Infinity : asked
+  if (given !== asked) reportLate(schema, 'maxItems')
   if (schema['uniqueItems'] === true) reportLate(schema, 'uniqueItems')
   const prefix = ((schema['prefixItems'] ?? []) as readonly SchemaValue[]).map(read)
   const rest = read((schema['items'] ?? true) as SchemaValue)

@@ -2,7 +2,6 @@
 // from what is listed as late: what no grammar can hold, which is checked when the value is complete.
 
 import { GrammarError } from '../../../base/errors.ts'
-import { isRecord } from '../../../base/schema.ts'
 import {
   type GrammarExpression,
   type Grammar,
@@ -15,18 +14,30 @@ import {
 } from '../grammar.ts'
 import type { SchemaValue } from '../grammar-choice.ts'
 import { JsonRules, matchJson } from './json-text.ts'
-import { lateKeywords, typeOfKeyword, type TypeName, TYPES } from './keywords.ts'
+import { lateKeywords, type TypeName } from './keywords.ts'
+import { createLengthPlan, findCounted, type LengthPlan } from './length-plan.ts'
 import { type MergedSchema, mergeSchemas, updateSchema } from './merge-schemas.ts'
-import { matchNumberRange, type NumberBounds } from './number-range.ts'
+import { matchNumberRange } from './number-range.ts'
 import { readArray } from './read-arrays.ts'
 import { readObject } from './read-objects.ts'
 import { readString } from './read-strings.ts'
 import { SchemaDocument, type SchemaObject } from './schema-document.ts'
+import {
+  isApart,
+  isConstrained,
+  isConstraint,
+  isOfType,
+  listTypes,
+  readBounds,
+  withoutKeys,
+} from './schema-types.ts'
 
 export interface SchemaGrammar {
   readonly grammar: Grammar
   /** Places of keywords that the grammar does not hold: '#/properties/email/pattern'. */
   readonly late: readonly string[]
+  /** Lengths that are counted while the text is written. */
+  readonly lengths: LengthPlan | undefined
 }
 
 /** References and allOf within each other at most. */
@@ -39,10 +50,16 @@ class SchemaReader {
   readonly #rules: JsonRules
   readonly #known = new Map<string, string>()
   readonly #late = new Set<string>()
+  /** Whether the grammar has strings whose lengths are counted. */
+  #hasCounted = false
+  /** Alternatives within each other that are being read: their places tell no lengths. */
+  #unions = 0
+  readonly #canCount: boolean
   readonly #reportLate = (schema: SchemaObject, keyword: string): void =>
     void this.#late.add(`${this.#document.placeOf(schema)}/${keyword}`)
 
-  constructor(schema: SchemaValue, whitespace: 'free' | 'none') {
+  constructor(schema: SchemaValue, { whitespace = 'free', canCount = false }: SchemaOptions) {
+    this.#canCount = canCount
     this.#document = new SchemaDocument(schema)
     this.#rules = new JsonRules(new RuleBook(), whitespace)
   }
@@ -57,13 +74,16 @@ class SchemaReader {
         '#',
         'no value fits it: a keyword rules out what another asks for',
       )
-    return { grammar, late: [...this.#late] }
+    const lengths = this.#hasCounted
+      ? createLengthPlan(root, (schema) => this.#findPlain(schema))
+      : undefined
+    return { grammar, late: [...this.#late], lengths }
   }
 
   #read(schema: SchemaValue): GrammarExpression {
     if (schema === true) return this.#rules.value
     if (schema === false) return NOTHING
-    const key = JSON.stringify(schema)
+    const key = `${this.#unions > 0} ${JSON.stringify(schema)}`
     const known = this.#known.get(key)
     if (known !== undefined) return known === '' ? NOTHING : matchRule(known)
     const name = this.#rules.book.reserve('schema')
@@ -128,7 +148,11 @@ class SchemaReader {
       if (!branches) continue
       if (key === 'oneOf' && !this.#areApart(branches)) this.#reportLate(schema, 'oneOf')
       const base = this.#document.keepPlace(withoutKeys(schema, [key]), schema)
-      return matchEither(...branches.map((branch) => this.#readBranch(base, branch)))
+      const isUnion = branches.filter((branch) => this.#hasPlaces(branch)).length > 1
+      if (isUnion) this.#unions++
+      const read = branches.map((branch) => this.#readBranch(base, branch))
+      if (isUnion) this.#unions--
+      return matchEither(...read)
     }
     if (schema['enum'] !== undefined) return this.#readEnum(schema)
     const types = listTypes(schema)
@@ -140,6 +164,25 @@ class SchemaReader {
     if (typeof branch === 'boolean') return branch ? this.#read(base) : NOTHING
     const joined = { allOf: [base, branch] }
     return this.#read(this.#document.keepPlace(joined, branch))
+  }
+
+  /** Whether values of the schema have strings that may be long. */
+  #hasPlaces(schema: SchemaValue): boolean {
+    const flat = this.#flatten(schema, 0)
+    if (!flat || flat['enum'] !== undefined) return false
+    if (flat['anyOf'] !== undefined || flat['oneOf'] !== undefined) return true
+    return listTypes(flat).some((type) => ['string', 'array', 'object'].includes(type))
+  }
+
+  /** The one schema that holds at a place, if there is one; its alternatives may be simple values. */
+  #findPlain(given: SchemaValue): SchemaObject | undefined {
+    const schema = this.#flatten(given, 0)
+    const branches = (schema?.['anyOf'] ?? schema?.['oneOf']) as readonly SchemaValue[] | undefined
+    if (!schema || !branches) return schema
+    const [only, ...others] = branches.filter((branch) => this.#hasPlaces(branch))
+    if (only === undefined || others.length > 0) return undefined
+    const base = withoutKeys(schema, ['anyOf', 'oneOf'])
+    return this.#findPlain(Object.keys(base).some(isConstraint) ? { allOf: [base, only] } : only)
   }
 
   /** Whether no value fits two of them, as far as their types and constants tell. */
@@ -177,12 +220,18 @@ class SchemaReader {
       case 'number':
         return this.#readNumber(schema, type === 'integer')
       case 'string':
-        return readString(schema, place, rules, this.#reportLate)
+        return this.#readString(schema, place)
       case 'array':
         return isConstrained(schema, type) ? readArray(schema, parts) : rules.array
       case 'object':
         return isConstrained(schema, type) ? readObject(schema, parts) : rules.object
     }
+  }
+
+  #readString(schema: SchemaObject, place: string): GrammarExpression {
+    const canCount = this.#canCount && this.#unions === 0
+    this.#hasCounted ||= canCount && findCounted(schema) !== undefined
+    return readString(schema, place, this.#rules, { reportLate: this.#reportLate, canCount })
   }
 
   #readNumber(schema: SchemaObject, isInteger: boolean): GrammarExpression {
@@ -194,78 +243,13 @@ class SchemaReader {
   }
 }
 
-const withoutKeys = (schema: SchemaObject, keys: readonly string[]): SchemaObject =>
-  Object.fromEntries(Object.entries(schema).filter(([key]) => !keys.includes(key)))
-
-const isConstraint = (key: string): boolean =>
-  key in typeOfKeyword || ['type', 'enum', 'anyOf', 'oneOf', 'allOf', '$ref'].includes(key)
-
-const isConstrained = (schema: SchemaObject, type: TypeName): boolean =>
-  Object.keys(schema).some((key) => typeOfKeyword[key] === type)
-
-/** The types that a schema names, or those its keywords speak of; all where there are none. */
-function listTypes(schema: SchemaObject): TypeName[] {
-  const given = schema['type'] as TypeName | readonly TypeName[] | undefined
-  if (given !== undefined) {
-    const types = [...new Set([given].flat())]
-    return types.filter((type) => type !== 'integer' || !types.includes('number'))
-  }
-  const spoken = Object.keys(schema).flatMap((key) => typeOfKeyword[key] ?? [])
-  return spoken.length > 0 ? [...new Set(spoken)] : TYPES.filter((type) => type !== 'integer')
-}
-
-function isOfType(value: unknown, type: TypeName): boolean {
-  if (type === 'null') return value === null
-  if (type === 'array') return Array.isArray(value)
-  if (type === 'object') return isRecord(value)
-  if (type === 'integer') return Number.isInteger(value)
-  return typeof value === type
-}
-
-function readBounds(schema: SchemaObject): NumberBounds {
-  const least = (schema['minimum'] ?? -Infinity) as number
-  const above = (schema['exclusiveMinimum'] ?? -Infinity) as number
-  const most = (schema['maximum'] ?? Infinity) as number
-  const below = (schema['exclusiveMaximum'] ?? Infinity) as number
-  return {
-    least: Math.max(least, above),
-    most: Math.min(most, below),
-    isAbove: above >= least && above > -Infinity,
-    isBelow: below <= most && below < Infinity,
-  }
-}
-
-/** By types, by constants, or by a constant of a property that both require. */
-function isApart(a: SchemaObject, b: SchemaObject): boolean {
-  const [left, right] = [a, b].map((one) => one['enum'] as readonly unknown[] | undefined)
-  if (left && right)
-    return !left.some((x) => right.some((y) => JSON.stringify(x) === JSON.stringify(y)))
-  const [typesA, typesB] = [a, b].map(listTypes) as [TypeName[], TypeName[]]
-  const isNumber = (type: TypeName): boolean => type === 'integer' || type === 'number'
-  const isShared = typesA.some((type) =>
-    typesB.some((other) => type === other || (isNumber(type) && isNumber(other))),
-  )
-  if (!isShared) return true
-  const tags = [a, b].map(listTags) as [Map<string, string>, Map<string, string>]
-  return [...tags[0]].some(([name, value]) => tags[1].has(name) && tags[1].get(name) !== value)
-}
-
-/** Required properties with one value. */
-function listTags(schema: SchemaObject): Map<string, string> {
-  const properties = (schema['properties'] ?? {}) as Readonly<Record<string, SchemaValue>>
-  const required = (schema['required'] ?? []) as readonly string[]
-  return new Map(
-    required.flatMap((name) => {
-      const property = properties[name]
-      if (!isRecord(property)) return []
-      const values = updateSchema(property)['enum'] as readonly unknown[] | undefined
-      return values?.length === 1 ? [[name, JSON.stringify(values[0])] as const] : []
-    }),
-  )
+export interface SchemaOptions {
+  /** Default 'free'. */
+  readonly whitespace?: 'free' | 'none' | undefined
+  /** Whether whoever uses the grammar counts lengths by the plan. Default false. */
+  readonly canCount?: boolean | undefined
 }
 
 /** Throws GrammarError that names the place in the schema as a JSON pointer. */
-export const readSchema = (
-  schema: SchemaValue,
-  whitespace: 'free' | 'none' = 'free',
-): SchemaGrammar => new SchemaReader(schema, whitespace).read()
+export const readSchema = (schema: SchemaValue, options: SchemaOptions = {}): SchemaGrammar =>
+  new SchemaReader(schema, options).read()

@@ -4,7 +4,14 @@ import { type GrammarExpression, matchRepeat, NOTHING } from '../grammar.ts'
 import { computeLengths } from './lengths.ts'
 import { readRegex } from '../regex/read-regex.ts'
 import { formatPatterns } from './formats.ts'
-import { escapeForJson, matchString, STRING_CHARACTER, type JsonRules } from './json-text.ts'
+import {
+  COUNTED_CHARACTER,
+  escapeForJson,
+  type JsonRules,
+  matchString,
+  STRING_CHARACTER,
+} from './json-text.ts'
+import { findCounted } from './length-plan.ts'
 import type { SchemaObject } from './schema-document.ts'
 
 /** Tells which keyword a grammar could not hold. */
@@ -33,11 +40,24 @@ function readPattern(
   return undefined
 }
 
+export interface StringParts {
+  readonly reportLate: ReportLate
+  /** Whether the place of the string in the value tells its lengths, so that they can be counted. */
+  readonly canCount: boolean
+}
+
+/** Where several schemas may hold at a place, longer strings are checked when they are complete. */
+const MOST_WRITTEN_OUT = 200
+
+/** Text whose characters are counted as it is written: escapes are two signs, so that each is one. */
+const matchLongText = (least: number): GrammarExpression =>
+  matchRepeat(COUNTED_CHARACTER, Math.min(least, 2), Infinity)
+
 export function readString(
   schema: SchemaObject,
   place: string,
   rules: JsonRules,
-  reportLate: ReportLate,
+  { reportLate, canCount }: StringParts,
 ): GrammarExpression {
   const least = (schema['minLength'] ?? 0) as number
   const most = (schema['maxLength'] ?? Infinity) as number
@@ -45,7 +65,14 @@ export function readString(
   const content = readPattern(schema, place, reportLate)
   if (!content) {
     if (least === 0 && most === Infinity) return rules.string
-    return rules.book.add('text', matchString(matchRepeat(STRING_CHARACTER, least, most)))
+    if (!findCounted(schema))
+      return rules.book.add('text', matchString(matchRepeat(STRING_CHARACTER, least, most)))
+    if (canCount) return rules.book.add('text', matchString(matchLongText(least)))
+    if (most > MOST_WRITTEN_OUT) reportLate(schema, 'maxLength')
+    if (least > MOST_WRITTEN_OUT) reportLate(schema, 'minLength')
+    const longest = most > MOST_WRITTEN_OUT ? Infinity : most
+    const text = matchRepeat(STRING_CHARACTER, Math.min(least, MOST_WRITTEN_OUT), longest)
+    return rules.book.add('text', matchString(text))
   }
   const lengths = computeLengths(content)
   if (lengths.least > most || lengths.most < least) return NOTHING

@@ -1,0 +1,142 @@
+// A matcher of JSON that also holds what a grammar would hold only with a state for each count:
+// lengths of long strings, and an end of white space.
+
+import type { LengthPlan } from '../../formats/grammar/schema/length-plan.ts'
+import type { TokenMatcher } from './grammar-host.ts'
+import { JsonPosition } from './json-position.ts'
+import type { Vocabulary } from './vocabulary.ts'
+
+/** Spaces behind a line break at most: models without an end of them would fill their context. */
+const MOST_SPACES = 32
+
+/** What tokens write within a string: characters up to its end, and whether they end it. */
+interface StringTable {
+  readonly characters: Uint8Array
+  readonly ends: Uint8Array
+  /** The most characters of one token. */
+  readonly most: number
+}
+
+interface TokenTables {
+  readonly plain: StringTable
+  /** Behind a backslash. */
+  readonly escaped: StringTable
+  /** Tokens of spaces alone. */
+  readonly spaces: readonly number[]
+  /** Tokens that hold a whole string of at least one character. */
+  readonly whole: readonly number[]
+}
+
+const tables = new WeakMap<Vocabulary, TokenTables>()
+
+function createStringTable({ tokens }: Vocabulary, isEscapedFirst: boolean): StringTable {
+  const characters = new Uint8Array(tokens.length)
+  const ends = new Uint8Array(tokens.length)
+  let most = 0
+  tokens.forEach((bytes, id) => {
+    let isEscaped = isEscapedFirst
+    let count = 0
+    for (const byte of bytes) {
+      if (isEscaped) isEscaped = false
+      else if (byte === 0x22) {
+        ends[id] = 1
+        break
+      } else {
+        if ((byte & 0xc0) !== 0x80) count++
+        isEscaped = byte === 0x5c
+      }
+    }
+    characters[id] = Math.min(255, count)
+    most = Math.max(most, characters[id])
+  })
+  return { characters, ends, most }
+}
+
+const text = new TextDecoder('latin1')
+
+function getTables(vocabulary: Vocabulary): TokenTables {
+  const before = tables.get(vocabulary)
+  if (before) return before
+  const { tokens } = vocabulary
+  const listIds = (pattern: RegExp): number[] =>
+    [...tokens.keys()].filter((id) => pattern.test(text.decode(tokens[id])))
+  const made = {
+    plain: createStringTable(vocabulary, false),
+    escaped: createStringTable(vocabulary, true),
+    spaces: listIds(/^ +$/),
+    whole: listIds(/(^|[:,[ \n])"[^":,]+"/),
+  }
+  tables.set(vocabulary, made)
+  return made
+}
+
+const clearBit = (mask: Int32Array, id: number): void => {
+  mask[id >> 5]! &= ~(1 << (id & 31))
+}
+
+class JsonMatcher implements TokenMatcher {
+  readonly #inner: TokenMatcher
+  readonly #vocabulary: Vocabulary
+  readonly #position: JsonPosition
+  readonly #hasPlan: boolean
+  #mask: Int32Array | undefined
+
+  constructor(inner: TokenMatcher, vocabulary: Vocabulary, plan: LengthPlan | undefined) {
+    this.#inner = inner
+    this.#vocabulary = vocabulary
+    this.#hasPlan = plan !== undefined
+    this.#position = new JsonPosition(plan)
+  }
+
+  get mask(): Int32Array | undefined {
+    const { mask } = this.#inner
+    return mask && (this.#mask ??= this.#narrow(mask))
+  }
+
+  ready(): Promise<void> {
+    return this.#inner.ready()
+  }
+
+  accept(id: number): void {
+    this.#mask = undefined
+    this.#position.push(this.#vocabulary.tokens[id]!)
+    this.#inner.accept(id)
+  }
+
+  close(): void {
+    this.#inner.close()
+  }
+
+  #narrow(given: Int32Array): Int32Array {
+    const { lengths, isInString, spaces } = this.#position
+    if (lengths) return this.#narrowString(given, lengths)
+    const isOutside = !isInString && (spaces >= MOST_SPACES || this.#hasPlan)
+    if (!isOutside) return given
+    const mask = given.slice()
+    const found = getTables(this.#vocabulary)
+    if (spaces >= MOST_SPACES) for (const id of found.spaces) clearBit(mask, id)
+    // Their lengths could not be counted.
+    if (this.#hasPlan) for (const id of found.whole) clearBit(mask, id)
+    return mask.some((bits) => bits !== 0) ? mask : given
+  }
+
+  #narrowString(given: Int32Array, { least, most }: NonNullable<LengthPlan['own']>): Int32Array {
+    const { characters: count, isEscaped } = this.#position
+    const { plain, escaped } = getTables(this.#vocabulary)
+    const table = isEscaped ? escaped : plain
+    const left = most - count
+    const needed = least - count
+    if (left >= table.most && needed <= 0) return given
+    const mask = given.slice()
+    for (const [id, one] of table.characters.entries())
+      if (one > left || (one < needed && table.ends[id] === 1)) clearBit(mask, id)
+    return mask
+  }
+}
+
+/** A matcher of one JSON value, and the lengths of its long strings. */
+export const createJsonMatcher = (
+  inner: TokenMatcher,
+  vocabulary: Vocabulary,
+  plan: LengthPlan | undefined,
+): TokenMatcher => new JsonMatcher(inner, vocabulary, plan)

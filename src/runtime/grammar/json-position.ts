@@ -1,0 +1,109 @@
+// Where a JSON text that is being written stands: in which string, at which place of the value. Reads
+// bytes that a grammar has admitted, so it checks nothing. Independent of tokens.
+
+import type { LengthPlan } from '../../formats/grammar/schema/length-plan.ts'
+
+interface Frame {
+  readonly isObject: boolean
+  readonly plan: LengthPlan | undefined
+  /** Of an array: the item that is written. Of an object: the last key. */
+  index: number
+  key: string
+  /** Whether the next string is a key. */
+  wantsKey: boolean
+}
+
+const [QUOTE, BACKSLASH, COMMA, COLON, SPACE, NEWLINE] = Array.from('"\\,: \n', (sign) =>
+  sign.charCodeAt(0),
+) as [number, number, number, number, number, number]
+const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = Array.from('{}[]', (sign) =>
+  sign.charCodeAt(0),
+) as [number, number, number, number]
+
+const decoder = new TextDecoder()
+
+export class JsonPosition {
+  readonly #root: LengthPlan | undefined
+  readonly #frames: Frame[] = []
+  #keyBytes: number[] | undefined
+  /** Whether the text stands within a string, and behind a backslash there. */
+  isInString = false
+  isEscaped = false
+  /** Characters of the string so far, an escape as one. */
+  characters = 0
+  /** Spaces behind the last line break between JSON's signs. */
+  spaces = 0
+  #hasBreak = false
+  /** Lengths of the string that is being written, where they are counted. */
+  lengths: LengthPlan['own']
+
+  constructor(root: LengthPlan | undefined) {
+    this.#root = root
+  }
+
+  push(bytes: Uint8Array): void {
+    for (const byte of bytes)
+      if (this.isInString) this.#pushText(byte)
+      else this.#pushSign(byte)
+  }
+
+  #pushText(byte: number): void {
+    this.#keyBytes?.push(byte)
+    if (this.isEscaped) this.isEscaped = false
+    else if (byte === BACKSLASH) {
+      this.isEscaped = true
+      this.characters++
+    } else if (byte === QUOTE) this.#endString()
+    else if ((byte & 0xc0) !== 0x80) this.characters++
+  }
+
+  #endString(): void {
+    this.isInString = false
+    this.lengths = undefined
+    const frame = this.#frames.at(-1)
+    if (!this.#keyBytes || !frame) return
+    frame.key = JSON.parse(`"${decoder.decode(Uint8Array.from(this.#keyBytes))}`) as string
+    this.#keyBytes = undefined
+  }
+
+  #pushSign(byte: number): void {
+    this.spaces = byte === SPACE && this.#hasBreak ? this.spaces + 1 : 0
+    this.#hasBreak = byte === NEWLINE || (byte === SPACE && this.#hasBreak)
+    const frame = this.#frames.at(-1)
+    switch (byte) {
+      case QUOTE:
+        this.#beginString(frame)
+        break
+      case OPEN_BRACE:
+      case OPEN_BRACKET: {
+        const isObject = byte === OPEN_BRACE
+        const plan = this.#findPlan(frame)
+        this.#frames.push({ isObject, plan, index: 0, key: '', wantsKey: isObject })
+        break
+      }
+      case CLOSE_BRACE:
+      case CLOSE_BRACKET:
+        this.#frames.pop()
+        break
+      case COLON:
+        if (frame) frame.wantsKey = false
+        break
+      case COMMA:
+        if (frame) frame.index++
+        if (frame) frame.wantsKey = frame.isObject
+    }
+  }
+
+  #beginString(frame: Frame | undefined): void {
+    this.isInString = true
+    this.characters = 0
+    if (frame?.wantsKey) this.#keyBytes = []
+    else this.lengths = this.#findPlan(frame)?.own
+  }
+
+  /** The plan of the value that begins here. */
+  #findPlan(frame: Frame | undefined): LengthPlan | undefined {
+    if (!frame) return this.#root
+    return frame.isObject ? frame.plan?.property(frame.key) : frame.plan?.item(frame.index)
+  }
+}
