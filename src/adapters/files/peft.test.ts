@@ -107,7 +107,7 @@ describe('loadAdapter', () => {
       [
         'use_qalora: true',
         'modules_to_save: got "lm_head", expected a list, each a string',
-        'init_lora_weights: got "pissa", expected true, false, "gaussian", "eva", "orthogonal"',
+        'init_lora_weights: got "pissa", expected true, false, "gaussian", "mica", "eva", "orthogonal"',
         'r: got 0, expected an integer ≥ 1',
         'fan_in_fan_out: true',
         'task_type: "SEQ_CLS"',

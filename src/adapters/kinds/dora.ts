@@ -17,7 +17,7 @@ import {
   completeLora,
   loraOptions,
   readLoraConfig,
-  checkNoInvocation,
+  checkPlainStart,
   writeLoraConfig,
   type LoraConfig,
 } from './lora-config.ts'
@@ -105,7 +105,7 @@ export const dora: AdapterKind<LoraConfig, typeof options> = {
   sizes: inferLoraSizes,
 
   complete(given) {
-    const config = checkNoInvocation(completeLora(given, 'DoRA options'), 'DoRA')
+    const config = checkPlainStart(completeLora(given, 'DoRA options'), 'DoRA')
     if (config.loraBias)
       throw new OptionError('DoRA options: loraBias cannot be combined with DoRA; leave it out.')
     return config
@@ -114,6 +114,10 @@ export const dora: AdapterKind<LoraConfig, typeof options> = {
   readConfig(json, fileName) {
     const { use_dora: _dora, ...others } = json
     const config = readLoraConfig(others, fileName)
+    if (config.start === 'mica')
+      throw new UnsupportedError(
+        `${fileName}: init_lora_weights: "mica" is not supported with use_dora; only a plain LoRA starts so.`,
+      )
     const clashes = [
       ...(config.loraBias ? ['lora_bias: true'] : []),
       ...(config.invocationTokens ? ['alora_invocation_tokens'] : []),

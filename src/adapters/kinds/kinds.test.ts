@@ -61,6 +61,12 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
       skip: { merge: 'the embedding of this base is tied to its head' },
     },
     {
+      name: 'from minor components',
+      options: { rank: 3, alpha: 1, targets: ['k_proj', 'up_proj'], layers: [1], start: 'mica' },
+      freshTolerance: 0,
+      skip: { seeds: 'its start is the base’s' },
+    },
+    {
       name: 'embedding and head as one',
       options: { rank: 2, targets: ['lm_head', 'v_proj'], ensureWeightTying: true },
       freshTolerance: 0,

@@ -42,9 +42,10 @@ export interface LoraConfig extends AdapterConfig {
   readonly loraBias: boolean
   /**
    * 'kaiming': A uniform in ±1/√in, B zero. 'gaussian': A normal with deviation 1/rank, B zero.
-   * 'random': B is not zero either.
+   * 'random': B is not zero either. 'mica': A zero, B the base's smallest singular directions, which
+   * stay as they are; see minor-start.ts.
    */
-  readonly start: 'kaiming' | 'gaussian' | 'random'
+  readonly start: 'kaiming' | 'gaussian' | 'random' | 'mica'
 }
 
 const biases = oneOf(['none', 'all', 'lora_only'])
@@ -62,14 +63,18 @@ export const loraOptions = {
   alphaPattern: mapOf(positiveAlpha),
   bias: biases,
   loraBias: flag(),
-  start: oneOf(['kaiming', 'gaussian', 'random']),
+  start: oneOf(['kaiming', 'gaussian', 'random', 'mica']),
   invocationTokens: listOf(naturalNumber),
   trainableTokens: tokenChoice,
   ensureWeightTying: flag(),
 }
 
-/** Refuses invocation tokens for kinds made of LoRA that PEFT does not activate either. */
-export function checkNoInvocation(config: LoraConfig, kind: string): LoraConfig {
+/** Refuses what kinds made of LoRA have not, as in PEFT: invocation tokens, and MiCA's start. */
+export function checkPlainStart(config: LoraConfig, kind: string): LoraConfig {
+  if (config.start === 'mica')
+    throw new OptionError(
+      `${kind} options: start: only a plain LoRA starts from minor components (mica); choose another start, or lora.`,
+    )
   if (!config.invocationTokens) return config
   throw new OptionError(
     `${kind} options: invocationTokens: only a plain LoRA can be activated by tokens; leave it out, or choose lora.`,
@@ -119,7 +124,7 @@ const peftKeys = {
   lora_bias: flag(),
   rank_pattern: mapOf(positiveInteger),
   alpha_pattern: mapOf(number()),
-  init_lora_weights: oneOf<boolean | string>([true, false, 'gaussian', ...pastStarts]),
+  init_lora_weights: oneOf<boolean | string>([true, false, 'gaussian', 'mica', ...pastStarts]),
   alora_invocation_tokens: listOf(naturalNumber),
   trainable_token_indices: tokenChoice,
 }
@@ -140,7 +145,7 @@ function writeTrainableTokens({ trainableTokens: tokens, peft }: LoraConfig): Pe
 }
 
 const toStart = (given: boolean | string | undefined): LoraConfig['start'] =>
-  given === 'gaussian' ? 'gaussian' : given === false ? 'random' : 'kaiming'
+  given === 'gaussian' || given === 'mica' ? given : given === false ? 'random' : 'kaiming'
 
 export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
   // the settings of EVA's start, which is over
@@ -171,7 +176,7 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
 function toInitValue({ start, peft }: LoraConfig): unknown {
   const given = peft?.['init_lora_weights']
   if (pastStarts.includes(given as string) && start === 'kaiming') return given
-  return { kaiming: true, gaussian: 'gaussian', random: false }[start]
+  return { kaiming: true, gaussian: 'gaussian', random: false, mica: 'mica' }[start]
 }
 
 /** Own keys over the keys that were read. */

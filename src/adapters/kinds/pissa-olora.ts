@@ -27,7 +27,7 @@ import { lora, loraParts, resolveRankAndScale } from './lora.ts'
 import {
   completeLora,
   loraOptions,
-  checkNoInvocation,
+  checkPlainStart,
   writeLoraConfig,
   type LoraConfig,
 } from './lora-config.ts'
@@ -183,7 +183,7 @@ const createKind = (
     const config = completeLora(given, `${name} options`)
     if ('start' in given)
       throw new OptionError(`${name} options: start: the kind is the start; leave it out.`)
-    return checkNoInvocation(config, name)
+    return checkPlainStart(config, name)
   },
   readConfig: lora.readConfig,
   writeConfig: writeLoraConfig,

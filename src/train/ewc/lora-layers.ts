@@ -33,6 +33,10 @@ export function listLoraLayers(
     throw new UnsupportedError(
       `EWC protects the changes of LoRA adapters; this one is of kind ${kind}. Train a LoRA, or leave EWC out.`,
     )
+  if ((config as LoraConfig).start === 'mica')
+    throw new UnsupportedError(
+      'EWC protects A and B; of an adapter that starts from minor components (mica) only A is trained. Choose another start, or leave EWC out.',
+    )
   const sites = listAdaptableModules(graph).flatMap((module) => {
     const a = toPeftKey(`${module.path}.${loraParts.a}`)
     const b = toPeftKey(`${module.path}.${loraParts.b}`)
