@@ -114,7 +114,7 @@ function toAdapter(
   const { parts, later } = spec
   if (later)
     throw new RequestError('model: experts that change along the answer are not served yet.', {
-      status: 400,
+      status: 501,
       param: 'model',
       code: 'not_supported',
     })
