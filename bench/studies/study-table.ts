@@ -10,8 +10,8 @@ import { programsStudy } from './programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
 import { thumbs } from './thumbs.ts'
-import { trainBesideStudy } from './train-beside.ts'
-import { workerStudy } from './worker.ts'
+import { trainBesideStudy } from './worker/train-beside.ts'
+import { workerStudy } from './worker/worker-cost.ts'
 
 export const studies: ReadonlyMap<string, Benchmark> = new Map(
   [

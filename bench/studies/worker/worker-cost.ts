@@ -6,9 +6,9 @@ import {
   type BenchmarkContext,
   type BenchmarkRow,
   toBenchmarkRow,
-} from '../../src/cli/bench/benchmark.ts'
-import { createEngine, loadModel, openEngineWorker, openWorker } from '../../src/node/index.ts'
-import { createEngineClient, type EngineClient } from '../../src/runtime/index.ts'
+} from '../../../src/cli/bench/benchmark.ts'
+import { createEngine, loadModel, openEngineWorker, openWorker } from '../../../src/node/index.ts'
+import { createEngineClient, type EngineClient } from '../../../src/runtime/index.ts'
 
 import type { MessageSender } from './worker-messages.ts'
 

@@ -1,7 +1,7 @@
 // The messages of tokens alone, without a model: run in a worker by the study of workers.
 
-import type { WorkerObject } from '../../src/node/index.ts'
-import type { GenerateEvent } from '../../src/runtime/index.ts'
+import type { WorkerObject } from '../../../src/node/index.ts'
+import type { GenerateEvent } from '../../../src/runtime/index.ts'
 
 /** Milliseconds of the sender's thread for `count` events, the last value. */
 async function* generateEvents(count: number): AsyncGenerator<GenerateEvent | number, void> {

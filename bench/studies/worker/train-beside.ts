@@ -9,14 +9,14 @@ import {
   type BenchmarkContext,
   type BenchmarkRow,
   toBenchmarkRow,
-} from '../../src/cli/bench/benchmark.ts'
+} from '../../../src/cli/bench/benchmark.ts'
 import {
   type EngineWorker,
   openEngineWorker,
   planShare,
   type TrainJob,
   type TrainShare,
-} from '../../src/node/index.ts'
+} from '../../../src/node/index.ts'
 
 const clients = 2
 const newTokens = 32
@@ -44,7 +44,7 @@ let salt = 0
 const createPrompt = (): number[] =>
   Array.from({ length: 48 }, (_, i) => 100 + ((i * 37 + ++salt * 101) % 200))
 
-async function askOnce(engine: EngineWorker, load: Load): Promise<void> {
+async function measureAnswer(engine: EngineWorker, load: Load): Promise<void> {
   const started = performance.now()
   let last = 0
   const length = { maxTokens: newTokens, minTokens: newTokens, cache: false }
@@ -62,7 +62,7 @@ async function serve(engine: EngineWorker, seconds: number, load: Load): Promise
   const started = performance.now()
   const end = started + seconds * 1000
   const ask = async (): Promise<void> => {
-    while (performance.now() < end) await askOnce(engine, load)
+    while (performance.now() < end) await measureAnswer(engine, load)
   }
   await Promise.all(Array.from({ length: clients }, ask))
   load.seconds += (performance.now() - started) / 1000
@@ -95,7 +95,8 @@ async function compareLoads(
   context: BenchmarkContext,
 ): Promise<Comparison> {
   const folder = await mkdtemp(join(tmpdir(), 'graft-beside-'))
-  const [alone, beside] = [createLoad(), createLoad()]
+  const alone = createLoad()
+  const beside = createLoad()
   const steps: Comparison['steps'] = { beside: [], alone: [] }
   try {
     await serve(engine, 2, createLoad()) // compiles
