@@ -27,6 +27,7 @@ describe('the entries', () => {
         'adapterKinds',
         'addPackedProduct',
         'createAdapter',
+        'joinAdapters',
         'loadAdapter',
         'merge',
         'mergeMethods',

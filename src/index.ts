@@ -21,6 +21,9 @@ export {
   type AdapterOptions,
 } from './adapters/kinds/kind-table.ts'
 export type { LoraConfig } from './adapters/kinds/lora-config.ts'
+export { joinAdapters } from './adapters/joint/joint-adapters.ts'
+export type { ExpertSpec } from './adapters/serving/expert-spec.ts'
+export type { AnswerExpert, Fade } from './adapters/serving/fade.ts'
 export type { Expert, Mixture } from './adapters/serving/mixture.ts'
 export { loadAdapter, saveAdapter } from './adapters/files/peft.ts'
 export { type FillTarget, unpackInto } from './adapters/packed/fill.ts'

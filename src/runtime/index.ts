@@ -48,6 +48,7 @@ export type { GrammarLibrary, LibraryOpener, OpenLibrary } from './grammar/libra
 export type { GrammarChoice, StructuralFormat } from '../formats/grammar/grammar-choice.ts'
 export { generateObject, type ObjectAnswer, type ObjectOptions } from './object/generate-object.ts'
 export type { StandardSchema, ValueOfSchema, ValueSchema } from './object/value-schema.ts'
+export { parseExpertSpec } from '../adapters/serving/expert-spec.ts'
 export type { SamplingOptions } from './decode/sampling-options.ts'
 export {
   connectObject,

@@ -3,7 +3,7 @@
 import { flag, string } from '../../base/schema.ts'
 import { createInterface } from 'node:readline/promises'
 import { GraftError } from '../../base/errors.ts'
-import type { Expert } from '../../adapters/index.ts'
+import type { AnswerExpert } from '../../adapters/serving/fade.ts'
 import type { ChatMessage } from '../../index.ts'
 import type { ChatLearner } from '../learn/chat-learner.ts'
 import {
@@ -17,6 +17,7 @@ import {
 import {
   expertOption,
   loadExpert,
+  nextOption,
   openExperts,
   type OpenedExperts,
 } from '../shared/open-experts.ts'
@@ -30,6 +31,7 @@ const options = {
   ...modelOptions,
   ...ropeScalingOption,
   ...expertOption,
+  ...nextOption,
   ...samplingOptions,
   learn: flag({ about: 'learn from /up, /down and /teach, for one user' }),
   user: toOption(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
@@ -42,7 +44,7 @@ const options = {
 
 /** The conversation so far and the expert that answers. */
 interface Conversation {
-  adapter: Expert | undefined
+  adapter: AnswerExpert | undefined
   system: string | undefined
   messages: ChatMessage[]
   /** Under --learn. */
@@ -77,7 +79,7 @@ export const chatCommand = defineCommand({
     await opened.model.prepare(opened.adapter, selectAccuracy(values))
     const learner = values.learn ? await openLearning(values, opened) : undefined
     const talk: Conversation = {
-      adapter: opened.adapter,
+      adapter: opened.answerer,
       system: values.system ?? opened.system,
       messages: [],
       learner,
@@ -114,6 +116,8 @@ function checkLearning(values: Values<typeof options>): void {
   const given = names.find((name) => values[name] !== undefined && values[name] !== false)
   if (!learn && given !== undefined)
     throw new UsageError(`--${given} is of the tiers that learn: add --learn.`)
+  if (learn && values.next)
+    throw new UsageError('--next is for experts that do not learn: leave it out, or --learn.')
   if (!learn && store !== undefined)
     throw new UsageError('--store keeps what is learned: add --learn.')
 }
@@ -200,8 +204,12 @@ async function answer(
   { model }: OpenedExperts,
   { values, terminal, signal }: Context<typeof options>,
 ): Promise<void> {
-  const { composePrompt } = await import('../../runtime/chat-prompt.ts')
-  const prompt = composePrompt(model, line, talk.system, talk.messages, talk.adapter)
+  const [{ composePrompt }, { collectFadeAdapters }] = await Promise.all([
+    import('../../runtime/chat-prompt.ts'),
+    import('../../adapters/serving/fade.ts'),
+  ])
+  const reader = collectFadeAdapters(talk.adapter)
+  const prompt = composePrompt(model, line, talk.system, talk.messages, reader)
   const asked = { ...toGenerateOptions(values), signal }
   const events = talk.learner
     ? talk.learner.generate(prompt, asked)

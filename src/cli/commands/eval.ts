@@ -6,22 +6,15 @@ import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
 import type { RawDataset } from '../../train/data/jsonl.ts'
 import { type Context, defineCommand, UsageError, toOption } from '../command.ts'
 import { readGivenDate } from '../shared/date.ts'
-import {
-  adapterOption,
-  anyBaseOption,
-  checkOwnBase,
-  findExpert,
-  modelOptions,
-  type OpenedExpert,
-  openExpert,
-} from '../shared/open-model.ts'
+import { expertOption, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
+import { anyBaseOption, checkOwnBase, findExpert, modelOptions } from '../shared/open-model.ts'
 import { ropeScalingOption } from '../shared/rope-scaling-option.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const options = {
   ...modelOptions,
   ...ropeScalingOption,
-  ...adapterOption,
+  ...expertOption,
   ...anyBaseOption,
   data: toOption(string({ about: 'rows as for graft train' }), {
     valueName: 'file.jsonl',
@@ -90,8 +83,9 @@ export const evalCommand = defineCommand({
     const whole = await readDataFile(values.data)
     const data = { ...whole, rows: whole.rows.slice(0, values.rows) }
     const metrics = chosen ?? (await selectMetrics(values, data, all))
-    const { model, adapter, system } = await openExpert(values, terminal)
-    const candidates = await loadCandidates(values, { model, adapter, system }, terminal)
+    const opened = await openExperts(values, terminal)
+    const { model } = opened
+    const candidates = await loadCandidates(values, opened, terminal)
     const progress = view.createEvaluationProgress(terminal, candidates)
     const evaluation = await run({
       model,
@@ -113,7 +107,7 @@ export const evalCommand = defineCommand({
     for (const line of view.describeEvaluation(evaluation, candidates)) terminal.print(line)
     const cut = evaluation.losses.at(-1)?.cut ?? 0
     if (cut > 0) terminal.note(`${cut} of ${evaluation.rows} rows cut to --max-tokens`)
-    return summarizeResult(evaluation, values, model.base.name)
+    return summarizeResult(evaluation, values, opened)
   },
 })
 
@@ -146,11 +140,13 @@ async function selectMetrics(
  */
 async function loadCandidates(
   values: EvalValues,
-  { model, adapter, system: known }: OpenedExpert,
+  { model, adapter, system: known }: OpenedExperts,
   terminal: Terminal,
 ): Promise<Candidate[]> {
+  const own = adapter && ('mixture' in adapter ? adapter.mixture : [{ adapter }])
+  for (const one of own ?? []) await checkOwnBase(one.adapter, model, values['any-base'])
   const system = values.system ?? known
-  const judged = { name: values.adapter ?? 'base', adapter, system }
+  const judged = { name: values.adapter?.join(', ') ?? 'base', adapter, system }
   if (values.against === undefined) return [judged]
   if (values.against === 'base') return [{ name: 'base', adapter: undefined, system }, judged]
   const found = await findExpert(values.against, terminal)
@@ -161,15 +157,15 @@ async function loadCandidates(
 
 function summarizeResult(
   evaluation: Evaluation,
-  { adapter, data, against }: EvalValues,
-  model: string,
+  { data, against }: EvalValues,
+  { model, named }: OpenedExperts,
 ) {
   const valueOf = (name: string): number | null =>
     evaluation.metricResults.find(({ metric }) => metric === name)?.results.at(-1)!.value ?? null
   const losses = evaluation.losses.at(-1)
   return {
-    model,
-    adapter: adapter ?? null,
+    model: model.base.name,
+    adapter: named,
     data,
     ...(against !== undefined && { against }),
     rows: evaluation.rows,

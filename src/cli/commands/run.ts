@@ -1,7 +1,12 @@
 // graft run: streams one answer to one prompt.
 
 import { defineCommand } from '../command.ts'
-import { expertOption, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
+import {
+  expertOption,
+  nextOption,
+  openExperts,
+  type OpenedExperts,
+} from '../shared/open-experts.ts'
 import {
   checkGrammarAnswer,
   grammarOptions,
@@ -23,6 +28,7 @@ export const runCommand = defineCommand({
     ...modelOptions,
     ...ropeScalingOption,
     ...expertOption,
+    ...nextOption,
     ...samplingOptions,
     ...grammarOptions,
   },
@@ -40,6 +46,10 @@ export const runCommand = defineCommand({
       about: 'two experts mixed, without a merge',
     },
     {
+      command: 'graft run "A story" --adapter coder --next 20-60:poet',
+      about: 'from one expert over to another, along the answer',
+    },
+    {
       command: 'graft run "A poem" --temperature 0.8 --top-p 0.95 --seed 3',
       about: 'sampled instead of greedy',
     },
@@ -49,18 +59,24 @@ export const runCommand = defineCommand({
     },
   ],
   async run({ values, positionals, terminal, signal }) {
-    const { model, adapter, system, named } = await openExperts(values, terminal, openDefaultModel)
-    const { composePrompt } = await import('../../runtime/chat-prompt.ts')
-    const prompt = composePrompt(model, positionals[0]!, values.system ?? system, [], adapter)
+    const opened = await openExperts(values, terminal, openDefaultModel)
+    const { model, adapter, answerer } = opened
+    const [{ composePrompt }, { collectFadeAdapters }] = await Promise.all([
+      import('../../runtime/chat-prompt.ts'),
+      import('../../adapters/serving/fade.ts'),
+    ])
+    const system = values.system ?? opened.system
+    const reader = collectFadeAdapters(answerer)
+    const prompt = composePrompt(model, positionals[0]!, system, [], reader)
     const grammar = await readGrammarOptions(values)
-    const options = { ...toGenerateOptions(values), grammar, adapter, signal }
+    const options = { ...toGenerateOptions(values), grammar, adapter: answerer, signal }
     // compiles the program, so that speeds are those of the model
     await model.nextLogits([[0]], values.exact ? 'exact' : 'fast', { adapter })
     for await (const event of model.generate(prompt, options)) {
       if (event.type === 'text-delta') terminal.write(event.text)
       else {
         if (event.reason === 'eos') await checkGrammarAnswer(grammar, event.text)
-        return finishAnswer(event, model.base.name, named, terminal)
+        return finishAnswer(event, opened, terminal)
       }
     }
     throw new Error('internal: the answer did not end')
@@ -69,8 +85,7 @@ export const runCommand = defineCommand({
 
 function finishAnswer(
   answer: Generation,
-  model: string,
-  adapter: OpenedExperts['named'],
+  { model, named, next }: OpenedExperts,
   terminal: Terminal,
 ) {
   const { text, reason, promptTokens, promptMs, ids, tokensPerSecond } = answer
@@ -82,8 +97,9 @@ function finishAnswer(
     ),
   )
   return {
-    model,
-    adapter,
+    model: model.base.name,
+    adapter: named,
+    ...(next.length > 0 && { next }),
     text,
     reason,
     promptTokens,

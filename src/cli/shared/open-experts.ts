@@ -1,11 +1,14 @@
-// Parses and opens one expert or a mixture for commands that generate: --adapter coder=0.7
-// --adapter security=0.3, or both separated by a comma.
+// Parses and opens who answers, for commands that generate: --adapter coder=0.7 --adapter
+// security=0.3, or both separated by a comma, and who goes on from a token: --next 40:poet.
 
 import { string } from '../../base/schema.ts'
 import type { Adapter, Expert } from '../../adapters/index.ts'
+import { parseWeight } from '../../adapters/serving/expert-spec.ts'
+import type { AnswerExpert } from '../../adapters/serving/fade.ts'
+import type { PartWeight } from '../../adapters/serving/part-weight.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'
-import { toOption, type Options } from '../command.ts'
+import { toOption, type Options, UsageError } from '../command.ts'
 import {
   adapterForms,
   defaultModel,
@@ -26,25 +29,57 @@ export const expertOption = {
   ),
 } as const satisfies Options
 
+export const nextOption = {
+  next: toOption(
+    string({
+      about:
+        'who goes on from a token of the answer: 40:poet, or 20-60:poet to fade over to it; base for the base alone',
+    }),
+    { valueName: 'token:path[=weight]', many: true },
+  ),
+} as const satisfies Options
+
 export interface NamedExpert {
   readonly folder: string
-  readonly weight: number
+  readonly weight: PartWeight
 }
 
-const betweenExperts = /(?<==[-+.\de]+)\s*,\s*/i
-const withWeight = /^(.+)=([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)$/i
+/** Who answers from some token of the answer on. */
+export interface NamedStage {
+  readonly from: number
+  readonly to: number
+  readonly experts: readonly NamedExpert[]
+}
+
+const betweenExperts = /(?<==[-+.\de@/]+)\s*,\s*/i
+const withWeight = /^(.+)=([^=]+)$/
 
 /**
- * 'coder=0.7, security=0.3' as folders and weights, 1 unless given. A comma counts behind a weight
- * only: folders may have one in their names.
+ * 'coder=0.7, security=0.3' as folders and weights, 1 unless given; 'coder=0.8@10-29' by layer. A
+ * comma counts behind a weight only: folders may have one in their names.
  */
 export const parseExperts = (texts: readonly string[]): NamedExpert[] =>
   texts
     .flatMap((text) => text.trim().split(betweenExperts))
     .map((text) => {
-      const [, folder = text, weight = '1'] = withWeight.exec(text) ?? []
-      return { folder, weight: Number(weight) }
+      const [, folder, given] = withWeight.exec(text) ?? []
+      const weight = given === undefined ? undefined : parseWeight(given)
+      return weight === undefined ? { folder: text, weight: 1 } : { folder: folder!, weight }
     })
+
+const nextForm = /^\s*(\d+)(?:-(\d+))?\s*:(.+)$/s
+
+/** '40:poet', '20-60:poet=0.5,judge=0.5', '80:base'. Throws UsageError for anything else. */
+export const parseStages = (texts: readonly string[]): NamedStage[] =>
+  texts.map((text) => {
+    const [, from, to = from, experts] = nextForm.exec(text) ?? []
+    if (from === undefined || experts === undefined)
+      throw new UsageError(
+        `--next: got "${text}", expected a token of the answer and an expert: 40:poet, or 20-60:poet.`,
+      )
+    const named = experts.trim() === 'base' ? [] : parseExperts([experts])
+    return { from: Number(from), to: Number(to), experts: named }
+  })
 
 type FoundNamedExpert = NamedExpert & FoundExpert
 
@@ -106,7 +141,10 @@ type OpenDefault = (values: Omit<ModelValues, 'model'>, terminal: Terminal) => P
 
 export interface OpenedExperts {
   readonly model: LoadedModel
+  /** Who reads the prompt. */
   readonly adapter: Expert | undefined
+  /** Who answers: the same, or a fade that begins with it. */
+  readonly answerer: AnswerExpert | undefined
   /**
    * The system message that the experts were taught with, where their folders say one and the same.
    */
@@ -116,6 +154,8 @@ export interface OpenedExperts {
    * base.
    */
   readonly named: string | readonly NamedExpert[] | null
+  /** What --next named. */
+  readonly next: readonly NamedStage[]
 }
 
 /**
@@ -123,12 +163,17 @@ export interface OpenedExperts {
  * alone; `openDefault` opens it where neither is named.
  */
 export async function openExperts(
-  values: ModelValues & { readonly adapter: readonly string[] | undefined },
+  values: ModelValues & {
+    readonly adapter: readonly string[] | undefined
+    readonly next?: readonly string[] | undefined
+  },
   terminal: Terminal,
   openDefault: OpenDefault = (given, shown) => openModel(defaultModel, given, shown),
 ): Promise<OpenedExperts> {
   const named = parseExperts(values.adapter ?? [])
-  const found = await Promise.all(named.map((one) => findNamedExpert(one, terminal)))
+  const next = parseStages(values.next ?? [])
+  const all = [...named, ...next.flatMap(({ experts }) => experts)]
+  const found = await Promise.all(all.map((one) => findNamedExpert(one, terminal)))
   const source = values.model ?? (found.length > 0 ? await resolveCommonBase(found) : undefined)
   const model = await (source === undefined
     ? openDefault(values, terminal)
@@ -149,12 +194,29 @@ export async function openExperts(
     terminal.note(
       'These experts were taught with different system messages; none is used unless --system gives one.',
     )
-  const adapter = toExpert(loaded)
-  const isOne = loaded.length === 1 && loaded[0]!.weight === 1
+  const adapter = toExpert(loaded.slice(0, named.length))
+  const isOne = named.length === 1 && named[0]!.weight === 1
   return {
     model,
     adapter,
+    answerer: toAnswerer(adapter, next, loaded.slice(named.length)),
     system: systems.size === 1 ? found[0]!.system : undefined,
-    named: loaded.length === 0 ? null : isOne ? loaded[0]!.folder : named,
+    named: named.length === 0 ? null : isOne ? named[0]!.folder : named,
+    next,
   }
+}
+
+/** The first expert, then those that go on; `loaded` are theirs, one after the other. */
+function toAnswerer(
+  first: Expert | undefined,
+  next: readonly NamedStage[],
+  loaded: readonly LoadedExpert[],
+): AnswerExpert | undefined {
+  if (next.length === 0) return first
+  let at = 0
+  const later = next.map(({ from, to, experts }) => {
+    const own = loaded.slice(at, (at += experts.length))
+    return { expert: toExpert(own), from, to }
+  })
+  return { fade: [{ expert: first, from: 0, to: 0 }, ...later] }
 }
