@@ -8,7 +8,9 @@ export class GraftError extends Error {
   /**
    * Set on the prototype of every class, so that errors of a second loaded copy are recognised too.
    */
-  readonly [marker] = true
+  get [marker](): true {
+    return true
+  }
   override get name(): string {
     return this.constructor.name
   }
