@@ -12,10 +12,15 @@ import type { Outcome } from './pages/suite.ts'
 const suites = [
   { page: 'store', fewest: 25 },
   { page: 'micro', fewest: 180 },
+  { page: 'worker', fewest: 17 },
 ] as const
-const programs: Readonly<Record<(typeof suites)[number]['page'] | 'tabs' | 'example', string>> = {
+const programs: Readonly<
+  Record<(typeof suites)[number]['page'] | 'tabs' | 'example' | 'worker-object', string>
+> = {
   store: 'test/browser/pages/store.ts',
   micro: 'test/browser/pages/micro.ts',
+  worker: 'test/browser/pages/worker.ts',
+  'worker-object': 'test/browser/pages/worker-object.ts',
   tabs: 'test/browser/pages/tabs.ts',
   example: 'examples/browser-storage/page.ts',
 }

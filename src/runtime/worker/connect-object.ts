@@ -166,7 +166,7 @@ class PortConnection<Of> implements Connection<Of> {
     return id
   }
 
-  #post(message: CallMessage, transfer?: ArrayBuffer[]): void {
+  #post(message: CallMessage, transfer: ArrayBuffer[] = []): void {
     if (!this.#failure) this.#port.postMessage(message, transfer)
   }
 

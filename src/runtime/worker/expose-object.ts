@@ -78,7 +78,7 @@ class ExposedObject {
       for (const signal of signals) this.#signals.delete(signal)
     }
     const sequence = credit === undefined ? undefined : new SentSequence(credit)
-    const post = (message: AnswerMessage, transfer?: ArrayBuffer[]): void =>
+    const post = (message: AnswerMessage, transfer: ArrayBuffer[] = []): void =>
       this.#port.postMessage(message, transfer)
     const done = sequence ? sequence.send(id, method, run, post) : answerCall(id, method, run, post)
     this.#calls.set(id, {

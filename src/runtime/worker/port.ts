@@ -2,7 +2,7 @@
 // a browser's Worker fits, and so does anything with these two members.
 
 export interface RemotePort {
-  postMessage(message: unknown, transfer?: ArrayBuffer[]): void
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void
   /**
    * Set here. `never`, because the event's class differs between platforms; optional, because Node's
    * types leave it out. The event has `data`.
