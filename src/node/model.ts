@@ -9,9 +9,8 @@ import type { BaseWeight } from '../graph/quantized-base/quantize-weight.ts'
 import type { RopeScalingOptions } from '../graph/models/rope-scaling.ts'
 import { readQuantized, readWeights } from '../graph/read-weights.ts'
 import { createModel, type Model, type WeightChoice } from '../runtime/index.ts'
-import { createLocalHost } from '../runtime/grammar/local-host.ts'
 import { createNodeBackend } from './backend.ts'
-import { openGrammarLibrary } from './grammar/open-library.ts'
+import { createThreadHost } from './grammar/thread-host.ts'
 import { loadFields } from './models/model-options.ts'
 import { resolveModel, type ResolveOptions } from './models/resolve.ts'
 
@@ -58,7 +57,7 @@ export async function loadModel(
   const { weights: choice, threads, date, today, ropeScaling, ...resolving } = options
   const base = await openBaseModel(await resolveModel(source, resolving), { ropeScaling })
   const backend = await createNodeBackend({ threads, environment: options.environment })
-  const grammars = createLocalHost(openGrammarLibrary)
+  const grammars = createThreadHost()
   const model = createModel({ grammars, base, backend, weights: choice, date, today })
   function weights(): Promise<Map<string, F32Tensor>>
   function weights(given?: {
@@ -69,5 +68,10 @@ export async function loadModel(
   > {
     return quantization ? readQuantized(base, quantization) : readWeights(base)
   }
-  return Object.assign(model, { backend, source, weights })
+  const { dispose: closeModel } = model
+  const dispose = async (): Promise<void> => {
+    await closeModel()
+    await grammars.dispose()
+  }
+  return Object.assign(model, { backend, source, weights, dispose })
 }

@@ -61,6 +61,8 @@ export class GrammarCache {
   readonly #library: GrammarLibrary
   readonly #prepared: RecentMap<Prepared>
   readonly #compiled: RecentMap<Disposable>
+  readonly #preparing = new Map<string, Promise<Prepared>>()
+  readonly #compiling = new Map<string, Promise<Disposable>>()
   readonly #now: () => number
   compilations = 0
   compileMs = 0
@@ -82,40 +84,59 @@ export class GrammarCache {
     return this.#compiled.size
   }
 
-  has({ vocabulary, text }: GrammarRequest): boolean {
-    return this.#compiled.get(`${vocabulary.key} ${text}`) !== undefined
-  }
-
   async open(request: GrammarRequest): Promise<LibraryMatcher> {
     return this.#library.GrammarMatcher.createGrammarMatcher(await this.#compile(request))
   }
 
-  async #compile({ vocabulary, text }: GrammarRequest): Promise<Disposable> {
-    const key = `${vocabulary.key} ${text}`
-    const before = this.#compiled.get(key)
+  /** Once for all who ask while it is compiled. */
+  async #compile(request: GrammarRequest): Promise<Disposable> {
+    const key = `${request.vocabulary.key} ${request.text}`
+    const before = this.#compiled.get(key) ?? this.#compiling.get(key)
     if (before) {
       this.hits++
       return before
     }
+    const compiling = this.#compileNew(request)
+    this.#compiling.set(key, compiling)
+    try {
+      const compiled = await compiling
+      this.#compiled.set(key, compiled)
+      return compiled
+    } finally {
+      this.#compiling.delete(key)
+    }
+  }
+
+  async #compileNew({ vocabulary, text }: GrammarRequest): Promise<Disposable> {
     const start = this.#now()
     const { compiler } = await this.#prepare(vocabulary)
     const compiled = await compiler.compileGrammar(text)
     this.compilations++
     this.compileMs += this.#now() - start
-    this.#compiled.set(key, compiled)
     return compiled
   }
 
-  async #prepare({ key, size, tokens }: Vocabulary): Promise<Prepared> {
-    const before = this.#prepared.get(key)
+  async #prepare(vocabulary: Vocabulary): Promise<Prepared> {
+    const { key } = vocabulary
+    const before = this.#prepared.get(key) ?? this.#preparing.get(key)
     if (before) return before
+    const preparing = this.#prepareNew(vocabulary)
+    this.#preparing.set(key, preparing)
+    try {
+      const prepared = await preparing
+      this.#prepared.set(key, prepared)
+      return prepared
+    } finally {
+      this.#preparing.delete(key)
+    }
+  }
+
+  async #prepareNew({ size, tokens }: Vocabulary): Promise<Prepared> {
     const { TokenizerInfo, GrammarCompiler } = this.#library
     // One token more, which ends a text: whatever an answer's own end is.
     const all = [...tokens, new Uint8Array()]
     const info = await TokenizerInfo.createTokenizerInfo(all, 'raw', false, size + 1, [size])
     // Its own cache has no bound.
-    const prepared = { info, compiler: await GrammarCompiler.createGrammarCompiler(info, false) }
-    this.#prepared.set(key, prepared)
-    return prepared
+    return { info, compiler: await GrammarCompiler.createGrammarCompiler(info, false) }
   }
 }
