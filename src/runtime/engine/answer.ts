@@ -10,6 +10,7 @@ import {
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import { scoreToken, type TokenLogprob } from '../decode/logprobs.ts'
 import { isOnlyEnd } from '../decode/processors/grammar-mask.ts'
+import type { ProcessorContext } from '../decode/processors/processor.ts'
 import { createProcessors } from '../decode/processors/processor-table.ts'
 import { createSampler, type Sampler } from '../decode/sampler.ts'
 import type { TokenMatcher } from '../grammar/grammar-host.ts'
@@ -103,8 +104,7 @@ export class Answer {
   /** How many of the scores were told. */
   #told = 0
   /** Prompt and answer: the sequence's one array, which grows here. */
-  readonly #tokens: number[]
-  readonly #promptTokens: number
+  readonly #context: ProcessorContext & { readonly tokens: number[] }
   readonly #sampler: Sampler
   readonly #stream: TextStream
   readonly #matcher: StopMatcher
@@ -119,8 +119,7 @@ export class Answer {
     { tokenizer, eosIds, contextTokens }: AnswerParts,
     index = 0,
   ) {
-    this.#tokens = tokens
-    this.#promptTokens = tokens.length
+    this.#context = { tokens, promptTokens: tokens.length }
     this.#leastTokens = settings.minTokens
     const processors = createProcessors(
       settings,
@@ -161,9 +160,9 @@ export class Answer {
     // With too few tokens the mask's processor says what is wrong.
     if (mask && this.ids.length >= this.#leastTokens && isOnlyEnd(mask, logits.length))
       return this.#end('eos', this.#stream.end())
-    const id = this.#sampler(logits, { tokens: this.#tokens, promptTokens: this.#promptTokens })
+    const id = this.#sampler(logits, this.#context)
     if (this.#eosIds.has(id)) return this.#end('eos', this.#stream.end())
-    this.#tokens.push(id)
+    this.#context.tokens.push(id)
     this.ids.push(id)
     this.grammar?.accept(id)
     this.tokens?.push(scoreToken(logits, id, this.#alternatives))

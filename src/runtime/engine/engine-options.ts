@@ -37,10 +37,9 @@ export interface EngineOptions {
    * request begins with is saved. Found again for the same base and registered expert.
    */
   readonly saved?: SavedPrefixes | undefined
-  /** Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 195 MB. */
   /** Whether requests speculate that do not say so. Default false. */
   readonly speculate?: boolean | undefined
-  /** Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 291 MB. */
+  /** Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 195 MB. */
   readonly expertBytes?: number | undefined
   /**
    * How registered experts are kept beside their slots: 'f32' as they are, 'f16' or 'int8' in a half
