@@ -9,6 +9,7 @@ import { longContext } from './long-context.ts'
 import { programsStudy } from './programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
+import { speculationStudy } from './speculation.ts'
 import { thumbs } from './thumbs.ts'
 import { trainBesideStudy } from './worker/train-beside.ts'
 import { workerStudy } from './worker/worker-cost.ts'
@@ -23,6 +24,7 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     longContext,
     programsStudy,
     halfKvStudy,
+    speculationStudy,
     workerStudy,
     trainBesideStudy,
   ].map((study) => [study.name, study]),
