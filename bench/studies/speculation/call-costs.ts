@@ -2,23 +2,23 @@
 // that one's, for the study `speculation`.
 
 import { readFile } from 'node:fs/promises'
-import type { Tensor } from '../../src/base/tensor.ts'
-import { type BenchmarkRow, toBenchmarkRow } from '../../src/cli/bench/benchmark.ts'
-import type { Accuracy } from '../../src/compute/pack-linears.ts'
-import { openBaseModel } from '../../src/graph/index.ts'
-import { createNodeBackend } from '../../src/node/backend.ts'
-import { resolveModel } from '../../src/node/models/resolve.ts'
-import { createBaseWeights } from '../../src/runtime/programs/base-weights.ts'
+import type { Tensor } from '../../../src/base/tensor.ts'
+import { type BenchmarkRow, toBenchmarkRow } from '../../../src/cli/bench/benchmark.ts'
+import type { Accuracy } from '../../../src/compute/pack-linears.ts'
+import { openBaseModel } from '../../../src/graph/index.ts'
+import { createNodeBackend } from '../../../src/node/backend.ts'
+import { resolveModel } from '../../../src/node/models/resolve.ts'
+import { createBaseWeights } from '../../../src/runtime/programs/base-weights.ts'
 import {
   collectDecodeFeeds,
   collectPrefillFeeds,
   type StepFeedParts,
-} from '../../src/runtime/programs/step/step-feeds.ts'
+} from '../../../src/runtime/programs/step/step-feeds.ts'
 import {
   type CompiledStep,
   createStepPrograms,
-} from '../../src/runtime/programs/step/step-programs.ts'
-import { prefillRow, TestRows, toCacheShape } from '../../src/runtime/programs/step/testing.ts'
+} from '../../../src/runtime/programs/step/step-programs.ts'
+import { prefillRow, TestRows, toCacheShape } from '../../../src/runtime/programs/step/testing.ts'
 
 const CAPACITY = 512
 const CONTEXT = 200
@@ -93,7 +93,8 @@ const getLogits = (outputs: ReadonlyMap<string, Tensor>): Float32Array =>
 /** A text, token by token by one program and in pairs by the other. */
 async function* measureGaps(bench: CallBench, name: Accuracy): AsyncGenerator<BenchmarkRow> {
   const { parts, prefill, decode, ids } = bench
-  const [written, read] = [createRows(bench, 1), createRows(bench, 1)]
+  const written = createRows(bench, 1)
+  const read = createRows(bench, 1)
   for (const rows of [written, read])
     await prefillRow(parts, prefill, rows, 0, ids.slice(0, CONTEXT))
   const gaps: number[] = []
@@ -130,14 +131,12 @@ export async function* measureCalls(): AsyncGenerator<BenchmarkRow> {
   const weights = createBaseWeights(base.graph, base.weights)
   const backend = await createNodeBackend()
   const programs = createStepPrograms({ model: base.graph, weights, backend })
-  const text = await readFile(new URL('../../docs/learn.md', import.meta.url), 'utf8')
+  const text = await readFile(new URL('../../../docs/learn.md', import.meta.url), 'utf8')
   const ids = base.tokenizer!.encode(text)
   try {
     for (const accuracy of ['fast', 'exact'] as const) {
-      const [prefill, decode] = [
-        await programs.prefill({ accuracy }),
-        await programs.decode({ accuracy }),
-      ]
+      const prefill = await programs.prefill({ accuracy })
+      const decode = await programs.decode({ accuracy })
       const bench = { parts: { config: base.config, weights }, prefill, decode, ids }
       yield* measureCosts(bench, accuracy)
       yield* measureGaps(bench, accuracy)

@@ -6,12 +6,12 @@ import {
   type BenchmarkContext,
   type BenchmarkRow,
   toBenchmarkRow,
-} from '../../src/cli/bench/benchmark.ts'
-import { createLearner } from '../../src/node/index.ts'
-import { type LoadedModel, loadModel } from '../../src/node/index.ts'
-import { createEngine, type Engine, type EngineRequest } from '../../src/runtime/index.ts'
-import type { Generation } from '../../src/runtime/index.ts'
-import { measureCalls } from './speculation-calls.ts'
+} from '../../../src/cli/bench/benchmark.ts'
+import { createLearner } from '../../../src/node/index.ts'
+import { type LoadedModel, loadModel } from '../../../src/node/index.ts'
+import { createEngine, type Engine, type EngineRequest } from '../../../src/runtime/index.ts'
+import type { Generation } from '../../../src/runtime/index.ts'
+import { measureCalls } from './call-costs.ts'
 
 const letter =
   'The harbour of Lindholm lies on the north side of the bay. Ships from Bergen, Hull and Gdansk come in with timber, salt and coal, and leave with herring, wool and iron. In winter the ice closes the outer basin for about six weeks, and the pilots move to the station at Skarvik, twelve kilometres to the west.'
