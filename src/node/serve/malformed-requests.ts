@@ -1,8 +1,7 @@
 // What no request can be made of: broken HTTP, headers that are too long, a client that is too slow.
 // Node would answer without a body; here it is an error of the same shape as all others.
 
-import type { Server } from 'node:http'
-import { STATUS_CODES } from 'node:http'
+import { type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { createErrorBody } from '../../server/error-response.ts'
 import { RequestError } from '../../server/request-error.ts'
@@ -14,16 +13,17 @@ const problems: Readonly<Record<string, readonly [status: number, message: strin
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request did not arrive in time.'],
 }
 
-/** As Node's own handler looks at it. */
-const hasBegunAnswer = (socket: Duplex & { _httpMessage?: { headersSent: boolean } }): boolean =>
-  socket._httpMessage?.headersSent === true
+const isWithinAnswer = (answer: ServerResponse | undefined): boolean =>
+  answer !== undefined && answer.headersSent && !answer.writableFinished
 
 /** Answers them on the socket itself, and closes it. */
 export function answerMalformedRequests(server: Pick<Server, 'on'>): void {
+  const answers = new WeakMap<Duplex, ServerResponse>()
+  server.on('request', ({ socket }, response) => void answers.set(socket, response))
   server.on('clientError', (error: Error, socket: Duplex) => {
     const code = findErrorCode(error) ?? ''
     // in the midst of an answer nothing can be said any more
-    if (code === 'ECONNRESET' || !socket.writable || hasBegunAnswer(socket)) {
+    if (code === 'ECONNRESET' || !socket.writable || isWithinAnswer(answers.get(socket))) {
       socket.destroy()
       return
     }
