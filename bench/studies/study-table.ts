@@ -2,6 +2,7 @@
 // of the package.
 
 import type { Benchmark } from '../../src/cli/bench/benchmark.ts'
+import { engineProfile } from './engine-profile.ts'
 import { forgetting } from './forgetting.ts'
 import { halfKvStudy } from './half-kv.ts'
 import { learn } from './learn.ts'
@@ -27,5 +28,6 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     speculationStudy,
     workerStudy,
     trainBesideStudy,
+    engineProfile,
   ].map((study) => [study.name, study]),
 )
