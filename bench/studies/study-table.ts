@@ -2,12 +2,12 @@
 // of the package.
 
 import type { Benchmark } from '../../src/cli/bench/benchmark.ts'
-import { engineProfile } from './engine-profile.ts'
+import { engineProfile } from './engine/engine-profile.ts'
 import { forgetting } from './forgetting.ts'
-import { halfKvStudy } from './half-kv.ts'
+import { halfKvStudy } from './engine/half-kv.ts'
 import { learn } from './learn.ts'
 import { longContext } from './long-context.ts'
-import { programsStudy } from './programs.ts'
+import { programsStudy } from './engine/programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
 import { speculationStudy } from './speculation/speculation.ts'

@@ -1,7 +1,7 @@
 // Reads ONNX Runtime's profiles: which part of a step each node of a program belongs to, and how long
 // its kernel runs. Independent of how the profiles were made.
 
-import type { OnnxNode } from '../../src/formats/onnx.ts'
+import type { OnnxNode } from '../../../src/formats/onnx.ts'
 
 /** What a step is made of inside ONNX Runtime. */
 export const nodeParts = [

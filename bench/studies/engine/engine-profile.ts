@@ -5,15 +5,22 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as ort from 'onnxruntime-node'
-import type { Adapter } from '../../src/adapters/index.ts'
-import { type Benchmark, type BenchmarkRow, toBenchmarkRow } from '../../src/cli/bench/benchmark.ts'
-import { createSyntheticAdapter, createSyntheticBase } from '../../src/cli/bench/synthetic.ts'
-import { createOnnxRuntimeBackend, type OnnxRuntime } from '../../src/compute/onnxruntime.ts'
-import type { BaseModel } from '../../src/graph/base-model.ts'
-import { toOnnx } from '../../src/graph/passes/to-onnx.ts'
-import { createEngine, createModel, type Engine } from '../../src/runtime/index.ts'
-import { createBaseWeights } from '../../src/runtime/programs/base-weights.ts'
-import { buildDecodeGraph, buildPrefillGraph } from '../../src/runtime/programs/step/step-graph.ts'
+import type { Adapter } from '../../../src/adapters/index.ts'
+import {
+  type Benchmark,
+  type BenchmarkRow,
+  toBenchmarkRow,
+} from '../../../src/cli/bench/benchmark.ts'
+import { createSyntheticAdapter, createSyntheticBase } from '../../../src/cli/bench/synthetic.ts'
+import { createOnnxRuntimeBackend, type OnnxRuntime } from '../../../src/compute/onnxruntime.ts'
+import type { BaseModel } from '../../../src/graph/base-model.ts'
+import { toOnnx } from '../../../src/graph/passes/to-onnx.ts'
+import { createEngine, createModel, type Engine } from '../../../src/runtime/index.ts'
+import { createBaseWeights } from '../../../src/runtime/programs/base-weights.ts'
+import {
+  buildDecodeGraph,
+  buildPrefillGraph,
+} from '../../../src/runtime/programs/step/step-graph.ts'
 import {
   assignParts,
   findProgram,
@@ -53,7 +60,7 @@ async function serve(engine: Engine, experts: readonly (Adapter | undefined)[]):
 }
 
 /** Profiles of every program that serves these experts, and times outside of them by rows. */
-async function profile(base: BaseModel, experts: readonly (Adapter | undefined)[]) {
+async function runProfiled(base: BaseModel, experts: readonly (Adapter | undefined)[]) {
   const folder = await mkdtemp(join(tmpdir(), 'graft-profile-'))
   const session = { enableProfiling: true, profileFilePrefix: join(folder, 'run') }
   const backend = createOnnxRuntimeBackend(ort as unknown as OnnxRuntime, { session })
@@ -121,7 +128,7 @@ export const engineProfile: Benchmark = {
       ['an expert each', experts],
     ] as const) {
       progress(who)
-      const measured = await profile(base, own)
+      const measured = await runProfiled(base, own)
       const runs = measured.programs.flat()
       yield* describeParts(
         `a prompt of ${promptTokens}, ${who}`,

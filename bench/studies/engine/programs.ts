@@ -1,38 +1,41 @@
 // A step of the programs that serve in steps, beside today's forward pass in the same run: decoding
 // at several numbers of rows and lengths of context, and reading a prompt.
 
-import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
-import type { Adapter } from '../../src/adapters/index.ts'
-import { random } from '../../src/base/random.ts'
-import { f32, type Tensor } from '../../src/base/tensor.ts'
+import { initializeAdapter } from '../../../src/adapters/create-adapter.ts'
+import type { Adapter } from '../../../src/adapters/index.ts'
+import { random } from '../../../src/base/random.ts'
+import { f32, type Tensor } from '../../../src/base/tensor.ts'
 import {
   type Benchmark,
   type BenchmarkContext,
   type BenchmarkRow,
   summarizeValues,
   toBenchmarkRow,
-} from '../../src/cli/bench/benchmark.ts'
-import type { BaseModel } from '../../src/graph/base-model.ts'
-import { openBaseModel } from '../../src/graph/index.ts'
-import { createNodeBackend } from '../../src/node/backend.ts'
-import { resolveModel } from '../../src/node/models/resolve.ts'
-import { type BaseWeights, createBaseWeights } from '../../src/runtime/programs/base-weights.ts'
-import { toEntryName } from '../../src/runtime/programs/cached-graph.ts'
-import { fillSlots } from '../../test/support/steps.ts'
-import type { RankSet } from '../../src/runtime/engine/pool/adapter-pool.ts'
-import { createForward, type Forward } from '../../src/runtime/programs/forward.ts'
-import { createProgramCache } from '../../src/runtime/programs/program-cache.ts'
-import { collectGroupFeeds, collectRankFeeds } from '../../src/runtime/programs/step/step-feeds.ts'
+} from '../../../src/cli/bench/benchmark.ts'
+import type { BaseModel } from '../../../src/graph/base-model.ts'
+import { openBaseModel } from '../../../src/graph/index.ts'
+import { createNodeBackend } from '../../../src/node/backend.ts'
+import { resolveModel } from '../../../src/node/models/resolve.ts'
+import { type BaseWeights, createBaseWeights } from '../../../src/runtime/programs/base-weights.ts'
+import { toEntryName } from '../../../src/runtime/programs/cached-graph.ts'
+import { fillSlots } from '../../../test/support/steps.ts'
+import type { RankSet } from '../../../src/runtime/engine/pool/adapter-pool.ts'
+import { createForward, type Forward } from '../../../src/runtime/programs/forward.ts'
+import { createProgramCache } from '../../../src/runtime/programs/program-cache.ts'
+import {
+  collectGroupFeeds,
+  collectRankFeeds,
+} from '../../../src/runtime/programs/step/step-feeds.ts'
 import {
   createStepPrograms,
   type StepPrograms,
-} from '../../src/runtime/programs/step/step-programs.ts'
+} from '../../../src/runtime/programs/step/step-programs.ts'
 import {
   decodeRows,
   prefillRow,
   TestRows,
   toCacheShape,
-} from '../../src/runtime/programs/step/testing.ts'
+} from '../../../src/runtime/programs/step/testing.ts'
 
 interface Bench {
   readonly base: BaseModel

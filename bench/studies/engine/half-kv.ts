@@ -2,31 +2,31 @@
 // rounding leaves in the logits of a real model over a text.
 
 import { readFile } from 'node:fs/promises'
-import { random } from '../../src/base/random.ts'
-import { f32, type Tensor } from '../../src/base/tensor.ts'
+import { random } from '../../../src/base/random.ts'
+import { f32, type Tensor } from '../../../src/base/tensor.ts'
 import {
   type Benchmark,
   type BenchmarkContext,
   type BenchmarkRow,
   toBenchmarkRow,
-} from '../../src/cli/bench/benchmark.ts'
-import type { Accuracy } from '../../src/compute/pack-linears.ts'
-import { type BaseModel, openBaseModel } from '../../src/graph/index.ts'
-import { createNodeBackend } from '../../src/node/backend.ts'
-import { resolveModel } from '../../src/node/models/resolve.ts'
-import { createKvMemory, type KvMemory } from '../../src/runtime/engine/kv/kv-memory.ts'
-import { BLOCK_SIZE, type KvElement } from '../../src/runtime/engine/kv/kv-types.ts'
-import { type BaseWeights, createBaseWeights } from '../../src/runtime/programs/base-weights.ts'
-import { toEntryName } from '../../src/runtime/programs/cached-graph.ts'
+} from '../../../src/cli/bench/benchmark.ts'
+import type { Accuracy } from '../../../src/compute/pack-linears.ts'
+import { type BaseModel, openBaseModel } from '../../../src/graph/index.ts'
+import { createNodeBackend } from '../../../src/node/backend.ts'
+import { resolveModel } from '../../../src/node/models/resolve.ts'
+import { createKvMemory, type KvMemory } from '../../../src/runtime/engine/kv/kv-memory.ts'
+import { BLOCK_SIZE, type KvElement } from '../../../src/runtime/engine/kv/kv-types.ts'
+import { type BaseWeights, createBaseWeights } from '../../../src/runtime/programs/base-weights.ts'
+import { toEntryName } from '../../../src/runtime/programs/cached-graph.ts'
 import {
   collectDecodeFeeds,
   collectPrefillFeeds,
-} from '../../src/runtime/programs/step/step-feeds.ts'
+} from '../../../src/runtime/programs/step/step-feeds.ts'
 import {
   createStepPrograms,
   type StepPrograms,
-} from '../../src/runtime/programs/step/step-programs.ts'
-import { toCacheShape } from '../../src/runtime/programs/step/testing.ts'
+} from '../../../src/runtime/programs/step/step-programs.ts'
+import { toCacheShape } from '../../../src/runtime/programs/step/testing.ts'
 
 interface Bench {
   readonly base: BaseModel
@@ -243,7 +243,7 @@ async function* measureHalfKv({
     progress('logits over a text')
     yield* measureErrors(
       bench,
-      await readFile(new URL('../../docs/learn.md', import.meta.url), 'utf8'),
+      await readFile(new URL('../../../docs/learn.md', import.meta.url), 'utf8'),
     )
   } finally {
     await programs.dispose()
