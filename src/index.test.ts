@@ -62,6 +62,7 @@ describe('the entries', () => {
         'openEngineWorker',
         'openPrefixFolder',
         'openRegistry',
+        'startServer',
       ].sort(),
     )
     expect(node.loadAdapter).not.toBe(main.loadAdapter)

@@ -15,6 +15,7 @@ import { mergeCommand } from './commands/merge.ts'
 import { modelsCommand } from './commands/models.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
 import { runCommand } from './commands/run.ts'
+import { serveCommand } from './commands/serve.ts'
 import { serveKeysCommand } from './commands/serve-keys.ts'
 import { serveUsageCommand } from './commands/serve-usage.ts'
 import { trainCommand } from './commands/train.ts'
@@ -27,6 +28,7 @@ const all = [
   runCommand,
   chatCommand,
   learnCommand,
+  serveCommand,
   serveKeysCommand,
   serveUsageCommand,
   mergeCommand,

@@ -60,6 +60,8 @@ export interface Context<Table extends Options = Options> {
   readonly terminal: Terminal
   /** Aborted by Ctrl-C; long work ends at the next good moment. */
   readonly signal: AbortSignal
+  /** Of the program. */
+  readonly version: string
   /** Whether one JSON value is wanted on stdout. */
   readonly json: boolean
   /**

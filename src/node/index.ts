@@ -23,6 +23,7 @@ export { openPrefixFolder, type PrefixFolderOptions } from './stores/prefix-fold
 export { generateObject } from '../runtime/object/generate-object.ts'
 export { createEngine, type CreateEngineOptions } from '../runtime/create-engine.ts'
 export { openSqliteStore, type SqliteStoreOptions } from './stores/sqlite-store.ts'
+export { startServer, type StartedServer, type StartServerOptions } from './serve/load-server.ts'
 export { train } from './train.ts'
 export type { TrainFilesOptions } from './train-files.ts'
 export {

@@ -46,7 +46,7 @@ export function createServer(options: ServerOptions): Server {
   const app = new Hono<ServerEnv>()
   app.onError((error, context) => answerError(error, context, onFault))
   for (const one of middleware) app.use('*', one)
-  for (const route of routes) {
+  for (const route of sortRoutes(routes)) {
     const path = toHonoPath(route.path)
     const enter: Middleware = async (context, next) => {
       context.set('route', route)
@@ -60,6 +60,10 @@ export function createServer(options: ServerOptions): Server {
   app.notFound((context) => answerError(createPathError(context, routes), context, onFault))
   return { fetch: async (request, env) => app.fetch(request, env), routes }
 }
+
+/** Paths that end in a parameter, which may hold slashes, come last: they would hide longer ones. */
+const sortRoutes = (routes: readonly Route[]): readonly Route[] =>
+  routes.toSorted((a, b) => Number(a.path.endsWith('}')) - Number(b.path.endsWith('}')))
 
 /** '/v1/models/{model}' as Hono writes it; a last parameter may hold slashes. */
 const toHonoPath = (path: string): string =>
@@ -104,7 +108,7 @@ function addMethodErrors(
   routes: readonly Route[],
   guards: readonly Middleware[],
 ): void {
-  for (const [path, group] of Map.groupBy(routes, (route) => route.path)) {
+  for (const [path, group] of Map.groupBy(sortRoutes(routes), (route) => route.path)) {
     const methods = group.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
     const allow = methods.join(', ')
     const enter: Middleware = async (context, next) => {

@@ -33,6 +33,8 @@ const forms: Readonly<Record<string, ErrorForm>> = {
   NotFoundError: { status: 404, code: 'not_found' },
   ConflictError: { status: 409, code: 'conflict' },
   StorageError: { status: 500, code: 'storage_failed' },
+  GrammarError: { status: 400, code: 'invalid_grammar' },
+  WorkerError: { status: 503, code: 'worker_lost' },
   OptionError: { status: 400, code: 'invalid_value' },
   FormatError: { status: 400, code: 'invalid_format' },
   UnsupportedError: { status: 400, code: 'not_supported' },

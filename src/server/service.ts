@@ -73,23 +73,21 @@ export interface AnswerRequest extends ExpertChoice {
   readonly logprobs?: number | undefined
   /** The same of prompt tokens. */
   readonly promptLogprobs?: number | undefined
-  /** Deltas count their tokens exactly, and not only the end. */
-  readonly countsTokens?: boolean | undefined
   /** Prompts are given back as text. */
   readonly echoes?: boolean | undefined
   /** Prompts of one tenant never read what another's left in the cache. */
   readonly tenant?: string | undefined
 }
 
-/** A token and its text; bytes are null where the text does not say them. */
-export interface TokenPiece {
+/** A token as clients see it; bytes are null where the tokenizer does not say them. */
+export interface ShownToken {
   readonly id: number
   readonly text: string
   readonly bytes: readonly number[] | null
 }
 
 /** A token and how likely it was. */
-export interface ScoredToken extends TokenPiece {
+export interface ScoredToken extends ShownToken {
   readonly logprob: number
 }
 
@@ -134,7 +132,7 @@ export type AnswerEvent =
       readonly index: number
       readonly text: string
       /** The first token is predicted by nothing. */
-      readonly tokens: readonly (TokenReport | (TokenPiece & { readonly logprob: null }))[]
+      readonly tokens: readonly (TokenReport | (ShownToken & { readonly logprob: null }))[]
     }
   /** More of one answer. */
   | {

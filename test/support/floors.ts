@@ -184,7 +184,6 @@ export const rooms: Record<string, readonly string[]> = {
     'grammar',
     'stores',
     'sql',
-    'serve',
     'metric-table.ts',
     '',
     'manifests',
@@ -192,6 +191,7 @@ export const rooms: Record<string, readonly string[]> = {
     'registry',
     'jobs',
     'engine',
+    'serve',
   ],
   web: ['stores', ''],
   cli: [

@@ -83,7 +83,7 @@ function getCommand(name: string, commands: ReadonlyMap<string, Command>): Comma
 async function runCommand(
   command: Command,
   args: readonly string[],
-  { stdout, stderr, environment, signal, graft, now }: CliHost,
+  { stdout, stderr, environment, signal, version, graft, now }: CliHost,
   style: Style,
 ): Promise<number> {
   if (hasHelpFlag(args)) return printLine(stdout, await describeCommand(command, style))
@@ -96,7 +96,15 @@ async function runCommand(
   const terminal = createTerminal({ stdout, stderr, environment, json, graft, now })
   let exitCode = 0
   const setExitCode = (code: number): void => void (exitCode = code)
-  const result = await command.run({ values, positionals, terminal, signal, json, setExitCode })
+  const result = await command.run({
+    values,
+    positionals,
+    terminal,
+    signal,
+    version,
+    json,
+    setExitCode,
+  })
   if (json) stdout.write(`${JSON.stringify(result, null, 2)}\n`)
   return exitCode
 }

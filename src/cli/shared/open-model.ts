@@ -16,7 +16,7 @@ import { parseRopeScaling } from './rope-scaling-option.ts'
 
 export const defaultModel = 'smollm2-135m-instruct'
 /** Travels with the package. */
-const embeddedModel = 'stories260k'
+export const embeddedModel = 'stories260k'
 
 /** Options of every command that computes with a model. */
 export const modelOptions = {
@@ -67,14 +67,27 @@ export async function openModel(
 ): Promise<LoadedModel> {
   const ropeScaling = parseRopeScaling(scaling)
   const { loadModel } = await import('../../node/index.ts')
-  const lines = new Map<string, Progress>()
+  const downloads = showDownloads(terminal)
   const model = await loadModel(source, {
     threads,
     weights,
     ropeScaling,
     date: readGivenDate(date),
     today: new Date(),
-    onProgress: ({ file, receivedBytes, totalBytes }) => {
+    onProgress: downloads.update,
+  })
+  downloads.end()
+  return model
+}
+
+/** A progress line for each file that has to be fetched. */
+export function showDownloads(terminal: Terminal): {
+  readonly update: NonNullable<LoadModelOptions['onProgress']>
+  readonly end: () => void
+} {
+  const lines = new Map<string, Progress>()
+  return {
+    update({ file, receivedBytes, totalBytes }) {
       const line = lines.get(file) ?? terminal.progress(file, totalBytes)
       lines.set(file, line)
       line.update(
@@ -84,9 +97,10 @@ export async function openModel(
           : `${formatBytes(receivedBytes)} of ${formatBytes(totalBytes)}`,
       )
     },
-  })
-  for (const line of lines.values()) line.end()
-  return model
+    end() {
+      for (const line of lines.values()) line.end()
+    },
+  }
 }
 
 /**

@@ -65,6 +65,7 @@ export interface AnswerParts extends AnswerWriting {
 type Settings = Pick<
   OptionValues<typeof generateFields>,
   | 'bannedTokens'
+  | 'continuesText'
   | 'frequencyPenalty'
   | 'grammar'
   | 'keepTokens'
@@ -88,6 +89,13 @@ const chooseShownTokens = (
 ): TextStreamOptions => {
   const kept = keepTokens.map((token) => tokenId(token)).filter((id) => id !== undefined)
   return { skipSpecialTokens: true, keptIds: new Set(kept) }
+}
+
+/** Lets a stream begin behind the prompt's last token, unless that ends within a character. */
+function readBefore(stream: TextStream, tokenizer: Tokenizer, last: number | undefined): void {
+  if (last === undefined || tokenizer.isByteToken?.(last)) return
+  const text = tokenizer.decode([last], { skipSpecialTokens: true })
+  if (text !== '' && !text.endsWith('\ufffd')) stream.push(last)
 }
 
 export class Answer {
@@ -130,6 +138,7 @@ export class Answer {
     this.#stream = tokenizer
       ? createTextStream(tokenizer, chooseShownTokens(tokenizer, settings.keepTokens))
       : { push: () => '', end: () => '' }
+    if (settings.continuesText && tokenizer) readBefore(this.#stream, tokenizer, tokens.at(-1))
     this.#matcher = createStopMatcher(settings.stop)
     this.#limit = Math.min(settings.maxTokens, contextTokens - tokens.length)
     this.#eosIds = eosIds

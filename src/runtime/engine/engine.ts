@@ -60,6 +60,8 @@ export interface EngineParts {
 export interface EngineSequence {
   readonly id: number
   readonly events: AsyncIterable<GenerateEvent>
+  /** Tokens that it has written so far. */
+  readonly newTokens: number
   /** Ends the sequence before the engine's next call; the events end with the reason. */
   cancel(reason?: unknown): void
 }
@@ -166,6 +168,9 @@ export class Engine {
     return tasks.map((task) => ({
       id: task.id,
       events: task.events,
+      get newTokens() {
+        return task.answer.ids.length
+      },
       cancel(reason: unknown = new OptionError('The request was cancelled.')) {
         task.cancelled ??= { reason }
       },

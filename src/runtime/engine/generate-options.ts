@@ -85,6 +85,11 @@ export interface GenerateOptions extends SamplingOptions {
    * cache then. With `exact` the mean of their negatives is model.loss. Not together with a stage.
    */
   readonly promptLogprobs?: number | undefined
+  /**
+   * The text is what follows the prompt's text, with the blank at its beginning that some tokenizers
+   * leave out at the beginning of a text. Default false: a text of its own.
+   */
+  readonly continuesText?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -117,6 +122,7 @@ export const generateFields = {
   states: unchecked<StatesTap>('a layer and a function that takes its states'),
   logprobs: integer({ from: 0, to: MOST_ALTERNATIVES }),
   promptLogprobs: integer({ from: 0, to: MOST_ALTERNATIVES }),
+  continuesText: flag({ default: false }),
   signal: unchecked<AbortSignal>('an AbortSignal'),
 } satisfies OptionFields<GenerateOptions>
 

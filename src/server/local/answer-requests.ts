@@ -5,6 +5,7 @@ import type { Expert } from '../../adapters/serving/mixture.ts'
 import type { TokenLogprob } from '../../runtime/decode/logprobs.ts'
 import type { Engine, EngineRequest, EngineSequence } from '../../runtime/engine/engine.ts'
 import type { GenerateEvent } from '../../runtime/engine/request.ts'
+import { createLeavable } from '../../runtime/worker/leavable.ts'
 import { RequestError } from '../request-error.ts'
 import type { AnswerEvent, AnswerRequest, PlainPrompt } from '../service.ts'
 import type { ChosenExpert, ExpertChooser } from './choose-expert.ts'
@@ -40,29 +41,40 @@ interface Plan {
   readonly told: Set<number>
 }
 
-export const createAnswerer = (parts: AnswererParts): Answerer =>
-  async function* answerRequest(request, signal) {
-    signal?.throwIfAborted()
-    const plan = planAnswers(request, parts)
-    const sequences = await addAnswers(plan, parts, signal)
-    try {
-      const { chosen, prompts, seed } = plan
-      const promptTokens = prompts.map(({ ids }) => ids.length)
-      const promptTexts = prompts.map(({ text }) => text)
-      const { spec: expert, model } = chosen
-      yield { type: 'start', expert, model, promptTokens, promptTexts, seed }
-      const streams = sequences.map(({ events }) => events)
-      const counts = sequences.map(() => 0)
-      for await (const [index, event] of mergeStreams(streams)) {
-        if (event.type === 'text-delta') counts[index]! += event.tokens?.length ?? 1
-        yield* convertEvent(event, index, counts[index]!, plan)
-        if (event.type === 'generation-end')
-          parts.experts.countAnswer(chosen.names, event.ids.length)
-      }
-    } finally {
-      for (const sequence of sequences) sequence.cancel(signal?.aborted ? signal.reason : undefined)
+export const createAnswerer =
+  (parts: AnswererParts): Answerer =>
+  (request, outer) =>
+    createLeavable(outer, (signal) => answerRequest(request, parts, signal))
+
+async function* answerRequest(
+  request: AnswerRequest,
+  parts: AnswererParts,
+  signal: AbortSignal,
+): AsyncGenerator<AnswerEvent, void> {
+  signal.throwIfAborted()
+  const plan = planAnswers(request, parts)
+  const sequences = await addAnswers(plan, parts, signal)
+  try {
+    yield describeStart(plan)
+    const streams = sequences.map(({ events }) => events)
+    for await (const [index, event] of mergeStreams(streams)) {
+      yield* convertEvent(event, index, sequences[index]!.newTokens, plan)
+      if (event.type === 'generation-end')
+        parts.experts.countAnswer(plan.chosen.names, event.ids.length)
     }
+  } finally {
+    for (const sequence of sequences) sequence.cancel(signal.aborted ? signal.reason : undefined)
   }
+}
+
+const describeStart = ({ chosen: { spec, model }, prompts, seed }: Plan): AnswerEvent => ({
+  type: 'start',
+  expert: spec,
+  model,
+  promptTokens: prompts.map(({ ids }) => ids.length),
+  promptTexts: prompts.map(({ text }) => text),
+  seed,
+})
 
 /** Throws for everything that is wrong with a request; nothing is queued then. */
 function planAnswers(request: AnswerRequest, parts: AnswererParts): Plan {
@@ -94,7 +106,7 @@ function writePlain(
   const ids = writer.encode(prompt, reader)
   const isText = typeof prompt === 'string'
   const text = isText ? prompt : echoes ? writer.getTokenizer(reader).decode(ids) : ''
-  return { ids, text, stop: [] }
+  return { ids, text, stop: [], isBegun: true }
 }
 
 /** Throws RequestError with both numbers for a prompt that leaves no room. */
@@ -125,32 +137,26 @@ function checkLength(
 async function addAnswers(
   { request, chosen, prompts, seed }: Plan,
   { engine, maxTokens: most, contextTokens }: AnswererParts,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<EngineSequence[]> {
   const { copies, sampling, logprobs, promptLogprobs, minTokens, tenant, grammar } = request
-  if (grammar)
-    throw new RequestError('Answers that are held to a grammar are not served yet.', {
-      status: 501,
-      param: 'response_format',
-      code: 'not_supported',
-    })
   const maxTokens = Math.min(request.maxTokens ?? contextTokens, most ?? contextTokens)
-  // Events of an answer with log-probabilities hold its tokens, which can be counted.
-  const alternatives = logprobs ?? (request.countsTokens ? 0 : undefined)
   const sequences: EngineSequence[] = []
   try {
-    for (const [p, { ids, stop }] of prompts.entries()) {
+    for (const [p, { ids, stop, isBegun }] of prompts.entries()) {
       const asked: EngineRequest = {
         ...sampling,
         prompt: ids,
-        adapter: chosen.adapter,
+        adapter: chosen.spec,
         index: p * copies,
         seed,
         maxTokens,
         minTokens: Math.min(minTokens ?? 0, maxTokens),
         stop: [...request.stop, ...stop],
         tenant,
-        logprobs: alternatives,
+        grammar,
+        continuesText: isBegun,
+        logprobs,
         promptLogprobs,
         // Texts are scored by the same numbers as `graft eval`.
         exact: promptLogprobs !== undefined,

@@ -15,8 +15,10 @@ import type { ExpertRegister } from './expert-register.ts'
 export interface ChosenExpert {
   /** As a mixture is written; undefined: the base. */
   readonly spec: string | undefined
-  /** What the engine takes. */
-  readonly adapter: Expert | string | undefined
+  /** The experts and their weights. */
+  readonly parts: readonly SpecPart[]
+  /** Others follow along the answer. */
+  readonly isFade: boolean
   /** How it reads and writes text. */
   readonly reader: Expert | undefined
   /** The system message that its experts were taught with, where they agree. */
@@ -37,17 +39,16 @@ export function createExpertChooser(
   experts: ExpertRegister,
   baseNames: readonly string[],
 ): ExpertChooser {
-  const mixtures = new Map<string, { readonly keys: string; readonly expert: Expert }>()
   const choose = (spec: ExpertSpec, model: string): ChosenExpert => {
     const parts = listParts(spec)
     for (const { name } of parts)
       if (!experts.has(name)) throw experts.createAbsence(name, baseNames)
     const names = [...new Set(parts.map(({ name }) => name))]
-    const adapter = toAdapter(spec, experts, mixtures)
     const systems = new Set(names.map((name) => experts.get(name).record.system))
     return {
-      spec: adapter === undefined ? undefined : formatExpertSpec(spec),
-      adapter,
+      spec: parts.some(({ weight }) => weight !== 0) ? formatExpertSpec(spec) : undefined,
+      parts: spec.parts,
+      isFade: spec.later !== undefined,
       reader: toReader(names, experts),
       system: systems.size === 1 ? [...systems][0] : undefined,
       names,
@@ -101,46 +102,6 @@ const listParts = ({ parts, later = [] }: ExpertSpec): SpecPart[] => [
   ...parts,
   ...later.flatMap((stage) => stage.parts),
 ]
-
-/**
- * A name by itself, else a mixture of the experts as they are now. The mixture stays the same object
- * as long as they do, so that it keeps its slot.
- */
-function toAdapter(
-  spec: ExpertSpec,
-  experts: ExpertRegister,
-  mixtures: Map<string, { readonly keys: string; readonly expert: Expert }>,
-): Expert | string | undefined {
-  const { parts, later } = spec
-  if (later)
-    throw new RequestError('model: experts that change along the answer are not served yet.', {
-      status: 501,
-      param: 'model',
-      code: 'not_supported',
-    })
-  if (parts.length === 0) return undefined
-  if (parts.length === 1 && parts[0]!.weight === 1) return parts[0]!.name
-  const text = formatExpertSpec(spec)
-  const handles = parts.map(({ name }) => experts.get(name).handle)
-  const keys = handles.map(({ key }) => key).join()
-  const known = mixtures.get(text)
-  if (known?.keys === keys) return known.expert
-  const expert: Expert = {
-    mixture: parts.flatMap(({ weight }, i) => {
-      const { expert: own, name } = handles[i]!
-      if (own === undefined || isMixture(own) || typeof weight !== 'number')
-        throw new RequestError(`model: ${JSON.stringify(name)} cannot be mixed.`, {
-          param: 'model',
-          code: 'not_supported',
-        })
-      return { adapter: own, weight }
-    }),
-  }
-  mixtures.delete(text)
-  mixtures.set(text, { keys, expert })
-  if (mixtures.size > 256) mixtures.delete(mixtures.keys().next().value!)
-  return expert
-}
 
 /** The experts as one for reading text, where weights do not matter. */
 function toReader(names: readonly string[], experts: ExpertRegister): Expert | undefined {

@@ -1,6 +1,7 @@
 // Embeds the inputs of a request, some at a time, so that one large request does not take the
 // memory of all its inputs at once.
 
+import { type Expert, isMixture } from '../../adapters/serving/mixture.ts'
 import { RequestError } from '../request-error.ts'
 import type { Model } from '../../runtime/model.ts'
 import type { EmbeddingResult, PlainPrompt } from '../service.ts'
@@ -42,15 +43,22 @@ export async function computeEmbeddings(
   return { vectors, promptTokens, expert: chosen.spec }
 }
 
-/** The adapter itself, because embeddings are not computed from the engine's slots. */
-function toExpert({ adapter }: ChosenExpert, experts: ExpertRegister) {
-  if (typeof adapter !== 'string') return adapter
-  const { expert } = experts.get(adapter).handle
-  if (expert) return expert
-  throw new RequestError(
-    `The expert ${JSON.stringify(adapter)} is kept in 16 or 8 bits, from which no embeddings are computed. Start the server without cold experts.`,
-    { param: 'model', code: 'not_supported' },
-  )
+/** The adapters themselves, because embeddings are not computed from the engine's slots. */
+function toExpert({ parts, isFade }: ChosenExpert, experts: ExpertRegister): Expert | undefined {
+  if (isFade)
+    throw new RequestError('model: experts that follow each other write answers, no embeddings.', {
+      param: 'model',
+      code: 'not_supported',
+    })
+  const mixture = parts.map(({ name, weight }) => {
+    const { expert } = experts.get(name).handle
+    if (expert && !isMixture(expert)) return { adapter: expert, weight }
+    throw new RequestError(
+      `The expert ${JSON.stringify(name)} is ${expert ? 'a mixture' : 'kept in 16 or 8 bits'}, from which no embeddings are computed.`,
+      { param: 'model', code: 'not_supported' },
+    )
+  })
+  return mixture.length === 0 ? undefined : { mixture }
 }
 
 function checkInput({ length }: readonly number[], index: number, contextTokens: number): void {

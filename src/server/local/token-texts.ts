@@ -1,12 +1,12 @@
-// The text and the bytes of single tokens, as log-probabilities show them. The text of a token is
-// what it adds behind another one, because some tokenizers leave a blank at a text's beginning out.
+// The text and the bytes of single tokens, as log-probabilities show them: what a token writes within
+// a text.
 
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import type { TokenLogprob } from '../../runtime/decode/logprobs.ts'
-import type { TokenPiece, TokenReport } from '../service.ts'
+import type { ShownToken, TokenReport } from '../service.ts'
 
 export interface TokenTexts {
-  describe(id: number): TokenPiece
+  describe(id: number): ShownToken
   report(token: TokenLogprob): TokenReport
 }
 
@@ -22,23 +22,18 @@ export function getTokenTexts(tokenizer: Tokenizer): TokenTexts {
 }
 
 function createTokenTexts(tokenizer: Tokenizer): TokenTexts {
-  const pieces = new Map<number, TokenPiece>()
-  const before = tokenizer.encode('a').at(-1)
-  const front = before === undefined ? '' : tokenizer.decode([before])
-  const encoder = new TextEncoder()
-  const read = (id: number): TokenPiece => {
-    const alone = tokenizer.decode([id])
-    const behind = before === undefined ? alone : tokenizer.decode([before, id])
-    const text = behind.startsWith(front) ? behind.slice(front.length) : alone
-    // Part of a character has no text of its own, so its bytes are not known from here.
-    const bytes = text.includes('\u{FFFD}') ? null : [...encoder.encode(text)]
-    return { id, text, bytes }
+  const pieces = tokenizer.listPieces?.()
+  const shown = new Map<number, ShownToken>()
+  const read = (id: number): ShownToken => {
+    const bytes = pieces?.[id]?.bytes
+    if (!bytes) return { id, text: tokenizer.decode([id]), bytes: null }
+    return { id, text: decodeBytes(bytes), bytes: [...bytes] }
   }
-  const describe = (id: number): TokenPiece => {
-    const known = pieces.get(id)
+  const describe = (id: number): ShownToken => {
+    const known = shown.get(id)
     if (known) return known
     const made = read(id)
-    pieces.set(id, made)
+    shown.set(id, made)
     return made
   }
   return {
@@ -47,5 +42,17 @@ function createTokenTexts(tokenizer: Tokenizer): TokenTexts {
       const scored = top.map((one) => ({ ...describe(one.id), logprob: one.logprob }))
       return { ...describe(id), logprob, top: scored }
     },
+  }
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Part of a character is written as its bytes, as OpenAI does: `bytes:\\xe2\\x82`. */
+function decodeBytes(bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    const codes = [...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`)
+    return `bytes:${codes.join('')}`
   }
 }

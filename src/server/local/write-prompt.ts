@@ -39,6 +39,8 @@ export interface PromptWriterParts {
 export interface WrittenPrompt {
   readonly ids: readonly number[]
   readonly text: string
+  /** The answer goes on in the prompt's last text. */
+  readonly isBegun: boolean
   /** Further texts that end the answer, where the template's own end is no token. */
   readonly stop: readonly string[]
 }
@@ -85,7 +87,7 @@ export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
       const ids = getTokenizer(expert).encode(text, { addSpecialTokens: isForeign && !hasBos })
       checkTokensKnown(ids, base, expert)
       const stop = template === fallbackTemplate ? ['<|im_end|>', '<|im_start|>'] : []
-      return { ids, text, stop }
+      return { ids, text, stop, isBegun: isContinued(conversation) }
     },
     encode: (prompt, expert) => {
       if (typeof prompt === 'string') return model.encode(prompt, {}, expert)
@@ -94,6 +96,10 @@ export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
     },
   }
 }
+
+/** Whether the answer goes on in the last message. */
+const isContinued = ({ messages, opensAnswer }: Conversation): boolean =>
+  messages.at(-1)?.role === 'assistant' && opensAnswer !== true
 
 /** The templates of experts, each parsed once. */
 function createTemplates({
@@ -123,9 +129,8 @@ function createTemplates({
       const { messages: given, variables } = conversation
       const template = getTemplate(expert)
       const messages = prepareMessages(given, system)
-      const isBegun = messages.at(-1)?.role === 'assistant'
-      const opens = conversation.opensAnswer ?? !isBegun
-      const continues = isBegun && !opens
+      const continues = isContinued(conversation)
+      const opens = conversation.opensAnswer ?? !continues
       const now = findTaughtDate(expert) ?? today()
       const text = getRenderer(template)(continues ? markEnd(messages) : messages, {
         specialTokens: getExpertText(base, expert).specialTokens,

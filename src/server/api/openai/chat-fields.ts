@@ -122,7 +122,6 @@ export function toChatRequest(body: ChatBody, base: ServedBase): AnswerRequest {
       param: 'prompt_logprobs',
       code: 'invalid_value',
     })
-  const continuous = body.stream_options?.continuous_usage_stats === true
   const alternatives = logprobs ? (top ?? 0) : undefined
   return {
     model: body.model,
@@ -137,7 +136,6 @@ export function toChatRequest(body: ChatBody, base: ServedBase): AnswerRequest {
     grammar: readGrammar(body),
     logprobs: alternatives,
     promptLogprobs,
-    countsTokens: continuous,
     tenant: body.cache_salt,
   }
 }

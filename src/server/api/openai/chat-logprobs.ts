@@ -1,6 +1,6 @@
 // Log-probabilities in the forms of OpenAI's chat and of vLLM's prompts.
 
-import type { ScoredToken, TokenPiece, TokenReport } from '../../service.ts'
+import type { ScoredToken, ShownToken, TokenReport } from '../../service.ts'
 
 const toEntry = ({ text, bytes, logprob }: ScoredToken) => ({ token: text, logprob, bytes })
 
@@ -11,7 +11,7 @@ export const toLogprobContent = (token: TokenReport) => ({
 
 /** vLLM's form: the token itself and the most likely ones, by id, with their ranks. */
 export function toPromptLogprobs(
-  token: TokenReport | (TokenPiece & { readonly logprob: null }),
+  token: TokenReport | (ShownToken & { readonly logprob: null }),
 ): Record<string, object> | null {
   if (token.logprob === null) return null
   const ranked = token.top.map((one, i) => [one, i + 1] as const)

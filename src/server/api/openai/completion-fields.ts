@@ -106,7 +106,6 @@ export function toCompletionRequest(body: CompletionBody, base: ServedBase): Ans
     grammar: readGrammar(body),
     logprobs,
     promptLogprobs,
-    countsTokens: body.stream_options?.continuous_usage_stats === true,
     echoes: echo,
     tenant: body.cache_salt,
   }

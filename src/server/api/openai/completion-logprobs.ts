@@ -1,8 +1,8 @@
 // Log-probabilities in the form of OpenAI's completions: lists side by side.
 
-import type { TokenPiece, TokenReport } from '../../service.ts'
+import type { ShownToken, TokenReport } from '../../service.ts'
 
-type AnyToken = TokenReport | (TokenPiece & { readonly logprob: null })
+type AnyToken = TokenReport | (ShownToken & { readonly logprob: null })
 
 export interface CompletionLogprobs {
   readonly tokens: readonly string[]

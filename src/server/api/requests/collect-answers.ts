@@ -5,7 +5,7 @@ import type {
   AnswerEvent,
   AnswerTimes,
   AnswerUsage,
-  TokenPiece,
+  ShownToken,
   TokenReport,
 } from '../../service.ts'
 
@@ -20,7 +20,7 @@ export interface CollectedAnswer {
   reasoning: string
   readonly calls: CollectedCall[]
   tokens: TokenReport[] | undefined
-  promptTokens: readonly (TokenReport | (TokenPiece & { readonly logprob: null }))[] | undefined
+  promptTokens: readonly (TokenReport | (ShownToken & { readonly logprob: null }))[] | undefined
   ids: readonly number[]
   reason: AnswerEnd
   usage: AnswerUsage

@@ -1,0 +1,103 @@
+// The options of graft serve, from the tables of the server, and their values as it takes them.
+
+import { string, withInfo } from '../../base/schema.ts'
+import { serveOperationFields } from '../../node/serve/open-operations.ts'
+import { serverFields } from '../../node/serve/start-server.ts'
+import { engineFields } from '../../runtime/engine/engine-options.ts'
+import { type Options, toOption, type Values } from '../command.ts'
+import { adapterForms, modelOptions } from '../shared/open-model.ts'
+import { ropeScalingOption } from '../shared/rope-scaling-option.ts'
+import { stateOption } from './state-option.ts'
+
+const { model: _model, ...loadOptions } = modelOptions
+const operation = serveOperationFields
+
+export const serverOptions = {
+  adapter: toOption(
+    string({
+      about: `expert to serve: ${adapterForms}, and its name; default: the path's last part`,
+    }),
+    { valueName: 'name=path', short: 'a', many: true },
+  ),
+  host: operation.host,
+  port: toOption(serverFields.port, { short: 'p' }),
+  'without-keys': operation.withoutKeys,
+  alias: toOption(string({ filled: true, about: 'a further name of the base' }), {
+    valueName: 'name',
+    many: true,
+  }),
+  'chat-template': toOption(
+    string({ about: "a file with a chat template, in place of the base's own" }),
+    { valueName: 'file' },
+  ),
+  ...loadOptions,
+  ...ropeScalingOption,
+  isolation: serverFields.isolation,
+  'drain-seconds': serverFields.drainSeconds,
+  'max-rows': withInfo(engineFields.maxRows, { about: 'answers that are written at a time' }),
+  'kv-bytes': withInfo(engineFields.kvBytes, {
+    about: 'bytes of keys and values that answers and cached prefixes share; 1 GiB unless given',
+  }),
+  'kv-element': withInfo(engineFields.kvElement, { about: 'how keys and values are kept' }),
+  'expert-bytes': withInfo(engineFields.expertBytes, {
+    about: 'bytes of the slots that experts act from; 512 MiB unless given',
+  }),
+  'max-wait-ms': withInfo(engineFields.maxWaitMs, {
+    about: 'milliseconds after which a waiting request goes before all others',
+  }),
+  state: stateOption,
+  'adapter-folder': toOption(
+    string({ filled: true, about: 'folder from which requests may load experts' }),
+    { valueName: 'folder', many: true },
+  ),
+  cors: toOption(string({ about: 'origin whose pages may use the server; *: all' }), {
+    valueName: 'origin',
+    many: true,
+  }),
+  'open-metrics': operation.openMetrics,
+  log: toOption(operation.log, { valueName: 'stderr|off|file' }),
+  'log-prompts': operation.logPrompts,
+  'requests-per-minute': operation.requestsPerMinute,
+  'tokens-per-minute': operation.tokensPerMinute,
+  concurrent: operation.concurrent,
+  'max-requests': operation.maxRequests,
+  'max-body-bytes': operation.maxBodyBytes,
+  'max-tokens': operation.maxTokens,
+  'max-prompt-tokens': operation.maxPromptTokens,
+  'max-answers': operation.maxAnswers,
+  'max-seconds': operation.maxSeconds,
+} satisfies Options
+
+export type ServeValues = Values<typeof serverOptions>
+
+/** As startServer takes them; what was not given is left to its defaults. */
+export const toServerSettings = (values: ServeValues) => ({
+  host: values.host,
+  port: values.port,
+  withoutKeys: values['without-keys'],
+  aliases: values.alias ?? [],
+  threads: values.threads,
+  weights: values.weights,
+  isolation: values.isolation,
+  drainSeconds: values['drain-seconds'],
+  maxRows: values['max-rows'],
+  kvBytes: values['kv-bytes'],
+  kvElement: values['kv-element'],
+  expertBytes: values['expert-bytes'],
+  maxWaitMs: values['max-wait-ms'],
+  state: values.state,
+  adapterFolders: values['adapter-folder'] ?? [],
+  cors: values.cors ?? [],
+  openMetrics: values['open-metrics'],
+  log: values.log,
+  logPrompts: values['log-prompts'],
+  requestsPerMinute: values['requests-per-minute'],
+  tokensPerMinute: values['tokens-per-minute'],
+  concurrent: values.concurrent,
+  maxRequests: values['max-requests'],
+  maxBodyBytes: values['max-body-bytes'],
+  maxTokens: values['max-tokens'],
+  maxPromptTokens: values['max-prompt-tokens'],
+  maxAnswers: values['max-answers'],
+  maxSeconds: values['max-seconds'],
+})

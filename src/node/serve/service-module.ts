@@ -1,0 +1,90 @@
+// A server's service over a model, an engine and experts of its own: made in this thread, or in the
+// worker that open-service.ts starts.
+
+import { OptionError } from '../../base/errors.ts'
+import { createEngine } from '../../runtime/create-engine.ts'
+import type { EngineOptions } from '../../runtime/engine/engine-options.ts'
+import { type AdapterReader, createService } from '../../server/local/create-service.ts'
+import type { Service } from '../../server/service.ts'
+import { locateAdapter, readLocatedAdapter } from '../located-adapter.ts'
+import { loadModel, type LoadedModel, type LoadModelOptions } from '../model.ts'
+import { openPrefixFolder } from '../stores/prefix-folder.ts'
+
+/** An expert to begin with. */
+export interface ServedAdapter {
+  readonly name: string
+  readonly path: string
+  readonly isPinned?: boolean | undefined
+}
+
+/** What a service is made from: plain values, so that they reach a worker. */
+export interface ServiceTask {
+  readonly model: string
+  readonly load: Omit<LoadModelOptions, 'onProgress' | 'environment' | 'today'>
+  readonly engine: Omit<EngineOptions, 'saved'>
+  readonly prefixFolder?: { readonly path: string; readonly maxBytes: number } | undefined
+  readonly aliases: readonly string[]
+  readonly adapters: readonly ServedAdapter[]
+  readonly chatTemplate?: string | undefined
+  readonly maxTokens?: number | undefined
+  /** Adapters that cannot be read are left out with a line: a crash must not follow a crash. */
+  readonly isStartedAgain: boolean
+}
+
+export interface OpenedService {
+  readonly object: Service
+  close(): Promise<void>
+}
+
+/** Throws what loading the model and its adapters throws. */
+export async function openService(task: ServiceTask): Promise<OpenedService> {
+  const { prefixFolder, chatTemplate, maxTokens, aliases } = task
+  const model = await loadModel(task.model, { ...task.load, today: new Date() })
+  try {
+    const saved =
+      prefixFolder &&
+      (await openPrefixFolder(prefixFolder.path, { maxBytes: prefixFolder.maxBytes }))
+    const engine = createEngine({ ...task.engine, model, ...(saved && { saved }) })
+    const service = await createService({
+      model,
+      engine,
+      name: task.model.includes('/') ? model.base.name : task.model,
+      aliases: [...aliases, model.base.name],
+      maxRows: task.engine.maxRows,
+      readAdapter: createAdapterReader(model),
+      today: () => new Date(),
+      ...(chatTemplate !== undefined && { chatTemplate }),
+      ...(maxTokens !== undefined && { maxTokens }),
+    })
+    for (const adapter of task.adapters) await loadOne(service, adapter, task.isStartedAgain)
+    await engine.prepare(undefined, 'fast')
+    return { object: service, close: () => model.dispose() }
+  } catch (error) {
+    await model.dispose()
+    throw error
+  }
+}
+
+async function loadOne(
+  service: Service,
+  { name, path, isPinned = false }: ServedAdapter,
+  mayFail: boolean,
+): Promise<void> {
+  try {
+    await service.loadExpert({ name, path })
+    if (isPinned) await service.pinExpert(name, true)
+  } catch (error) {
+    if (!mayFail) throw error
+    process.stderr.write(`graft: the expert ${name} could not be loaded again: ${String(error)}\n`)
+  }
+}
+
+/** Reads adapters of any format with the system message of graft.json. */
+const createAdapterReader =
+  (model: LoadedModel): AdapterReader =>
+  async (path) => {
+    if (path.includes('\0')) throw new OptionError('The path holds a NUL.')
+    const located = await locateAdapter(path)
+    const adapter = await readLocatedAdapter(located, model)
+    return { adapter, system: located.notes?.system }
+  }

@@ -1,0 +1,198 @@
+// A server on a socket: the model in a worker, HTTP in this thread, and all that a server promises
+// beside its answers.
+
+import type { AddressInfo } from 'node:net'
+import type { Server as HttpServer } from 'node:http'
+import { OptionError } from '../../base/errors.ts'
+import {
+  integer,
+  listOf,
+  number,
+  oneOf,
+  readOptions,
+  string,
+  unchecked,
+  withoutOptions,
+} from '../../base/schema.ts'
+import { engineFields, type EngineOptions } from '../../runtime/engine/engine-options.ts'
+import type { Service } from '../../server/service.ts'
+import type { LoadModelOptions } from '../model.ts'
+import { loadFields } from '../models/model-options.ts'
+import { findErrorCode } from '../files/system-errors.ts'
+import { endServer, type EndedServer } from './end-server.ts'
+import {
+  type OpenedOperations,
+  openOperations,
+  serveOperationFields,
+  type ServeOperationOptions,
+} from './open-operations.ts'
+import { openServedModel } from './open-service.ts'
+import type { ServedAdapter } from './service-module.ts'
+
+export interface StartServerOptions
+  extends
+    ServeOperationOptions,
+    Omit<EngineOptions, 'saved'>,
+    Omit<LoadModelOptions, 'onProgress' | 'environment' | 'today'> {
+  /** A path or name, as `loadModel` takes it. */
+  readonly model: string
+  /** Experts from the start. */
+  readonly adapters?: readonly ServedAdapter[] | undefined
+  /** 0: any free port. Default 8080. */
+  readonly port?: number | undefined
+  /** Further names by which requests may ask for the base. */
+  readonly aliases?: readonly string[] | undefined
+  /** A chat template in place of the base's own. */
+  readonly chatTemplate?: string | undefined
+  /** Where the model computes. Default 'thread': a worker of this process. */
+  readonly isolation?: 'thread' | 'process' | 'none' | undefined
+  /** Seconds that running requests may still take at the end. Default 30. */
+  readonly drainSeconds?: number | undefined
+  readonly prefixFolder?: { readonly path: string; readonly maxBytes: number } | undefined
+  /** Of the program, for /openapi.json. */
+  readonly version?: string | undefined
+}
+
+const modelFields = withoutOptions(loadFields, 'onProgress', 'environment', 'today')
+const ownEngineFields = withoutOptions(engineFields, 'saved')
+
+export const serverFields = {
+  port: integer({ from: 0, to: 65_535, default: 8080, about: 'port to listen on; 0: a free one' }),
+  aliases: listOf(string({ filled: true }), { default: [], about: 'further names of the base' }),
+  chatTemplate: string({ about: "a chat template in place of the base's own" }),
+  isolation: oneOf(['thread', 'process', 'none'], {
+    default: 'thread',
+    about: 'where the model computes: a thread or a process of its own, or none',
+  }),
+  drainSeconds: number({
+    from: 0,
+    default: 30,
+    about: 'seconds that running requests may still take at the end',
+  }),
+}
+
+const startFields = {
+  model: string({ filled: true }),
+  adapters: unchecked<readonly ServedAdapter[]>('a list of { name, path }'),
+  prefixFolder: unchecked<NonNullable<StartServerOptions['prefixFolder']>>('{ path, maxBytes }'),
+  version: string(),
+  ...serverFields,
+  ...serveOperationFields,
+  ...modelFields,
+  ...ownEngineFields,
+}
+
+export interface StartedServer {
+  /** `http://127.0.0.1:8080` */
+  readonly url: string
+  readonly service: Service
+  /** What to say about keys. */
+  readonly access: string
+  /** Experts that an earlier run had loaded. */
+  readonly restored: OpenedOperations['restored']
+  /** Refuses new requests, answers those that run, closes everything. */
+  close(): Promise<EndedServer>
+}
+
+/**
+ * Starts a server:
+ *
+ *     const server = await startServer({ model: 'stories260k', port: 0 })
+ *     await fetch(`${server.url}/v1/models`)
+ *     await server.close()
+ *
+ * Throws OptionError for wrong options and a port that is taken, and what loading the model and its
+ * adapters throws; nothing runs then.
+ */
+export async function startServer(options: StartServerOptions): Promise<StartedServer> {
+  const settings = readOptions('Server options', options, startFields)
+  const { model, adapters = [], isolation, aliases, drainSeconds, host, port } = settings
+  if (model === undefined) throw new OptionError('Server options: model is missing.')
+  const opened = await openServedModel({
+    model,
+    adapters,
+    aliases,
+    isolation,
+    chatTemplate: settings.chatTemplate,
+    prefixFolder: settings.prefixFolder,
+    load: pickOptions(options, modelFields),
+    engine: pickOptions(options, ownEngineFields),
+  })
+  const parts: (() => Promise<unknown>)[] = [opened.close]
+  try {
+    const operations = await openOperations(
+      opened.object,
+      pickOptions(options, serveOperationFields),
+    )
+    parts.unshift(operations.close)
+    const server = await createHttpServer(operations, settings.version)
+    const url = await listen(server, host, port)
+    return {
+      url,
+      service: operations.service,
+      access: operations.access,
+      restored: operations.restored,
+      async close() {
+        const ended = await endServer(server, operations.operations.lifecycle, drainSeconds * 1000)
+        for (const close of parts) await close()
+        return ended
+      },
+    }
+  } catch (error) {
+    for (const close of parts) await close()
+    throw error
+  }
+}
+
+/** HTTP around the function that answers. Hono is loaded here, and not before. */
+async function createHttpServer(
+  { operations, service }: OpenedOperations,
+  version = '0.0.0',
+): Promise<HttpServer> {
+  const [{ createAdaptorServer }, { createServer }] = await Promise.all([
+    import('@hono/node-server'),
+    import('../../server/app.ts'),
+  ])
+  const { middleware, guards, routes, maxBodyBytes, onFault } = operations
+  const server = createServer({
+    service,
+    middleware,
+    guards,
+    routes,
+    maxBodyBytes,
+    onFault,
+    version,
+  })
+  return createAdaptorServer({
+    fetch: (request, env) => server.fetch(request, env),
+    overrideGlobalObjects: false,
+  }) as HttpServer
+}
+
+function listen(server: HttpServer, host: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      const isTaken = findErrorCode(error) === 'EADDRINUSE'
+      const advice = isTaken
+        ? 'another program listens there; choose another --port'
+        : error.message
+      reject(new OptionError(`${host}:${port}: ${advice}.`, { cause: error }))
+    })
+    server.listen(port, host, () => {
+      const { address, port: given, family } = server.address() as AddressInfo
+      const name = family === 'IPv6' ? `[${address}]` : address
+      resolve(`http://${name}:${given}`)
+    })
+  })
+}
+
+/** The options of a table, without those that were left out. */
+function pickOptions<Of extends object, Name extends keyof Of & string>(
+  options: Of,
+  table: Readonly<Record<Name, unknown>>,
+): Pick<Of, Name> {
+  const given = Object.entries(options).filter(
+    ([name, value]) => Object.hasOwn(table, name) && value !== undefined,
+  )
+  return Object.fromEntries(given) as Pick<Of, Name>
+}
