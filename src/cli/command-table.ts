@@ -8,6 +8,7 @@ import { compressCommand } from './commands/compress.ts'
 import { convertCommand } from './commands/convert.ts'
 import { dataCommand } from './commands/data.ts'
 import { evalCommand } from './commands/eval.ts'
+import { expertsCommand } from './commands/experts.ts'
 import { extractCommand } from './commands/extract.ts'
 import { inspectCommand } from './commands/inspect.ts'
 import { learnCommand } from './commands/learn.ts'
@@ -36,6 +37,7 @@ const all = [
   compressCommand,
   modelsCommand,
   adaptersCommand,
+  expertsCommand,
   inspectCommand,
   convertCommand,
   benchCommand,

@@ -206,6 +206,7 @@ export const rooms: Record<string, readonly string[]> = {
     'merge',
     'learn',
     'serve',
+    'experts',
     'quickstart',
     'bench',
     'commands',

@@ -191,8 +191,10 @@ export interface FoundExpert {
 }
 
 /** Finds an adapter in any format; says which lines of a Modelfile are left out. */
-export async function findExpert(path: string, terminal: Terminal): Promise<FoundExpert> {
+export async function findExpert(given: string, terminal: Terminal): Promise<FoundExpert> {
   const { locateAdapter, readLocatedAdapter } = await import('../../node/located-adapter.ts')
+  const { findRegistered } = await import('../../node/registry/find-registered.ts')
+  const path = (await findRegistered(given)) ?? given
   const located = await locateAdapter(path)
   const { source, notes } = located
   const { leftOut = [] } = source

@@ -5,7 +5,11 @@ import { constants, renameSync } from 'node:fs'
 import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { FormatError } from '../../base/errors.ts'
-import { computeRootDigest, listResources } from '../../registry/signing/resources.ts'
+import {
+  computeRootDigest,
+  isIgnoredPath,
+  listResources,
+} from '../../registry/signing/resources.ts'
 import { isProcessGone, syncDirectory } from '../files/atomic-write.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
@@ -13,6 +17,9 @@ import { listFiles } from './list-files.ts'
 
 /** In an expert's folder; it covers the other files and cannot cover itself. */
 export const signatureFile = 'expert.sig'
+
+/** What a training run keeps beside its expert. */
+export const runFolders: readonly string[] = ['checkpoints']
 
 const mostFiles = 1000
 
@@ -57,15 +64,16 @@ export class ContentFolder {
   }
 
   /**
-   * Copies a folder to a place of its own and hashes the copy, because the source may change
-   * meanwhile. `keep` moves it to its place; `drop` removes it.
+   * Copies a folder, without the checkpoints of a run, to a place of its own and hashes the copy,
+   * because the source may change meanwhile. `keep` moves it to its place; `drop` removes it.
    */
   async stage(folder: string): Promise<StagedContent> {
     const place = join(this.#path, `new.${process.pid}.${placeCount++}.tmp`)
     const drop = (): Promise<void> => rm(place, { recursive: true, force: true })
     try {
       await mkdir(place)
-      for (const { path } of await listFiles(folder)) await copyDurably(folder, place, path)
+      for (const { path } of await listFiles(folder))
+        if (!isIgnoredPath(path, runFolders)) await copyDurably(folder, place, path)
       const content = await hashFolder(place)
       return { place, content, drop, keep: () => this.#keep(place, content.hash) }
     } catch (error) {

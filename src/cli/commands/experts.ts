@@ -1,0 +1,69 @@
+// graft experts: the registry of this user's experts, or one in another folder.
+
+import { string } from '../../base/schema.ts'
+import { defineCommand, toOption } from '../command.ts'
+
+export const expertsCommand = defineCommand({
+  name: 'experts',
+  summary: 'keep experts by name and version: add, list, search, verify, export …',
+  usage: '<action> [arguments]',
+  positionals: [1, 3],
+  options: {
+    registry: toOption(
+      string({
+        about: 'folder of the registry; GRAFT_REGISTRY, else ~/.local/share/graft/experts',
+      }),
+      { valueName: 'folder' },
+    ),
+    name: toOption(
+      string({ about: "add: the expert's name; its manifest's or folder's unless given" }),
+      {
+        valueName: 'name',
+      },
+    ),
+    version: toOption(
+      string({ about: "add: its semantic version; its manifest's, else 0.1.0, unless given" }),
+      { valueName: '1.2.0' },
+    ),
+    channel: toOption(string({ about: 'add, channel: a word that points to the version' }), {
+      valueName: 'stable',
+      many: true,
+    }),
+    tag: toOption(string({ about: 'tag: gives a tag; search: only experts with it' }), {
+      valueName: 'word',
+      many: true,
+    }),
+    untag: toOption(string({ about: 'tag: takes a tag away' }), { valueName: 'word', many: true }),
+    domain: toOption(string({ about: 'search: only experts of this domain' }), {
+      valueName: 'word',
+    }),
+    base: toOption(string({ about: 'search: only experts of this base, by name or hash' }), {
+      valueName: 'model',
+    }),
+    score: toOption(string({ about: 'search: only experts with at least this score' }), {
+      valueName: 'metric=0.8',
+    }),
+    key: toOption(string({ about: 'sign: a private key; verify: a trusted public key, in PEM' }), {
+      valueName: 'file',
+      many: true,
+    }),
+  },
+  examples: [
+    {
+      command: 'graft experts add .graft/coder --name coder --version 1.2.0 --channel stable',
+      about: 'a version, and the channel that points to it',
+    },
+    { command: 'graft experts list', about: 'the newest version of each' },
+    {
+      command: 'graft experts search json --base smollm2-135m-instruct',
+      about: 'by words and base',
+    },
+    { command: 'graft experts show coder@stable', about: 'its manifest, hash and channels' },
+    { command: 'graft run "Add a test" --adapter coder@^1.2', about: 'answer with it' },
+  ],
+  more: async () => (await import('../experts/run-experts.ts')).describeActions(),
+  async run({ values, positionals, terminal }) {
+    const { runExpertsAction } = await import('../experts/run-experts.ts')
+    return runExpertsAction(positionals, values, terminal)
+  },
+})

@@ -1,0 +1,41 @@
+// An expert's folder by its name in this user's registry, for whoever takes a path or a name.
+
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { NotFoundError, OptionError } from '../../base/errors.ts'
+import { parseReference } from '../../registry/reference.ts'
+import { openRegistry } from './open-registry.ts'
+import { getRegistryDirectory } from './registry-directory.ts'
+
+/**
+ * The folder of `coder`, `coder@^1.2` or `coder@stable`; undefined for a path that is there, for
+ * what is no such name, and for a name without "@" that nobody registered. Throws NotFoundError for
+ * a version that the registry does not have.
+ */
+export async function findRegistered(
+  text: string,
+  directory: string = getRegistryDirectory(),
+): Promise<string | undefined> {
+  const isThere = async (path: string) => (await stat(path).catch(() => undefined)) !== undefined
+  if ((await isThere(text)) || !isReference(text)) return undefined
+  if (!(await isThere(join(directory, 'index.db')))) return undefined
+  const registry = await openRegistry(directory)
+  try {
+    return (await registry.resolve(text)).location
+  } catch (error) {
+    if (error instanceof NotFoundError && !text.includes('@')) return undefined
+    throw error
+  } finally {
+    await registry.close()
+  }
+}
+
+function isReference(text: string): boolean {
+  try {
+    parseReference(text)
+    return true
+  } catch (error) {
+    if (error instanceof OptionError) return false
+    throw error
+  }
+}
