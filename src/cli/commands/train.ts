@@ -7,14 +7,7 @@ import type { RunFault } from '../../node/manifests/run-faults.ts'
 import type { TrainingRun } from '../../node/manifests/training-run.ts'
 import type { ParsedManifest } from '../../node/manifests/manifest-file.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import {
-  summarizeExpert,
-  type FailedExpert,
-  type PlannedExpert,
-  showTrainedExpert,
-  type TrainedExpert,
-  trainExperts,
-} from '../train/train-experts.ts'
+import type { FailedExpert, PlannedExpert, TrainedExpert } from '../train/train-experts.ts'
 import type { TrainOptionTable, TrainValues } from '../train/train-option-table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -63,6 +56,10 @@ export const trainCommand = defineCommand<TrainOptionTable>({
         terminal,
         signal,
       })
+    const { showTrainedExpert, summarizeExpert, trainExperts } =
+      await import('../train/train-experts.ts')
+    const summarize = (result: TrainedExpert | FailedExpert): object =>
+      'end' in result ? summarizeExpert(result) : summarizeFailure(result)
     const results = await trainExperts(planned, { values, terminal, signal })
     const several = planned.length > 1
     const failures = results.filter((result): result is FailedExpert => 'error' in result)
@@ -73,7 +70,7 @@ export const trainCommand = defineCommand<TrainOptionTable>({
       results.length < planned.length ||
       results.some((result) => 'error' in result || result.end.reason === 'stopped')
     if (unfinished) setExitCode(1)
-    return several ? { experts: results.map(summarizeResult) } : summarizeResult(results[0]!)
+    return several ? { experts: results.map(summarize) } : summarize(results[0]!)
   },
 })
 
@@ -188,11 +185,8 @@ function showFailures(failures: readonly FailedExpert[], { note }: Terminal): vo
   for (const { planned, error } of failures) note(`graft: ${planned.manifest}: ${error.message}`)
 }
 
-const summarizeResult = (result: TrainedExpert | FailedExpert): object =>
-  'end' in result
-    ? summarizeExpert(result)
-    : {
-        manifest: result.planned.manifest,
-        out: result.planned.run.out,
-        error: { name: result.error.name, message: result.error.message },
-      }
+const summarizeFailure = ({ planned: { manifest, run }, error }: FailedExpert): object => ({
+  manifest,
+  out: run.out,
+  error: { name: error.name, message: error.message },
+})

@@ -25,8 +25,9 @@ function listModules(...args: readonly string[]): string[] {
   return urls.flatMap((url) => /\/(?:src|dist)\/(.*)$/.exec(url)?.[1] ?? [])
 }
 
+/** What computes; checks of options and the text of a mixture are no more than words. */
 const heavy =
-  /^(formats\/text\/(?!day)|adapters|train|learn|eval|graph\/(?!models\/rope)|runtime\/(?!decode))/
+  /^(formats\/text\/(?!day)|adapters\/(?!serving\/(expert-spec|part-weight))|train|learn|eval|graph\/(?!models\/rope)|runtime\/(?!decode))/
 
 describe('the modules that are loaded', () => {
   it.each([

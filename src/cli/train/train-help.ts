@@ -42,10 +42,9 @@ function findProperty(
     const found = properties[name]
     return isRecord(found) ? findProperty(found, rest) : undefined
   }
-  const [names, objects] = listSchemas(schema['anyOf'])
-  if (!names || !objects) return undefined
-  if (name === 'name') return names
-  const rows = listSchemas(objects['oneOf'])
+  const forms = listSchemas(schema['anyOf'])
+  if (name === 'name') return forms.find((form) => 'enum' in form)
+  const rows = forms.flatMap((form) => listSchemas(form['oneOf']))
   return rows.map((row) => findProperty(row, [name, ...rest])).find((one) => one !== undefined)
 }
 
