@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -167,16 +168,41 @@ describe('an engine in a worker', () => {
     expect(engine.report()).toMatchObject({ state: 'ready', crashes: 1 })
   }, 60_000)
 
+  it('lets its process end in the middle of a run, asked for or not', () => {
+    const entry = JSON.stringify(new URL('../index.ts', import.meta.url).href)
+    const run = (end: string) =>
+      spawnSync(
+        process.execPath,
+        [
+          '--input-type=module',
+          '-e',
+          `import { openEngineWorker } from ${entry}
+          const engine = await openEngineWorker({ model: 'stories260k', threads: 1 })
+          const ask = (k) => engine.generate({ prompt: new Array(480).fill(3 + k), cache: false })
+          const waiting = Array.from({ length: 16 }, (_, k) => ask(k))
+          for (const one of waiting) void one.next().catch(() => {})
+          await engine.encode('a')
+          ${end}`,
+        ],
+        { encoding: 'utf8', timeout: 60_000 },
+      )
+    const ends = [run('process.exit(7)'), run('for (const one of waiting) void one.return()')]
+    expect(ends).toMatchObject([
+      { status: 7, stderr: '' },
+      { status: 0, stderr: '' },
+    ])
+  }, 120_000)
+
   it('trains an expert beside requests, which then serves', async () => {
     const out = await mkdtemp(join(tmpdir(), 'graft-engine-'))
     onTestFinished(() => rm(out, { recursive: true, force: true }))
-    const engine = await openEngine({ threads: 1 })
+    const engine = await openEngine({ trainShare: 'half' })
     const data = ['Tom', 'Lily', 'Ben', 'Mia', 'Sam', 'Anna'].map((name) => ({
       prompt: `${name} went`,
       completion: ' to the blue house.',
     }))
     const options = { data, validation: 0.2, epochs: 8, learningRate: 1e-2, out: join(out, 'a') }
-    const job = await engine.train(options, { name: 'a', share: 'half' })
+    const job = await engine.train(options, { name: 'a' })
     const before = await answer(engine, { prompt: 'Lily went' })
     expect(engine.jobs()).toMatchObject([{ name: 'a', state: 'running' }])
     const { isAdmitted, report } = await job.done
@@ -190,7 +216,7 @@ describe('an engine in a worker', () => {
   it('trains in half of the machine only where the engine leaves it', async () => {
     const engine = await openEngine({})
     const job = engine.train({ data: [], out: '/nowhere' }, { name: 'a', share: 'half' })
-    await expect(job).rejects.toThrow(/open it with threads: \d+ \(got all\)/)
+    await expect(job).rejects.toThrow(/open it with trainShare: 'half' or threads: \d+ \(got all\)/)
     expect(engine.jobs()).toEqual([])
   })
 

@@ -7,6 +7,7 @@ import {
   checkOptions,
   integer,
   object,
+  oneOf,
   string,
   unchecked,
   withoutOptions,
@@ -15,7 +16,7 @@ import { engineFields, type EngineOptions } from '../../runtime/engine/engine-op
 import { type EngineClient, engineSequences } from '../../runtime/worker/engine-client.ts'
 import type { LoadModelOptions } from '../model.ts'
 import { loadFields } from '../models/model-options.ts'
-import { planShare } from '../jobs/train-share.ts'
+import { planShare, type TrainShare } from '../jobs/train-share.ts'
 import {
   createTrainer,
   type TrainChoice,
@@ -37,6 +38,11 @@ export interface EngineWorkerOptions
   readonly model: string
   /** Prefixes that outlive the worker; as `openPrefixFolder`. */
   readonly prefixFolder?: PrefixFolderChoice | undefined
+  /**
+   * How `train` shares the machine where its choice says nothing. With 'half' the engine has half of
+   * the threads. Default 'background'.
+   */
+  readonly trainShare?: TrainShare | undefined
   /** Experts by name that are registered from the start: adapters, mixtures, or paths. */
   readonly experts?: Readonly<Record<string, Expert | string>> | undefined
 }
@@ -64,6 +70,7 @@ const fields = {
   ...ownEngineFields,
   model: string({ filled: true }),
   prefixFolder: object({ path: string({ filled: true }), maxBytes: integer({ from: 0 }) }),
+  trainShare: oneOf<TrainShare>(['background', 'half']),
   experts: unchecked<Readonly<Record<string, Expert | string>>>('experts by name'),
 }
 
@@ -80,7 +87,7 @@ const fields = {
  */
 export async function openEngineWorker(options: EngineWorkerOptions): Promise<EngineWorker> {
   checkOptions('Options of openEngineWorker', options, fields)
-  const { model, prefixFolder, experts = {} } = options
+  const { model, prefixFolder, experts = {}, trainShare = 'background' } = options
   if (model === undefined) throw new OptionError('Options of openEngineWorker: model is missing.')
   if (prefixFolder && (prefixFolder.path === undefined || prefixFolder.maxBytes === undefined))
     throw new OptionError('Options of openEngineWorker: prefixFolder needs path and maxBytes.')
@@ -90,11 +97,12 @@ export async function openEngineWorker(options: EngineWorkerOptions): Promise<En
       { name, expert, metadata: undefined, isPinned: false },
     ]),
   )
+  const threads = options.threads ?? (trainShare === 'half' ? planShare('half').engine : undefined)
   let starts = 0
   const createTask = (): EngineTask => ({
     model,
     prefixFolder,
-    load: pickOptions(options, loadModelFields),
+    load: pickOptions({ ...options, threads }, loadModelFields),
     engine: pickOptions(options, ownEngineFields),
     experts: [...kept.values()],
     isStartedAgain: starts++ > 0,
@@ -116,8 +124,9 @@ export async function openEngineWorker(options: EngineWorkerOptions): Promise<En
     ...client,
     report: () => worker.report(),
     async train(given, choice) {
-      checkShare(choice, options.threads)
-      return trainer.train({ ...given, model }, choice)
+      const share = choice.share ?? trainShare
+      checkShare(share, threads)
+      return trainer.train({ ...given, model }, { ...choice, share })
     },
     jobs: () => trainer.jobs(),
     async dispose() {
@@ -128,12 +137,12 @@ export async function openEngineWorker(options: EngineWorkerOptions): Promise<En
 }
 
 /** Throws OptionError where the engine has more threads than its half. */
-function checkShare({ share }: TrainChoice, threads: number | undefined): void {
+function checkShare(share: TrainShare, threads: number | undefined): void {
   if (share !== 'half') return
   const half = planShare(share).engine
   if (threads !== undefined && threads <= half) return
   throw new OptionError(
-    `share: 'half' is for an engine that has half of the threads, because a compiled program keeps its number; open it with threads: ${half} (got ${threads ?? 'all'}), or train in the background.`,
+    `share: 'half' is for an engine that has half of the threads, because a compiled program keeps its number; open it with trainShare: 'half' or threads: ${half} (got ${threads ?? 'all'}), or train in the background.`,
   )
 }
 

@@ -27,7 +27,7 @@ import { planShare, type TrainShare } from './train-share.ts'
 export interface TrainerOptions {
   /** Gets the folder of every expert whose evaluation passed. */
   readonly engine: Pick<EngineClient, 'registerAdapter'>
-  /** What serves under a name now, to compare with; beside what these jobs made. */
+  /** What serves under a name now, to compare with. Default: what these jobs made. */
   readonly findCurrent?: ((name: string) => Expert | string | undefined) | undefined
   /** Jobs that run at a time. Default 1. */
   readonly atOnce?: number | undefined
@@ -118,7 +118,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
       const prepared = prepareTask(given, choice)
       const plan = await planTask(prepared, share)
       const job = queue.add(name, async function* (signal) {
-        const current = admitted.get(name) ?? findCurrent?.(name)
+        const current = findCurrent ? findCurrent(name) : admitted.get(name)
         const task = { ...prepared, current }
         const report = yield* runToReport(task, share, signal)
         const reason = await gate(report)

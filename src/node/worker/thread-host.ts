@@ -28,20 +28,20 @@ export function startThread(task: WorkerTask, options: HostOptions): WorkerHost 
     ...(environment && { env: { ...process.env, ...environment } }),
     ...(heapMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: heapMb } }),
   })
-  const guard = delayProcessExit(() => {
+  // Always, because a run may go on after the last call has ended: a request that was left.
+  const removeGuard = delayProcessExit(() => {
     worker.postMessage('park', [])
     Atomics.wait(parked, 0, 0, parkingMs)
   })
   const ended = waitForEnd(worker, port1)
   void ended.then(() => {
-    guard.remove()
+    removeGuard()
     port1.close()
   })
   return {
     port: port1,
     ended,
     setBusy(isBusy) {
-      guard.isNeeded = isBusy
       if (isBusy) worker.ref()
       else worker.unref()
       if (isBusy) port1.ref()
