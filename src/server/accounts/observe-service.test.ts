@@ -105,7 +105,8 @@ describe('an observed answer', () => {
     await take(service.generate(Object.assign({}, request, { copies: 2 })))
     expect(log).toEqual(['queue coder', 'queue coder'])
     expect(gaps.filter(({ isFirst }) => isFirst)).toHaveLength(2)
-    expect(account.tokens.completion).toBe(3)
+    // the prompt of both is read once
+    expect(account.tokens).toEqual({ prompt: 4, cached: 1, completion: 3 })
   })
   it('is a disconnection where its reader leaves, and has what was written until then', async () => {
     const { service, account, answers } = createObserved([start, delta(0, 1), delta(0, 2)], {})
@@ -122,6 +123,21 @@ describe('an observed answer', () => {
     controller.abort()
     await expect(take(stream)).rejects.toThrow('aborted')
     expect([account.isDisconnected, account.failure]).toEqual([true, undefined])
+  })
+  it('that nobody reads on ends with its client, and with its time', async () => {
+    const { service, account, log } = createObserved([start, delta(0, 1), delta(0, 2)], {})
+    const controller = new AbortController()
+    const stream = service.generate(request, controller.signal)
+    await stream.next()
+    account.release()
+    controller.abort()
+    expect(log).toEqual(['queue coder', 'end'])
+    expect(account.isDisconnected).toBe(true)
+    const slow = createObserved([start, delta(0, 1)], { maxSeconds: 0.01 })
+    await slow.service.generate(request).next()
+    slow.account.release()
+    await expect.poll(() => slow.log).toEqual(['queue coder', 'end'])
+    expect(slow.account.failure).toMatchObject({ status: 504 })
   })
   it('is a failure where the engine fails', async () => {
     const { service, account, answers } = createObserved([start, new TypeError('bug')], {})

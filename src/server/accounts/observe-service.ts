@@ -55,8 +55,21 @@ async function* observeAnswers(
   checkAnswers((request.prompts?.length ?? 1) * request.copies, bounds)
   account.hold()
   const watch = new AnswerWatch(account, observer, request.copies)
-  const limit = bounds.maxSeconds === undefined ? undefined : openTimeLimit(bounds.maxSeconds)
-  const signals = [signal, limit].filter((one) => one !== undefined)
+  const limit = openTimeLimit(bounds.maxSeconds)
+  let isOpen = true
+  /** At once when the client goes away or the time is over, because nobody may read on then. */
+  const finish = (failure?: unknown): void => {
+    if (!isOpen) return
+    isOpen = false
+    limit.clear()
+    account.failure ??= failure
+    const isCut = watch.close(failure === undefined ? 'abort' : 'error')
+    if (isCut && failure === undefined) account.isDisconnected = true
+    account.release()
+  }
+  signal?.addEventListener('abort', () => finish(), { once: true })
+  limit.signal.addEventListener('abort', () => finish(limit.signal.reason), { once: true })
+  const signals = [limit.signal, ...(signal ? [signal] : [])]
   try {
     const asked = cutRequest(request, bounds)
     for await (const event of service.generate(asked, AbortSignal.any(signals))) {
@@ -64,31 +77,27 @@ async function* observeAnswers(
       watch.take(event)
       yield event
     }
+    finish()
   } catch (error) {
-    const failure = limit?.aborted && !signal?.aborted ? limit.reason : error
-    if (!signal?.aborted) account.failure = failure
+    const failure = limit.signal.aborted ? limit.signal.reason : error
+    if (signal?.aborted) account.isDisconnected = true
+    finish(signal?.aborted ? undefined : failure)
     throw failure
   } finally {
-    const isCut = watch.close(account.failure === undefined ? 'abort' : 'error')
-    if (signal?.aborted || (isCut && account.failure === undefined)) account.isDisconnected = true
-    account.release()
+    finish()
   }
 }
 
-function openTimeLimit(seconds: number): AbortSignal {
+/** A signal that is aborted after so many seconds, unless it was cleared. */
+function openTimeLimit(seconds = Infinity): { signal: AbortSignal; clear: () => void } {
   const controller = new AbortController()
-  const timer = setTimeout(
-    () =>
-      controller.abort(
-        new RequestError(
-          `The answer took longer than ${seconds} s, the limit of this server. Ask for fewer tokens.`,
-          { status: 504, code: 'answer_time_exceeded' },
-        ),
-      ),
-    seconds * 1000,
-  )
-  ;(timer as { unref?(): void }).unref?.() // Node would wait for it at its end
-  return controller.signal
+  if (seconds === Infinity) return { signal: controller.signal, clear: () => undefined }
+  const refuse = (): void => {
+    const message = `The answer took longer than ${seconds} s, the limit of this server. Ask for fewer tokens.`
+    controller.abort(new RequestError(message, { status: 504, code: 'answer_time_exceeded' }))
+  }
+  const timer = setTimeout(refuse, seconds * 1000)
+  return { signal: controller.signal, clear: () => clearTimeout(timer) }
 }
 
 function checkAnswers(answers: number, { maxAnswers = Infinity }: AnswerBounds): void {
@@ -185,15 +194,18 @@ class AnswerWatch {
     this.#report(index, reason, usage, times.promptMs / 1000, times.decodeMs / 1000)
   }
 
+  /** The prompt of several answers is read once, and counts for the first of them. */
   #report(
     index: number,
     reason: AnswerRecord['reason'],
-    usage: AnswerRecord['usage'],
+    given: AnswerRecord['usage'],
     prefillSeconds: number,
     decodeSeconds: number,
   ): void {
     const firstSeconds = this.#open.get(index)?.firstSeconds
     if (!this.#open.delete(index)) return
+    const isCopy = index % this.#copies !== 0
+    const usage = isCopy ? Object.assign({}, given, { promptTokens: 0, cachedTokens: 0 }) : given
     const { tokens, answers } = this.#account
     tokens.prompt += usage.promptTokens
     tokens.cached += usage.cachedTokens

@@ -47,6 +47,7 @@ export const operationFields = {
   maxAnswers: integer({ from: 1, default: 512, about: 'answers of a request: prompts times n' }),
   maxSeconds: number({
     above: 0,
+    to: 86_400,
     default: 600,
     about: 'seconds that an answer may take; longer ones end with an error',
   }),

@@ -1,14 +1,8 @@
 // Sends generated requests to a server over the embedded model, eight at a time, and says what went
 // wrong: an answer of status 500 or more, a hang, a path of the server, a sequence that is left over.
 
-import { randomBytes } from 'node:crypto'
 import { RequestError } from '../../../src/server/request-error.ts'
-import { createServer } from '../../../src/server/app.ts'
-import { createEngine, loadModel } from '../../../src/node/index.ts'
-import { createService } from '../../../src/server/local/create-service.ts'
-import { createOperations } from '../../../src/server/operations/operations.ts'
-import { createMemoryState } from '../../../src/server/state/memory-state.ts'
-import { createNoisyExpert } from '../server.ts'
+import { openOperatedServer } from '../operated-server.ts'
 import { sendRequest } from './judge-response.ts'
 import { createOddRequests, type OddRequest } from './odd-requests.ts'
 
@@ -23,45 +17,19 @@ export interface FuzzReport {
 const atATime = 8
 const mostProblems = 20
 
-async function openFuzzedServer() {
-  const model = await loadModel('stories260k')
-  const engine = createEngine({ model, maxRows: 4 })
-  const experts = ['coder', 'poet'].map((name, i) => ({
-    name,
-    expert: createNoisyExpert(model, i + 1),
-  }))
-  const service = await createService({ model, engine, experts })
-  const operations = createOperations(
-    {
-      service,
-      base: await service.describe(),
-      state: createMemoryState(),
-      clock: { now: Date.now, tick: () => performance.now() },
-      random: (count) => randomBytes(count),
-      onFailure: (what, error) => faults.push(`${what}: ${String(error)}`),
-    },
-    { keyless: 'anyone', maxTokens: 4, maxAnswers: 8, maxRequests: 100, maxSeconds: 60 },
-  )
-  const faults: string[] = []
-  const { middleware, guards, routes, maxBodyBytes } = operations
-  const server = createServer({
-    service,
-    middleware,
-    guards,
-    maxBodyBytes,
-    routes,
-    onFault: (error, context) => {
-      if (!(error instanceof RequestError))
-        faults.push(`${context.req.path}: ${error instanceof Error ? error.stack : String(error)}`)
-      operations.onFault(error, context)
-    },
-  })
-  return { model, engine, operations, server, faults }
-}
+/** Few tokens and answers, so that many requests are sent in a short time. */
+const options = { maxTokens: 4, maxAnswers: 8, maxRequests: 100, maxSeconds: 60 }
 
 export async function runFuzz(count: number, seed: number): Promise<FuzzReport> {
   const started = performance.now()
-  const { model, engine, operations, server, faults } = await openFuzzedServer()
+  const faults: string[] = []
+  const { engine, operations, server, failures, close } = await openOperatedServer({
+    options,
+    onFault: (error, { req }) => {
+      if (error instanceof RequestError) return // judged by its status
+      faults.push(`${req.path}: ${error instanceof Error ? error.stack : String(error)}`)
+    },
+  })
   const free = engine.stats().kv.blocks.free + engine.stats().kv.blocks.cached
   const problems: string[] = []
   const statuses: Record<string, number> = {}
@@ -76,14 +44,14 @@ export async function runFuzz(count: number, seed: number): Promise<FuzzReport> 
   }
   await Promise.all(Array.from({ length: atATime }, work))
   await operations.lifecycle.drain(10_000)
-  problems.push(...faults.slice(0, mostProblems))
+  problems.push(...[...faults, ...failures].slice(0, mostProblems))
   const { running, waiting, kv, experts } = engine.stats()
   const left = { running, waiting, leases: experts.leases, open: operations.lifecycle.openRequests }
   for (const [name, value] of Object.entries(left))
     if (value !== 0) problems.push(`${name} at the end: ${value}`)
   if (kv.blocks.free + kv.blocks.cached !== free)
     problems.push(`blocks at the end: ${kv.blocks.free + kv.blocks.cached}, at the start ${free}`)
-  await model.dispose()
+  await close()
   const seconds = (performance.now() - started) / 1000
   return { problems, statuses, routes: server.routes.length, seconds }
 }

@@ -1,0 +1,59 @@
+// A server with all of its operation over the embedded model, in this process.
+
+import { randomBytes } from 'node:crypto'
+import { createEngine, loadModel } from '../../src/node/index.ts'
+import { createServer, type ServerOptions } from '../../src/server/app.ts'
+import { createService } from '../../src/server/local/create-service.ts'
+import { createOperations, type OperationParts } from '../../src/server/operations/operations.ts'
+import type { OperationOptions } from '../../src/server/operations/options.ts'
+import { createMemoryState } from '../../src/server/state/memory-state.ts'
+import { createNoisyExpert } from './server.ts'
+
+export interface OperatedServerSettings {
+  readonly engine?: object
+  readonly options?: OperationOptions
+  readonly parts?: Partial<OperationParts>
+  readonly onFault?: ServerOptions['onFault']
+}
+
+/** With the experts `coder` and `poet`. Everybody may come in, unless the options say otherwise. */
+export async function openOperatedServer({
+  engine: engineOptions,
+  options,
+  parts,
+  onFault,
+}: OperatedServerSettings = {}) {
+  const model = await loadModel('stories260k')
+  const engine = createEngine(Object.assign({ model, maxRows: 4 }, engineOptions))
+  const experts = ['coder', 'poet'].map((name, i) => ({
+    name,
+    expert: createNoisyExpert(model, i + 1),
+  }))
+  const service = await createService({ model, engine, experts })
+  const failures: string[] = []
+  const given = {
+    service,
+    base: await service.describe(),
+    state: createMemoryState(),
+    clock: { now: Date.now, tick: () => performance.now() },
+    random: (count: number) => randomBytes(count),
+    onFailure: (what: string, error: unknown) => failures.push(`${what}: ${String(error)}`),
+  }
+  const operations = createOperations(
+    Object.assign(given, parts),
+    Object.assign({ keyless: 'anyone' }, options),
+  )
+  const { middleware, guards, routes, maxBodyBytes } = operations
+  const server = createServer({
+    service,
+    middleware,
+    guards,
+    maxBodyBytes,
+    routes,
+    onFault: (error, context) => {
+      onFault?.(error, context)
+      operations.onFault(error, context)
+    },
+  })
+  return { model, engine, operations, server, failures, close: () => model.dispose() }
+}
