@@ -9,7 +9,7 @@ import { readDelimited } from '../reading/delimited-value.ts'
 import { takeName } from '../reading/json-reader.ts'
 import type { ReasoningMarkers, ToolCallFormat } from '../tool-call-format.ts'
 import { listFunctions, toArgumentSchema } from './json-form.ts'
-import { createMembers, nothing } from './members-grammar.ts'
+import { createMembers, nothing, pickDefinitions, resolveReference } from './members-grammar.ts'
 
 interface Delimiters {
   readonly open: string
@@ -37,8 +37,15 @@ const asJson = (schema: JsonSchema): StructuralFormat => ({
   json_schema: schema,
 })
 
-/** A value that fits the schema; inside lists and objects of unknown content, anything. */
-function describeValue(schema: JsonSchema, delimiter: string): StructuralFormat {
+/** Types whose values stand as in JSON. */
+const plainTypes: readonly unknown[] = ['integer', 'number', 'boolean', 'null']
+
+/** Values within values, as far as they are held to their schemas. */
+const MOST_DEPTH = 12
+
+/** A value that fits the schema; where the schema does not say what, a text or a scalar. */
+function describeValue(given: JsonSchema, delimiter: string, depth = 0): StructuralFormat {
+  const schema = depth < MOST_DEPTH ? resolveReference(given) : {}
   const text: TagFormat = {
     type: 'tag',
     begin: delimiter,
@@ -59,27 +66,33 @@ function describeValue(schema: JsonSchema, delimiter: string): StructuralFormat 
   if (type === 'object') {
     const content = createMembers(schema, (key, value) => ({
       begin: `${key}:`,
-      content: describeValue(value, delimiter),
+      content: describeValue(value, delimiter, depth + 1),
       end: '',
     }))
     return { type: 'tag', begin: '{', content, end: '}' }
   }
-  if (type === 'array') return describeList(isRecord(items) ? items : {}, delimiter)
-  if (type === 'integer' || type === 'number' || type === 'boolean' || type === 'null')
-    return asJson(schema)
+  if (type === 'array') {
+    const item = Object.assign({}, isRecord(items) ? items : {}, pickDefinitions(schema))
+    const isPlainItem = plainTypes.includes(resolveReference(item)['type'])
+    return isPlainItem ? asJson(schema) : describeList(schema, item, delimiter, depth)
+  }
+  if (plainTypes.includes(type)) return asJson(schema)
   const scalars = ['number', 'boolean', 'null'].map((one) => asJson({ type: one }))
   return { type: 'or', elements: [text, ...scalars] }
 }
 
-function describeList(items: JsonSchema, delimiter: string): StructuralFormat {
-  const item: TagFormat = {
-    type: 'tag',
-    begin: '',
-    content: describeValue(items, delimiter),
-    end: '',
-  }
+function describeList(
+  { minItems }: JsonSchema,
+  items: JsonSchema,
+  delimiter: string,
+  depth: number,
+): StructuralFormat {
+  const content = describeValue(items, delimiter, depth + 1)
+  const item: TagFormat = { type: 'tag', begin: '', content, end: '' }
   const some: StructuralFormat = { type: 'tags_with_separator', tags: [item], separator: ',' }
-  return { type: 'tag', begin: '[', content: { type: 'or', elements: [some, nothing] }, end: ']' }
+  const needsSome = typeof minItems === 'number' && minItems > 0
+  const list: StructuralFormat = needsSome ? some : { type: 'or', elements: [some, nothing] }
+  return { type: 'tag', begin: '[', content: list, end: ']' }
 }
 
 const createFormat = (

@@ -7,19 +7,33 @@ import type { StructuralFormat, TagFormat } from '../../../grammar/grammar-choic
 /** The empty text. */
 export const nothing: StructuralFormat = { type: 'grammar', grammar: 'root ::= ""' }
 
+export const matchConstant = (value: string): StructuralFormat =>
+  value === '' ? nothing : { type: 'const_string', value }
+
 type Member = Pick<TagFormat, 'begin' | 'content' | 'end'>
+
+/** What references of a schema's parts lead to. */
+export const pickDefinitions = ({ $defs, definitions }: JsonSchema): JsonSchema => ({
+  ...(isRecord($defs) && { $defs }),
+  ...(isRecord(definitions) && { definitions }),
+})
 
 /** Definitions that references of a part lead to come along with it. */
 export function takeProperties(schema: JsonSchema): [string, JsonSchema][] {
-  const { properties, $defs, definitions } = schema
-  const shared = {
-    ...(isRecord($defs) && { $defs }),
-    ...(isRecord(definitions) && { definitions }),
-  }
+  const { properties } = schema
+  const shared = pickDefinitions(schema)
   return Object.entries(isRecord(properties) ? properties : {}).map(([key, value]) => [
     key,
     isRecord(value) ? Object.assign({}, value, shared) : {},
   ])
+}
+
+/** What a schema's reference into its own definitions leads to; others stay as they are. */
+export function resolveReference(schema: JsonSchema): JsonSchema {
+  const [, key, name] = /^#\/(\$defs|definitions)\/([^/]+)$/.exec(String(schema['$ref'])) ?? []
+  const shared = key === undefined ? undefined : schema[key]
+  const found = isRecord(shared) ? shared[name!] : undefined
+  return isRecord(found) ? Object.assign({}, found, { [key!]: shared }) : schema
 }
 
 export const listRequired = ({ required }: JsonSchema): readonly unknown[] =>

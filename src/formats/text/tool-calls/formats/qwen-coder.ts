@@ -17,7 +17,13 @@ import { escapeCharacter, takeName } from '../reading/json-reader.ts'
 import type { ToolCall, ToolCallFormat, ToolDefinition } from '../tool-call-format.ts'
 import { hermes, readHermesCalls } from './hermes.ts'
 import { listFunctions, toArgumentSchema } from './json-form.ts'
-import { listRequired, nothing, takeProperties } from './members-grammar.ts'
+import {
+  listRequired,
+  matchConstant,
+  nothing,
+  resolveReference,
+  takeProperties,
+} from './members-grammar.ts'
 
 const OPEN = '<tool_call>'
 const CLOSE = '</tool_call>'
@@ -58,9 +64,9 @@ function* readValue(input: CallInput, take: (character: string) => void): Genera
 
 /** The types that a value may have; undefined where the schema does not say. */
 function listTypes(tool: ToolDefinition | undefined, key: string): readonly unknown[] | undefined {
-  const properties = tool?.parameters['properties']
-  const schema = isRecord(properties) ? properties[key] : undefined
-  if (!isRecord(schema)) return undefined
+  const found = tool && takeProperties(tool.parameters).find(([name]) => name === key)
+  if (!found) return undefined
+  const schema = resolveReference(found[1])
   const { type, anyOf, oneOf } = schema
   if (type !== undefined) return [type].flat()
   const parts = [anyOf, oneOf].flat().filter(isRecord)
@@ -149,7 +155,8 @@ function formatCall({ name, arguments: text }: ToolCall): string {
 }
 
 /** A parameter in a grammar: text as it is, one of some texts, or JSON. */
-function describeParameter([key, schema]: [string, JsonSchema]): StructuralFormat {
+function describeParameter([key, given]: [string, JsonSchema]): StructuralFormat {
+  const schema = resolveReference(given)
   const { type } = schema
   const choices = schema['enum']
   const content: StructuralFormat =
@@ -158,7 +165,7 @@ function describeParameter([key, schema]: [string, JsonSchema]): StructuralForma
       : Array.isArray(choices)
         ? {
             type: 'or',
-            elements: choices.map((value) => ({ type: 'const_string', value: String(value) })),
+            elements: choices.map((value) => matchConstant(String(value))),
           }
         : { type: 'any_text' }
   return { type: 'tag', begin: `${PARAMETER}${key}>\n`, content, end: `\n${END}\n` }
