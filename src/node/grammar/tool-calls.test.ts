@@ -64,7 +64,7 @@ async function drawAnswers(grammar: GrammarChoice, count: number) {
       grammar,
       seed,
       temperature: 1.5,
-      maxTokens: 160,
+      maxTokens: 240,
     }))
       if (event.type === 'generation-end') answers.push(event)
   return answers
