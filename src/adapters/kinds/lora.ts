@@ -19,7 +19,7 @@ import {
   writeLoraConfig,
   type LoraConfig,
 } from './lora-config.ts'
-import { addProduct, transposeValues } from './matrices.ts'
+import { addProduct, scaleValues, transposeValues } from './matrices.ts'
 import { drawNormal, drawUniform, fillZeros } from './initializers.ts'
 import { computeMinorDirections } from './minor-start.ts'
 import { headPath } from '../keys.ts'
@@ -181,17 +181,6 @@ function computeBias(
     )
   const shift = tensor(shiftName)
   return (bias ?? base('bias')).map((value, i) => value + scale * shift[i]!)
-}
-
-/**
- * The values themselves, not copied, where the scale is 1. A plain loop: `map` of a typed array
- * calls a function for every value.
- */
-function scaleValues(values: Float32Array, scale: number): Float32Array {
-  if (scale === 1) return values
-  const result = new Float32Array(values.length)
-  for (let i = 0; i < values.length; i++) result[i] = scale * values[i]!
-  return result
 }
 
 /** A: [R, in], B: [out, R] */

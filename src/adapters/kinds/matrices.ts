@@ -53,3 +53,14 @@ export function scaleRows(values: Float32Array, factors: Float32Array): void {
 export function scaleColumns(values: Float32Array, factors: Float32Array): void {
   for (let i = 0; i < values.length; i++) values[i]! *= factors[i % factors.length]!
 }
+
+/**
+ * The values themselves, not copied, where the scale is 1. A plain loop: `map` of a typed array
+ * calls a function for every value.
+ */
+export function scaleValues(values: Float32Array, scale: number): Float32Array {
+  if (scale === 1) return values
+  const result = new Float32Array(values.length)
+  for (let i = 0; i < values.length; i++) result[i] = scale * values[i]!
+  return result
+}
