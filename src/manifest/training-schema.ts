@@ -182,5 +182,5 @@ function describeChoice({ rows, usual, about, join }: ManifestChoiceKey): JsonSc
     properties: Object.assign({ name: list }, joint.properties),
     required: ['name'],
   })
-  return { anyOf: [names, list, { oneOf: [...maps, jointMap] }], description: about }
+  return { anyOf: [names, { oneOf: [...maps, jointMap] }, list], description: about }
 }

@@ -65,7 +65,7 @@ const jointKinds = new Map<string, AdapterKind>()
 
 /** The name of one kind, or of several that act as one: ['ia3', 'prompt-tuning'] and 'ia3+prompt-tuning'. */
 export const toKindName = (kind: string | readonly string[]): string =>
-  typeof kind === 'string' ? kind : kind.join(jointMark)
+  Array.isArray(kind) ? kind.join(jointMark) : String(kind)
 
 /**
  * The kind of a name; several names with + between them are kinds that act as one. Throws

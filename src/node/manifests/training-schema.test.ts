@@ -17,6 +17,7 @@ interface Schema {
   readonly anyOf: readonly [
     { readonly enum: readonly string[] },
     { readonly oneOf: readonly Schema[] },
+    unknown?,
   ]
   readonly required?: readonly string[]
   readonly const?: string
@@ -34,6 +35,7 @@ describe('the published schema', () => {
     const schema = createTrainingJsonSchema(tables) as Schema
     const kinds = schema.properties['kind']!.anyOf
     expect(kinds[0].enum).toEqual([...tables.kinds.keys()])
+    expect(kinds[2]).toMatchObject({ type: 'array', minItems: 2 })
     const lora = kinds[1].oneOf.find(({ properties }) => properties['name']!.const === 'lora')!
     expect(lora.properties['rank']).toMatchObject({ type: 'integer', minimum: 1 })
     expect(lora.required ?? []).not.toContain('name') // it is the usual one
