@@ -18,6 +18,7 @@ import { chatRoute } from './api/openai/chat.ts'
 import { completionsRoute } from './api/openai/completions.ts'
 import { embeddingsRoute } from './api/openai/embeddings.ts'
 import { modelRoute, modelsRoute } from './api/openai/models.ts'
+import { userRoutes } from './api/users/user-routes.ts'
 import type { Route } from './route.ts'
 import { loadLoraRoute, unloadLoraRoute } from './api/vllm/lora-routes.ts'
 import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './api/vllm/tokenize-routes.ts'
@@ -29,6 +30,7 @@ export const routes: readonly Route[] = [
   completionsRoute,
   embeddingsRoute,
   ...expertRoutes,
+  ...userRoutes,
   loadLoraRoute,
   unloadLoraRoute,
   tokenizeRoute,

@@ -5,6 +5,7 @@
 import type { GrammarChoice } from '../formats/grammar/grammar-choice.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import type { SamplingOptions } from '../runtime/decode/sampling-options.ts'
+import type { UserService } from './user-service.ts'
 import type { EngineStatistics } from '../runtime/engine/engine.ts'
 
 /** The base that is served. */
@@ -75,6 +76,10 @@ export interface AnswerRequest extends ExpertChoice {
   readonly promptLogprobs?: number | undefined
   /** Prompts are given back as text. */
   readonly echoes?: boolean | undefined
+  /** Whose tiers answer, where the server learns. */
+  readonly user?: string | undefined
+  /** What feedback will call the response. */
+  readonly responseId?: string | undefined
   /** Prompts of one tenant never read what another's left in the cache. */
   readonly tenant?: string | undefined
 }
@@ -208,7 +213,7 @@ export interface LoadExpertRequest {
   readonly scale?: number | undefined
 }
 
-export interface Service {
+export interface Service extends UserService {
   describe(): Promise<ServedBase>
   /**
    * Answers a request. Throws before the first event: RequestError or another GraftError for what

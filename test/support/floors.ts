@@ -157,10 +157,12 @@ export const rooms: Record<string, readonly string[]> = {
   server: [
     'request-error.ts',
     'error-response.ts',
+    'user-service.ts',
     'service.ts',
     'route.ts',
     'read-text.ts',
     'read-body.ts',
+    'learning',
     'local',
     'api',
     'openapi.ts',

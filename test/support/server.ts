@@ -5,6 +5,8 @@ import type { Adapter } from '../../src/adapters/index.ts'
 import type { Engine } from '../../src/runtime/index.ts'
 import { createServer, type Server, type ServerOptions } from '../../src/server/app.ts'
 import { createService, type ServiceOptions } from '../../src/server/local/create-service.ts'
+import type { UserStore } from '../../src/learn/store/user-store.ts'
+import { UserLearning } from '../../src/server/learning/user-learning.ts'
 import type { Service } from '../../src/server/service.ts'
 import { createExpert } from './engine.ts'
 
@@ -20,15 +22,22 @@ export interface TestServer {
 export async function openTestServer(
   options: Partial<ServiceOptions> & {
     readonly engineOptions?: object
+    /** Where users are kept; without it the server does not learn. */
+    readonly learningStore?: UserStore
     readonly serverOptions?: Partial<ServerOptions>
   } = {},
 ): Promise<TestServer> {
-  const { engineOptions, serverOptions, ...serviceOptions } = options
+  const { engineOptions, serverOptions, learningStore, ...serviceOptions } = options
   const model = await loadModel('stories260k')
   const engine = createEngine({ model, ...engineOptions })
-  const service = await createService({ model, engine, ...serviceOptions })
+  const learning = learningStore && new UserLearning({ model, engine, store: learningStore })
+  const service = await createService({ model, engine, learning, ...serviceOptions })
   const server = createServer({ service, ...serverOptions })
-  return { model, engine, service, server, close: () => model.dispose() }
+  const close = async (): Promise<void> => {
+    await learning?.close()
+    await model.dispose()
+  }
+  return { model, engine, service, server, close }
 }
 
 /** An adapter that changes the model's text. */

@@ -12,7 +12,7 @@ complete compose compress compute configure connect consolidate convert copy cou
 declare decode deduplicate define delay dequantize describe detect diagonalize discount divide double
 download draw drop
 emit encode end escape estimate evaluate exclude expand expose extend extract
-factorize fetch fill find finish fit flatten fold format freeze
+factorize fetch fill find finish fit flatten fold forget format freeze
 gather generate get group
 handle hash hide
 ignore indent infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate

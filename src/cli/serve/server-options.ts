@@ -33,6 +33,7 @@ export const serverOptions = {
   ...loadOptions,
   ...ropeScalingOption,
   isolation: serverFields.isolation,
+  learn: serverFields.learn,
   'drain-seconds': serverFields.drainSeconds,
   'max-rows': withInfo(engineFields.maxRows, { about: 'answers that are written at a time' }),
   'kv-bytes': withInfo(engineFields.kvBytes, {
@@ -79,6 +80,7 @@ export const toServerSettings = (values: ServeValues) => ({
   threads: values.threads,
   weights: values.weights,
   isolation: values.isolation,
+  learn: values.learn,
   drainSeconds: values['drain-seconds'],
   maxRows: values['max-rows'],
   kvBytes: values['kv-bytes'],

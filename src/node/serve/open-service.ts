@@ -1,6 +1,7 @@
 // A server's service in a worker, so that HTTP stays quick while the model computes. After a crash
 // it is opened again, with the experts that were loaded.
 
+import { replaceMethods } from '../../server/accounts/replace-methods.ts'
 import type { ServedExpert, Service } from '../../server/service.ts'
 import { openWorker } from '../worker/open-worker.ts'
 import {
@@ -43,14 +44,7 @@ function keepAdapters(service: Service, kept: Map<string, ServedAdapter>): Servi
     kept.set(expert.name, { name: expert.name, path, isPinned: expert.isPinned })
     return expert
   }
-  return {
-    describe: () => service.describe(),
-    generate: (request, signal) => service.generate(request, signal),
-    embed: (request, signal) => service.embed(request, signal),
-    tokenize: (request) => service.tokenize(request),
-    detokenize: (request) => service.detokenize(request),
-    applyTemplate: (request) => service.applyTemplate(request),
-    listExperts: () => service.listExperts(),
+  return replaceMethods(service, {
     loadExpert: async (request) => keep(await service.loadExpert(request), request.path),
     async unloadExpert(name) {
       const known = kept.get(name)
@@ -67,7 +61,5 @@ function keepAdapters(service: Service, kept: Map<string, ServedAdapter>): Servi
       const known = kept.get(name)
       return known ? keep(expert, known.path) : expert
     },
-    setScales: (scales) => service.setScales(scales),
-    stats: () => service.stats(),
-  }
+  })
 }

@@ -3,8 +3,10 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { createEngine } from '../../runtime/create-engine.ts'
+import type { Engine } from '../../runtime/engine/engine.ts'
 import type { EngineOptions } from '../../runtime/engine/engine-options.ts'
 import { type AdapterReader, createService } from '../../server/local/create-service.ts'
+import type { UserLearning } from '../../server/learning/user-learning.ts'
 import type { Service } from '../../server/service.ts'
 import { locateAdapter, readLocatedAdapter } from '../located-adapter.ts'
 import { loadModel, type LoadedModel, type LoadModelOptions } from '../model.ts'
@@ -27,6 +29,8 @@ export interface ServiceTask {
   readonly adapters: readonly ServedAdapter[]
   readonly chatTemplate?: string | undefined
   readonly maxTokens?: number | undefined
+  /** Learns from users; they are kept in this SQLite file, or in memory. */
+  readonly users?: { readonly file: string } | 'memory' | undefined
   /** Adapters that cannot be read are left out with a line: a crash must not follow a crash. */
   readonly isStartedAgain: boolean
 }
@@ -45,9 +49,11 @@ export async function openService(task: ServiceTask): Promise<OpenedService> {
       prefixFolder &&
       (await openPrefixFolder(prefixFolder.path, { maxBytes: prefixFolder.maxBytes }))
     const engine = createEngine({ ...task.engine, model, ...(saved && { saved }) })
+    const { learning, closeLearning } = await openLearning(task.users, model, engine)
     const service = await createService({
       model,
       engine,
+      learning,
       name: task.model.includes('/') ? model.base.name : task.model,
       aliases: [...aliases, model.base.name],
       maxRows: task.engine.maxRows,
@@ -58,11 +64,40 @@ export async function openService(task: ServiceTask): Promise<OpenedService> {
     })
     for (const adapter of task.adapters) await loadOne(service, adapter, task.isStartedAgain)
     await engine.prepare(undefined, 'fast')
-    return { object: service, close: () => model.dispose() }
+    const close = async (): Promise<void> => {
+      await closeLearning()
+      await model.dispose()
+    }
+    return { object: service, close }
   } catch (error) {
     await model.dispose()
     throw error
   }
+}
+
+/** A learner that knows the time, over the users of a file. */
+async function openLearning(
+  users: ServiceTask['users'],
+  model: LoadedModel,
+  engine: Engine,
+): Promise<{
+  readonly learning: UserLearning | undefined
+  readonly closeLearning: () => Promise<void>
+}> {
+  if (users === undefined) return { learning: undefined, closeLearning: async () => undefined }
+  const { UserLearning } = await import('../../server/learning/user-learning.ts')
+  const store =
+    users === 'memory'
+      ? (await import('../../learn/store/memory-store.ts')).createMemoryStore()
+      : await (await import('../stores/sqlite-store.ts')).openSqliteStore(users.file)
+  const onProblem = ({ error }: { readonly error?: unknown }): void =>
+    void process.stderr.write(`graft: a user could not be saved: ${String(error)}\n`)
+  const learning = new UserLearning({ model, engine, store, learner: { now: Date.now, onProblem } })
+  const closeLearning = async (): Promise<void> => {
+    await learning.close()
+    await store.close()
+  }
+  return { learning, closeLearning }
 }
 
 async function loadOne(

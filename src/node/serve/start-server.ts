@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import type { Server as HttpServer } from 'node:http'
 import { OptionError } from '../../base/errors.ts'
 import {
+  flag,
   integer,
   listOf,
   number,
@@ -27,7 +28,8 @@ import {
   type ServeOperationOptions,
 } from './open-operations.ts'
 import { openServedModel } from './open-service.ts'
-import type { ServedAdapter } from './service-module.ts'
+import type { ServedAdapter, ServiceTask } from './service-module.ts'
+import { getStateDirectory, getUsersFile, prepareStateFolder } from './state/open-state.ts'
 
 export interface StartServerOptions
   extends
@@ -46,6 +48,8 @@ export interface StartServerOptions
   readonly chatTemplate?: string | undefined
   /** Where the model computes. Default 'thread': a worker of this process. */
   readonly isolation?: 'thread' | 'process' | 'none' | undefined
+  /** Learns from feedback to users' answers, and keeps users in the state folder. Default false. */
+  readonly learn?: boolean | undefined
   /** Seconds that running requests may still take at the end. Default 30. */
   readonly drainSeconds?: number | undefined
   readonly prefixFolder?: { readonly path: string; readonly maxBytes: number } | undefined
@@ -63,6 +67,10 @@ export const serverFields = {
   isolation: oneOf(['thread', 'process', 'none'], {
     default: 'thread',
     about: 'where the model computes: a thread or a process of its own, or none',
+  }),
+  learn: flag({
+    default: false,
+    about: 'learn from feedback to answers of requests with a "user"; users are kept in the state',
   }),
   drainSeconds: number({
     from: 0,
@@ -114,6 +122,7 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
     aliases,
     isolation,
     chatTemplate: settings.chatTemplate,
+    users: settings.learn ? await findUsers(settings.state) : undefined,
     prefixFolder: settings.prefixFolder,
     load: pickOptions(options, modelFields),
     engine: pickOptions(options, ownEngineFields),
@@ -142,6 +151,15 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
     for (const close of parts) await close()
     throw error
   }
+}
+
+/** Where users are kept: in the state folder, which is made here, or in memory. */
+async function findUsers(
+  folder: string = getStateDirectory(),
+): Promise<NonNullable<ServiceTask['users']>> {
+  if (folder === 'memory') return 'memory'
+  await prepareStateFolder(folder)
+  return { file: getUsersFile(folder) }
 }
 
 /** HTTP around the function that answers. Hono is loaded here, and not before. */

@@ -3,43 +3,21 @@
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import type { TokenLogprob } from '../../runtime/decode/logprobs.ts'
-import type { Engine, EngineRequest, EngineSequence } from '../../runtime/engine/engine.ts'
+import type { EngineRequest, EngineSequence } from '../../runtime/engine/engine.ts'
 import type { GenerateEvent } from '../../runtime/engine/request.ts'
 import { createLeavable } from '../../runtime/worker/leavable.ts'
 import { RequestError } from '../request-error.ts'
 import type { AnswerEvent, AnswerRequest, PlainPrompt } from '../service.ts'
-import type { ChosenExpert, ExpertChooser } from './choose-expert.ts'
+import { addLearnedAnswers, isLearned } from './add-learned.ts'
+import type { AnswererParts, AnswerPlan } from './answer-plan.ts'
 import { mergeStreams } from './merge-streams.ts'
-import type { ExpertRegister } from './expert-register.ts'
-import { getTokenTexts, type TokenTexts } from './token-texts.ts'
+import { getTokenTexts } from './token-texts.ts'
 import type { PromptWriter, WrittenPrompt } from './write-prompt.ts'
-
-export interface AnswererParts {
-  readonly engine: Engine
-  readonly experts: ExpertRegister
-  readonly chooser: ExpertChooser
-  readonly writer: PromptWriter
-  readonly contextTokens: number
-  /** New tokens at most, whatever a request asks for. */
-  readonly maxTokens: number | undefined
-  readonly createSeed: () => number
-}
 
 export type Answerer = (
   request: AnswerRequest,
   signal?: AbortSignal,
 ) => AsyncGenerator<AnswerEvent, void>
-
-/** Everything that is known of a request before it is queued. */
-interface Plan {
-  readonly request: AnswerRequest
-  readonly chosen: ChosenExpert
-  readonly prompts: readonly WrittenPrompt[]
-  readonly seed: number
-  readonly texts: TokenTexts | undefined
-  /** Answers of which the prompt's tokens were told. */
-  readonly told: Set<number>
-}
 
 export const createAnswerer =
   (parts: AnswererParts): Answerer =>
@@ -58,16 +36,19 @@ async function* answerRequest(
     yield describeStart(plan)
     const streams = sequences.map(({ events }) => events)
     for await (const [index, event] of mergeStreams(streams)) {
-      yield* convertEvent(event, index, sequences[index]!.newTokens, plan)
-      if (event.type === 'generation-end')
+      if (event.type === 'generation-end') {
         parts.experts.countAnswer(plan.chosen.names, event.ids.length)
+        const { responseId: id } = request
+        await plan.finishers.get(index)?.(event, id === undefined ? undefined : { id, index })
+      }
+      yield* convertEvent(event, index, sequences[index]!.newTokens, plan)
     }
   } finally {
     for (const sequence of sequences) sequence.cancel(signal.aborted ? signal.reason : undefined)
   }
 }
 
-const describeStart = ({ chosen: { spec, model }, prompts, seed }: Plan): AnswerEvent => ({
+const describeStart = ({ chosen: { spec, model }, prompts, seed }: AnswerPlan): AnswerEvent => ({
   type: 'start',
   expert: spec,
   model,
@@ -77,7 +58,7 @@ const describeStart = ({ chosen: { spec, model }, prompts, seed }: Plan): Answer
 })
 
 /** Throws for everything that is wrong with a request; nothing is queued then. */
-function planAnswers(request: AnswerRequest, parts: AnswererParts): Plan {
+function planAnswers(request: AnswerRequest, parts: AnswererParts): AnswerPlan {
   const { chooser, writer, createSeed } = parts
   const chosen = chooser.choose(request)
   const { reader, system } = chosen
@@ -93,6 +74,7 @@ function planAnswers(request: AnswerRequest, parts: AnswererParts): Plan {
     prompts,
     seed: request.seed ?? createSeed(),
     told: new Set(),
+    finishers: new Map(),
     texts: needsTexts ? getTokenTexts(writer.getTokenizer(reader)) : undefined,
   }
 }
@@ -135,34 +117,21 @@ function checkLength(
 }
 
 async function addAnswers(
-  { request, chosen, prompts, seed }: Plan,
-  { engine, maxTokens: most, contextTokens }: AnswererParts,
+  plan: AnswerPlan,
+  parts: AnswererParts,
   signal: AbortSignal,
 ): Promise<EngineSequence[]> {
-  const { copies, sampling, logprobs, promptLogprobs, minTokens, tenant, grammar } = request
-  const maxTokens = Math.min(request.maxTokens ?? contextTokens, most ?? contextTokens)
+  const { request, prompts } = plan
+  const { engine } = parts
   const sequences: EngineSequence[] = []
   try {
-    for (const [p, { ids, stop, isBegun }] of prompts.entries()) {
-      const asked: EngineRequest = {
-        ...sampling,
-        prompt: ids,
-        adapter: chosen.spec,
-        index: p * copies,
-        seed,
-        maxTokens,
-        minTokens: Math.min(minTokens ?? 0, maxTokens),
-        stop: [...request.stop, ...stop],
-        tenant,
-        grammar,
-        continuesText: isBegun,
-        logprobs,
-        promptLogprobs,
-        // Texts are scored by the same numbers as `graft eval`.
-        exact: promptLogprobs !== undefined,
-        signal,
-      }
-      sequences.push(...(await engine.addCopies(asked, copies)))
+    for (const [p, prompt] of prompts.entries()) {
+      const asked = toEngineRequest(plan, prompt, p * request.copies, parts, signal)
+      sequences.push(
+        ...(isLearned(plan, parts)
+          ? await addLearnedAnswers(plan, asked, parts)
+          : await engine.addCopies(asked, request.copies)),
+      )
     }
   } catch (error) {
     for (const sequence of sequences) sequence.cancel(error)
@@ -173,12 +142,41 @@ async function addAnswers(
   return sequences
 }
 
+function toEngineRequest(
+  { request, chosen, seed }: AnswerPlan,
+  { ids, stop, isBegun }: WrittenPrompt,
+  index: number,
+  { maxTokens: most, contextTokens }: AnswererParts,
+  signal: AbortSignal,
+): EngineRequest {
+  const { sampling, logprobs, promptLogprobs, minTokens, tenant, grammar } = request
+  const maxTokens = Math.min(request.maxTokens ?? contextTokens, most ?? contextTokens)
+  return {
+    ...sampling,
+    prompt: ids,
+    adapter: chosen.spec,
+    index,
+    seed,
+    maxTokens,
+    minTokens: Math.min(minTokens ?? 0, maxTokens),
+    stop: [...request.stop, ...stop],
+    tenant,
+    grammar,
+    continuesText: isBegun,
+    logprobs,
+    promptLogprobs,
+    // Texts are scored by the same numbers as `graft eval`.
+    exact: promptLogprobs !== undefined,
+    signal,
+  }
+}
+
 /** The events of the engine as clients get them. `told`: answers whose prompt was told. */
 function* convertEvent(
   event: GenerateEvent,
   index: number,
   count: number,
-  plan: Plan,
+  plan: AnswerPlan,
 ): Generator<AnswerEvent, void> {
   const { texts, told } = plan
   if (event.promptLogprobs && !told.has(index)) {
@@ -205,7 +203,7 @@ function* convertEvent(
 function describePrompt(
   scores: readonly (TokenLogprob | null)[],
   index: number,
-  { request, prompts, texts }: Plan,
+  { request, prompts, texts }: AnswerPlan,
 ): AnswerEvent {
   const { ids, text } = prompts[Math.floor(index / request.copies)]!
   const tokens = scores.map((one, i) =>

@@ -14,8 +14,11 @@ import {
 import { computeContextLimit } from '../../graph/rope.ts'
 import type { Engine } from '../../runtime/engine/engine.ts'
 import type { Model } from '../../runtime/model.ts'
+import { noLearning } from '../learning/no-learning.ts'
+import type { UserLearning } from '../learning/user-learning.ts'
 import { RequestError } from '../request-error.ts'
 import type { LoadExpertRequest, ServedExpert, Service, TokenizeRequest } from '../service.ts'
+import type { UserService } from '../user-service.ts'
 import { createAnswerer } from './answer-requests.ts'
 import { createExpertChooser, type ExpertChooser } from './choose-expert.ts'
 import { computeEmbeddings } from './embed-inputs.ts'
@@ -53,6 +56,8 @@ export interface ServiceOptions {
   readonly maxTokens?: number | undefined
   /** Sequences that run at a time, as the engine was made with. */
   readonly maxRows?: number | undefined
+  /** Learns from users' feedback; without it nobody is learned from. */
+  readonly learning?: UserLearning | undefined
   /** What templates show as the date, unless an expert was taught with another. */
   readonly today?: (() => Date) | undefined
   /** Milliseconds since 1970. */
@@ -71,6 +76,7 @@ const fields = {
   chatTemplate: string(),
   maxTokens: positiveInteger,
   maxRows: integer({ from: 1 }),
+  learning: unchecked<UserLearning>('users to learn from'),
   today: unchecked<() => Date>('a function that gives a Date'),
   now: unchecked<() => number>('a function that gives milliseconds'),
   createSeed: unchecked<() => number>('a function that gives an integer'),
@@ -101,7 +107,9 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   const contextTokens = computeContextLimit(model.config)
   const { maxTokens } = options
   const openedAt = Math.floor(now() / 1000)
-  const parts = { engine, experts, chooser, writer, contextTokens, maxTokens, createSeed }
+  const { learning } = options
+  const limits = { contextTokens, maxTokens, createSeed }
+  const parts = { engine, experts, chooser, writer, learning, ...limits }
   return {
     async describe() {
       const template = writer.getTemplate(undefined)
@@ -121,6 +129,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       computeEmbeddings(inputs, chooser.choose(choice), { model, ...parts }, signal),
     ...createTextMethods(chooser, writer),
     ...createExpertMethods(experts, options.readAdapter),
+    ...createUserMethods(learning ?? noLearning),
     stats: async () => engine.stats(),
   }
 }
@@ -184,6 +193,15 @@ function createExpertMethods(
     setScales: async (scales) => experts.setScales(scales),
   }
 }
+
+const createUserMethods = (users: UserService): UserService => ({
+  feedback: (request) => users.feedback(request),
+  listUsers: () => users.listUsers(),
+  showUser: (user) => users.showUser(user),
+  listUserTurns: (user) => users.listUserTurns(user),
+  forgetUser: (user) => users.forgetUser(user),
+  forgetTurn: (user, responseId, index) => users.forgetTurn(user, responseId, index),
+})
 
 /** The last part of a path, with a number behind it where that name is taken. */
 function chooseFreeName(path: string, experts: ExpertRegister): string {

@@ -5,6 +5,7 @@
 import { readOptions } from '../../base/schema.ts'
 import { type Clock, RequestAccount, type RequestObserver } from '../accounts/account.ts'
 import { combineObservers } from '../accounts/combine-observers.ts'
+import { forgetUsage } from '../accounts/forget-usage.ts'
 import { observeService } from '../accounts/observe-service.ts'
 import { createUsageRecorder } from '../accounts/record-usage.ts'
 import { Lifecycle } from '../health/lifecycle.ts'
@@ -85,7 +86,8 @@ export function createOperations(
   )
   const lifecycle = new Lifecycle()
   const accounts: Shared['accounts'] = new WeakMap()
-  const own = { settings, accounts, lifecycle, keys, admission, observer }
+  const forgetting = forgetUsage(service, ledger, state.usage)
+  const own = { settings, accounts, lifecycle, keys, admission, observer, service: forgetting }
   const shared: Shared = Object.assign({}, parts, own)
   const { openMetrics, maxBodyBytes } = settings
   return {

@@ -154,10 +154,12 @@ export const completionRoute = defineRoute({
 type NativeCall = RouteCall<NativeBody>
 
 async function answerNative(call: NativeCall, request: AnswerRequest): Promise<Response> {
-  const { events } = startAnswer(call, request, call.body.user)
+  const id = call.createId('cmpl-')
+  const { events } = startAnswer(call, request, call.body.user, id)
   const { answers, model, seed } = await collectAnswers(events)
   const [answer] = answers
   return Response.json({
+    id,
     content: answer!.text,
     ...describeEnd(answer!, model, seed, call.body),
     ...(answer!.tokens && { completion_probabilities: answer!.tokens.map(toProbability) }),
@@ -165,7 +167,8 @@ async function answerNative(call: NativeCall, request: AnswerRequest): Promise<R
 }
 
 async function streamNative(call: NativeCall, request: AnswerRequest): Promise<Response> {
-  const { events, abort } = startAnswer(call, request, call.body.user)
+  const id = call.createId('cmpl-')
+  const { events, abort } = startAnswer(call, request, call.body.user, id)
   let model = ''
   let seed = 0
   const toRecords = (event: AnswerEvent): readonly object[] => {
@@ -179,7 +182,7 @@ async function streamNative(call: NativeCall, request: AnswerRequest): Promise<R
       return [{ index: 0, content: text, stop: false, ...probabilities }]
     }
     if (event.type !== 'end') return []
-    return [{ index: 0, content: '', ...describeEnd(event, model, seed, call.body) }]
+    return [{ id, index: 0, content: '', ...describeEnd(event, model, seed, call.body) }]
   }
   return createEventStream({ events, toRecords, toLastRecords: () => [], onGone: abort })
 }

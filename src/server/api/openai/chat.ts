@@ -30,7 +30,8 @@ type ChatRequest = ReturnType<typeof toChatRequest>
 
 async function answerChat(call: ChatCall, request: ChatRequest): Promise<Response> {
   const { created, createId, body } = call
-  const { events } = startAnswer(call, request, body.user)
+  const id = createId('chatcmpl-')
+  const { events } = startAnswer(call, request, body.user, id)
   const { answers, model } = await collectAnswers(events)
   const usage = sumUsage(
     answers.map((answer) => answer.usage),
@@ -38,7 +39,7 @@ async function answerChat(call: ChatCall, request: ChatRequest): Promise<Respons
   )
   const [first] = answers
   return Response.json({
-    id: createId('chatcmpl-'),
+    id,
     object: 'chat.completion',
     created,
     model,
@@ -72,9 +73,10 @@ const toMessage = ({ text, reasoning, calls }: CollectedAnswer) => ({
 
 async function streamChat(call: ChatCall, request: ChatRequest): Promise<Response> {
   const { created, createId, body } = call
-  const { events, abort } = startAnswer(call, request, body.user)
+  const id = createId('chatcmpl-')
+  const { events, abort } = startAnswer(call, request, body.user, id)
   const writer = createChunkWriter({
-    id: createId('chatcmpl-'),
+    id,
     created,
     copies: request.copies,
     hasLogprobs: request.logprobs !== undefined,

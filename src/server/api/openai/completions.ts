@@ -31,14 +31,15 @@ type CompletionCall = RouteCall<CompletionBody>
 
 async function answerCompletions(call: CompletionCall, request: AnswerRequest): Promise<Response> {
   const { created, createId, body } = call
-  const { events } = startAnswer(call, request, body.user)
+  const id = createId('cmpl-')
+  const { events } = startAnswer(call, request, body.user, id)
   const { answers, model, promptTexts } = await collectAnswers(events)
   const usage = sumUsage(
     answers.map((answer) => answer.usage),
     request.copies,
   )
   return Response.json({
-    id: createId('cmpl-'),
+    id,
     object: 'text_completion',
     created,
     model,
@@ -69,8 +70,9 @@ function toLogprobs(
 
 async function streamCompletions(call: CompletionCall, request: AnswerRequest): Promise<Response> {
   const { created, createId, body } = call
-  const { events, abort } = startAnswer(call, request, body.user)
-  const writer = createTextWriter(createId('cmpl-'), created, body, request)
+  const id = createId('cmpl-')
+  const { events, abort } = startAnswer(call, request, body.user, id)
+  const writer = createTextWriter(id, created, body, request)
   return createEventStream({
     events,
     toRecords: writer.toChunks,

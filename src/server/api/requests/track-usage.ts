@@ -15,11 +15,12 @@ export function startAnswer(
   { service, signal, context }: RouteCall,
   request: AnswerRequest,
   user: string | undefined,
+  responseId: string,
 ): RunningAnswer {
   const gone = new AbortController()
   const either = AbortSignal.any([signal, gone.signal])
   const tenant = joinTenant(context.get('tenant'), request.tenant)
-  const asked = { ...request, ...(tenant !== undefined && { tenant }) }
+  const asked = Object.assign({}, request, { user, responseId, tenant })
   const report = context.get('reportUsage')
   const events = trackUsage(service.generate(asked, either), request.copies, (usage) =>
     report?.({ ...usage, user, end: either.aborted ? 'cancelled' : usage.end }),

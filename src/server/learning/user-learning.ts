@@ -1,0 +1,252 @@
+// Learning in a server: a learner for each expert that users were answered by, over one store; and
+// which response was which turn. Independent of HTTP.
+
+import type { Adapter } from '../../adapters/adapter.ts'
+import { isMixture } from '../../adapters/serving/mixture.ts'
+import { assertInternal, NotFoundError } from '../../base/errors.ts'
+import { createLearner } from '../../learn/learner.ts'
+import type { Learner, UserAnswer } from '../../learn/learner-calls.ts'
+import type { LearnerOptions } from '../../learn/learner-options.ts'
+import type { UserStore } from '../../learn/store/user-store.ts'
+import type { Engine } from '../../runtime/engine/engine.ts'
+import type { ExpertHandle } from '../../runtime/engine/pool/adapter-pool.ts'
+import { RequestError } from '../request-error.ts'
+import type {
+  FeedbackOutcome,
+  FeedbackRequest,
+  ForgottenTurns,
+  ServedUserReport,
+  UserService,
+  UserTurnReport,
+} from '../user-service.ts'
+import { type ResponseTurn, ResponseTurns } from './response-turns.ts'
+import { computeScope, createScopedStore, splitScope } from './scoped-store.ts'
+
+export interface UserLearningOptions {
+  readonly model: LearnerOptions['model']
+  readonly engine: Pick<Engine, 'forgetTenant'>
+  /** Where users are kept; it stays open. */
+  readonly store: UserStore
+  /** Options of every learner: tiers, schedule, kept turns. */
+  readonly learner?: Omit<LearnerOptions, 'model' | 'expert' | 'store'> | undefined
+}
+
+/** Who answers a user, beside the base. */
+export interface AnsweringExpert {
+  readonly handle: ExpertHandle
+}
+
+interface OpenLearner {
+  readonly scope: string
+  readonly key: string
+  /** undefined: the base. */
+  readonly name: string | undefined
+  readonly learner: Learner
+}
+
+/** An answer of a user, on its way. */
+export interface LearnedAnswer extends Omit<UserAnswer, 'finish'> {
+  /** To be called with its end: what the response is known by from now on. */
+  finish(
+    generation: Parameters<UserAnswer['finish']>[0],
+    response: { readonly id: string; readonly index: number } | undefined,
+  ): Promise<void>
+}
+
+export class UserLearning implements UserService {
+  readonly #options: UserLearningOptions
+  readonly #learners = new Map<string, OpenLearner>()
+  readonly #responses: ResponseTurns
+
+  constructor(options: UserLearningOptions) {
+    this.#options = options
+    this.#responses = new ResponseTurns(options.store)
+    this.#open(undefined)
+  }
+
+  /**
+   * What an answer to a user needs, by the base or by an expert that one can learn on
+   * (`canLearnOn`). Throws OptionError for a user's name that cannot be kept.
+   */
+  async startAnswer(
+    user: string,
+    expert: AnsweringExpert | undefined,
+    promptIds: readonly number[],
+  ): Promise<LearnedAnswer> {
+    const { learner, scope } = this.#open(expert)
+    const { request, finish } = await learner.startAnswer(user, promptIds)
+    return {
+      request,
+      finish: async (generation, response) => {
+        const turn = await finish(generation)
+        if (response)
+          this.#responses.add({ responseId: response.id, index: response.index, user, scope, turn })
+      },
+    }
+  }
+
+  async feedback({
+    responseId,
+    index = 0,
+    user: given,
+    correction,
+    ...signal
+  }: FeedbackRequest): Promise<FeedbackOutcome> {
+    const found = await this.#find(responseId, index, given)
+    const { user, turn } = found
+    const { learner, name: expert } = await this.#openScope(found.scope)
+    const where = { user, expert, turn }
+    if (correction !== undefined) {
+      const { losses } = await learner.correct({ user, turn, completion: correction })
+      const loss = losses.reduce((sum, one) => sum + one, 0) / Math.max(1, losses.length)
+      return { ...where, loss }
+    }
+    const { feedback, quality, latencyRatio } = signal
+    const { reward, advantage, surprise } = await learner.feedback({
+      user,
+      turn,
+      ...(feedback && { feedback }),
+      ...(quality !== undefined && { quality }),
+      ...(latencyRatio !== undefined && { latencyRatio }),
+    })
+    return { ...where, reward, advantage, surprise }
+  }
+
+  async listUsers(): Promise<readonly string[]> {
+    await this.#flush()
+    const names = await this.#options.store.users()
+    return [...new Set(names.map((name) => splitScope(name).user))].toSorted()
+  }
+
+  async showUser(user: string): Promise<readonly ServedUserReport[]> {
+    const reports = (await this.#listLearners(user)).map(async ({ learner, name, key }) => ({
+      expert: name,
+      key,
+      statistics: { ...(await learner.statistics(user)) },
+      warnings: (await learner.warnings(user)).map(({ message }) => message),
+      versions: (await learner.versions(user)).map(({ number, by, time }) => ({
+        number,
+        by,
+        time,
+      })),
+    }))
+    return Promise.all(reports)
+  }
+
+  async listUserTurns(user: string): Promise<readonly UserTurnReport[]> {
+    const { tokenizer } = this.#options.model.base
+    const decode = (ids: readonly number[]): string => tokenizer?.decode(ids) ?? ids.join(' ')
+    const reports: UserTurnReport[] = []
+    for (const { learner, name } of await this.#listLearners(user))
+      for (const { turn, state, promptIds, answerIds, signal } of await learner.turns(user)) {
+        const { queryEmbedding: _vector, ...shown } = signal ?? {}
+        reports.push({
+          expert: name,
+          turn,
+          state,
+          prompt: decode(promptIds),
+          answer: decode(answerIds),
+          signal: signal && shown,
+        })
+      }
+    return reports
+  }
+
+  async forgetUser(user: string): Promise<void> {
+    this.#responses.remove(user)
+    for (const { learner } of this.#learners.values()) await learner.forget(user)
+    const { store, engine } = this.#options
+    for (const name of await store.users())
+      if (splitScope(name).user === user) await store.forget(name)
+    await store.purge?.()
+    await engine.forgetTenant(toTenant(user))
+  }
+
+  async forgetTurn(user: string, responseId: string, index = 0): Promise<ForgottenTurns> {
+    const found = await this.#find(responseId, index, user)
+    if (found.user !== user) throw createAbsence(responseId, user)
+    const { learner } = await this.#openScope(found.scope)
+    const { turns, relearned } = await learner.unlearn(user, found.turn)
+    await this.#options.engine.forgetTenant(toTenant(user))
+    const removed = this.#responses.remove(user, found.scope, turns)
+    await this.#responses.save()
+    return { responseIds: [...new Set([responseId, ...removed])], turns, relearned }
+  }
+
+  /** Saves all users; the store stays open. */
+  async close(): Promise<void> {
+    await this.#responses.save()
+    for (const { learner } of this.#learners.values()) await learner.close()
+  }
+
+  async #flush(): Promise<void> {
+    for (const { learner } of this.#learners.values()) await learner.flush()
+  }
+
+  #open(expert: AnsweringExpert | undefined): OpenLearner {
+    const key = expert?.handle.key ?? ''
+    const scope = computeScope(key)
+    const known = this.#learners.get(scope)
+    if (known) return known
+    const { model, store, learner: options } = this.#options
+    const opened: OpenLearner = {
+      scope,
+      key,
+      name: expert?.handle.name,
+      learner: createLearner({
+        ...options,
+        model,
+        store: createScopedStore(store, scope),
+        ...(expert && { expert: getAdapter(expert) }),
+      }),
+    }
+    this.#learners.set(scope, opened)
+    return opened
+  }
+
+  async #openScope(scope: string): Promise<OpenLearner> {
+    const known = this.#learners.get(scope)
+    if (known) return known
+    throw new RequestError(
+      'The expert that gave this response is not loaded now. Load it again, then send this again.',
+      { status: 409, param: 'id', code: 'expert_not_loaded' },
+    )
+  }
+
+  /** Learners that keep something of a user. */
+  async #listLearners(user: string): Promise<OpenLearner[]> {
+    await this.#flush()
+    const names = new Set(await this.#options.store.users())
+    return [...this.#learners.values()].filter(({ scope }) => names.has(scope + user))
+  }
+
+  async #find(responseId: string, index: number, user: string | undefined): Promise<ResponseTurn> {
+    const names = user === undefined ? [] : [...this.#learners.keys()].map((scope) => scope + user)
+    const found = await this.#responses.find(responseId, index, names)
+    if (!found || (user !== undefined && found.user !== user)) throw createAbsence(responseId, user)
+    return found
+  }
+}
+
+/** The tenant that `learner.startAnswer` gives a user's requests. */
+const toTenant = (user: string): string => `user ${user}`
+
+/** Whether tiers can stand on an expert: on one adapter that is kept as it is. */
+export const canLearnOn = ({ handle: { expert } }: AnsweringExpert): boolean =>
+  expert !== undefined && !isMixture(expert)
+
+function getAdapter({ handle: { name, expert } }: AnsweringExpert): Adapter {
+  assertInternal(expert && !isMixture(expert), `nobody can learn on ${name}`)
+  return expert
+}
+
+function createAbsence(responseId: string, user: string | undefined): NotFoundError {
+  const whose = user === undefined ? '' : ` of user ${JSON.stringify(user)}`
+  const hint =
+    user === undefined
+      ? ' Answers can be rated where their request names a "user", and the base or one expert answers; of an earlier run of the server, give "user" here too.'
+      : ''
+  return new NotFoundError(
+    `There is no response ${JSON.stringify(responseId.slice(0, 100))}${whose} that can be rated.${hint}`,
+  )
+}

@@ -1,0 +1,40 @@
+// Answers to a user whose tiers act: each copy is asked by itself, because each is a turn.
+
+import type { EngineRequest, EngineSequence } from '../../runtime/engine/engine.ts'
+import { type AnsweringExpert, canLearnOn } from '../learning/user-learning.ts'
+import type { AnswererParts, AnswerPlan } from './answer-plan.ts'
+
+/**
+ * Whether a user's tiers act: the request names a user, the server learns, and the base or one
+ * expert by itself answers. A mixture has no tiers, because they would belong to none of its experts.
+ */
+export function isLearned(
+  { request, chosen }: Pick<AnswerPlan, 'request' | 'chosen'>,
+  { learning, experts }: Pick<AnswererParts, 'learning' | 'experts'>,
+): boolean {
+  const { spec, names } = chosen
+  if (!learning || request.user === undefined) return false
+  if (spec === undefined) return true
+  return names.length === 1 && spec === names[0] && canLearnOn(experts.get(names[0]))
+}
+
+export async function addLearnedAnswers(
+  { request, chosen, finishers }: AnswerPlan,
+  asked: EngineRequest,
+  { engine, learning, experts }: AnswererParts,
+): Promise<EngineSequence[]> {
+  const [name] = chosen.names
+  const expert: AnsweringExpert | undefined = name === undefined ? undefined : experts.get(name)
+  const sequences: EngineSequence[] = []
+  for (let copy = 0; copy < request.copies; copy++) {
+    const index = asked.index! + copy
+    const answer = await learning!.startAnswer(request.user!, expert, asked.prompt)
+    const { adapter, ...tiers } = answer.request
+    // By its name it keeps the slot that it has.
+    const isItself = adapter === expert?.handle.expert
+    const own = { ...tiers, adapter: isItself ? asked.adapter : adapter, index }
+    sequences.push(await engine.add(Object.assign({}, asked, own)))
+    finishers.set(index, answer.finish)
+  }
+  return sequences
+}

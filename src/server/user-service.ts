@@ -1,0 +1,76 @@
+// What the server's routes need of users who are learned from, in plain messages.
+
+/** What a user, or a program, says of an answer. */
+export interface FeedbackRequest {
+  /** The id of the response. */
+  readonly responseId: string
+  /** Which answer of it. Default 0. */
+  readonly index?: number | undefined
+  /** Needed for a response of an earlier run of the server. */
+  readonly user?: string | undefined
+  readonly feedback?: 'up' | 'down' | undefined
+  /** 0 to 1. */
+  readonly quality?: number | undefined
+  /** Time taken / time wanted. */
+  readonly latencyRatio?: number | undefined
+  /** What the answer should have been. */
+  readonly correction?: string | undefined
+}
+
+export interface FeedbackOutcome {
+  readonly user: string
+  /** undefined: the base. */
+  readonly expert: string | undefined
+  readonly turn: number
+  /** Of a rating: its reward, and the reward minus the user's usual one. */
+  readonly reward?: number | undefined
+  readonly advantage?: number | undefined
+  readonly surprise?: number | undefined
+  /** Of a correction: its mean loss before it was learned, in nats a token. */
+  readonly loss?: number | undefined
+}
+
+/** A user with one expert, or with the base. */
+export interface ServedUserReport {
+  readonly expert: string | undefined
+  /** The expert's content hash; '' for the base. */
+  readonly key: string
+  readonly statistics: Readonly<Record<string, unknown>>
+  readonly warnings: readonly string[]
+  readonly versions: readonly {
+    readonly number: number
+    readonly by: string
+    readonly time: number
+  }[]
+}
+
+/** A turn as it is kept, in words. */
+export interface UserTurnReport {
+  readonly expert: string | undefined
+  readonly turn: number
+  readonly state: 'open' | 'learned'
+  readonly prompt: string
+  readonly answer: string
+  readonly signal: Readonly<Record<string, unknown>> | undefined
+}
+
+export interface ForgottenTurns {
+  /** Responses whose turns are gone: the one asked for, and later ones whose prompts contain it. */
+  readonly responseIds: readonly string[]
+  readonly turns: readonly number[]
+  readonly relearned: number
+}
+
+/** All calls throw RequestError of status 501 where the server does not learn. */
+export interface UserService {
+  /** Throws RequestError of status 404 for a response that is not known or can no longer be rated. */
+  feedback(request: FeedbackRequest): Promise<FeedbackOutcome>
+  listUsers(): Promise<readonly string[]>
+  /** By expert; empty for a user who is not known. */
+  showUser(user: string): Promise<readonly ServedUserReport[]>
+  listUserTurns(user: string): Promise<readonly UserTurnReport[]>
+  /** Removes a user from tiers, store, cached prefixes and responses. */
+  forgetUser(user: string): Promise<void>
+  /** Takes back the turn of one response, wherever it was learned. */
+  forgetTurn(user: string, responseId: string, index?: number): Promise<ForgottenTurns>
+}
