@@ -11,6 +11,7 @@ import { programsStudy } from './engine/programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
 import { speculationStudy } from './speculation/speculation.ts'
+import { structuredStudy } from './structured.ts'
 import { thumbs } from './thumbs.ts'
 import { trainBesideStudy } from './worker/train-beside.ts'
 import { workerStudy } from './worker/worker-cost.ts'
@@ -26,6 +27,7 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     programsStudy,
     halfKvStudy,
     speculationStudy,
+    structuredStudy,
     workerStudy,
     trainBesideStudy,
     engineProfile,

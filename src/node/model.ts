@@ -10,7 +10,7 @@ import type { RopeScalingOptions } from '../graph/models/rope-scaling.ts'
 import { readQuantized, readWeights } from '../graph/read-weights.ts'
 import { createModel, type Model, type WeightChoice } from '../runtime/index.ts'
 import { createNodeBackend } from './backend.ts'
-import { createThreadHost } from './grammar/thread-host.ts'
+import { createNodeGrammarHost } from './grammar/node-host.ts'
 import { loadFields } from './models/model-options.ts'
 import { resolveModel, type ResolveOptions } from './models/resolve.ts'
 
@@ -57,7 +57,7 @@ export async function loadModel(
   const { weights: choice, threads, date, today, ropeScaling, ...resolving } = options
   const base = await openBaseModel(await resolveModel(source, resolving), { ropeScaling })
   const backend = await createNodeBackend({ threads, environment: options.environment })
-  const grammars = createThreadHost()
+  const grammars = createNodeGrammarHost()
   const model = createModel({ grammars, base, backend, weights: choice, date, today })
   function weights(): Promise<Map<string, F32Tensor>>
   function weights(given?: {

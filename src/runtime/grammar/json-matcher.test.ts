@@ -72,11 +72,22 @@ it('does not let one end before its least length', () => {
   expect(hasBit(matcher.mask!, words.indexOf('"'))).toBe(true)
 })
 
-it('ends white space, and refuses whole strings in one token where lengths are counted', () => {
+it('ends white space', () => {
   expect(allow(undefined, ['\n', ...Array.from({ length: 7 }, () => '    ')])).toContain('    ')
   expect(allow(undefined, ['\n', ...Array.from({ length: 8 }, () => '    ')])).not.toContain(' ')
-  expect(allow(plan, [])).not.toContain('"ab"')
-  expect(allow(undefined, [])).toContain('"ab"')
+})
+
+it('counts strings that begin, or begin and end, within one token', () => {
+  const short = planOf({ type: 'string', maxLength: 1 })
+  expect(allow(short, [])).toContain('"')
+  expect(allow(short, [])).not.toContain('"ab"')
+  const two = planOf({ type: 'string', minLength: 2, maxLength: 2 })
+  expect(allow(two, [])).toContain('"ab"')
+  const three = planOf({ type: 'string', minLength: 3 })
+  expect(allow(three, [])).not.toContain('"ab"')
+  const pair = planOf({ properties: { a: { maxLength: 2 }, x: { minLength: 2 } } })
+  expect(allow(pair, ['{"a":"', 'x', 'x'])).toEqual(expect.arrayContaining(['"', '","']))
+  expect(allow(pair, ['{"a":"', 'x', 'x'])).not.toContain('xy"}')
 })
 
 it('finds the place in the value', () => {

@@ -2,6 +2,7 @@
 // lengths of long strings, and an end of white space.
 
 import type { LengthPlan } from '../../formats/grammar/schema/length-plan.ts'
+import { hasBit } from '../decode/processors/grammar-mask.ts'
 import type { TokenMatcher } from './grammar-host.ts'
 import { JsonPosition } from './json-position.ts'
 import type { Vocabulary } from './vocabulary.ts'
@@ -23,8 +24,9 @@ interface TokenTables {
   readonly escaped: StringTable
   /** Tokens of spaces alone. */
   readonly spaces: readonly number[]
-  /** Tokens that hold a whole string of at least one character. */
-  readonly whole: readonly number[]
+  /** Tokens that may begin a string, by themselves or once they have ended one. */
+  readonly opening: readonly number[]
+  readonly reopening: readonly number[]
 }
 
 const tables = new WeakMap<Vocabulary, TokenTables>()
@@ -64,7 +66,8 @@ function getTables(vocabulary: Vocabulary): TokenTables {
     plain: createStringTable(vocabulary, false),
     escaped: createStringTable(vocabulary, true),
     spaces: listIds(/^ +$/),
-    whole: listIds(/(^|[:,[ \n])"[^":,]+"/),
+    opening: listIds(/"/),
+    reopening: listIds(/"[^]*"/),
   }
   tables.set(vocabulary, made)
   return made
@@ -90,7 +93,8 @@ class JsonMatcher implements TokenMatcher {
 
   get mask(): Int32Array | undefined {
     const { mask } = this.#inner
-    return mask && (this.#mask ??= this.#narrow(mask))
+    if (!mask || (!this.#hasPlan && this.#position.spaces < MOST_SPACES)) return mask
+    return (this.#mask ??= this.#narrow(mask))
   }
 
   ready(): Promise<void> {
@@ -108,29 +112,30 @@ class JsonMatcher implements TokenMatcher {
   }
 
   #narrow(given: Int32Array): Int32Array {
-    const { lengths, isInString, spaces } = this.#position
-    if (lengths) return this.#narrowString(given, lengths)
-    const isOutside = !isInString && (spaces >= MOST_SPACES || this.#hasPlan)
-    if (!isOutside) return given
+    const { isInString, spaces } = this.#position
     const mask = given.slice()
     const found = getTables(this.#vocabulary)
     if (spaces >= MOST_SPACES) for (const id of found.spaces) clearBit(mask, id)
-    // Their lengths could not be counted.
-    if (this.#hasPlan) for (const id of found.whole) clearBit(mask, id)
-    return mask.some((bits) => bits !== 0) ? mask : given
+    if (!this.#hasPlan) return mask
+    if (isInString) this.#narrowString(mask)
+    const { tokens } = this.#vocabulary
+    for (const id of isInString ? found.reopening : found.opening)
+      if (hasBit(mask, id) && !this.#position.fits(tokens[id]!)) clearBit(mask, id)
+    return mask
   }
 
-  #narrowString(given: Int32Array, { least, most }: NonNullable<LengthPlan['own']>): Int32Array {
-    const { characters: count, isEscaped } = this.#position
+  #narrowString(mask: Int32Array): void {
+    const { characters: count, isEscaped, lengths } = this.#position
+    if (!lengths) return
     const { plain, escaped } = getTables(this.#vocabulary)
-    const table = isEscaped ? escaped : plain
-    const left = most - count
-    const needed = least - count
-    if (left >= table.most && needed <= 0) return given
-    const mask = given.slice()
-    for (const [id, one] of table.characters.entries())
-      if (one > left || (one < needed && table.ends[id] === 1)) clearBit(mask, id)
-    return mask
+    const { characters, ends, most } = isEscaped ? escaped : plain
+    const left = lengths.most - count
+    const needed = lengths.least - count
+    if (left >= most && needed <= 0) return
+    for (let id = 0; id < characters.length; id++) {
+      const one = characters[id]!
+      if (one > left || (one < needed && ends[id] === 1)) clearBit(mask, id)
+    }
   }
 }
 

@@ -36,9 +36,24 @@ export class JsonPosition {
   #hasBreak = false
   /** Lengths of the string that is being written, where they are counted. */
   lengths: LengthPlan['own']
+  /** Whether a string was longer or shorter than it may be. */
+  isWrong = false
 
   constructor(root: LengthPlan | undefined) {
     this.#root = root
+  }
+
+  /** Whether all strings are as long as they may be once these bytes follow. */
+  fits(bytes: Uint8Array): boolean {
+    const next = new JsonPosition(this.#root)
+    next.#frames.push(...this.#frames.map((frame) => Object.assign({}, frame)))
+    next.#keyBytes = this.#keyBytes && [...this.#keyBytes]
+    next.isInString = this.isInString
+    next.isEscaped = this.isEscaped
+    next.characters = this.characters
+    next.lengths = this.lengths
+    next.push(bytes)
+    return !next.isWrong
   }
 
   push(bytes: Uint8Array): void {
@@ -55,10 +70,12 @@ export class JsonPosition {
       this.characters++
     } else if (byte === QUOTE) this.#endString()
     else if ((byte & 0xc0) !== 0x80) this.characters++
+    if (this.lengths && this.characters > this.lengths.most) this.isWrong = true
   }
 
   #endString(): void {
     this.isInString = false
+    if (this.lengths && this.characters < this.lengths.least) this.isWrong = true
     this.lengths = undefined
     const frame = this.#frames.at(-1)
     if (!this.#keyBytes || !frame) return

@@ -77,7 +77,7 @@ const SHORT_ESCAPE = matchSequence(
 )
 
 /** One character of a JSON string, with escapes of two signs. */
-export const COUNTED_CHARACTER = matchEither(matchCodes(PLAIN), SHORT_ESCAPE)
+const COUNTED_CHARACTER = matchEither(matchCodes(PLAIN), SHORT_ESCAPE)
 
 /** One character of a JSON string, all escapes included. */
 export const STRING_CHARACTER = matchEither(COUNTED_CHARACTER, UNICODE_ESCAPE)
@@ -175,6 +175,11 @@ export class JsonRules {
 
   get string(): GrammarExpression {
     return this.#make('string', () => matchString(matchRepeat(STRING_CHARACTER, 0, Infinity)))
+  }
+
+  /** Its characters are counted as it is written: an escape has two signs, so that each is one. */
+  get countedString(): GrammarExpression {
+    return this.#make('counted', () => matchString(matchRepeat(COUNTED_CHARACTER, 0, Infinity)))
   }
 
   get number(): GrammarExpression {

@@ -6,9 +6,6 @@ import type { SchemaValue } from '../grammar-choice.ts'
 import type { Lengths } from './lengths.ts'
 import type { SchemaObject } from './schema-document.ts'
 
-/** Longer strings are counted. */
-export const MOST_STATES_OF_TEXT = 24
-
 /** What holds at one place of a value; places within it are asked for when they are reached. */
 export interface LengthPlan {
   /** Of a string at this place. */
@@ -25,8 +22,7 @@ export function findCounted(schema: SchemaObject): Lengths | undefined {
   if ('pattern' in schema || 'format' in schema || 'enum' in schema) return undefined
   const least = (schema['minLength'] ?? 0) as number
   const most = (schema['maxLength'] ?? Infinity) as number
-  const isLong = (most > MOST_STATES_OF_TEXT && most < Infinity) || least > MOST_STATES_OF_TEXT
-  return isLong ? { least, most } : undefined
+  return most < Infinity || least > 1 ? { least, most } : undefined
 }
 
 export function createLengthPlan(

@@ -4,13 +4,7 @@ import { type GrammarExpression, matchRepeat, NOTHING } from '../grammar.ts'
 import { computeLengths } from './lengths.ts'
 import { readRegex } from '../regex/read-regex.ts'
 import { formatPatterns } from './formats.ts'
-import {
-  COUNTED_CHARACTER,
-  escapeForJson,
-  type JsonRules,
-  matchString,
-  STRING_CHARACTER,
-} from './json-text.ts'
+import { escapeForJson, type JsonRules, matchString, STRING_CHARACTER } from './json-text.ts'
 import { findCounted } from './length-plan.ts'
 import type { SchemaObject } from './schema-document.ts'
 
@@ -49,10 +43,6 @@ export interface StringParts {
 /** Where several schemas may hold at a place, longer strings are checked when they are complete. */
 const MOST_WRITTEN_OUT = 200
 
-/** Text whose characters are counted as it is written: escapes are two signs, so that each is one. */
-const matchLongText = (least: number): GrammarExpression =>
-  matchRepeat(COUNTED_CHARACTER, Math.min(least, 2), Infinity)
-
 export function readString(
   schema: SchemaObject,
   place: string,
@@ -67,7 +57,7 @@ export function readString(
     if (least === 0 && most === Infinity) return rules.string
     if (!findCounted(schema))
       return rules.book.add('text', matchString(matchRepeat(STRING_CHARACTER, least, most)))
-    if (canCount) return rules.book.add('text', matchString(matchLongText(least)))
+    if (canCount) return rules.countedString
     if (most > MOST_WRITTEN_OUT) reportLate(schema, 'maxLength')
     if (least > MOST_WRITTEN_OUT) reportLate(schema, 'minLength')
     const longest = most > MOST_WRITTEN_OUT ? Infinity : most
