@@ -3,6 +3,7 @@
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
+import { random } from '../../base/random.ts'
 import { readGrammar } from '../../formats/grammar/read-grammar.ts'
 import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
 import type { GrammarHost } from '../../runtime/grammar/grammar-host.ts'
@@ -15,7 +16,7 @@ const vocabulary = { key: 'bytes', size: 256, tokens: bytes }
 const MOST_BYTES = 3000
 // What ends a JSON text soonest, within strings and outside.
 const toBytes = (signs: string): number[] => [...signs].map((sign) => sign.codePointAt(0)!)
-const inside = toBytes('"')
+const inside = toBytes('"@')
 const outside = toBytes('}]"0,:')
 
 /** Whether a JSON text ends within a string. */
@@ -36,6 +37,7 @@ export async function completeText(
       throw new Error(`byte ${i} of ${JSON.stringify(text)} does not fit`)
     matcher.accept(byte)
   }
+  const { uniform } = random(1)
   while (written.length < MOST_BYTES) {
     await matcher.ready()
     if (hasBit(matcher.mask!, 256)) break
@@ -44,7 +46,9 @@ export async function completeText(
     )
     const soFar = new TextDecoder().decode(Uint8Array.from(written))
     const preferred = isInString(soFar) ? inside : outside
-    const next = [...preferred, ...allowed.toReversed()].find((byte) => allowed.includes(byte))!
+    const visible = allowed.filter((byte) => byte !== 0x20)
+    const other = visible[Math.floor(uniform() * visible.length)] ?? allowed[0]!
+    const next = preferred.find((byte) => allowed.includes(byte)) ?? other
     written.push(next)
     matcher.accept(next)
   }
