@@ -4,4 +4,5 @@
 export * from '../index.ts'
 export { loadDataset, saveDataset } from './stores/datasets.ts'
 export { openIndexedDbStore } from './stores/indexed-db-store.ts'
+export { openGrammarLibrary } from './grammar-library.ts'
 export { createLocalStorageStore } from './stores/local-storage-store.ts'

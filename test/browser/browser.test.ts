@@ -13,6 +13,7 @@ const suites = [
   { page: 'store', fewest: 25 },
   { page: 'micro', fewest: 180 },
   { page: 'worker', fewest: 17 },
+  { page: 'grammar', fewest: 1 },
 ] as const
 const programs: Readonly<
   Record<(typeof suites)[number]['page'] | 'tabs' | 'example' | 'worker-object', string>
@@ -20,6 +21,7 @@ const programs: Readonly<
   store: 'test/browser/pages/store.ts',
   micro: 'test/browser/pages/micro.ts',
   worker: 'test/browser/pages/worker.ts',
+  grammar: 'test/browser/pages/grammar.ts',
   'worker-object': 'test/browser/pages/worker-object.ts',
   tabs: 'test/browser/pages/tabs.ts',
   example: 'examples/browser-storage/page.ts',

@@ -31,6 +31,7 @@ export async function bundled(entry: string, minify = false): Promise<string> {
       minify,
       target: 'esnext',
       lib: { entry: join(root, entry), formats: ['es'], fileName: 'page' },
+      rolldownOptions: { output: { codeSplitting: false } },
     },
   })) as Rollup.RollupOutput[]
   return result[0]!.output[0].code
