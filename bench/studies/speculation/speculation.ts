@@ -120,6 +120,44 @@ async function* measureTasks(model: LoadedModel, exact: boolean): AsyncGenerator
   }
 }
 
+/** Two answers beside each other: tokens of both in a second. */
+async function measurePair(engine: Engine, requests: readonly EngineRequest[]): Promise<number> {
+  const start = performance.now()
+  const answered = await Promise.all(requests.map((request) => answerOnce(engine, request)))
+  const tokens = answered.reduce((sum, { generation }) => sum + generation.ids.length, 0)
+  return (tokens * 1000) / (performance.now() - start)
+}
+
+async function* measureTwoRows(model: LoadedModel): AsyncGenerator<BenchmarkRow> {
+  for (const name of ['copying', 'chat']) {
+    const requests = tasks[name]!.map((content) => ({
+      prompt: model.encode([{ role: 'user', content }]),
+      maxTokens: MOST_TOKENS,
+    }))
+    const plain = createEngine({ model })
+    const ahead = createEngine({ model, speculate: true })
+    const ours: number[] = []
+    const values: number[] = []
+    for (let run = 0; run <= LEAST_RUNS; run++) {
+      const one = await measurePair(plain, requests)
+      const other = await measurePair(ahead, requests)
+      if (run === 0) continue // compiled, and the prompts are in the cache
+      values.push(one)
+      ours.push(other)
+    }
+    const { draftedTokens, acceptedTokens } = ahead.stats()
+    await Promise.all([plain.dispose(), ahead.dispose()])
+    yield toBenchmarkRow({
+      name: `${name}, two rows`,
+      unit: 'tokens/s',
+      higherIsBetter: true,
+      ours,
+      reference: { name: 'one at a time', values },
+      note: `${acceptedTokens} of ${draftedTokens} drafted tokens were right`,
+    })
+  }
+}
+
 /** Answers that a user was taught, given again by the memory's pairs. */
 async function* measureTaught(model: LoadedModel): AsyncGenerator<BenchmarkRow> {
   const learner = createLearner({ model })
@@ -139,13 +177,16 @@ async function* measureSpeculation({
   progress,
 }: BenchmarkContext): AsyncGenerator<BenchmarkRow> {
   const only = environment['GRAFT_BENCH_SPECULATION']
-  if (only !== 'tasks') {
+  if (only === undefined || only === 'calls') {
     progress('calls')
     yield* measureCalls()
   }
   if (only === 'calls') return
   const model = await loadModel('smollm2-135m-instruct')
   try {
+    progress('two rows')
+    if (only !== 'tasks') yield* measureTwoRows(model)
+    if (only === 'rows') return
     progress('tasks')
     yield* measureTasks(model, false)
     progress('a taught answer')
@@ -160,6 +201,6 @@ async function* measureSpeculation({
 export const speculationStudy: Benchmark = {
   name: 'speculation',
   summary: 'tokens tried ahead beside one at a time: copying, editing, JSON, chat, taught answers',
-  needs: 'the model smollm2-135m-instruct; GRAFT_BENCH_SPECULATION: calls or tasks alone',
+  needs: 'the model smollm2-135m-instruct; GRAFT_BENCH_SPECULATION: calls, rows or tasks alone',
   run: measureSpeculation,
 }

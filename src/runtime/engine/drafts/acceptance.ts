@@ -1,7 +1,7 @@
 // How often a drafter is right for one answer, and when it is asked.
 
-/** A drafter is thought to be right this often before anything is known. */
-const PRIOR_RATE = 0.6
+/** A drafter is thought to be right this often before anything is known: hopeful, so that it is tried. */
+const PRIOR_RATE = 0.75
 const PRIOR_TOKENS = 4
 /** What a token counted counts after one more call. */
 const MEMORY = 0.85
