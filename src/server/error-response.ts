@@ -107,8 +107,9 @@ const mayBeRepeated = new Set([429, 503])
 export function createErrorResponse(error: unknown): Response {
   const found = toRequestError(error)
   const headers = new Headers()
-  if (found.retryAfter !== undefined)
-    headers.set('Retry-After', String(Math.max(1, Math.ceil(found.retryAfter))))
+  const { retryAfter = mayBeRepeated.has(found.status) ? 1 : undefined } = found
+  if (retryAfter !== undefined)
+    headers.set('Retry-After', String(Math.max(1, Math.ceil(retryAfter))))
   if (!mayBeRepeated.has(found.status)) headers.set('x-should-retry', 'false')
   return Response.json(createErrorBody(found), { status: found.status, headers })
 }

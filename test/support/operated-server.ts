@@ -1,8 +1,10 @@
 // A server with all of its operation over the embedded model, in this process.
 
 import { randomBytes } from 'node:crypto'
-import { createEngine, loadModel } from '../../src/node/index.ts'
+import { createEngine, loadAdapter, loadModel } from '../../src/node/index.ts'
+import { createAllowedFolders } from '../../src/node/serve/allowed-folders.ts'
 import { createServer, type ServerOptions } from '../../src/server/app.ts'
+import { keepExperts, noPlaces } from '../../src/server/experts-allowed/keep-experts.ts'
 import { createService } from '../../src/server/local/create-service.ts'
 import { createOperations, type OperationParts } from '../../src/server/operations/operations.ts'
 import type { OperationOptions } from '../../src/server/operations/options.ts'
@@ -10,6 +12,8 @@ import { createMemoryState } from '../../src/server/state/memory-state.ts'
 import { createNoisyExpert } from './server.ts'
 
 export interface OperatedServerSettings {
+  /** A folder from which requests may load experts; undefined: none. */
+  readonly adapterFolder?: string
   readonly engine?: object
   readonly options?: OperationOptions
   readonly parts?: Partial<OperationParts>
@@ -18,6 +22,7 @@ export interface OperatedServerSettings {
 
 /** With the experts `coder` and `poet`. Everybody may come in, unless the options say otherwise. */
 export async function openOperatedServer({
+  adapterFolder,
   engine: engineOptions,
   options,
   parts,
@@ -29,12 +34,21 @@ export async function openOperatedServer({
     name,
     expert: createNoisyExpert(model, i + 1),
   }))
-  const service = await createService({ model, engine, experts })
+  const state = createMemoryState()
+  const readAdapter = async (path: string) => ({ adapter: await loadAdapter(path) })
+  const kept = keepExperts(await createService({ model, engine, experts, readAdapter }), {
+    places: adapterFolder === undefined ? noPlaces : await createAllowedFolders([adapterFolder]),
+    store: state.experts,
+    base: 'stories260k',
+    now: Date.now,
+    onFailure: (error) => failures.push(String(error)),
+  })
+  const { service } = kept
   const failures: string[] = []
   const given = {
     service,
     base: await service.describe(),
-    state: createMemoryState(),
+    state,
     clock: { now: Date.now, tick: () => performance.now() },
     random: (count: number) => randomBytes(count),
     onFailure: (what: string, error: unknown) => failures.push(`${what}: ${String(error)}`),

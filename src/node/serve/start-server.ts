@@ -21,6 +21,7 @@ import type { LoadModelOptions } from '../model.ts'
 import { loadFields } from '../models/model-options.ts'
 import { findErrorCode } from '../files/system-errors.ts'
 import { endServer, type EndedServer } from './end-server.ts'
+import { answerMalformedRequests } from './malformed-requests.ts'
 import {
   type OpenedOperations,
   openOperations,
@@ -181,10 +182,12 @@ async function createHttpServer(
     onFault,
     version,
   })
-  return createAdaptorServer({
+  const http = createAdaptorServer({
     fetch: (request, env) => server.fetch(request, env),
     overrideGlobalObjects: false,
   }) as HttpServer
+  answerMalformedRequests(http)
+  return http
 }
 
 function listen(server: HttpServer, host: string, port: number): Promise<string> {

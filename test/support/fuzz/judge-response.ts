@@ -79,7 +79,7 @@ async function readAnswer(
 
 function judgeHead({ status, headers }: Response): string[] {
   const problems: string[] = []
-  if (status >= 500 && status !== 501) problems.push(`status ${status}`)
+  if (status >= 500) problems.push(`status ${status}`)
   if (!/^[\w.:-]{1,128}$/.test(headers.get('x-request-id') ?? '')) problems.push('no x-request-id')
   if (status === 405 && !headers.get('allow')) problems.push('405 without Allow')
   if (status === 429 && !headers.get('retry-after')) problems.push('429 without Retry-After')

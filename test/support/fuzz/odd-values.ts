@@ -86,8 +86,8 @@ const known: Readonly<Record<string, (random: Random) => unknown>> = {
   tool_choice: (random) => pick<unknown>(random, ['auto', 'none', 'required', {}]),
   lora: (random) => [{ id: random.integer(3), scale: random.uniform() }],
   path: (random) =>
-    pick(random, ['coder', '../secret', '/etc/passwd', 'http://169.254.169.254/', 'x\0']),
-  lora_path: (random) => pick(random, ['coder', 'nobody', '..', 'file:///etc/passwd']),
+    pick(random, ['coder', 'fresh', '../secret', '/etc/passwd', 'http://169.254.169.254/', 'x\0']),
+  lora_path: (random) => pick(random, ['coder', 'fresh', 'nobody', '..', 'file:///etc/passwd']),
   lora_name: (random) => pick(random, ['fresh', 'coder', '', 'a:0.5', 'base']),
   name: (random) => pick(random, ['fresh', 'poet', 'a+b', '\u001b[31m']),
   user: (random) => pick(random, ['ada', 'tom', 'x'.repeat(300)]),

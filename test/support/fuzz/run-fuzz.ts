@@ -1,8 +1,13 @@
 // Sends generated requests to a server over the embedded model, eight at a time, and says what went
 // wrong: an answer of status 500 or more, a hang, a path of the server, a sequence that is left over.
 
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { saveAdapter } from '../../../src/node/index.ts'
 import { RequestError } from '../../../src/server/request-error.ts'
 import { openOperatedServer } from '../operated-server.ts'
+import { createNoisyExpert } from '../server.ts'
 import { sendRequest } from './judge-response.ts'
 import { createOddRequests, type OddRequest } from './odd-requests.ts'
 
@@ -23,13 +28,17 @@ const options = { maxTokens: 4, maxAnswers: 8, maxRequests: 100, maxSeconds: 60 
 export async function runFuzz(count: number, seed: number): Promise<FuzzReport> {
   const started = performance.now()
   const faults: string[] = []
-  const { engine, operations, server, failures, close } = await openOperatedServer({
+  const folder = await mkdtemp(join(tmpdir(), 'graft-fuzz-'))
+  const { model, engine, operations, server, failures, close } = await openOperatedServer({
     options,
+    adapterFolder: folder,
     onFault: (error, { req }) => {
       if (error instanceof RequestError) return // judged by its status
       faults.push(`${req.path}: ${error instanceof Error ? error.stack : String(error)}`)
     },
   })
+  for (const [i, name] of ['coder', 'fresh'].entries())
+    await saveAdapter(createNoisyExpert(model, i + 5), join(folder, name))
   const free = engine.stats().kv.blocks.free + engine.stats().kv.blocks.cached
   const problems: string[] = []
   const statuses: Record<string, number> = {}
@@ -52,6 +61,7 @@ export async function runFuzz(count: number, seed: number): Promise<FuzzReport> 
   if (kv.blocks.free + kv.blocks.cached !== free)
     problems.push(`blocks at the end: ${kv.blocks.free + kv.blocks.cached}, at the start ${free}`)
   await close()
+  await rm(folder, { recursive: true })
   const seconds = (performance.now() - started) / 1000
   return { problems, statuses, routes: server.routes.length, seconds }
 }
