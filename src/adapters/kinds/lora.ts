@@ -21,7 +21,7 @@ import {
 } from './lora-config.ts'
 import { addProduct, scaleValues, transposeValues } from './matrices.ts'
 import { drawNormal, drawUniform, fillZeros } from './initializers.ts'
-import { computeMinorDirections } from './minor-start.ts'
+import { listMinorSpecs } from './minor-start.ts'
 import { headPath } from '../keys.ts'
 import { isLinearTarget, resolvePatternValue, createTargetMatcher } from '../targets.ts'
 
@@ -80,7 +80,8 @@ function listLowRankSpecs(
   const shapeA = [rank, module.inFeatures]
   const shapeB = [module.outFeatures, rank]
   const random = start === 'random'
-  if (start === 'mica') return listMinorSpecs(module, rank, loraBias)
+  if (start === 'mica')
+    return listMinorSpecs(module, rank, { a, b, ...(loraBias && { shift: shiftName }) })
   if (module.kind === 'embedding') {
     return [
       {
@@ -109,33 +110,6 @@ function listLowRankSpecs(
     { name: b, shape: shapeB, trainable: true, learningRateGroup, start: startB },
     ...(loraBias
       ? [{ name: shiftName, shape, trainable: true, learningRateGroup, start: fillZeros(shape) }]
-      : []),
-  ]
-}
-
-/** MiCA: A starts at zero, B and its bias are not trained. */
-function listMinorSpecs(module: ModuleInfo, rank: number, hasBias: boolean): ParameterSpec[] {
-  const { a, b } = getTensorNames(module)
-  const { inFeatures, outFeatures, kind } = module
-  const shapeA = [rank, inFeatures]
-  return [
-    { name: a, shape: shapeA, trainable: true, start: fillZeros(shapeA) },
-    {
-      name: b,
-      shape: [outFeatures, rank],
-      trainable: false,
-      reads: ['weight'],
-      start: (_random, base) => computeMinorDirections(base('weight'), module, rank),
-    },
-    ...(hasBias && kind === 'linear'
-      ? [
-          {
-            name: shiftName,
-            shape: [outFeatures],
-            trainable: false,
-            start: fillZeros([outFeatures]),
-          },
-        ]
       : []),
   ]
 }

@@ -14,6 +14,8 @@ import {
 } from '../../base/linalg/matrix.ts'
 import { computeEigen } from '../../base/linalg/symmetric.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
+import { fillZeros } from './initializers.ts'
+import type { ParameterSpec } from './kind.ts'
 
 /** What an embedding does to a one-hot token: its table transposed. */
 function toMatrix(weight: Float32Array, { kind, inFeatures, outFeatures }: ModuleInfo): Matrix {
@@ -26,7 +28,7 @@ function toMatrix(weight: Float32Array, { kind, inFeatures, outFeatures }: Modul
  * B [out, R] of unit columns, the smallest direction last. Takes the eigenvectors of the smaller Gram
  * matrix: about 10·n³ operations, n the smaller of both sizes.
  */
-export function computeMinorDirections(
+function computeMinorDirections(
   weight: Float32Array,
   module: ModuleInfo,
   rank: number,
@@ -50,4 +52,31 @@ export function computeMinorDirections(
       result[o * rank + r] = getElement(columns, o, r) / Math.sqrt(squares)
   }
   return result
+}
+
+/** The names of a module's tensors; `shift`: B has a bias. */
+interface MinorNames {
+  readonly a: string
+  readonly b: string
+  readonly shift?: string
+}
+
+/** A starts at zero and is trained; B and its bias are not. */
+export function listMinorSpecs(
+  module: ModuleInfo,
+  rank: number,
+  { a, b, shift }: MinorNames,
+): ParameterSpec[] {
+  const { inFeatures, outFeatures, kind } = module
+  const frozen = (name: string, shape: readonly number[]) => ({ name, shape, trainable: false })
+  const shapeA = [rank, inFeatures]
+  const start: ParameterSpec['start'] = (_random, base) =>
+    computeMinorDirections(base('weight'), module, rank)
+  return [
+    { name: a, shape: shapeA, trainable: true, start: fillZeros(shapeA) },
+    Object.assign(frozen(b, [outFeatures, rank]), { reads: ['weight' as const], start }),
+    ...(shift !== undefined && kind === 'linear'
+      ? [Object.assign(frozen(shift, [outFeatures]), { start: fillZeros([outFeatures]) })]
+      : []),
+  ]
 }
