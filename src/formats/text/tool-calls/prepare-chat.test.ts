@@ -75,6 +75,12 @@ describe('a conversation with tools', () => {
       'user: Thanks.',
     ])
   })
+  it('is refused with arguments that are no object, where they have to be written', () => {
+    const function_ = { name: 'noop', arguments: '{"a": ' }
+    const broken = { role: 'assistant', content: '', tool_calls: [{ function: function_ }] }
+    expect(() => prepare(plain, 'qwen-coder', [messages[0]!, broken])).toThrow(OptionError)
+    expect(() => prepare(plain, 'qwen-coder', [messages[0]!, broken])).toThrow('"noop"')
+  })
   it('has ids of nine characters for Mistral', () => {
     const { messages: shown } = prepare(full, 'mistral')
     const ids = [shown[2]!['tool_call_id'], shown[3]!['tool_call_id']]

@@ -1,6 +1,8 @@
 // A conversation with tools in the words of one model's template: what the template does not write
 // itself, functions, earlier calls and their results, is put into messages that it knows.
 
+import { OptionError } from '../../../base/errors.ts'
+import { isRecord } from '../../../base/schema.ts'
 import type { ChatMessage } from '../chat-template.ts'
 import { type ArgumentForm, fitCall, type MessageCall } from './fit-arguments.ts'
 import type { TemplateSupport } from './template-support.ts'
@@ -100,9 +102,22 @@ function fitCalls(message: ChatMessage, form: ArgumentForm): ChatMessage {
   return { ...message, content, tool_calls: calls.map((call) => fitCall(call, form)) }
 }
 
-const toToolCall = (call: MessageCall): ToolCall => {
+/** Throws OptionError for arguments that are no JSON object: no format could write them. */
+function toToolCall(call: MessageCall): ToolCall {
   const { name = '', arguments: given = '{}' } = fitCall(call, 'text').function ?? {}
-  return { name, arguments: String(given) }
+  const text = String(given)
+  if (isObjectText(text)) return { name, arguments: text }
+  throw new OptionError(
+    `An earlier call of ${JSON.stringify(name)} has the arguments ${text.slice(0, 100)}; expected a JSON object.`,
+  )
+}
+
+function isObjectText(text: string): boolean {
+  try {
+    return isRecord(JSON.parse(text))
+  } catch {
+    return false
+  }
 }
 
 function writeCallsAsText(message: ChatMessage, format: ToolCallFormat): ChatMessage {
