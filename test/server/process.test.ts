@@ -1,6 +1,7 @@
 // `graft serve` in a process of its own: its end in good order, what comes back after a restart, and
 // what goes on while something fails.
 
+import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { rm, writeFile } from 'node:fs/promises'
@@ -168,6 +169,37 @@ describe('a full disk', { timeout }, () => {
     expect(failures.map(({ what }) => what)).toEqual(['usage rows cannot be written'])
     expect((await server.stop()).code).toBe(0)
     await rm(at('full'), { recursive: true })
+  })
+})
+
+describe('a worker that dies', { timeout }, () => {
+  it('ends its answers with an error; the rest goes on, with the experts that were loaded', async () => {
+    const server = await startServe({ args: [...folders('worker'), '--isolation', 'process'] })
+    const load = { lora_name: 'coder', lora_path: 'other' }
+    expect((await askServe(server, '/v1/load_lora_adapter', load)).status).toBe(200)
+    const before = await complete(server, 'coder')
+    const response = await fetch(`${server.url}/v1/completions`, {
+      method: 'POST',
+      body: JSON.stringify({
+        model: 'coder',
+        prompt: 'a',
+        max_tokens: 450,
+        ignore_eos: true,
+        stream: true,
+        logprobs: 5,
+        n: 16,
+      }),
+    })
+    const workers = spawnSync('pgrep', ['-P', String(server.child.pid)], { encoding: 'utf8' })
+    for (const pid of workers.stdout.trim().split('\n')) process.kill(Number(pid), 'SIGKILL')
+    expect(await response.text()).toContain('"error"')
+    expect((await askServe(server, '/healthz')).status).toBe(200)
+    await expect
+      .poll(async () => (await complete(server, 'coder')).status, { timeout: 60_000 })
+      .toBe(200)
+    const after = await complete(server, 'coder')
+    expect(after.body.choices[0].text).toBe(before.body.choices[0].text)
+    expect((await server.stop()).code).toBe(0)
   })
 })
 

@@ -2,7 +2,7 @@
 
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer, request as requestHttp } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
@@ -186,6 +186,61 @@ describe('on a socket', () => {
     expect(status).toBe(413)
     await endServer(server, operations.lifecycle, 1000)
   })
+})
+
+describe('row 116: on a socket with keys no way of writing a request is a way in', () => {
+  let server: Awaited<ReturnType<typeof listen>>
+  beforeAll(async () => {
+    server = await listen({ host: '0.0.0.0', withoutKeys: true })
+    await server.operations.keys.add({ name: 'ci' })
+  })
+  afterAll(async () => {
+    await endServer(server.server, server.operations.lifecycle, 1000)
+    await server.close()
+  })
+  /** The status of a request whose first line is written as it is. */
+  const send = (line: string, host = 'localhost'): Promise<string> =>
+    new Promise((resolve) => {
+      let answer = ''
+      const socket = connect(Number(new URL(server.address).port), '127.0.0.1')
+      socket.on('data', (chunk) => (answer += String(chunk)))
+      socket.on('error', () => undefined)
+      socket.on('close', () => resolve(answer))
+      socket.write(
+        `${line} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}`,
+      )
+    })
+  it.each([
+    'POST /v1/infer',
+    'POST /v1/infer/',
+    'POST //v1/infer',
+    'POST /v1//infer',
+    'POST /./v1/infer',
+    'POST /healthz/../v1/infer',
+    'POST /healthz/%2e%2e/v1/infer',
+    'POST /healthz/%2E%2E/v1/infer',
+    'POST /healthz/..%2Fv1/infer',
+    'POST /healthz\\..\\v1\\infer',
+    'POST /v1/infer#/healthz',
+    'POST /v1/infer?/healthz',
+    'POST /v1/inf%65r',
+    'POST /V1/Infer',
+    'POST http://localhost/v1/infer',
+    'POST http://healthz/v1/infer',
+    'GET /metrics',
+    'GET /m%65trics',
+    'GET //metrics',
+    'GET http://localhost/metrics',
+    'HEAD /metrics',
+    'OPTIONS /v1/infer',
+    'OPTIONS *',
+  ])('%s', async (line) => expect(await send(line)).toMatch(/^HTTP\/1.1 (401|400) /))
+  it.each(['a/healthz', 'localhost/healthz?', 'healthz', 'localhost#/healthz'])(
+    'nor the host %s',
+    async (host) => expect(await send('POST /v1/infer', host)).toMatch(/^HTTP\/1.1 (401|400) /),
+  )
+  it('and health stays open', async () =>
+    expect(await send('GET /healthz')).toMatch(/^HTTP\/1.1 200 /))
 })
 
 it('a log that cannot be written is said once and stops nobody', async () => {
