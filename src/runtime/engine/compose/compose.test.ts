@@ -174,7 +174,7 @@ describe('experts by name', () => {
     )
     await expect(engine.add(request('frist+secnd'))).rejects.toThrow(/frist[^]*secnd/)
     await expect(engine.add(request('first:0.5+'))).rejects.toThrow(OptionError)
-    await expect(engine.add(request('first+prompt'))).rejects.toThrow(
+    await expect(engine.add(request('first:0.5+prompt'))).rejects.toThrow(
       /"prompt": its virtual tokens have no weight, so it acts alone only/,
     )
     const value = { parts: [{ name: 'first', weight: Number.NaN }] }

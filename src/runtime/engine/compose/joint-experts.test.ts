@@ -3,10 +3,11 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../../../adapters/index.ts'
-import { splitAdapter } from '../../../adapters/joint/joint-adapters.ts'
+import { joinAdapters, splitAdapter } from '../../../adapters/joint/joint-adapters.ts'
 import { UnsupportedError } from '../../../base/errors.ts'
 import { createEngine } from '../../create-engine.ts'
 import type { Model } from '../../model.ts'
+import type { EngineRequest } from '../engine.ts'
 import { readAnswer } from '../generate.ts'
 import {
   countHeld,
@@ -81,6 +82,24 @@ describe('an expert of several kinds', () => {
     const warm = await ask('joint')
     expect(warm.cachedTokens).toBeGreaterThan(0)
     expect(warm.ids).toEqual(cold.ids)
+  })
+
+  it('is what names of a soft prompt and others are at weight 1', async () => {
+    const engine = createEngine({ model })
+    for (const name of ['prompt', 'prefix', 'first', 'ia3', 'second'])
+      await engine.registerAdapter(name, experts[name]!)
+    const ask = (adapter: EngineRequest['adapter']) =>
+      readAnswer(engine, { prompt: createPrompt(40), adapter, maxTokens: 8 })
+    const named = await ask('first+prompt')
+    const { ids } = await ask(joinAdapters([experts['first'], experts['prompt']] as Adapter[]))
+    expect(named.ids).toEqual(ids)
+    const again = await ask('prompt+second:0+first')
+    expect(again.ids).toEqual(ids)
+    expect(again.cachedTokens).toBeGreaterThan(0)
+    expect((await ask('ia3+prompt+first')).ids).not.toEqual(ids)
+    await expect(ask('prompt+prefix')).rejects.toThrow(/both take the places before/)
+    await expect(ask('first+second+prompt')).rejects.toThrow(/lora stands twice/)
+    await expect(ask('first+prompt:0.5')).rejects.toThrow(/joinAdapters makes one expert/)
   })
 
   it('is no part of a sum or a fade where it has virtual tokens', async () => {

@@ -14,6 +14,7 @@ import { NotFoundError, OptionError, UnsupportedError } from '../../../base/erro
 import { isRecord, joinProblems } from '../../../base/schema.ts'
 import type { AdapterPool, ExpertHandle } from '../pool/adapter-pool.ts'
 import type { StageSpan } from './fade-plan.ts'
+import { joinStack } from './join-experts.ts'
 
 /** What a request may be answered with. A text names registered experts. */
 export type GivenExpert = AnswerExpert | ExpertSpec | string
@@ -80,15 +81,12 @@ async function resolveSpec({ parts, later = [] }: ExpertSpec, pool: AdapterPool)
     stages.flatMap((stage) => stage.parts),
     pool,
   )
-  return createPlan(
-    stages.map((stage) => ({
-      from: stage.from,
-      to: stage.to,
-      handle: pool.mix(
-        stage.parts.map(({ name, weight }) => ({ handle: found.get(name)!, weight })),
-      ),
-    })),
+  const weighted = stages.map((stage) =>
+    stage.parts.map(({ name, weight }) => ({ handle: found.get(name)!, weight })),
   )
+  const joint = stages.length === 1 ? joinStack(pool, weighted[0]!) : undefined
+  if (joint) return createPlan([{ handle: await pool.find(joint), from: 0, to: 0 }])
+  return createPlan(stages.map(({ from, to }, i) => ({ from, to, handle: pool.mix(weighted[i]!) })))
 }
 
 /** The handles of all names; one error for all that are not registered. */
