@@ -61,7 +61,7 @@ export interface ForgottenTurns {
   readonly relearned: number
 }
 
-/** All calls throw RequestError of status 501 where the server does not learn. */
+/** All calls throw RequestError of status 400 where the server does not learn. */
 export interface UserService {
   /** Throws RequestError of status 404 for a response that is not known or can no longer be rated. */
   feedback(request: FeedbackRequest): Promise<FeedbackOutcome>

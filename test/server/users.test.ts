@@ -114,7 +114,7 @@ describe('feedback is refused', () => {
   it('where the server does not learn', async () => {
     const deaf = await openTestServer()
     const { status, body } = await ask(deaf, '/v1/feedback', { id: 'x', feedback: 'up' })
-    expect([status, body.error.code]).toEqual([501, 'learning_off'])
+    expect([status, body.error.code]).toEqual([400, 'learning_off'])
     await deaf.close()
   })
 })

@@ -3,9 +3,11 @@
 import { randomBytes } from 'node:crypto'
 import { createEngine, loadAdapter, loadModel } from '../../src/node/index.ts'
 import { createAllowedFolders } from '../../src/node/serve/allowed-folders.ts'
+import { createMemoryStore } from '../../src/learn/store/memory-store.ts'
 import { createServer, type ServerOptions } from '../../src/server/app.ts'
 import { keepExperts, noPlaces } from '../../src/server/experts-allowed/keep-experts.ts'
 import { createService } from '../../src/server/local/create-service.ts'
+import { UserLearning } from '../../src/server/learning/user-learning.ts'
 import { createOperations, type OperationParts } from '../../src/server/operations/operations.ts'
 import type { OperationOptions } from '../../src/server/operations/options.ts'
 import { createMemoryState } from '../../src/server/state/memory-state.ts'
@@ -14,6 +16,8 @@ import { createNoisyExpert } from './server.ts'
 export interface OperatedServerSettings {
   /** A folder from which requests may load experts; undefined: none. */
   readonly adapterFolder?: string
+  /** Learns from users, who are kept in memory. */
+  readonly learns?: boolean
   readonly engine?: object
   readonly options?: OperationOptions
   readonly parts?: Partial<OperationParts>
@@ -23,6 +27,7 @@ export interface OperatedServerSettings {
 /** With the experts `coder` and `poet`. Everybody may come in, unless the options say otherwise. */
 export async function openOperatedServer({
   adapterFolder,
+  learns = false,
   engine: engineOptions,
   options,
   parts,
@@ -36,7 +41,11 @@ export async function openOperatedServer({
   }))
   const state = createMemoryState()
   const readAdapter = async (path: string) => ({ adapter: await loadAdapter(path) })
-  const kept = keepExperts(await createService({ model, engine, experts, readAdapter }), {
+  const learning = learns
+    ? new UserLearning({ model, engine, store: createMemoryStore() })
+    : undefined
+  const served = await createService({ model, engine, experts, readAdapter, learning })
+  const kept = keepExperts(served, {
     places: adapterFolder === undefined ? noPlaces : await createAllowedFolders([adapterFolder]),
     store: state.experts,
     base: 'stories260k',
@@ -69,5 +78,9 @@ export async function openOperatedServer({
       operations.onFault(error, context)
     },
   })
-  return { model, engine, operations, server, failures, close: () => model.dispose() }
+  const close = async (): Promise<void> => {
+    await learning?.close()
+    await model.dispose()
+  }
+  return { model, engine, operations, server, failures, close }
 }

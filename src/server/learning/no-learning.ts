@@ -5,7 +5,8 @@ import type { UserService } from '../user-service.ts'
 
 async function refuse(): Promise<never> {
   throw new RequestError('This server does not learn. Start it with --learn.', {
-    status: 501,
+    status: 400,
+    type: 'not_supported_error',
     code: 'learning_off',
   })
 }

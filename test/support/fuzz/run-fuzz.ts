@@ -32,6 +32,7 @@ export async function runFuzz(count: number, seed: number): Promise<FuzzReport> 
   const { model, engine, operations, server, failures, close } = await openOperatedServer({
     options,
     adapterFolder: folder,
+    learns: true,
     onFault: (error, { req }) => {
       if (error instanceof RequestError) return // judged by its status
       faults.push(`${req.path}: ${error instanceof Error ? error.stack : String(error)}`)
