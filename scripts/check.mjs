@@ -2,7 +2,7 @@
 // [--long] [stage...]`. Prints what each stage says, then a table, the skips with their reasons,
 // and last `N passed, N failed, N skipped`.
 import { spawn } from 'node:child_process'
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -50,6 +50,7 @@ const plain =
 
 const testFiles = globSync(['src/**/*.test.ts', 'bench/**/*.test.ts', 'test/**/*.test.ts'], {
   cwd: root,
+  exclude: (path) => path.includes('node_modules'),
 })
   .map((path) => path.replaceAll('\\', '/'))
   .filter((path) => long || !path.endsWith('.long.test.ts'))
@@ -90,12 +91,44 @@ const houseFiles = ['test/floors.test.ts', 'test/house.test.ts', 'test/pages.tes
 const packagingFile = 'test/packaging.test.ts'
 const isParity = (path) => path.startsWith('test/') && path.includes('parity')
 const isBrowser = (path) => path.startsWith('test/browser/')
+const isClient = (path) => path.startsWith('test/clients/')
 const isEndToEnd = (path) =>
   path.startsWith('test/') &&
+  !isClient(path) &&
   !isParity(path) &&
   !isBrowser(path) &&
   !houseFiles.includes(path) &&
   path !== packagingFile
+
+/** The clients have a lock file of their own, so that starting the project stays quick. */
+const clients = async () => {
+  const folder = join(root, 'test', 'clients')
+  const [locked, installed] = ['package-lock.json', 'node_modules/.package-lock.json'].map((name) =>
+    join(folder, name),
+  )
+  const isCurrent = existsSync(installed) && statSync(installed).mtimeMs > statSync(locked).mtimeMs
+  const code = isCurrent
+    ? 0
+    : await runNpm(['ci', '--ignore-scripts', '--no-audit', '--no-fund'], folder)
+  if (code !== 0)
+    return {
+      passed: 0,
+      failed: 1,
+      skipped: [],
+      failures: [`npm ci in ${folder} ended with ${code}`],
+    }
+  return tests(isClient, 300_000)()
+}
+
+function runNpm(args, cwd) {
+  const npm = process.env['npm_execpath']
+  const [command, first] = npm ? [process.execPath, [npm]] : ['npm', []]
+  return new Promise((done) => {
+    const child = spawn(command, [...first, ...args], { cwd, stdio: 'inherit' })
+    child.on('error', () => done(1))
+    child.on('exit', (code) => done(code ?? 1))
+  })
+}
 
 /**
  * In this order: what is cheap and often wrong first. Every test file belongs to exactly one stage.
@@ -114,6 +147,7 @@ const stages = {
   unit: tests((path) => !path.startsWith('test/')),
   parity: tests(isParity),
   'end-to-end': tests(isEndToEnd, 300_000),
+  clients,
   browser: tests(isBrowser, 300_000),
   packaging: tests((path) => path === packagingFile, 300_000),
 }
