@@ -214,7 +214,7 @@ export function parseSource(path: string, text: string): SourceFile {
 
 /** Every file that matches, with `/` in its path and its text. */
 export const readTexts = (...patterns: string[]): { path: string; text: string }[] =>
-  globSync(patterns, { cwd: root })
+  globSync(patterns, { cwd: root, exclude: (path) => path.includes('node_modules') })
     .map((path) => path.replaceAll('\\', '/'))
     .sort()
     .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
