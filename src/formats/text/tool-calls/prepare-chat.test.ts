@@ -76,8 +76,8 @@ describe('a conversation with tools', () => {
     ])
   })
   it('is refused with arguments that are no object, where they have to be written', () => {
-    const function_ = { name: 'noop', arguments: '{"a": ' }
-    const broken = { role: 'assistant', content: '', tool_calls: [{ function: function_ }] }
+    const called = { name: 'noop', arguments: '{"a": ' }
+    const broken = { role: 'assistant', content: '', tool_calls: [{ function: called }] }
     expect(() => prepare(plain, 'qwen-coder', [messages[0]!, broken])).toThrow(OptionError)
     expect(() => prepare(plain, 'qwen-coder', [messages[0]!, broken])).toThrow('"noop"')
   })
