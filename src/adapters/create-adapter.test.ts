@@ -116,7 +116,7 @@ describe('createAdapter', () => {
         message: 'pissa options: rank: got "3", expected an integer ≥ 1.',
       }),
       expect.objectContaining({
-        message: expect.stringContaining('prefix-tuning. Did you mean "lora"?'),
+        message: expect.stringContaining('trainable-tokens. Did you mean "lora"?'),
       }),
       expect.objectContaining({
         message: expect.stringContaining('no option "sed". Did you mean "seed"?'),
