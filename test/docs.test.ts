@@ -60,7 +60,7 @@ beforeAll(() => {
     }),
   )
   writeFileSync(join(folder, 'index.js'), entry('src/index.ts'))
-  for (const part of ['adapters', 'eval', 'learn', 'micro', 'node', 'runtime', 'train'])
+  for (const part of ['adapters', 'eval', 'learn', 'micro', 'node', 'runtime', 'server', 'train'])
     writeFileSync(join(folder, `${part}.js`), entry(`src/${part}/index.ts`))
   writeFileSync(join(scratch.path, 'rows.jsonl'), jsonl(storyRows))
 })

@@ -9,6 +9,10 @@ export {
   type StartingExpert,
   type ServiceOptions,
 } from './local/create-service.ts'
+export { createOperations, type OperationParts, type Operations } from './operations/operations.ts'
+export type { OperationOptions } from './operations/options.ts'
+export { createMemoryState } from './state/memory-state.ts'
+export type { ServerState } from './state/server-state.ts'
 export { RequestError, type RequestErrorFields } from './request-error.ts'
 export type { Route, RouteScope, UsageReport } from './route.ts'
 export type { AnswerEvent, AnswerRequest, ServedBase, ServedExpert, Service } from './service.ts'
