@@ -17,6 +17,8 @@ export interface AnswererParts {
   /** New tokens at most, whatever a request asks for. */
   readonly maxTokens: number | undefined
   readonly createSeed: () => number
+  /** A new id of a call. */
+  readonly createId: () => string
   /** undefined: nobody is learned from. */
   readonly learning: UserLearning | undefined
 }

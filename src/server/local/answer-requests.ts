@@ -2,14 +2,16 @@
 // queued, and their events come out as one stream.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
-import type { TokenLogprob } from '../../runtime/decode/logprobs.ts'
+import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
 import type { EngineRequest, EngineSequence } from '../../runtime/engine/engine.ts'
-import type { GenerateEvent } from '../../runtime/engine/request.ts'
 import { createLeavable } from '../../runtime/worker/leavable.ts'
 import { RequestError } from '../request-error.ts'
 import type { AnswerEvent, AnswerRequest, PlainPrompt } from '../service.ts'
 import { addLearnedAnswers, isLearned } from './add-learned.ts'
 import type { AnswererParts, AnswerPlan } from './answer-plan.ts'
+import { type AnswerReader, createAnswerReader } from './answer-reader.ts'
+import type { AnswerForm } from './chat-form.ts'
+import { convertEvent } from './convert-event.ts'
 import { mergeStreams } from './merge-streams.ts'
 import { getTokenTexts } from './token-texts.ts'
 import type { PromptWriter, WrittenPrompt } from './write-prompt.ts'
@@ -32,6 +34,7 @@ async function* answerRequest(
   signal.throwIfAborted()
   const plan = planAnswers(request, parts)
   const sequences = await addAnswers(plan, parts, signal)
+  const readers = createReaders(plan, parts.createId)
   try {
     yield describeStart(plan)
     const streams = sequences.map(({ events }) => events)
@@ -41,7 +44,7 @@ async function* answerRequest(
         const { responseId: id } = request
         await plan.finishers.get(index)?.(event, id === undefined ? undefined : { id, index })
       }
-      yield* convertEvent(event, index, sequences[index]!.newTokens, plan)
+      yield* convertEvent(event, index, sequences[index]!.newTokens, plan, readers[index])
     }
   } finally {
     for (const sequence of sequences) sequence.cancel(signal.aborted ? signal.reason : undefined)
@@ -144,7 +147,7 @@ async function addAnswers(
 
 function toEngineRequest(
   { request, chosen, seed }: AnswerPlan,
-  { ids, stop, isBegun }: WrittenPrompt,
+  { ids, stop, isBegun, form }: WrittenPrompt,
   index: number,
   { maxTokens: most, contextTokens }: AnswererParts,
   signal: AbortSignal,
@@ -161,7 +164,8 @@ function toEngineRequest(
     minTokens: Math.min(minTokens ?? 0, maxTokens),
     stop: [...request.stop, ...stop],
     tenant,
-    grammar,
+    grammar: chooseGrammar(grammar, form),
+    keepTokens: form?.keepTokens,
     continuesText: isBegun,
     logprobs,
     promptLogprobs,
@@ -171,43 +175,26 @@ function toEngineRequest(
   }
 }
 
-/** The events of the engine as clients get them. `told`: answers whose prompt was told. */
-function* convertEvent(
-  event: GenerateEvent,
-  index: number,
-  count: number,
-  plan: AnswerPlan,
-): Generator<AnswerEvent, void> {
-  const { texts, told } = plan
-  if (event.promptLogprobs && !told.has(index)) {
-    told.add(index)
-    yield describePrompt(event.promptLogprobs, index, plan)
-  }
-  if (event.type === 'text-delta') {
-    if (event.text === '' && !event.tokens?.length) return
-    const tokens = texts && event.tokens?.map((token) => texts.report(token))
-    yield { type: 'delta', index, text: event.text, tokens, completionTokens: count }
-    return
-  }
-  const { ids, reason, promptTokens, cachedTokens, promptMs, decodeMs } = event
-  yield {
-    type: 'end',
-    index,
-    reason,
-    ids,
-    usage: { promptTokens, cachedTokens, completionTokens: ids.length, reasoningTokens: 0 },
-    times: { promptMs, decodeMs },
-  }
+/** A form of the whole answer and calls that are demanded exclude each other. */
+function chooseGrammar(
+  asked: GrammarChoice | undefined,
+  form: AnswerForm | undefined,
+): GrammarChoice | undefined {
+  if (asked && form?.grammar)
+    throw new RequestError(
+      'response_format says what the whole answer is, and the tools demand calls: one of them at a time.',
+      { param: 'response_format', code: 'invalid_value' },
+    )
+  return asked ?? form?.grammar
 }
 
-function describePrompt(
-  scores: readonly (TokenLogprob | null)[],
-  index: number,
-  { request, prompts, texts }: AnswerPlan,
-): AnswerEvent {
-  const { ids, text } = prompts[Math.floor(index / request.copies)]!
-  const tokens = scores.map((one, i) =>
-    one === null ? { ...texts!.describe(ids[i]!), logprob: null } : texts!.report(one),
+/** One for each answer of a conversation. */
+const createReaders = (
+  { request, prompts }: AnswerPlan,
+  createId: () => string,
+): readonly (AnswerReader | undefined)[] =>
+  prompts.flatMap(({ form }) =>
+    Array.from({ length: request.copies }, () =>
+      form ? createAnswerReader(form.createParser(), form.isCertain, createId) : undefined,
+    ),
   )
-  return { type: 'prompt', index, text, tokens }
-}

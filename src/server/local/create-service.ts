@@ -62,6 +62,8 @@ export interface ServiceOptions {
   readonly today?: (() => Date) | undefined
   /** Milliseconds since 1970. */
   readonly now?: (() => number) | undefined
+  /** A new id of a call. */
+  readonly createId?: (() => string) | undefined
   /** The seed of a request that gives none. */
   readonly createSeed?: (() => number) | undefined
 }
@@ -79,6 +81,7 @@ const fields = {
   learning: unchecked<UserLearning>('users to learn from'),
   today: unchecked<() => Date>('a function that gives a Date'),
   now: unchecked<() => number>('a function that gives milliseconds'),
+  createId: unchecked<() => string>('a function that gives a string'),
   createSeed: unchecked<() => number>('a function that gives an integer'),
 }
 
@@ -89,6 +92,7 @@ const fields = {
 export async function createService(options: ServiceOptions): Promise<Service> {
   readGivenOptions('Service options', options, fields)
   const { model, engine, today, now = Date.now, createSeed = drawSeed } = options
+  const { createId = drawId } = options
   const baseNames = [...new Set([options.name ?? model.base.name, ...(options.aliases ?? [])])]
   const experts = new ExpertRegister({
     engine,
@@ -108,7 +112,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   const { maxTokens } = options
   const openedAt = Math.floor(now() / 1000)
   const { learning } = options
-  const limits = { contextTokens, maxTokens, createSeed }
+  const limits = { contextTokens, maxTokens, createSeed, createId }
   const parts = { engine, experts, chooser, writer, learning, ...limits }
   return {
     async describe() {
@@ -133,6 +137,8 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     stats: async () => engine.stats(),
   }
 }
+
+const drawId = (): string => `call_${crypto.randomUUID().replaceAll('-', '').slice(0, 24)}`
 
 const drawSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!
 

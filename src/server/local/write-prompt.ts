@@ -19,6 +19,7 @@ import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import type { Model } from '../../runtime/model.ts'
 import { RequestError } from '../request-error.ts'
 import type { Conversation, PlainPrompt } from '../service.ts'
+import { type AnswerForm, type ChatForm, createChatForm } from './chat-form.ts'
 
 /** For a model that says nothing of its own; llama.cpp does the same. */
 export const fallbackTemplate = [
@@ -41,6 +42,8 @@ export interface WrittenPrompt {
   readonly text: string
   /** The answer goes on in the prompt's last text. */
   readonly isBegun: boolean
+  /** How the answer of a conversation is read. */
+  readonly form?: AnswerForm | undefined
   /** Further texts that end the answer, where the template's own end is no token. */
   readonly stop: readonly string[]
 }
@@ -65,7 +68,6 @@ const endMark = '\u{E000}graft-end\u{E000}'
 export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
   const { model, chatTemplate } = parts
   const { base } = model
-  const { getTemplate, render } = createTemplates(parts)
   const getTokenizer = (expert: Expert | undefined): Tokenizer => {
     const { tokenizer } = getExpertText(base, expert)
     if (tokenizer) return tokenizer
@@ -73,6 +75,7 @@ export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
       code: 'not_supported',
     })
   }
+  const { getTemplate, getForm, render } = createTemplates(parts, getTokenizer)
   return {
     getTemplate,
     render,
@@ -87,7 +90,8 @@ export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
       const ids = getTokenizer(expert).encode(text, { addSpecialTokens: isForeign && !hasBos })
       checkTokensKnown(ids, base, expert)
       const stop = template === fallbackTemplate ? ['<|im_end|>', '<|im_start|>'] : []
-      return { ids, text, stop, isBegun: isContinued(conversation) }
+      const form = getForm(expert).describeAnswer(conversation, text.slice(-64))
+      return { ids, text, stop, form, isBegun: isContinued(conversation) }
     },
     encode: (prompt, expert) => {
       if (typeof prompt === 'string') return model.encode(prompt, {}, expert)
@@ -101,42 +105,50 @@ export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
 const isContinued = ({ messages, opensAnswer }: Conversation): boolean =>
   messages.at(-1)?.role === 'assistant' && opensAnswer !== true
 
-/** The templates of experts, each parsed once. */
-function createTemplates({
-  model: { base },
-  chatTemplate,
-  today,
-}: PromptWriterParts): Pick<PromptWriter, 'getTemplate' | 'render'> {
-  const renderers = new Map<string, ChatRenderer>()
+interface Templates extends Pick<PromptWriter, 'getTemplate' | 'render'> {
+  getForm(expert: Expert | undefined): ChatForm
+}
+
+/** The templates of experts, each parsed and looked at once. */
+function createTemplates(
+  { model: { base }, chatTemplate, today }: PromptWriterParts,
+  getTokenizer: PromptWriter['getTokenizer'],
+): Templates {
+  const known = new Map<string, { readonly render: ChatRenderer; readonly form: ChatForm }>()
   const getTemplate = (expert: Expert | undefined): ChatTemplate => {
     const own = getExpertText(base, expert).chatTemplate
     return own !== base.chatTemplate && own !== undefined
       ? own
       : (chatTemplate ?? base.chatTemplate ?? fallbackTemplate)
   }
-  const getRenderer = (template: ChatTemplate): ChatRenderer => {
-    const key = typeof template === 'string' ? template : JSON.stringify(template)
-    const known = renderers.get(key)
-    if (known) return known
-    const made = compileChatTemplate(template)
-    if (renderers.size >= 64) renderers.clear()
-    renderers.set(key, made)
-    return made
+  const open = (expert: Expert | undefined) => {
+    const template = getTemplate(expert)
+    const { specialTokens } = getExpertText(base, expert)
+    const key = JSON.stringify([template, specialTokens])
+    const found = known.get(key)
+    if (found) return found
+    const render = compileChatTemplate(template)
+    const form = createChatForm(template, render, specialTokens, getTokenizer(expert))
+    if (known.size >= 64) known.clear()
+    known.set(key, { render, form })
+    return { render, form }
   }
   return {
     getTemplate,
+    getForm: (expert) => open(expert).form,
     render(conversation, expert, system) {
-      const { messages: given, variables } = conversation
-      const template = getTemplate(expert)
-      const messages = prepareMessages(given, system)
+      const { variables } = conversation
+      const { render, form } = open(expert)
+      const given = prepareMessages(conversation.messages, system)
+      const { messages, tools } = form.prepare({ ...conversation, messages: given })
       const continues = isContinued(conversation)
-      const opens = conversation.opensAnswer ?? !continues
       const now = findTaughtDate(expert) ?? today()
-      const text = getRenderer(template)(continues ? markEnd(messages) : messages, {
+      const text = render(continues ? markEnd(messages) : messages, {
         specialTokens: getExpertText(base, expert).specialTokens,
-        addGenerationPrompt: opens,
+        addGenerationPrompt: conversation.opensAnswer ?? !continues,
         ...(now && { now }),
-        ...(variables && { variables: checkVariables(variables, template) }),
+        ...(tools && { tools }),
+        ...(variables && { variables: checkVariables(variables, getTemplate(expert)) }),
       })
       return continues ? cutAtMark(text) : text
     },

@@ -1,0 +1,71 @@
+// Reads the text of one answer of a conversation: text, reasoning, calls with their ids. Calls that
+// may turn out as none are told when they are whole.
+
+import type { ToolCallParser } from '../../formats/text/tool-calls/create-parser.ts'
+import type { ToolCallEvent } from '../../formats/text/tool-calls/tool-call-format.ts'
+import type { CallDelta } from '../service.ts'
+
+/** A piece of an answer; one of its fields is set. */
+export interface AnswerPiece {
+  readonly text?: string
+  readonly reasoning?: string
+  readonly call?: CallDelta
+}
+
+export interface AnswerReader {
+  /** Calls that were told. */
+  readonly calls: number
+  push(text: string): AnswerPiece[]
+  end(): AnswerPiece[]
+}
+
+interface OpenCall {
+  readonly name: string
+  arguments: string
+}
+
+/** `isCertain`: what begins as a call is one. */
+export function createAnswerReader(
+  parser: ToolCallParser,
+  isCertain: boolean,
+  createId: () => string,
+): AnswerReader {
+  let open: OpenCall | undefined
+  let calls = 0
+  const read = (event: ToolCallEvent): AnswerPiece[] => {
+    switch (event.type) {
+      case 'text':
+        return [{ text: event.text }]
+      case 'reasoning':
+        return [{ reasoning: event.text }]
+      case 'call-start':
+        if (!isCertain) {
+          open = { name: event.name, arguments: '' }
+          return []
+        }
+        return [{ call: { call: calls++, id: createId(), name: event.name, arguments: '' } }]
+      case 'call-arguments':
+        if (!open) return [{ call: { call: calls - 1, arguments: event.text } }]
+        open.arguments += event.text
+        return []
+      case 'call-end': {
+        if (!open) return []
+        const { name, arguments: given } = open
+        open = undefined
+        return [{ call: { call: calls++, id: createId(), name, arguments: given } }]
+      }
+      case 'call-broken':
+        // Of a call that a grammar holds, the limit of tokens has cut the rest: it was told so far.
+        if (!open) return []
+        open = undefined
+        return [{ text: event.text }]
+    }
+  }
+  return {
+    get calls() {
+      return calls
+    },
+    push: (text) => parser.push(text).flatMap(read),
+    end: () => parser.end().flatMap(read),
+  }
+}
