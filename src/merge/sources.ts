@@ -14,6 +14,7 @@ import { createBaseReader, checkAdapter, type Adapter } from '../adapters/adapte
 import { baseHashKey, findBaseCopyPath, describeTensorShape } from '../adapters/base-copy.ts'
 import { toInputName, toPeftKey } from '../adapters/keys.ts'
 import type { BaseReader, WeightOf } from '../adapters/kinds/kind.ts'
+import { isJointConfig } from '../adapters/kinds/joint/joint-config.ts'
 import { getKind } from '../adapters/kinds/kind-table.ts'
 import { listBlockLayers } from '../adapters/adapted-layers.ts'
 import { toFloat32 } from '../formats/convert.ts'
@@ -59,7 +60,7 @@ export function collectSourceModules(
   )
   if (unmergeable.length > 0)
     throw new UnsupportedError(
-      `Merge: ${unmergeable.join(', ')} changes no weight, so there is nothing to merge.`,
+      `Merge: ${unmergeable.join(', ')} changes no weight, so there is nothing to merge.${adapters.some(({ config }) => isJointConfig(config)) ? ' Of an adapter of several kinds, name the folder of the part that does.' : ''}`,
     )
   const activated = adapters.flatMap(({ config }, k) =>
     config.invocationTokens ? [describeAdapter(k)] : [],

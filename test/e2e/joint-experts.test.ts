@@ -94,6 +94,24 @@ describe('an expert of two kinds', () => {
     expect(JSON.parse(part.stdout).text).not.toBe(JSON.parse(asked.stdout).text)
   })
 
+  it('is converted to fewer bits, part by part', async () => {
+    const converted = await graftHere([
+      'convert',
+      at('whole'),
+      at('small'),
+      '--dtype',
+      'int8',
+      '--json',
+    ])
+    expect(converted.code, converted.stderr).toBe(0)
+    const { sizeBytes, tensorError } = JSON.parse(converted.stdout) as Record<string, number>
+    expect(sizeBytes).toBeGreaterThan(0)
+    expect(tensorError).toBeLessThan(0.01)
+    expect((await loadAdapter(at('small'))).kind).toBe('ia3+prompt-tuning')
+    const merged = await graftHere(['merge', at('whole'), at('whole'), '--out', at('merged')])
+    expect(merged.stderr).toMatch(/name the folder of the part that does/)
+  })
+
   it('is replaced whole by an adapter of another kind', async () => {
     const joint = await loadAdapter(at('whole'))
     await saveAdapter(joint, at('replaced'))

@@ -2,6 +2,7 @@
 // format, and measures the difference. The error is that of the files, because the written one is
 // read again.
 
+import { isJointConfig } from '../../adapters/kinds/joint/joint-config.ts'
 import { dropEqualEmbeddings } from '../../adapters/base-copy.ts'
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -96,7 +97,7 @@ async function writeConverted(
   const after = to.endsWith('.gguf')
     ? await writeGguf(adapter, place, dtype, model!.base, base?.weightOf)
     : await writeFolder(from, adapter, place, dtype)
-  const file = to.endsWith('.gguf') ? place : join(place, getTensorFileName(dtype))
+  const files = to.endsWith('.gguf') ? [place] : listTensorFiles(after, place, dtype)
   const { overall, modules } = measureAdapterDifference(adapter, after, base)
   const probes = model ? selectProbePrompts(model.base, prompts) : []
   return {
@@ -105,7 +106,7 @@ async function writeConverted(
     to,
     dtype,
     tensors: after.tensors.size,
-    sizeBytes: (await stat(file)).size,
+    sizeBytes: await countBytes(files),
     /** ‖ΔW' − ΔW‖_F / ‖ΔW‖_F; null where no ΔW is known without the base. */
     error: overall ?? null,
     /** The same of the numbers themselves, for kinds that have no ΔW. */
@@ -117,6 +118,17 @@ async function writeConverted(
       model && probes.length > 0 ? await measureForwardError(model, adapter, after, probes) : null,
   }
 }
+
+/** The file of a folder's tensors; of an adapter of several kinds one for each. */
+function listTensorFiles({ config }: Adapter, folder: string, dtype: StorageType): string[] {
+  const name = getTensorFileName(dtype)
+  return isJointConfig(config)
+    ? config.parts.map(({ kind }) => join(folder, kind, name))
+    : [join(folder, name)]
+}
+
+const countBytes = async (files: readonly string[]): Promise<number> =>
+  (await Promise.all(files.map((file) => stat(file)))).reduce((sum, { size }) => sum + size, 0)
 
 const readNotes = async (from: string) =>
   (await stat(from)).isDirectory() ? readExpertMetadata(from) : undefined
