@@ -1,7 +1,10 @@
 // What a server counts and gives back, over a real engine: rows 121 to 124 of what peers' suites ask.
 
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { random as createRandom } from '../../src/base/random.ts'
+import { scratchFolder } from '../support/cli.ts'
 import { openOperatedServer } from '../support/operated-server.ts'
 
 type Operated = Awaited<ReturnType<typeof openOperatedServer>>
@@ -135,6 +138,49 @@ describe('rows 121 and 122: clients that go away', () => {
     await expectNothingLeft()
     expect(count()).toBe(before)
   })
+})
+
+describe('row 117: experts from elsewhere', () => {
+  const scratch = scratchFolder()
+  let operated: Operated
+  beforeAll(async () => {
+    mkdirSync(join(scratch.path, 'allowed', 'broken'), { recursive: true })
+    mkdirSync(join(scratch.path, 'secret'))
+    writeFileSync(join(scratch.path, 'allowed', 'broken', 'adapter_config.json'), '{"a":')
+    symlinkSync(join(scratch.path, 'secret'), join(scratch.path, 'allowed', 'out'))
+    operated = await openOperatedServer({ adapterFolder: join(scratch.path, 'allowed') })
+  })
+  afterAll(async () => {
+    await operated.close()
+    scratch.remove()
+  })
+  const routes: readonly (readonly [string, (path: string) => object])[] = [
+    ['/v1/load_lora_adapter', (path) => ({ lora_name: 'fresh', lora_path: path })],
+    ['/lora-adapters/load', (path) => ({ path, scale: 1 })],
+    ['/v1/experts', (path) => ({ name: 'fresh', path })],
+  ]
+  const paths = [
+    '/etc/passwd',
+    '../secret',
+    'out',
+    'file:///etc/passwd',
+    'http://169.254.169.254/latest',
+    'broken\0',
+    'a'.repeat(10_000),
+    'broken',
+  ]
+  it.each(routes.flatMap(([route, toBody]) => paths.map((path) => ({ route, path, toBody }))))(
+    '$route refuses $path with 400, and nothing has changed',
+    async ({ route, path, toBody }) => {
+      const response = await post(operated, route, toBody(path))
+      const text = await response.text()
+      expect(response.status).toBe(400)
+      expect(text.length).toBeLessThan(32_768)
+      expect(text).not.toContain(scratch.path)
+      expect(JSON.parse(text).error.message).not.toBe('')
+      expect(operated.engine.stats().experts.names).toBe(2)
+    },
+  )
 })
 
 it('keys do not find in the cache what others had read', async () => {
