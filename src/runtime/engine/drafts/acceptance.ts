@@ -2,7 +2,7 @@
 
 /** A drafter is thought to be right this often before anything is known: hopeful, so that it is tried. */
 const PRIOR_RATE = 0.75
-const PRIOR_TOKENS = 4
+const PRIOR_TOKENS = 2
 /** What a token counted counts after one more call. */
 const MEMORY = 0.85
 /** Tokens that pass before a drafter that did not pay is tried again: doubled each time. */

@@ -90,7 +90,7 @@ describe('one answer’s drafts', () => {
     expect(acceptance.expectTokens(0)).toBe(1)
     expect(acceptance.expectTokens(2)).toBeCloseTo(1 + 0.75 + 0.75 ** 2)
     acceptance.count(4, 1)
-    expect(acceptance.rate).toBeCloseTo((3 * 0.85 + 1) / (4 * 0.85 + 2))
+    expect(acceptance.rate).toBeCloseTo((1.5 * 0.85 + 1) / (2 * 0.85 + 2))
   })
 })
 
