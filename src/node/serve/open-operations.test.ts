@@ -59,8 +59,12 @@ function createLoading(): Service {
   }) as unknown as Service
 }
 
-const open = (options: ServeOperationOptions) =>
-  openOperations(createLoading(), options, { GRAFT_STATE: join(folder, 'default') })
+const open = (options: ServeOperationOptions, environment: Record<string, string> = {}) =>
+  openOperations(
+    createLoading(),
+    options,
+    Object.assign({ GRAFT_STATE: join(folder, 'default') }, environment),
+  )
 
 describe('what is kept', () => {
   it('comes back after a restart; what is corrupt is reported and skipped', async () => {
@@ -115,8 +119,12 @@ describe('what is kept', () => {
 })
 
 /** A server on a socket, with the test routes. */
-async function listen(options: ServeOperationOptions = {}) {
-  const opened = await open(Object.assign({ state: 'memory', log: 'off' }, options))
+async function listen(
+  options: ServeOperationOptions = {},
+  environment: Record<string, string> = {},
+) {
+  const given = Object.assign({ state: 'memory', log: 'off' }, options)
+  const opened = await open(given, environment)
   const { operations, service } = opened
   const { middleware, guards, maxBodyBytes, onFault } = operations
   const routes = [...testRoutes, ...operations.routes]
@@ -250,6 +258,39 @@ it('a log that cannot be written is said once and stops nobody', async () => {
   for (let i = 0; i < 3; i++) expect((await infer({ max_tokens: 1 })).status).toBe(200)
   await endServer(server, operations.lifecycle, 1000)
   await close()
+})
+
+it('spans reach the collector of OTEL_EXPORTER_OTLP_ENDPOINT', async () => {
+  const posts: { path: string | undefined; header: unknown; body: string }[] = []
+  const collector = createHttpServer((request, response) => {
+    let body = ''
+    request.on('data', (chunk) => (body += String(chunk)))
+    request.on('end', () => {
+      posts.push({ path: request.url, header: request.headers['x-token'], body })
+      response.end('{}')
+    })
+  })
+  await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve))
+  const { port } = collector.address() as AddressInfo
+  const { server, infer, operations, close } = await listen(
+    {},
+    {
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+      OTEL_EXPORTER_OTLP_HEADERS: 'x-token=abc',
+      OTEL_SERVICE_NAME: 'tested',
+    },
+  )
+  await (await infer({ max_tokens: 2 })).text()
+  await endServer(server, operations.lifecycle, 1000)
+  await close()
+  collector.close()
+  collector.closeAllConnections()
+  expect(posts.map(({ path, header }) => [path, header])).toEqual([['/v1/traces', 'abc']])
+  const { resourceSpans } = JSON.parse(posts[0]!.body)
+  expect(resourceSpans[0].resource.attributes).toEqual([
+    { key: 'service.name', value: { stringValue: 'tested' } },
+  ])
+  expect(resourceSpans[0].scopeSpans[0].spans).toHaveLength(2)
 })
 
 it('a log file gets a line a request', async () => {
