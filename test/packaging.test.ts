@@ -134,6 +134,20 @@ describe('from JavaScript', () => {
     expect(withoutHint(stderr)).toBe('')
     expect(JSON.parse(stdout)).toEqual({ shape: [1, 3, 512], finite: true })
   })
+  it('an engine answers from a thread and from a process', ({ skip }) => {
+    if (!written('src/node/engine/engine-module.ts')) return skip('no workers yet')
+    const { status, stdout, stderr } = packed.run(`
+      import { openEngineWorker } from 'graftlm/node'
+      for (const isolation of ['thread', 'process']) {
+        const engine = await openEngineWorker({ model: 'stories260k', isolation, threads: 1 })
+        for await (const event of engine.generate({ prompt: 'Lily', maxTokens: 4 }))
+          if (event.type === 'generation-end') console.log(isolation, event.ids.length)
+        await engine.dispose()
+      }`)
+    // Each worker says so where the native runtime is missing.
+    expect(stderr.split('\n').filter((line) => withoutHint(`${line}\n`).trim() !== '')).toEqual([])
+    expect([status, stdout]).toEqual([0, 'thread 4\nprocess 4\n'])
+  })
   it('graftlm/node does not resolve under browser conditions', ({ skip }) => {
     if (!subpaths.includes('./node')) skip('src/node/index.ts is not written yet')
     const { stdout } = packed.run(
