@@ -85,7 +85,7 @@ export const trainableTokens: AdapterKind<TrainableTokensConfig, typeof options>
     const { trainableTokens: choice = [] } = read
     if (countTokens(choice) === 0)
       throw new OptionError(
-        'Trainable tokens options: trainableTokens: got no token, expected a list of token ids.',
+        'Trainable tokens options: trainableTokens: got no token, expected a list of token ids (on the command line --train-tokens 259,260).',
       )
     listTokens(choice)
     return { ...noModules, ...read, trainableTokens: choice }

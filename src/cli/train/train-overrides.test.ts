@@ -69,11 +69,12 @@ describe('the options of graft train', () => {
       epochs: 2,
       'batch-rows': 1,
       targets: 'q_proj, v_proj',
+      'train-tokens': '259, 7',
       validation: '0.1',
     }
     expect(manifestOf(values)).toEqual({
       data: { files: '/typed/rows.jsonl', validation: 0.1 },
-      kind: { rank: 4, rankStabilized: true },
+      kind: { rank: 4, rankStabilized: true, trainableTokens: [259, 7] },
       schedule: { epochs: 2, steps: undefined },
       batch: { rows: 1 },
       targets: ['q_proj', 'v_proj'],
@@ -129,6 +130,7 @@ describe('the options of graft train', () => {
   })
   it('refuse a share of everything', () => {
     expect(() => manifestOf({ validation: '2' })).toThrow(UsageError)
+    expect(() => manifestOf({ 'train-tokens': '3,x' })).toThrow('--train-tokens: got "x"')
   })
   it('read targets as a preset, names, or a regular expression', () => {
     expect(parseTargets('attention', ['attention'])).toBe('attention')

@@ -81,9 +81,11 @@ function toTeacherOverrides(
 }
 
 function parseTokenIds(text: string | undefined): number[] | undefined {
-  const ids = text?.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)))
-  for (const id of ids ?? []) checkValue(naturalNumber, id, '--train-tokens')
-  return ids
+  return text?.split(',').map((part) => {
+    const id = part.trim() === '' ? NaN : Number(part)
+    checkValue(naturalNumber, Number.isNaN(id) ? part : id, '--train-tokens')
+    return id
+  })
 }
 
 const heldShare = number({ above: 0, below: 1 })
