@@ -73,6 +73,24 @@ async function swapTokens() {
   return { json, first, second }
 }
 
+it('judges an answer that is held to a grammar by the expert’s tokens', async () => {
+  const json = await readStories()
+  const { vocab } = json.model
+  const [a, b] = [vocab['a']!, vocab['b']!]
+  vocab['a'] = b
+  vocab['b'] = a
+  const adapter = await loadWith({ 'tokenizer.json': json })
+  const options = { grammar: { type: 'regex', pattern: 'a{4}' } as const, maxTokens: 8 }
+  const prompts = [model.encode('Lily'), model.encode('Lily')]
+  const [base, expert] = await model.generateBatch(prompts, {
+    ...options,
+    adapters: [undefined, adapter],
+  })
+  expect([base!.text, expert!.text]).toEqual(['aaaa', 'aaaa'])
+  expect(base!.ids).not.toContain(b)
+  expect(expert!.ids).not.toContain(a)
+})
+
 describe("an adapter's own chat template", () => {
   it('is what its prompts go through, in every method', async () => {
     const adapter = await loadWith({
