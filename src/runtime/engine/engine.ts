@@ -16,9 +16,11 @@ import { computeTenantMark } from './kv/block-keys.ts'
 import { createKvMemory, type KvMemory, type KvStatistics } from './kv/kv-memory.ts'
 import type { KvElement } from './kv/kv-types.ts'
 import { countAlike } from './compose/expert-terms.ts'
+import { prepareExpert } from './compose/prepare-expert.ts'
+import { type GivenExpert, resolveExpert } from './compose/resolve-expert.ts'
 import type { GrammarHost } from '../grammar/grammar-host.ts'
 import { planPieces } from './pieces.ts'
-import type { AdapterPool, ExpertHandle, Lease, PoolStatistics } from './pool/adapter-pool.ts'
+import type { AdapterPool, ExpertHandle, PoolStatistics } from './pool/adapter-pool.ts'
 import { limitScoredPiece } from './prompt-scores.ts'
 import type { GenerateEvent, ServedSequence } from './request.ts'
 import { type EngineRequest, RequestIntake } from './request-intake.ts'
@@ -208,17 +210,12 @@ export class Engine {
    * not wait. Where every slot is in use it waits for a request to end; throws OptionError where
    * none runs that could.
    */
-  async prepare(which: Expert | string | undefined, accuracy: Accuracy): Promise<void> {
-    const { pool, steps, programs } = this.#parts
-    const lease = which === undefined ? undefined : await acquireSlot(this, which)
-    const form = lease?.rank ? 'shared' : 'none'
-    const vectors = lease !== undefined && lease.vector > 0
-    const past = this.#element
-    if (lease?.attached) await programs.get(lease.attached, accuracy, undefined, past)
-    if (!lease?.attached || lease.handle.virtualTokens > 0)
-      for (const kind of ['prefill', 'decode'] as const)
-        await steps[kind]({ accuracy, form, vectors, past })
-    if (lease) pool.release(lease)
+  async prepare(which: GivenExpert | undefined, accuracy: Accuracy): Promise<void> {
+    const { handle, stages } = await resolveExpert(which, this.#parts)
+    const { steps, programs } = this.#parts
+    const parts = { engine: this, steps, programs, accuracy, past: this.#element }
+    for (const one of new Set(stages ? stages.map((stage) => stage.handle) : [handle]))
+      await prepareExpert(one, parts)
   }
 
   /**
@@ -279,18 +276,3 @@ export class Engine {
 /** Whether the grammar of an answer that has not begun is still being compiled. */
 const isCompiling = ({ answer: { grammar, ids } }: ServedSequence): boolean =>
   grammar !== undefined && !grammar.mask && ids.length === 0
-
-/** A lease, when a slot is free; throws OptionError where no request runs that could free one. */
-async function acquireSlot(engine: Engine, which: Expert | string): Promise<Lease> {
-  const { experts } = engine
-  for (;;) {
-    const lease = await experts.acquire(which)
-    if (lease) return lease
-    if (!engine.hasWork)
-      throw new OptionError(
-        `prepare: leases and pins hold all slots of the ${experts.statistics.budgetBytes} bytes for experts, and no request runs that could give one back. Raise expertBytes, or release one.`,
-      )
-    void engine.run()
-    await engine.step()
-  }
-}

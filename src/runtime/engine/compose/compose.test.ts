@@ -166,6 +166,17 @@ describe('experts by name', () => {
     expect(new Set(together.map(({ text }) => text)).size).toBeGreaterThan(2)
   })
 
+  it('is prepared by name, so that its first request fills no slot', async () => {
+    const engine = await openEngine()
+    for (const name of ['first:0.6+second:0.4', 'first>4>wide']) {
+      await engine.prepare(name, 'fast')
+      const { fills } = engine.stats().experts
+      await readAnswer(engine, request(name))
+      expect(engine.stats().experts.fills, name).toBe(fills)
+    }
+    await expect(engine.prepare('frist', 'fast')).rejects.toThrow(/Did you mean "first"/)
+  })
+
   it('names what is not there, with the nearest, before anything is queued', async () => {
     const engine = await openEngine()
     await expect(engine.add(request('frist'))).rejects.toThrow(NotFoundError)
