@@ -1,6 +1,7 @@
 // The description of the server, and that no request of any kind makes it fail. GRAFT_FUZZ=20000 asks
 // more often.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { NotFoundError } from '../../src/index.ts'
 import { ask, createNoisyExpert, openTestServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -9,7 +10,7 @@ beforeAll(async () => {
   server = await openTestServer({
     maxTokens: 3,
     readAdapter: async () => {
-      throw new RangeError('the fuzz gives no adapters')
+      throw new NotFoundError('There is no adapter.')
     },
     serverOptions: { onFault: (error) => void faults.push(error) },
   })
@@ -146,6 +147,12 @@ const extra = [
   'constructor',
 ]
 
+/** Own properties only: the test must not change what all objects inherit. */
+const isHolder = (holder: object, key: string): boolean =>
+  Object.hasOwn(holder, key) &&
+  typeof Reflect.get(holder, key) === 'object' &&
+  Reflect.get(holder, key) !== null
+
 /** A valid body with up to three fields replaced, at any depth, or a text that is no JSON. */
 function createBody(path: string, draw: (limit: number) => number): string {
   const bodies = valid[path]!
@@ -156,12 +163,12 @@ function createBody(path: string, draw: (limit: number) => number): string {
     let holder = body
     let keys = [...Object.keys(holder), ...extra]
     let key = keys[draw(keys.length)]!
-    while (draw(2) === 0 && typeof holder[key] === 'object' && holder[key] !== null) {
+    while (draw(2) === 0 && isHolder(holder, key)) {
       holder = holder[key] as Record<string, unknown>
       keys = [...Object.keys(holder), 'extra']
       key = keys[draw(keys.length)]!
     }
-    const value = hostile[draw(hostile.length)]
+    const value = structuredClone(hostile[draw(hostile.length)])
     Object.defineProperty(holder, key, {
       value,
       enumerable: true,
@@ -191,6 +198,7 @@ describe('generated requests', () => {
           failed.push(`${status} ${path} ${body.slice(0, 300)}`)
       }
       expect(failed).toEqual([])
+      expect(faults).toEqual([])
       expect(statuses.get(200)).toBeGreaterThan(count / 10)
       expect(statuses.get(400)).toBeGreaterThan(count / 10)
       expect((await ask(server, '/v1/completions', { prompt: 'a' })).status).toBe(200)
