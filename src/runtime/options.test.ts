@@ -64,14 +64,14 @@ describe('a wrong value is named, with what was expected', () => {
       drain({ maxTokens: -1, topP: 2, stop: 'x', adapter: 'cat-stories' }),
     ).rejects.toThrow(
       'Generation options: topP: got 2, expected a number above 0 and at most 1; ' +
-        'adapter: got "cat-stories", expected an adapter or a mixture; ' +
+        'adapter: got "cat-stories", expected an adapter, a mixture or a fade; ' +
         'maxTokens: got -1, expected an integer ≥ 0; ' +
         'stop: got "x", expected a list, each a string that is not empty.',
     )
   })
   it('a promise, where an await was forgotten', async () => {
     await expect(drain({ adapter: Promise.resolve(adapter) })).rejects.toThrow(
-      'adapter: got a promise (is an await missing?), expected an adapter or a mixture',
+      'adapter: got a promise (is an await missing?), expected an adapter, a mixture or a fade',
     )
   })
   it('of createModel, of a path, and a missing adapter', async () => {
