@@ -120,6 +120,14 @@ describe('a worker', () => {
     ])
   })
 
+  it('in a process leaves the end of a group of processes to who asked', async () => {
+    const { crashes, sample } = await openSample({ isolation: 'process' })
+    const { pid } = await sample.place()
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.kill(pid, signal)
+    await sample.wait(100)
+    expect([(await sample.place()).pid, crashes]).toEqual([pid, []])
+  })
+
   it('in a process survives being killed', async () => {
     const { crashes, sample } = await openSample({ isolation: 'process', priority: 19 })
     const { pid } = await sample.place()

@@ -38,5 +38,7 @@ process.once('message', ({ task, priority }: Start) => {
   if (priority !== undefined) setOwnPriority(priority)
   void runWorkerTask(task, createParentPort())
 })
+// Ctrl-C and a stop of the service go to all processes of a group; whoever asked decides what ends.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
 // Whoever asked is gone.
 process.once('disconnect', () => process.exit())
