@@ -198,6 +198,23 @@ describe.skipIf(!areInstalled)(title, () => {
       })
       expect(schema.safeParse(output).success).toBe(true)
     })
+
+    it('calls a tool that is required', async () => {
+      const provider = await open()
+      const { generateText, tool } = await loadClient('ai')
+      const { z } = await loadClient('zod')
+      const inputSchema = z.object({ city: z.enum(['Oslo', 'Rome']) })
+      const { toolCalls } = await generateText({
+        model: provider('stories260k'),
+        prompt: 'Weather?',
+        tools: { weather: tool({ description: 'The weather', inputSchema }) },
+        toolChoice: 'required',
+        maxOutputTokens: 120,
+        temperature: 0,
+      })
+      expect(toolCalls[0].toolName).toBe('weather')
+      expect(inputSchema.safeParse(toolCalls[0].input).success).toBe(true)
+    })
   })
 
   describe('@langchain/openai', () => {
