@@ -285,6 +285,12 @@ describe('who answers', () => {
     expect(noisy).not.toBe(base)
   })
 
+  it('a weight that makes NaN of the logits is refused by name', async () => {
+    const { status, body } = await chat({ messages: book, max_tokens: 4, model: 'noisy:1e38' })
+    expect([status, body.error.code]).toEqual([400, 'not_finite'])
+    expect((await chat({ ...asked, lora: [{ id: 0, scale: 1e38 }] })).body.error.param).toBe('lora')
+  })
+
   it('74: the nearest name is said', async () => {
     const { body } = await chat({ ...asked, model: 'nosy' })
     expect(body.error.message).toContain('Did you mean "noisy"?')

@@ -1,5 +1,6 @@
 // One answer while it is written: which token comes next, which text is final, when it ends.
 
+import { NumericError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import type { OptionValues } from '../../base/schema.ts'
 import {
@@ -98,6 +99,11 @@ function readBefore(stream: TextStream, tokenizer: Tokenizer, last: number | und
   if (text !== '' && !text.endsWith('\ufffd')) stream.push(last)
 }
 
+const createLogitsError = (): NumericError =>
+  new NumericError(
+    'The logits hold NaN or infinity, so no token can be drawn. Very large weights of experts do that: use smaller ones.',
+  )
+
 export class Answer {
   /** New tokens. */
   readonly ids: number[] = []
@@ -170,6 +176,8 @@ export class Answer {
     if (mask && this.ids.length >= this.#leastTokens && isOnlyEnd(mask, logits.length))
       return this.#end('eos', this.#stream.end())
     const id = this.#sampler(logits, this.#context)
+    // None can be drawn where all comparisons are false.
+    if (id === undefined) throw createLogitsError()
     if (this.#eosIds.has(id)) return this.#end('eos', this.#stream.end())
     this.#context.tokens.push(id)
     this.ids.push(id)

@@ -54,12 +54,18 @@ const seedField = createField<number>(
   (value) => typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= 2 ** 63,
 )
 
-const scaleFields = { id: integer({ from: 0 }), scale: number() }
+/** Beyond it activations overflow, and every answer would fail. */
+const MOST_SCALE = 1000
+
+const scaleFields = {
+  id: integer({ from: 0 }),
+  scale: number({ from: -MOST_SCALE, to: MOST_SCALE }),
+}
 const scaleShape = object(scaleFields)
 
 /** llama.cpp's `[{ id, scale }]`. */
 export const scalesField = createField<readonly AdapterScale[]>(
-  'a list of { id, scale }',
+  `a list of { id, scale }, scales from -${MOST_SCALE} to ${MOST_SCALE}`,
   { type: 'array', items: { ...scaleShape.schema, required: ['id', 'scale'] } },
   (value) =>
     Array.isArray(value) &&
