@@ -302,7 +302,7 @@ describe('stories260k', () => {
     await expect(model.logits([[1, 99999]])).rejects.toThrow(/99999/)
     await expect(model.loss([[1, 2]], [[-100, -100]])).rejects.toThrow(DataError)
     await expect(finish(model, [{ role: 'user', content: 'hi' }])).rejects.toThrow(NotFoundError)
-    await expect(finish(model, prompt, { maxTokens: 0 })).rejects.toThrow(OptionError)
+    await expect(finish(model, prompt, { maxTokens: -1 })).rejects.toThrow(OptionError)
   })
 
   it('stops when told to', async () => {
