@@ -130,7 +130,8 @@ describe('a training job', () => {
 
   it('runs after those before it, and can be cancelled and resumed', async () => {
     const { trainer, createOptions } = await createJobs()
-    const long = createOptions('long', { epochs: 4, checkpoint: { everySteps: 1 } })
+    // long enough to be under way when the first event is read, on a busy machine too
+    const long = createOptions('long', { epochs: 30, checkpoint: { everySteps: 5 } })
     const whole = { ...long, out: createOptions('whole').out }
     const first = await trainer.train(long, { name: 'first', share })
     const second = await trainer.train(createOptions('second'), { name: 'second', share })
