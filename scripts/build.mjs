@@ -84,17 +84,20 @@ function writeExports() {
   return 0
 }
 
-/** The training manifest's schema for editors, made from the tables that check it. */
+/** The manifests' schemas for editors, made from the tables that check them. */
 async function writeSchema() {
   const { createTrainingJsonSchema } = await import('../src/manifest/training-schema.ts')
   const { collectManifestTables } = await import('../src/node/manifests/manifest-tables.ts')
-  const path = join(root, 'schemas', 'training.schema.json')
-  mkdirSync(dirname(path), { recursive: true })
-  writeFileSync(
-    path,
-    `${JSON.stringify(createTrainingJsonSchema(collectManifestTables()), null, 1)}\n`,
-  )
-  console.error('build: schemas/training.schema.json rewritten')
+  const { createExpertJsonSchema } = await import('../src/registry/manifest/expert-manifest.ts')
+  const schemas = {
+    'training.schema.json': createTrainingJsonSchema(collectManifestTables()),
+    'expert.schema.json': createExpertJsonSchema(),
+  }
+  mkdirSync(join(root, 'schemas'), { recursive: true })
+  for (const [name, schema] of Object.entries(schemas)) {
+    writeFileSync(join(root, 'schemas', name), `${JSON.stringify(schema, null, 1)}\n`)
+    console.error(`build: schemas/${name} rewritten`)
+  }
   return 0
 }
 
