@@ -234,6 +234,7 @@ describe('every kind of adapter that graft adapters lists', () => {
         name,
         '--steps',
         '2',
+        ...(name === 'trainable-tokens' ? ['--train-tokens', '259,260'] : []),
       ])
       expect([name, trained.code, trained.code === 0 ? '' : trained.stderr]).toEqual([name, 0, ''])
       const asked = await graft([
