@@ -24,7 +24,7 @@ export const serveUsageCommand = defineCommand({
     from: createDay('the first day'),
     to: createDay('the last day'),
     key: toOption(string({ about: 'of this key only' }), { valueName: 'name' }),
-    csv: flag({ about: 'as CSV' }),
+    csv: flag({ about: 'print the rows as CSV' }),
     state: stateOption,
   },
   examples: [
