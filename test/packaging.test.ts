@@ -63,12 +63,12 @@ describe('the package', () => {
     const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
     expect(lock.match(/"resolved": "[^"]*"/g) ?? []).toEqual([])
   })
-  it('takes less than 6 MB unpacked', () => {
+  it('takes less than 8 MB unpacked', () => {
     const sizeBytes = [...packed.files.values()].reduce((sum, size) => sum + size, 0)
     console.log(
       `packed ${(packed.tarball.length / 1e6).toFixed(2)} MB, unpacked ${(sizeBytes / 1e6).toFixed(2)} MB, ${packed.files.size} files`,
     )
-    expect(sizeBytes).toBeLessThan(6e6)
+    expect(sizeBytes).toBeLessThan(8e6)
   })
   it('has every file that its exports and commands name', () => {
     const conditions = Object.values(manifest.exports).flatMap((target) =>

@@ -51,6 +51,24 @@ it('keeps an expert, finds it and answers with it', async () => {
   expect(await fail('experts', 'show', 'tals')).toContain('Did you mean "tales"?')
 }, 300_000)
 
+it('serves an expert of the registry', async () => {
+  let said = ''
+  const serving = graft(['serve', 'stories260k', '--adapter', 'tales@stable', '--port', '0'], {
+    cwd: scratch.path,
+    environment: { GRAFT_REGISTRY: at('registry'), GRAFT_STATE: at('state') },
+    onStart(child) {
+      const listen = (chunk: Buffer): void => {
+        said += chunk.toString()
+        if (said.includes('Ctrl-C')) child.kill('SIGTERM')
+      }
+      child.stdout!.on('data', listen)
+      child.stderr!.on('data', listen)
+    },
+  })
+  expect((await serving).code).toBe(0)
+  expect(said).toMatch(/models +stories260k, tales/)
+}, 300_000)
+
 it('refuses an action, an option and a manifest that are wrong, and keeps nothing of them', async () => {
   expect(await fail('experts', 'ad', 'tales')).toContain('Did you mean "add"?')
   expect(await fail('experts', 'list', '--tag', 'a')).toContain('takes no --tag')

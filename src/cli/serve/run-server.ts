@@ -25,7 +25,7 @@ export async function runServer({
   signal,
   version,
 }: Context<typeof serverOptions>): Promise<unknown> {
-  const adapters = parseAdapters(values.adapter ?? [])
+  const adapters = await Promise.all(parseAdapters(values.adapter ?? []).map(locateNamed))
   const model = await chooseModel(positionals[0], adapters, terminal)
   const ropeScaling = parseRopeScaling(values['rope-scaling'])
   const date = readGivenDate(values.date)
@@ -33,7 +33,7 @@ export async function runServer({
   const server = await startServer({
     ...toServerSettings(values),
     model,
-    adapters: adapters.map(({ name, path }) => ({ name, path: resolve(path) })),
+    adapters,
     version,
     ropeScaling,
     date,
@@ -57,12 +57,18 @@ const readTemplate = async ({ 'chat-template': path }: ServeValues): Promise<str
         throw new NotFoundError(`--chat-template ${path}: cannot be read.`, { cause })
       })
 
-/** 'coder=path' or a path, whose last part is the name. */
+/** Where an expert lies: a path, or a name of the registry such as coder@stable. */
+async function locateNamed({ name, path }: NamedPath): Promise<NamedPath> {
+  const { findRegistered } = await import('../../node/registry/find-registered.ts')
+  return { name, path: (await findRegistered(path)) ?? resolve(path) }
+}
+
+/** 'coder=path' or a path, whose last part is the name: of coder@stable it is coder. */
 function parseAdapters(texts: readonly string[]): NamedPath[] {
   const named = texts.map((text) => {
     const [, name, path] = /^([^=/\\]+)=(.+)$/s.exec(text) ?? []
     return name === undefined || path === undefined
-      ? { name: basename(resolve(text)).replace(/\.gguf$/i, ''), path: text }
+      ? { name: basename(resolve(text)).replace(/\.gguf$|@.*$/i, ''), path: text }
       : { name, path }
   })
   const names = named.map(({ name }) => name)
