@@ -33,11 +33,13 @@ export interface FeedbackOutcome {
 /** A user with one expert, or with the base. */
 export interface ServedUserReport {
   readonly expert: string | undefined
-  /** The expert's content hash; '' for the base. */
+  /** The expert's content hash; '' for the base; its beginning where it is not loaded. */
   readonly key: string
-  readonly statistics: Readonly<Record<string, unknown>>
-  readonly warnings: readonly string[]
-  readonly versions: readonly {
+  /** False: something is kept, and only its expert could say what. */
+  readonly isLoaded: boolean
+  readonly statistics?: Readonly<Record<string, unknown>>
+  readonly warnings?: readonly string[]
+  readonly versions?: readonly {
     readonly number: number
     readonly by: string
     readonly time: number
@@ -68,6 +70,7 @@ export interface UserService {
   listUsers(): Promise<readonly string[]>
   /** By expert; empty for a user who is not known. */
   showUser(user: string): Promise<readonly ServedUserReport[]>
+  /** Throws RequestError of status 409 where turns belong to an expert that is not loaded. */
   listUserTurns(user: string): Promise<readonly UserTurnReport[]>
   /** Removes a user from tiers, store, cached prefixes and responses. */
   forgetUser(user: string): Promise<void>

@@ -162,6 +162,28 @@ describe('a user who is forgotten', () => {
   })
 })
 
+it('what is kept under an expert is shown as soon as the expert is loaded, and said before', async () => {
+  const ids = await teach('ada', { model: 'noisy' })
+  const last = await complete('ada', { model: 'noisy' })
+  await tested.close()
+  tested = await openTestServer({ learningStore: store })
+  const expertsOf = async () =>
+    (await ask(tested, '/v1/users/ada')).body.experts.map(
+      ({ expert, loaded }: { expert: string | null; loaded: boolean }) => [expert, loaded],
+    )
+  const rate = () => ask(tested, '/v1/feedback', { id: last.id, user: 'ada', feedback: 'up' })
+  expect(await expertsOf()).toEqual([[null, false]])
+  const answers = [await ask(tested, '/v1/users/ada/export'), await rate()]
+  expect(answers.map(({ status, body }) => [status, body.error.code])).toEqual([
+    [409, 'expert_not_loaded'],
+    [409, 'expert_not_loaded'],
+  ])
+  await tested.engine.registerAdapter('noisy', createNoisyExpert(tested.model, 5))
+  expect(await expertsOf()).toEqual([['noisy', true]])
+  expect((await ask(tested, '/v1/users/ada/export')).body.turns).toHaveLength(ids.length + 1)
+  expect((await rate()).status).toBe(200)
+})
+
 describe('a restart', () => {
   let folder: string
   beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'graft-server-users-'))))

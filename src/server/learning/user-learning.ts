@@ -24,7 +24,7 @@ import { computeScope, createScopedStore, splitScope } from './scoped-store.ts'
 
 export interface UserLearningOptions {
   readonly model: LearnerOptions['model']
-  readonly engine: Pick<Engine, 'forgetTenant'>
+  readonly engine: Pick<Engine, 'forgetTenant' | 'experts'>
   /** Where users are kept; it stays open. */
   readonly store: UserStore
   /** Options of every learner: tiers, schedule, kept turns. */
@@ -94,7 +94,7 @@ export class UserLearning implements UserService {
   }: FeedbackRequest): Promise<FeedbackOutcome> {
     const found = await this.#find(responseId, index, given)
     const { user, turn } = found
-    const { learner, name: expert } = await this.#openScope(found.scope)
+    const { learner, name: expert } = this.#getLearner(found.scope)
     const where = { user, expert, turn }
     if (correction !== undefined) {
       const { losses } = await learner.correct({ user, turn, completion: correction })
@@ -119,17 +119,23 @@ export class UserLearning implements UserService {
   }
 
   async showUser(user: string): Promise<readonly ServedUserReport[]> {
-    const reports = (await this.#listLearners(user)).map(async ({ learner, name, key }) => ({
-      expert: name,
-      key,
-      statistics: { ...(await learner.statistics(user)) },
-      warnings: (await learner.warnings(user)).map(({ message }) => message),
-      versions: (await learner.versions(user)).map(({ number, by, time }) => ({
-        number,
-        by,
-        time,
-      })),
-    }))
+    const reports = (await this.#listScopes(user)).map(async (scope): Promise<ServedUserReport> => {
+      const found = this.#findLearner(scope)
+      if (!found) return { expert: undefined, key: scope.trim(), isLoaded: false }
+      const { learner, name, key } = found
+      return {
+        expert: name,
+        key,
+        isLoaded: true,
+        statistics: { ...(await learner.statistics(user)) },
+        warnings: (await learner.warnings(user)).map(({ message }) => message),
+        versions: (await learner.versions(user)).map(({ number, by, time }) => ({
+          number,
+          by,
+          time,
+        })),
+      }
+    })
     return Promise.all(reports)
   }
 
@@ -137,7 +143,8 @@ export class UserLearning implements UserService {
     const { tokenizer } = this.#options.model.base
     const decode = (ids: readonly number[]): string => tokenizer?.decode(ids) ?? ids.join(' ')
     const reports: UserTurnReport[] = []
-    for (const { learner, name } of await this.#listLearners(user))
+    for (const scope of await this.#listScopes(user)) {
+      const { learner, name } = this.#getLearner(scope)
       for (const { turn, state, promptIds, answerIds, signal } of await learner.turns(user)) {
         const { queryEmbedding: _vector, ...shown } = signal ?? {}
         reports.push({
@@ -149,6 +156,7 @@ export class UserLearning implements UserService {
           signal: signal && shown,
         })
       }
+    }
     return reports
   }
 
@@ -165,7 +173,7 @@ export class UserLearning implements UserService {
   async forgetTurn(user: string, responseId: string, index = 0): Promise<ForgottenTurns> {
     const found = await this.#find(responseId, index, user)
     if (found.user !== user) throw createAbsence(responseId, user)
-    const { learner } = await this.#openScope(found.scope)
+    const { learner } = this.#getLearner(found.scope)
     const { turns, relearned } = await learner.unlearn(user, found.turn)
     await this.#options.engine.forgetTenant(toTenant(user))
     const removed = this.#responses.remove(user, found.scope, turns)
@@ -204,24 +212,36 @@ export class UserLearning implements UserService {
     return opened
   }
 
-  async #openScope(scope: string): Promise<OpenLearner> {
+  /** The learner of an expert that is loaded; undefined: its expert is not. */
+  #findLearner(scope: string): OpenLearner | undefined {
     const known = this.#learners.get(scope)
     if (known) return known
+    const handle = this.#options.engine.experts
+      .list()
+      .find((one) => computeScope(one.key) === scope && canLearnOn({ handle: one }))
+    return handle && this.#open({ handle })
+  }
+
+  #getLearner(scope: string): OpenLearner {
+    const found = this.#findLearner(scope)
+    if (found) return found
     throw new RequestError(
-      'The expert that gave this response is not loaded now. Load it again, then send this again.',
-      { status: 409, param: 'id', code: 'expert_not_loaded' },
+      `What is kept belongs to an expert that is not loaded now (sha256 ${scope.trim()}…). Load it again, then send this again.`,
+      { status: 409, code: 'expert_not_loaded' },
     )
   }
 
-  /** Learners that keep something of a user. */
-  async #listLearners(user: string): Promise<OpenLearner[]> {
+  /** Whose experts' tiers something is kept of for a user. */
+  async #listScopes(user: string): Promise<string[]> {
     await this.#flush()
-    const names = new Set(await this.#options.store.users())
-    return [...this.#learners.values()].filter(({ scope }) => names.has(scope + user))
+    const names = (await this.#options.store.users()).map(splitScope)
+    const own = names.filter((name) => name.user === user)
+    return own.map(({ scope }) => scope).toSorted() // the base first
   }
 
   async #find(responseId: string, index: number, user: string | undefined): Promise<ResponseTurn> {
-    const names = user === undefined ? [] : [...this.#learners.keys()].map((scope) => scope + user)
+    const names =
+      user === undefined ? [] : (await this.#listScopes(user)).map((scope) => scope + user)
     const found = await this.#responses.find(responseId, index, names)
     if (!found || (user !== undefined && found.user !== user)) throw createAbsence(responseId, user)
     return found

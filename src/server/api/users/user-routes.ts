@@ -143,9 +143,10 @@ const readUser = (parameters: Readonly<Record<string, string>>): { readonly user
   user: parameters['user'] ?? '',
 })
 
-const toExpertBody = ({ expert, key, ...report }: ServedUserReport) => ({
+const toExpertBody = ({ expert, key, isLoaded, ...report }: ServedUserReport) => ({
   expert: expert ?? null,
   key: key === '' ? null : key,
+  loaded: isLoaded,
   ...report,
 })
 
