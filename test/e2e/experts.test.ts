@@ -1,5 +1,5 @@
 // graft experts, as users type it: an expert is kept, found, asked, signed, exported, removed.
-import { appendFileSync, cpSync, existsSync, writeFileSync } from 'node:fs'
+import { appendFileSync, cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createKeyPair } from '../../src/registry/signing/ecdsa.ts'
@@ -38,7 +38,11 @@ afterAll(() => scratch.remove())
 
 it('keeps an expert, finds it and answers with it', async () => {
   expect(await run('experts', 'list')).toContain('There is none')
-  await run('experts', 'add', 'tales', '--channel', 'stable')
+  mkdirSync(at('tales/checkpoints'))
+  writeFileSync(at('tales/checkpoints/state'), 'of a run')
+  const added = await succeed(['experts', 'add', 'tales', '--channel', 'stable'], options)
+  expect(added.stderr).toContain('checkpoints is left out')
+  rmSync(at('tales/checkpoints'), { recursive: true })
   expect(await run('experts', 'list')).toMatch(/tales +1\.0\.0 +stable +lora +stories260k/)
   const [found] = JSON.parse(await run('experts', 'search', 'TELLS', '--json'))
   expect([found.id, found.manifest.description]).toEqual(['tales', 'Tells tales'])

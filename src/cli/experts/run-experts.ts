@@ -48,6 +48,7 @@ const actions: Readonly<Record<string, Action>> = {
     async run([folder], { registry, values, terminal }) {
       const { name: id, version, channel: channels } = values
       const added = await registry.add(folder!, { id, version, channels })
+      await reportLeftOut(folder!, terminal)
       terminal.print(`${added.id}@${added.version} is in ${registry.location}`)
       terminal.print(`sha256:${added.hash}, ${formatBytes(added.sizeBytes)}`)
       return toExpertJson(added)
@@ -232,6 +233,15 @@ export async function runExpertsAction(
   } finally {
     await registry.close()
   }
+}
+
+/** Says what of a run's folder is not copied. */
+async function reportLeftOut(folder: string, terminal: Terminal): Promise<void> {
+  const { stat } = await import('node:fs/promises')
+  const { runFolders } = await import('../../node/registry/content-folder.ts')
+  for (const name of runFolders)
+    if ((await stat(`${folder}/${name}`).catch(() => undefined))?.isDirectory())
+      terminal.note(`${folder}: ${name} is left out, because it belongs to the training run.`)
 }
 
 /** An option that means nothing to the action is a mistake. */
