@@ -139,6 +139,17 @@ export function readGivenOptions<const Of extends Fields>(
   ) as GivenOptions<Of>
 }
 
+/** The options of a table, without those that were left out. */
+export function pickOptions<Of extends object, Name extends keyof Of & string>(
+  options: Of,
+  table: Readonly<Record<Name, unknown>>,
+): Pick<Of, Name> {
+  const given = Object.entries(options).filter(
+    ([name, value]) => Object.hasOwn(table, name) && value !== undefined,
+  )
+  return Object.fromEntries(given) as Pick<Of, Name>
+}
+
 /** The defaults of a table, by name. */
 export const listDefaults = <const Of extends Fields>(
   fields: Of,

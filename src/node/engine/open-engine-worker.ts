@@ -11,6 +11,7 @@ import {
   string,
   unchecked,
   withoutOptions,
+  pickOptions,
 } from '../../base/schema.ts'
 import { engineFields, type EngineOptions } from '../../runtime/engine/engine-options.ts'
 import { type EngineClient, engineSequences } from '../../runtime/worker/engine-client.ts'
@@ -178,15 +179,4 @@ function keepExperts(client: EngineClient, kept: Map<string, KeptExpert>): Engin
     stats: () => client.stats(),
     dispose: () => client.dispose(),
   }
-}
-
-/** The options of a table, without those that were left out. */
-function pickOptions<Of extends object, Name extends keyof Of & string>(
-  options: Of,
-  table: Readonly<Record<Name, unknown>>,
-): Pick<Of, Name> {
-  const given = Object.entries(options).filter(
-    ([name, value]) => Object.hasOwn(table, name) && value !== undefined,
-  )
-  return Object.fromEntries(given) as Pick<Of, Name>
 }

@@ -14,6 +14,7 @@ import {
   string,
   unchecked,
   withoutOptions,
+  pickOptions,
 } from '../../base/schema.ts'
 import { engineFields, type EngineOptions } from '../../runtime/engine/engine-options.ts'
 import type { Service } from '../../server/service.ts'
@@ -205,15 +206,4 @@ function listen(server: HttpServer, host: string, port: number): Promise<string>
       resolve(`http://${name}:${given}`)
     })
   })
-}
-
-/** The options of a table, without those that were left out. */
-function pickOptions<Of extends object, Name extends keyof Of & string>(
-  options: Of,
-  table: Readonly<Record<Name, unknown>>,
-): Pick<Of, Name> {
-  const given = Object.entries(options).filter(
-    ([name, value]) => Object.hasOwn(table, name) && value !== undefined,
-  )
-  return Object.fromEntries(given) as Pick<Of, Name>
 }
