@@ -9,7 +9,6 @@ import {
   type Mismatch,
 } from '../base/errors.ts'
 import { isAllFinite } from '../base/finite.ts'
-import { isRecord } from '../base/schema.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { Value } from '../graph/ir.ts'
@@ -28,10 +27,10 @@ import type {
 } from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
 import { resolvePreset } from './presets.ts'
-import { isSavedWhole, listSavedTensors } from './saved-modules.ts'
+import { isSavedWhole, listSaveableModules, listSavedTensors } from './saved-modules.ts'
 import { listAdaptableModules, type AdaptableLayer } from './adapted-layers.ts'
 import { listTokenTables } from './trainable-tokens.ts'
-import { listModuleNames, resolvePatternValue, selectTargetModules } from './targets.ts'
+import { findLostNames, listModuleNames, selectTargetModules } from './targets.ts'
 
 export interface Adapter {
   /** A row of `adapterKinds`. */
@@ -171,28 +170,28 @@ function fitConfig(row: AdapterKind, given: AdapterConfig, model: ModelGraph): A
     )
   const modules = listAdaptableModules(model)
   const config = { ...given, targets: resolvePreset(given.targets, modules) }
-  if ('targets' in row.options) checkPatterns(given, selectTargetModules(config, modules))
+  if ('targets' in row.options) checkNames(given, selectTargetModules(config, modules), model)
   const fitted = row.fit?.(config, model.config) ?? config
   if (fitted.ensureWeightTying) checkTied({ kind: row.name, config: fitted }, model)
   return fitted
 }
 
 /**
- * Throws OptionError for patterns that match no target module: a misspelt one would leave the rank
- * as it is. PEFT ignores them in a file, and so does Graft.
+ * Throws OptionError for names that hit nothing: a misspelt one would leave the adapter as it is.
  */
-function checkPatterns(config: object, hit: readonly ModuleInfo[]): void {
-  const problems = ['rankPattern', 'alphaPattern'].flatMap((name) => {
-    const patterns: unknown = Object.entries(config).find(([key]) => key === name)?.[1]
-    return Object.keys(isRecord(patterns) ? patterns : {}).flatMap((pattern) =>
-      hit.some(({ path }) => resolvePatternValue({ [pattern]: 1 }, path, 0) === 1)
-        ? []
-        : [`${name}: ${JSON.stringify(pattern)} matches no target module`],
-    )
-  })
+function checkNames(
+  config: AdapterConfig,
+  targets: readonly ModuleInfo[],
+  model: ModelGraph,
+): void {
+  const modules = listAdaptableModules(model)
+  const saveable = listSaveableModules(model)
+  const problems = findLostNames(config, { hit: targets, modules, saveable })
+  const names = new Set(listModuleNames(targets))
+  const others = listModuleNames([...modules, ...saveable]).filter((name) => !names.has(name))
   if (problems.length > 0)
     throw new OptionError(
-      `Adapter options: ${problems.join('; ')}. The target modules are ${listModuleNames(hit).join(', ')}.`,
+      `Adapter options: ${problems.join('; ')}. The target modules are ${[...names].join(', ')}; the model's others are ${others.join(', ')}.`,
     )
 }
 

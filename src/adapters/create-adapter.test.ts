@@ -80,11 +80,36 @@ describe('createAdapter', () => {
     [{ alphaPattern: { 'layers.9.*': 3 } }, 'alphaPattern: "layers.9.*" matches no target module'],
     [{ alpha: 0 }, 'alpha: got 0, expected a number above 0'],
     [{ alphaPattern: { q_proj: -1 } }, 'alphaPattern'],
+    [{ exclude: ['o_prj'] }, 'exclude: "o_prj" matches no module'],
+    [{ exclude: '.*nope.*' }, 'exclude: ".*nope.*" matches no module'],
+    [
+      { modulesToSave: ['norm', 'lm_hed'] },
+      'modulesToSave: "lm_hed" matches no module with weights',
+    ],
+    [{ layersPattern: ['layers'] }, 'layersPattern: chooses nothing without layers'],
   ])('refuses %j, which would leave the adapter as it is', async (options, message) => {
     for (const kind of ['lora', 'dora', 'lokr', 'loha', 'pissa'] as const)
       await expect(createAdapter(kind, { targets: ['q_proj'], ...options }, model)).rejects.toThrow(
         message,
       )
+  })
+
+  it('takes names to leave out that no target has, and norms to save', async () => {
+    const config = { targets: ['q_proj'], exclude: ['lm_head'], modulesToSave: ['norm'] }
+    const { tensors } = await createAdapter('lora', config, model)
+    expect([...tensors.keys()].filter((key) => key.includes('norm'))).toHaveLength(11)
+  })
+
+  it('refuses feedForward of IA3 that is no target', async () => {
+    const make = (config: object) => createAdapter('ia3', config, model)
+    await expect(make({ feedForward: ['down_prj'] })).rejects.toThrow(
+      'IA3 options: feedForward: ["down_prj"] is none of the targets, k_proj, v_proj, down_proj.',
+    )
+    await expect(make({ targets: ['q_proj'], feedForward: ['down_proj'] })).rejects.toThrow('none')
+    expect((await make({ targets: ['q_proj'] })).tensors.size).toBe(5)
+    expect(
+      (await make({ targets: ['1.mlp.down_proj'], feedForward: ['down_proj'] })).tensors.size,
+    ).toBe(1)
   })
 
   it('names the option that was probably meant, in types and at run time', async () => {

@@ -112,6 +112,16 @@ function listSavedInputs(
   })
 }
 
+/** The modules that have weights or biases, which are those that can be saved whole. */
+export const listSaveableModules = (model: ModelGraph): { readonly path: string }[] =>
+  model.blocks.flatMap(({ graph, prefix }) => {
+    const readers = collectReaders(graph)
+    const paths = graph.inputs.flatMap(({ name, role }) =>
+      role === 'weight' ? [prefix + (readers.get(name) ?? pathOf(name))] : [],
+    )
+    return [...new Set(paths)].map((path) => ({ path }))
+  })
+
 /**
  * The saved tensors by input name of the composed graph, with the name of the base weight each
  * starts from.

@@ -21,6 +21,18 @@ export interface TargetChoice {
   readonly layersPattern: readonly string[]
 }
 
+type PathInfo = Pick<ModuleInfo, 'path'>
+
+/** The options that name modules beside `targets`. */
+interface NamedChoices {
+  readonly rankPattern?: Readonly<Record<string, number>>
+  readonly alphaPattern?: Readonly<Record<string, number>>
+  readonly exclude?: readonly string[] | string
+  readonly modulesToSave?: readonly string[]
+  readonly layers?: readonly number[]
+  readonly layersPattern?: readonly string[]
+}
+
 type Matcher = (path: string) => boolean
 
 /** PEFT's own groups, which a pattern's numbered back references count. */
@@ -90,7 +102,7 @@ export function isLinearTarget(choice: TargetChoice, module: ModuleInfo, kind: s
 }
 
 /** The last parts of module paths, each once: what target names usually are. */
-export const listModuleNames = (modules: readonly ModuleInfo[]): string[] => [
+export const listModuleNames = (modules: readonly PathInfo[]): string[] => [
   ...new Set(modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1))),
 ]
 
@@ -123,4 +135,48 @@ export function selectTargetModules(
     )
   }
   return hit
+}
+
+/**
+ * What a configuration that is being made names and the model does not have: patterns that match no
+ * target module, names to leave out and modules to save that are not there. PEFT ignores them in a
+ * file, and so does Graft; in options they are misspelt.
+ */
+export function findLostNames(
+  config: object,
+  { hit, modules, saveable }: Record<'hit' | 'modules' | 'saveable', readonly PathInfo[]>,
+): string[] {
+  const {
+    rankPattern,
+    alphaPattern,
+    exclude,
+    modulesToSave,
+    layers,
+    layersPattern = [],
+  } = config as NamedChoices
+  const lost = (option: string, names: readonly string[], among: string): string[] =>
+    names.map((name) => `${option}: ${JSON.stringify(name)} matches no ${among}`)
+  const patterns = (option: string, given: Readonly<Record<string, number>> = {}): string[] => {
+    const none = Object.keys(given).filter(
+      (pattern) => !hit.some(({ path }) => resolvePatternValue({ [pattern]: 1 }, path, 0) === 1),
+    )
+    return lost(option, none, 'target module')
+  }
+  const choices = exclude === undefined || exclude === '' ? [] : [exclude].flat()
+  const left = choices.filter((name) => {
+    const isHit = createPathMatcher(typeof exclude === 'string' ? name : [name], 'exclude')
+    return !modules.some(({ path }) => isHit(path))
+  })
+  const unsaved = (modulesToSave ?? []).filter(
+    (name) => !saveable.some(({ path }) => path.endsWith(name)),
+  )
+  return [
+    ...patterns('rankPattern', rankPattern),
+    ...patterns('alphaPattern', alphaPattern),
+    ...lost('exclude', left, 'module'),
+    ...lost('modulesToSave', unsaved, 'module with weights'),
+    ...(layersPattern.length > 0 && layers === undefined
+      ? ['layersPattern: chooses nothing without layers']
+      : []),
+  ]
 }

@@ -16,6 +16,7 @@ import {
   string,
   withoutOptions,
   readGivenOptions,
+  type GivenOptions,
 } from '../../base/schema.ts'
 import type { AdapterConfig, AdapterKind } from './kind.ts'
 import { scaleColumns, scaleRows } from './matrices.ts'
@@ -42,6 +43,7 @@ export interface Ia3Config extends AdapterConfig {
 }
 
 const factors = 'ia3_l'
+const defaultTargets = ['k_proj', 'v_proj', 'down_proj']
 const names = either(string(), listOf(string()))
 const options = { ...targetOptions, feedForward: names }
 const { layers_to_transform: _layers, layers_pattern: _pattern, ...choice } = targetKeys // PEFT's IA3 has neither
@@ -53,6 +55,19 @@ function shouldScaleInput({ feedForward }: Ia3Config, { path }: ModuleInfo): boo
   return (
     feedForward !== '' && parsePythonRegex(feedForward, 'feedForward', ['^(?:', ')$']).test(path)
   )
+}
+
+/** Throws OptionError for names beside the targets, which would act on nothing, as PEFT does. */
+function checkFeedForward({ targets, feedForward }: GivenOptions<typeof options>): void {
+  if (!Array.isArray(feedForward) || (targets !== undefined && !Array.isArray(targets))) return
+  const among: readonly string[] = targets ?? defaultTargets
+  const lost = feedForward.filter(
+    (name) => !among.some((target) => target.endsWith(name) || name.endsWith(`.${target}`)),
+  )
+  if (lost.length > 0)
+    throw new OptionError(
+      `IA3 options: feedForward: ${JSON.stringify(lost)} is none of the targets, ${among.join(', ')}.`,
+    )
 }
 
 const shownOptions = withoutOptions(options, 'layers', 'layersPattern')
@@ -72,9 +87,10 @@ export const ia3: AdapterKind<Ia3Config, typeof shownOptions> = {
       throw new OptionError(
         'IA3 options: layers cannot be chosen by number; name whole paths, or give a regex.',
       )
+    checkFeedForward(read)
     return {
       ...targetDefaults,
-      targets: ['k_proj', 'v_proj', 'down_proj'],
+      targets: defaultTargets,
       feedForward: ['down_proj'],
       start: 'ones',
       ...read,
