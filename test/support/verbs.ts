@@ -9,7 +9,7 @@ attempt attend average await
 bind bootstrap broadcast build
 cache calibrate call capture check choose clear clip close collect combine compare compile
 complete compose compress compute configure connect consolidate convert copy count create cut
-declare decode deduplicate define delay dequantize describe detect diagonalize discount divide double
+decide declare decode deduplicate define delay dequantize describe detect diagonalize discount divide double
 download draw drop
 emit encode end escape estimate evaluate exclude expand expose extend extract
 factorize fetch fill find finish fit flatten fold forget format freeze

@@ -1,0 +1,149 @@
+// The contract of routers: what is asked, what is decided, and what a row of router-table.ts gives.
+// A router picks, per request, one expert, a weighted mixture, or none (the base answers), with a
+// confidence and a reason. Independent of models, files and the server.
+
+import type { Adapter } from '../adapters/adapter.ts'
+import type { Fields } from '../base/schema.ts'
+import type { ChatMessage } from '../formats/text/chat-template.ts'
+import type { Tokenizer } from '../formats/text/tokenizer.ts'
+import type { RouterFile } from './router-file.ts'
+
+/** What is known of a request before it is answered. */
+export interface RouteRequest {
+  /** What the request asks: the last message of the user, or the prompt. */
+  readonly text: string
+  readonly messages?: readonly ChatMessage[] | undefined
+  readonly session?: string | undefined
+  readonly user?: string | undefined
+  /** Experts in memory now: the others cost the time of loading. */
+  readonly resident?: readonly string[] | undefined
+}
+
+/** An expert and how likely it is the right one, 0–1. */
+export interface ExpertScore {
+  readonly expert: string
+  readonly score: number
+}
+
+export interface RouteDecision {
+  /** undefined: the base answers. */
+  readonly expert: string | undefined
+  /** Experts that answer together, as one exact mixture; `expert` is then the heaviest. */
+  readonly mixture?: readonly { readonly name: string; readonly weight: number }[] | undefined
+  /** How likely it is that `scores[0].expert` is right, 0–1; calibrated where the router was. */
+  readonly confidence: number
+  /** Best first; may leave out experts of score 0. */
+  readonly scores: readonly ExpertScore[]
+  /** One sentence without control codes, for people and for logs. */
+  readonly reason: string
+  /** Which kind decided, where a router asks others. */
+  readonly by?: string | undefined
+  /** A tier of experts that is enough, where the router says one. */
+  readonly tier?: string | undefined
+  /** The probability with which this choice was drawn. Default 1: it was not drawn. */
+  readonly propensity?: number | undefined
+  /** What the router went by, for the log. */
+  readonly features?: Float32Array | undefined
+}
+
+/** One thing that spoke for an expert. */
+export interface RouteClue {
+  readonly kind: 'example' | 'term' | 'pattern' | 'cluster' | 'step' | 'weight'
+  /** The example's text, the term, the pattern. */
+  readonly text: string
+  readonly expert: string | undefined
+  /** Similarity, or how much it added to the expert's score. */
+  readonly weight: number
+}
+
+/** What came of a decision. */
+export interface RouteFeedback {
+  readonly request: RouteRequest
+  readonly decision: RouteDecision
+  /** How good the answer was, 0–1. */
+  readonly reward?: number | undefined
+  /** The expert that would have been right; null: none of them. */
+  readonly right?: string | null | undefined
+}
+
+export interface Router {
+  /** A row of `routerKinds`. */
+  readonly kind: string
+  readonly experts: readonly string[]
+  /** Throws the signal's reason when it is aborted. Never throws because of the text. */
+  decide(request: RouteRequest, signal?: AbortSignal): RouteDecision | Promise<RouteDecision>
+  /** What spoke for the experts, the strongest first. */
+  explain?(request: RouteRequest, signal?: AbortSignal): RouteClue[] | Promise<RouteClue[]>
+  /** Changes the router by what came of a decision. */
+  learn?(feedback: RouteFeedback): void | Promise<void>
+  /** Adds an expert by its examples, without training again. */
+  add?(expert: RoutedExpert): void | Promise<void>
+  /** The router as a file, from which the kind's `load` gives one that decides alike. */
+  save(): RouterFile
+}
+
+/** An expert as routers know it. */
+export interface RoutedExpert {
+  readonly name: string
+  /** Content hash of its folder. */
+  readonly sha256?: string | undefined
+  /** From `routing` of its manifest. */
+  readonly keywords?: readonly string[] | undefined
+  readonly examples?: readonly string[] | undefined
+  readonly description?: string | undefined
+  readonly adapter?: Adapter | undefined
+}
+
+/** A prompt whose right expert is known; undefined: none of them (out of scope). */
+export interface RouteExample {
+  readonly text: string
+  readonly expert: string | undefined
+}
+
+/** What a router is made of. */
+export interface RouterTraining {
+  readonly experts: readonly RoutedExpert[]
+  readonly examples: readonly RouteExample[]
+  /** Kept out of fitting, for calibration. Empty: each kind holds out a part of `examples`. */
+  readonly held: readonly RouteExample[]
+  readonly seed: number
+}
+
+/** Vectors of texts. The same text gives the same vector in any batch. */
+export interface TextEmbedder {
+  /** What the vectors depend on (model, layers, pooling), as it is saved in a file. */
+  readonly settings: Readonly<Record<string, unknown>>
+  /** A hash of the model behind it. */
+  readonly sha256: string
+  readonly width: number
+  embed(texts: readonly string[], signal?: AbortSignal): Promise<Float32Array[]>
+}
+
+/** What kinds may need beside the prompts; each is there where the caller gives it. */
+export interface RouterParts {
+  readonly embedder?: TextEmbedder | undefined
+  readonly tokenizer?: Tokenizer | undefined
+  /** Adapters of the experts, by name. */
+  readonly adapters?: ReadonlyMap<string, Adapter> | undefined
+  /** Reads a router within a router. */
+  readonly load?: ((file: RouterFile) => Promise<Router>) | undefined
+}
+
+/** A row of the table. */
+export interface RouterKind {
+  /** 'keyword' */
+  readonly kind: string
+  /** One line for lists. */
+  readonly about: string
+  /** What it cannot do without. */
+  readonly needs: readonly (keyof RouterParts)[]
+  /** Options of training, checked before `train` is called, with their defaults filled in. */
+  readonly fields: Fields
+  train(
+    training: RouterTraining,
+    options: Readonly<Record<string, unknown>>,
+    parts: RouterParts,
+  ): Router | Promise<Router>
+  /** Throws FormatError for a file that it cannot be made of. */
+  load(file: RouterFile, parts: RouterParts): Router | Promise<Router>
+}
