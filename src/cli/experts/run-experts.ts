@@ -1,207 +1,13 @@
-// The actions of graft experts, a table: what each takes and what it does.
+// `graft experts <action> …`: finds the action, checks its words and options, opens the registry.
 
 import { oneOf } from '../../base/schema.ts'
 import { checkValue, UsageError } from '../command.ts'
-import { formatBytes } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
-import type { Registry } from '../../registry/registry.ts'
-import { listDifferences } from './diff-experts.ts'
-import { listExpertRows, toExpertJson, toManifestLines } from './show-experts.ts'
+import type { Action, Actions, ExpertsValues } from './action.ts'
+import { registryActions } from './registry-actions.ts'
 
-export interface ExpertsValues {
-  readonly registry: string | undefined
-  readonly name: string | undefined
-  readonly version: string | undefined
-  readonly channel: readonly string[] | undefined
-  readonly tag: readonly string[] | undefined
-  readonly untag: readonly string[] | undefined
-  readonly domain: string | undefined
-  readonly base: string | undefined
-  readonly score: string | undefined
-  readonly key: readonly string[] | undefined
-}
-
-interface ActionContext {
-  readonly registry: Registry
-  readonly values: ExpertsValues
-  readonly terminal: Terminal
-}
-
-interface Action {
-  /** What is typed behind its name. */
-  readonly usage: string
-  readonly about: string
-  /** Words behind the name: least and most. */
-  readonly words: readonly [number, number]
-  /** Options that mean something here, besides --registry. */
-  readonly options: readonly (keyof ExpertsValues)[]
-  run(words: readonly string[], context: ActionContext): Promise<unknown>
-}
-
-const actions: Readonly<Record<string, Action>> = {
-  add: {
-    usage: '<folder>',
-    about: 'copies an expert into the registry',
-    words: [1, 1],
-    options: ['name', 'version', 'channel'],
-    async run([folder], { registry, values, terminal }) {
-      const { name: id, version, channel: channels } = values
-      const added = await registry.add(folder!, { id, version, channels })
-      await reportLeftOut(folder!, terminal)
-      terminal.print(`${added.id}@${added.version} is in ${registry.location}`)
-      terminal.print(`sha256:${added.hash}, ${formatBytes(added.sizeBytes)}`)
-      return toExpertJson(added)
-    },
-  },
-  list: {
-    usage: '[name]',
-    about: 'the newest version of each expert, or all versions of one',
-    words: [0, 1],
-    options: [],
-    async run([id], { registry, terminal }) {
-      const experts = await registry.list(id)
-      for (const line of formatTable(listExpertRows(experts))) terminal.print(line)
-      if (experts.length === 0)
-        terminal.print('There is none; graft experts add <folder> adds one.')
-      return experts.map(toExpertJson)
-    },
-  },
-  show: {
-    usage: '<name[@version]>',
-    about: 'manifest, hash, channels, place',
-    words: [1, 1],
-    options: [],
-    async run([reference], { registry, terminal }) {
-      const found = await registry.resolve(reference!)
-      for (const line of toManifestLines(found)) terminal.print(line)
-      return { ...toExpertJson(found), location: found.location }
-    },
-  },
-  search: {
-    usage: '[words]',
-    about: 'by words in name, description, tags and examples, and by the filters',
-    words: [0, 1],
-    options: ['tag', 'domain', 'base', 'score'],
-    async run([text], { registry, values, terminal }) {
-      const { tag: tags, domain, base } = values
-      const score = readScore(values.score)
-      const found = await registry.search({ text, tags, domain, base, score })
-      for (const line of formatTable(listExpertRows(found))) terminal.print(line)
-      if (found.length === 0) terminal.print('Nothing was found.')
-      return found.map(toExpertJson)
-    },
-  },
-  tag: {
-    usage: '<name[@version]>',
-    about: 'gives and takes tags',
-    words: [1, 1],
-    options: ['tag', 'untag'],
-    async run([reference], { registry, values, terminal }) {
-      const { tag: add = [], untag: remove = [] } = values
-      if (add.length + remove.length === 0)
-        throw new UsageError('graft experts tag wants --tag or --untag.')
-      const found = await registry.tag(reference!, { add, remove })
-      terminal.print(`${found.id}@${found.version}: ${found.tags.join(', ') || 'no tags'}`)
-      return toExpertJson(found)
-    },
-  },
-  channel: {
-    usage: '<name> [version]',
-    about: 'points channels to a version; without one it takes them away',
-    words: [1, 2],
-    options: ['channel'],
-    async run([id, version], { registry, values, terminal }) {
-      const { channel: channels = [] } = values
-      if (channels.length === 0) throw new UsageError('graft experts channel wants --channel.')
-      for (const channel of channels) await registry.setChannel(id!, channel, version)
-      terminal.print(`${channels.join(', ')} → ${version ?? 'nothing'}`)
-      return { id, channels, version: version ?? null }
-    },
-  },
-  verify: {
-    usage: '<name[@version] | folder>',
-    about: 'compares files with their hash, and with a signature where --key is given',
-    words: [1, 1],
-    options: ['key'],
-    async run([reference], { registry, values, terminal }) {
-      const { key: keys } = values
-      const { isFolder, place, hash } = await findFolder(reference!, registry)
-      if (isFolder && keys === undefined)
-        throw new UsageError('graft experts verify <folder> wants --key, a trusted public key.')
-      if (!isFolder) await registry.verify(reference!)
-      if (keys) await (await import('../../node/registry/sign-folder.ts')).verifyFolder(place, keys)
-      const by = keys ? ', signed by a trusted key' : ''
-      terminal.print(`${reference}: every file is as it was${by}`)
-      return { place, hash, isSigned: keys !== undefined }
-    },
-  },
-  sign: {
-    usage: '<folder>',
-    about: 'writes expert.sig beside the files, by --key',
-    words: [1, 1],
-    options: ['key'],
-    async run([folder], { values, terminal }) {
-      const [key, ...others] = values.key ?? []
-      if (key === undefined || others.length > 0)
-        throw new UsageError('graft experts sign wants one --key, a private key in PEM.')
-      const { signFolder } = await import('../../node/registry/sign-folder.ts')
-      const signature = await signFolder(folder!, key)
-      terminal.print(`${signature} is written`)
-      return { signature }
-    },
-  },
-  remove: {
-    usage: '<name[@version]>',
-    about: 'removes a version; its files go with the last version that has them',
-    words: [1, 1],
-    options: [],
-    async run([reference], { registry, terminal }) {
-      const removed = await registry.remove(reference!)
-      terminal.print(`${removed.id}@${removed.version} is removed`)
-      return toExpertJson(removed)
-    },
-  },
-  gc: {
-    usage: '',
-    about: 'removes what no version needs and what ended processes left',
-    words: [0, 0],
-    options: [],
-    async run(_, { registry, terminal }) {
-      const freedBytes = await registry.collectGarbage()
-      terminal.print(`${formatBytes(freedBytes)} freed`)
-      return { freedBytes }
-    },
-  },
-  export: {
-    usage: '<name[@version]> <folder>',
-    about: "copies an expert's files out, as PEFT has them",
-    words: [2, 2],
-    options: [],
-    async run([reference, out], { registry, terminal }) {
-      const { copyExpertTo } = await import('../../node/registry/export-expert.ts')
-      const found = await registry.verify(reference!)
-      await copyExpertTo(await registry.resolve(`${found.id}@${found.version}`), out!)
-      terminal.print(`${found.id}@${found.version} is in ${out}`)
-      return { ...toExpertJson(found), out }
-    },
-  },
-  diff: {
-    usage: '<name[@version]> <name[@version]>',
-    about: 'what differs between two manifests, and whether the files do',
-    words: [2, 2],
-    options: [],
-    async run([first, second], { registry, terminal }) {
-      const a = await registry.resolve(first!)
-      const b = await registry.resolve(second!)
-      const rows = listDifferences(a, b)
-      for (const line of formatTable(rows.map(({ key, before, after }) => [key, before, after])))
-        terminal.print(line)
-      if (rows.length === 0) terminal.print('They are the same.')
-      return rows
-    },
-  },
-}
+const actions: Actions = registryActions
 
 /** Lines of --help. */
 export const describeActions = (): string[] => [
@@ -235,15 +41,6 @@ export async function runExpertsAction(
   }
 }
 
-/** Says what of a run's folder is not copied. */
-async function reportLeftOut(folder: string, terminal: Terminal): Promise<void> {
-  const { stat } = await import('node:fs/promises')
-  const { runFolders } = await import('../../node/registry/content-folder.ts')
-  for (const name of runFolders)
-    if ((await stat(`${folder}/${name}`).catch(() => undefined))?.isDirectory())
-      terminal.note(`${folder}: ${name} is left out, because it belongs to the training run.`)
-}
-
 /** An option that means nothing to the action is a mistake. */
 function checkOptionsOf(name: string, { options }: Action, values: ExpertsValues): void {
   const allowed = ['registry', ...options]
@@ -255,25 +52,4 @@ function checkOptionsOf(name: string, { options }: Action, values: ExpertsValues
   throw new UsageError(
     `graft experts ${name} takes no ${shown}; it takes ${allowed.map((option) => `--${option}`).join(', ')}.`,
   )
-}
-
-/** 'exact_match=0.8' */
-function readScore(text: string | undefined) {
-  if (text === undefined) return undefined
-  const [, metric, least] = /^(.+)=(-?\d*\.?\d+)$/.exec(text) ?? []
-  if (metric === undefined)
-    throw new UsageError(`--score: got ${JSON.stringify(text)}, expected such as exact_match=0.8.`)
-  return { metric, least: Number(least) }
-}
-
-/** A folder on the disk, or the place of a registered expert. */
-async function findFolder(
-  text: string,
-  registry: Registry,
-): Promise<{ isFolder: boolean; place: string; hash: string | undefined }> {
-  const { stat } = await import('node:fs/promises')
-  if ((await stat(text).catch(() => undefined))?.isDirectory())
-    return { isFolder: true, place: text, hash: undefined }
-  const { location, hash } = await registry.resolve(text)
-  return { isFolder: false, place: location, hash }
 }

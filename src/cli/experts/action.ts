@@ -1,0 +1,36 @@
+// What an action of graft experts is: how it is typed, what it takes, what it does.
+
+import type { Registry } from '../../registry/registry.ts'
+import type { Terminal } from '../ui/terminal.ts'
+
+export interface ExpertsValues {
+  readonly registry: string | undefined
+  readonly name: string | undefined
+  readonly version: string | undefined
+  readonly channel: readonly string[] | undefined
+  readonly tag: readonly string[] | undefined
+  readonly untag: readonly string[] | undefined
+  readonly domain: string | undefined
+  readonly base: string | undefined
+  readonly score: string | undefined
+  readonly key: readonly string[] | undefined
+}
+
+export interface ActionContext {
+  readonly registry: Registry
+  readonly values: ExpertsValues
+  readonly terminal: Terminal
+}
+
+export interface Action {
+  /** What is typed behind its name. */
+  readonly usage: string
+  readonly about: string
+  /** Words behind the name: least and most. */
+  readonly words: readonly [number, number]
+  /** Options that mean something here, besides --registry. */
+  readonly options: readonly (keyof ExpertsValues)[]
+  run(words: readonly string[], context: ActionContext): Promise<unknown>
+}
+
+export type Actions = Readonly<Record<string, Action>>
