@@ -12,7 +12,17 @@ export {
 } from './evaluate.ts'
 export type { MetricInput, Metric, ExampleScore } from './metric.ts'
 export { metrics } from './metric-table.ts'
+export {
+  checkRequirements,
+  type CheckedRequirement,
+  describeCheck,
+  describeRequirement,
+  formatJUnit,
+  parseRequirements,
+  type ScoreRequirement,
+} from './requirements.ts'
 export { getAnswer, readQuestions, type Question } from './questions.ts'
+export { toScore, type MatcherResult, type ScoreExpectation } from './score-matcher.ts'
 export {
   bootstrap,
   computeMcnemarPValue,

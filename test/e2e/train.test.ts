@@ -164,6 +164,28 @@ describe('the expert', () => {
     expect(base.exactMatch).toBe(0)
     expect(expert.exactMatch).toBeGreaterThan(0.8)
   })
+  it('is held against bounds by graft eval --require, with a report for continuous integration', async () => {
+    const check = (...args: string[]) =>
+      graft(['eval', '--data', at('rows.jsonl'), '--adapter', at('expert'), ...args])
+    const met = await check('--require', 'perplexity<=1e6', '--rows', '4')
+    expect([met.code, met.stdout]).toEqual([0, expect.stringMatching(/^met: perplexity of /m)])
+    const missed = await check(
+      ...['--require', 'perplexity<=1', '--junit', at('report.xml'), '--rows', '4', '--json'],
+    )
+    expect(missed.code).toBe(1)
+    expect(JSON.parse(missed.stdout)).toMatchObject({
+      checks: [{ metric: 'perplexity', atMost: 1, met: false }],
+    })
+    const report = readFileSync(at('report.xml'), 'utf8')
+    expect(report).toContain('tests="1" failures="1"')
+    const unknown = await check('--require', 'perplexiti<=1')
+    expect([unknown.code, unknown.stderr]).toEqual([
+      2,
+      expect.stringContaining('Did you mean perplexity?'),
+    ])
+    const alone = await check('--junit', at('report.xml'))
+    expect([alone.code, alone.stderr]).toEqual([2, expect.stringContaining('add --require')])
+  })
   it('is shown by graft inspect and found by graft adapters', async () => {
     const shown = JSON.parse((await graft(['inspect', at('expert'), '--json'])).stdout) as Record<
       string,

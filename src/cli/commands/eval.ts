@@ -36,6 +36,13 @@ const options = {
       valueName: 'names',
     },
   ),
+  require: toOption(
+    string({ about: 'what the figures must reach, with commas; exit code 1 where one does not' }),
+    { valueName: 'metric>=figure' },
+  ),
+  junit: toOption(string({ about: 'also write what --require found as a JUnit report' }), {
+    valueName: 'file.xml',
+  }),
   rows: integer({ from: 1, about: 'only the first rows' }),
   system: string({ about: "system message for rows that have none (default: the expert's own)" }),
   'max-tokens': integer({ from: 2, default: 512, about: 'longer rows are cut' }),
@@ -69,8 +76,13 @@ export const evalCommand = defineCommand({
         'graft eval --data rows.jsonl --adapter my-expert --against base --metrics token-f1,exact-match',
       about: 'is it better than its base, and how sure is that',
     },
+    {
+      command:
+        'graft eval --data rows.jsonl --adapter my-expert --require "exact-match>=0.8" --junit report.xml',
+      about: 'a check for continuous integration: exit code 1 below 0.8',
+    },
   ],
-  async run({ values, terminal, signal }) {
+  async run({ values, terminal, signal, setExitCode }) {
     const [{ readDataFile }, { nodeMetrics: all }, { evaluate: run }, view] = await Promise.all([
       import('../../node/data.ts'),
       import('../../node/metric-table.ts'),
@@ -82,7 +94,10 @@ export const evalCommand = defineCommand({
       throw new UsageError('--against compares an expert; name it with --adapter.')
     const whole = await readDataFile(values.data)
     const data = { ...whole, rows: whole.rows.slice(0, values.rows) }
-    const metrics = chosen ?? (await selectMetrics(values, data, all))
+    const { readRequirements, reportChecks } = await import('../shared/score-checks.ts')
+    const required = readRequirements(values, all)
+    const selected = chosen ?? (required ? [] : await selectMetrics(values, data, all))
+    const metrics = [...new Set([...selected, ...(required?.metrics ?? [])])]
     const opened = await openExperts(values, terminal)
     const { model } = opened
     const candidates = await loadCandidates(values, opened, terminal)
@@ -107,7 +122,9 @@ export const evalCommand = defineCommand({
     for (const line of view.describeEvaluation(evaluation, candidates)) terminal.print(line)
     const cut = evaluation.losses.at(-1)?.cut ?? 0
     if (cut > 0) terminal.note(`${cut} of ${evaluation.rows} rows cut to --max-tokens`)
-    return summarizeResult(evaluation, values, opened)
+    const checks = await reportChecks(evaluation, required, values, terminal)
+    if (checks?.some(({ met }) => !met)) setExitCode(1)
+    return { ...summarizeResult(evaluation, values, opened), ...(checks && { checks }) }
   },
 })
 
