@@ -67,6 +67,8 @@ export interface AnswerRequest extends ExpertChoice {
   readonly sampling: SamplingOptions
   /** undefined: another one each time. */
   readonly seed?: number | undefined
+  /** Tries several tokens in one call; undefined: as the engine does by default. */
+  readonly speculate?: boolean | undefined
   readonly stop: readonly string[]
   /** What the whole answer must be. */
   readonly grammar?: GrammarChoice | undefined

@@ -43,6 +43,23 @@ describe('a completion', () => {
     expect(cut.usage.completion_tokens).toBe(64)
   })
 
+  it('tries tokens ahead where it is told to, here and at llama.cpp’s route', async () => {
+    const prompt = `${'The cat. '.repeat(8)}The`
+    const count = (): number => server.engine.stats().draftedTokens
+    const before = count()
+    const plain = await complete({ prompt, max_tokens: 30, temperature: 0 })
+    expect(count()).toBe(before)
+    const ahead = await complete({ prompt, max_tokens: 30, temperature: 0, speculate: true })
+    expect(ahead.choices).toEqual(plain.choices)
+    const between = count()
+    expect(between).toBeGreaterThan(before)
+    const native = { prompt, n_predict: 30, temperature: 0, speculate: true }
+    await ask(server, '/completion', native)
+    expect(count()).toBeGreaterThan(between)
+    const { status, body } = await ask(server, path, { prompt, speculate: 'yes' })
+    expect([status, body.error.param]).toEqual([400, 'speculate'])
+  })
+
   it('57: token ids are as the text; lists are answered in order, n answers each', async () => {
     const ids = server.model.encode(meaning)
     const greedy = { max_tokens: 6, temperature: 0 }

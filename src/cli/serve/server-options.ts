@@ -46,6 +46,8 @@ export const serverOptions = {
   'max-wait-ms': withInfo(engineFields.maxWaitMs, {
     about: 'milliseconds after which a waiting request goes before all others',
   }),
+  speculate: engineFields.speculate,
+  'train-share': serverFields.trainShare,
   state: stateOption,
   'adapter-folder': toOption(
     string({ filled: true, about: 'folder from which requests may load experts' }),
@@ -87,6 +89,8 @@ export const toServerSettings = (values: ServeValues) => ({
   kvElement: values['kv-element'],
   expertBytes: values['expert-bytes'],
   maxWaitMs: values['max-wait-ms'],
+  speculate: values.speculate,
+  trainShare: values['train-share'],
   state: values.state,
   adapterFolders: values['adapter-folder'] ?? [],
   cors: values.cors ?? [],

@@ -28,6 +28,7 @@ export const samplingOptions = {
   ),
   seed: integer({ default: 0, about: 'same seed, same text' }),
   stop: string({ about: 'end where this text would begin' }),
+  speculate: flag({ about: 'try several tokens in one call where they are likely to follow' }),
   exact: flag({ about: 'exact products instead of int8 activations: slower' }),
 } as const satisfies Options
 
@@ -44,6 +45,7 @@ export function toGenerateOptions(values: Values<typeof samplingOptions>) {
     presencePenalty: values['presence-penalty'],
     seed: values.seed,
     exact: values.exact,
+    speculate: values.speculate,
     ...(values.stop === undefined ? {} : { stop: [values.stop] }),
   }
 }

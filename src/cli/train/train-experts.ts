@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
 import type { Adapter } from '../../index.ts'
 import type { TrainingRun } from '../../node/manifests/training-run.ts'
+import { chooseShareThreads, planShare } from '../../node/jobs/train-share.ts'
+import { setOwnPriority } from '../../node/worker/own-priority.ts'
 import { describeData } from './describe-data.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import type { SharedPrograms } from '../../train/programs/shared-programs.ts'
@@ -75,6 +77,8 @@ export async function trainExperts(
   experts: readonly PlannedExpert[],
   context: ExpertsContext,
 ): Promise<(TrainedExpert | FailedExpert)[]> {
+  const share = context.values['train-share']
+  if (share !== undefined) setOwnPriority(planShare(share).priority)
   const results: (TrainedExpert | FailedExpert)[] = []
   const failed = (planned: PlannedExpert, error: unknown): void => {
     if (!GraftError.isInstance(error)) throw error
@@ -117,7 +121,9 @@ async function openBase(
   group: readonly PlannedExpert[],
   { values, terminal }: ExpertsContext,
 ): Promise<SharedBase> {
-  const model = await openModel(getBaseSource(group[0]!), values, terminal)
+  const threads = chooseShareThreads(values['train-share'], 'job', values.threads)
+  const source = getBaseSource(group[0]!)
+  const model = await openModel(source, Object.assign({}, values, { threads }), terminal)
   if (group.length === 1) return { model }
   const { createSharedPrograms } = await import('../../train/programs/shared-programs.ts')
   return { model: withCachedWeights(model), programs: createSharedPrograms() }

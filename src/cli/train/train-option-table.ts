@@ -4,6 +4,7 @@
 
 import { type Field, flag, string, withInfo } from '../../base/schema.ts'
 import { type Context, type OptionInfo, toOption, type Options } from '../command.ts'
+import { shareField } from '../../node/jobs/train-share.ts'
 import { anyBaseOption, modelOptions } from '../shared/open-model.ts'
 
 /** An option, and the key of a training manifest that it sets. */
@@ -166,6 +167,10 @@ const runOptions = {
   resume: flag({ about: 'resume from the checkpoint in --out' }),
   overwrite: flag({ about: 'replace what an earlier run left in --out' }),
   ...anyBaseOption,
+  'train-share': withInfo(shareField, {
+    about:
+      'train beside a server on this machine: background gets what requests leave, half takes half of the threads',
+  }),
 }
 
 /** What the expert says about itself; its name, tags and version stand in a training manifest. */

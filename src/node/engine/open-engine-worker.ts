@@ -7,7 +7,6 @@ import {
   checkOptions,
   integer,
   object,
-  oneOf,
   string,
   unchecked,
   withoutOptions,
@@ -17,7 +16,7 @@ import { engineFields, type EngineOptions } from '../../runtime/engine/engine-op
 import { type EngineClient, engineSequences } from '../../runtime/worker/engine-client.ts'
 import type { LoadModelOptions } from '../model.ts'
 import { loadFields } from '../models/model-options.ts'
-import { planShare, type TrainShare } from '../jobs/train-share.ts'
+import { planShare, shareField, type TrainShare } from '../jobs/train-share.ts'
 import {
   createTrainer,
   type TrainChoice,
@@ -71,7 +70,7 @@ const fields = {
   ...ownEngineFields,
   model: string({ filled: true }),
   prefixFolder: object({ path: string({ filled: true }), maxBytes: integer({ from: 0 }) }),
-  trainShare: oneOf<TrainShare>(['background', 'half']),
+  trainShare: shareField,
   experts: unchecked<Readonly<Record<string, Expert | string>>>('experts by name'),
 }
 

@@ -1,12 +1,19 @@
 // How a machine is shared between serving and a training job.
 
 import { availableParallelism } from 'node:os'
+import { OptionError } from '../../base/errors.ts'
+import { oneOf } from '../../base/schema.ts'
 
 /**
  * 'background': training gets what serving leaves (lowest priority). 'half': each gets half of the
  * threads, at the same priority.
  */
 export type TrainShare = 'background' | 'half'
+
+export const shareField = oneOf<TrainShare>(['background', 'half'], {
+  about:
+    'how training beside serving shares the machine: background gets what requests leave, half gives each half of the threads',
+})
 
 export interface ShareThreads {
   /** Of the engine. */
@@ -24,4 +31,22 @@ export function planShare(share: TrainShare, cores: number = availableParallelis
   if (share === 'background') return { engine: cores, job: cores, priority: lowestPriority }
   const job = Math.max(1, Math.floor(cores / 2))
   return { engine: Math.max(1, cores - job), job, priority: 0 }
+}
+
+/**
+ * The threads of what serves or of what trains; undefined: as many as there are. Throws OptionError
+ * for more than its half.
+ */
+export function chooseShareThreads(
+  share: TrainShare | undefined,
+  part: 'engine' | 'job',
+  given: number | undefined,
+): number | undefined {
+  if (share !== 'half') return given
+  const half = planShare(share)[part]
+  if (given !== undefined && given > half)
+    throw new OptionError(
+      `threads: got ${given}, expected at most ${half}, because training and serving have half of the threads each; give fewer, or share in the background.`,
+    )
+  return given ?? half
 }

@@ -3,14 +3,7 @@
 
 import type { Expert } from '../../adapters/index.ts'
 import { OptionError, WorkerError } from '../../base/errors.ts'
-import {
-  checkOptions,
-  oneOf,
-  positiveInteger,
-  string,
-  unchecked,
-  withInfo,
-} from '../../base/schema.ts'
+import { checkOptions, positiveInteger, string, unchecked, withInfo } from '../../base/schema.ts'
 import type { EngineClient } from '../../runtime/worker/engine-client.ts'
 import type { TrainPlan } from '../../train/estimate/estimate.ts'
 import type { DataInput } from '../data.ts'
@@ -21,7 +14,7 @@ import { locateModule } from '../worker/worker-host.ts'
 import { type Job, JobQueue } from './job-queue.ts'
 import { checkLowerLoss, type GateReport, type TrainGate } from './train-gate.ts'
 import type { TrainJobEvent, TrainProcess, TrainTask } from './train-process.ts'
-import { planShare, type TrainShare } from './train-share.ts'
+import { planShare, shareField, type TrainShare } from './train-share.ts'
 
 /** What jobs need of what serves. */
 export interface TrainerOptions {
@@ -88,7 +81,7 @@ const trainerFields = {
 }
 const choiceFields = {
   name: string({ filled: true }),
-  share: oneOf<TrainShare>(['background', 'half']),
+  share: shareField,
   evaluation: unchecked<DataInput>('a path, or rows'),
   gate: unchecked<TrainGate>('a function'),
 }

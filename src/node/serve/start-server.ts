@@ -15,11 +15,13 @@ import {
   unchecked,
   withoutOptions,
   pickOptions,
+  withInfo,
 } from '../../base/schema.ts'
 import { engineFields, type EngineOptions } from '../../runtime/engine/engine-options.ts'
 import type { Service } from '../../server/service.ts'
 import type { LoadModelOptions } from '../model.ts'
 import { loadFields } from '../models/model-options.ts'
+import { chooseShareThreads, shareField, type TrainShare } from '../jobs/train-share.ts'
 import { findErrorCode } from '../files/system-errors.ts'
 import { endServer, type EndedServer } from './end-server.ts'
 import { answerMalformedRequests } from './malformed-requests.ts'
@@ -52,6 +54,11 @@ export interface StartServerOptions
   readonly isolation?: 'thread' | 'process' | 'none' | undefined
   /** Learns from feedback to users' answers, and keeps users in the state folder. Default false. */
   readonly learn?: boolean | undefined
+  /**
+   * How training beside the server shares the machine: with 'half' the model has half of the
+   * threads. Default 'background'.
+   */
+  readonly trainShare?: TrainShare | undefined
   /** Seconds that running requests may still take at the end. Default 30. */
   readonly drainSeconds?: number | undefined
   readonly prefixFolder?: { readonly path: string; readonly maxBytes: number } | undefined
@@ -74,6 +81,7 @@ export const serverFields = {
     default: false,
     about: 'learn from feedback to answers of requests with a "user"; users are kept in the state',
   }),
+  trainShare: withInfo(shareField, { default: 'background' }),
   drainSeconds: number({
     from: 0,
     default: 30,
@@ -118,6 +126,7 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
   const settings = readOptions('Server options', options, startFields)
   const { model, adapters = [], isolation, aliases, drainSeconds, host, port } = settings
   if (model === undefined) throw new OptionError('Server options: model is missing.')
+  const threads = chooseShareThreads(settings.trainShare, 'engine', options.threads)
   const opened = await openServedModel({
     model,
     adapters,
@@ -126,7 +135,7 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
     chatTemplate: settings.chatTemplate,
     users: settings.learn ? await findUsers(settings.state) : undefined,
     prefixFolder: settings.prefixFolder,
-    load: pickOptions(options, modelFields),
+    load: { ...pickOptions(options, modelFields), ...(threads !== undefined && { threads }) },
     engine: pickOptions(options, ownEngineFields),
   })
   const parts: (() => Promise<unknown>)[] = [opened.close]

@@ -1,23 +1,13 @@
 // The beginning of a worker process. Started by process-host.ts.
 
-import { readdirSync } from 'node:fs'
-import { setPriority } from 'node:os'
 import type { RemotePort } from '../../runtime/worker/port.ts'
 import { runWorkerTask } from './run-worker-task.ts'
+import { setOwnPriority } from './own-priority.ts'
 import type { WorkerTask } from './worker-host.ts'
 
 interface Start {
   readonly task: WorkerTask
   readonly priority: number | undefined
-}
-
-/**
- * On Linux a priority is a thread's: threads that are made later inherit it, those that Node has
- * already are set one by one.
- */
-function setOwnPriority(priority: number): void {
-  const threads = process.platform === 'linux' ? readdirSync('/proc/self/task').map(Number) : [0]
-  for (const thread of threads) setPriority(thread, priority)
 }
 
 /** Keeps messages until somebody listens, as a MessagePort does. */

@@ -55,7 +55,10 @@ export const engineFields = {
   pieceTokens: positiveInteger,
   maxWaitMs: number({ above: 0, default: 2000 }),
   saved: unchecked<SavedPrefixes>('a place for saved prefixes'),
-  speculate: flag({ default: false }),
+  speculate: flag({
+    default: false,
+    about: 'try several tokens in one call where they are likely to follow',
+  }),
   expertBytes: positiveInteger,
   cold: oneOf<ColdForm>(['f32', 'f16', 'int8']),
 } satisfies OptionFields<EngineOptions>

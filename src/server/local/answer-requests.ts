@@ -167,6 +167,7 @@ function toEngineRequest(
     grammar: chooseGrammar(grammar, form),
     keepTokens: form?.keepTokens,
     continuesText: isBegun,
+    speculate: request.speculate,
     logprobs,
     promptLogprobs,
     // Texts are scored by the same numbers as `graft eval`.

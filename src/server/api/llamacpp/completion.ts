@@ -52,7 +52,7 @@ const biasField = createField<BiasPairs | Readonly<Record<string, number>>>(
 )
 
 const { stop, min_p, top_p, stream, user, lora, cache_salt, ignore_eos } = samplingFields
-const { frequency_penalty, presence_penalty } = samplingFields
+const { frequency_penalty, presence_penalty, speculate } = samplingFields
 
 const fields = {
   model: modelField,
@@ -67,6 +67,7 @@ const fields = {
   frequency_penalty,
   presence_penalty,
   seed: integer({ about: '-1: another one each time (default)' }),
+  speculate,
   stop,
   stream,
   n_probs: integer({ from: 0, to: 20, about: 'log-probabilities of this many tokens a place' }),
@@ -123,6 +124,7 @@ function toRequest(body: NativeBody, base: ServedBase): AnswerRequest {
     minTokens: readMinTokens({ ignore_eos: body.ignore_eos ?? false }, maxTokens),
     sampling,
     seed: readSeed(seed < 0 ? undefined : seed),
+    speculate: body.speculate,
     stop: readStop(body.stop),
     grammar: readGrammar(body),
     logprobs: count === undefined || count === 0 ? undefined : count,

@@ -132,6 +132,7 @@ export function toChatRequest(body: ChatBody, base: ServedBase): AnswerRequest {
     minTokens: readMinTokens(body, maxTokens),
     sampling: readSampling(body, base.vocabularySize),
     seed: readSeed(body.seed),
+    speculate: body.speculate,
     stop: readStop(body.stop),
     grammar: readGrammar(body),
     logprobs: alternatives,

@@ -102,6 +102,7 @@ export function toCompletionRequest(body: CompletionBody, base: ServedBase): Ans
     minTokens: readMinTokens(body, maxTokens),
     sampling: readSampling(body, base.vocabularySize),
     seed: readSeed(body.seed),
+    speculate: body.speculate,
     stop: readStop(body.stop),
     grammar: readGrammar(body),
     logprobs,

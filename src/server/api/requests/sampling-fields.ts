@@ -85,6 +85,7 @@ export const samplingFields = {
   stop: withInfo(stopField, { about: 'the answer ends before any of these texts' }),
   min_tokens: integer({ from: 0, about: 'no end of text before this many tokens' }),
   ignore_eos: flag({ about: 'no end of text before the limit of tokens' }),
+  speculate: flag({ about: 'tries several tokens in one call; default: as the server says' }),
   n: integer({ from: 1, to: 128, about: 'answers to each prompt' }),
   stream: flag({ about: 'server-sent events' }),
   user: string({ about: 'who asks: for usage and for what is learned' }),
