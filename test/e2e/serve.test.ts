@@ -56,6 +56,11 @@ describe('graft serve', () => {
     expect(screen).toContain(`new OpenAI({ baseURL: '${url}/v1'`)
   })
 
+  it('is listed by graft alone while it runs', async () => {
+    const { code, stdout } = await graft([])
+    expect([code, stdout]).toEqual([0, expect.stringContaining(`graft serve ${url}, process`)])
+  })
+
   it('streams an answer of an expert', async () => {
     const messages = [{ role: 'user', content: 'A story' }]
     const asked = { model: 'coder', messages, max_tokens: 12, temperature: 0 }

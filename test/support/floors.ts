@@ -202,6 +202,7 @@ export const rooms: Record<string, readonly string[]> = {
     'command.ts',
     'core',
     'shared',
+    'home',
     'inspect',
     'convert',
     'data',

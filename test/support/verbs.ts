@@ -4,7 +4,7 @@
 // untyped input, parse… from text, find… may be undefined, get… throws, compute… a number).
 
 const verbs = `
-accumulate acquire add advance align allocate allow answer append apply assemble assert assign attach
+accumulate acquire add advance align allocate allow announce answer append apply assemble assert assign attach
 attempt attend average await
 bind bootstrap broadcast build
 cache calibrate call capture check choose clear clip close collect combine compare compile

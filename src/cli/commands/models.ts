@@ -3,6 +3,7 @@
 import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
 import { oneOf } from '../../base/schema.ts'
 import { checkValue, defineCommand, UsageError } from '../command.ts'
+import { findModelPlace, getRunningFolder } from '../home/places.ts'
 import { openModel } from '../shared/open-model.ts'
 import { formatBytes, formatParameterCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
@@ -44,7 +45,7 @@ async function listCatalogue(terminal: Terminal) {
   const entries = await Promise.all(
     [...catalogue.values()].map(async (entry) => ({
       ...selectFields(entry),
-      place: await findPlace(entry),
+      place: await findModelPlace(entry),
     })),
   )
   const rows = entries.map(({ name, parameters, license, place, description }) => [
@@ -68,19 +69,6 @@ const selectFields = ({ name, description, license, parameters }: CatalogueEntry
   license,
   parameters,
 })
-
-/** 'embedded' in the package, 'cached', or 'not fetched'. */
-async function findPlace({ name, sources }: CatalogueEntry): Promise<string> {
-  if (sources.some(({ kind }) => kind === 'embedded')) return 'embedded'
-  const { resolveModel } = await import('../../node/models/resolve.ts')
-  try {
-    const found = await resolveModel(name, { offline: true })
-    if ('gguf' in found) await found.gguf.close?.()
-    return 'cached'
-  } catch {
-    return 'not fetched'
-  }
-}
 
 async function fetchModel(name: string, terminal: Terminal) {
   // opens it too: a model that cannot be used is not worth having
@@ -111,6 +99,7 @@ async function listCache(terminal: Terminal) {
   const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   const paths = found
     .filter((item) => item.isFile() && !item.name.endsWith('.lock'))
+    .filter((item) => item.parentPath !== getRunningFolder())
     .map((item) => join(item.parentPath, item.name))
   const files = await Promise.all(
     paths.map(async (path) => ({

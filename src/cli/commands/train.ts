@@ -56,11 +56,22 @@ export const trainCommand = defineCommand<TrainOptionTable>({
         terminal,
         signal,
       })
-    const { showTrainedExpert, summarizeExpert, trainExperts } =
-      await import('../train/train-experts.ts')
+    const [
+      { showTrainedExpert, summarizeExpert, trainExperts },
+      { announceTask },
+      { getRunningFolder },
+    ] = await Promise.all([
+      import('../train/train-experts.ts'),
+      import('../../node/files/running.ts'),
+      import('../home/places.ts'),
+    ])
     const summarize = (result: TrainedExpert | FailedExpert): object =>
       'end' in result ? summarizeExpert(result) : summarizeFailure(result)
-    const results = await trainExperts(planned, { values, terminal, signal })
+    const endTask = await announceTask(getRunningFolder(), {
+      command: 'graft train',
+      about: planned.map(({ run }) => run.out).join(', '),
+    })
+    const results = await trainExperts(planned, { values, terminal, signal }).finally(endTask)
     const several = planned.length > 1
     const failures = results.filter((result): result is FailedExpert => 'error' in result)
     if (!several && failures[0]) throw failures[0].error

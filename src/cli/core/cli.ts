@@ -20,6 +20,8 @@ export interface CliHost {
   readonly graft: string
   /** Milliseconds. */
   readonly now: () => number
+  /** What is on this machine, for the screen of the program alone. */
+  readonly describeHome?: ((style: Style) => Promise<readonly string[]>) | undefined
 }
 
 /** Runs one command line; never throws. */
@@ -32,7 +34,9 @@ export async function runCli(
   const { name, rest } = splitName(args, commands)
   const style = createStyle(stdout, environment)
   try {
-    if (name === undefined || name === '--help' || name === '-h' || name === 'help')
+    if (name === undefined)
+      return await printHelp(name, host, style, commands, await host.describeHome?.(style))
+    if (name === '--help' || name === '-h' || name === 'help')
       return await printHelp(splitName(rest, commands).name, host, style, commands)
     if (name === '--version' || name === '-v') return printLine(stdout, host.version)
     return await runCommand(getCommand(name, commands), rest, host, style)
@@ -63,10 +67,11 @@ async function printHelp(
   { stdout, version }: CliHost,
   style: Style,
   commands: ReadonlyMap<string, Command>,
+  home: readonly string[] = [],
 ): Promise<number> {
   const text =
     name === undefined || name.startsWith('-')
-      ? describeProgram([...commands.values()], version, style)
+      ? describeProgram([...commands.values()], version, style, home)
       : await describeCommand(getCommand(name, commands), style)
   return printLine(stdout, text)
 }

@@ -5,22 +5,28 @@ import { type Command, getInvocation, loadOptions, type OptionSpec } from '../co
 import type { Style } from '../ui/style.ts'
 import { formatTable } from '../ui/table.ts'
 
-/** The first screen: what there is. */
+/** The first screen: what is on this machine, where that is known, and what there is to do. */
 export function describeProgram(
   commands: readonly Command[],
   version: string,
   style: Style,
+  home: readonly string[] = [],
 ): string {
   const width = Math.max(...commands.map(({ name }) => name.length))
   return [
     `${style.strong('graft')} ${version}: one small local language model, many experts.`,
     '',
+    ...(home.length > 0 ? [...home, ''] : []),
     'usage: graft <command> [options]',
     '',
     ...commands.map(({ name, summary }) => `  ${style.accent(name.padEnd(width))}  ${summary}`),
     '',
     'graft <command> --help explains a command, with examples. Every command takes --json.',
-    `First time here? ${style.accent('graft quickstart')} trains an expert, shows what it learned and swaps it in and out.`,
+    ...(home.length > 0
+      ? []
+      : [
+          `First time here? ${style.accent('graft quickstart')} trains an expert, shows what it learned and swaps it in and out.`,
+        ]),
   ].join('\n')
 }
 

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { Command } from '../command.ts'
-import { runCli } from './cli.ts'
+import { type CliHost, runCli } from './cli.ts'
 
 const manifest = JSON.parse(
   readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
@@ -25,6 +25,7 @@ function listenForInterrupts(): AbortSignal {
 export async function runProcess(
   args: readonly string[],
   commands: ReadonlyMap<string, Command>,
+  describeHome?: CliHost['describeHome'],
 ): Promise<void> {
   // `graft ... | head` closes the pipe early; that is no failure of ours.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -45,6 +46,7 @@ export async function runProcess(
         ? 'node scripts/setup.mjs src/cli/main.ts'
         : 'graft',
       now: () => performance.now(),
+      describeHome,
     },
     commands,
   )

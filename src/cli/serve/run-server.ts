@@ -6,7 +6,9 @@ import { basename, resolve } from 'node:path'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { resolveModel } from '../../node/models/resolve.ts'
 import { startServer, type StartedServer } from '../../node/serve/start-server.ts'
+import { announceTask } from '../../node/files/running.ts'
 import type { Context } from '../command.ts'
+import { getRunningFolder } from '../home/places.ts'
 import { readGivenDate } from '../shared/date.ts'
 import { defaultModel, embeddedModel, findExpert, showDownloads } from '../shared/open-model.ts'
 import { parseRopeScaling } from '../shared/rope-scaling-option.ts'
@@ -39,6 +41,10 @@ export async function runServer({
     date,
     chatTemplate,
   })
+  const endTask = await announceTask(getRunningFolder(), {
+    command: 'graft serve',
+    about: server.url,
+  })
   await showServer(server, terminal)
   await new Promise<void>((stop) => {
     if (signal.aborted) stop()
@@ -46,6 +52,7 @@ export async function runServer({
   })
   terminal.note('Answering what runs; new requests are refused.')
   const { isWhole, cutRequests } = await server.close()
+  await endTask()
   if (!isWhole) terminal.note(`${cutRequests} requests were cut off.`)
   return { url: server.url, model, cutRequests }
 }

@@ -1,0 +1,77 @@
+// The screen of `graft` alone: where you are, and what to do next. Pure.
+
+import type { Style } from '../ui/style.ts'
+import { formatTable } from '../ui/table.ts'
+import type { HomeFacts } from './gather-home.ts'
+
+const shown = 4
+
+/** 'a, b, c, d and 3 more' */
+function listNames(names: readonly string[]): string {
+  const more = names.length - shown
+  const first = names.slice(0, shown).join(', ')
+  return more > 0 ? `${first} and ${more} more` : first
+}
+
+function describeExperts({ registered, folders }: HomeFacts): string {
+  const parts = [
+    ...(registered === undefined ? ['the registry cannot be read: graft experts list'] : []),
+    ...(registered?.length ? [`registered: ${listNames(registered)}`] : []),
+    ...(folders.length > 0 ? [`here: ${listNames(folders)}`] : []),
+  ]
+  return parts.length > 0 ? parts.join('; ') : 'none yet'
+}
+
+interface NextCommand {
+  readonly command: string
+  readonly about: string
+}
+
+/** What somebody in this place most likely wants to do, nearest first. */
+export function chooseNextCommands({ registered, folders, running }: HomeFacts): NextCommand[] {
+  const expert = registered?.[0] ?? folders[0]
+  const server = running.find(({ command }) => command === 'graft serve')
+  if (server)
+    return [
+      { command: `curl ${server.about}/v1/models`, about: 'who answers there' },
+      ...(folders[0] === undefined
+        ? []
+        : [{ command: `graft experts add ${folders[0]}`, about: 'keep it by name and version' }]),
+    ]
+  if (expert === undefined)
+    return [
+      { command: 'graft quickstart', about: 'trains a first expert and shows what it learned' },
+      {
+        command: 'graft train --data rows.jsonl --out my-expert',
+        about: 'one on rows of your own',
+      },
+    ]
+  return [
+    { command: `graft chat --adapter ${expert}`, about: 'talk with it' },
+    {
+      command: `graft serve --adapter ${expert}`,
+      about: "for any OpenAI client, by the expert's name",
+    },
+  ]
+}
+
+/** Lines that say what is on this machine and what to do next. */
+export function describeHome(facts: HomeFacts, style: Style): string[] {
+  const { models, running } = facts
+  const rows = [
+    ['models', listNames(models)],
+    ['experts', describeExperts(facts)],
+    ...running.map(({ command, about, pid, since }) => [
+      'running',
+      `${command} ${about}, process ${pid}, since ${since.slice(0, 16).replace('T', ' ')} UTC`,
+    ]),
+    ...(running.length === 0 ? [['running', 'nothing']] : []),
+  ]
+  const next = chooseNextCommands(facts)
+  return [
+    ...formatTable(rows.map(([name = '', text = '']) => [`  ${style.strong(name)}`, text])),
+    '',
+    'next:',
+    ...formatTable(next.map(({ command, about }) => [`  ${style.accent(command)}`, about])),
+  ]
+}

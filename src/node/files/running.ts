@@ -1,0 +1,67 @@
+// Which servers and training runs of this user are running: one small file each, removed at its end.
+
+import { readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isRecord } from '../../base/schema.ts'
+import { isProcessGone } from './atomic-write.ts'
+import { createFileSink } from './file-sink.ts'
+
+export interface RunningTask {
+  readonly pid: number
+  /** 'graft serve' */
+  readonly command: string
+  /** What it does, for people: a server's address, a run's folder. */
+  readonly about: string
+  /** As ISO 8601. */
+  readonly since: string
+}
+
+/**
+ * Announces this process in a folder until the returned function is called. A folder that cannot
+ * be written is no reason to stop: then the task is not listed.
+ */
+export async function announceTask(
+  folder: string,
+  task: Pick<RunningTask, 'command' | 'about'>,
+  since = new Date(),
+): Promise<() => Promise<void>> {
+  const name = `${process.pid}-${task.command.replaceAll(' ', '-')}.json`
+  const text = JSON.stringify({ pid: process.pid, ...task, since: since.toISOString() })
+  await createFileSink(folder)
+    .write(name, [new TextEncoder().encode(text)])
+    .catch(() => undefined)
+  return () => rm(join(folder, name), { force: true }).catch(() => undefined)
+}
+
+function parseTask(text: string): RunningTask | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (!isRecord(value)) return undefined
+    const { pid, command, about, since } = value
+    return typeof pid === 'number' &&
+      [command, about, since].every((one) => typeof one === 'string')
+      ? (value as unknown as RunningTask)
+      : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The tasks whose processes are there, oldest first; files of ended processes are removed. */
+export async function listRunningTasks(folder: string): Promise<RunningTask[]> {
+  const names = await readdir(folder).catch(() => [])
+  const found = await Promise.all(
+    names
+      .filter((name) => name.endsWith('.json'))
+      .map(async (name) => {
+        const path = join(folder, name)
+        const task = parseTask(await readFile(path, 'utf8').catch(() => ''))
+        if (task && !isProcessGone(task.pid)) return task
+        await rm(path, { force: true }).catch(() => undefined)
+        return undefined
+      }),
+  )
+  return found
+    .filter((task) => task !== undefined)
+    .sort((a, b) => a.since.localeCompare(b.since) || a.pid - b.pid)
+}
