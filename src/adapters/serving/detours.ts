@@ -60,9 +60,9 @@ export const toSetName = (module: string, set: number, matrix: 'A' | 'B'): strin
   `${module}.${set}.${matrix}`
 
 /**
- * Gives the linear layers inside the model's layers inputs for adapters: y = v ⊙ (W·(u⊙x) + bias +
- * low-rank) + shift.
- * One adapter: low-rank = B·A·(u⊙x) with `<module>.A` [R, in] and `<module>.B` [out, R]. Where P layers
+ * Gives the linear layers inside the model's layers inputs for adapters: y = v ⊙ (W·(u⊙x) + bias) +
+ * low-rank + shift, which is linear in the matrices, in v and shift, and in u where v is 1.
+ * One adapter: low-rank = B·A·x with `<module>.A` [R, in] and `<module>.B` [out, R]. Where P layers
  * share a product A is [P·R, in], one part's below the other's, and B [U, unit, R]: the parts' rows one
  * below the other, cut into U units of equal width (cutIntoUnits). Each unit meets its own part of A·x.
  * Sets: for each set s `<module>.s.A` [G, P, R, in] and `<module>.s.B` [G, U, unit, R] of its G
@@ -92,17 +92,17 @@ function buildDetour(g: GraphBuilder, layer: AdaptableLayer, options: DetourOpti
       g.input(VECTOR_INDEX, 'i64', ['N', 1]),
     ]) // [N, 1, length]
   const isFactored = vectors && u(module)
-  const x = isFactored ? g.multiply(layer.x, vector('u', module.inFeatures)) : layer.x
-  const inputs = node.inputs.map((value) => (value.name === layer.x.name ? x : value))
+  const { x } = layer
+  const scaled = isFactored ? g.multiply(x, vector('u', module.inFeatures)) : x
+  const inputs = node.inputs.map((value) => (value.name === x.name ? scaled : value))
   const activate = (value: Value): Value =>
     activation ? g.multiply(value, buildActivation(g, x)) : value
   let y = g.op(node.operation, inputs, node.attributes)
+  if (vectors) y = g.multiply(y, vector('v', module.outFeatures))
   const units = cutIntoUnits(options.parts?.(module) ?? [module.outFeatures])
   if (matrices && sets === 0) y = addShared(g, { layer, x, y, activate, units }, chunked)
   for (let set = 0; set < sets; set++) y = g.add(y, buildGrouped(g, layer, x, units, set))
-  if (!vectors) return y
-  const scaled = g.multiply(y, vector('v', module.outFeatures))
-  return g.add(scaled, activate(vector('shift', module.outFeatures)))
+  return vectors ? g.add(y, activate(vector('shift', module.outFeatures))) : y
 }
 
 interface SharedDetour {

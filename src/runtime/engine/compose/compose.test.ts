@@ -245,6 +245,10 @@ describe('along the answer', () => {
     ['base>0-6>mixture>10>base', fadeOfLater(['base', 0], ['mixture', 0, 6], ['base', 10])],
     ['first>3-5>wide>5-8>second', fadeOfLater(['first', 0], ['wide', 3, 5], ['second', 5, 8])],
     ['ia3>4>dora>9>first', fadeOfLater(['ia3', 0], ['dora', 4], ['first', 9])],
+    ['ia3>2-8>base', fadeOfLater(['ia3', 0], ['base', 2, 8])],
+    ['first>2-8>ia3', fadeOfLater(['first', 0], ['ia3', 2, 8])],
+    ['dora>2-8>first', fadeOfLater(['dora', 0], ['first', 2, 8])],
+    ['second>1-5>scaled>5-9>ia3', fadeOfLater(['second', 0], ['scaled', 1, 5], ['ia3', 5, 9])],
     ['second>1>first', fadeOfLater(['second', 0], ['first', 1])],
   ])('%s is each token’s own mixture over one cache', async (name, makeFade) => {
     const fade = makeFade()
@@ -326,8 +330,11 @@ describe('along the answer', () => {
   it.each([
     ['prompt>4>first', UnsupportedError, /stage 1, "prompt": its virtual tokens stay/],
     ['first>4>attached', UnsupportedError, /stage 2, "attached": a program of its own/],
-    ['first>4-8>ia3', UnsupportedError, /tokens 4-8: experts with factors[^]*switch at one token/],
-    ['dora>4-8>base', UnsupportedError, /tokens 4-8/],
+    [
+      'dora>4-8>ia3',
+      UnsupportedError,
+      /tokens 4-8: inputs and outputs of [^]*down_proj[^]*switch at one/,
+    ],
     ['first>4>secnd', NotFoundError, /Did you mean "second"/],
     [{ fade: [] }, OptionError, /at least one stage/],
     [{ fade: [{ expert: undefined, from: 3 }] }, OptionError, /expected 0: the first stage reads/],

@@ -10,7 +10,7 @@ import {
 } from '../../programs/step/step-feeds.ts'
 import type { StepNeeds } from '../../programs/step/step-graph.ts'
 import { type ExpertRow, type ExpertTerm, listTerms } from './expert-terms.ts'
-import type { AdapterPool, Lease } from '../pool/adapter-pool.ts'
+import type { AdapterPool, Lease, VectorSet, VectorTerm } from '../pool/adapter-pool.ts'
 
 export interface ExpertCall {
   readonly needs: Pick<StepNeeds, 'form' | 'sets' | 'vectors' | 'gain'>
@@ -46,20 +46,28 @@ export class ExpertFeeds {
   collect(kind: CallKind, tasks: readonly ExpertRow[], tokens: number): ExpertCall {
     this.#pool.arrange()
     const terms = tasks.map((task) => listTerms(task, tokens))
-    // A row has one expert with vectors at most, and that one alone.
-    const vectors = terms.map((own) =>
-      Math.max(0, ...own.map(({ lease, gain }) => (gain > 0 ? lease.vector : 0))),
-    )
-    const isVectored = vectors.some((vector) => vector > 0)
+    const vectors = terms.map(listVectors)
+    const isVectored = vectors.some((own) => own.length > 0)
     const { form, sets, gain, feeds } = collectRanks(kind, { tasks, terms, tokens })
-    const vectorFeeds = isVectored
-      ? [...collectVectorFeeds(vectors), ...this.#pool.vectors.feeds()]
-      : []
+    const vectorFeeds = isVectored ? collectVectors(this.#pool.vectors, vectors) : []
     return {
       needs: { form, gain, vectors: isVectored, sets },
       feeds: new Map([...feeds, ...vectorFeeds]),
     }
   }
+}
+
+const listVectors = (terms: readonly ExpertTerm[]): VectorTerm[] =>
+  terms.flatMap(({ lease: { vector }, gain }) => (gain > 0 && vector > 0 ? [{ vector, gain }] : []))
+
+/** A row of the set for each sequence; sums are made where one stands between two experts. */
+function collectVectors(
+  set: VectorSet,
+  rows: readonly (readonly VectorTerm[])[],
+): [string, Tensor][] {
+  if (rows.some((own) => own.some(({ gain }) => gain !== 1)))
+    return [...collectVectorFeeds([...rows.keys()]), ...set.blend(rows)]
+  return [...collectVectorFeeds(rows.map(([own]) => own?.vector ?? 0)), ...set.feeds()]
 }
 
 function collectRanks(kind: CallKind, rows: RankedRows): RankFeeds {

@@ -137,10 +137,10 @@ function checkStages(stages: readonly PlannedStage[]): void {
       return [`${name}: ${describeAttached(handle)}, so it answers alone only`]
     if (handle?.invocation)
       return [`${name}: it acts from its invocation tokens on, so it answers alone only`]
-    const hasVectors = [handle, before].some((one) => one?.form === 'vectors')
-    return from < to && hasVectors
+    const paths = from < to && before !== handle ? listProducts([before, handle]) : []
+    return paths.length > 0
       ? [
-          `${name}: tokens ${from}-${to}: experts with factors or shifts (IA3, DoRA) have no weights between; switch at one token instead`,
+          `${name}: tokens ${from}-${to}: inputs and outputs of ${paths.slice(0, 3).join(', ')}${paths.length > 3 ? ` and ${paths.length - 3} more` : ''} are both multiplied, by it or the stage before, and such products have no exact weights between; switch at one token instead`,
         ]
       : []
   })
@@ -148,6 +148,16 @@ function checkStages(stages: readonly PlannedStage[]): void {
     throw new UnsupportedError(
       `These experts cannot follow each other:\n  ${problems.join('\n  ')}`,
     )
+}
+
+/**
+ * The modules where factors of inputs and of outputs meet: between two experts the change is no
+ * factor there, because v·W·u is not linear in both.
+ */
+function listProducts(handles: readonly (ExpertHandle | undefined)[]): string[] {
+  const outputs = new Set(handles.flatMap((one) => [...(one?.factors.outputs ?? [])]))
+  const inputs = new Set(handles.flatMap((one) => [...(one?.factors.inputs ?? [])]))
+  return [...inputs].filter((path) => outputs.has(path))
 }
 
 const describeAttached = ({ virtualTokens }: ExpertHandle): string =>

@@ -28,6 +28,13 @@ export interface ExpertHandle {
   readonly virtualTokens: number
   /** What serves it: matrices in a slot, these and vectors, or a program of its own. */
   readonly form: 'slots' | 'vectors' | 'attached'
+  /** The modules whose inputs or outputs it multiplies, by path. */
+  readonly factors: ScaledModules
+}
+
+export interface ScaledModules {
+  readonly inputs: ReadonlySet<string>
+  readonly outputs: ReadonlySet<string>
 }
 
 /** An expert of the pool with its weight in a sum. */
@@ -87,6 +94,14 @@ export interface VectorSet {
    * [Gv, in].
    */
   feeds(): ReadonlyMap<string, F32Tensor>
+  /** The same with one row for each of the sums: 1 + Σ gain·(v − 1), likewise u, and Σ gain·shift. */
+  blend(sums: readonly (readonly VectorTerm[])[]): ReadonlyMap<string, F32Tensor>
+}
+
+/** A row of the vector set and its share. */
+export interface VectorTerm {
+  readonly vector: number
+  readonly gain: number
 }
 
 export interface PoolStatistics {

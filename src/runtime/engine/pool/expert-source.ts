@@ -32,6 +32,7 @@ import { MismatchError, NumericError, UnsupportedError } from '../../../base/err
 import { isAllFinite } from '../../../base/finite.ts'
 import type { F32Tensor, Tensor } from '../../../base/tensor.ts'
 import type { ModelGraph } from '../../../graph/model-graph.ts'
+import type { ExpertHandle } from './adapter-pool.ts'
 import { hasVectors } from './vector-set.ts'
 import type { ModuleSource, SlotSource } from './fill-slot.ts'
 import type { SlotLayout } from './slot-layout.ts'
@@ -259,4 +260,19 @@ function hasPlainSum(forms: readonly ServingWeights[]): boolean {
       form.A.shape[0] === form.B.shape[1] &&
       form.invocation?.join() === first?.invocation?.join(),
   )
+}
+
+/** What a handle says of its source. */
+export function describeSource({
+  slot,
+  hasVectors: isVectored,
+}: ExpertSource): Pick<ExpertHandle, 'form' | 'factors'> {
+  const form = slot === undefined ? 'attached' : isVectored ? 'vectors' : 'slots'
+  const pathsWith = (name: 'u' | 'v'): Set<string> =>
+    new Set(
+      [...(slot ?? [])].flatMap(([path, sources]) =>
+        sources.some((one) => one[name]) ? [path] : [],
+      ),
+    )
+  return { form, factors: { inputs: pathsWith('u'), outputs: pathsWith('v') } }
 }

@@ -49,6 +49,7 @@ export function fillModule(
       if (isPackedTensor(one.A)) unpackInto({ values: A, offset: at }, one.A)
       else A.set(one.A.data, at)
       placeColumns(B, atB + used, rank, one)
+      scaleByVectors({ A, B, startA: at, startB: atB + used }, rank, one)
       used += one.A.shape[0]!
     }
     if (used < held[p]!) {
@@ -78,6 +79,21 @@ function placeColumns(
     // Two f32 as one f64: half the copies. Exact, since numbers that are finite as f32 are as f64.
     copyPairs(toPairs(target), start / 2, stride / 2, toPairs(data), rank / 2)
   else copyRows(target, start, stride, data, rank, rows)
+}
+
+/** A·diag(u) and diag(v)·B: programs add low-rank parts of x itself behind the factors. */
+function scaleByVectors(
+  { A, B, startA, startB }: SlotPlace,
+  stride: number,
+  { A: own, u, v }: ModuleSource,
+): void {
+  const [rank, width] = own.shape as [number, number]
+  if (u)
+    for (let r = 0, at = startA; r < rank; r++)
+      for (let i = 0; i < width; i++, at++) A[at]! *= u.data[i]!
+  if (v)
+    for (let row = 0; row < v.data.length; row++)
+      for (let c = 0, at = startB + row * stride; c < rank; c++, at++) B[at]! *= v.data[row]!
 }
 
 const toPairs = ({ buffer, byteOffset, length }: Float32Array): Float64Array =>

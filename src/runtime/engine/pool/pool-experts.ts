@@ -14,6 +14,7 @@ import { createExpertKeys, hashText } from './expert-key.ts'
 import {
   attachedSource,
   createExpertSources,
+  describeSource,
   type ExpertSource,
   packSource,
   type PoolBase,
@@ -116,7 +117,7 @@ export class PoolExperts {
     const expert =
       this.#known.get(key) ?? new PooledExpert(key, source, undefined, this.#pins, keys)
     const weighted = parts.map(({ version: { handle }, weight }) => ({ handle, weight }))
-    const handle = createMixHandle(weighted, { key, form: formOf(source) })
+    const handle = createMixHandle(weighted, Object.assign({ key }, describeSource(source)))
     const versions = parts.map(({ version }) => version)
     const version = {
       handle,
@@ -223,7 +224,7 @@ export class PoolExperts {
   ): ExpertVersion {
     const isAttached = source.slot === undefined || countVirtualTokens(expert) > 0
     const attached = isAttached && !isMixture(expert) ? expert : undefined
-    const handle = createHandle(expert, Object.assign({ form: formOf(source) }, named), keepsExpert)
+    const handle = createHandle(expert, Object.assign(describeSource(source), named), keepsExpert)
     const version: ExpertVersion = {
       handle,
       expert:
@@ -238,9 +239,6 @@ export class PoolExperts {
     return version
   }
 }
-
-const formOf = ({ slot, hasVectors }: ExpertSource): ExpertHandle['form'] =>
-  slot === undefined ? 'attached' : hasVectors ? 'vectors' : 'slots'
 
 function simplify(given: Expert): Expert {
   const expert = simplifyExpert(given)

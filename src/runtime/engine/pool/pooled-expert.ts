@@ -79,7 +79,7 @@ export const countVirtualTokens = (expert: Expert): number =>
 
 export function createHandle(
   expert: Expert,
-  named: Pick<ExpertHandle, 'name' | 'version' | 'key' | 'metadata' | 'form'>,
+  named: Pick<ExpertHandle, 'name' | 'version' | 'key' | 'metadata' | 'form' | 'factors'>,
   keepsExpert: boolean,
 ): ExpertHandle {
   const adapters = isMixture(expert)
@@ -98,7 +98,7 @@ export function createHandle(
 /** A sum of experts that have handles. */
 export function createMixHandle(
   parts: readonly WeightedHandle[],
-  named: Pick<ExpertHandle, 'key' | 'form'>,
+  named: Pick<ExpertHandle, 'key' | 'form' | 'factors'>,
 ): ExpertHandle {
   const mixture = parts.flatMap(({ handle: { described }, weight }) =>
     isMixture(described) ? described.mixture : [{ adapter: described, weight }],

@@ -114,10 +114,27 @@ function computeExpectedFeeds(expert: Expert): ReadonlyMap<string, F32Tensor> {
         })),
       )
     : computeServingWeights(expert, model, weightOf)
-  const feeds = stackAdapter(toSlotFeeds(forms, withSlots(model, stacks, 'all')), stacks)
+  const feeds = foldVectors(
+    stackAdapter(toSlotFeeds(forms, withSlots(model, stacks, 'all')), stacks),
+  )
   expectedFeeds.set(expert, feeds)
   return feeds
 }
+
+/** The matrices as slots have them: A·diag(u), diag(v)·B. */
+const foldVectors = (feeds: ReadonlyMap<string, F32Tensor>): ReadonlyMap<string, F32Tensor> =>
+  new Map(
+    [...feeds].map(([name, { shape: dims, data }]) => {
+      const module = name.slice(0, -2)
+      const width = dims[1]!
+      const u = name.endsWith('.A') ? feeds.get(`${module}.u`) : undefined
+      const v = name.endsWith('.B') ? feeds.get(`${module}.v`) : undefined
+      const factorAt = (i: number): number =>
+        u ? u.data[i % width]! : v ? v.data[Math.floor(i / width)]! : 1
+      const folded = data.map((value, i) => value * factorAt(i))
+      return [name, f32(dims, folded)] as const
+    }),
+  )
 
 /** The change of a module's outputs, B·A [out, in], without zeros that only pad. */
 function multiplyFactors(A: F32Tensor, B: F32Tensor): Float32Array {

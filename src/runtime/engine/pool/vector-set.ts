@@ -3,7 +3,7 @@
 
 import { assertInternal } from '../../../base/errors.ts'
 import { f32, type F32Tensor } from '../../../base/tensor.ts'
-import type { VectorSet } from './adapter-pool.ts'
+import type { VectorSet, VectorTerm } from './adapter-pool.ts'
 import type { ModuleSource, SlotSource } from './fill-slot.ts'
 import type { SlotLayout, SlotModule } from './slot-layout.ts'
 import { SlotStore } from './slot-store.ts'
@@ -73,6 +73,23 @@ export class VectorSlots<Owner extends object> implements VectorSet {
     return this.#feeds
   }
 
+  blend(sums: readonly (readonly VectorTerm[])[]): ReadonlyMap<string, F32Tensor> {
+    return new Map(
+      this.#places.map(({ module, name, length }, i) => {
+        const rows = this.#store.arrays[i]!
+        const made = new Float32Array(sums.length * length)
+        for (const [n, terms] of sums.entries())
+          addRows(
+            made.subarray(n * length, (n + 1) * length),
+            rows,
+            terms,
+            name === 'shift' ? 0 : 1,
+          )
+        return [`${module.name}.${name}`, f32([sums.length, length], made)]
+      }),
+    )
+  }
+
   /** Fills a free row, of which there must be one. */
   place(owner: Owner, source: SlotSource): void {
     const rows = Array.from({ length: this.rows }, (_, row) => row)
@@ -110,6 +127,24 @@ export class VectorSlots<Owner extends object> implements VectorSet {
         at += outFeatures
       }
     }
+  }
+}
+
+/** neutral + Σ gain·(row − neutral); one row of gain 1 is taken as it is. */
+function addRows(
+  target: Float32Array,
+  rows: Float32Array,
+  terms: readonly VectorTerm[],
+  neutral: number,
+): void {
+  const [first] = terms
+  const viewOf = ({ vector }: VectorTerm): Float32Array =>
+    rows.subarray(vector * target.length, (vector + 1) * target.length)
+  if (first && terms.length === 1 && first.gain === 1) return target.set(viewOf(first))
+  target.fill(neutral)
+  for (const term of terms) {
+    const row = viewOf(term)
+    for (let i = 0; i < target.length; i++) target[i]! += term.gain * (row[i]! - neutral)
   }
 }
 
