@@ -52,6 +52,15 @@ export function parseReference(text: string): ExpertReference {
 export const isChannelName = (name: string): boolean =>
   /^[a-z][a-z0-9-]{0,63}$/.test(name) && name !== 'latest' && semver.validRange(name) === null
 
+/** Throws OptionError for names that are no channels. */
+export function checkChannels(channels: readonly string[]): void {
+  const wrong = channels.filter((name) => !isChannelName(name))
+  if (wrong.length > 0)
+    throw new OptionError(
+      `A channel is a word such as "stable", and no version; got ${wrong.map(quoteName).join(', ')}.`,
+    )
+}
+
 /** A version that may be chosen. */
 export interface KnownVersion {
   readonly version: string

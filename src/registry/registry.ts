@@ -53,6 +53,8 @@ export interface AddOptions {
   readonly channels?: readonly string[] | undefined
   /** Stands for its description and examples in searches by meaning; of length 1. */
   readonly vector?: Float32Array | undefined
+  /** Stands for the manifest of a folder that has none. */
+  readonly manifest?: ExpertManifest | undefined
 }
 
 export interface RegistryChange {

@@ -23,7 +23,7 @@ make map mark match measure memoize merge mirror mix move multiply
 normalize
 observe open orthonormalize
 pack pad parse pick place plan pluralize pool prepare print project prune
-quantize quote
+publish quantize quote
 rank read receive recompute reflect refresh refuse register remove render reorder repair replace report
 require reserve resolve repeat restore reverse revoke rewrite roll rotate round run
 sample save scale score search select set serialize serve shorten shortlist show shuffle sign simplify simulate

@@ -1,6 +1,6 @@
 // graft experts: the registry of this user's experts, or one in another folder.
 
-import { string } from '../../base/schema.ts'
+import { flag, integer, string } from '../../base/schema.ts'
 import { defineCommand, toOption } from '../command.ts'
 
 export const expertsCommand = defineCommand({
@@ -43,10 +43,18 @@ export const expertsCommand = defineCommand({
     score: toOption(string({ about: 'search: only experts with at least this score' }), {
       valueName: 'metric=0.8',
     }),
-    key: toOption(string({ about: 'sign: a private key; verify: a trusted public key, in PEM' }), {
-      valueName: 'file',
-      many: true,
+    key: toOption(
+      string({ about: 'sign: a private key; verify, add --from, import: a trusted public key' }),
+      { valueName: 'file', many: true },
+    ),
+    from: toOption(string({ about: 'add, list, show, search: where experts are published' }), {
+      valueName: 'url or folder',
     }),
+    'max-bytes': integer({
+      from: 1,
+      about: 'add --from, import: bytes of an expert at most; 4 GiB unless given',
+    }),
+    'allow-private': flag({ about: 'with --from: redirects may lead into the own network' }),
   },
   examples: [
     {
@@ -59,11 +67,15 @@ export const expertsCommand = defineCommand({
       about: 'by words and base',
     },
     { command: 'graft experts show coder@stable', about: 'its manifest, hash and channels' },
+    {
+      command: 'graft experts add coder@stable --from https://example.org/experts',
+      about: 'as somebody publishes it: every byte is compared with its digest',
+    },
     { command: 'graft run "Add a test" --adapter coder@^1.2', about: 'answer with it' },
   ],
   more: async () => (await import('../experts/run-experts.ts')).describeActions(),
-  async run({ values, positionals, terminal }) {
+  async run({ values, positionals, terminal, signal }) {
     const { runExpertsAction } = await import('../experts/run-experts.ts')
-    return runExpertsAction(positionals, values, terminal)
+    return runExpertsAction(positionals, values, { terminal, signal })
   },
 })

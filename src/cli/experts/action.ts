@@ -14,12 +14,16 @@ export interface ExpertsValues {
   readonly base: string | undefined
   readonly score: string | undefined
   readonly key: readonly string[] | undefined
+  readonly from: string | undefined
+  readonly 'max-bytes': number | undefined
+  readonly 'allow-private': boolean | undefined
 }
 
 export interface ActionContext {
   readonly registry: Registry
   readonly values: ExpertsValues
   readonly terminal: Terminal
+  readonly signal: AbortSignal
 }
 
 export interface Action {

@@ -5,20 +5,27 @@ import { UsageError } from '../command.ts'
 import { formatBytes } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
-import type { Actions } from './action.ts'
+import type { Actions, ExpertsValues } from './action.ts'
 import { listDifferences } from './diff-experts.ts'
+import { fetchExpert, openFrom } from './open-published.ts'
 import { listExpertRows, toExpertJson, toManifestLines } from './show-experts.ts'
 
 export const registryActions: Actions = {
   add: {
-    usage: '<folder>',
-    about: 'copies an expert into the registry',
+    usage: '<folder | name[@version] --from …>',
+    about: 'copies an expert into the registry, or fetches one that is published',
     words: [1, 1],
-    options: ['name', 'version', 'channel'],
-    async run([folder], { registry, values, terminal }) {
+    options: ['name', 'version', 'channel', 'from', 'key', 'max-bytes', 'allow-private'],
+    async run([source], context) {
+      const { registry, values, terminal } = context
       const { name: id, version, channel: channels } = values
-      const added = await registry.add(folder!, { id, version, channels })
-      await reportLeftOut(folder!, terminal)
+      const isPublished = values.from !== undefined
+      checkTogether(values, isPublished, 'from', ['key', 'max-bytes', 'allow-private'])
+      checkTogether(values, !isPublished, undefined, ['name', 'version'])
+      const added = isPublished
+        ? await fetchExpert(source!, context)
+        : await registry.add(source!, { id, version, channels })
+      if (!isPublished) await reportLeftOut(source!, terminal)
       terminal.print(`${added.id}@${added.version} is in ${registry.location}`)
       terminal.print(`sha256:${added.hash}, ${formatBytes(added.sizeBytes)}`)
       return toExpertJson(added)
@@ -28,9 +35,11 @@ export const registryActions: Actions = {
     usage: '[name]',
     about: 'the newest version of each expert, or all versions of one',
     words: [0, 1],
-    options: [],
-    async run([id], { registry, terminal }) {
-      const experts = await registry.list(id)
+    options: ['from', 'allow-private'],
+    async run([id], context) {
+      const { registry, terminal } = context
+      const published = await openFrom(context)
+      const experts = published ? published.list(id) : await registry.list(id)
       for (const line of formatTable(listExpertRows(experts))) terminal.print(line)
       if (experts.length === 0)
         terminal.print('There is none; graft experts add <folder> adds one.')
@@ -41,10 +50,13 @@ export const registryActions: Actions = {
     usage: '<name[@version]>',
     about: 'manifest, hash, channels, place',
     words: [1, 1],
-    options: [],
-    async run([reference], { registry, terminal }) {
-      const found = await registry.resolve(reference!)
-      for (const line of toManifestLines(found)) terminal.print(line)
+    options: ['from', 'allow-private'],
+    async run([reference], context) {
+      const published = await openFrom(context)
+      const found = published
+        ? Object.assign({}, published.resolve(reference!), { location: published.name })
+        : await context.registry.resolve(reference!)
+      for (const line of toManifestLines(found)) context.terminal.print(line)
       return { ...toExpertJson(found), location: found.location }
     },
   },
@@ -52,11 +64,13 @@ export const registryActions: Actions = {
     usage: '[words]',
     about: 'by words in name, description, tags and examples, and by the filters',
     words: [0, 1],
-    options: ['tag', 'domain', 'base', 'score'],
-    async run([text], { registry, values, terminal }) {
+    options: ['tag', 'domain', 'base', 'score', 'from', 'allow-private'],
+    async run([text], context) {
+      const { registry, values, terminal } = context
       const { tag: tags, domain, base } = values
-      const score = readScore(values.score)
-      const found = await registry.search({ text, tags, domain, base, score })
+      const query = { text, tags, domain, base, score: readScore(values.score) }
+      const published = await openFrom(context)
+      const found = published ? published.search(query) : await registry.search(query)
       for (const line of formatTable(listExpertRows(found))) terminal.print(line)
       if (found.length === 0) terminal.print('Nothing was found.')
       return found.map(toExpertJson)
@@ -201,4 +215,21 @@ async function findFolder(
     return { isFolder: true, place: text, hash: undefined }
   const { location, hash } = await registry.resolve(text)
   return { isFolder: false, place: location, hash }
+}
+
+/** Options that mean something with --from alone, or without it alone. */
+function checkTogether(
+  values: ExpertsValues,
+  isAllowed: boolean,
+  needed: 'from' | undefined,
+  names: readonly (keyof ExpertsValues)[],
+): void {
+  const wrong = isAllowed ? [] : names.filter((name) => values[name])
+  if (wrong.length === 0) return
+  const shown = wrong.map((name) => `--${name}`).join(', ')
+  throw new UsageError(
+    needed
+      ? `graft experts add: ${shown} is for --from.`
+      : `graft experts add --from: ${shown} cannot be given: a published expert keeps its name and version.`,
+  )
 }

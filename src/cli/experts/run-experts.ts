@@ -3,11 +3,11 @@
 import { oneOf } from '../../base/schema.ts'
 import { checkValue, UsageError } from '../command.ts'
 import { formatTable } from '../ui/table.ts'
-import type { Terminal } from '../ui/terminal.ts'
-import type { Action, Actions, ExpertsValues } from './action.ts'
+import type { Action, ActionContext, Actions, ExpertsValues } from './action.ts'
 import { registryActions } from './registry-actions.ts'
+import { siteActions } from './site-actions.ts'
 
-const actions: Actions = registryActions
+const actions: Actions = Object.assign({}, registryActions, siteActions)
 
 /** Lines of --help. */
 export const describeActions = (): string[] => [
@@ -21,7 +21,7 @@ export const describeActions = (): string[] => [
 export async function runExpertsAction(
   [name, ...words]: readonly string[],
   values: ExpertsValues,
-  terminal: Terminal,
+  { terminal, signal }: Pick<ActionContext, 'terminal' | 'signal'>,
 ): Promise<unknown> {
   checkValue(oneOf(Object.keys(actions)), name, 'graft experts')
   const action = actions[name!]!
@@ -35,7 +35,7 @@ export async function runExpertsAction(
   ])
   const registry = await openRegistry(values.registry ?? getRegistryDirectory())
   try {
-    return await action.run(words, { registry, values, terminal })
+    return await action.run(words, { registry, values, terminal, signal })
   } finally {
     await registry.close()
   }
@@ -45,7 +45,7 @@ export async function runExpertsAction(
 function checkOptionsOf(name: string, { options }: Action, values: ExpertsValues): void {
   const allowed = ['registry', ...options]
   const wrong = Object.entries(values).filter(
-    ([option, value]) => value !== undefined && !allowed.includes(option),
+    ([option, value]) => value !== undefined && value !== false && !allowed.includes(option),
   )
   if (wrong.length === 0) return
   const shown = wrong.map(([option]) => `--${option}`).join(', ')

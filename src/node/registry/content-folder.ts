@@ -5,23 +5,20 @@ import { constants, renameSync } from 'node:fs'
 import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { FormatError } from '../../base/errors.ts'
+import { mostFiles } from '../../registry/publish/image.ts'
 import {
   computeRootDigest,
   isIgnoredPath,
   listResources,
+  signatureFile,
 } from '../../registry/signing/resources.ts'
 import { isProcessGone, syncDirectory } from '../files/atomic-write.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 import { listFiles } from './list-files.ts'
 
-/** In an expert's folder; it covers the other files and cannot cover itself. */
-export const signatureFile = 'expert.sig'
-
 /** What a training run keeps beside its expert. */
 export const runFolders: readonly string[] = ['checkpoints']
-
-const mostFiles = 1000
 
 export interface FolderContent {
   readonly hash: string
@@ -41,6 +38,15 @@ export async function hashFolder(folder: string): Promise<FolderContent> {
 
 /** Of temporary places of this process, over all registries. */
 let placeCount = 0
+
+/** In a registry's folder. */
+export const contentFolder = 'content'
+
+/**
+ * A place for files that come from elsewhere; `collectGarbage` removes what ended processes left.
+ */
+export const createReceivedPath = (registry: string): string =>
+  join(registry, contentFolder, `received.${process.pid}.${placeCount++}.tmp`)
 
 /** The places of content below one folder. */
 export class ContentFolder {
@@ -125,7 +131,7 @@ export class ContentFolder {
   async removeAbandoned(): Promise<number> {
     let freed = 0
     for (const name of await readdir(this.#path)) {
-      const pid = /^(?:new|old)\.(\d+)\.\d+\.tmp$/.exec(name)?.[1]
+      const pid = /^(?:new|old|received)\.(\d+)\.\d+\.tmp$/.exec(name)?.[1]
       if (pid === undefined || !isProcessGone(Number(pid))) continue
       freed += await measureFolder(join(this.#path, name))
       await rm(join(this.#path, name), { recursive: true, force: true })

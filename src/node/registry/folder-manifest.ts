@@ -20,6 +20,8 @@ import { type ExpertMetadata, readExpertMetadata } from '../graft-json.ts'
 export interface FolderNaming {
   readonly id?: string | undefined
   readonly version?: string | undefined
+  /** Stands for expert.json where there is none. */
+  readonly manifest?: ExpertManifest | undefined
   /** Where the folder came from: its last part is a name where nothing else is. */
   readonly folder: string
   /** As ISO 8601. */
@@ -37,6 +39,10 @@ export async function readFolderManifest(
   const folder = await openDirectory(path)
   const adapter = await loadAdapter(folder, { packed: true })
   const source = await folder.open(manifestFile)
+  if (!source && choice.manifest) {
+    checkExpertManifest(choice.manifest, `${choice.folder}: the manifest that is given`)
+    return choice.manifest
+  }
   if (!source) return createManifest(adapter, await readExpertMetadata(path), choice)
   try {
     const text = new TextDecoder().decode(await source.read(0, source.sizeBytes))

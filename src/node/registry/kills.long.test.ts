@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { createRegistryPlaces, killRepeatedly } from './places.testing.ts'
 
-it('a registry is whole after 200 kills in the middle of add, remove and gc', async () => {
+it('a registry is whole after 200 kills in the middle of add, remove, gc and publish', async () => {
   const places = await createRegistryPlaces()
   const place = await places.make()
   await killRepeatedly(place, places.seeds, 200)

@@ -35,7 +35,7 @@ describe('a registry in a folder', () => {
     await expect(place.open()).rejects.toThrow(StorageError)
   })
 
-  it('is whole after processes were killed in the middle of add, remove and gc', async () => {
+  it('is whole after processes were killed in the middle of add, remove, gc and publish', async () => {
     await killRepeatedly(await places.make(), places.seeds, 6)
   }, 120_000)
 })

@@ -9,7 +9,7 @@ import { checkOptions, integer, listOf, string, unchecked } from '../../base/sch
 import { findNearestName } from '../../base/suggest.ts'
 import { quoteName } from '../../formats/quote.ts'
 import {
-  isChannelName,
+  checkChannels,
   type KnownVersion,
   parseReference,
   selectVersion,
@@ -23,12 +23,12 @@ import type {
   ResolvedExpert,
   SearchQuery,
 } from '../../registry/registry.ts'
-import { isExpertName } from '../../registry/manifest/manifest-fields.ts'
+import { type ExpertManifest, isExpertName } from '../../registry/manifest/manifest-fields.ts'
 import { searchExperts } from '../../registry/search.ts'
 import { openSqliteFile, runWithRetry } from '../stores/sqlite-file.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { toStorageError } from '../files/system-errors.ts'
-import { ContentFolder, type ContentRemoval, hashFolder } from './content-folder.ts'
+import { ContentFolder, contentFolder, type ContentRemoval, hashFolder } from './content-folder.ts'
 import { readFolderManifest } from './folder-manifest.ts'
 import { type IndexedExpert, registrySchema, RegistryTables } from './registry-tables.ts'
 
@@ -49,6 +49,7 @@ const addFields = {
   version: string({ filled: true }),
   channels: listOf(string({ filled: true })),
   vector: unchecked<Float32Array>('a Float32Array'),
+  manifest: unchecked<ExpertManifest>('a manifest'),
 }
 
 const pollMs = 40
@@ -66,7 +67,7 @@ export async function openRegistry(
     throw toStorageError(`${location}: cannot be made`, error)
   }
   const database = await openSqliteFile(join(location, 'index.db'), registrySchema, waitMs)
-  const content = await ContentFolder.open(join(location, 'content'))
+  const content = await ContentFolder.open(join(location, contentFolder))
   const tables = new RegistryTables(database)
   const run = <T>(work: () => T): Promise<T> =>
     runWithRetry(`${location}: its index cannot be used`, waitMs, work)
@@ -231,14 +232,6 @@ class FolderRegistry implements Registry {
       await sleep(pollMs, undefined, { signal, ref: false }).catch(() => undefined)
     }
   }
-}
-
-function checkChannels(channels: readonly string[]): void {
-  const wrong = channels.filter((name) => !isChannelName(name))
-  if (wrong.length > 0)
-    throw new OptionError(
-      `A channel is a word such as "stable", and no version; got ${wrong.map(quoteName).join(', ')}.`,
-    )
 }
 
 const withoutVector = ({ vector: _vector, ...expert }: IndexedExpert): RegisteredExpert => expert

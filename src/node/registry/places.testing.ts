@@ -11,6 +11,9 @@ import { createExpert, openStories } from '../../../test/support/engine.ts'
 import type { RegistryPlace } from '../../registry/registry.contract.ts'
 import { saveAdapter } from '../adapters.ts'
 import { openRegistry } from './open-registry.ts'
+import { listNeededBlobs } from './publish/layout-folder.ts'
+import { publishExpert } from './publish/publish-expert.ts'
+import { openPublished } from './publish/published-layout.ts'
 
 export interface FolderPlace extends RegistryPlace {
   readonly path: string
@@ -72,25 +75,32 @@ async function makePlace(folder: string, seeds: string): Promise<FolderPlace> {
   }
 }
 
-/** Kills processes that add, remove and collect garbage; everything must be whole each time. */
+/**
+ * Kills processes that add, publish, remove and collect garbage; the registry and what is published
+ * must be whole each time.
+ */
 export async function killRepeatedly(
   place: FolderPlace,
   seeds: string,
   rounds: number,
 ): Promise<void> {
   const worker = new URL('./registry-worker.testing.ts', import.meta.url).pathname
+  const site = join(place.path, '..', 'site')
   const start = (): ChildProcess =>
-    spawn(process.execPath, [worker, place.path, seeds], { stdio: ['ignore', 'pipe', 'inherit'] })
+    spawn(process.execPath, [worker, place.path, seeds, site], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
   for (let round = 0; round < rounds; round++) {
     const child = start()
     await once(child.stdout!, 'data') // it has begun
-    await sleep((round * 37) % 90)
+    await sleep((round * 61) % 240)
     child.kill('SIGKILL')
     await once(child, 'exit')
     const registry = await place.open()
     for (const { id, version } of await registry.list()) await registry.verify(`${id}@${version}`)
     if (round % 4 === 3) await registry.collectGarbage()
     await registry.close()
+    await fetchAll(site, join(place.path, '..', 'fetched'))
   }
   const registry = await place.open()
   await registry.collectGarbage()
@@ -98,5 +108,20 @@ export async function killRepeatedly(
   for (const { id } of await registry.list())
     for (const { hash } of await registry.list(id)) hashes.add(hash)
   expect(new Set(await readdir(join(place.path, 'content')))).toEqual(hashes)
+  await registry.add(join(seeds, '0'), { id: 'last', version: '1.0.0' })
+  await publishExpert(registry, 'last', site)
   await registry.close()
+  const blobs = await readdir(join(site, 'blobs', 'sha256'))
+  expect(new Set(blobs)).toEqual(await listNeededBlobs(site))
+  expect((await readdir(site)).toSorted()).toEqual(['blobs', 'index.json', 'oci-layout'])
+}
+
+/** Every byte of everything that is published is compared with its digest. */
+async function fetchAll(site: string, folder: string): Promise<void> {
+  const isThere = await stat(join(site, 'index.json')).catch(() => undefined)
+  if (!isThere) return
+  const published = await openPublished(site)
+  for (const [i, expert] of published.index.experts.entries())
+    await published.fetchInto(join(folder, String(i)), expert)
+  await rm(folder, { recursive: true, force: true })
 }

@@ -5,14 +5,17 @@ import { join } from 'node:path'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import { parseBundle, signResources } from '../../registry/signing/bundle.ts'
 import { readSigningKey, readVerifyingKey } from '../../registry/signing/ecdsa.ts'
-import { listResources } from '../../registry/signing/resources.ts'
+import { listResources, signatureFile } from '../../registry/signing/resources.ts'
 import { verifyFiles } from '../../registry/signing/verify.ts'
 import { createFileSink } from '../files/file-sink.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
-import { runFolders, signatureFile } from './content-folder.ts'
+import { runFolders } from './content-folder.ts'
 import { listFiles } from './list-files.ts'
 
-/** Signs the files of a folder but a run's checkpoints; returns the signature's path. Throws OptionError for a wrong key. */
+/**
+ * Signs the files of a folder but a run's checkpoints; returns the signature's path. Throws
+ * OptionError for a wrong key.
+ */
 export async function signFolder(folder: string, keyFile: string): Promise<string> {
   const key = await readSigningKey(await readText(keyFile), keyFile)
   const ignored = [signatureFile, ...runFolders]

@@ -20,6 +20,9 @@ export interface Resource {
   readonly algorithm: string
 }
 
+/** In an expert's folder; it covers the other files and cannot cover itself. */
+export const signatureFile = 'expert.sig'
+
 /** At the top of a folder these never belong to what is signed (section 6.2). */
 export const defaultIgnoredPaths: readonly string[] = [
   '.git',
@@ -76,8 +79,8 @@ export function findPathProblem(path: string): string | undefined {
 }
 
 /**
- * The root digest: SHA-256 over the raw digests of the resources in their order (section 5.3). It is
- * the content hash of an expert and of a base, in manifests, registry, caches and signatures.
+ * The root digest: SHA-256 over the raw digests of the resources in their order (section 5.3). It
+ * is the content hash of an expert and of a base, in manifests, registry, caches and signatures.
  */
 export async function computeRootDigest(resources: readonly Resource[]): Promise<string> {
   const digests = resources.map(({ digest }) => Uint8Array.from(digest.match(/../g)!, parseByte))

@@ -1,0 +1,124 @@
+// An OCI image layout in a folder, written: blobs under their digests first, the index last and as
+// a whole. So a reader and a killed process find the old layout or the new one, and the next writer
+// removes what nobody needs.
+
+import { createHash } from 'node:crypto'
+import { readFile, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { FormatError } from '../../../base/errors.ts'
+import {
+  getBlobPath,
+  indexFile,
+  layoutFile,
+  layoutText,
+  listDigests,
+} from '../../../registry/publish/descriptor.ts'
+import { encodeJson, type ImageFile } from '../../../registry/publish/image.ts'
+import {
+  emptyIndex,
+  encodeLayoutIndex,
+  type LayoutIndex,
+  readLayoutIndex,
+} from '../../../registry/publish/layout-index.ts'
+import { readJson } from '../../../registry/publish/read-json.ts'
+import { removeAbandoned } from '../../files/atomic-write.ts'
+import { createFileSink } from '../../files/file-sink.ts'
+import { findErrorCode, toStorageError } from '../../files/system-errors.ts'
+import { checkBytes } from './checked-bytes.ts'
+
+/** Names of the blobs that a process is about to write. */
+const journalFile = '.publishing.json'
+
+/** What is published in a folder; nothing where it holds no layout. */
+export async function readIndex(folder: string): Promise<LayoutIndex> {
+  const bytes = await readExisting(join(folder, indexFile))
+  return bytes ? readLayoutIndex(bytes, join(folder, indexFile)) : emptyIndex
+}
+
+async function readExisting(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path)
+  } catch (cause) {
+    if (findErrorCode(cause) === 'ENOENT') return undefined
+    throw toStorageError(`${path}: cannot be read`, cause)
+  }
+}
+
+/** Replaces the index as a whole: what was begun is done. */
+export async function writeIndex(folder: string, index: LayoutIndex): Promise<void> {
+  await createFileSink(folder).write(indexFile, [encodeLayoutIndex(index)])
+  await rm(join(folder, journalFile), { force: true })
+}
+
+export interface Blob extends Omit<ImageFile, 'path'> {
+  open(): AsyncIterable<Uint8Array>
+}
+
+export const toBlob = (bytes: Uint8Array): Blob => ({
+  hash: createHash('sha256').update(bytes).digest('hex'),
+  sizeBytes: bytes.length,
+  async *open() {
+    yield bytes
+  },
+})
+
+/** Writes the blobs that are not there, under their digests. */
+export async function writeBlobs(folder: string, blobs: readonly Blob[]): Promise<void> {
+  const sink = createFileSink(folder)
+  const missing: Blob[] = []
+  for (const blob of blobs) {
+    const there = await stat(join(folder, getBlobPath(blob.hash))).catch(() => undefined)
+    if (there?.size !== blob.sizeBytes) missing.push(blob)
+  }
+  await sink.write(journalFile, [encodeJson(missing.map(({ hash }) => hash))])
+  if (!(await readExisting(join(folder, layoutFile))))
+    await sink.write(layoutFile, [new TextEncoder().encode(layoutText)])
+  try {
+    for (const blob of missing) {
+      const path = getBlobPath(blob.hash)
+      await sink.write(path, checkBytes(blob.open(), blob, join(folder, path)))
+    }
+  } catch (error) {
+    await removeUnfinished(folder)
+    throw error
+  }
+}
+
+/** Removes the blobs that a process began to write, unless the index needs them. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  const journal = await readExisting(join(folder, journalFile))
+  if (!journal) return
+  const hashes = readJournal(journal)
+  const needed = await listNeededBlobs(folder)
+  for (const hash of hashes) {
+    const path = join(folder, getBlobPath(hash))
+    if (!needed.has(hash)) await rm(path, { force: true })
+    await removeAbandoned(dirname(path), hash)
+  }
+  await removeAbandoned(folder, indexFile)
+  await rm(join(folder, journalFile), { force: true })
+}
+
+function readJournal(bytes: Uint8Array): string[] {
+  const value: unknown = readJson(bytes, journalFile)
+  if (Array.isArray(value) && value.every((hash) => /^[0-9a-f]{64}$/.test(String(hash))))
+    return value as string[]
+  throw new FormatError(`${journalFile}: is no list of blobs. Remove it to go on.`)
+}
+
+/** Of every image that the index names: itself, its configuration and its layers. */
+export async function listNeededBlobs(folder: string): Promise<Set<string>> {
+  const { experts, others } = await readIndex(folder)
+  const needed = new Set<string>()
+  const images = [
+    ...experts.map(({ image }) => image.hash),
+    ...others.flatMap((entry) => listDigests(entry)),
+  ]
+  for (const hash of images) {
+    if (needed.has(hash)) continue
+    needed.add(hash)
+    const bytes = await readExisting(join(folder, getBlobPath(hash)))
+    for (const digest of bytes ? listDigests(readJson(bytes, hash)) : []) needed.add(digest)
+  }
+  return needed
+}

@@ -1,0 +1,119 @@
+// Publishes an expert of a registry: an OCI image layout of static files in a folder, for any web
+// server.
+
+import { createReadStream } from 'node:fs'
+import { join } from 'node:path'
+import { ConflictError } from '../../../base/errors.ts'
+import { checkOptions, listOf, string, unchecked } from '../../../base/schema.ts'
+import { formatModelCard } from '../../../registry/card/format-card.ts'
+import { encodeImage, encodeImageConfig, type ImageFile } from '../../../registry/publish/image.ts'
+import {
+  addToIndex,
+  type LayoutIndex,
+  type PublishedExpert,
+} from '../../../registry/publish/layout-index.ts'
+import { checkChannels } from '../../../registry/reference.ts'
+import type { RegisteredExpert, Registry } from '../../../registry/registry.ts'
+import { compareByCodePoint } from '../../../registry/signing/resources.ts'
+import { withLock } from '../../files/lock.ts'
+import { listFiles } from '../list-files.ts'
+import {
+  type Blob,
+  readIndex,
+  removeUnfinished,
+  toBlob,
+  writeBlobs,
+  writeIndex,
+} from './layout-folder.ts'
+
+export interface PublishOptions {
+  /** Channels that point to it there; those of the registry unless given. */
+  readonly channels?: readonly string[] | undefined
+  /** The base as the hub names it, for the card. */
+  readonly baseModel?: string | undefined
+  /** The current time, as ISO 8601; for tests. */
+  readonly now?: (() => string) | undefined
+}
+
+const publishFields = {
+  channels: listOf(string({ filled: true })),
+  baseModel: string({ filled: true }),
+  now: unchecked<() => string>('a function'),
+}
+
+const lockFile = '.publish.lock'
+
+/**
+ * Puts a version into a layout, which is made where there is none. The same version again moves its
+ * channels. Throws SignatureError where its files were changed, ConflictError where the version is
+ * published with other content.
+ */
+export async function publishExpert(
+  registry: Registry,
+  reference: string,
+  folder: string,
+  options: PublishOptions = {},
+): Promise<PublishedExpert> {
+  checkOptions('Options of publish', options, publishFields)
+  const { now = () => new Date().toISOString() } = options
+  const found = await registry.verify(reference)
+  const { location } = await registry.resolve(`${found.id}@${found.version}`)
+  const channels = options.channels ?? found.channels
+  checkChannels(channels)
+  return withLock(join(folder, lockFile), async () => {
+    await removeUnfinished(folder)
+    const index = await readIndex(folder)
+    const known = findPublished(index, found)
+    const image = known?.image ?? (await writeImage(folder, found, location, options))
+    const expert = {
+      ...describeVersion(found),
+      image,
+      addedAt: known?.addedAt ?? now(),
+      channels: [...new Set([...(known?.channels ?? []), ...channels])],
+    }
+    await writeIndex(folder, addToIndex(index, expert))
+    return expert
+  })
+}
+
+function findPublished(
+  { experts }: LayoutIndex,
+  { id, version, hash }: RegisteredExpert,
+): PublishedExpert | undefined {
+  const known = experts.find((expert) => expert.id === id && expert.version === version)
+  if (known && known.hash !== hash)
+    throw new ConflictError(
+      `${id}@${version} is published with other content (sha256:${known.hash.slice(0, 12)}…, got sha256:${hash.slice(0, 12)}…). A version never changes: give the new one a higher number.`,
+    )
+  return known
+}
+
+/** Writes all that an image consists of. */
+async function writeImage(
+  folder: string,
+  found: RegisteredExpert,
+  location: string,
+  { baseModel }: PublishOptions,
+): Promise<PublishedExpert['image']> {
+  const { manifest, hash } = describeVersion(found)
+  const blobs: Blob[] = []
+  const files: ImageFile[] = []
+  for (const listed of await listFiles(location)) {
+    const file = { path: listed.path, hash: await listed.hash(), sizeBytes: listed.sizeBytes }
+    files.push(file)
+    blobs.push({ ...file, open: () => createReadStream(join(location, file.path)) })
+  }
+  files.sort((a, b) => compareByCodePoint(a.path, b.path))
+  const card = toBlob(new TextEncoder().encode(formatModelCard(manifest, { baseModel })))
+  const parts = { manifest, hash, files, card }
+  const config = toBlob(encodeImageConfig(parts))
+  const image = toBlob(encodeImage(parts, config))
+  await writeBlobs(folder, [...blobs, card, config, image])
+  return { hash: image.hash, sizeBytes: image.sizeBytes }
+}
+
+/** With the tags that the registry gave it. */
+function describeVersion({ id, version, hash, sizeBytes, tags, manifest }: RegisteredExpert) {
+  const own = tags.length > 0 ? Object.assign({}, manifest, { tags }) : manifest
+  return { id, version, hash, sizeBytes, tags, manifest: own }
+}
