@@ -28,6 +28,9 @@ const formats: Record<string, string> = {
   'gemma3:1b': 'gemma',
   'smollm2:135m': 'generic',
   'phi4-mini:3.8b': 'generic',
+  'deepseek-v3.1:latest': 'deepseek-3.1',
+  'deepseek-v3:671b': 'deepseek',
+  'deepseek-r1:8b': 'deepseek',
 }
 
 /** Template by its model's name in the package. */
@@ -134,9 +137,12 @@ describe('chat templates of published models', () => {
     const text = render(messages)
     // What stands behind the opening of the assistant's turn, up to the end of the turn.
     const turn = text.slice(text.indexOf(user.content) + user.content.length)
-    const written = turn.replace(/^.*?(?:assistant|model)\b(?:\|>|<\|[\w|]+>)?\s*/s, '')
+    const written = turn.replace(
+      /^.*?(?:<｜Assistant｜>(?:<\/think>)?|(?:assistant|model)\b(?:\|>|<\|[\w|]+>)?)\s*/s,
+      '',
+    )
     const said = written.replace(
-      /\s*(?:<\|im_end\|>|<\|eot_id\|>|<\|eot\|>|<\|end\|>|<\|end_of_text\|>|<end_of_turn>|<\|endoftext\|>)[^]*$/,
+      /\s*(?:<\|im_end\|>|<\|eot_id\|>|<\|eot\|>|<\|end\|>|<\|end_of_text\|>|<end_of_turn>|<\|endoftext\|>|<｜end▁of▁sentence｜>)[^]*$/,
       '',
     )
     const { calls, text: rest } = parseAnswer(format, said, { tools })

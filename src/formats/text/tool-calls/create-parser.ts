@@ -78,6 +78,8 @@ function findOpener(
   return first
 }
 
+function* readNothing(): Generator<void, void> {}
+
 class AnswerReader implements ToolCallParser {
   readonly #format: ToolCallFormat
   readonly #openers: readonly CallOpener[]
@@ -93,7 +95,12 @@ class AnswerReader implements ToolCallParser {
   constructor(format: ToolCallFormat, { tools, inReasoning = false }: ToolCallParserOptions) {
     this.#format = format
     const openers = tools?.length === 0 ? [] : format.createOpeners(tools)
-    this.#openers = openers.filter(({ isBare }) => !isBare)
+    const frames = (format.frames ?? []).map((marker) => ({
+      marker,
+      isFrame: true,
+      read: readNothing,
+    }))
+    this.#openers = [...openers.filter(({ isBare }) => !isBare), ...frames]
     this.#bare = openers.filter(({ isBare }) => isBare)
     const [markers] = format.reasoning
     if (inReasoning && markers) this.#openReasoning(markers)
@@ -217,6 +224,10 @@ class AnswerReader implements ToolCallParser {
   }
 
   #open(opener: CallOpener, text: string): void {
+    if (opener.isFrame) {
+      this.#rest = text
+      return this.#out.mark()
+    }
     const input = new CallInput()
     const out = this.#out
     const reading = opener.read(input, {

@@ -33,7 +33,7 @@ export function describeToolGrammar(
     type: 'tag',
     begin: markers.open,
     content: { type: 'any_text' },
-    end: `${markers.close}\n`,
+    end: `${markers.close}${markers.behind ?? '\n'}`,
   }
   const elements: StructuralFormat[] = [{ type: 'or', elements: [thought, nothing] }, calls]
   return { type: 'structural', format: { type: 'sequence', elements } }

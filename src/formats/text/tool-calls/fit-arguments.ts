@@ -33,7 +33,14 @@ function isPrinted(
 ): boolean {
   try {
     const text = render(createProbe(form))
-    const keys = [`"${needle}":`, `'${needle}':`, `=${needle}>`, `{${needle}:`]
+    const keys = [
+      `"${needle}":`,
+      `'${needle}':`,
+      `=${needle}>`,
+      `{${needle}:`,
+      `>${needle}<`,
+      `name="${needle}"`,
+    ]
     return keys.some((key) => text.includes(key))
   } catch {
     return false

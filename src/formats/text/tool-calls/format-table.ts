@@ -3,10 +3,14 @@
 import { OptionError } from '../../../base/errors.ts'
 import { findNearestName } from '../../../base/suggest.ts'
 import type { ChatTemplate } from '../chat-template.ts'
+import { deepseek, deepseekNamed } from './formats/deepseek.ts'
+import { dsml } from './formats/dsml.ts'
 import { gemma } from './formats/gemma.ts'
 import { functionGemma, gemma4 } from './formats/gemma-call.ts'
 import { generic } from './formats/generic.ts'
+import { glm } from './formats/glm.ts'
 import { granite } from './formats/granite.ts'
+import { harmony } from './formats/harmony.ts'
 import { hermes } from './formats/hermes.ts'
 import { llama } from './formats/llama.ts'
 import { mistral, mistralArgs } from './formats/mistral.ts'
@@ -15,6 +19,11 @@ import { smollm3 } from './formats/smollm3.ts'
 import type { ToolCallFormat } from './tool-call-format.ts'
 
 export const toolCallFormats: readonly ToolCallFormat[] = [
+  harmony,
+  dsml,
+  deepseekNamed,
+  deepseek,
+  glm,
   smollm3,
   qwenCoder,
   functionGemma,

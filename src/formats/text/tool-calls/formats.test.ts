@@ -277,6 +277,133 @@ const cases: Record<string, AnswerCase[]> = {
       ],
     },
   ],
+  deepseek: [
+    {
+      about: 'calls in fences behind a thought and a text',
+      answer: `<think>\nOslo.\n</think>\n\nI look.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>${weather}\n\`\`\`json\n${oslo}\n\`\`\`<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>noop\n\`\`\`json\n{}\n\`\`\`<｜tool▁call▁end｜><｜tool▁calls▁end｜>`,
+      reasoning: 'Oslo.',
+      text: 'I look.',
+      calls: [
+        [weather, oslo],
+        ['noop', '{}'],
+      ],
+    },
+    {
+      about: 'a call without its outer markers, marks inside of a string',
+      answer: `a <｜tool▁call▁begin｜>function<｜tool▁sep｜>${weather}\n\`\`\`json\n{"city": "\`\`\`<｜tool▁call▁end｜>", "days": 1.50}\n\`\`\`<｜tool▁call▁end｜><｜tool▁calls▁end｜> b`,
+      text: 'ab',
+      calls: [[weather, '{"city": "```<｜tool▁call▁end｜>", "days": 1.50}']],
+    },
+    {
+      about: 'what has a marker and no call',
+      answer: 'The token <｜tool▁calls▁begin｜> opens calls.',
+      text: 'The token <｜tool▁calls▁begin｜> opens calls.',
+    },
+  ],
+  'deepseek-3.1': [
+    {
+      about: 'calls by name before the separator',
+      answer: `I look.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>${weather}<｜tool▁sep｜>${oslo}<｜tool▁call▁end｜><｜tool▁call▁begin｜>noop<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>`,
+      text: 'I look.',
+      calls: [
+        [weather, oslo],
+        ['noop', '{}'],
+      ],
+    },
+    {
+      about: 'reasoning that the prompt began, then a call',
+      answer: `Oslo.</think><｜tool▁calls▁begin｜><｜tool▁call▁begin｜>${weather}<｜tool▁sep｜>${oslo}<｜tool▁call▁end｜><｜tool▁calls▁end｜>`,
+      inReasoning: true,
+      reasoning: 'Oslo.',
+      calls: [[weather, oslo]],
+    },
+  ],
+  'deepseek-3.2': [
+    {
+      about: 'texts as they are, others as JSON',
+      answer: `I look.\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name="${weather}">\n<｜DSML｜parameter name="city" string="true">a "b"\n</c> 😀</｜DSML｜parameter>\n<｜DSML｜parameter name="days" string="false">7.50</｜DSML｜parameter>\n<｜DSML｜parameter name="where" string="false">{"lat": 1.0}</｜DSML｜parameter>\n</｜DSML｜invoke>\n<｜DSML｜invoke name="noop">\n</｜DSML｜invoke>\n</｜DSML｜function_calls>`,
+      text: 'I look.',
+      calls: [
+        [weather, '{"city": "a \\"b\\"\\n</c> 😀", "days": 7.50, "where": {"lat": 1.0}}'],
+        ['noop', '{}'],
+      ],
+    },
+    {
+      about: 'reasoning that the prompt began; a value that is no JSON after all',
+      answer: `Hm.</think>\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name="${weather}">\n<｜DSML｜parameter name="city" string="false">Oslo</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>`,
+      inReasoning: true,
+      reasoning: 'Hm.',
+      calls: [[weather, oslo]],
+    },
+    {
+      about: 'a call that has no end',
+      answer: `<｜DSML｜function_calls>\n<｜DSML｜invoke name="noop">\nno`,
+      text: `<｜DSML｜function_calls>\n<｜DSML｜invoke name="noop">\nno`,
+    },
+  ],
+  glm: [
+    {
+      about: 'arguments by the types of their schema, and a call without any',
+      answer: `<think>Oslo.</think>\nI look.\n<tool_call>${weather}\n<arg_key>city</arg_key>\n<arg_value>a "b"\n<c></arg_value>\n<arg_key>days</arg_key>\n<arg_value>7.50</arg_value>\n<arg_key>tags</arg_key>\n<arg_value>["x"]</arg_value>\n<arg_key>exact</arg_key>\n<arg_value>True</arg_value>\n<arg_key>other</arg_key>\n<arg_value>12</arg_value>\n</tool_call>\n<tool_call>noop\n</tool_call>`,
+      reasoning: 'Oslo.',
+      text: 'I look.',
+      calls: [
+        [
+          weather,
+          '{"city": "a \\"b\\"\\n<c>", "days": 7.50, "tags": ["x"], "exact": true, "other": "12"}',
+        ],
+        ['noop', '{}'],
+      ],
+    },
+    {
+      about: 'tags side by side, and JSON in their place',
+      answer: `<tool_call>${weather}<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call><tool_call>{"name": "noop", "arguments": {}}</tool_call>`,
+      calls: [
+        [weather, oslo],
+        ['noop', '{}'],
+      ],
+    },
+    {
+      about: 'a value that breaks off',
+      answer: `<tool_call>${weather}\n<arg_key>city</arg_key>\n<arg_value>Os`,
+      text: `<tool_call>${weather}\n<arg_key>city</arg_key>\n<arg_value>Os`,
+    },
+  ],
+  harmony: [
+    {
+      about: 'a thought, then the answer',
+      answer:
+        '<|channel|>analysis<|message|>Hm 😀.<|end|><|start|>assistant<|channel|>final<|message|>Hi <b>.',
+      reasoning: 'Hm 😀.',
+      text: 'Hi <b>.',
+    },
+    {
+      about: 'a thought, a plan that the user sees, a call, a second thought and the answer',
+      answer: `<|channel|>analysis<|message|>Oslo.<|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>commentary to=functions.${weather} <|constrain|>json<|message|>${oslo}<|call|><|start|>assistant<|channel|>analysis<|message|>Cold.<|end|><|start|>assistant<|channel|>final<|message|>Cold!<|return|>`,
+      reasoning: 'Oslo.Cold.',
+      text: 'I look.Cold!',
+      calls: [[weather, oslo]],
+    },
+    {
+      about: 'a call right away, whose header has another order',
+      answer: ` to=functions.${weather}<|channel|>commentary json<|message|>{"city": "<|call|>"}`,
+      calls: [[weather, '{"city": "<|call|>"}']],
+    },
+    {
+      about: 'two calls, without constraint and in the wrong channel',
+      answer: `<|channel|>commentary to=functions.noop<|message|>{}<|call|><|start|>assistant<|channel|>analysis to=functions.${weather} code<|message|>${oslo}<|call|>`,
+      reasoning: '',
+      calls: [
+        ['noop', '{}'],
+        [weather, oslo],
+      ],
+    },
+    {
+      about: 'a message to a function that is no JSON',
+      answer: '<|channel|>commentary to=functions.noop <|constrain|>json<|message|>nothing',
+      text: '<|channel|>commentary to=functions.noop <|constrain|>json<|message|>nothing',
+    },
+  ],
   generic: [
     {
       about: 'an object in a wrapper',

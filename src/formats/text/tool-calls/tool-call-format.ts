@@ -46,6 +46,8 @@ export type ToolCallEvent =
 export interface ReasoningMarkers {
   readonly open: string
   readonly close: string
+  /** What stands between them and what follows. Default: a line break. */
+  readonly behind?: string
 }
 
 /** What opens a call, and what reads it. */
@@ -54,6 +56,8 @@ export interface CallOpener {
   readonly marker: string
   /** Opens only where no text stands before, and belongs to the call itself: `{`. */
   readonly isBare?: boolean
+  /** It opens nothing: it is dropped. */
+  readonly isFrame?: boolean
   /** Reads what follows; throws MalformedCall where it is no call. */
   read(input: CallInput, sink: CallSink): Generator<void, void>
 }
@@ -89,6 +93,8 @@ export interface ToolCallFormat {
   createOpeners(tools: readonly ToolDefinition[] | undefined): readonly CallOpener[]
   /** Ends of a call that were left over, dropped right after it. */
   readonly closers: readonly string[]
+  /** Texts that frame others and say nothing, dropped wherever they stand: `<|start|>assistant`. */
+  readonly frames?: readonly string[]
   /** The texts that mark calls and reasoning; where they are special tokens, the text keeps them. */
   readonly markers: readonly string[]
   /** Characters that ids of calls have, where the templates refuse others. */

@@ -2,7 +2,7 @@
 // are plain text; the function's schema says which of them are numbers, objects or lists.
 
 import { parseExactJson } from '../../../../base/exact-number.ts'
-import { isRecord, type JsonSchema } from '../../../../base/schema.ts'
+import type { JsonSchema } from '../../../../base/schema.ts'
 import type { StructuralFormat } from '../../../grammar/grammar-choice.ts'
 import {
   takeText,
@@ -17,13 +17,7 @@ import { escapeCharacter, takeName } from '../reading/json-reader.ts'
 import type { ToolCall, ToolCallFormat, ToolDefinition } from '../tool-call-format.ts'
 import { hermes, readHermesCalls } from './hermes.ts'
 import { listFunctions, toArgumentSchema } from './json-form.ts'
-import {
-  listRequired,
-  matchConstant,
-  nothing,
-  resolveReference,
-  takeProperties,
-} from './members-grammar.ts'
+import { describeTaggedMembers, formatPlainValue, listTypes, toTypedJson } from './typed-text.ts'
 
 const OPEN = '<tool_call>'
 const CLOSE = '</tool_call>'
@@ -62,31 +56,6 @@ function* readValue(input: CallInput, take: (character: string) => void): Genera
   }
 }
 
-/** The types that a value may have; undefined where the schema does not say. */
-function listTypes(tool: ToolDefinition | undefined, key: string): readonly unknown[] | undefined {
-  const found = tool && takeProperties(tool.parameters).find(([name]) => name === key)
-  if (!found) return undefined
-  const schema = resolveReference(found[1])
-  const { type, anyOf, oneOf } = schema
-  if (type !== undefined) return [type].flat()
-  const parts = [anyOf, oneOf].flat().filter(isRecord)
-  if (parts.length > 0) return parts.flatMap((part) => part['type'] ?? [])
-  const choices = schema['enum']
-  return Array.isArray(choices) ? choices.map((choice) => typeof choice) : undefined
-}
-
-/** A value that is no text, as JSON; a text where it is none of the types that the schema names. */
-function toJson(text: string, types: readonly unknown[]): string {
-  const json = { True: 'true', False: 'false', None: 'null' }[text.trim()] ?? text.trim()
-  try {
-    const value: unknown = JSON.parse(json)
-    const isText = typeof value === 'string'
-    return types.includes('string') && (isText || value !== null) ? JSON.stringify(text) : json
-  } catch {
-    return JSON.stringify(text)
-  }
-}
-
 function* readParameter(
   input: CallInput,
   sink: CallSink,
@@ -106,7 +75,7 @@ function* readParameter(
     yield* readValue(input, (character) => {
       text += character
     })
-    sink.append(toJson(text, types))
+    sink.append(toTypedJson(text, types))
   }
   yield* takeText(input, '\n')
   yield* requireText(input, END)
@@ -143,42 +112,21 @@ const readCall = (tools: Tools) =>
     yield* readFunction(tools)(input, sink)
   }
 
-const formatValue = (value: unknown): string =>
-  typeof value === 'string' ? value : JSON.stringify(value)
-
 function formatCall({ name, arguments: text }: ToolCall): string {
   const given = parseExactJson(text) as Record<string, unknown>
   const parameters = Object.entries(given).map(
-    ([key, value]) => `${PARAMETER}${key}>\n${formatValue(value)}\n${END}\n`,
+    ([key, value]) => `${PARAMETER}${key}>\n${formatPlainValue(value)}\n${END}\n`,
   )
   return `${OPEN}\n${FUNCTION}${name}>\n${parameters.join('')}</function>\n${CLOSE}`
 }
 
-/** A parameter in a grammar: text as it is, one of some texts, or JSON. */
-function describeParameter([key, given]: [string, JsonSchema]): StructuralFormat {
-  const schema = resolveReference(given)
-  const { type } = schema
-  const choices = schema['enum']
-  const content: StructuralFormat =
-    type !== 'string'
-      ? { type: 'json_schema', json_schema: schema }
-      : Array.isArray(choices)
-        ? {
-            type: 'or',
-            elements: choices.map((value) => matchConstant(String(value))),
-          }
-        : { type: 'any_text' }
-  return { type: 'tag', begin: `${PARAMETER}${key}>\n`, content, end: `\n${END}\n` }
-}
-
-function describeParameters(schema: JsonSchema): StructuralFormat {
-  const needed = listRequired(schema)
-  const elements = takeProperties(schema).map(([key, value]): StructuralFormat => {
-    const parameter = describeParameter([key, value])
-    return needed.includes(key) ? parameter : { type: 'or', elements: [parameter, nothing] }
-  })
-  return elements.length > 0 ? { type: 'sequence', elements } : nothing
-}
+const describeParameters = (schema: JsonSchema): StructuralFormat =>
+  describeTaggedMembers(schema, (key, content) => ({
+    type: 'tag',
+    begin: `${PARAMETER}${key}>\n`,
+    content,
+    end: `\n${END}\n`,
+  }))
 
 export const qwenCoder: ToolCallFormat = {
   ...hermes,
