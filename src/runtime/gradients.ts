@@ -9,7 +9,7 @@ import type { Backend } from '../compute/backend.ts'
 import { PADDING } from '../graph/feeds.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import type { Batch } from '../train/batches/batch.ts'
-import { createGradientProgram, type GradientProgram } from '../train/programs/gradient-program.ts'
+import type { GradientProgram } from '../train/programs/gradient-program.ts'
 import type { ScoredLabel } from './scoring.ts'
 
 export interface Gradients {
@@ -64,6 +64,7 @@ export function createDifferentiator(parts: {
     trainable: readonly string[],
   ): Promise<GradientProgram> => {
     const adapter = { kind, config: { ...config, dropout: 0 } } // the gradient of the loss as `loss` gives it, not of a random one
+    const { createGradientProgram } = await import('../train/programs/gradient-program.ts')
     return createGradientProgram({
       graph: parts.graph,
       backend: parts.backend,

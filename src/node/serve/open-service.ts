@@ -4,12 +4,7 @@
 import { replaceMethods } from '../../server/accounts/replace-methods.ts'
 import type { ServedExpert, Service } from '../../server/service.ts'
 import { openWorker } from '../worker/open-worker.ts'
-import {
-  openService,
-  type OpenedService,
-  type ServedAdapter,
-  type ServiceTask,
-} from './service-module.ts'
+import type { OpenedService, ServedAdapter, ServiceTask } from './service-module.ts'
 
 export interface OpenServiceOptions extends Omit<ServiceTask, 'isStartedAgain'> {
   /** 'thread' (default) or 'process': a worker; 'none': this thread. */
@@ -19,7 +14,11 @@ export interface OpenServiceOptions extends Omit<ServiceTask, 'isStartedAgain'> 
 /** Throws what opening the model and its adapters throws. */
 export async function openServedModel(options: OpenServiceOptions): Promise<OpenedService> {
   const { isolation, ...task } = options
-  if (isolation === 'none') return openService({ ...task, isStartedAgain: false })
+  if (isolation === 'none') {
+    // loaded only here: the thread of HTTP needs nothing of an engine
+    const { openService } = await import('./service-module.ts')
+    return openService({ ...task, isStartedAgain: false })
+  }
   const kept = new Map<string, ServedAdapter>(task.adapters.map((one) => [one.name, one]))
   let starts = 0
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'

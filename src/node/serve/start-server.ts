@@ -127,17 +127,20 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
   const { model, adapters = [], isolation, aliases, drainSeconds, host, port } = settings
   if (model === undefined) throw new OptionError('Server options: model is missing.')
   const threads = chooseShareThreads(settings.trainShare, 'engine', options.threads)
-  const opened = await openServedModel({
+  const users = settings.learn ? await findUsers(settings.state) : undefined
+  const opening = openServedModel({
     model,
     adapters,
     aliases,
     isolation,
     chatTemplate: settings.chatTemplate,
-    users: settings.learn ? await findUsers(settings.state) : undefined,
+    users,
     prefixFolder: settings.prefixFolder,
     load: { ...pickOptions(options, modelFields), ...(threads !== undefined && { threads }) },
     engine: pickOptions(options, ownEngineFields),
   })
+  const modules = loadHttp() // while the worker starts
+  const opened = await opening
   const parts: (() => Promise<unknown>)[] = [opened.close]
   try {
     const operations = await openOperations(
@@ -145,7 +148,7 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
       pickOptions(options, serveOperationFields),
     )
     parts.unshift(operations.close)
-    const server = await createHttpServer(operations, settings.version)
+    const server = createHttpServer(operations, await modules, settings.version)
     const url = await listen(server, host, port)
     return {
       url,
@@ -173,15 +176,21 @@ async function findUsers(
   return { file: getUsersFile(folder) }
 }
 
-/** HTTP around the function that answers. Hono is loaded here, and not before. */
-async function createHttpServer(
-  { operations, service }: OpenedOperations,
-  version = '0.0.0',
-): Promise<HttpServer> {
+/** Hono and the routes, which are loaded here, and not before. */
+async function loadHttp() {
   const [{ createAdaptorServer }, { createServer }] = await Promise.all([
     import('@hono/node-server'),
     import('../../server/app.ts'),
   ])
+  return { createAdaptorServer, createServer }
+}
+
+/** HTTP around the function that answers. */
+function createHttpServer(
+  { operations, service }: OpenedOperations,
+  { createAdaptorServer, createServer }: Awaited<ReturnType<typeof loadHttp>>,
+  version = '0.0.0',
+): HttpServer {
   const { middleware, guards, routes, maxBodyBytes, onFault } = operations
   const server = createServer({
     service,

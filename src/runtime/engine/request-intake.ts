@@ -18,7 +18,6 @@ import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
 import type { AdapterPool } from './pool/adapter-pool.ts'
 import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
 import type { GrammarHost } from '../grammar/grammar-host.ts'
-import { openMatchers } from '../grammar/open-matchers.ts'
 import { PromptScores } from './prompt-scores.ts'
 import { createServedSequence, type ServedSequence } from './request.ts'
 
@@ -129,6 +128,8 @@ export class RequestIntake {
     if (maxTokens === 0) return
     const { grammars: host, config } = this.#parts
     const parts = { host, tokenizer, vocabularySize: config.vocabularySize }
+    // loaded with the first grammar: it is a tenth of what a server loads at its start
+    const { openMatchers } = await import('../grammar/open-matchers.ts')
     const matchers = await openMatchers({ grammar, minTokens, keepTokens }, parts, tasks.length)
     tasks.forEach(({ answer }, i) => void (answer.grammar = matchers[i]))
   }

@@ -9,7 +9,6 @@ import type { Learner, UserAnswer } from '../../learn/learner-calls.ts'
 import type { LearnerOptions } from '../../learn/learner-options.ts'
 import type { UserStore } from '../../learn/store/user-store.ts'
 import type { Engine } from '../../runtime/engine/engine.ts'
-import type { ExpertHandle } from '../../runtime/engine/pool/adapter-pool.ts'
 import { RequestError } from '../request-error.ts'
 import type {
   FeedbackOutcome,
@@ -19,6 +18,7 @@ import type {
   UserService,
   UserTurnReport,
 } from '../user-service.ts'
+import { type AnsweringExpert, canLearnOn } from './answering-expert.ts'
 import { type ResponseTurn, ResponseTurns } from './response-turns.ts'
 import { computeScope, createScopedStore, splitScope } from './scoped-store.ts'
 
@@ -29,11 +29,6 @@ export interface UserLearningOptions {
   readonly store: UserStore
   /** Options of every learner: tiers, schedule, kept turns. */
   readonly learner?: Omit<LearnerOptions, 'model' | 'expert' | 'store'> | undefined
-}
-
-/** Who answers a user, beside the base. */
-export interface AnsweringExpert {
-  readonly handle: ExpertHandle
 }
 
 interface OpenLearner {
@@ -250,10 +245,6 @@ export class UserLearning implements UserService {
 
 /** The tenant that `learner.startAnswer` gives a user's requests. */
 const toTenant = (user: string): string => `user ${user}`
-
-/** Whether tiers can stand on an expert: on one adapter that is kept as it is. */
-export const canLearnOn = ({ handle: { expert } }: AnsweringExpert): boolean =>
-  expert !== undefined && !isMixture(expert)
 
 function getAdapter({ handle: { name, expert } }: AnsweringExpert): Adapter {
   assertInternal(expert && !isMixture(expert), `nobody can learn on ${name}`)

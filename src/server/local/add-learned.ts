@@ -1,7 +1,7 @@
 // Answers to a user whose tiers act: each copy is asked by itself, because each is a turn.
 
 import type { EngineRequest, EngineSequence } from '../../runtime/engine/engine.ts'
-import { type AnsweringExpert, canLearnOn } from '../learning/user-learning.ts'
+import { type AnsweringExpert, canLearnOn } from '../learning/answering-expert.ts'
 import type { AnswererParts, AnswerPlan } from './answer-plan.ts'
 
 /**
