@@ -25,6 +25,7 @@ observe open orthonormalize
 pack pad parse pick place plan pluralize pool prepare print project prune
 publish quantize quote
 rank read receive recompute reflect refresh refuse register remove render reorder repair replace report
+request
 require reserve resolve repeat restore reverse revoke rewrite roll rotate round run
 sample save scale score search select set serialize serve shorten shortlist show shuffle sign simplify simulate
 slice smooth sort split stack start step store stream stretch stringify strip subtract sum summarize

@@ -3,6 +3,7 @@
 
 import type { Benchmark } from './benchmark.ts'
 import { decodeBenchmark } from './decode.ts'
+import { serveHttpBenchmark } from './http/serve-http.ts'
 import { kvBenchmark } from './kv.ts'
 import { mergeBenchmark } from './merge.ts'
 import { microBenchmark } from './micro.ts'
@@ -23,5 +24,6 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
     kvBenchmark,
     poolBenchmark,
     serveBenchmark,
+    serveHttpBenchmark,
   ].map((benchmark) => [benchmark.name, benchmark]),
 )

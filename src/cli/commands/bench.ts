@@ -1,6 +1,7 @@
 // graft bench: runs the project's benchmarks, and a reference where one is installed.
 
-import { oneOf } from '../../base/schema.ts'
+import { OptionError } from '../../base/errors.ts'
+import { flag, oneOf } from '../../base/schema.ts'
 import { checkValue, defineCommand } from '../command.ts'
 import type { Benchmark, BenchmarkRow, MeasuredValues } from '../bench/benchmark.ts'
 import { formatRate } from '../ui/format.ts'
@@ -21,20 +22,28 @@ export const createBenchCommand = (
     summary: 'benchmarks: training and decoding, beside PEFT and llama.cpp where installed',
     usage: '[name]',
     positionals: [0, 1],
-    options: {},
+    options: {
+      http: flag({ about: 'of serve: through the server, beside the engine without HTTP' }),
+    },
     examples: [
       {
         command: invocation,
         about: 'the list of benchmarks, and what each needs for its reference',
       },
       { command: `${invocation} train`, about: 'training speed on the shape of SmolLM2-135M' },
+      { command: `${invocation} serve --http`, about: 'the server, beside its engine' },
       {
         command: `${invocation} decode --json > decode.json`,
         about: 'one JSON value, for keeping',
       },
     ],
-    async run({ positionals: [name], terminal }) {
+    async run({ positionals: [given], values: { http }, terminal }) {
       const benchmarks = await loadTable()
+      if (http && given !== 'serve')
+        throw new OptionError(
+          `--http: only serve is measured through HTTP: ${invocation} serve --http.`,
+        )
+      const name = http ? 'serve-http' : given
       if (name === undefined) return listBenchmarks([...benchmarks.values()], terminal)
       checkValue(oneOf([...benchmarks.keys()]), name, 'benchmark')
       return runBenchmark(benchmarks.get(name)!, terminal)
