@@ -2,6 +2,8 @@
 // web requests. Sockets and files are in graftlm/node.
 
 export { createServer, type Middleware, type Server, type ServerOptions } from './app.ts'
+export { createAiProvider, type AiProviderOptions } from './api/ai-sdk/create-provider.ts'
+export type { AiProvider } from './api/ai-sdk/specification.ts'
 export { createErrorBody, createErrorResponse, type ErrorBody } from './error-response.ts'
 export {
   type AdapterReader,

@@ -87,7 +87,8 @@ function checkDepth(body: unknown): void {
   }
 }
 
-function checkBody(
+/** The fields of a body that are kept. Throws RequestError that names all that is wrong. */
+export function checkBody(
   given: Readonly<Record<string, unknown>>,
   { fields, required, refused = {} }: BodyForm,
 ): Readonly<Record<string, unknown>> {
