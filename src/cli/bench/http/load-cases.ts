@@ -41,9 +41,9 @@ const createAnswerBody = (prompt: string | readonly number[], tokens: number) =>
 export async function measureHealth(url: string, work: Promise<unknown>): Promise<number[]> {
   const agent = createClientAgent()
   const times: number[] = []
-  let isOver = false
-  const over = work.finally(() => void (isOver = true))
-  while (!isOver) {
+  const state = { isOver: false }
+  const over = work.finally(() => void (state.isOver = true))
+  while (!state.isOver) {
     times.push((await requestTimed(`${url}/healthz`, { agent })).totalMs)
     await wait(5)
   }
