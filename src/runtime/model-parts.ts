@@ -3,6 +3,7 @@
 
 import type { Expert } from '../adapters/index.ts'
 import { OptionError } from '../base/errors.ts'
+import type { Backend } from '../compute/backend.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import { collectWeightShapes } from '../graph/model-graph.ts'
@@ -18,7 +19,7 @@ import { createExactResults, type ExactResults } from './exact-results.ts'
 import { createDifferentiator, type Differentiator } from './gradients.ts'
 import { createHead, type DisposableHead } from './head.ts'
 import type { ModelOptions } from './model-options.ts'
-import { createBaseWeights } from './programs/base-weights.ts'
+import { type BaseWeights, createBaseWeights } from './programs/base-weights.ts'
 import { createForward, type Forward } from './programs/forward.ts'
 import { createProgramCache, type ProgramCache } from './programs/program-cache.ts'
 import { stackModel } from './programs/serving-program.ts'
@@ -28,6 +29,8 @@ import { createPromptEncoder, type PromptEncoder } from './prompt.ts'
 export interface ModelParts {
   readonly base: BaseModel
   readonly encode: PromptEncoder
+  readonly weights: BaseWeights
+  readonly backend: Backend
   readonly programs: ProgramCache
   readonly forwards: Readonly<Record<Accuracy, Forward>>
   readonly heads: Readonly<Record<Accuracy, DisposableHead>>
@@ -90,6 +93,8 @@ export function createModelParts({
   return {
     base,
     encode: createPromptEncoder(base, { date, today }),
+    weights,
+    backend,
     programs,
     steps,
     forwards,
@@ -143,7 +148,9 @@ const countParameters = ({ graph }: BaseModel): number =>
     0,
   )
 
-/** What writes an expert's answers: its tokenizer, and the ids that end a text for it or the base. */
+/**
+ * What writes an expert's answers: its tokenizer, and the ids that end a text for it or the base.
+ */
 function describeWriting(base: BaseModel, expert: Expert | undefined): AnswerWriting {
   const tokenizer = getAnswerTokenizer(base, expert)
   const ends = [base.tokenizer?.eosId, tokenizer?.eosId].filter((id) => id !== undefined)

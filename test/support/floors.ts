@@ -154,7 +154,16 @@ export const rooms: Record<string, readonly string[]> = {
   ],
   learn: ['kernels', 'store', 'tiers', 'slow', 'turns', 'users', 'updates', ''],
   eval: ['metric.ts', 'json.ts', 'metrics', ''],
-  route: ['router-file.ts', 'router.ts', 'calibration', 'routers', ''],
+  route: [
+    'router-file.ts',
+    'router.ts',
+    'calibration',
+    'features',
+    'heads',
+    'training',
+    'routers',
+    '',
+  ],
   server: [
     'request-error.ts',
     'error-response.ts',

@@ -9,13 +9,13 @@ attempt attend average await
 bind bootstrap broadcast build
 cache calibrate call capture check choose clear clip close collect combine compare compile
 complete compose compress compute configure connect consolidate convert copy count create cut
-decide declare decode deduplicate define delay dequantize describe detect diagonalize discount divide double
+decide declare decode deduplicate define delay dequantize describe detect diagonalize differentiate discount divide double
 download draw drop
 emit encode end escape estimate evaluate exclude expand expose extend extract
-factorize fetch fill find finish fit flatten fold forget format freeze
+factorize fetch fill find finish fit flatten fold follow forget format freeze
 gather generate get group
 handle hash hide
-ignore indent infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate
+ignore indent index infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate
 join judge
 keep
 learn leave limit list listen load locate look
@@ -27,13 +27,13 @@ publish quantize quote
 rank read receive recompute reflect refresh refuse register remove render reorder repair replace report
 request
 require reserve resolve repeat restore reverse revoke rewrite roll rotate round run
-sample save scale score search select set serialize serve shorten shortlist show shuffle sign simplify simulate
-slice smooth sort split stack start step store stream stretch stringify strip subtract sum summarize
+sample save scale score search select set serialize serve shorten shortlist show shrink shuffle sign simplify simulate
+slice smooth solve sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate
 unlearn unload unmask unpack unscore untie unwrap update use
 validate verify view visit
-wait warn weigh widen wrap write
+wait warn weigh whiten widen wrap write
 zero
 `
 

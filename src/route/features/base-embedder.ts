@@ -1,0 +1,169 @@
+// Vectors of texts from the base's own first layers: no second model is downloaded, and a third of
+// the base is enough to tell what a prompt is about.
+
+import { OptionError } from '../../base/errors.ts'
+import { listOf, oneOf, positiveInteger, readOptions } from '../../base/schema.ts'
+import type { Tensor } from '../../base/tensor.ts'
+import { computeServedIdentity } from '../../graph/model-identity.ts'
+import type { Model } from '../../runtime/model.ts'
+import { getModelParts } from '../../runtime/model-parts.ts'
+import { createFrontProgram, type FrontProgram } from '../../runtime/programs/front-program.ts'
+import type { TextEmbedder } from '../router.ts'
+
+const poolings = ['mean', 'last', 'max'] as const
+export type Pooling = (typeof poolings)[number]
+
+export const embedderFields = {
+  layers: listOf(positiveInteger, {
+    least: 1,
+    about: 'After how many layers of the base the states are taken; several are joined.',
+  }),
+  pooling: listOf(oneOf(poolings), {
+    least: 1,
+    default: ['mean'] as readonly Pooling[],
+    about: 'How the states of a prompt become one vector; several are joined.',
+  }),
+  maxTokens: positiveInteger,
+}
+
+export interface BaseEmbedderOptions {
+  /** After how many layers; several are joined. Default: a third of the layers. */
+  readonly layers?: readonly number[] | undefined
+  /** Default: the mean. */
+  readonly pooling?: readonly Pooling[] | undefined
+  /**
+   * Tokens that are read of a long prompt: half from its beginning, half from its end. Default 256.
+   */
+  readonly maxTokens?: number | undefined
+}
+
+/**
+ * What stays of a text before it is cut into tokens: tokens have two characters and more on
+ * average.
+ */
+const charactersPerToken = 16
+
+/** Tokens of a batch at most, padding included; one text may have more. */
+const batchTokens = 512
+
+/** An embedder that gives up its program. */
+export interface BaseEmbedder extends TextEmbedder {
+  dispose(): Promise<void>
+}
+
+/** After a third of the layers and a sixth: late enough for meaning, early enough for 20 ms. */
+const chooseLayers = (count: number): number[] => {
+  const third = Math.max(1, Math.min(count - 1, Math.round(count / 3)))
+  const sixth = Math.round(count / 6)
+  return sixth >= 1 && sixth < third ? [sixth, third] : [third]
+}
+
+/**
+ * An embedder over a model that createModel or loadModel made; its program is compiled at the first
+ * text. Throws OptionError for a model without a tokenizer and for wrong options.
+ */
+export async function createBaseEmbedder(
+  model: Model,
+  options: BaseEmbedderOptions = {},
+): Promise<BaseEmbedder> {
+  const given = readOptions('Options of the embedder', options, embedderFields)
+  const { base, weights, backend } = getModelParts(model)
+  const { tokenizer, config } = base
+  if (!tokenizer)
+    throw new OptionError(`Model "${base.name}" has no tokenizer, and prompts are texts.`)
+  const layers = given.layers ?? chooseLayers(config.layers.length)
+  const { pooling, maxTokens = 256 } = given
+  let program: Promise<FrontProgram> | undefined
+  const open = (): Promise<FrontProgram> =>
+    (program ??= createFrontProgram({
+      model: base.graph,
+      weights,
+      backend,
+      accuracy: 'fast',
+      layers,
+    }))
+  const lead = tokenizer.bosId === undefined ? [] : [tokenizer.bosId]
+  const encode = (text: string): number[] => {
+    const ids = tokenizer.encode(cutText(text, maxTokens * charactersPerToken))
+    return [...lead, ...cutMiddle(ids.length > 0 ? ids : [tokenizer.eosId ?? 0], maxTokens)]
+  }
+  const part = config.width
+  return {
+    settings: { layers, pooling, maxTokens },
+    sha256: await computeServedIdentity(base),
+    width: part * layers.length * pooling.length,
+    async embed(texts, signal) {
+      const rows = texts.map(encode)
+      const vectors: Float32Array[] = Array.from({ length: rows.length })
+      for (const batch of planBatches(rows.map(({ length }) => length))) {
+        signal?.throwIfAborted()
+        const states = await (await open()).run(batch.map((i) => rows[i]!))
+        batch.forEach((i, n) => {
+          vectors[i] = poolStates(states, n, lead.length, rows[i]!.length, pooling)
+        })
+      }
+      return vectors
+    },
+    dispose: async () => (await program)?.dispose(),
+  }
+}
+
+const cutText = (text: string, most: number): string =>
+  text.length <= most ? text : `${text.slice(0, most / 2)} ${text.slice(-most / 2)}`
+
+/** The beginning and the end: what is asked stands at one of them. */
+const cutMiddle = (ids: readonly number[], most: number): readonly number[] =>
+  ids.length <= most
+    ? ids
+    : [...ids.slice(0, Math.ceil(most / 2)), ...ids.slice(-Math.floor(most / 2))]
+
+/** Rows of like length together. */
+function planBatches(lengths: readonly number[]): number[][] {
+  const order = lengths.map((_, i) => i).toSorted((a, b) => lengths[a]! - lengths[b]!)
+  const batches: number[][] = []
+  for (const i of order) {
+    const last = batches.at(-1)
+    if (last && (last.length + 1) * lengths[i]! <= batchTokens) last.push(i)
+    else batches.push([i])
+  }
+  return batches
+}
+
+/** One row's vector: for every layer and pooling D numbers, each part scaled to length 1. */
+function poolStates(
+  states: readonly Tensor<Float32Array>[],
+  row: number,
+  first: number,
+  end: number,
+  pooling: readonly Pooling[],
+): Float32Array {
+  const width = states[0]!.shape[2]!
+  const out = new Float32Array(states.length * pooling.length * width)
+  states.forEach(({ data, shape }, s) => {
+    const tokens = data.subarray(row * shape[1]! * width, (row * shape[1]! + end) * width)
+    pooling.forEach((kind, p) => {
+      const at = (s * pooling.length + p) * width
+      const part = out.subarray(at, at + width)
+      poolTokens(tokens.subarray(first * width), width, kind, part)
+      scaleToLengthOne(part)
+    })
+  })
+  return out
+}
+
+function poolTokens(tokens: Float32Array, width: number, kind: Pooling, out: Float32Array): void {
+  const last = tokens.length - width
+  if (kind === 'last') return out.set(tokens.subarray(last))
+  if (kind === 'max') out.fill(-Infinity)
+  for (let at = 0; at <= last; at += width) {
+    if (kind === 'mean') for (let i = 0; i < width; i++) out[i]! += tokens[at + i]!
+    else for (let i = 0; i < width; i++) out[i] = Math.max(out[i]!, tokens[at + i]!)
+  }
+}
+
+function scaleToLengthOne(values: Float32Array): void {
+  let sum = 0
+  for (const value of values) sum += value * value
+  const scale = sum > 0 ? 1 / Math.sqrt(sum) : 0
+  for (let i = 0; i < values.length; i++) values[i]! *= scale
+}

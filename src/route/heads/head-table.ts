@@ -1,0 +1,10 @@
+// The table of heads. A new head is a file and a row here.
+
+import { centroid } from './centroid.ts'
+import { linear } from './linear.ts'
+import { nearest } from './nearest.ts'
+import type { HeadKind } from './vector-head.ts'
+
+export const headKinds: ReadonlyMap<string, HeadKind> = new Map(
+  [linear, centroid, nearest].map((row) => [row.kind, row]),
+)
