@@ -9,7 +9,11 @@ import { computeTokenF1 } from './metrics/token-f1.ts'
 describe.each([...metrics.values()].map((metric) => [metric.name, metric] as const))(
   '%s',
   (_, metric) => {
-    metricContract(metric, { row: {}, wanted: '{"a": 1}', loss: { sum: 6, tokens: 4 } })
+    metricContract(metric, {
+      row: {},
+      wanted: '{"name": "f", "arguments": {"a": 1}}',
+      loss: { sum: 6, tokens: 4 },
+    })
   },
 )
 
