@@ -1,5 +1,5 @@
 // Tiny random models of every architecture and RoPE scaling beside what transformers computes for
-// them (test/parity/make_arch.py, make_arch_more.py, make_longrope.py).
+// them (test/parity/make_arch.py, make_arch_more.py, make_recent.py, make_longrope.py).
 
 import * as ort from 'onnxruntime-node'
 import { readdirSync } from 'node:fs'
@@ -20,8 +20,8 @@ import { openFileSource } from '../src/node/files/file-source.ts'
 import { openDirectory } from '../src/node/files/folder.ts'
 import { root } from './support/sources.ts'
 
-const folders = ['architectures', 'architectures_more', 'longrope'].map((name) =>
-  join(root, 'test/parity', name),
+const folders = ['architectures', 'architectures_more', 'architectures_recent', 'longrope'].map(
+  (name) => join(root, 'test/parity', name),
 )
 const cases = folders.flatMap((folder) =>
   readdirSync(folder, { withFileTypes: true }).flatMap(({ name, parentPath }) =>

@@ -7,16 +7,17 @@ import { listModuleNames } from './targets.ts'
 type Preset = (modules: readonly ModuleInfo[]) => ModuleInfo[]
 
 const createLinearPreset =
-  (part: string): Preset =>
+  (part: RegExp): Preset =>
   (modules) =>
-    modules.filter(({ path, kind }) => kind === 'linear' && path.includes(part))
+    modules.filter(({ path, kind }) => kind === 'linear' && part.test(path))
 
-const queryOrValue = /\.(q_proj|v_proj|qkv_proj)$/ // phi3 keeps all three in one
+// phi3 keeps all three in one; lfm2's layers without attention read their input by in_proj
+const queryOrValue = /\.(q_proj|v_proj|qkv_proj|conv\.in_proj)$/
 
 export const targetPresets: ReadonlyMap<string, Preset> = new Map<string, Preset>([
   ['default', (modules) => modules.filter(({ path }) => queryOrValue.test(path))],
-  ['attention', createLinearPreset('.self_attn.')],
-  ['mlp', createLinearPreset('.mlp.')],
+  ['attention', createLinearPreset(/\.self_attn\./)],
+  ['mlp', createLinearPreset(/\.(mlp|feed_forward)\./)],
   [
     'all-linear',
     (modules) => modules.filter(({ kind, layer }) => kind === 'linear' && layer !== undefined),

@@ -15,7 +15,11 @@ export function buildModelGraph(config: ModelConfig): ModelGraph {
   const graphs = new Map<string, Graph>()
   const layers = config.layers.map((layer, i): Block => {
     // The window's length is not in the graph, only that there is one: it is in the mask.
-    const form = JSON.stringify([layer.rope ?? 'none', layer.slidingWindow !== undefined])
+    const form = JSON.stringify([
+      layer.rope ?? 'none',
+      layer.slidingWindow !== undefined,
+      layer.mixer ?? 'attention',
+    ])
     const graph = graphs.get(form) ?? architecture.layer(config, layer)
     graphs.set(form, graph)
     return { kind: 'layer', prefix: toLayerPrefix(i), graph }

@@ -37,6 +37,14 @@ export interface Sequences {
 }
 
 /**
+ * How far apart the rows of a line may lie from a beginning that they share: as far as every layer
+ * reaches. A layer without attention reads its neighbours in the line, which are other rows'
+ * tokens.
+ */
+export const computeSharedReach = ({ layers }: ModelConfig): number =>
+  Math.min(...layers.map(({ mixer, slidingWindow = Infinity }) => (mixer ? 0 : slidingWindow)))
+
+/**
  * Lets one query see the keys from `from` up to and without `to`: opens that range of a mask's row,
  * which is hidden elsewhere.
  */

@@ -36,6 +36,16 @@ export interface LayerConfig {
    * Which table of angles the layer uses; undefined: none (smollm3 leaves every fourth layer out).
    */
   readonly rope?: 'main' | 'local'
+  /** What brings earlier tokens in; undefined: attention. */
+  readonly mixer?: 'convolution'
+}
+
+/** A causal convolution of every number by itself (depthwise). */
+export interface ConvolutionConfig {
+  readonly width: number // D
+  /** Tokens that one number depends on, itself included: L. */
+  readonly kernel: number
+  readonly bias?: boolean
 }
 
 export interface ModelConfig {
@@ -62,6 +72,8 @@ export interface ModelConfig {
   readonly rope: { readonly main: RopeConfig; readonly local?: RopeConfig }
   /** Scores are q·k times this. */
   readonly attentionScale: number
+  /** Of the layers whose mixer is a convolution. */
+  readonly convolution?: ConvolutionConfig
   readonly attentionSoftcap: number // 0: off
   readonly logitSoftcap: number // 0: off
   readonly bosTokenId?: number

@@ -5,6 +5,12 @@ import { assertInternal } from '../base/errors.ts'
 import type { Operation } from './operation.ts'
 import { after } from './ops/after.ts'
 import { attention, cachedAttention, cacheEntry } from './ops/attention.ts'
+import {
+  cachedConvolution,
+  causalConvolution,
+  shiftTokens,
+  unshiftTokens,
+} from './ops/convolution.ts'
 import { add, divide, multiply, scale, stopGradient, subtract } from './ops/elementwise.ts'
 import { frozenEmbedding, frozenLinear, frozenLinearGradient, frozenWeight } from './ops/frozen.ts'
 import { embedding, gatherRows, scatterRows } from './ops/gather.ts'
@@ -57,6 +63,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[reduceSum, softmax, softmaxGradient],
     ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary],
     ...[attention, cacheEntry, cachedAttention, blockAttention, pieceAttention],
+    ...[causalConvolution, cachedConvolution, shiftTokens, unshiftTokens],
     ...[widenHalf, roundToHalf],
     ...[embedding, gatherRows, scatterRows],
     ...[knownIds, virtualRows, replaceVirtual],

@@ -18,6 +18,7 @@ import {
   type OperationCase,
 } from './operation.contract.ts'
 import { operations } from './operation-table.ts'
+import { sequenceCases } from './sequence-cases.testing.ts'
 import { normal } from './testing.ts'
 
 const pair: OperationCase[] = [
@@ -104,6 +105,7 @@ const topShares = exactly(f32([4, 2], [0.5, 0.3, 1, 0, 0, 0, 0.6, 0.1]))
 
 /** Cases by operation. An operation without a case fails below. */
 const cases: Readonly<Record<string, readonly OperationCase[]>> = {
+  ...sequenceCases,
   add: pair,
   subtract: pair,
   multiply: pair,

@@ -93,6 +93,10 @@ export const qwen2Base = (): Promise<Base> => architectureBase('qwen2')
 export const architectureBase = (name: string): Promise<Base> =>
   baseAt(new URL(`architectures/${name}/`, parity))
 
+/** A small random base of test/parity/architectures_recent. */
+export const recentBase = (name: string): Promise<Base> =>
+  baseAt(new URL(`architectures_recent/${name}/`, parity))
+
 async function baseAt(directory: URL): Promise<Base> {
   const json = JSON.parse(await readFile(new URL('config.json', directory), 'utf8')) as Record<
     string,

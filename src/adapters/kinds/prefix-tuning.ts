@@ -6,8 +6,9 @@
 // The keys are used as they are, without rotary embedding. Rows begin with the ids −1 to −P, whose
 // positions in the layers hold the prefix.
 
-import { OptionError } from '../../base/errors.ts'
+import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { flag, positiveInteger, record, readGivenOptions } from '../../base/schema.ts'
+import type { ModelConfig } from '../../graph/model-config.ts'
 import type { AdapterKind } from './kind.ts'
 import { readPeftConfig } from './peft-config.ts'
 import {
@@ -40,6 +41,17 @@ function checkLayers(base: PromptConfig['base'], layers: number): void {
   )
 }
 
+/**
+ * Throws UnsupportedError where a layer reads its virtual tokens themselves, and not their keys.
+ */
+function checkMixers({ modelType, layers }: Pick<ModelConfig, 'modelType' | 'layers'>): void {
+  const layer = layers.findIndex(({ mixer }) => mixer !== undefined)
+  if (layer < 0) return
+  throw new UnsupportedError(
+    `Prefix tuning: layer ${layer} of this ${modelType} model has no attention, so it has no keys that a prefix could be; expected attention in every layer. Use prompt-tuning or lora.`,
+  )
+}
+
 export const prefixTuning: AdapterKind<PromptConfig, typeof options> = {
   name: 'prefix-tuning',
   peftType: 'PREFIX_TUNING',
@@ -54,10 +66,14 @@ export const prefixTuning: AdapterKind<PromptConfig, typeof options> = {
     ...readGivenOptions('Prefix tuning options', given, options),
   }),
 
-  fit: (config, { layers, kvHeads, headWidth }) => ({
-    ...config,
-    base: { tokenWidth: kvHeads * headWidth, layers: layers.length, heads: kvHeads },
-  }),
+  fit(config, model) {
+    checkMixers(model)
+    const { layers, kvHeads, headWidth } = model
+    return {
+      ...config,
+      base: { tokenWidth: kvHeads * headWidth, layers: layers.length, heads: kvHeads },
+    }
+  },
 
   readConfig: (json, fileName) =>
     readPrompt(readPeftConfig(json, peftKeys, ['num_virtual_tokens'], fileName), json),
@@ -69,7 +85,9 @@ export const prefixTuning: AdapterKind<PromptConfig, typeof options> = {
   }),
 
   parameters: () => [],
-  shared({ virtualTokens, base }, _modules, { layers, kvHeads, headWidth }) {
+  shared({ virtualTokens, base }, _modules, model) {
+    checkMixers(model)
+    const { layers, kvHeads, headWidth } = model
     checkLayers(base, layers.length)
     const shape = [virtualTokens, layers.length * 2 * kvHeads * headWidth]
     return [{ name: promptKey, shape, trainable: true, start: drawNormal(shape, 1) }]

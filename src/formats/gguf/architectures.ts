@@ -13,6 +13,13 @@ export interface GgufArchitecture {
    * What is added to the weights of norms when a GGUF is written: Gemma multiplies by 1 + weight.
    */
   readonly normOffset: 0 | 1
+  /** Modules outside of the layers whose names differ from `globalModules`. */
+  readonly global?: Readonly<Record<string, string>>
+  /**
+   * Weights of convolutions, by ggml name within a layer: the file leaves out their middle length
+   * 1.
+   */
+  readonly convolutions?: readonly string[]
 }
 
 const separateHeads = {
@@ -47,6 +54,31 @@ export const ggufArchitectures: Readonly<Record<string, GgufArchitecture>> = {
     interleavedRotary: false,
     normOffset: 1,
   },
+  granite: { layer: decoder, interleavedRotary: true, normOffset: 0 },
+  lfm2: {
+    layer: {
+      ...separateHeads,
+      attn_norm: 'operator_norm',
+      ffn_norm: 'ffn_norm',
+      attn_q_norm: 'self_attn.q_layernorm',
+      attn_k_norm: 'self_attn.k_layernorm',
+      attn_output: 'self_attn.out_proj',
+      ffn_gate: 'feed_forward.w1',
+      ffn_up: 'feed_forward.w3',
+      ffn_down: 'feed_forward.w2',
+      'shortconv.conv': 'conv.conv',
+      'shortconv.in_proj': 'conv.in_proj',
+      'shortconv.out_proj': 'conv.out_proj',
+    },
+    interleavedRotary: false,
+    normOffset: 0,
+    global: {
+      token_embd: 'model.embed_tokens',
+      token_embd_norm: 'model.embedding_norm',
+      output: 'lm_head',
+    },
+    convolutions: ['shortconv.conv'],
+  },
   phi3: {
     layer: {
       ...preNorms,
@@ -60,7 +92,7 @@ export const ggufArchitectures: Readonly<Record<string, GgufArchitecture>> = {
   },
 }
 
-/** Modules outside of the layers, the same everywhere. */
+/** Modules outside of the layers, the same nearly everywhere. */
 export const globalModules: Readonly<Record<string, string>> = {
   token_embd: 'model.embed_tokens',
   output_norm: 'model.norm',

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { joinBytes } from '../../base/concat.ts'
@@ -42,14 +42,19 @@ const checkpoints = {
   smollm3: 'smollm3',
   mistral: 'mistral_sliding',
 }
-const parity = new URL('../../../test/parity/architectures/', import.meta.url)
+/** The same of test/parity/architectures_recent. */
+const recent = { lfm2: 'lfm2', granite: 'granite' }
+const parity = new URL('../../../test/parity/', import.meta.url)
+const folders = [
+  ...Object.entries(checkpoints).map(([name, one]) => [name, `architectures/${one}`] as const),
+  ...Object.entries(recent).map(([name, one]) => [name, `architectures_recent/${one}`] as const),
+]
 
 describe('names', () => {
-  it.each(Object.entries(checkpoints))(
+  it.each(folders)(
     '%s: every tensor of the checkpoint %s has a name, there and back',
     async (ggmlName, folder) => {
       const architecture = ggmlName === 'mistral' ? 'llama' : ggmlName
-      expect(readdirSync(parity)).toContain(folder)
       const store = await openSafetensors(
         createMemorySource(folder, readFileSync(new URL(`${folder}/model.safetensors`, parity))),
       )
@@ -73,6 +78,11 @@ describe('names', () => {
       'gemma3',
     ],
     ['blk.0.ffn_up.weight', 'model.layers.0.mlp.gate_up_proj.weight', 'phi3'],
+    ['blk.1.shortconv.conv.weight', 'model.layers.1.conv.conv.weight', 'lfm2'],
+    ['blk.1.shortconv.in_proj.weight', 'model.layers.1.conv.in_proj.weight', 'lfm2'],
+    ['blk.1.attn_norm.weight', 'model.layers.1.operator_norm.weight', 'lfm2'],
+    ['blk.1.attn_output.weight', 'model.layers.1.self_attn.out_proj.weight', 'lfm2'],
+    ['token_embd_norm.weight', 'model.embedding_norm.weight', 'lfm2'],
     ['token_embd.weight', 'model.embed_tokens.weight', 'llama'],
     ['output.weight', 'lm_head.weight', 'llama'],
   ])('%s is %s in %s', (ggmlName, name, architecture) => {

@@ -15,7 +15,7 @@ import {
 import { interleaveRotaryRows, splitRotaryRows } from '../rotary-rows.ts'
 import { getEntry, type TensorInfo, type TensorStore } from '../tensor-store.ts'
 
-const layerPattern = /^blk\.(0|[1-9]\d*)\.(\w+)\.(weight|bias)$/
+const layerPattern = /^blk\.(0|[1-9]\d*)\.([\w.]+)\.(weight|bias)$/
 
 /** Name of a Hugging Face tensor in a GGUF file, and how it changes when written and read. */
 export interface GgufTensorMapping extends TensorInfo {
@@ -95,12 +95,12 @@ function getArchitecture(name: string, where: string): GgufArchitecture {
  * UnsupportedError for an unknown architecture.
  */
 export function toHuggingFaceName(name: string, architecture = 'llama'): string | undefined {
-  const { layer } = getArchitecture(architecture, name)
+  const { layer, global = globalModules } = getArchitecture(architecture, name)
   const [, index, part, kind] = layerPattern.exec(name) ?? []
   if (index !== undefined)
     return Object.hasOwn(layer, part!) ? `model.layers.${index}.${layer[part!]}.${kind}` : undefined
   const [module, ending] = splitEnding(name)
-  return ending && Object.hasOwn(globalModules, module) ? globalModules[module] + ending : undefined
+  return ending && Object.hasOwn(global, module) ? global[module] + ending : undefined
 }
 
 /**
@@ -109,12 +109,12 @@ export function toHuggingFaceName(name: string, architecture = 'llama'): string 
  * weight's name.
  */
 export function toGgufName(name: string, architecture = 'llama'): string | undefined {
-  const { layer } = getArchitecture(architecture, name)
+  const { layer, global = globalModules } = getArchitecture(architecture, name)
   const [module, ending] = splitEnding(name)
   const [, index, part] = /^model\.layers\.(0|[1-9]\d*)\.(.+)$/.exec(module) ?? []
   if (index === undefined) {
-    const global = findKey(globalModules, module)
-    return global && global + ending
+    const outside = findKey(global, module)
+    return outside && outside + ending
   }
   const inLayer = findKey(layer, part!)
   return inLayer && `blk.${index}.${inLayer}${ending}`
@@ -165,6 +165,14 @@ function mapTensor(
       restore: shifted(-normOffset),
       arrange: shifted(normOffset),
     }
+  }
+  if (architecture.convolutions?.includes(part) && shape.length === 2) {
+    const shaped =
+      (to: readonly number[]) =>
+      (tensor: Tensor): Tensor => ({ ...tensor, shape: to })
+    const whole = [shape[0]!, 1, shape[1]!]
+    const [restore, arrange] = [shaped(whole), shaped(shape)]
+    return { dtype: type, shape: whole, sizeBytes, ggmlName, restore, arrange }
   }
   const same = (tensor: Tensor): Tensor => tensor
   return { dtype: type, shape, sizeBytes, ggmlName, restore: same, arrange: same }

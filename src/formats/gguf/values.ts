@@ -16,6 +16,7 @@ export interface GgufValues {
   flag(key: string): boolean | undefined
   strings(key: string): readonly string[] | undefined
   numbers(key: string): readonly number[] | undefined
+  isList(key: string): boolean
 }
 
 /**
@@ -43,6 +44,7 @@ export function createGgufValues(metadata: GgufMetadata): GgufValues {
     flag: (key) => value(key, 'a boolean', (v) => (typeof v === 'boolean' ? v : undefined)),
     strings: (key) => value(key, 'a list of strings', (v) => asList(v, asString)),
     numbers: (key) => value(key, 'a list of numbers', (v) => asList(v, asNumber)),
+    isList: (key) => Array.isArray(metadata.get(key)) || ArrayBuffer.isView(metadata.get(key)),
   }
 }
 
@@ -73,4 +75,13 @@ function describeValue(value: unknown): string {
   return typeof value === 'string'
     ? `the string ${JSON.stringify(value.slice(0, 40))}`
     : `${typeof value} ${String(value)}`
+}
+
+/** The shortest decimal that rounds to the same 32-bit float: 1e-5 for 9.999999747378752e-6. */
+export function shortenFloat(value: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits))
+    if (Math.fround(short) === Math.fround(value)) return short
+  }
+  return value
 }

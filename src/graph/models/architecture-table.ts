@@ -4,6 +4,8 @@
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
 import { gemma3Text } from './gemma3_text.ts'
+import { granite } from './granite.ts'
+import { lfm2 } from './lfm2.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
 import { phi3 } from './phi3.ts'
@@ -12,7 +14,7 @@ import { qwen3 } from './qwen3.ts'
 import { smollm3 } from './smollm3.ts'
 
 export const architectures: ReadonlyMap<string, Architecture> = new Map(
-  [llama, mistral, qwen2, qwen3, gemma3Text, phi3, smollm3].map((architecture) => [
+  [llama, mistral, qwen2, qwen3, gemma3Text, phi3, smollm3, lfm2, granite].map((architecture) => [
     architecture.modelType,
     architecture,
   ]),

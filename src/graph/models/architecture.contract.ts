@@ -38,9 +38,16 @@ export interface TinyModel {
   readonly config?: Json
   /** Different graphs that its four layers need. */
   readonly layerGraphs: number
-  /** Linear layers in a layer. */
+  /** Linear layers in layer 2. */
   readonly linears: number
+  /** Names that are not llama's. */
+  readonly names?: { readonly norm?: string; readonly down?: string }
 }
+
+const getNames = ({ names }: TinyModel) => ({
+  norm: `${names?.norm ?? 'model.norm'}.weight`,
+  down: names?.down ?? 'mlp.down_proj',
+})
 
 export function randomModelWeights(model: ModelGraph, seed: number): Map<string, Tensor> {
   const numbers = random(seed)
@@ -127,7 +134,8 @@ function computes(json: Json): void {
   })
 }
 
-function isShared(json: Json, { layerGraphs, linears }: TinyModel): void {
+function isShared(json: Json, tiny: TinyModel): void {
+  const { layerGraphs, linears } = tiny
   const model = modelOf(json)
 
   it('shares one graph among equal layers', () => {
@@ -144,7 +152,8 @@ function isShared(json: Json, { layerGraphs, linears }: TinyModel): void {
       ['model.embed_tokens', 'embedding'],
       ['lm_head', 'linear'],
     ])
-    const down = modules.find(({ path }) => path === 'model.layers.2.mlp.down_proj')
+    const path = `model.layers.2.${getNames(tiny).down}`
+    const down = modules.find((module) => module.path === path)
     expect(down).toMatchObject({
       layer: 2,
       inFeatures: tinySizes.intermediate_size,
@@ -153,22 +162,21 @@ function isShared(json: Json, { layerGraphs, linears }: TinyModel): void {
   })
 }
 
-function checksWeights(json: Json): void {
+function checksWeights(json: Json, tiny: TinyModel): void {
+  const { norm, down } = getNames(tiny)
   const weights = randomModelWeights(modelOf(json), 6)
 
   it('opens weights that fit, and leaves out stored rotary tables', async () => {
     const stored = 'model.layers.0.self_attn.rotary_emb.inv_freq'
     const base = await open(json, new Map([...weights, [stored, f32([3])]]))
     expect(base.ignoredTensors).toEqual([stored])
-    expect([...(await base.weights.read('model.norm.weight')).shape]).toEqual([
-      tinySizes.hidden_size,
-    ])
+    expect([...(await base.weights.read(norm)).shape]).toEqual([tinySizes.hidden_size])
   })
   it('names every missing, unknown and misshapen tensor in one error', async () => {
     const broken = new Map(weights)
-    broken.delete('model.layers.1.mlp.down_proj.weight')
+    broken.delete(`model.layers.1.${down}.weight`)
     broken.set('model.layers.3.self_attn.extra.weight', f32([2]))
-    broken.set('model.norm.weight', f32([3]))
+    broken.set(norm, f32([3]))
     const error = await open(json, broken).then(
       () => undefined,
       (reason: unknown) => reason,
@@ -176,9 +184,9 @@ function checksWeights(json: Json): void {
     expect(error).toBeInstanceOf(MismatchError)
     expect((error as MismatchError).mismatches).toHaveLength(3)
     for (const name of [
-      'model.layers.1.mlp.down_proj.weight',
+      `model.layers.1.${down}.weight`,
       'model.layers.3.self_attn.extra.weight',
-      'model.norm.weight',
+      norm,
     ]) {
       expect(String(error)).toContain(name)
     }
@@ -215,7 +223,7 @@ export function architectureContract(modelType: string, tiny: TinyModel): void {
       isShared(json, tiny)
     })
     describe('checks weights', () => {
-      checksWeights(json)
+      checksWeights(json, tiny)
     })
     describe('refuses', () => {
       refuses(json)

@@ -49,6 +49,41 @@ const models: Readonly<Record<string, readonly TinyModel[]>> = {
     },
   ],
   phi3: [{ layerGraphs: 1, linears: 4, config: { sliding_window: 4 } }],
+  granite: [
+    {
+      ...separate,
+      config: {
+        embedding_multiplier: 12,
+        residual_multiplier: 0.22,
+        attention_multiplier: 0.3,
+        logits_scaling: 8,
+      },
+    },
+    { ...separate, title: 'with biases', config: { attention_bias: true, mlp_bias: true } },
+  ],
+  lfm2: [
+    {
+      layerGraphs: 2,
+      linears: 5,
+      names: { norm: 'model.embedding_norm', down: 'feed_forward.w2' },
+      config: {
+        block_auto_adjust_ff_dim: false,
+        layer_types: ['conv', 'full_attention', 'conv', 'full_attention'],
+      },
+    },
+    {
+      title: 'with biases',
+      layerGraphs: 2,
+      linears: 7,
+      names: { norm: 'model.embedding_norm', down: 'feed_forward.w2' },
+      config: {
+        conv_bias: true,
+        conv_L_cache: 4,
+        block_auto_adjust_ff_dim: false,
+        full_attn_idxs: [1, 2],
+      },
+    },
+  ],
   smollm3: [
     { layerGraphs: 2, linears: 7 },
     {

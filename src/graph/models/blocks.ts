@@ -15,6 +15,8 @@ export interface LayerForm {
   readonly outputBias?: boolean
   /** Each query and key head has an RMSNorm, applied before RoPE. */
   readonly headNorms?: boolean
+  /** What follows q_ and k_ in the names of these norms. Default 'norm'. */
+  readonly headNormName?: string
   /** What is added to every norm's weight: 1 for Gemma, which stores w − 1. */
   readonly normOffset?: number
   readonly activation?: 'silu' | 'geluTanh'
@@ -35,11 +37,23 @@ export function buildEmbedding({ vocabularySize, width }: ModelConfig, scale = 1
   return g.build()
 }
 
+/** How a head differs from llama's. */
+export interface HeadForm {
+  readonly normOffset?: number
+  /** Module of the last norm. Default 'model.norm'. */
+  readonly norm?: string
+  /** What logits are multiplied by. Default 1. */
+  readonly logitScale?: number
+}
+
 /**
  * x [N, T, D] and rows [M] → hidden [M, D], the chosen positions after the last norm, and their
  * logits [M, V].
  */
-export function buildModelHead(config: ModelConfig, normOffset = 0): Graph {
+export function buildModelHead(
+  config: ModelConfig,
+  { normOffset = 0, norm = 'model.norm', logitScale = 1 }: HeadForm = {},
+): Graph {
   const g = new GraphBuilder()
   const { vocabularySize, width, tiedEmbeddings, logitSoftcap: cap } = config
   const chosen = g.op('gatherRows', [
@@ -48,7 +62,7 @@ export function buildModelHead(config: ModelConfig, normOffset = 0): Graph {
   ]) // [M, D]
   const hidden = g.rmsNorm(
     chosen,
-    g.weight('model.norm.weight', [width]),
+    g.weight(`${norm}.weight`, [width]),
     config.normEpsilon,
     normOffset,
   )
@@ -56,7 +70,7 @@ export function buildModelHead(config: ModelConfig, normOffset = 0): Graph {
     vocabularySize,
     width,
   ])
-  const logits = g.linear(hidden, table, 'lm_head') // [M, V]
+  const logits = g.scale(g.linear(hidden, table, 'lm_head'), logitScale) // [M, V]
   g.output('hidden', hidden)
   g.output('logits', cap === 0 ? logits : g.scale(g.op('tanh', [g.scale(logits, 1 / cap)]), cap))
   return g.build()
@@ -110,7 +124,13 @@ export function buildProjections(
     if (!form.headNorms) return y
     const perHead = g.reshape(y, ['N', 'T', count, headWidth])
     return g.reshape(
-      buildNorm(g, perHead, `self_attn.${name}_norm`, config, form.normOffset),
+      buildNorm(
+        g,
+        perHead,
+        `self_attn.${name}_${form.headNormName ?? 'norm'}`,
+        config,
+        form.normOffset,
+      ),
       y.shape,
     )
   }
@@ -130,7 +150,7 @@ export function buildAttention(
   { q, k, v }: Projections,
   config: ModelConfig,
   { rope, slidingWindow }: LayerConfig,
-  outputBias = false,
+  { bias = false, name = 'o_proj' }: { readonly bias?: boolean; readonly name?: string } = {},
 ): Value {
   const { heads, kvHeads, headWidth, attentionScale: scale, attentionSoftcap: softcap } = config
   const turn = (x: Value, count: number): Value => {
@@ -154,7 +174,20 @@ export function buildAttention(
     scale,
     softcap,
   })
-  return buildLinear(g, mixed, 'self_attn.o_proj', config.width, outputBias)
+  return buildLinear(g, mixed, `self_attn.${name}`, config.width, bias)
+}
+
+/** Module paths of a gated feed-forward. */
+export interface FeedForwardNames {
+  readonly gate: string
+  readonly up: string
+  readonly down: string
+}
+
+const feedForwardNames: FeedForwardNames = {
+  gate: 'mlp.gate_proj',
+  up: 'mlp.up_proj',
+  down: 'mlp.down_proj',
 }
 
 /** down(act(gate(x)) ⊙ up(x)): [N, T, D] → [N, T, D] */
@@ -163,16 +196,12 @@ export function buildFeedForward(
   x: Value,
   config: ModelConfig,
   activation: 'silu' | 'geluTanh' = 'silu',
+  names = feedForwardNames,
 ): Value {
   const { width, feedForward: inner, mlpBias } = config
-  const gate = g.op(activation, [buildLinear(g, x, 'mlp.gate_proj', inner, mlpBias)]) // [N, T, F]
-  return buildLinear(
-    g,
-    g.multiply(gate, buildLinear(g, x, 'mlp.up_proj', inner, mlpBias)),
-    'mlp.down_proj',
-    width,
-    mlpBias,
-  )
+  const gate = g.op(activation, [buildLinear(g, x, names.gate, inner, mlpBias)]) // [N, T, F]
+  const gated = g.multiply(gate, buildLinear(g, x, names.up, inner, mlpBias))
+  return buildLinear(g, gated, names.down, width, mlpBias)
 }
 
 /**
@@ -206,7 +235,8 @@ export function buildDecoderLayer(
         config,
         form,
       )
-      return buildAttention(g, projections, config, layer, form.outputBias ?? config.attentionBias)
+      const bias = form.outputBias ?? config.attentionBias
+      return buildAttention(g, projections, config, layer, { bias })
     },
     (g, x) => buildFeedForward(g, buildNorm(g, x, 'post_attention_layernorm', config), config),
   )

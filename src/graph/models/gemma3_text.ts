@@ -111,7 +111,9 @@ export const gemma3Text: Architecture = {
           config,
           form,
         )
-        const attended = buildAttention(g, projections, config, layer, config.attentionBias)
+        const attended = buildAttention(g, projections, config, layer, {
+          bias: config.attentionBias,
+        })
         return buildNorm(g, attended, 'post_attention_layernorm', config, NORM_OFFSET)
       },
       (g, x) => {
@@ -125,5 +127,5 @@ export const gemma3Text: Architecture = {
       },
     )
   },
-  head: (config) => buildModelHead(config, NORM_OFFSET),
+  head: (config) => buildModelHead(config, { normOffset: NORM_OFFSET }),
 }

@@ -2,7 +2,9 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { describeValue } from '../../base/schema.ts'
+import { computeCacheShape } from '../../graph/cache-shape.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
+import { computeBlockLength } from './kv/block-states.ts'
 import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
 import { countElementBytes } from './kv/values.ts'
 import type { Settings } from './request.ts'
@@ -20,9 +22,9 @@ export function checkPieceTokens(pieceTokens: number): void {
     )
 }
 
-/** A token's keys and values in bytes. */
-const countTokenBytes = ({ layers, kvHeads, headWidth }: ModelConfig, element: KvElement): number =>
-  2 * countElementBytes(element) * layers.length * kvHeads * headWidth
+/** A block in bytes: keys and values of its tokens, and the states behind it. */
+const countBlockBytes = (config: ModelConfig, element: KvElement): number =>
+  countElementBytes(element) * computeBlockLength(computeCacheShape(config), element)
 
 interface KvBudget {
   readonly kvBytes?: number | undefined
@@ -33,12 +35,12 @@ export function countBlocks(
   { config, contextTokens }: { readonly config: ModelConfig; readonly contextTokens: number },
   { kvBytes, kvElement }: KvBudget,
 ): number {
-  const tokenBytes = countTokenBytes(config, kvElement)
-  const bytes = kvBytes ?? Math.max(2 ** 30, contextTokens * tokenBytes)
-  const blocks = Math.floor(bytes / tokenBytes / BLOCK_SIZE)
+  const blockBytes = countBlockBytes(config, kvElement)
+  const bytes = kvBytes ?? Math.max(2 ** 30, Math.ceil(contextTokens / BLOCK_SIZE) * blockBytes)
+  const blocks = Math.floor(bytes / blockBytes)
   if (blocks === 0)
     throw new OptionError(
-      `Engine options: kvBytes: got ${bytes}, expected at least ${BLOCK_SIZE * tokenBytes}, which one block of ${BLOCK_SIZE} tokens takes.`,
+      `Engine options: kvBytes: got ${bytes}, expected at least ${blockBytes}, which one block of ${BLOCK_SIZE} tokens takes.`,
     )
   return blocks
 }

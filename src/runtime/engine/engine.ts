@@ -4,6 +4,7 @@
 import type { AdapterMetadata, Expert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
 import { readOptions } from '../../base/schema.ts'
+import { computeCacheShape } from '../../graph/cache-shape.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import type { Accuracy } from '../../compute/pack-linears.ts'
 import type { BaseWeights } from '../programs/base-weights.ts'
@@ -99,8 +100,7 @@ export class Engine {
     this.#parts = parts
     this.#pieceTokens = pieceTokens
     const blocks = countBlocks(parts, settings)
-    const { layers, kvHeads, headWidth } = config
-    const shape = { layers: layers.length, kvHeads, headWidth }
+    const shape = computeCacheShape(config)
     const { saved, kvElement: element, speculate } = settings
     this.#element = element
     const prefixes = { element, areSaved: saved !== undefined }
@@ -237,8 +237,8 @@ export class Engine {
   }
 
   /**
-   * Forgets the cached prefixes of one tenant, in memory and saved. Requests that run keep theirs to
-   * their end, and may leave them again.
+   * Forgets the cached prefixes of one tenant, in memory and saved. Requests that run keep theirs
+   * to their end, and may leave them again.
    */
   async forgetTenant(tenant: string): Promise<void> {
     if (tenant === '')

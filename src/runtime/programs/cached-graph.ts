@@ -1,8 +1,9 @@
-// Graph passes that prepare a model's graph for serving: a cache of earlier keys and values,
-// embedding rows as an input, logits only for the rows that need them. Independent of the weights'
-// formats and of sampling.
+// Graph passes that prepare a model's graph for serving: a cache of earlier keys, values and
+// states, embedding rows as an input, logits only for the rows that need them. Independent of the
+// weights' formats and of sampling.
 
 import { assertInternal } from '../../base/errors.ts'
+import { toWindowName } from '../../graph/cache-shape.ts'
 import type { GraphBuilder } from '../../graph/builder.ts'
 import { addDims, type Dim, type Graph, type Node, type Value } from '../../graph/ir.ts'
 import { prune, rewrite } from '../../graph/passes/rewrite.ts'
@@ -15,6 +16,9 @@ export const LOGIT_ROWS = 'rows.logits'
 export const SPLIT = 'split'
 export const toPastName = (layer: number, part: 'k' | 'v'): string => `past.${layer}.${part}`
 export const toEntryName = (layer: number, part: 'k' | 'v'): string => `cache.${layer}.${part}`
+/** Input with a state, and the output with what it becomes; see StateShape. */
+export const toStatePastName = (state: string): string => `past.${state}`
+export const toStateEntryName = (state: string): string => `cache.${state}`
 
 /** Output with the states that enter a layer, f32 [N, T, D]. */
 export const STATES = 'states'
@@ -34,10 +38,11 @@ export interface LayerCache {
 
 /**
  * Replaces attention by what `build` makes over a cache of C slots and the T new tokens. Per layer
- * the graph gains inputs past.<layer>.k and .v [N, K, C, d] of this element and f32 outputs cache.<layer>.k and .v [N, K,
- * T, d]; masks grow to [N, 1, T, C+T], and unfilled slots must be masked. With the element f16 new
- * keys and values are rounded before they are used: a token sees the same numbers of the tokens
- * before it, whether they come from the cache or from its own piece.
+ * the graph gains inputs past.<layer>.k and .v [N, K, C, d] of this element and f32 outputs
+ * cache.<layer>.k and .v [N, K, T, d]; masks grow to [N, 1, T, C+T], and unfilled slots must be
+ * masked. With the element f16 new keys and values are rounded before they are used: a token sees
+ * the same numbers of the tokens before it, whether they come from the cache or from its own piece.
+ * Convolutions get past.conv.<i> [N, L−1, D] and cache.conv.<i> [N, T, D], always of f32.
  */
 export function withPast(
   graph: Graph,
@@ -51,11 +56,14 @@ export function withPast(
   )
   const entries = new Map<string, Value>()
   let layer = 0
+  let convolution = 0
   return rewrite(
     { ...graph, inputs },
     '%kv',
     (g, node) => {
       const { operation, inputs: given, attributes } = node
+      if (operation === 'causalConvolution')
+        return buildCachedConvolution(g, given, toWindowName(convolution++), entries)
       if (operation !== 'attention') return undefined
       const [q, k, v, ...rest] = given
       const [newKeys, newValues] = [k!, v!].map((x) => roundTo(g, element, x)) as [Value, Value]
@@ -72,6 +80,20 @@ export function withPast(
     },
     (g) => entries.forEach((value, name) => g.output(name, value)),
   )
+}
+
+/** New tokens behind the window of the tokens before them, which becomes an input. */
+function buildCachedConvolution(
+  g: GraphBuilder,
+  [x, weight]: readonly Value[],
+  name: string,
+  entries: Map<string, Value>,
+): Value {
+  const [rows, , width] = x!.shape as [Dim, Dim, Dim]
+  const window = (weight!.shape[2] as number) - 1
+  entries.set(toStateEntryName(name), x!)
+  const past = g.input(toStatePastName(name), 'f32', [rows, window, width])
+  return g.op('cachedConvolution', [x!, past, weight!])
 }
 
 const roundTo = (g: GraphBuilder, element: KvElement, x: Value): Value =>

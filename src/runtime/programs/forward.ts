@@ -5,6 +5,7 @@ import { isMixture } from '../../adapters/index.ts'
 import { listVirtualIds } from '../../adapters/adapter.ts'
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
 import { i64, type Tensor } from '../../base/tensor.ts'
+import { computeCacheShape } from '../../graph/cache-shape.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import { computeContextLimit } from '../../graph/rope.ts'
 import { findActivationStarts } from './activation.ts'
@@ -136,11 +137,7 @@ function tapStates(
 
 export function createForward(parts: ForwardParts): Forward {
   const { config, program } = parts
-  const shape = {
-    layers: config.layers.length,
-    kvHeads: config.kvHeads,
-    headWidth: config.headWidth,
-  }
+  const shape = computeCacheShape(config)
 
   const forward = async (
     given: readonly (readonly number[])[],

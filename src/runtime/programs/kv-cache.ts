@@ -1,16 +1,12 @@
 // Keys and values of the tokens so far, for a batch of sequences of different lengths. Slot s of a
-// row holds its token at position s. Independent of the graph: entries arrive by layer, masks say
-// which slots count.
+// row holds its token at position s; states hold what is behind each row's last token. Independent
+// of the graph: entries arrive by layer, masks say which slots count.
 
 import { OptionError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
+import type { CacheShape } from '../../graph/cache-shape.ts'
 import { toEntryName, toPastName } from './cached-graph.ts'
-
-export interface CacheShape {
-  readonly layers: number
-  readonly kvHeads: number // K
-  readonly headWidth: number // d
-}
+import { RowStates } from './row-states.ts'
 
 export interface KvCache {
   /** Tokens held, by row. */
@@ -18,11 +14,14 @@ export interface KvCache {
   /** Slots by row, filled or not: a multiple of 64, or 0 at the beginning. */
   readonly capacity: number
   readonly sizeBytes: number
-  /** past.<layer>.k and .v [N, K, C, d]; the arrays are written to by `append`. */
+  /** past.<layer>.k and .v [N, K, C, d], past.<state>; the arrays are written to by `append`. */
   feeds(): ReadonlyMap<string, Tensor>
-  /** Takes cache.<layer>.k and .v [N, K, T, d]: of row n only the first counts[n] tokens. */
+  /**
+   * Takes cache.<layer>.k and .v [N, K, T, d] and cache.<state>: of row n the first counts[n]
+   * tokens.
+   */
   append(entries: ReadonlyMap<string, Tensor>, counts: readonly number[]): void
-  /** Drops what a row holds beyond `length` tokens. */
+  /** Drops what a row holds beyond `length` tokens; with states it can only drop everything. */
   truncate(row: number, length: number): void
   /** A copy with the given rows, in that order; rows may come more than once. */
   fork(rows?: readonly number[]): KvCache
@@ -39,7 +38,9 @@ type Slots = ReadonlyMap<string, Tensor<Float32Array>>
 /** An empty cache for `batch` rows. */
 export function createKvCache(shape: CacheShape, batch: number): KvCache {
   const lengths = new Array<number>(batch).fill(0)
-  return new GrowingKvCache(shape, lengths, 0, allocateSlots(shape, batch, 0))
+  const states = new RowStates(shape.states)
+  states.allocate(batch)
+  return new GrowingKvCache(shape, lengths, 0, { slots: allocateSlots(shape, batch, 0), states })
 }
 
 function allocateSlots(
@@ -63,19 +64,31 @@ const listEntryNames = (layers: number) =>
     })),
   ).flat()
 
+interface CacheContents {
+  readonly slots: Slots
+  readonly states: RowStates
+}
+
 class GrowingKvCache implements KvCache {
   readonly #shape: CacheShape
   readonly #names: ReturnType<typeof listEntryNames>
   #lengths: readonly number[]
   #capacity: number
   #slots: Slots
+  readonly #states: RowStates
 
-  constructor(shape: CacheShape, lengths: readonly number[], capacity: number, slots: Slots) {
+  constructor(
+    shape: CacheShape,
+    lengths: readonly number[],
+    capacity: number,
+    { slots, states }: CacheContents,
+  ) {
     this.#shape = shape
     this.#names = listEntryNames(shape.layers)
     this.#lengths = lengths
     this.#capacity = capacity
     this.#slots = slots
+    this.#states = states
   }
 
   get lengths(): readonly number[] {
@@ -86,21 +99,26 @@ class GrowingKvCache implements KvCache {
   }
   get sizeBytes(): number {
     const { layers, kvHeads, headWidth } = this.#shape
-    return 8 * layers * this.#lengths.length * kvHeads * this.#capacity * headWidth
+    const slots = 8 * layers * this.#lengths.length * kvHeads * this.#capacity * headWidth
+    return slots + this.#states.sizeBytes
   }
 
-  feeds(): Slots {
-    return this.#slots
+  feeds(): ReadonlyMap<string, Tensor> {
+    return new Map<string, Tensor>([...this.#slots, ...this.#states.feeds(0, this.#lengths.length)])
   }
 
-  append(entries: ReadonlyMap<string, Tensor>, counts: readonly number[]): void {
+  append(outputs: ReadonlyMap<string, Tensor>, counts: readonly number[]): void {
     const grown = this.#lengths.map((length, row) => length + counts[row]!)
     const needed = Math.max(...grown)
     if (needed > this.#capacity) this.#grow(computeCapacity(needed))
     for (const { past, entry } of this.#names) {
-      const fresh = entries.get(entry)! as Tensor<Float32Array>
+      const fresh = outputs.get(entry)! as Tensor<Float32Array>
       this.#write(this.#slots.get(past)!.data, fresh, counts)
     }
+    this.#states.append(
+      outputs,
+      counts.map((count, row) => ({ entry: row, row, count })),
+    )
     this.#lengths = grown
   }
 
@@ -111,13 +129,22 @@ class GrowingKvCache implements KvCache {
         `KV cache: row ${row} holds ${held ?? 'no'} tokens; it cannot be cut to ${length}.`,
       )
     }
+    const hasStates = this.#states.length > 0
+    if (hasStates && length > 0 && length < held)
+      throw new OptionError(
+        `KV cache: row ${row} holds ${held} tokens; it cannot be cut to ${length}, because the model's states are those behind the last token.`,
+      )
+    if (hasStates && length === 0) this.#states.reset(row)
     this.#lengths = this.#lengths.with(row, length)
   }
 
   fork(rows: readonly number[] = [...this.#lengths.keys()]): KvCache {
     const lengths = rows.map((row) => this.#lengths[row]!)
     const slots = this.#copySlots(rows, this.#capacity)
-    return new GrowingKvCache(this.#shape, lengths, this.#capacity, slots)
+    const states = new RowStates(this.#shape.states)
+    states.allocate(rows.length)
+    rows.forEach((row, to) => states.copyRowFrom(this.#states, row, to))
+    return new GrowingKvCache(this.#shape, lengths, this.#capacity, { slots, states })
   }
 
   #grow(capacity: number): void {

@@ -1,4 +1,5 @@
-// The base's weights in the forms that a serving graph reads, layers that share one product stacked.
+// The base's weights in the forms that a serving graph reads, layers that share one product
+// stacked.
 
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import {
@@ -19,8 +20,8 @@ export interface WeightInputs {
 }
 
 /**
- * Weight inputs of the graph: packed ones and vectors become part of the program, float matrices
- * are fed without a copy.
+ * Weight inputs of the graph: packed ones, vectors and convolutions become part of the program,
+ * float matrices are fed without a copy.
  */
 export async function loadWeightInputs(
   graph: Graph,
@@ -46,7 +47,7 @@ export async function loadWeightInputs(
       for (const [input, tensor] of collectPackedInputs(weight, stackPacked(parts), accuracy))
         initializers.set(input, tensor)
     } else if (stack) initializers.set(name, await stackBias(stack, weights))
-    else (shape.length > 1 ? fed : initializers).set(name, await weights.float(name))
+    else (shape.length === 2 ? fed : initializers).set(name, await weights.float(name))
   }
   return { initializers, fed }
 }

@@ -20,6 +20,7 @@ import { attachSlots, toSlotFeeds } from '../../adapters/serving/slots.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 import type { Backend, Program } from '../../compute/backend.ts'
+import { computeSharedReach } from '../../graph/feeds.ts'
 import { freezeBlocks, collectFrozenFeeds } from '../../graph/passes/freeze-blocks.ts'
 import { type BaseWeight, thaw } from '../../graph/quantized-base/quantize-weight.ts'
 import type { Graph } from '../../graph/ir.ts'
@@ -152,9 +153,8 @@ function prepareRows(
           ids: Int32Array.of(...virtual, ...ids),
           weights: Float32Array.of(...virtual.map(() => 0), ...weights),
         }))
-  const windows = model.config.layers.map(({ slidingWindow = Infinity }) => slidingWindow)
-  const common =
-    shared > 0 && Math.min(...windows) >= lineTokens + virtual.length ? shared + virtual.length : 0
+  const reach = computeSharedReach(model.config)
+  const common = shared > 0 && reach >= lineTokens + virtual.length ? shared + virtual.length : 0
   return { rows: own, shared: invocation ? limitSharedPrefix(own, common, invocation) : common }
 }
 

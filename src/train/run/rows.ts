@@ -5,6 +5,7 @@ import { getExpertText } from '../../adapters/files/expert-text.ts'
 import { type Adapter, listVirtualIds } from '../../adapters/adapter.ts'
 import { getKind, toKindName } from '../../adapters/kinds/kind-table.ts'
 import { DataError, OptionError } from '../../base/errors.ts'
+import { computeSharedReach } from '../../graph/feeds.ts'
 import { checkInvocation, limitSharedPrefix } from '../batches/activation.ts'
 import {
   type BatchPlan,
@@ -124,7 +125,8 @@ export const withVirtualTokens = (
 
 /**
  * Rows as they are packed. A line begins with tokens shared by its rows, unless a sliding window is
- * shorter than the line: it counts positions, and later rows would not see the shared tokens.
+ * shorter than the line: it counts positions, and later rows would not see the shared tokens. Nor
+ * where layers convolve: they read their neighbours in the line.
  */
 function toRunData(
   encoded: EncodedData,
@@ -134,9 +136,8 @@ function toRunData(
 ): RunData {
   const rows =
     virtual.length > 0 ? encoded.rows.map((row) => withVirtualTokens(row, virtual)) : encoded.rows
-  const { layers } = model.base.graph.config
-  const window = Math.min(...layers.map(({ slidingWindow = Infinity }) => slidingWindow))
-  const shared = packing && window >= batch.tokens ? countSharedPrefix(rows) : 0
+  const reach = computeSharedReach(model.base.graph.config)
+  const shared = packing && reach >= batch.tokens ? countSharedPrefix(rows) : 0
   return { rows, shared: invocation ? limitSharedPrefix(rows, shared, invocation) : shared }
 }
 

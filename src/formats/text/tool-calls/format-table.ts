@@ -12,6 +12,7 @@ import { glm } from './formats/glm.ts'
 import { granite } from './formats/granite.ts'
 import { harmony } from './formats/harmony.ts'
 import { hermes } from './formats/hermes.ts'
+import { lfm2 } from './formats/lfm2.ts'
 import { llama } from './formats/llama.ts'
 import { mistral, mistralArgs } from './formats/mistral.ts'
 import { qwenCoder } from './formats/qwen-coder.ts'
@@ -25,6 +26,7 @@ export const toolCallFormats: readonly ToolCallFormat[] = [
   deepseek,
   glm,
   smollm3,
+  lfm2,
   qwenCoder,
   functionGemma,
   gemma4,

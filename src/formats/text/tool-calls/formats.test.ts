@@ -90,6 +90,31 @@ const cases: Record<string, AnswerCase[]> = {
       text: `<code>\nx = ${weather}(city="Oslo")\nprint(x)\n</code>`,
     },
   ],
+  lfm2: [
+    {
+      about: "calls in Python's notation, then text",
+      answer: `<|tool_call_start|>[${weather}(city="Oslo", days=2, exact=True, where={'lat': 1.0}), noop()]<|tool_call_end|>I look.`,
+      text: 'I look.',
+      calls: [
+        [weather, '{"city": "Oslo", "days": 2, "exact": true, "where": {"lat": 1.0}}'],
+        ['noop', '{}'],
+      ],
+    },
+    {
+      about: 'calls in JSON, without an end',
+      answer: `I look. <|tool_call_start|>[{"name": "${weather}", "arguments": ${oslo}}, {"name": "noop", "arguments": {}}]`,
+      text: 'I look.',
+      calls: [
+        [weather, oslo],
+        ['noop', '{}'],
+      ],
+    },
+    {
+      about: 'a function that there is not',
+      answer: `<|tool_call_start|>[other(city="Oslo")]<|tool_call_end|>`,
+      text: `<|tool_call_start|>[other(city="Oslo")]<|tool_call_end|>`,
+    },
+  ],
   'qwen-coder': [
     {
       about: 'parameters by the types of their schema',

@@ -35,7 +35,7 @@ export class BankGroup {
       .toSorted((a, b) => a.capacity - b.capacity)
   }
   get sizeBytes(): number {
-    return [...this.#banks.values()].reduce((sum, { arrays }) => sum + arrays.sizeBytes, 0)
+    return [...this.#banks.values()].reduce((sum, { contents }) => sum + contents.sizeBytes, 0)
   }
   /** Whether nothing is left of the group. */
   get isGone(): boolean {
@@ -75,7 +75,7 @@ export class BankGroup {
     for (const bank of this.#banks.values()) {
       bank.idleCalls = bank.rows.length > 0 ? 0 : bank.idleCalls + 1
       if (bank.idleCalls < KEPT_CALLS) continue
-      buffers.push(...bank.arrays.release())
+      buffers.push(...bank.contents.arrays.release())
       this.#banks.delete(bank.capacity)
     }
     return buffers
@@ -112,7 +112,7 @@ export class BankGroup {
     if (capacity <= bank.capacity || !bank.canWiden(capacity)) return false
     if (other && other.rows.length > 0) return false
     this.#banks.delete(bank.capacity)
-    if (other) this.#retired.push(...other.arrays.release())
+    if (other) this.#retired.push(...other.contents.arrays.release())
     bank.widen(capacity)
     this.#banks.set(capacity, bank)
     return true

@@ -5,7 +5,8 @@ import { assertInternal } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
 import type { BlockTable } from './block-table.ts'
 import type { Bank, KvRow, KvShape } from './kv-types.ts'
-import { type EntryPlace, RowArrays } from './row-arrays.ts'
+import type { EntryPlace } from './row-arrays.ts'
+import { type BlockStates, RowContents } from './row-contents.ts'
 import type { KvElement } from './values.ts'
 
 /** A row as its bank sees it. */
@@ -19,6 +20,8 @@ export class BankRow implements KvRow {
   published = 0
   /** Holds something that is not a number: it must not reach a later row. */
   sick = false
+  /** By block that the last `append` filled, the states behind it. */
+  readonly blockStates: BlockStates = new Map()
 
   /** `bank` has yet to take the row. */
   constructor(table: BlockTable, bank: RowBank) {
@@ -29,11 +32,16 @@ export class BankRow implements KvRow {
   get room(): number {
     return this.table.room
   }
+
+  /** Whether a block can be shared: of a model with states, where those behind it are known. */
+  canShare(block: number): boolean {
+    return !this.bank.contents.hasStates || this.blockStates.has(block)
+  }
 }
 
 export class RowBank implements Bank {
   readonly group: string
-  readonly arrays: RowArrays
+  readonly contents: RowContents
   /** Calls since the last row left. */
   idleCalls = 0
   readonly #rows: BankRow[] = []
@@ -41,11 +49,11 @@ export class RowBank implements Bank {
 
   constructor(group: string, shape: KvShape, element: KvElement, capacity: number) {
     this.group = group
-    this.arrays = new RowArrays(shape, element, capacity)
+    this.contents = new RowContents(shape, element, capacity)
   }
 
   get capacity(): number {
-    return this.arrays.capacity
+    return this.contents.arrays.capacity
   }
   get rows(): readonly BankRow[] {
     return this.#rows
@@ -59,22 +67,24 @@ export class RowBank implements Bank {
       from >= 0 && count > 0 && from + count <= this.#rows.length,
       `rows ${from} … ${from + count - 1} of a bank of ${this.#rows.length} are fed`,
     )
-    return this.arrays.feeds(from, count)
+    return this.contents.feeds(from, count)
   }
 
-  /** Room for one row more; throws RangeError where there is no memory: nothing has changed then. */
+  /**
+   * Room for one row more; throws RangeError where there is no memory: nothing has changed then.
+   */
   makeRoom(rows = 1): void {
-    this.arrays.allocate(this.#rows.length + rows)
+    this.contents.allocate(this.#rows.length + rows)
   }
 
   /** Whether `widen` works. What is not a number must not be left behind a row. */
   canWiden(capacity: number): boolean {
-    return this.arrays.canWiden(capacity) && !this.#rows.some(({ sick }) => sick)
+    return this.contents.arrays.canWiden(capacity) && !this.#rows.some(({ sick }) => sick)
   }
 
   /** Gives all rows more slots. */
   widen(capacity: number): void {
-    this.arrays.widen(
+    this.contents.arrays.widen(
       capacity,
       this.#rows.map(({ length }) => length),
     )
@@ -87,6 +97,7 @@ export class RowBank implements Bank {
     const first = this.#rows[this.#readyCount]
     if (row.ready && first) this.#move(first, end)
     this.#put(row, row.ready ? this.#readyCount : end)
+    this.contents.reset(row.index)
     if (row.ready) this.#readyCount++
   }
 
@@ -94,7 +105,7 @@ export class RowBank implements Bank {
   take(row: BankRow): void {
     const { bank, index } = row
     this.add(row)
-    this.arrays.copyRowFrom(bank.arrays, index, row.index, row.length)
+    this.contents.copyRowFrom(bank.contents, index, row.index, row.length)
     bank.#close(row, index)
   }
 
@@ -109,7 +120,7 @@ export class RowBank implements Bank {
     const first = this.#rows[this.#readyCount]!
     if (first !== row) {
       const { index } = row
-      this.arrays.swapRows(index, first.index, Math.max(row.length, first.length))
+      this.contents.swapRows(index, first.index, Math.max(row.length, first.length))
       this.#put(row, first.index)
       this.#put(first, index)
     }
@@ -119,17 +130,19 @@ export class RowBank implements Bank {
 
   /** Takes tokens of a call's entries for rows of this bank. */
   append(outputs: ReadonlyMap<string, Tensor>, places: readonly EntryPlace[]): void {
-    this.arrays.append(outputs, places)
+    for (const place of places)
+      this.contents.collectBlockStates(outputs, place, this.#rows[place.row]!.blockStates)
+    this.contents.append(outputs, places)
     for (const { row: index, position, count } of places) {
       const row = this.#rows[index]!
       row.length = position + count
-      if (!this.arrays.isFinite(index, position, count)) row.sick = true
+      if (!this.contents.isFinite(index, position, count)) row.sick = true
     }
   }
 
   /** Fills the place that a row has left. */
   #close(row: BankRow, index: number): void {
-    if (row.sick) this.arrays.clear(index)
+    if (row.sick) this.contents.arrays.clear(index)
     let hole = index
     if (row.ready) {
       const last = this.#rows[--this.#readyCount]!
@@ -142,8 +155,8 @@ export class RowBank implements Bank {
   }
 
   #move(row: BankRow, index: number): void {
-    this.arrays.copyRowFrom(this.arrays, row.index, index, row.length)
-    if (row.sick) this.arrays.clear(row.index)
+    this.contents.copyRowFrom(this.contents, row.index, index, row.length)
+    if (row.sick) this.contents.arrays.clear(row.index)
     this.#put(row, index)
   }
 

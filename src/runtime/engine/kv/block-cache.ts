@@ -4,7 +4,7 @@ import { BlockPool } from './block-pool.ts'
 import { BlockStorage } from './block-storage.ts'
 import type { BlockTable } from './block-table.ts'
 import type { KvShape, SavedPrefixes } from './kv-types.ts'
-import { computeBlockLength } from './row-arrays.ts'
+import { computeBlockLength } from './block-states.ts'
 import { type KvElement, type KvValues, viewElementBytes } from './values.ts'
 
 export class BlockCache {
@@ -21,7 +21,7 @@ export class BlockCache {
     saved: SavedPrefixes | undefined,
   ) {
     this.pool = new BlockPool(blocks, (id) => this.#storage.remove(id))
-    this.#storage = new BlockStorage(element, computeBlockLength(shape))
+    this.#storage = new BlockStorage(element, computeBlockLength(shape, element))
     this.#saved = saved
   }
 

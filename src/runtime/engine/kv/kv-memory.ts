@@ -78,7 +78,7 @@ class BankedMemory implements KvMemory {
     row.table.extend(tokens)
     this.#add(row, bank)
     for (let at = 0; at < taken; at++)
-      bank.arrays.writeBlock(row.index, at * BLOCK_SIZE, this.#cache.read(row.table.ids[at]!))
+      bank.contents.writeBlock(row.index, at, this.#cache.read(row.table.ids[at]!))
     row.length = taken * BLOCK_SIZE
     row.published = taken
     this.#cache.countUse(taken, keys.length - taken)
@@ -132,10 +132,10 @@ class BankedMemory implements KvMemory {
     const { table, bank } = row
     if (row.sick) return
     const full = Math.min(keys.length, Math.floor(row.length / BLOCK_SIZE))
-    while (row.published < full) {
+    while (row.published < full && row.canShare(row.published)) {
       const at = row.published++
       this.#cache.put(table, at, keys[at]!, (block) =>
-        bank.arrays.readBlock(row.index, at * BLOCK_SIZE, block),
+        bank.contents.readBlock(row.index, at, block, row.blockStates.get(at)),
       )
     }
   }
@@ -159,7 +159,7 @@ class BankedMemory implements KvMemory {
     table.shareWith(row.table, full)
     row.table.extend(length) // the last block is written to: each row has its own
     this.#add(row, bank)
-    bank.arrays.copyRowFrom(source.bank.arrays, source.index, row.index, length)
+    bank.contents.copyRowFrom(source.bank.contents, source.index, row.index, length)
     row.length = length
     row.published = Math.min(source.published, full)
     row.sick = source.sick

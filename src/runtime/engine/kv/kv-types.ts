@@ -2,17 +2,14 @@
 // from which rows begin. Independent of queues, models and experts.
 
 import type { Tensor } from '../../../base/tensor.ts'
+import type { CacheShape } from '../../../graph/cache-shape.ts'
 import type { KvElement } from './values.ts'
 
 /** Positions in a block. */
 export const BLOCK_SIZE = 16
 
-/** The size of one position's keys and values. */
-export interface KvShape {
-  readonly layers: number
-  readonly kvHeads: number // K
-  readonly headWidth: number // d
-}
+/** The size of one position's keys and values, and of a row's states. */
+export type KvShape = CacheShape
 
 /**
  * The keys and values of one running sequence. A live view: bank, index and length change while
@@ -38,8 +35,9 @@ export interface Bank {
   readonly rows: readonly KvRow[]
   readonly readyCount: number
   /**
-   * past.<layer>.k and .v [count, K, C, d] of the rows `from` … `from + count` − 1: views, valid
-   * until a row joins, grows or leaves. Slots behind a row's length hold anything finite.
+   * past.<layer>.k and .v [count, K, C, d] and past.<state> [count, …] of the rows `from` … `from +
+   * count` − 1: views, valid until a row joins, grows or leaves. Slots behind a row's length hold
+   * anything finite.
    */
   feeds(from: number, count: number): ReadonlyMap<string, Tensor>
 }
@@ -94,15 +92,18 @@ export interface KvMemory {
    */
   reserve(row: KvRow, count: number): boolean
   /**
-   * Takes what a call computed, cache.<layer>.k and .v [N, K, T, d]: row i of `rows` takes the first
-   * counts[i] tokens of entry i.
+   * Takes what a call computed, cache.<layer>.k and .v [N, K, T, d] and cache.<state>: row i of
+   * `rows` takes the first counts[i] tokens of entry i.
    */
   append(
     rows: readonly KvRow[],
     outputs: ReadonlyMap<string, Tensor>,
     counts: readonly number[],
   ): void
-  /** Keeps the row's full blocks in the cache, as far as `keys` go. */
+  /**
+   * Keeps the row's full blocks in the cache, as far as `keys` go. Of a model with states, those
+   * that the last `append` filled: the states behind a block are known then.
+   */
   publish(row: KvRow, keys: readonly string[]): void
   /** Saves those of these blocks that are cached in memory, where prefixes are saved. */
   save(keys: readonly string[]): void
@@ -146,6 +147,8 @@ export interface KvMemoryOptions {
   readonly maxRows: number
   /** How rows and blocks are kept; 'f32' where it is left out. */
   readonly element?: KvElement
-  /** Where blocks are kept for the next start: those that a second row began with, and by `save`. */
+  /**
+   * Where blocks are kept for the next start: those that a second row began with, and by `save`.
+   */
   readonly saved?: SavedPrefixes
 }

@@ -31,8 +31,8 @@ export interface EntryPlace {
   readonly count: number
 }
 
-/** Elements of a block: [part, K, 16, d] with the parts k and v of each layer. */
-export const computeBlockLength = ({ layers, kvHeads, headWidth }: KvShape): number =>
+/** Elements of a block's keys and values: [part, K, 16, d] with the parts k and v of each layer. */
+export const countBlockElements = ({ layers, kvHeads, headWidth }: KvShape): number =>
   2 * layers * kvHeads * BLOCK_SIZE * headWidth
 
 export class RowArrays {

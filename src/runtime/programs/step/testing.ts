@@ -2,9 +2,8 @@
 // own outputs.
 
 import { f32, type Tensor } from '../../../base/tensor.ts'
-import type { ModelConfig } from '../../../graph/model-config.ts'
+import { type CacheShape, computeCacheShape } from '../../../graph/cache-shape.ts'
 import { toEntryName, toPastName } from '../cached-graph.ts'
-import type { CacheShape } from '../kv-cache.ts'
 import {
   collectDecodeFeeds,
   collectPrefillFeeds,
@@ -13,11 +12,7 @@ import {
 } from './step-feeds.ts'
 import type { CompiledStep } from './step-programs.ts'
 
-export const toCacheShape = ({ layers, kvHeads, headWidth }: ModelConfig): CacheShape => ({
-  layers: layers.length,
-  kvHeads,
-  headWidth,
-})
+export const toCacheShape = computeCacheShape
 
 /** Rows of one capacity, all in use. */
 export class TestRows {

@@ -39,10 +39,11 @@ export function resolveReference(schema: JsonSchema): JsonSchema {
 export const listRequired = ({ required }: JsonSchema): readonly unknown[] =>
   Array.isArray(required) ? required : []
 
-/** Members with commas between. */
+/** Members with a separator between. */
 export function createMembers(
   schema: JsonSchema,
   toMember: (key: string, value: JsonSchema) => Member,
+  separator = ',',
 ): StructuralFormat {
   const needed = listRequired(schema)
   const properties = takeProperties(schema)
@@ -57,16 +58,16 @@ export function createMembers(
     const tags = others.map((property) => toTag(property, ''))
     return {
       type: 'or',
-      elements: [{ type: 'tags_with_separator', tags, separator: ',' }, nothing],
+      elements: [{ type: 'tags_with_separator', tags, separator }, nothing],
     }
   }
   return {
     type: 'sequence',
     elements: [
-      ...first.map((property, i) => toTag(property, i > 0 ? ',' : '')),
+      ...first.map((property, i) => toTag(property, i > 0 ? separator : '')),
       ...others.map((property): StructuralFormat => ({
         type: 'or',
-        elements: [toTag(property, ','), nothing],
+        elements: [toTag(property, separator), nothing],
       })),
     ],
   }

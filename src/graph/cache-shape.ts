@@ -1,0 +1,45 @@
+// What a model keeps of the tokens so far: keys and values of every position in layers with
+// attention, a state of fixed size in layers with a convolution or a recurrence. Independent of
+// rows and of how the numbers are kept.
+
+import type { ModelConfig } from './model-config.ts'
+
+/**
+ * A state is right behind one token only. Of a window, the last numbers that entered a convolution
+ * [L−1, D], a call gives out those of every new token [N, T, D], so that the state behind any of
+ * them is known. Of a recurrence it gives out the state behind its last token.
+ */
+export interface StateShape {
+  /** 'conv.0': the input is past.conv.0, the output cache.conv.0. */
+  readonly name: string
+  readonly kind: 'window' | 'recurrence'
+  /** Of one row: [L−1, D] of a window. Before the first token it is all zeros. */
+  readonly shape: readonly number[]
+}
+
+export interface CacheShape {
+  /** Layers with attention. */
+  readonly layers: number
+  readonly kvHeads: number // K
+  readonly headWidth: number // d
+  readonly states?: readonly StateShape[]
+}
+
+export const toWindowName = (index: number): string => `conv.${index}`
+
+/** What every row of a cache of this model holds. */
+export function computeCacheShape({
+  layers,
+  kvHeads,
+  headWidth,
+  convolution,
+}: ModelConfig): CacheShape {
+  const states: StateShape[] = []
+  for (const { mixer } of layers) {
+    if (mixer !== 'convolution') continue
+    const { kernel, width } = convolution!
+    states.push({ name: toWindowName(states.length), kind: 'window', shape: [kernel - 1, width] })
+  }
+  const attending = layers.filter(({ mixer }) => mixer === undefined).length
+  return { layers: attending, kvHeads, headWidth, ...(states.length > 0 ? { states } : {}) }
+}

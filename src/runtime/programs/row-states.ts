@@ -1,0 +1,153 @@
+// The states of fixed size that rows hold beside keys and values: the window of a convolution, the
+// matrix of a recurrence. Always 32-bit floats. Independent of who uses which row.
+
+import { assertInternal } from '../../base/errors.ts'
+import { sizeOf, type Tensor } from '../../base/tensor.ts'
+import type { StateShape } from '../../graph/cache-shape.ts'
+import { toStateEntryName, toStatePastName } from './cached-graph.ts'
+
+/** Which of a call's rows [N] a row's new tokens are, and how many of them count. */
+export interface StatePlace {
+  readonly entry: number
+  readonly row: number
+  readonly count: number
+}
+
+/** Numbers of the states of one row. */
+export const countStateNumbers = (shapes: readonly StateShape[] = []): number =>
+  shapes.reduce((sum, { shape }) => sum + sizeOf(shape), 0)
+
+export class RowStates {
+  readonly #shapes: readonly StateShape[]
+  readonly #sizes: readonly number[]
+  #arrays: readonly Float32Array[]
+  #rows = 0
+
+  constructor(shapes: readonly StateShape[] = []) {
+    this.#shapes = shapes
+    this.#sizes = shapes.map(({ shape }) => sizeOf(shape))
+    this.#arrays = shapes.map(() => new Float32Array(0))
+  }
+
+  get sizeBytes(): number {
+    return 4 * this.#rows * this.length
+  }
+  /** Numbers of one row. */
+  get length(): number {
+    return countStateNumbers(this.#shapes)
+  }
+
+  /** Makes room for `rows` rows and keeps what they hold; new ones are in their first state. */
+  allocate(rows: number): void {
+    if (rows <= this.#rows) return
+    this.#arrays = this.#arrays.map((values, i) => {
+      const grown = new Float32Array(rows * this.#sizes[i]!)
+      grown.set(values)
+      return grown
+    })
+    this.#rows = rows
+  }
+
+  /** past.<state> [count, …] of the rows `from` … `from + count` − 1: views. */
+  feeds(from: number, count: number): [string, Tensor][] {
+    return this.#shapes.map(({ name, shape }, i) => {
+      const size = this.#sizes[i]!
+      const data = this.#arrays[i]!.subarray(from * size, (from + count) * size)
+      return [toStatePastName(name), { dtype: 'f32', shape: [count, ...shape], data }]
+    })
+  }
+
+  /**
+   * The states of a row behind the first `count` of its new tokens, one after the other; false
+   * where the outputs of the call do not say them: a recurrence's is known behind the last token
+   * alone.
+   */
+  readBehind(
+    outputs: ReadonlyMap<string, Tensor>,
+    { entry, row, count }: StatePlace,
+    into: Float32Array,
+  ): boolean {
+    let at = 0
+    for (const [i, { name, kind, shape }] of this.#shapes.entries()) {
+      const tensor = outputs.get(toStateEntryName(name))
+      assertInternal(tensor, `the call has no output ${toStateEntryName(name)}`)
+      const size = this.#sizes[i]!
+      if (kind === 'recurrence') return false
+      const width = shape[1]!
+      const fresh = tensor.data as Float32Array
+      const start = entry * tensor.shape[1]! * width
+      // the last of [window | new tokens]: what is not new comes from the window
+      const old = Math.max(0, size - count * width)
+      const from = row * size + size - old
+      into.set(this.#arrays[i]!.subarray(from, from + old), at)
+      into.set(
+        fresh.subarray(start + count * width - (size - old), start + count * width),
+        at + old,
+      )
+      at += size
+    }
+    return true
+  }
+
+  /** Takes what a call computed, for each place the first `count` new tokens of its row. */
+  append(outputs: ReadonlyMap<string, Tensor>, places: readonly StatePlace[]): void {
+    if (this.#shapes.length === 0) return
+    const states = new Float32Array(this.length)
+    for (const place of places) {
+      assertInternal(this.readBehind(outputs, place, states), 'the states behind a row are known')
+      this.write(place.row, states)
+    }
+  }
+
+  /** Copies the states of a row of these or other arrays. */
+  copyRowFrom(source: RowStates, from: number, to: number): void {
+    this.#arrays.forEach((values, i) => {
+      const size = this.#sizes[i]!
+      values.set(source.#arrays[i]!.subarray(from * size, (from + 1) * size), to * size)
+    })
+  }
+
+  /** Exchanges the states of two rows. */
+  swapRows(one: number, two: number): void {
+    const kept = this.read(one, new Float32Array(this.length))
+    this.copyRowFrom(this, two, one)
+    this.write(two, kept)
+  }
+
+  /** Puts a row into the state before the first token. */
+  reset(row: number): void {
+    this.#arrays.forEach((values, i) => {
+      const size = this.#sizes[i]!
+      values.fill(0, row * size, (row + 1) * size)
+    })
+  }
+
+  /** The states of a row, one after the other. */
+  read(row: number, into: Float32Array): Float32Array {
+    let at = 0
+    for (const [i, values] of this.#arrays.entries()) {
+      const size = this.#sizes[i]!
+      into.set(values.subarray(row * size, (row + 1) * size), at)
+      at += size
+    }
+    return into
+  }
+
+  write(row: number, states: Float32Array): void {
+    let at = 0
+    for (const [i, values] of this.#arrays.entries()) {
+      const size = this.#sizes[i]!
+      values.set(states.subarray(at, at + size), row * size)
+      at += size
+    }
+  }
+
+  /** Whether the last state holds numbers: what is not one in an earlier layer has reached it. */
+  isFinite(row: number): boolean {
+    const size = this.#sizes.at(-1) ?? 0
+    const values = this.#arrays.at(-1)
+    for (let i = row * size; i < (row + 1) * size; i++)
+      if (!Number.isFinite(values![i])) return false
+    return true
+  }
+}

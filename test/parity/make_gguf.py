@@ -1,0 +1,47 @@
+"""The tiny models of architectures_recent as GGUF files, by gguf-py's own table of names and keys.
+
+usage: python make_gguf.py PARITY_DIR
+PARITY_DIR/gguf-architectures/<case>.gguf       f32, without a tokenizer
+"""
+import json, os, sys, gguf, numpy, torch
+from safetensors.torch import load_file
+parity = sys.argv[1]
+ARCHITECTURES = {"lfm2": gguf.MODEL_ARCH.LFM2, "granite": gguf.MODEL_ARCH.GRANITE}
+
+def interleave(w, heads):  # what convert_hf_to_gguf.py calls permute
+    return w.reshape(heads, 2, w.shape[0] // heads // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+def write_common(w, c, epsilon):
+    w.add_block_count(c["num_hidden_layers"]); w.add_context_length(c["max_position_embeddings"]); w.add_embedding_length(c["hidden_size"])
+    w.add_head_count(c["num_attention_heads"]); w.add_layer_norm_rms_eps(c[epsilon]); w.add_vocab_size(c["vocab_size"])
+    w.add_rope_freq_base(c["rope_parameters"]["rope_theta"])
+
+def write_lfm2(w, c, tensors):
+    write_common(w, c, "norm_eps")
+    w.add_head_count_kv([c["num_key_value_heads"] if t != "conv" else 0 for t in c["layer_types"]])
+    w.add_shortconv_l_cache(c["conv_L_cache"])
+    w.add_feed_forward_length(tensors["model.layers.0.feed_forward.w1.weight"].shape[0])
+    return {n: t.squeeze(1) if n.endswith("conv.conv.weight") else t for n, t in tensors.items()}
+
+def write_granite(w, c, tensors):
+    write_common(w, c, "rms_norm_eps")
+    w.add_head_count_kv(c["num_key_value_heads"]); w.add_feed_forward_length(c["intermediate_size"])
+    w.add_attention_scale(c["attention_multiplier"]); w.add_embedding_scale(c["embedding_multiplier"])
+    w.add_residual_scale(c["residual_multiplier"]); w.add_logit_scale(c["logits_scaling"])
+    heads = lambda n: c["num_attention_heads"] if ".q_proj." in n else c["num_key_value_heads"] if ".k_proj." in n else 0
+    return {n: interleave(t, heads(n)) if heads(n) else t for n, t in tensors.items()}
+
+os.makedirs(f"{parity}/gguf-architectures", exist_ok=True)
+for name, write in {"lfm2": write_lfm2, "granite": write_granite}.items():
+    folder = f"{parity}/architectures_recent/{name}"
+    config = json.load(open(f"{folder}/config.json"))
+    tensors = {n: t.numpy() for n, t in load_file(f"{folder}/model.safetensors").items()}
+    arch = ARCHITECTURES[config["model_type"]]
+    names = gguf.get_tensor_name_map(arch, config["num_hidden_layers"])
+    writer = gguf.GGUFWriter(f"{parity}/gguf-architectures/{name}.gguf", gguf.MODEL_ARCH_NAMES[arch])
+    for n, t in write(writer, config, tensors).items():
+        given = names.get_name(n, try_suffixes=(".weight", ".bias"))
+        assert given, f"gguf-py has no name for {n}"
+        writer.add_tensor(given, numpy.ascontiguousarray(t, numpy.float32))
+    writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
+    print(name, len(tensors), "tensors, gguf", __import__("importlib.metadata").metadata.version("gguf"))
