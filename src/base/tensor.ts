@@ -26,6 +26,19 @@ export interface Tensor<Data extends TensorData = TensorData> {
   readonly data: Data
 }
 
+/** A tensor whose bytes lie in a file, for runtimes that read files by themselves. */
+export interface FileTensor {
+  readonly dtype: DType
+  readonly shape: readonly number[]
+  readonly folder: string
+  /** The file's name in the folder. */
+  readonly file: string
+  readonly offsetBytes: number
+  readonly sizeBytes: number
+}
+
+export const isFileTensor = (tensor: Tensor | FileTensor): tensor is FileTensor => 'file' in tensor
+
 export type F32Tensor = Tensor<Float32Array> & { readonly dtype: 'f32' }
 
 type ArrayConstructor = new (

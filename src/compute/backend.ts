@@ -1,14 +1,15 @@
 // The contract of a compute backend: compiles graphs, runs them. ONNX Runtime is one, the reference
 // interpreter another.
 
-import type { Tensor } from '../base/tensor.ts'
+import type { FileTensor, Tensor } from '../base/tensor.ts'
 import type { Graph } from '../graph/ir.ts'
 
 export interface CompileOptions {
   /**
    * Inputs whose values never change: the backend may repack them once. They are not fed to `run`.
+   * File tensors only where the backend `readsFiles`.
    */
-  readonly initializers?: ReadonlyMap<string, Tensor>
+  readonly initializers?: ReadonlyMap<string, Tensor | FileTensor>
   /**
    * Memory counts: nothing is set aside beyond what one run holds at once. For training, where a
    * run holds a gigabyte.
@@ -25,7 +26,26 @@ export interface Program {
   dispose(): Promise<void>
 }
 
+/** A graph that joins a group, with its initializers. */
+export interface GroupMember {
+  readonly graph: Graph
+  readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
+}
+
+/** Programs over the same weights in files, which are in memory once for all of them. */
+export interface ProgramGroup {
+  /**
+   * Compiles these beside those that are there. A member whose products of weights are not the
+   * group's is compiled alone, with a copy of its weights.
+   */
+  add(members: readonly GroupMember[]): Promise<Program[]>
+}
+
 export interface Backend {
   readonly name: string
+  /** Whether initializers may lie in files. */
+  readonly readsFiles?: boolean
   compile(graph: Graph, options?: CompileOptions): Promise<Program>
+  /** Absent: every program holds its own copy of its weights. */
+  openGroup?(): ProgramGroup
 }

@@ -18,6 +18,10 @@ export interface OnnxTensor {
 }
 
 export interface OnnxSession {
-  run(feeds: Readonly<Record<string, OnnxTensor>>): Promise<Readonly<Record<string, OnnxTensor>>>
+  /** All outputs, or those named. */
+  run(
+    feeds: Readonly<Record<string, OnnxTensor>>,
+    outputs?: readonly string[],
+  ): Promise<Readonly<Record<string, OnnxTensor>>>
   release(): Promise<void>
 }

@@ -5,11 +5,13 @@ import { UnsupportedError } from '../base/errors.ts'
 import { checkOptions, flag, type OptionFields, positiveInteger, record } from '../base/schema.ts'
 import type { DType } from '../base/dtype.ts'
 import type { Tensor, TensorData } from '../base/tensor.ts'
-import { encodeOnnx } from '../formats/onnx.ts'
+import type { OnnxModel } from '../formats/onnx.ts'
 import type { Graph } from '../graph/ir.ts'
 import { toOutputName, toOnnx } from '../graph/passes/to-onnx.ts'
 import type { Backend, CompileOptions, Program } from './backend.ts'
-import type { OnnxRuntime, OnnxTensor } from './onnx-library.ts'
+import { createNativeSession } from './native-session.ts'
+import type { OnnxRuntime, OnnxSession, OnnxTensor } from './onnx-library.ts'
+import { createProgramGroup } from './program-group.ts'
 import { withResidentWeights } from './resident-weights.ts'
 import { createWasmSession } from './wasm-session.ts'
 
@@ -96,15 +98,18 @@ export function createOnnxRuntimeBackend(
   const wasm = isWasm(runtime, options)
   const settings = toSettings(options, wasm)
   const wrap = createTensorCache(runtime)
+  const open = (model: OnnxModel, lean = false): Promise<OnnxSession> => {
+    const chosen = lean ? { ...leanSettings, ...settings } : settings
+    return wasm
+      ? createWasmSession(runtime, model, chosen)
+      : createNativeSession(runtime, model, chosen)
+  }
   const compile = async (
     graph: Graph,
     { initializers, lean = false }: CompileOptions = {},
   ): Promise<Program> => {
     const model = toOnnx(graph, initializers)
-    const chosen = lean ? { ...leanSettings, ...settings } : settings
-    const session = wasm
-      ? await createWasmSession(runtime, model, chosen)
-      : await runtime.InferenceSession.create(encodeOnnx(model), chosen)
+    const session = await open(model, lean)
     const inputs = model.inputs.map(({ name }) => name)
     const outputs = [...graph.outputs.keys()].map((name) => [name, toOutputName(name)] as const)
     return {
@@ -121,9 +126,13 @@ export function createOnnxRuntimeBackend(
       dispose: () => session.release(),
     }
   }
-  return wasm
-    ? withResidentWeights({ name: 'onnxruntime-web (WebAssembly)', compile })
-    : { name: 'onnxruntime-node', compile }
+  if (wasm) return withResidentWeights({ name: 'onnxruntime-web (WebAssembly)', compile })
+  return {
+    name: 'onnxruntime-node',
+    readsFiles: true,
+    compile,
+    openGroup: () => createProgramGroup({ open, compile, wrap, unwrap }),
+  }
 }
 
 /**

@@ -10,6 +10,9 @@ import { quants } from '../formats/quants/quant-table.ts'
 import type { Packer, UnpackedBlock } from './packing/packer.ts'
 import { packers } from './packing/packer-table.ts'
 
+/** Changes with the form of packed weights, so that files of an older form are made anew. */
+export const PACKING_VERSION = 1
+
 export interface PackedWeight {
   readonly bits: 4 | 8
   readonly block: 16 | 32
@@ -66,27 +69,15 @@ function packBlocks(
   blockBytes: number,
 ): PackedWeight {
   const { bits, block, withOffsets } = packer
-  const groups = elements / block // packed blocks in one block of the file
   const perRow = inFeatures / block
   const codes = new Uint8Array((outFeatures * inFeatures * bits) / 8)
   const scales = new Float32Array(outFeatures * perRow)
   const offsets = withOffsets ? new Float32Array(perRow * outFeatures) : undefined
-  const unpacked: UnpackedBlock = {
-    codes: new Uint8Array(elements),
-    scales: new Float64Array(groups),
-    offsets: new Float64Array(groups),
-  }
-  const count = bytes.length / blockBytes
-  for (let index = 0; index < count; index++) {
-    packer.unpack(bytes, index * blockBytes, unpacked)
-    writeCodes(unpacked.codes, bits, codes, (index * elements * bits) / 8)
-    for (let group = 0; group < groups; group++) {
-      const at = index * groups + group
-      scales[at] = unpacked.scales[group]!
-      if (offsets)
-        offsets[(at % perRow) * outFeatures + Math.floor(at / perRow)] = unpacked.offsets[group]!
-    }
-  }
+  const words = viewWords(bytes)
+  if (packer.packAll && words) {
+    const arrays = { codes: new Uint32Array(codes.buffer), scales, offsets, outFeatures }
+    packer.packAll(words, arrays)
+  } else unpackBlocks(packer, bytes, { codes, scales, offsets, outFeatures, elements, blockBytes })
   return {
     bits,
     block,
@@ -95,6 +86,47 @@ function packBlocks(
     codes: { dtype: 'u8', shape: [outFeatures, perRow, (block * bits) / 8], data: codes },
     scales: f32([outFeatures * perRow], scales),
     ...(offsets && { offsets: f32([perRow, outFeatures], offsets) }),
+  }
+}
+
+/** The bytes in words of 16 bits, where they begin at an even place. */
+const viewWords = ({ buffer, byteOffset, length }: Uint8Array): Uint16Array | undefined =>
+  byteOffset % 2 === 0 && length % 2 === 0
+    ? new Uint16Array(buffer, byteOffset, length / 2)
+    : undefined
+
+interface OpenWeight {
+  readonly codes: Uint8Array
+  readonly scales: Float32Array
+  readonly offsets: Float32Array | undefined
+  readonly outFeatures: number
+  readonly elements: number
+  readonly blockBytes: number
+}
+
+/** Block by block. */
+function unpackBlocks(
+  { bits, block, unpack }: Packer,
+  bytes: Uint8Array,
+  { codes, scales, offsets, outFeatures, elements, blockBytes }: OpenWeight,
+): void {
+  const groups = elements / block // packed blocks in one block of the file
+  const perRow = scales.length / outFeatures
+  const unpacked: UnpackedBlock = {
+    codes: new Uint8Array(elements),
+    scales: new Float64Array(groups),
+    offsets: new Float64Array(groups),
+  }
+  const count = bytes.length / blockBytes
+  for (let index = 0; index < count; index++) {
+    unpack(bytes, index * blockBytes, unpacked)
+    writeCodes(unpacked.codes, bits, codes, (index * elements * bits) / 8)
+    for (let group = 0; group < groups; group++) {
+      const at = index * groups + group
+      scales[at] = unpacked.scales[group]!
+      if (offsets)
+        offsets[(at % perRow) * outFeatures + Math.floor(at / perRow)] = unpacked.offsets[group]!
+    }
   }
 }
 

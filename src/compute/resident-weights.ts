@@ -2,7 +2,8 @@
 // first runs, because feeding 540 MB of them costs more than the product does.
 // Independent of ONNX Runtime.
 
-import type { Tensor } from '../base/tensor.ts'
+import { assertInternal } from '../base/errors.ts'
+import { isFileTensor, type Tensor } from '../base/tensor.ts'
 import type { Graph } from '../graph/ir.ts'
 import type { Backend, CompileOptions, Program } from './backend.ts'
 import { unpackLinears } from './unpack-linears.ts'
@@ -25,7 +26,7 @@ export function withResidentWeights(backend: Backend, budgetBytes = defaultBudge
   return {
     name: backend.name,
     async compile(graph, options = {}) {
-      const given = options.initializers ?? new Map<string, Tensor>()
+      const given = requireInMemory(options.initializers)
       const unpacked = unpackLinears(graph, given, budget.leftBytes)
       const plain: CompileOptions = { ...options, initializers: unpacked.initializers }
       const heldBytes = countBytes(unpacked.initializers)
@@ -44,6 +45,18 @@ export function withResidentWeights(backend: Backend, budgetBytes = defaultBudge
       }
     },
   }
+}
+
+/** This backend reads no files, so nobody gives it tensors that lie in one. */
+function requireInMemory(
+  initializers: CompileOptions['initializers'] = new Map(),
+): Map<string, Tensor> {
+  return new Map(
+    [...initializers].map(([name, tensor]) => {
+      assertInternal(!isFileTensor(tensor), `the weight "${name}" is in memory`)
+      return [name, tensor] as const
+    }),
+  )
 }
 
 const countBytes = (tensors: ReadonlyMap<string, Tensor>): number =>

@@ -2,7 +2,7 @@
 // calls run one after the other, and running out of memory is one clear error.
 
 import { UnsupportedError } from '../base/errors.ts'
-import { type Tensor, viewBytes } from '../base/tensor.ts'
+import { isFileTensor, type Tensor, viewBytes } from '../base/tensor.ts'
 import { encodeOnnx, type OnnxModel } from '../formats/onnx.ts'
 import type { OnnxRuntime, OnnxSession } from './onnx-library.ts'
 
@@ -46,14 +46,18 @@ export async function createWasmSession(
   settings: Readonly<Record<string, unknown>>,
 ): Promise<OnnxSession> {
   const external = new Map(
-    [...model.initializers].filter(([, { data }]) => data.byteLength >= leastExternalBytes),
+    [...model.initializers].flatMap(([name, tensor]) =>
+      !isFileTensor(tensor) && tensor.data.byteLength >= leastExternalBytes
+        ? [[name, tensor] as const]
+        : [],
+    ),
   )
   const bytes = encodeOnnx(model, new Set(external.keys()))
   const session = await callInTurn(runtime, () =>
     runtime.InferenceSession.create(bytes, { ...settings, ...toExternalData(external) }),
   )
   return {
-    run: (feeds) => callInTurn(runtime, () => session.run(feeds)),
+    run: (feeds, outputs) => callInTurn(runtime, () => session.run(feeds, outputs)),
     release: () => callInTurn(runtime, () => session.release()),
   }
 }

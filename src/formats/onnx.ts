@@ -4,10 +4,22 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { DType } from '../base/dtype.ts'
 import { UnsupportedError } from '../base/errors.ts'
-import { viewBytes, type Tensor } from '../base/tensor.ts'
+import { type FileTensor, isFileTensor, viewBytes, type Tensor } from '../base/tensor.ts'
 
 export type OnnxAttribute =
-  { int: number } | { float: number } | { ints: readonly number[] } | { string: string }
+  | { int: number }
+  | { float: number }
+  | { ints: readonly number[] }
+  | { string: string }
+  | { graph: OnnxBranch }
+
+/** The graph inside a node such as If: it sees the values of the graph around it. */
+export interface OnnxBranch {
+  readonly nodes: readonly OnnxNode[]
+  readonly initializers: ReadonlyMap<string, Tensor>
+  /** Without shapes: those of two branches may differ. */
+  readonly outputs: readonly Pick<OnnxValue, 'name' | 'dtype'>[]
+}
 
 export interface OnnxNode {
   readonly type: string
@@ -25,7 +37,7 @@ export interface OnnxValue {
 
 export interface OnnxModel {
   readonly nodes: readonly OnnxNode[]
-  readonly initializers: ReadonlyMap<string, Tensor>
+  readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
   readonly inputs: readonly OnnxValue[]
   readonly outputs: readonly OnnxValue[]
   /** Operator set versions by domain. */
@@ -52,6 +64,7 @@ const elementTypes: Partial<Record<DType, number>> = {
 const FLOAT = 1
 const INT = 2
 const STRING = 3
+const GRAPH = 5
 const INTS = 7
 
 function getElementType(dtype: DType, name: string): number {
@@ -77,6 +90,8 @@ function encodeAttribute(name: string, value: OnnxAttribute): Uint8Array {
     return writeInteger(writer.tag(2, WireType.Bit32).float(value.float), 20, FLOAT).finish()
   if ('string' in value)
     return writeInteger(writeString(writer, 4, value.string), 20, STRING).finish()
+  if ('graph' in value)
+    return writeInteger(writeMessage(writer, 6, encodeBranch(value.graph)), 20, GRAPH).finish()
   for (const item of value.ints) writeInteger(writer, 8, item)
   return writeInteger(writer, 20, INTS).finish()
 }
@@ -93,14 +108,45 @@ function encodeNode(node: OnnxNode, index: number): Uint8Array {
   return writer.finish()
 }
 
-function encodeTensor(name: string, tensor: Tensor, isExternal: boolean): Uint8Array {
+/** Where the bytes of a tensor lie that are not inside the model. */
+interface Place {
+  readonly location: string
+  readonly offsetBytes: number
+  readonly sizeBytes: number
+}
+
+function findPlace(
+  name: string,
+  tensor: Tensor | FileTensor,
+  isExternal: boolean,
+): Place | undefined {
+  if (isFileTensor(tensor))
+    return {
+      location: tensor.file,
+      offsetBytes: tensor.offsetBytes,
+      sizeBytes: tensor.sizeBytes,
+    }
+  if (!isExternal) return undefined
+  return { location: name, offsetBytes: 0, sizeBytes: viewBytes(tensor).length }
+}
+
+function encodeTensor(
+  name: string,
+  tensor: Tensor | FileTensor,
+  isExternal: boolean = false,
+): Uint8Array {
   const writer = new BinaryWriter()
   for (const dim of tensor.shape) writeInteger(writer, 1, dim)
   writeInteger(writer, 2, getElementType(tensor.dtype, name))
   writeString(writer, 8, name)
-  if (!isExternal) return writeMessage(writer, 9, viewBytes(tensor)).finish()
+  const place = findPlace(name, tensor, isExternal)
+  if (!place) return writeMessage(writer, 9, viewBytes(tensor as Tensor)).finish()
   const EXTERNAL = 1 // TensorProto.DataLocation
-  const entries = { location: name, offset: '0', length: String(viewBytes(tensor).length) }
+  const entries = {
+    location: place.location,
+    offset: String(place.offsetBytes),
+    length: String(place.sizeBytes),
+  }
   for (const [key, value] of Object.entries(entries))
     writeMessage(
       writer,
@@ -110,7 +156,20 @@ function encodeTensor(name: string, tensor: Tensor, isExternal: boolean): Uint8A
   return writeInteger(writer, 14, EXTERNAL).finish()
 }
 
-function encodeValue({ name, dtype, shape }: OnnxValue): Uint8Array {
+type EncodedValue = Pick<OnnxValue, 'name' | 'dtype'> & Partial<OnnxValue>
+
+function encodeValue({ name, dtype, shape }: EncodedValue): Uint8Array {
+  const type = writeInteger(new BinaryWriter(), 1, getElementType(dtype, name))
+  if (shape) writeMessage(type, 2, encodeShape(shape))
+  const tensorType = type.finish()
+  return writeMessage(
+    writeString(new BinaryWriter(), 1, name),
+    2,
+    writeMessage(new BinaryWriter(), 1, tensorType).finish(),
+  ).finish()
+}
+
+function encodeShape(shape: OnnxValue['shape']): Uint8Array {
   const dims = new BinaryWriter()
   for (const dim of shape)
     writeMessage(
@@ -120,21 +179,21 @@ function encodeValue({ name, dtype, shape }: OnnxValue): Uint8Array {
         ? writeInteger(new BinaryWriter(), 1, dim).finish()
         : writeString(new BinaryWriter(), 2, dim).finish(),
     )
-  const tensorType = writeMessage(
-    writeInteger(new BinaryWriter(), 1, getElementType(dtype, name)),
-    2,
-    dims.finish(),
-  ).finish()
-  return writeMessage(
-    writeString(new BinaryWriter(), 1, name),
-    2,
-    writeMessage(new BinaryWriter(), 1, tensorType).finish(),
-  ).finish()
+  return dims.finish()
+}
+
+function encodeBranch({ nodes, initializers, outputs }: OnnxBranch): Uint8Array {
+  const graph = new BinaryWriter()
+  nodes.forEach((node, index) => writeMessage(graph, 1, encodeNode(node, index)))
+  writeString(graph, 2, 'branch')
+  for (const [name, tensor] of initializers) writeMessage(graph, 5, encodeTensor(name, tensor))
+  for (const value of outputs) writeMessage(graph, 12, encodeValue(value))
+  return graph.finish()
 }
 
 /**
  * The bytes of an ONNX model. The bytes of `external` initializers are left out: the model refers
- * to a file that has the initializer's name. Throws UnsupportedError for an element type ONNX does
+ * to a file that has the initializer's name. Those of file tensors are read by the runtime. Throws UnsupportedError for an element type ONNX does
  * not have.
  */
 export function encodeOnnx(

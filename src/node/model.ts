@@ -13,6 +13,7 @@ import type { WeightChoice } from '../runtime/programs/base-weights.ts'
 import { createNodeBackend } from './backend.ts'
 import { createNodeGrammarHost } from './grammar/node-host.ts'
 import { loadFields } from './models/model-options.ts'
+import { openPackedFiles } from './prepared/open-packed-files.ts'
 import { resolveModel, type ResolveOptions } from './models/resolve.ts'
 
 export interface LoadModelOptions extends ResolveOptions {
@@ -59,7 +60,10 @@ export async function loadModel(
   const base = await openBaseModel(await resolveModel(source, resolving), { ropeScaling })
   const backend = await createNodeBackend({ threads, environment: options.environment })
   const grammars = createNodeGrammarHost()
-  const model = createModel({ grammars, base, backend, weights: choice, date, today })
+  const files = backend.readsFiles
+    ? await openPackedFiles({ weights: base.weights, choice, environment: options.environment })
+    : undefined
+  const model = createModel({ grammars, base, backend, weights: choice, files, date, today })
   function weights(): Promise<Map<string, F32Tensor>>
   function weights(given?: {
     readonly quantization?: Quantization

@@ -5,17 +5,13 @@
 import { assertInternal, ShapeError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { Backend, Program } from '../compute/backend.ts'
-import {
-  type Accuracy,
-  collectPackedInputs,
-  getPackedWeightName,
-  packLinears,
-} from '../compute/pack-linears.ts'
+import { type Accuracy, packLinears } from '../compute/pack-linears.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import type { Graph } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { prune, rewrite } from '../graph/passes/rewrite.ts'
 import type { BaseWeights } from './programs/base-weights.ts'
+import type { ProgramCompiler } from './programs/program-compiler.ts'
 
 export interface Head {
   readonly width: number // D
@@ -41,6 +37,7 @@ export interface HeadParts {
   readonly model: ModelGraph
   readonly weights: BaseWeights
   readonly backend: Backend
+  readonly compiler: ProgramCompiler
   readonly accuracy: Accuracy
 }
 
@@ -101,23 +98,13 @@ interface Compiled {
 
 /** hidden [M, D] → logits [M, V]: packed weights become part of the program, others are fed. */
 async function compileForward(
-  { weights, backend, accuracy }: HeadParts,
+  { weights, compiler, accuracy }: HeadParts,
   graph: Graph,
 ): Promise<Compiled> {
   const packed = packLinears(graph, weights.formOf, accuracy)
-  const initializers = new Map<string, Tensor>()
-  const fed = new Map<string, Tensor>()
-  for (const { name, role } of packed.inputs) {
-    if (role !== 'weight' || initializers.has(name)) continue
-    const base = getPackedWeightName(name)
-    if (base === name) {
-      fed.set(name, await weights.float(name))
-      continue
-    }
-    const inputs = collectPackedInputs(base, await weights.packed(base), accuracy)
-    for (const [input, tensor] of inputs) initializers.set(input, tensor)
-  }
-  return { program: await backend.compile(packed, { initializers }), fed }
+  const [program] = await compiler.compile([{ graph: packed, stacks: [] }], accuracy)
+  assertInternal(program, 'one graph gives one program')
+  return { program, fed: new Map() }
 }
 
 /** errors [M, V] → hidden [M, D]. */

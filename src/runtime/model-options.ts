@@ -5,6 +5,7 @@ import { OptionError } from '../base/errors.ts'
 import { createField, isRecord, oneOf, type OptionFields, unchecked } from '../base/schema.ts'
 import type { Backend } from '../compute/backend.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
+import type { PackedFiles } from '../compute/packed-files.ts'
 import type { ChatOptions } from '../formats/text/chat-template.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import { generateFields, type GenerateOptions } from './engine/generate-options.ts'
@@ -30,6 +31,12 @@ export interface ModelOptions {
    * opens. loadModel of graftlm/node brings one. Without it the option grammar is refused.
    */
   readonly grammars?: GrammarHost | undefined
+  /**
+   * Files in which packed weights are kept for backends that read files; the model closes them.
+   * loadModel of graftlm/node brings them. Default: packed weights pass through memory, once for
+   * each program.
+   */
+  readonly files?: PackedFiles | undefined
   /** Milliseconds, for speeds only. */
   readonly now?: (() => number) | undefined
 }
@@ -66,6 +73,7 @@ export const modelFields = {
   date: dateField,
   today: dateField,
   grammars: unchecked<GrammarHost>('a host of grammars'),
+  files: unchecked<PackedFiles>('files of packed weights'),
   now: unchecked<() => number>('a function that gives milliseconds'),
 } satisfies OptionFields<ModelOptions>
 

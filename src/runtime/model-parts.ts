@@ -4,6 +4,7 @@
 import type { Expert } from '../adapters/index.ts'
 import { OptionError } from '../base/errors.ts'
 import type { Backend } from '../compute/backend.ts'
+import type { PackedFiles } from '../compute/packed-files.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import { collectWeightShapes } from '../graph/model-graph.ts'
@@ -21,6 +22,7 @@ import { createHead, type DisposableHead } from './head.ts'
 import type { ModelOptions } from './model-options.ts'
 import { type BaseWeights, createBaseWeights } from './programs/base-weights.ts'
 import { createForward, type Forward } from './programs/forward.ts'
+import { createProgramCompiler } from './programs/program-compiler.ts'
 import { createProgramCache, type ProgramCache } from './programs/program-cache.ts'
 import { stackModel } from './programs/serving-program.ts'
 import { createStepPrograms, type StepPrograms } from './programs/step/step-programs.ts'
@@ -41,6 +43,8 @@ export interface ModelParts {
   /** Another engine over the same programs, with rows and resident experts of its own. */
   createEngine(options: EngineOptions): Engine
   readonly steps: StepPrograms
+  /** Where packed weights are kept. */
+  readonly files: PackedFiles | undefined
   disposeEngines(): Promise<void>
 }
 
@@ -66,11 +70,13 @@ export function createModelParts({
   date,
   today,
   grammars,
+  files,
   now = () => performance.now(),
 }: ModelOptions): ModelParts {
   const { config, graph } = base
   const weights = createBaseWeights(graph, base.weights, choice)
-  const programs = createProgramCache(base, backend, weights)
+  const compiler = createProgramCompiler({ weights, backend, files })
+  const programs = createProgramCache(base, compiler, weights)
   const openForward = (accuracy: Accuracy): Forward =>
     createForward({
       config,
@@ -78,9 +84,9 @@ export function createModelParts({
       program: (served, states) => programs.get(served, accuracy, states),
     })
   const openHead = (accuracy: Accuracy): DisposableHead =>
-    createHead({ model: graph, weights, backend, accuracy })
+    createHead({ model: graph, weights, backend, compiler, accuracy })
   const forwards = { fast: openForward('fast'), exact: openForward('exact') }
-  const steps = createStepPrograms({ model: graph, weights, backend })
+  const steps = createStepPrograms({ model: graph, weights, compiler })
   const engines = new Set<Engine>()
   const createEngine = (options: EngineOptions): Engine => {
     const onDisposed = (): void => void engines.delete(made)
@@ -97,6 +103,7 @@ export function createModelParts({
     backend,
     programs,
     steps,
+    files,
     forwards,
     heads: { fast: openHead('fast'), exact: openHead('exact') },
     differentiator: createDifferentiator({ graph, backend, weights: () => weights.floats() }),
@@ -167,5 +174,6 @@ export async function closeModelParts(parts: ModelParts): Promise<void> {
     parts.heads.fast.dispose(),
     parts.heads.exact.dispose(),
   ])
+  await parts.files?.close()
   await parts.base.weights.close()
 }

@@ -1,3 +1,4 @@
+import { createProgramCompiler } from './programs/program-compiler.ts'
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/index.ts'
@@ -67,7 +68,12 @@ async function oracle(base: BaseModel, ids: readonly number[]): Promise<Float32A
 /** A forward pass over the base alone. */
 function forwardOf(base: BaseModel, backend: Backend) {
   const weights = createBaseWeights(base.graph, base.weights)
-  const program = createServingProgram({ model: base.graph, weights, backend, accuracy: 'exact' })
+  const program = createServingProgram({
+    model: base.graph,
+    weights,
+    compiler: createProgramCompiler({ weights, backend }),
+    accuracy: 'exact',
+  })
   return createForward({ config: base.config, weights, program: () => program })
 }
 

@@ -193,6 +193,7 @@ export const rooms: Record<string, readonly string[]> = {
     'files',
     'rows',
     'models',
+    'prepared',
     'grammar',
     'stores',
     'processes',

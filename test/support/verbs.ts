@@ -18,7 +18,7 @@ handle hash hide
 ignore indent index infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate
 join judge
 keep
-learn leave limit list listen load locate look
+learn leave limit link list listen load locate look
 make map mark match measure memoize merge mirror mix move multiply
 normalize
 observe open orthonormalize

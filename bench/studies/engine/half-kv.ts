@@ -1,6 +1,7 @@
 // Keys and values in 16 bits beside 32: a decode step's time, the rows' bytes, and the error that
 // rounding leaves in the logits of a real model over a text.
 
+import { createProgramCompiler } from '../../../src/runtime/programs/program-compiler.ts'
 import { readFile } from 'node:fs/promises'
 import { random } from '../../../src/base/random.ts'
 import { f32, type Tensor } from '../../../src/base/tensor.ts'
@@ -233,7 +234,11 @@ async function* measureHalfKv({
   const base = await openBaseModel(await resolveModel('smollm2-135m-instruct'))
   const weights = createBaseWeights(base.graph, base.weights)
   const backend = await createNodeBackend()
-  const programs = createStepPrograms({ model: base.graph, weights, backend })
+  const programs = createStepPrograms({
+    model: base.graph,
+    weights,
+    compiler: createProgramCompiler({ weights, backend }),
+  })
   const bench = { base, weights, programs }
   try {
     const only = environment['GRAFT_BENCH_HALF']

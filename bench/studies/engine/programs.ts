@@ -1,6 +1,7 @@
 // A step of the programs that serve in steps, beside today's forward pass in the same run: decoding
 // at several numbers of rows and lengths of context, and reading a prompt.
 
+import { createProgramCompiler } from '../../../src/runtime/programs/program-compiler.ts'
 import { initializeAdapter } from '../../../src/adapters/create-adapter.ts'
 import type { Adapter } from '../../../src/adapters/index.ts'
 import { random } from '../../../src/base/random.ts'
@@ -50,7 +51,8 @@ async function openBench(): Promise<Bench & { close(): Promise<void> }> {
   const base = await openBaseModel(await resolveModel('smollm2-135m-instruct'))
   const weights = createBaseWeights(base.graph, base.weights)
   const backend = await createNodeBackend()
-  const today = createProgramCache(base, backend, weights)
+  const compiler = createProgramCompiler({ weights, backend })
+  const today = createProgramCache(base, compiler, weights)
   const forward = createForward({
     config: base.config,
     weights,
@@ -58,7 +60,7 @@ async function openBench(): Promise<Bench & { close(): Promise<void> }> {
   })
   const adapters = Array.from({ length: 16 }, (_, seed) => createAdapter(base, seed))
   const slots = fillSlots({ base, weights }, 16, adapters)
-  const programs = createStepPrograms({ model: base.graph, weights, backend })
+  const programs = createStepPrograms({ model: base.graph, weights, compiler })
   return {
     base,
     weights,

@@ -1,6 +1,7 @@
 // What a call that looks ahead costs beside one that writes a token, and how far its logits are from
 // that one's, for the study `speculation`.
 
+import { createProgramCompiler } from '../../../src/runtime/programs/program-compiler.ts'
 import { readFile } from 'node:fs/promises'
 import type { Tensor } from '../../../src/base/tensor.ts'
 import { type BenchmarkRow, toBenchmarkRow } from '../../../src/cli/bench/benchmark.ts'
@@ -130,7 +131,11 @@ export async function* measureCalls(): AsyncGenerator<BenchmarkRow> {
   const base = await openBaseModel(await resolveModel('smollm2-135m-instruct'))
   const weights = createBaseWeights(base.graph, base.weights)
   const backend = await createNodeBackend()
-  const programs = createStepPrograms({ model: base.graph, weights, backend })
+  const programs = createStepPrograms({
+    model: base.graph,
+    weights,
+    compiler: createProgramCompiler({ weights, backend }),
+  })
   const text = await readFile(new URL('../../../docs/learn.md', import.meta.url), 'utf8')
   const ids = base.tokenizer!.encode(text)
   try {

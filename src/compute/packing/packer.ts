@@ -21,4 +21,19 @@ export interface Packer {
   readonly withOffsets: boolean
   /** Reads the file's block that starts at byte `at`. */
   unpack(bytes: Uint8Array, at: number, into: UnpackedBlock): void
+  /**
+   * Reads all blocks of a weight at once, for formats that large models come in. Gives what `unpack`
+   * gives.
+   */
+  packAll?(words: Uint16Array, into: PackedArrays): void
+}
+
+/** A packed weight's arrays, four bytes of codes in each word. */
+export interface PackedArrays {
+  readonly codes: Uint32Array
+  /** [out, in/block] */
+  readonly scales: Float32Array
+  /** [in/block, out], for formats with offsets. */
+  readonly offsets: Float32Array | undefined
+  readonly outFeatures: number
 }

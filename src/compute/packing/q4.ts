@@ -3,7 +3,7 @@
 
 import { getF16Values } from '../../formats/half.ts'
 import { readF16 } from '../../formats/quants/quant.ts'
-import type { Packer } from './packer.ts'
+import type { PackedArrays, Packer } from './packer.ts'
 
 /** ggml keeps value j low and value j + 16 high in byte j. */
 function readNibbles(bytes: Uint8Array, at: number, codes: Uint8Array): void {
@@ -12,6 +12,46 @@ function readNibbles(bytes: Uint8Array, at: number, codes: Uint8Array): void {
     codes[j] = pair & 15
     codes[j + 16] = pair >> 4
   }
+}
+
+/**
+ * The 32 nibbles of eight words in the order of their values: low ones first, then the high ones.
+ * Byte k of the codes holds values 2k and 2k + 1.
+ */
+function interleaveNibbles(words: Uint16Array, at: number, codes: Uint32Array, to: number): void {
+  for (let half = 0; half < 2; half++) {
+    const from = at + 4 * half
+    const a = words[from]!
+    const b = words[from + 1]!
+    const c = words[from + 2]!
+    const d = words[from + 3]!
+    codes[to + half] = joinLow(a) | (joinLow(b) << 8) | (joinLow(c) << 16) | (joinLow(d) << 24)
+    codes[to + 2 + half] =
+      joinHigh(a) | (joinHigh(b) << 8) | (joinHigh(c) << 16) | (joinHigh(d) << 24)
+  }
+}
+
+const joinLow = (word: number): number => (word & 15) | ((word >> 4) & 240)
+const joinHigh = (word: number): number => ((word >> 4) & 15) | ((word >> 8) & 240)
+
+function packQ4_0(words: Uint16Array, { codes, scales }: PackedArrays): void {
+  const values = getF16Values()
+  for (let block = 0; block < scales.length; block++) {
+    scales[block] = values[words[9 * block]!]!
+    interleaveNibbles(words, 9 * block + 1, codes, 4 * block)
+  }
+}
+
+function packQ4_1(words: Uint16Array, { codes, scales, offsets, outFeatures }: PackedArrays): void {
+  const values = getF16Values()
+  const perRow = scales.length / outFeatures
+  for (let row = 0, block = 0; row < outFeatures; row++)
+    for (let column = 0; column < perRow; column++, block++) {
+      const d = values[words[10 * block]!]!
+      scales[block] = d
+      offsets![column * outFeatures + row] = values[words[10 * block + 1]!]! + 8 * d
+      interleaveNibbles(words, 10 * block + 2, codes, 4 * block)
+    }
 }
 
 /** w = d·(q − 8) */
@@ -23,6 +63,7 @@ export const q4_0: Packer = {
     scales[0] = getF16Values()[readF16(bytes, at)]!
     readNibbles(bytes, at + 2, codes)
   },
+  packAll: packQ4_0,
 }
 
 /** w = d·q + m = d·(q − 8) + (m + 8d) */
@@ -36,4 +77,5 @@ export const q4_1: Packer = {
     offsets[0] = getF16Values()[readF16(bytes, at + 2)]! + 8 * d
     readNibbles(bytes, at + 4, codes)
   },
+  packAll: packQ4_1,
 }

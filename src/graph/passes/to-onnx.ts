@@ -2,7 +2,7 @@
 // Runtime (some operators are its own).
 
 import type { OnnxAttribute, OnnxModel, OnnxNode } from '../../formats/onnx.ts'
-import { f32, i64, type Tensor } from '../../base/tensor.ts'
+import { f32, type FileTensor, i64, type Tensor } from '../../base/tensor.ts'
 import type { Graph, Node, Value } from '../ir.ts'
 import { getOperation } from '../operation-table.ts'
 import type { OnnxEmitter } from '../operation.ts'
@@ -13,10 +13,15 @@ const MICROSOFT = 'com.microsoft'
 class Emitter implements OnnxEmitter {
   readonly nodes: OnnxNode[] = []
   readonly initializers = new Map<string, Tensor>()
+  readonly #prefix: string
   #count = 0
 
+  constructor(prefix: string) {
+    this.#prefix = prefix
+  }
+
   fresh(): string {
-    return `%o${this.#count++}`
+    return `${this.#prefix}%o${this.#count++}`
   }
   nodeWithOutputs(
     type: string,
@@ -46,8 +51,9 @@ class Emitter implements OnnxEmitter {
     return output
   }
   constant(name: string, make: () => Tensor): string {
-    if (!this.initializers.has(name)) this.initializers.set(name, make())
-    return name
+    const own = this.#prefix + name
+    if (!this.initializers.has(own)) this.initializers.set(own, make())
+    return own
   }
   ints(values: readonly number[]): string {
     return this.constant(`%i${values.join('_')}`, () => i64([values.length], values))
@@ -57,25 +63,24 @@ class Emitter implements OnnxEmitter {
   }
 }
 
+/** Nodes and constants in ONNX's form. */
+export interface EmittedNodes {
+  readonly nodes: readonly OnnxNode[]
+  readonly initializers: ReadonlyMap<string, Tensor>
+}
+
 /**
- * The ONNX form of a graph. Inputs that `initializers` holds become part of the model, so that the
- * runtime may repack them once.
+ * Lets nodes write themselves, in their order, under the names that `named` gives. Composites must
+ * be expanded. `prefix` goes before the names of what is made on the way.
  */
-export function toOnnx(
-  graph: Graph,
-  initializers: ReadonlyMap<string, Tensor> = new Map(),
-): OnnxModel {
-  const expanded = expandComposites(graph)
-  const emit = new Emitter()
-  for (const [name, tensor] of expanded.constants) emit.initializers.set(name, tensor)
-  for (const input of expanded.inputs) {
-    const tensor = initializers.get(input.name)
-    if (tensor) emit.initializers.set(input.name, tensor)
-  }
-  const given = mapOutputNames(expanded)
-  const named = (value: Value): Value => ({ ...value, name: given.get(value.name) ?? value.name })
-  const cuts = findCuts(expanded.nodes)
-  for (const node of expanded.nodes) {
+export function emitNodes(
+  nodes: readonly Node[],
+  named: (value: Value) => Value,
+  prefix = '',
+): EmittedNodes {
+  const emit = new Emitter(prefix)
+  const cuts = findCuts(nodes)
+  for (const node of nodes) {
     const cut = cuts.get(node.output.name)
     if (cut) {
       if (cut[0] === node) emitSplit(emit, cut, named)
@@ -88,18 +93,51 @@ export function toOnnx(
       attributes,
     })
   }
-  for (const [name, value] of expanded.outputs) {
-    if (given.get(value.name) !== toOutputName(name))
-      emit.node('Identity', [named(value).name], {}, toOutputName(name))
+  return emit
+}
+
+/** The operator sets that emitted nodes are of. */
+export const opsets: OnnxModel['opsets'] = { '': 21, [MICROSOFT]: 1 }
+
+/**
+ * The ONNX form of a graph. Inputs that `initializers` holds become part of the model, so that the
+ * runtime may repack them once.
+ */
+export function toOnnx(
+  graph: Graph,
+  initializers: ReadonlyMap<string, Tensor | FileTensor> = new Map(),
+): OnnxModel {
+  const expanded = expandComposites(graph)
+  const held = new Map<string, Tensor | FileTensor>(expanded.constants)
+  for (const input of expanded.inputs) {
+    const tensor = initializers.get(input.name)
+    if (tensor) held.set(input.name, tensor)
   }
+  const given = mapOutputNames(expanded)
+  const named = (value: Value): Value => ({ ...value, name: given.get(value.name) ?? value.name })
+  const emitted = emitNodes(expanded.nodes, named)
+  const copies = [...expanded.outputs].flatMap(([name, value]) =>
+    given.get(value.name) === toOutputName(name)
+      ? []
+      : [createCopy(named(value).name, toOutputName(name))],
+  )
   return {
-    nodes: moveLeavesLast(emit.nodes),
-    initializers: emit.initializers,
+    nodes: moveLeavesLast([...emitted.nodes, ...copies]),
+    initializers: new Map([...held, ...emitted.initializers]),
     inputs: expanded.inputs.filter(({ name }) => !initializers.has(name)),
     outputs: [...expanded.outputs].map(([name, value]) => ({ ...value, name: toOutputName(name) })),
-    opsets: { '': 21, [MICROSOFT]: 1 },
+    opsets,
   }
 }
+
+/** A node that gives a value another name. */
+export const createCopy = (from: string, to: string): OnnxNode => ({
+  type: 'Identity',
+  domain: '',
+  inputs: [from],
+  outputs: [to],
+  attributes: {},
+})
 
 const getPlace = ({ attributes }: Node, name: 'axis' | 'start' | 'end'): number =>
   attributes[name] as number

@@ -1,6 +1,7 @@
 // Activated LoRA behind a KV cache: PEFT's greedy tokens, rows beside others, and tokens that
 // arrive over several calls.
 
+import { createProgramCompiler } from './program-compiler.ts'
 import { readFile } from 'node:fs/promises'
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -32,7 +33,7 @@ beforeAll(async () => {
   base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(stories) })
   model = createModel({ base, backend })
   const weights = createBaseWeights(base.graph, base.weights)
-  const programs = createProgramCache(base, backend, weights)
+  const programs = createProgramCache(base, createProgramCompiler({ weights, backend }), weights)
   forward = createForward({
     config: base.config,
     weights,

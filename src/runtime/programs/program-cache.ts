@@ -21,7 +21,6 @@ import {
 } from '../../adapters/serving/serving-weights.ts'
 import { toSlotFeeds } from '../../adapters/serving/slots.ts'
 import { UnsupportedError } from '../../base/errors.ts'
-import type { Backend } from '../../compute/backend.ts'
 import type { Accuracy } from '../../compute/pack-linears.ts'
 import type { BaseModel } from '../../graph/base-model.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
@@ -29,6 +28,7 @@ import { getLayerInputName } from '../../graph/passes/tail.ts'
 import { findInvocation } from './activation.ts'
 import type { BaseWeights } from './base-weights.ts'
 import type { KvElement } from './cached-graph.ts'
+import type { ProgramCompiler } from './program-compiler.ts'
 import { listAdapters, isPerRow, type ServedExperts } from './row-groups.ts'
 import {
   createServingProgram,
@@ -111,7 +111,7 @@ async function mixServing(
 /** Programs by accuracy and by what experts need; each compiled once. */
 export function createProgramCache(
   base: BaseModel,
-  backend: Backend,
+  compiler: ProgramCompiler,
   weights: BaseWeights,
 ): ProgramCache {
   const programs = new Map<string, Promise<ServingProgram>>()
@@ -130,7 +130,7 @@ export function createProgramCache(
         createServingProgram({
           model: base.graph,
           weights,
-          backend,
+          compiler,
           accuracy,
           readServing: needs.readServing,
           states,

@@ -1,4 +1,5 @@
 import * as ort from 'onnxruntime-node'
+import { createProgramCompiler } from './program-compiler.ts'
 import { describe, expect, it } from 'vitest'
 import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
@@ -50,7 +51,8 @@ describe('the serving program', () => {
 
   it('gives the same from stacked slots as from single layers with the adapter attached', async () => {
     const { base, weights, adapter, model } = await opened()
-    const common = { model, weights, backend: onnx, accuracy: 'exact' } as const
+    const compiler = createProgramCompiler({ weights, backend: onnx })
+    const common = { model, weights, compiler, accuracy: 'exact' } as const
     const programs = [
       createServingProgram(common),
       createServingProgram({ ...common, attached: adapter }),

@@ -15,7 +15,6 @@ import {
 } from '../../adapters/serving/serving-weights.ts'
 import { assertInternal } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
-import type { Backend } from '../../compute/backend.ts'
 import { type Accuracy, packLinears } from '../../compute/pack-linears.ts'
 import type { Graph } from '../../graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
@@ -28,11 +27,11 @@ import {
   withLogitRows,
   withStates,
 } from './cached-graph.ts'
+import type { ProgramCompiler } from './program-compiler.ts'
 import { isPerRow, type ServedExperts } from './row-groups.ts'
 import { stackAdapter } from './stack-adapter.ts'
 import { type LinearStack, type StackedModel, stackLinears } from './stack-linears.ts'
 import { stackRows } from './stack-rows.ts'
-import { loadWeightInputs } from './weight-inputs.ts'
 
 export interface ServingProgram {
   /** Makes what the expert feeds, and keeps it, so that its first run finds it. */
@@ -45,7 +44,7 @@ export interface ServingProgram {
 export interface ServingOptions {
   readonly model: ModelGraph
   readonly weights: BaseWeights
-  readonly backend: Backend
+  readonly compiler: ProgramCompiler
   readonly accuracy: Accuracy
   /**
    * An adapter that slots cannot serve gets a separate program, for its configuration. Absent:
@@ -106,7 +105,7 @@ export function withSlots(
  * The graph that is compiled: x from embedding rows, attention over a cache, logits where asked
  * for.
  */
-export function buildServingGraph(options: Omit<ServingOptions, 'backend'>): {
+export function buildServingGraph(options: Omit<ServingOptions, 'compiler'>): {
   graph: Graph
   stacks: readonly LinearStack[]
 } {
@@ -139,14 +138,13 @@ export function buildServingGraph(options: Omit<ServingOptions, 'backend'>): {
 /** Compiles the program. Throws NotFoundError for a weight the store does not have. */
 export async function createServingProgram(options: ServingOptions): Promise<ServingProgram> {
   const { graph, stacks } = buildServingGraph(options)
-  const { initializers, fed } = await loadWeightInputs(graph, options, stacks)
-  const program = await options.backend.compile(graph, { initializers })
+  const [program] = await options.compiler.compile([{ graph, stacks }], options.accuracy)
+  assertInternal(program, 'one graph gives one program')
   const tensorsOf = createExpertFeeds(options, stacks)
   const keptOf = options.perRow ? cacheLastBatch(tensorsOf) : cacheByExpert(tensorsOf)
   return {
     prepare: async (served) => void (await keptOf(served)),
-    run: async (feeds, served) =>
-      program.run(new Map([...fed, ...(await keptOf(served)), ...feeds])),
+    run: async (feeds, served) => program.run(new Map([...(await keptOf(served)), ...feeds])),
     dispose: () => program.dispose(),
   }
 }

@@ -1,22 +1,30 @@
 // The base's weights in the forms that a serving graph reads, layers that share one product
 // stacked.
 
-import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import { f32, type F32Tensor, type FileTensor, type Tensor } from '../../base/tensor.ts'
 import {
   type Accuracy,
   collectPackedInputs,
   getPackedWeightName,
 } from '../../compute/pack-linears.ts'
 import { stackPacked } from '../../compute/pack.ts'
-import type { Graph } from '../../graph/ir.ts'
+import type { PackedFiles, PackedPart } from '../../compute/packed-files.ts'
+import type { Graph, GraphInput } from '../../graph/ir.ts'
 import type { BaseWeights } from './base-weights.ts'
 import type { LinearStack } from './stack-linears.ts'
 
 export interface WeightInputs {
   /** Part of the program. */
-  readonly initializers: ReadonlyMap<string, Tensor>
+  readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
   /** Fed at every run, without a copy. */
   readonly fed: ReadonlyMap<string, Tensor>
+}
+
+export interface WeightSource {
+  readonly weights: BaseWeights
+  readonly accuracy: Accuracy
+  /** Where packed weights are kept for a backend that reads files. */
+  readonly files?: PackedFiles | undefined
 }
 
 /**
@@ -25,31 +33,53 @@ export interface WeightInputs {
  */
 export async function loadWeightInputs(
   graph: Graph,
-  { weights, accuracy }: { readonly weights: BaseWeights; readonly accuracy: Accuracy },
+  source: WeightSource,
   stacks: readonly LinearStack[],
 ): Promise<WeightInputs> {
+  const { weights, files } = source
   const stackOf = new Map(
     stacks.flatMap((stack) => [
       [stack.weight, stack] as const,
       ...(stack.bias ? [[stack.bias, stack] as const] : []),
     ]),
   )
-  const initializers = new Map<string, Tensor>()
+  const initializers = new Map<string, Tensor | FileTensor>()
   const fed = new Map<string, Tensor>()
+  const parts = listPackedParts(graph, source, stackOf)
+  const kept = parts.length > 0 ? await files?.keep(parts) : undefined
+  if (kept) for (const [name, tensor] of kept) initializers.set(name, tensor)
+  else
+    for (const part of parts)
+      for (const [name, tensor] of await part.make()) initializers.set(name, tensor)
   for (const { name, role, shape } of graph.inputs) {
-    if (role !== 'weight' || initializers.has(name)) continue
-    const weight = getPackedWeightName(name)
-    const stack = stackOf.get(weight)
-    if (weight !== name) {
-      const parts = await Promise.all(
-        (stack?.parts.map((part) => part.weight) ?? [weight]).map((part) => weights.packed(part)),
-      )
-      for (const [input, tensor] of collectPackedInputs(weight, stackPacked(parts), accuracy))
-        initializers.set(input, tensor)
-    } else if (stack) initializers.set(name, await stackBias(stack, weights))
+    if (role !== 'weight' || getPackedWeightName(name) !== name) continue
+    const stack = stackOf.get(name)
+    if (stack) initializers.set(name, await stackBias(stack, weights))
     else (shape.length === 2 ? fed : initializers).set(name, await weights.float(name))
   }
   return { initializers, fed }
+}
+
+/** The packed weights of the graph, in the order of its inputs. */
+function listPackedParts(
+  graph: Graph,
+  { weights, accuracy }: WeightSource,
+  stackOf: ReadonlyMap<string, LinearStack>,
+): PackedPart[] {
+  const inputs = new Map<string, GraphInput[]>()
+  for (const input of graph.inputs) {
+    const weight = getPackedWeightName(input.name)
+    if (input.role === 'weight' && weight !== input.name)
+      inputs.set(weight, [...(inputs.get(weight) ?? []), input])
+  }
+  return [...inputs].map(([weight, own]): PackedPart => ({
+    tensors: own.map(({ name, dtype, shape }) => ({ name, dtype, shape: shape.map(Number) })),
+    async make() {
+      const parts = stackOf.get(weight)?.parts.map((part) => part.weight) ?? [weight]
+      const packed = await Promise.all(parts.map((part) => weights.packed(part)))
+      return collectPackedInputs(weight, stackPacked(packed), accuracy)
+    },
+  }))
 }
 
 async function stackBias({ parts }: LinearStack, weights: BaseWeights): Promise<F32Tensor> {

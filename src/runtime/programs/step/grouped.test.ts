@@ -1,3 +1,4 @@
+import { createProgramCompiler } from '../program-compiler.ts'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { onnxBackend } from '../../../../test/support/onnx.ts'
 import {
@@ -28,7 +29,11 @@ const adapterOf = new Map<Feeds, Adapter>()
 beforeAll(async () => {
   tiny = await openTiny('qwen2', 'q4')
   const { base: model, weights } = tiny
-  programs = createStepPrograms({ model: model.graph, weights, backend: onnxBackend })
+  programs = createStepPrograms({
+    model: model.graph,
+    weights,
+    compiler: createProgramCompiler({ weights, backend: onnxBackend }),
+  })
   base = createSlotFeeds(tiny, undefined)
   experts = [3, 4, 7, 2, 5].map((rank, seed) => {
     const adapter = createTinyAdapter(tiny, rank, seed)

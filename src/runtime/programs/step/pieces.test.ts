@@ -1,5 +1,6 @@
 // A prompt in other pieces, or in a row of another capacity, gives the same bits: what planPieces of
 // the engine builds on.
+import { createProgramCompiler } from '../program-compiler.ts'
 import * as ort from 'onnxruntime-node'
 import { afterAll, describe, expect, it } from 'vitest'
 import { createSlotFeeds, createTinyAdapter, openTiny } from '../../../../test/support/steps.ts'
@@ -22,7 +23,11 @@ const cuts = [[123], [16, 107], [64, 48, 11], [96, 27], [112, 11], [16, 16, 16, 
 async function open(name: string, form: 'none' | 'shared', accuracy: 'fast' | 'exact') {
   const tiny = await openTiny(name, 'q4')
   const { base, weights, config } = tiny
-  const programs = createStepPrograms({ model: base.graph, weights, backend })
+  const programs = createStepPrograms({
+    model: base.graph,
+    weights,
+    compiler: createProgramCompiler({ weights, backend }),
+  })
   afterAll(async () => {
     await programs.dispose()
     await base.weights.close()
@@ -41,7 +46,11 @@ describe('hasEqualPieces', () => {
   it('says whether pieces give equal bits', async () => {
     const tiny = await openTiny('llama', 'q4')
     const { base, weights, config } = tiny
-    const programs = createStepPrograms({ model: base.graph, weights, backend })
+    const programs = createStepPrograms({
+      model: base.graph,
+      weights,
+      compiler: createProgramCompiler({ weights, backend }),
+    })
     const feeds = createSlotFeeds(tiny, createTinyAdapter(tiny, 16, 1))
     const shared = new Map<string, Tensor>([...feeds, ...collectRankFeeds(feeds)])
     const parts = { config, weights }

@@ -1,3 +1,4 @@
+import { createProgramCompiler } from '../program-compiler.ts'
 import { afterAll, describe, expect, it } from 'vitest'
 import { onnxBackend } from '../../../../test/support/onnx.ts'
 import { openTiny } from '../../../../test/support/steps.ts'
@@ -11,7 +12,11 @@ import { decodeRows, prefillRow, TestRows, toCacheShape } from './testing.ts'
 async function open(name: string, choice?: WeightChoice) {
   const tiny = await openTiny(name, choice)
   const { base, weights, config } = tiny
-  const programs = createStepPrograms({ model: base.graph, weights, backend: onnxBackend })
+  const programs = createStepPrograms({
+    model: base.graph,
+    weights,
+    compiler: createProgramCompiler({ weights, backend: onnxBackend }),
+  })
   afterAll(async () => {
     await programs.dispose()
     await base.weights.close()
@@ -31,7 +36,7 @@ async function openForward({ base, weights, config }: Opened) {
   const program = await createServingProgram({
     model: base.graph,
     weights,
-    backend: onnxBackend,
+    compiler: createProgramCompiler({ weights, backend: onnxBackend }),
     accuracy: 'exact',
   })
   afterAll(() => program.dispose())

@@ -2,16 +2,11 @@
 // caches, adapters and of who is served.
 
 import type { Tensor } from '../../../base/tensor.ts'
-import type { Backend, Program } from '../../../compute/backend.ts'
+import type { Program } from '../../../compute/backend.ts'
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import type { BaseWeights } from '../base-weights.ts'
-import { loadWeightInputs } from '../weight-inputs.ts'
-import {
-  buildDecodeGraph,
-  buildPrefillGraph,
-  type StepGraph,
-  type StepNeeds,
-} from './step-graph.ts'
+import type { ProgramCompiler, WeightedGraph } from '../program-compiler.ts'
+import { buildDecodeGraph, buildPrefillGraph, type StepNeeds } from './step-graph.ts'
 
 export interface CompiledStep {
   /**
@@ -35,35 +30,54 @@ export interface StepPrograms {
 export interface StepProgramParts {
   readonly model: ModelGraph
   readonly weights: BaseWeights
-  readonly backend: Backend
+  readonly compiler: ProgramCompiler
 }
 
+type StepKind = 'decode' | 'prefill'
+type StepProgram = CompiledStep & Pick<Program, 'dispose'>
+
+const builders = { decode: buildDecodeGraph, prefill: buildPrefillGraph } as const
+
+/** A program by what it is for; every need is named, so that equal ones have equal keys. */
+interface StepRequest {
+  readonly kind: StepKind
+  readonly needs: StepNeeds
+}
+
+const completeNeeds = ({
+  accuracy,
+  form = 'none',
+  sets = 1,
+  vectors = false,
+  gain = false,
+  states,
+  past = 'f32',
+}: StepNeeds): StepNeeds => ({ accuracy, form, sets, vectors, gain, states, past })
+
 /** The programs of one model. Nothing is compiled before the first call that needs it. */
-export function createStepPrograms(parts: StepProgramParts): StepPrograms {
-  const { model, weights } = parts
-  const programs = new Map<string, Promise<CompiledStep & Pick<Program, 'dispose'>>>()
-  const getProgram = (
-    what: 'decode' | 'prefill',
-    {
-      accuracy,
-      form = 'none',
-      sets = 1,
-      vectors = false,
-      gain = false,
-      states,
-      past = 'f32',
-    }: StepNeeds,
-    build: (model: ModelGraph, weights: BaseWeights, needs: StepNeeds) => StepGraph,
-  ): Promise<CompiledStep> => {
-    const needs = { accuracy, form, sets, vectors, gain, states, past }
-    const key = JSON.stringify([what, needs])
-    const known = programs.get(key) ?? compileStep(parts, build(model, weights, needs), accuracy)
-    programs.set(key, known)
-    return known
+export function createStepPrograms({ model, weights, compiler }: StepProgramParts): StepPrograms {
+  const programs = new Map<string, Promise<StepProgram>>()
+  const getProgram = (kind: StepKind, given: StepNeeds): Promise<StepProgram> => {
+    const wanted = { kind, needs: completeNeeds(given) }
+    const key = JSON.stringify(wanted)
+    const known = programs.get(key)
+    if (known) return known
+    const others = compiler.isShared ? listCompanions(wanted) : []
+    const requests = [wanted, ...others].filter((one) => !programs.has(JSON.stringify(one)))
+    const compiled = compiler.compile(
+      requests.map((one): WeightedGraph => builders[one.kind](model, weights, one.needs)),
+      wanted.needs.accuracy,
+    )
+    requests.forEach((one, i) => {
+      const program = compiled.then((made) => made[i]!)
+      program.catch(() => undefined) // whoever asked for the first one hears of it
+      programs.set(JSON.stringify(one), program)
+    })
+    return programs.get(key)!
   }
   return {
-    decode: (needs) => getProgram('decode', needs, buildDecodeGraph),
-    prefill: (needs) => getProgram('prefill', needs, buildPrefillGraph),
+    decode: (needs) => getProgram('decode', needs),
+    prefill: (needs) => getProgram('prefill', needs),
     get count() {
       return programs.size
     },
@@ -76,18 +90,18 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
 }
 
 /**
- * The one place where such a graph and the base's weights become a program. Packed weights are in
- * memory only until the runtime has them.
+ * Programs that are soon needed where this one is. Where all of them share one copy of the weights,
+ * a program that joins later has the weights packed again.
  */
-async function compileStep(
-  { weights, backend }: StepProgramParts,
-  { graph, stacks }: StepGraph,
-  accuracy: StepNeeds['accuracy'],
-): Promise<CompiledStep & Pick<Program, 'dispose'>> {
-  const { initializers, fed } = await loadWeightInputs(graph, { weights, accuracy }, stacks)
-  const program = await backend.compile(graph, { initializers })
-  return {
-    run: (feeds) => program.run(new Map([...fed, ...feeds])),
-    dispose: () => program.dispose(),
-  }
+function listCompanions({ kind, needs }: StepRequest): StepRequest[] {
+  const { form } = needs
+  const complete = (changes: Partial<StepNeeds>): StepNeeds =>
+    completeNeeds({ ...needs, ...changes })
+  if (form === 'none') return [{ kind: kind === 'prefill' ? 'decode' : 'prefill', needs }]
+  const shared = complete({ form: 'shared', sets: 1 })
+  return [
+    { kind: 'prefill', needs: shared },
+    { kind: 'decode', needs: shared },
+    { kind: 'decode', needs: complete({ form: 'grouped', sets: 1, gain: false }) },
+  ]
 }

@@ -1,0 +1,28 @@
+// The port to files of packed weights: a runtime that reads files gets a weight by its place, and
+// every program of a model the same one. Says nothing of where the files lie.
+
+import type { FileTensor, Tensor } from '../base/tensor.ts'
+
+/** What is packed at once: one weight, or several that share a product. */
+export interface PackedPart {
+  /** In the order in which they are written. */
+  readonly tensors: readonly NamedTensor[]
+  /** Packs it; called only where the file is not there yet. */
+  make(): Promise<ReadonlyMap<string, Tensor>>
+}
+
+export interface NamedTensor {
+  readonly name: string
+  readonly dtype: FileTensor['dtype']
+  readonly shape: readonly number[]
+}
+
+export interface PackedFiles {
+  /**
+   * The tensors of all parts by name, in one file. A file that is not there yet is written one part
+   * at a time. Undefined where no file can be written: no permission, no room.
+   */
+  keep(parts: readonly PackedPart[]): Promise<ReadonlyMap<string, FileTensor> | undefined>
+  /** Ends pending writes; the tensors cannot be opened afterwards. */
+  close(): Promise<void>
+}

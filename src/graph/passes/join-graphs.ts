@@ -1,0 +1,230 @@
+// Several graphs over the same packed weights as one ONNX model. The products of those weights are
+// in it once, so that a runtime packs and keeps them once; what lies between two products is an If
+// with one branch for each graph. Independent of what the graphs compute.
+
+import { assertInternal } from '../../base/errors.ts'
+import { f32, type FileTensor, isFileTensor, type Tensor } from '../../base/tensor.ts'
+import type { OnnxBranch, OnnxModel, OnnxNode, OnnxValue } from '../../formats/onnx.ts'
+import type { Graph, Node, Value } from '../ir.ts'
+import { expandComposites } from './rewrite.ts'
+import { joinInputs } from './join-inputs.ts'
+import { planStages, type SharedProduct, type StagePlan, type StageSlot } from './stage-plan.ts'
+import { emitNodes, opsets } from './to-onnx.ts'
+
+export interface JoinSource {
+  readonly graph: Graph
+  /** Those that lie in files are shared; the others become part of the graph's own branches. */
+  readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
+}
+
+export interface JoinedMember {
+  /** Names in the model of what the graph is fed, by the graph's own. */
+  readonly inputs: ReadonlyMap<string, string>
+  /** The same of its outputs. */
+  readonly outputs: ReadonlyMap<string, string>
+}
+
+export interface JoinedModel {
+  readonly model: OnnxModel
+  readonly members: readonly JoinedMember[]
+}
+
+/** Input of the model, bool []: whether this graph is the one that runs. The last one has none. */
+export const toMemberInput = (index: number): string => `%member${index}`
+
+/** What the passes below know of one graph. */
+export interface JoinPart extends JoinSource {
+  readonly index: number
+  /** In the graph's order. */
+  readonly shared: readonly SharedProduct[]
+}
+
+/** What is the same in two products of one weight. */
+function describeProduct({ nodes, inputs }: SharedProduct, { initializers }: JoinSource): string {
+  const held = inputs.filter(({ name }) => initializers.has(name))
+  return JSON.stringify([
+    nodes.map(({ operation, attributes }) => [operation, attributes]),
+    held.map(({ name }) => name),
+  ])
+}
+
+const isInFile = (initializers: JoinSource['initializers'], name: string): boolean => {
+  const held = initializers.get(name)
+  return held !== undefined && isFileTensor(held)
+}
+
+function toPart(source: JoinSource, index: number): JoinPart {
+  const graph = expandComposites(source.graph)
+  const { initializers } = source
+  const products = graph.nodes.filter(({ inputs }) =>
+    inputs.some(({ name }) => isInFile(initializers, name)),
+  )
+  const shared = products.map((node) => toProduct(node, graph, initializers))
+  return { graph, initializers, index, shared }
+}
+
+/** ONNX Runtime computes a product and the sum with its bias at once where it sees both. */
+function toProduct(
+  product: Node,
+  { nodes, outputs }: Graph,
+  initializers: JoinSource['initializers'],
+): SharedProduct {
+  const { name } = product.output
+  const readers = nodes.filter(({ inputs }) => inputs.some((input) => input.name === name))
+  const [sum] = readers
+  const isOutput = [...outputs.values()].some((value) => value.name === name)
+  const bias = sum?.inputs.find((input) => input.name !== name)
+  if (readers.length !== 1 || isOutput || sum?.operation !== 'add' || !bias)
+    return { nodes: [product], inputs: product.inputs, output: product.output }
+  if (!initializers.has(bias.name))
+    return { nodes: [product], inputs: product.inputs, output: product.output }
+  return { nodes: [product, sum], inputs: [...product.inputs, bias], output: sum.output }
+}
+
+/**
+ * One model of all graphs. Undefined where they do not have the same products in the same order, so
+ * that they cannot share them.
+ */
+export function joinGraphs(sources: readonly JoinSource[]): JoinedModel | undefined {
+  const parts = sources.map(toPart)
+  const [first] = parts
+  assertInternal(first, 'there is a graph to join')
+  const products = first.shared.map((product) => describeProduct(product, first))
+  const isAlike = (part: JoinPart): boolean =>
+    part.shared.length === products.length &&
+    part.shared.every((product, i) => describeProduct(product, part) === products[i])
+  if (products.length === 0 || !parts.every(isAlike)) return undefined
+  const { inputs, renamed } = joinInputs(parts)
+  const plan = planStages(parts, renamed)
+  return plan && buildModel(parts, plan, inputs, renamed)
+}
+
+function buildModel(
+  parts: readonly JoinPart[],
+  plan: StagePlan,
+  inputs: readonly OnnxValue[],
+  renamed: readonly ReadonlyMap<string, string>[],
+): JoinedModel {
+  const [first] = parts as [JoinPart]
+  const nodes: OnnxNode[] = []
+  const initializers = new Map<string, Tensor | FileTensor>()
+  for (let stage = 0; stage <= first.shared.length; stage++) {
+    const slots = plan.slots[stage]!
+    if (slots.length > 0) {
+      const branches = parts.map((part) => buildBranch(part, stage, plan))
+      nodes.push(choose(branches, slots, `%s${stage}`))
+    }
+    const product = first.shared[stage]
+    if (!product) continue
+    for (const { name } of product.inputs) {
+      const held = first.initializers.get(name)
+      if (held) initializers.set(name, held)
+    }
+    const named = (value: Value): Value => ({ ...value, name: plan.nameOf(first, value.name) })
+    const emitted = emitNodes(product.nodes, named, `%p${stage}`)
+    nodes.push(...emitted.nodes)
+    for (const [name, tensor] of emitted.initializers) initializers.set(name, tensor)
+  }
+  const members = parts.map((part): JoinedMember => ({
+    inputs: renamed[part.index]!,
+    outputs: new Map(
+      [...part.graph.outputs].map(([name, value]) => [name, plan.nameOf(part, value.name)]),
+    ),
+  }))
+  const outputs = collectOutputs(parts, members)
+  const choices = parts.slice(0, -1).map(({ index }): OnnxValue => ({
+    name: toMemberInput(index),
+    dtype: 'bool',
+    shape: [],
+  }))
+  return {
+    model: { nodes, initializers, inputs: [...inputs, ...choices], outputs, opsets },
+    members,
+  }
+}
+
+function collectOutputs(
+  parts: readonly JoinPart[],
+  members: readonly JoinedMember[],
+): readonly OnnxValue[] {
+  const found = new Map<string, OnnxValue>()
+  for (const { graph, index } of parts)
+    for (const [name, value] of graph.outputs) {
+      const given = members[index]!.outputs.get(name)!
+      // Of unlike shapes only the rank is the same.
+      const shape = value.shape.map((dim, axis) =>
+        typeof dim === 'number' && axis > 0 ? dim : `${given}.${axis}`,
+      )
+      if (!found.has(given)) found.set(given, { name: given, dtype: value.dtype, shape })
+    }
+  return [...found.values()]
+}
+
+/** The nodes of one graph in one stage. */
+function buildBranch(part: JoinPart, stage: number, plan: StagePlan): OnnxBranch {
+  const { index, graph } = part
+  const prefix = `%m${index}.${stage}:`
+  const own = graph.nodes.filter(({ output }) => plan.stageOf(part, output.name) === stage)
+  const made = new Set(own.map(({ output }) => output.name))
+  const held = new Map<string, Tensor>()
+  const named = (value: Value): Value => {
+    const { name } = value
+    if (made.has(name)) return { ...value, name: prefix + name }
+    const tensor = graph.constants.get(name) ?? part.initializers.get(name)
+    if (!tensor) return { ...value, name: plan.nameOf(part, name) }
+    assertInternal(!isFileTensor(tensor), 'a tensor in a file is read by products only')
+    held.set(prefix + name, tensor)
+    return { ...value, name: prefix + name }
+  }
+  const emitted = emitNodes(own, named, prefix)
+  const nodes = [...emitted.nodes]
+  const outputs = plan.slots[stage]!.map((slot, at) => {
+    const { dtype } = slot
+    const value = slot.values[index]
+    if (value) return { name: prefix + value.name, dtype }
+    // What this graph does not make: an empty tensor that it never reads.
+    const name = `${prefix}%none${at}`
+    held.set(`${name}.value`, createEmpty(slot))
+    nodes.push({
+      type: 'Identity',
+      domain: '',
+      inputs: [`${name}.value`],
+      outputs: [name],
+      attributes: {},
+    })
+    return { name, dtype }
+  })
+  return { nodes, initializers: new Map([...held, ...emitted.initializers]), outputs }
+}
+
+function createEmpty({ dtype }: StageSlot): Tensor {
+  const shape = [0]
+  if (dtype === 'f32') return f32(shape)
+  if (dtype === 'i64') return { dtype, shape, data: new BigInt64Array(0) }
+  if (dtype === 'i32') return { dtype, shape, data: new Int32Array(0) }
+  if (dtype === 'f16') return { dtype, shape, data: new Uint16Array(0) }
+  return { dtype, shape, data: new Uint8Array(0) }
+}
+
+/** The node that runs one of the branches: If, with the further ones inside its else branch. */
+function choose(
+  branches: readonly OnnxBranch[],
+  slots: readonly StageSlot[],
+  prefix: string,
+): OnnxNode {
+  let otherwise = branches.at(-1)!
+  for (let index = branches.length - 2; index >= 0; index--) {
+    const names = slots.map(({ name }, at) => (index === 0 ? name : `${prefix}.${index}.${at}`))
+    const node: OnnxNode = {
+      type: 'If',
+      domain: '',
+      inputs: [toMemberInput(index)],
+      outputs: names,
+      attributes: { then_branch: { graph: branches[index]! }, else_branch: { graph: otherwise } },
+    }
+    if (index === 0) return node
+    const outputs = slots.map(({ dtype }, at) => ({ name: names[at]!, dtype }))
+    otherwise = { nodes: [node], initializers: new Map(), outputs }
+  }
+  assertInternal(false, 'one graph is not joined')
+}

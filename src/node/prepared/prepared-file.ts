@@ -1,0 +1,115 @@
+// A file of packed weights: the tensors, each at a multiple of 4,096 bytes, then an index of them,
+// then a footer that says where the index is. Independent of models and of where files lie.
+
+import { createHash } from 'node:crypto'
+import { open, type FileHandle } from 'node:fs/promises'
+import { crc32 } from 'node:zlib'
+import { isRecord } from '../../base/schema.ts'
+import { viewBytes, type Tensor } from '../../base/tensor.ts'
+import type { NamedTensor, PackedPart } from '../../compute/packed-files.ts'
+
+/** Where a tensor lies, and what its ends must be like. */
+export interface PreparedTensor extends NamedTensor {
+  readonly offsetBytes: number
+  readonly sizeBytes: number
+  /** CRC-32 of the first and the last 4,096 bytes. */
+  readonly checks: readonly [first: number, last: number]
+}
+
+const alignmentBytes = 4096
+const sampleBytes = 4096
+const magic = 'GRAFTPK1'
+/** Magic, length of the index, and the first 16 bytes of its SHA-256. */
+const footerBytes = 32
+
+const alignUp = (offset: number): number => Math.ceil(offset / alignmentBytes) * alignmentBytes
+
+const hashIndex = (index: Uint8Array): Buffer =>
+  createHash('sha256').update(index).digest().subarray(0, 16)
+
+const sample = (bytes: Uint8Array): readonly [number, number] => [
+  crc32(bytes.subarray(0, sampleBytes)),
+  crc32(bytes.subarray(Math.max(0, bytes.length - sampleBytes))),
+]
+
+/** Writes all of it: a system call takes 2 GB at most. */
+async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const length = Math.min(bytes.length - done, 1 << 30)
+    const { bytesWritten } = await file.write(bytes, done, length, at + done)
+    done += bytesWritten
+  }
+}
+
+/** Writes the parts one at a time: no more than one is in memory. Nothing is synced. */
+export async function writePrepared(
+  file: FileHandle,
+  parts: readonly PackedPart[],
+): Promise<PreparedTensor[]> {
+  const written: PreparedTensor[] = []
+  let at = 0
+  for (const part of parts) {
+    const made = await part.make()
+    for (const { name, dtype, shape } of part.tensors) {
+      const bytes = viewBytes(made.get(name) as Tensor)
+      await writeAll(file, bytes, at)
+      const checks = sample(bytes)
+      written.push({ name, dtype, shape, offsetBytes: at, sizeBytes: bytes.length, checks })
+      at = alignUp(at + bytes.length)
+    }
+  }
+  const index = Buffer.from(JSON.stringify(written))
+  const footer = Buffer.alloc(footerBytes)
+  footer.write(magic, 'latin1')
+  footer.writeBigUInt64LE(BigInt(index.length), 8)
+  footer.set(hashIndex(index), 16)
+  await writeAll(file, Buffer.concat([index, footer]), at)
+  return written
+}
+
+/** The index of a whole file; undefined where the file is not there, cut or damaged. */
+export async function readPrepared(path: string): Promise<PreparedTensor[] | undefined> {
+  const file = await open(path, 'r').catch(() => undefined)
+  try {
+    return file && (await readIndex(file))
+  } catch {
+    return undefined // the index is no JSON, or a read failed
+  } finally {
+    await file?.close()
+  }
+}
+
+async function readIndex(file: FileHandle): Promise<PreparedTensor[] | undefined> {
+  const { size } = await file.stat()
+  const footer = await readAt(file, size - footerBytes, footerBytes)
+  if (footer?.toString('latin1', 0, 8) !== magic) return undefined
+  const length = Number(footer.readBigUInt64LE(8))
+  const indexAt = size - footerBytes - length
+  const index = await readAt(file, indexAt, length)
+  if (!index || !hashIndex(index).equals(footer.subarray(16))) return undefined
+  const tensors: unknown = JSON.parse(index.toString())
+  if (!Array.isArray(tensors) || !tensors.every(isRecord)) return undefined
+  const known = tensors as unknown as PreparedTensor[]
+  for (const tensor of known) if (!(await isWhole(file, tensor, indexAt))) return undefined
+  return known
+}
+
+async function readAt(file: FileHandle, at: number, length: number): Promise<Buffer | undefined> {
+  if (at < 0 || length < 0) return undefined
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, at)
+  return bytesRead === length ? buffer : undefined
+}
+
+/** Looks at a tensor's ends only: what is between them would take as long to read as to pack. */
+async function isWhole(
+  file: FileHandle,
+  { offsetBytes, sizeBytes, checks }: PreparedTensor,
+  endBytes: number,
+): Promise<boolean> {
+  if (offsetBytes + sizeBytes > endBytes) return false
+  const length = Math.min(sizeBytes, sampleBytes)
+  const ends = await Promise.all(
+    [offsetBytes, offsetBytes + sizeBytes - length].map((at) => readAt(file, at, length)),
+  )
+  return ends.every((bytes, i) => bytes !== undefined && crc32(bytes) === checks[i])
+}

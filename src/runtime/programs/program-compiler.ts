@@ -1,0 +1,73 @@
+// Makes programs of graphs and the base's weights. Where the backend reads files and there are some,
+// packed weights stay in files and all programs of one accuracy share one copy of them; otherwise
+// each program holds its own.
+
+import type { Tensor } from '../../base/tensor.ts'
+import type { Backend, Program, ProgramGroup } from '../../compute/backend.ts'
+import type { Accuracy } from '../../compute/pack-linears.ts'
+import type { PackedFiles } from '../../compute/packed-files.ts'
+import type { Graph } from '../../graph/ir.ts'
+import type { BaseWeights } from './base-weights.ts'
+import type { LinearStack } from './stack-linears.ts'
+import { loadWeightInputs, type WeightInputs } from './weight-inputs.ts'
+
+/** A graph over the base's weights, and which of its layers are several of the base's. */
+export interface WeightedGraph {
+  readonly graph: Graph
+  readonly stacks: readonly LinearStack[]
+}
+
+export interface ProgramCompiler {
+  /** Whether programs of one accuracy share their weights. */
+  readonly isShared: boolean
+  /**
+   * A program for each graph; weights are added to what it is fed. Packed weights are in this
+   * process only until the runtime has them.
+   */
+  compile(graphs: readonly WeightedGraph[], accuracy: Accuracy): Promise<Program[]>
+}
+
+export interface CompilerParts {
+  readonly weights: BaseWeights
+  readonly backend: Backend
+  readonly files?: PackedFiles | undefined
+}
+
+export function createProgramCompiler({
+  weights,
+  backend,
+  files: given,
+}: CompilerParts): ProgramCompiler {
+  const files = backend.readsFiles ? given : undefined
+  const openGroup = files && backend.openGroup
+  const groups = new Map<Accuracy, ProgramGroup>()
+  const getGroup = (accuracy: Accuracy): ProgramGroup | undefined => {
+    const group = groups.get(accuracy) ?? openGroup?.()
+    if (group) groups.set(accuracy, group)
+    return group
+  }
+  return {
+    isShared: openGroup !== undefined,
+    async compile(graphs, accuracy) {
+      const loaded: WeightInputs[] = []
+      // one after the other: the first one makes the file that the others find
+      for (const { graph, stacks } of graphs)
+        loaded.push(await loadWeightInputs(graph, { weights, accuracy, files }, stacks))
+      const members = graphs.map(({ graph }, i) => ({
+        graph,
+        initializers: loaded[i]!.initializers,
+      }))
+      const programs =
+        (await getGroup(accuracy)?.add(members)) ??
+        (await Promise.all(
+          members.map(({ graph, initializers }) => backend.compile(graph, { initializers })),
+        ))
+      return programs.map((program, i) => withFedWeights(program, loaded[i]!.fed))
+    },
+  }
+}
+
+const withFedWeights = (program: Program, fed: ReadonlyMap<string, Tensor>): Program => ({
+  run: (feeds) => program.run(new Map([...fed, ...feeds])),
+  dispose: () => program.dispose(),
+})
