@@ -4,6 +4,7 @@
 
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Fields } from '../base/schema.ts'
+import type { Backend } from '../compute/backend.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import type { Tokenizer } from '../formats/text/tokenizer.ts'
 import type { RouterFile } from './router-file.ts'
@@ -98,6 +99,8 @@ export interface RoutedExpert {
 export interface RouteExample {
   readonly text: string
   readonly expert: string | undefined
+  /** The tier of experts that is enough, where it is known. */
+  readonly tier?: string | undefined
 }
 
 /** What a router is made of. */
@@ -123,6 +126,8 @@ export interface TextEmbedder {
 export interface RouterParts {
   readonly embedder?: TextEmbedder | undefined
   readonly tokenizer?: Tokenizer | undefined
+  /** Runs graphs in training; without it the slow reference interpreter does. */
+  readonly backend?: Backend | undefined
   /** Adapters of the experts, by name. */
   readonly adapters?: ReadonlyMap<string, Adapter> | undefined
   /** Reads a router within a router. */

@@ -1,0 +1,103 @@
+// From prompts and options to the weights of a policy, in 8 bits, and its calibration.
+
+import type { F32Tensor } from '../../base/tensor.ts'
+import { referenceBackend } from '../../compute/reference.ts'
+import { fitCalibration, type JudgedScores } from '../calibration/fit-calibration.ts'
+import type { Calibration } from '../router-file.ts'
+import type { RouteExample, RouterParts, RouterTraining } from '../router.ts'
+import { prepareTraining } from '../training/training-set.ts'
+import { roundToEightBits } from './eight-bit.ts'
+import type { PolicyOptions } from './policy-options.ts'
+import type { PolicyShape } from './policy-weights.ts'
+import { type PolicyPass, runPolicy } from './run-policy.ts'
+import { trainPolicy } from './train-policy.ts'
+import type { PolicyExample } from './training-batch.ts'
+import { createWordReader } from './word-buckets.ts'
+
+/** What a trained policy is made of. */
+export interface PolicyMaking {
+  readonly shape: PolicyShape
+  readonly weights: Map<string, F32Tensor>
+  readonly tiers: readonly string[]
+  readonly calibration: Calibration
+  readonly rows: number
+  readonly held: number
+}
+
+const usualSteps = 3000
+/** Less than other kinds hold out, because a policy is not trained a second time on all. */
+const heldShare = 0.1
+
+/**
+ * Epochs that make about 3,000 steps, so that a hundred prompts are met more often than thousands.
+ */
+const chooseEpochs = (rows: number, batchSize: number): number =>
+  Math.min(60, Math.max(10, Math.round(usualSteps / Math.ceil(rows / batchSize))))
+
+/**
+ * Logits by which a policy is calibrated and decides: log-probabilities of the experts plus the
+ * logit of the confidence head, so that its softmax is that of the experts, and its level says
+ * whether any of them is right.
+ */
+export function computeScores({ logits }: PolicyPass): Float64Array {
+  const own = logits.get('expert')!
+  const most = own.reduce((top, value) => Math.max(top, value), -Infinity)
+  const total = most + Math.log(own.reduce((sum, value) => sum + Math.exp(value - most), 0))
+  const sure = logits.get('confidence')![0]!
+  return own.map((value) => value - total + sure)
+}
+
+/** Tiers by name, and of each prompt that has one. */
+function collectTiers(examples: readonly RouteExample[]) {
+  const ofText = new Map(
+    examples.flatMap(({ text, tier }) => (tier === undefined ? [] : [[text, tier] as const])),
+  )
+  const names = [...new Set(ofText.values())].toSorted()
+  const find = (text: string): number => names.indexOf(ofText.get(text) ?? '')
+  return { names: names.length > 1 ? names : [], find }
+}
+
+/**
+ * Trains on `parts.backend`, or slowly on the reference interpreter. Throws what prepareTraining
+ * throws, and NumericError where the training diverges.
+ */
+export async function makePolicy(
+  training: RouterTraining,
+  options: PolicyOptions,
+  { backend = referenceBackend }: RouterParts,
+): Promise<PolicyMaking> {
+  const { names, fitted, held } = prepareTraining(training, 'policy', options.holdOut ?? heldShare)
+  const tiers = collectTiers(training.examples)
+  const shape = chooseShape(options, names.length, tiers.names.length)
+  const read = createWordReader(options)
+  const examples = fitted.flatMap(({ text, expert }): PolicyExample[] => {
+    const words = read(text)
+    return words.length === 0 ? [] : [{ words, expert, tier: tiers.find(text) }]
+  })
+  const trained = await trainPolicy({
+    shape,
+    examples,
+    backend,
+    epochs: options.epochs ?? chooseEpochs(examples.length, options.batchSize),
+    batchSize: options.batchSize,
+    learningRate: options.learningRate,
+    seed: training.seed,
+    dropout: options.dropout,
+    wordDropout: options.wordDropout,
+    teaching: 0,
+    labelSmoothing: options.labelSmoothing,
+  })
+  const weights = roundToEightBits(trained)
+  const judged = held.map(({ text, expert }): JudgedScores => ({
+    logits: computeScores(runPolicy(shape, weights, read(text))),
+    right: expert < 0 ? undefined : expert,
+  }))
+  const calibration = fitCalibration(judged, options)
+  const rows = examples.length
+  return { shape, weights, tiers: tiers.names, calibration, rows, held: judged.length }
+}
+
+const chooseShape = (options: PolicyOptions, experts: number, tiers: number): PolicyShape => {
+  const { buckets, width, hidden, inputRank, stateRank, reads } = options
+  return { buckets, width, hidden, inputRank, stateRank, reads, experts, tiers }
+}
