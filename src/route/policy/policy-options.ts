@@ -3,7 +3,8 @@
 import { integer, number, oneOf, type OptionValues } from '../../base/schema.ts'
 import { calibrationOptionFields } from '../training/training-set.ts'
 
-const createShare = (about: string, usual: number) => number({ from: 0, below: 1, default: usual, about })
+const createShare = (about: string, usual: number) =>
+  number({ from: 0, below: 1, default: usual, about })
 const createSize = (about: string, usual: number) =>
   integer({ from: 1, to: 2 ** 20, default: usual, about })
 
