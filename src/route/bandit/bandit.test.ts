@@ -121,9 +121,9 @@ describe('choosing an arm', () => {
         const values = wanted.map(
           (theta) => 0.5 + theta.reduce((sum, value, i) => sum + value * x[i]!, 0),
         )
-        const estimates = values.map((_, arm) => arms.estimate(arm, x))
+        const beliefs = values.map((_, arm) => arms.estimate(arm, x))
         const { arm } = chooseArm(
-          estimates,
+          beliefs,
           values.map(() => 0),
           { method, exploration: 0.3, even: 0.02 },
           draw,

@@ -125,13 +125,13 @@ class BanditRouter implements Router {
   /** Throws OptionError for an expert that it does not know. */
   async learn({ request, decision, reward, right }: RouteFeedback): Promise<void> {
     for (const name of [right, decision.expert])
-      if (name != null && !this.experts.includes(name))
+      if (typeof name === 'string' && !this.experts.includes(name))
         throw new OptionError(
           `Router "bandit": feedback: there is no expert ${JSON.stringify(name)}; there are ${this.experts.join(', ')}.`,
         )
     const x = await this.#read(request.text)
     const chosen = decision.expert === undefined ? -1 : this.experts.indexOf(decision.expert)
-    const best = right == null ? -1 : this.experts.indexOf(right)
+    const best = this.experts.indexOf(right ?? '')
     if (best >= 0) this.#arms.update(best, x, 1)
     if (chosen < 0 || chosen === best) return
     const own = reward ?? (right === undefined ? undefined : 0)

@@ -124,8 +124,8 @@ class PolicyRouter implements Router {
 
   /** Throws OptionError for an expert that it does not know. */
   learn({ request, decision, reward, right }: RouteFeedback): void {
-    const place = right == null ? -1 : this.experts.indexOf(right)
-    if (right != null && place < 0)
+    const place = this.experts.indexOf(right ?? '')
+    if (typeof right === 'string' && place < 0)
       throw new OptionError(
         `Router "policy": feedback: the right expert: got ${JSON.stringify(right)}, expected one of ${this.experts.join(', ')}, or null.`,
       )
