@@ -137,7 +137,8 @@ function readName(reader: Reader): { readonly name: string; readonly isQuoted: b
   for (; reader.at < text.length; reader.at++) {
     const mark = text[reader.at]
     if (mark === '+' || mark === '>') break
-    if (mark === ':' && matchAt(weightAt, text, reader.at + 1)) break
+    const isHash = text.endsWith('@sha256', reader.at) // coder@sha256:12345678 is no weight
+    if (mark === ':' && !isHash && matchAt(weightAt, text, reader.at + 1)) break
   }
   return { name: text.slice(start, reader.at).trim(), isQuoted: false }
 }

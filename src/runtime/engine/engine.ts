@@ -220,10 +220,16 @@ export class Engine {
 
   /**
    * Makes an expert known under a name. The next request of that name gets it; sequences that run
-   * keep the version they began with.
+   * keep the version they began with. `digest`: the root digest of the files that an adapter was
+   * read from, which names its content in caches.
    */
-  registerAdapter(name: string, expert: Expert, metadata?: AdapterMetadata): Promise<ExpertHandle> {
-    return this.#parts.pool.register(name, expert, metadata)
+  registerAdapter(
+    name: string,
+    expert: Expert,
+    metadata?: AdapterMetadata,
+    digest?: string,
+  ): Promise<ExpertHandle> {
+    return this.#parts.pool.register(name, expert, metadata, digest)
   }
 
   /** Forgets a name; resolves when the last sequence that uses its expert has ended. */

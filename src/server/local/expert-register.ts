@@ -15,6 +15,8 @@ export interface ExpertOrigin {
   readonly path?: string | undefined
   readonly system?: string | undefined
   readonly scale?: number | undefined
+  /** The root digest of the files that it was read from. */
+  readonly sha256?: string | undefined
 }
 
 interface ExpertRecord extends ExpertOrigin {
@@ -93,7 +95,7 @@ export class ExpertRegister {
   ): Promise<ServedExpert> {
     this.checkName(name)
     this.checkFree(name, replace)
-    await this.#parts.engine.registerAdapter(name, expert)
+    await this.#parts.engine.registerAdapter(name, expert, undefined, origin.sha256)
     const old = this.#records.get(name)
     this.#records.set(name, this.#createRecord(origin, old))
     return this.describe(name)

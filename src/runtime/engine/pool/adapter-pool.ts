@@ -12,7 +12,8 @@ export interface ExpertHandle {
   /** Counts from 1 for each name. */
   readonly version: number
   /**
-   * The hash of kind, configuration and tensors; of a mixture, of its adapters' keys and weights.
+   * The root digest of its files, or the hash of kind, configuration and tensors where it came from
+   * no files; of a mixture, the hash of its adapters' keys and weights.
    * Equal keys give equal outputs. An adapter that was never registered has a random key instead,
    * because a hash of 20 MB would delay its first token.
    */
@@ -138,9 +139,15 @@ export interface AdapterPool {
    * Checks the expert against the model, and makes it the current version under this name. Leases
    * of the version before keep it to their end. Throws MismatchError for another base's adapter,
    * NumericError for NaN or infinity, UnsupportedError for a mixture without an exact sum; nothing
-   * has changed then.
+   * has changed then. `digest`: the root digest of the files that an adapter was read from; it is
+   * the key then.
    */
-  register(name: string, expert: Expert, metadata?: AdapterMetadata): Promise<ExpertHandle>
+  register(
+    name: string,
+    expert: Expert,
+    metadata?: AdapterMetadata,
+    digest?: string,
+  ): Promise<ExpertHandle>
   /**
    * The current handle under a name, or the one of this object. Checks what `register` checks.
    * Throws NotFoundError for a name that is not registered.

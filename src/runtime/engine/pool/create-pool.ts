@@ -22,7 +22,11 @@ const poolFields = {
   budgetBytes: integer({ from: 0, default: 2 ** 29 }),
   cold: oneOf(coldForms, { default: 'f32' }),
 }
-const nameFields = { name: string({ filled: true }), metadata: mapOf(string()) }
+const nameFields = {
+  name: string({ filled: true }),
+  metadata: mapOf(string()),
+  digest: string({ filled: true }),
+}
 
 /** A pool over a base model. Throws OptionError for wrong options. */
 export const createAdapterPool = (base: PoolBase, options: PoolOptions = {}): AdapterPool =>
@@ -52,14 +56,12 @@ class Pool implements AdapterPool {
     name: string,
     expert: Expert,
     metadata: AdapterMetadata = {},
+    digest?: string,
   ): Promise<ExpertHandle> {
-    readOptions('register', { name, metadata }, nameFields)
+    readOptions('register', { name, metadata, digest }, nameFields)
     const call = ++this.#clock
-    const version = await this.#experts.prepare(expert, () => ({
-      name,
-      version: this.#names.countVersion(name),
-      metadata,
-    }))
+    const describe = () => ({ name, version: this.#names.countVersion(name), metadata })
+    const version = await this.#experts.prepare(expert, describe, digest)
     // From here on nothing waits, so requests see the old version or the new one.
     const old = this.#names.replace(version, call)
     if (old === version) return version.handle

@@ -1,5 +1,6 @@
 // Keys of experts: equal keys mean equal outputs, so caches of one may serve the other. A
-// registered adapter's key is a hash of its content; any other has a random one.
+// registered adapter's key is the root digest of its files, or a hash of its content where it came
+// from no files; any other has a random one.
 
 import { computeSha256, toHex } from '../../../base/sha256.ts'
 import { computeSha256Sync } from '../../../base/sha256-sync.ts'
@@ -39,8 +40,11 @@ const drawKey = (): string => `object:${toHex(crypto.getRandomValues(new Uint8Ar
 export interface ExpertKeys {
   /** The key of an expert as it is now known, at once. */
   get(expert: Expert): string
-  /** The same after the content of its adapters was hashed; once for each adapter object. */
-  hash(expert: Expert): Promise<string>
+  /**
+   * The same after the content of its adapters was hashed; once for each adapter object. `digest`:
+   * the root digest of one adapter's files, which then stands for the hash.
+   */
+  hash(expert: Expert, digest?: string): Promise<string>
 }
 
 /** Keys by adapter object. Its tensors must not change while it is in use. */
@@ -64,7 +68,11 @@ export function createExpertKeys(): ExpertKeys {
   }
   return {
     get,
-    async hash(expert) {
+    async hash(expert, digest) {
+      if (digest !== undefined && !isMixture(expert)) {
+        known.set(expert, digest)
+        return digest
+      }
       const adapters = isMixture(expert) ? expert.mixture.map(({ adapter }) => adapter) : [expert]
       // Web Crypto is not everywhere; without it each object keeps a key of its own.
       if (typeof crypto.subtle !== 'undefined')

@@ -87,10 +87,10 @@ export class PoolExperts {
   }
 
   /** Checks an expert that gets a name; it is not known before `keep`. */
-  async prepare(given: Expert, name: () => HandleParts): Promise<ExpertVersion> {
+  async prepare(given: Expert, name: () => HandleParts, digest?: string): Promise<ExpertVersion> {
     const expert = simplify(given)
     const source = await this.#readSource(expert)
-    const key = await this.#keys.hash(expert)
+    const key = await this.#keys.hash(expert, digest)
     const bits = coldBits[this.#cold]
     // What reads virtual tokens is attached with the adapter's own numbers, so these are kept.
     if (bits === undefined || !source.slot || countVirtualTokens(expert) > 0)
