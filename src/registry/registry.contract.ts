@@ -106,6 +106,14 @@ export function describeRegistry(title: string, makePlace: () => Promise<Registr
       await expect(registry.verify('coder')).rejects.toThrow(SignatureError)
     })
 
+    it('makes content whole again that was changed, when it is added again', async () => {
+      const { hash } = await add({})
+      await place.damage((await registry.resolve('coder')).location)
+      await expect(registry.verify('coder')).rejects.toThrow(SignatureError)
+      expect((await add({})).hash).toBe(hash)
+      await registry.verify('coder')
+    })
+
     it('refuses a wrong manifest with everything that is wrong, and stays as it was', async () => {
       const wrong = { id: 'a\nb', version: '1', color: 'red', scores: { f1: { value: 'x' } } }
       const adding = add(wrong as never)

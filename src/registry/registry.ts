@@ -34,8 +34,10 @@ export interface SearchQuery {
   readonly base?: string | undefined
   /** A metric whose value must be at least this. */
   readonly score?: { readonly metric: string; readonly least: number } | undefined
-  /** Versions are ordered by the cosine of their vectors to this one. */
+  /** Versions are ordered by the cosine of their vectors to this one, of length 1. */
   readonly vector?: Float32Array | undefined
+  /** Whose vectors are compared; those that experts were added with unless it is given. */
+  readonly embedder?: string | undefined
   /** Results at most. Default 20. */
   readonly limit?: number | undefined
 }
@@ -64,6 +66,14 @@ export interface RegistryChange {
   readonly channel?: string | undefined
 }
 
+/** A version, and the vector that stands for it. */
+export interface ExpertVector {
+  readonly id: string
+  readonly version: string
+  /** Of length 1. */
+  readonly vector: Float32Array
+}
+
 export interface Registry {
   readonly location: string
   /**
@@ -76,6 +86,10 @@ export interface Registry {
   /** The newest version of each expert, or all versions of one. */
   list(id?: string): Promise<readonly RegisteredExpert[]>
   search(query: SearchQuery): Promise<readonly SearchResult[]>
+  /** Newest versions of which an embedder has left no vector. */
+  listWithoutVector(embedder: string): Promise<readonly RegisteredExpert[]>
+  /** Keeps an embedder's vectors beside the versions; those that are gone are left out. */
+  setVectors(embedder: string, vectors: readonly ExpertVector[]): Promise<void>
   /** Lets a channel point to a version; undefined takes the channel away. */
   setChannel(id: string, channel: string, version: string | undefined): Promise<void>
   /** Gives and takes tags beside the manifest's. */

@@ -11,7 +11,7 @@ import {
   readOptions,
   string,
 } from '../base/schema.ts'
-import type { SearchResult, RegisteredExpert, SearchQuery } from './registry.ts'
+import type { ExpertVector, SearchResult, RegisteredExpert, SearchQuery } from './registry.ts'
 
 const queryFields = {
   text: string(),
@@ -20,62 +20,86 @@ const queryFields = {
   base: string({ filled: true }),
   score: object({ metric: string({ filled: true }), least: number() }),
   vector: createField<Float32Array>('a Float32Array', {}, (value) => value instanceof Float32Array),
+  embedder: string({ filled: true }),
   limit: integer({ from: 1, default: 20 }),
 }
 
-type QueryFilters = Omit<OptionValues<typeof queryFields>, 'vector' | 'limit'>
+type QueryFilters = Omit<OptionValues<typeof queryFields>, 'vector' | 'limit' | 'embedder'>
 
 export interface SearchableExpert extends RegisteredExpert {
   /** Of length 1; undefined for an expert that was added without one. */
   readonly vector: Float32Array | undefined
 }
 
+/** Experts as searches go through them. */
+export interface SearchIndex {
+  readonly experts: readonly SearchableExpert[]
+  /** What an expert says, in small letters; made once, when words are searched first. */
+  getText(index: number): string
+}
+
+export function createSearchIndex(experts: readonly SearchableExpert[]): SearchIndex {
+  const texts: (string | undefined)[] = []
+  return { experts, getText: (i) => (texts[i] ??= describeExpert(experts[i]!)) }
+}
+
 /**
  * The experts that fit, the most similar first, or those whose names come first. A search by meaning
  * leaves out experts without a vector. Throws OptionError for vectors of another length.
  */
-export function searchExperts(
-  experts: readonly SearchableExpert[],
-  given: SearchQuery,
-): SearchResult[] {
-  const { vector, limit, ...query } = readOptions('Search', given, queryFields)
+export function searchExperts(index: SearchIndex, given: SearchQuery): SearchResult[] {
+  const { vector, limit, embedder: _embedder, ...query } = readOptions('Search', given, queryFields)
   if (query.score && (query.score.metric === undefined || query.score.least === undefined))
     throw new OptionError('Search: score: expected { metric, least }.')
-  const found = experts
-    .filter((expert) => isWanted(expert, query))
-    .flatMap((expert): SearchResult[] => {
-      if (!vector) return [withoutVector(expert, undefined)]
-      const { vector: own } = expert
-      return own ? [withoutVector(expert, multiplyVectors(own, vector))] : []
-    })
-  return found.toSorted(compareFound).slice(0, limit)
+  const words = (query.text ?? '').toLowerCase().split(/\s+/).filter(Boolean)
+  const found: { expert: SearchableExpert; similarity: number | undefined }[] = []
+  for (const [i, expert] of index.experts.entries()) {
+    if (vector && !expert.vector) continue
+    if (!isWanted(expert, query)) continue
+    if (words.length > 0 && !words.every((word) => index.getText(i).includes(word))) continue
+    const similarity = vector && multiplyVectors(expert.vector!, vector)
+    found.push({ expert, similarity })
+  }
+  found.sort(
+    (a, b) => (b.similarity ?? 0) - (a.similarity ?? 0) || (a.expert.id < b.expert.id ? -1 : 1),
+  )
+  return found.slice(0, limit).map(({ expert, similarity }) => {
+    const { vector: _vector, ...shown } = expert
+    return { ...shown, similarity }
+  })
 }
 
-const compareFound = (a: SearchResult, b: SearchResult): number =>
-  (b.similarity ?? 0) - (a.similarity ?? 0) || (a.id < b.id ? -1 : 1)
-
-function withoutVector(expert: SearchableExpert, similarity: number | undefined): SearchResult {
-  const { vector: _vector, ...shown } = expert
-  return { ...shown, similarity }
+/** Throws OptionError for vectors that could not be compared, or are of nobody. */
+export function checkVectors(embedder: string, vectors: readonly ExpertVector[]): void {
+  if (embedder === '')
+    throw new OptionError('Vectors: the embedder has no name, by which they are found again.')
+  const wrong = vectors.filter(
+    ({ vector }) =>
+      !(vector instanceof Float32Array) ||
+      vector.length !== vectors[0]!.vector.length ||
+      !vector.every(Number.isFinite),
+  )
+  if (wrong.length > 0)
+    throw new OptionError(
+      `Vectors: got other than Float32Arrays of finite numbers and one length, of ${wrong.map(({ id, version }) => `${id}@${version}`).join(', ')}.`,
+    )
 }
 
 function isWanted(
-  { id, tags, manifest }: SearchableExpert,
-  { text = '', tags: wanted = [], domain, base, score }: QueryFilters,
+  { tags, manifest }: SearchableExpert,
+  { tags: wanted = [], domain, base, score }: QueryFilters,
 ): boolean {
   if (!wanted.every((tag) => tags.includes(tag))) return false
   if (domain !== undefined && !manifest.domains?.includes(domain)) return false
   if (base !== undefined && base !== manifest.base.id && base !== manifest.base.sha256) return false
-  if (score && !((manifest.scores?.[score.metric!]?.value ?? -Infinity) >= score.least!))
-    return false
+  return !score || (manifest.scores?.[score.metric!]?.value ?? -Infinity) >= score.least!
+}
+
+function describeExpert({ id, tags, manifest }: SearchableExpert): string {
   const { name = '', description = '', domains = [], routing = {} } = manifest
   const { keywords = [], examples = [] } = routing
   const said = [id, name, description, ...tags, ...domains, ...keywords, ...examples]
-  const all = said.join('\n').toLowerCase()
-  return text
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => all.includes(word))
+  return said.join('\n').toLowerCase()
 }
 
 function multiplyVectors(a: Float32Array, b: Float32Array): number {

@@ -52,6 +52,10 @@ it('keeps an expert, finds it and answers with it', async () => {
   expect(byName).toBe(await run(...asked, '--adapter', at('tales')))
   expect(byName).not.toBe(await run(...asked))
   expect(await fail(...asked, '--adapter', 'tales@^2')).toContain('its versions are 1.0.0')
+  const question = ['experts', 'search', 'stories for children', '--meaning', '--model']
+  expect(await run(...question, 'stories260k')).toMatch(/tales +1\.0\.0/)
+  expect(await fail('experts', 'search', '--meaning')).toContain('wants a question')
+  expect(await fail('experts', 'search', 'a', '--model', 'b')).toContain('give --meaning too')
   expect(await fail('experts', 'show', 'tals')).toContain('Did you mean "tales"?')
 }, 300_000)
 
@@ -91,6 +95,12 @@ it('signs, verifies and exports; a changed file is found', async () => {
   expect(await run('experts', 'verify', 'tales', '--key', 'key.pub')).toContain(
     'signed by a trusted',
   )
+  const asked = ['run', 'Once', '--model', 'stories260k', '--max-tokens', '4', '--adapter']
+  const signed = await run(...asked, 'tales', '--require-signed', 'key.pub')
+  expect(signed).toBe(await run(...asked, 'tales'))
+  const unsigned = await fail(...asked, 'tales@1.0.0', '--require-signed', 'key.pub')
+  expect(unsigned).toContain('is not signed')
+  expect(await fail('run', 'Once', '--require-signed', 'key.pub')).toContain('none is named')
   cpSync(at('tales'), at('changed'), { recursive: true })
   appendFileSync(at('changed/adapter_config.json'), ' ')
   expect(await fail('experts', 'verify', 'changed', '--key', 'key.pub')).toContain('was signed')

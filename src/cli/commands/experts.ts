@@ -43,6 +43,13 @@ export const expertsCommand = defineCommand({
     score: toOption(string({ about: 'search: only experts with at least this score' }), {
       valueName: 'metric=0.8',
     }),
+    meaning: flag({
+      about: 'search: the words are a question; experts closest to what it means come first',
+    }),
+    model: toOption(
+      string({ about: 'search: the base that reads question and descriptions, for --meaning' }),
+      { valueName: 'model' },
+    ),
     key: toOption(
       string({ about: 'sign: a private key; verify, add --from, import: a trusted public key' }),
       { valueName: 'file', many: true },

@@ -13,6 +13,8 @@ export interface ExpertsValues {
   readonly domain: string | undefined
   readonly base: string | undefined
   readonly score: string | undefined
+  readonly meaning: boolean | undefined
+  readonly model: string | undefined
   readonly key: readonly string[] | undefined
   readonly from: string | undefined
   readonly 'max-bytes': number | undefined

@@ -8,6 +8,7 @@ import type { Terminal } from '../ui/terminal.ts'
 import type { Actions, ExpertsValues } from './action.ts'
 import { listDifferences } from './diff-experts.ts'
 import { fetchExpert, openFrom } from './open-published.ts'
+import { searchAction } from './search-experts.ts'
 import { listExpertRows, toExpertJson, toManifestLines } from './show-experts.ts'
 
 export const registryActions: Actions = {
@@ -60,22 +61,7 @@ export const registryActions: Actions = {
       return { ...toExpertJson(found), location: found.location }
     },
   },
-  search: {
-    usage: '[words]',
-    about: 'by words in name, description, tags and examples, and by the filters',
-    words: [0, 1],
-    options: ['tag', 'domain', 'base', 'score', 'from', 'allow-private'],
-    async run([text], context) {
-      const { registry, values, terminal } = context
-      const { tag: tags, domain, base } = values
-      const query = { text, tags, domain, base, score: readScore(values.score) }
-      const published = await openFrom(context)
-      const found = published ? published.search(query) : await registry.search(query)
-      for (const line of formatTable(listExpertRows(found))) terminal.print(line)
-      if (found.length === 0) terminal.print('Nothing was found.')
-      return found.map(toExpertJson)
-    },
-  },
+  search: searchAction,
   tag: {
     usage: '<name[@version]>',
     about: 'gives and takes tags',
@@ -194,15 +180,6 @@ async function reportLeftOut(folder: string, terminal: Terminal): Promise<void> 
   for (const name of runFolders)
     if ((await stat(`${folder}/${name}`).catch(() => undefined))?.isDirectory())
       terminal.note(`${folder}: ${name} is left out, because it belongs to the training run.`)
-}
-
-/** 'exact_match=0.8' */
-function readScore(text: string | undefined) {
-  if (text === undefined) return undefined
-  const [, metric, least] = /^(.+)=(-?\d*\.?\d+)$/.exec(text) ?? []
-  if (metric === undefined)
-    throw new UsageError(`--score: got ${JSON.stringify(text)}, expected such as exact_match=0.8.`)
-  return { metric, least: Number(least) }
 }
 
 /** A folder on the disk, or the place of a registered expert. */

@@ -71,7 +71,8 @@ export class ContentFolder {
 
   /**
    * Copies a folder, without the checkpoints of a run, to a place of its own and hashes the copy,
-   * because the source may change meanwhile. `keep` moves it to its place; `drop` removes it.
+   * because the source may change meanwhile. `keep` moves it to its place, or finds the same there;
+   * `drop` removes it.
    */
   async stage(folder: string): Promise<StagedContent> {
     const place = join(this.#path, `new.${process.pid}.${placeCount++}.tmp`)
@@ -81,13 +82,42 @@ export class ContentFolder {
       for (const { path } of await listFiles(folder))
         if (!isIgnoredPath(path, runFolders)) await copyDurably(folder, place, path)
       const content = await hashFolder(place)
-      return { place, content, drop, keep: () => this.#keep(place, content.hash) }
+      const keep = (): Promise<void> => this.#keepOrJoin(place, content.hash)
+      return { place, content, drop, keep }
     } catch (error) {
       await drop()
       throw findErrorCode(error) === undefined
         ? error
         : toStorageError(`${folder}: cannot be copied into the registry`, error)
     }
+  }
+
+  /**
+   * Where the same content is there, only its signature is taken over, which no hash covers; content
+   * that was changed since is replaced.
+   */
+  async #keepOrJoin(place: string, hash: string): Promise<void> {
+    if (!(await this.has(hash))) return this.#keep(place, hash)
+    const isWhole = await hashFolder(this.locate(hash)).then(
+      (found) => found.hash === hash,
+      () => false,
+    )
+    if (isWhole) return this.#passSignature(place, hash)
+    const removal = this.prepareRemoval(hash)
+    removal.detach()
+    await this.#keep(place, hash)
+    await removal.finish()
+  }
+
+  async #passSignature(place: string, hash: string): Promise<void> {
+    try {
+      await rename(join(place, signatureFile), join(this.locate(hash), signatureFile))
+      await syncDirectory(this.locate(hash))
+    } catch (error) {
+      if (findErrorCode(error) !== 'ENOENT')
+        throw toStorageError(`${place}: its signature cannot be kept`, error)
+    }
+    await rm(place, { recursive: true, force: true })
   }
 
   async #keep(place: string, hash: string): Promise<void> {

@@ -1,6 +1,6 @@
 // The registry in a folder: the contract, what is refused, processes that are killed.
 
-import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FormatError, NotFoundError, StorageError } from '../../base/errors.ts'
@@ -33,6 +33,19 @@ describe('a registry in a folder', () => {
     database.exec('PRAGMA user_version = 99')
     database.close()
     await expect(place.open()).rejects.toThrow(StorageError)
+  })
+
+  it('takes over the signature of content that it has without one', async () => {
+    const place = await places.make()
+    const registry = await place.open()
+    const folder = await place.makeExpert(undefined, 1)
+    await registry.add(folder, { id: 'plain', version: '1.0.0' })
+    await writeFile(join(folder, 'expert.sig'), 'a signature')
+    await registry.add(folder, { id: 'signed', version: '1.0.0' })
+    const { location } = await registry.resolve('signed')
+    expect(location).toBe((await registry.resolve('plain')).location)
+    expect(await readFile(join(location, 'expert.sig'), 'utf8')).toBe('a signature')
+    await registry.close()
   })
 
   it('is whole after processes were killed in the middle of add, remove, gc and publish', async () => {

@@ -16,6 +16,7 @@ import {
 } from '../../registry/reference.ts'
 import type {
   AddOptions,
+  ExpertVector,
   SearchResult,
   RegisteredExpert,
   Registry,
@@ -24,13 +25,14 @@ import type {
   SearchQuery,
 } from '../../registry/registry.ts'
 import { type ExpertManifest, isExpertName } from '../../registry/manifest/manifest-fields.ts'
-import { searchExperts } from '../../registry/search.ts'
+import { checkVectors, searchExperts, type SearchableExpert } from '../../registry/search.ts'
 import { openSqliteFile, runWithRetry } from '../stores/sqlite-file.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { toStorageError } from '../files/system-errors.ts'
 import { ContentFolder, contentFolder, type ContentRemoval, hashFolder } from './content-folder.ts'
 import { readFolderManifest } from './folder-manifest.ts'
-import { type IndexedExpert, registrySchema, RegistryTables } from './registry-tables.ts'
+import { RegistrySnapshot } from './registry-snapshot.ts'
+import { registrySchema, RegistryTables } from './registry-tables.ts'
 
 export interface RegistryOptions {
   /** How long a call waits for another process that is writing, in milliseconds. Default 10,000. */
@@ -74,13 +76,15 @@ export async function openRegistry(
   const close = async (): Promise<void> => {
     if (database.isOpen) database.close()
   }
-  return new FolderRegistry({ location, content, tables, run, now, close })
+  const snapshot = new RegistrySnapshot(tables)
+  return new FolderRegistry({ location, content, tables, snapshot, run, now, close })
 }
 
 interface RegistryParts {
   readonly location: string
   readonly content: ContentFolder
   readonly tables: RegistryTables
+  readonly snapshot: RegistrySnapshot
   readonly run: <T>(work: () => T) => Promise<T>
   readonly now: () => string
   readonly close: () => Promise<void>
@@ -108,8 +112,7 @@ class FolderRegistry implements Registry {
       const manifest = await readFolderManifest(staged.place, { ...options, folder, now: now() })
       const { id, version } = manifest
       await run(() => tables.startPending(hash))
-      if (await content.has(hash)) await staged.drop()
-      else await staged.keep()
+      await staged.keep()
       const expert = { id, version, hash, sizeBytes, addedAt: now(), manifest, channels, vector }
       await run(() => tables.add(expert))
       return this.#find(`${id}@${version}`)
@@ -142,20 +145,26 @@ class FolderRegistry implements Registry {
   }
 
   async list(id?: string): Promise<readonly RegisteredExpert[]> {
-    const { tables, run } = this.#parts
-    const experts = await run(() => (id === undefined ? tables.listAll() : tables.listVersions(id)))
-    const groups = Map.groupBy(experts, (expert) => expert.id)
-    const chosen = [...groups.values()].flatMap((versions) =>
-      id === undefined ? [selectNewest(versions)] : versions.toSorted(compareVersions),
-    )
-    return chosen.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)).map(withoutVector)
+    const { tables, snapshot, run } = this.#parts
+    const experts = await run(() => (id === undefined ? snapshot.newest : tables.listVersions(id)))
+    return (id === undefined ? experts : experts.toSorted(compareVersions)).map(withoutVector)
   }
 
   async search(query: SearchQuery): Promise<readonly SearchResult[]> {
+    const { snapshot, run } = this.#parts
+    return searchExperts(await run(() => snapshot.getIndex(query.embedder)), query)
+  }
+
+  async listWithoutVector(embedder: string): Promise<readonly RegisteredExpert[]> {
+    const { snapshot, run } = this.#parts
+    const { experts } = await run(() => snapshot.getIndex(embedder))
+    return experts.filter(({ vector }) => !vector).map(withoutVector)
+  }
+
+  async setVectors(embedder: string, vectors: readonly ExpertVector[]): Promise<void> {
+    checkVectors(embedder, vectors)
     const { tables, run } = this.#parts
-    const experts = await run(() => tables.listAll())
-    const groups = Map.groupBy(experts, (expert) => expert.id)
-    return searchExperts([...groups.values()].map(selectNewest), query)
+    await run(() => tables.setVectors(embedder, vectors))
   }
 
   async setChannel(id: string, channel: string, version: string | undefined): Promise<void> {
@@ -234,10 +243,7 @@ class FolderRegistry implements Registry {
   }
 }
 
-const withoutVector = ({ vector: _vector, ...expert }: IndexedExpert): RegisteredExpert => expert
+const withoutVector = ({ vector: _vector, ...expert }: SearchableExpert): RegisteredExpert => expert
 
 const compareVersions = (a: KnownVersion, b: KnownVersion): number =>
   semver.rcompare(a.version, b.version)
-
-const selectNewest = (versions: readonly IndexedExpert[]): IndexedExpert =>
-  selectVersion({ id: versions[0]!.id, choice: { type: 'latest' } }, versions, {})

@@ -5,13 +5,13 @@ import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { ConflictError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'
 import type { ExpertManifest } from '../../registry/manifest/manifest-fields.ts'
-import type { RegisteredExpert, RegistryChange } from '../../registry/registry.ts'
+import type { ExpertVector, RegisteredExpert, RegistryChange } from '../../registry/registry.ts'
 import { isProcessGone } from '../files/atomic-write.ts'
 import { runTransaction, type SqliteSchema } from '../stores/sqlite-file.ts'
 
 export const registrySchema: SqliteSchema = {
-  version: 1,
-  tables: ['experts', 'channels', 'pending', 'changes', 'sqlite_sequence'],
+  version: 2, // 2 added vectors
+  tables: ['experts', 'channels', 'pending', 'changes', 'vectors', 'sqlite_sequence'],
   sql: `CREATE TABLE IF NOT EXISTS experts (
   id TEXT NOT NULL, version TEXT NOT NULL, hash TEXT NOT NULL, size_bytes INTEGER NOT NULL,
   added_at TEXT NOT NULL, manifest TEXT NOT NULL, tags TEXT NOT NULL, vector BLOB,
@@ -27,6 +27,10 @@ CREATE TABLE IF NOT EXISTS pending (
 CREATE TABLE IF NOT EXISTS changes (
   place INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL, id TEXT NOT NULL,
   version TEXT NOT NULL, channel TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS vectors (
+  embedder TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL, vector BLOB NOT NULL,
+  PRIMARY KEY (embedder, id, version)
 ) STRICT`,
 }
 
@@ -53,6 +57,8 @@ const keptChanges = 10_000
 export class RegistryTables {
   readonly #database: DatabaseSync
   readonly #sql: ReturnType<typeof prepareStatements>
+  /** Of this handle, which SQLite's own counter leaves out. */
+  #writes = 0
 
   constructor(database: DatabaseSync) {
     this.#database = database
@@ -86,7 +92,7 @@ export class RegistryTables {
   }
 
   #insert({ id, version, hash, sizeBytes, addedAt, manifest, vector }: NewExpert): void {
-    const bytes = vector && new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength)
+    const bytes = vector && toBytes(vector)
     const text = JSON.stringify(manifest)
     const tags = JSON.stringify(manifest.tags ?? [])
     this.#sql.add.run(id, version, hash, sizeBytes, addedAt, text, tags, bytes ?? null)
@@ -112,6 +118,7 @@ export class RegistryTables {
     this.#write(() => {
       this.#sql.remove.run(id, version)
       this.#sql.dropChannels.run(id, version)
+      this.#sql.dropVectors.run(id, version)
       this.#note({ type: 'removed', id, version })
     })
   }
@@ -158,6 +165,29 @@ export class RegistryTables {
     )
   }
 
+  /** Changes whenever any process has changed the file. */
+  get dataVersion(): number {
+    return Number(this.#sql.dataVersion.get()?.['data_version']) + this.#writes * 2 ** 32
+  }
+
+  /** By `id@version`, the vectors that an embedder has left. */
+  readVectors(embedder: string): Map<string, Float32Array> {
+    return new Map(
+      this.#sql.vectors
+        .all(embedder)
+        .map((row) => [`${row['id']}@${row['version']}`, toVector(row['vector'])!]),
+    )
+  }
+
+  /** Keeps vectors of versions that are there. */
+  setVectors(embedder: string, vectors: readonly ExpertVector[]): void {
+    this.#write(() => {
+      for (const { id, version, vector } of vectors)
+        if (this.#sql.get.get(id, version))
+          this.#sql.setVector.run(embedder, id, version, toBytes(vector))
+    })
+  }
+
   /** Changes behind a place, and the newest place. */
   readChanges(after: number): { readonly changes: RegistryChange[]; readonly place: number } {
     const rows = this.#sql.changes.all(after)
@@ -180,13 +210,13 @@ export class RegistryTables {
   }
 
   #write(work: () => void): void {
+    this.#writes++
     runTransaction(this.#database, work)
   }
 }
 
 function toExpert(row: SqlRow, channels: Readonly<Record<string, string>>): IndexedExpert {
   const version = String(row['version'])
-  const vector = row['vector']
   return {
     id: String(row['id']),
     version,
@@ -196,9 +226,15 @@ function toExpert(row: SqlRow, channels: Readonly<Record<string, string>>): Inde
     tags: JSON.parse(String(row['tags'])) as string[],
     channels: Object.keys(channels).filter((name) => channels[name] === version),
     manifest: JSON.parse(String(row['manifest'])) as ExpertManifest,
-    vector: vector instanceof Uint8Array ? new Float32Array(vector.slice().buffer) : undefined,
+    vector: toVector(row['vector']),
   }
 }
+
+const toBytes = (vector: Float32Array): Uint8Array =>
+  new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength)
+
+const toVector = (value: SQLOutputValue | undefined): Float32Array | undefined =>
+  value instanceof Uint8Array ? new Float32Array(value.slice().buffer) : undefined
 
 const prepareStatements = (database: DatabaseSync) => ({
   get: database.prepare('SELECT hash FROM experts WHERE id = ? AND version = ?'),
@@ -224,5 +260,11 @@ const prepareStatements = (database: DatabaseSync) => ({
   note: database.prepare('INSERT INTO changes (type, id, version, channel) VALUES (?, ?, ?, ?)'),
   forgetChanges: database.prepare('DELETE FROM changes WHERE place <= ?'),
   changes: database.prepare('SELECT * FROM changes WHERE place > ? ORDER BY place'),
+  dataVersion: database.prepare('PRAGMA data_version'),
+  vectors: database.prepare('SELECT id, version, vector FROM vectors WHERE embedder = ?'),
+  setVector: database.prepare(
+    'INSERT INTO vectors VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET vector = excluded.vector',
+  ),
+  dropVectors: database.prepare('DELETE FROM vectors WHERE id = ? AND version = ?'),
   newest: database.prepare('SELECT max(place) AS place FROM changes'),
 })

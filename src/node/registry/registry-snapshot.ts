@@ -1,0 +1,60 @@
+// The newest version of every expert as the index has them, read again only when any process has
+// changed the index: reading ten thousand rows takes longer than searching them.
+
+import { selectVersion } from '../../registry/reference.ts'
+import { createSearchIndex, type SearchIndex } from '../../registry/search.ts'
+import type { IndexedExpert, RegistryTables } from './registry-tables.ts'
+
+/** Vectors that experts were added with. */
+const ownVectors = ''
+
+export class RegistrySnapshot {
+  readonly #tables: RegistryTables
+  #version = Number.NaN
+  #newest: readonly IndexedExpert[] = []
+  readonly #indexes = new Map<string, SearchIndex>()
+
+  constructor(tables: RegistryTables) {
+    this.#tables = tables
+  }
+
+  /** In the order of their names. */
+  get newest(): readonly IndexedExpert[] {
+    const version = this.#tables.dataVersion
+    if (version !== this.#version) {
+      this.#newest = selectNewestOfAll(this.#tables.listAll())
+      this.#indexes.clear()
+      this.#version = version
+    }
+    return this.#newest
+  }
+
+  /** What searches go through, with the vectors of an embedder. */
+  getIndex(embedder: string = ownVectors): SearchIndex {
+    const { newest } = this
+    const known = this.#indexes.get(embedder)
+    if (known) return known
+    const index = createSearchIndex(this.#withVectors(newest, embedder))
+    this.#indexes.set(embedder, index)
+    return index
+  }
+
+  #withVectors(newest: readonly IndexedExpert[], embedder: string): readonly IndexedExpert[] {
+    if (embedder === ownVectors) return newest
+    const vectors = this.#tables.readVectors(embedder)
+    return newest.map((expert) =>
+      Object.assign({}, expert, { vector: vectors.get(`${expert.id}@${expert.version}`) }),
+    )
+  }
+}
+
+function selectNewestOfAll(experts: readonly IndexedExpert[]): IndexedExpert[] {
+  const groups = Map.groupBy(experts, (expert) => expert.id)
+  const newest = [...groups.values()].map(selectNewest)
+  return newest.sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+const selectNewest = (versions: readonly IndexedExpert[]): IndexedExpert =>
+  versions.length === 1
+    ? versions[0]!
+    : selectVersion({ id: versions[0]!.id, choice: { type: 'latest' } }, versions, {})
