@@ -72,6 +72,7 @@ declare class AbortController {
 declare class URLSearchParams {
   constructor(init?: string | Record<string, string>)
   get(name: string): string | null
+  getAll(name: string): string[]
   set(name: string, value: string): void
   has(name: string): boolean
   keys(): IterableIterator<string>

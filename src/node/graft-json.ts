@@ -4,7 +4,7 @@
 import { stat } from 'node:fs/promises'
 import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { describeValue, isRecord, joinProblems } from '../base/schema.ts'
-import type { ByteSink } from '../formats/byte-source.ts'
+import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
 import type { AdapterDescription } from '../train/options/description.ts'
 import type { AdapterScores } from '../train/run/scores.ts'
 import { parseDay } from '../formats/text/day.ts'
@@ -49,7 +49,12 @@ export async function writeExpertMetadata(notes: ExpertMetadata, sink: ByteSink)
 export async function readExpertMetadata(path: string): Promise<ExpertMetadata | undefined> {
   // GGUF files and Modelfiles have no folder of their own
   if ((await stat(path).catch(() => undefined))?.isFile()) return undefined
-  const source = await (await openDirectory(path)).open(metadataFile)
+  return readMetadataIn(await openDirectory(path))
+}
+
+/** The same of a folder that is open. */
+export async function readMetadataIn(folder: ByteFolder): Promise<ExpertMetadata | undefined> {
+  const source = await folder.open(metadataFile)
   if (!source) return undefined
   try {
     const value: unknown = JSON.parse(

@@ -42,6 +42,7 @@ const forms: Readonly<Record<string, ErrorForm>> = {
   NumericError: { status: 400, code: 'not_finite' },
   DataError: { status: 400, code: 'invalid_data' },
   MismatchError: { status: 400, code: 'does_not_fit' },
+  SignatureError: { status: 403, code: 'not_trusted' },
   ManifestError: { status: 400, code: 'invalid_manifest' },
 }
 

@@ -187,6 +187,8 @@ export interface ServedExpert {
   readonly name: string
   /** llama.cpp's number of it: counts up, and is never used again. */
   readonly id: number
+  /** Whether it was loaded from the server's registry, as `id@version`. */
+  readonly isRegistered?: boolean | undefined
   /** Where it was read from, as it was asked for; undefined: it was given by the program. */
   readonly path: string | undefined
   readonly version: number
@@ -213,6 +215,40 @@ export interface LoadExpertRequest {
   /** Takes the place of a loaded expert of that name; otherwise that is an error. */
   readonly replace?: boolean | undefined
   readonly scale?: number | undefined
+  /** The root digest that its files must have. */
+  readonly sha256?: string | undefined
+}
+
+/** What of a registry is asked for; nothing: the newest version of every expert. */
+export interface RegisteredQuery {
+  /** One expert, as a request names it: `coder@^1.2`. */
+  readonly reference?: string | undefined
+  /** Words that must be found in it. */
+  readonly text?: string | undefined
+  /** A question; the experts whose descriptions are closest to it come first. */
+  readonly meaning?: string | undefined
+  readonly tags?: readonly string[] | undefined
+  readonly domain?: string | undefined
+  readonly limit?: number | undefined
+}
+
+/** A version in the server's registry, in memory or not. */
+export interface RegisteredEntry {
+  readonly id: string
+  readonly version: string
+  /** The root digest of its files: the key that it has in memory. */
+  readonly sha256: string
+  readonly kind: string
+  readonly description: string | undefined
+  readonly channels: readonly string[]
+  readonly tags: readonly string[]
+  readonly sizeBytes: number
+  /** Seconds since 1970. */
+  readonly addedAt: number
+  /** Whether it is in this server's memory, as `id@version`. */
+  readonly isResident: boolean
+  /** The cosine to the question of a search by meaning. */
+  readonly similarity: number | undefined
 }
 
 export interface Service extends UserService {
@@ -234,7 +270,10 @@ export interface Service extends UserService {
   detokenize(request: ExpertChoice & { readonly ids: readonly number[] }): Promise<string>
   /** The prompt that a conversation becomes. */
   applyTemplate(request: ExpertChoice & { readonly conversation: Conversation }): Promise<string>
+  /** Those in memory. */
   listExperts(): Promise<readonly ServedExpert[]>
+  /** Those of the registry; none where there is no registry. Throws NotFoundError for a reference. */
+  findRegistered(query: RegisteredQuery): Promise<readonly RegisteredEntry[]>
   loadExpert(request: LoadExpertRequest): Promise<ServedExpert>
   /** Resolves when the last answer of the expert has ended. */
   unloadExpert(name: string): Promise<void>

@@ -189,6 +189,7 @@ export const rooms: Record<string, readonly string[]> = {
     'origins',
     'health',
     'experts-allowed',
+    'registered',
     'operations',
     '',
   ],

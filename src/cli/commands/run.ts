@@ -6,6 +6,7 @@ import {
   nextOption,
   openExperts,
   type OpenedExperts,
+  trustOption,
 } from '../shared/open-experts.ts'
 import {
   checkGrammarAnswer,
@@ -29,6 +30,7 @@ export const runCommand = defineCommand({
     ...ropeScalingOption,
     ...expertOption,
     ...nextOption,
+    ...trustOption,
     ...samplingOptions,
     ...grammarOptions,
   },

@@ -20,7 +20,7 @@ export async function openFrom({
 }: ActionContext): Promise<OpenedFrom | undefined> {
   const { from, 'allow-private': allowPrivate } = values
   if (from === undefined) return undefined
-  const [{ openPublished }, published, { searchExperts }] = await Promise.all([
+  const [{ openPublished }, published, { createSearchIndex, searchExperts }] = await Promise.all([
     import('../../node/registry/publish/published-layout.ts'),
     import('../../registry/publish/layout-index.ts'),
     import('../../registry/search.ts'),
@@ -34,9 +34,11 @@ export async function openFrom({
     resolve: (reference) => published.resolvePublished(index, reference, name),
     search: (query) =>
       searchExperts(
-        published
-          .listPublished(index)
-          .map((expert) => Object.assign({}, expert, { vector: undefined })),
+        createSearchIndex(
+          published
+            .listPublished(index)
+            .map((expert) => Object.assign({}, expert, { vector: undefined })),
+        ),
         query,
       ),
   }

@@ -5,13 +5,14 @@ import { UsageError } from '../command.ts'
 import { defaultModel, openDefaultModel, openModel } from '../shared/open-model.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Action, ActionContext } from './action.ts'
+import { openFrom } from './open-published.ts'
 import { listExpertRows, toExpertJson } from './show-experts.ts'
 
 export const searchAction: Action = {
   usage: '[words]',
   about: 'by words in name, description, tags and examples, by the filters, or by --meaning',
   words: [0, 1],
-  options: ['tag', 'domain', 'base', 'score', 'meaning', 'model'],
+  options: ['tag', 'domain', 'base', 'score', 'meaning', 'model', 'from', 'allow-private'],
   async run([text], context) {
     const { values, terminal } = context
     const { tag: tags, domain, base } = values
@@ -25,14 +26,16 @@ export const searchAction: Action = {
   },
 }
 
-function searchWords(
+async function searchWords(
   text: string | undefined,
   filters: SearchQuery,
-  { registry, values }: ActionContext,
+  context: ActionContext,
 ): Promise<readonly SearchResult[]> {
+  const { registry, values } = context
   if (values.model !== undefined)
     throw new UsageError('graft experts search: --model embeds a question: give --meaning too.')
-  return registry.search(Object.assign({ text }, filters))
+  const query = Object.assign({ text }, filters)
+  return (await openFrom(context))?.search(query) ?? registry.search(query)
 }
 
 async function searchMeaning(
@@ -40,6 +43,10 @@ async function searchMeaning(
   filters: SearchQuery,
   { registry, values, terminal }: ActionContext,
 ): Promise<readonly SearchResult[]> {
+  if (values.from !== undefined)
+    throw new UsageError(
+      'graft experts search: what is published has no vectors: leave --meaning out, or add it first.',
+    )
   if (question === undefined)
     throw new UsageError('graft experts search --meaning wants a question: what it is for.')
   const given = { date: undefined, weights: undefined, threads: undefined }

@@ -3,7 +3,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
-import { NotFoundError, OptionError } from '../../base/errors.ts'
+import { NotFoundError, OptionError, StorageError } from '../../base/errors.ts'
 import { resolveModel } from '../../node/models/resolve.ts'
 import { startServer, type StartedServer } from '../../node/serve/start-server.ts'
 import { announceTask } from '../../node/files/running.ts'
@@ -27,7 +27,10 @@ export async function runServer({
   signal,
   version,
 }: Context<typeof serverOptions>): Promise<unknown> {
-  const adapters = await Promise.all(parseAdapters(values.adapter ?? []).map(locateNamed))
+  const registry = await chooseRegistry(values.registry, terminal)
+  const adapters = await Promise.all(
+    parseAdapters(values.adapter ?? []).map((one) => locateNamed(one, registry)),
+  )
   const model = await chooseModel(positionals[0], adapters, terminal)
   const ropeScaling = parseRopeScaling(values['rope-scaling'])
   const date = readGivenDate(values.date)
@@ -36,6 +39,7 @@ export async function runServer({
     ...toServerSettings(values),
     model,
     adapters,
+    registry,
     version,
     ropeScaling,
     date,
@@ -65,9 +69,32 @@ const readTemplate = async ({ 'chat-template': path }: ServeValues): Promise<str
       })
 
 /** Where an expert lies: a path, or a name of the registry such as coder@stable. */
-async function locateNamed({ name, path }: NamedPath): Promise<NamedPath> {
+async function locateNamed(
+  { name, path }: NamedPath,
+  registry: string | undefined,
+): Promise<NamedPath> {
   const { findRegistered } = await import('../../node/registry/find-registered.ts')
-  return { name, path: (await findRegistered(path)) ?? resolve(path) }
+  const found = registry === undefined ? undefined : await findRegistered(path, registry)
+  return { name, path: found ?? resolve(path) }
+}
+
+/** The registry that is named, else this user's, where that can be made; "none": no registry. */
+async function chooseRegistry(
+  given: string | undefined,
+  terminal: Terminal,
+): Promise<string | undefined> {
+  if (given !== undefined) return given === 'none' ? undefined : resolve(given)
+  const { getRegistryDirectory } = await import('../../node/registry/registry-directory.ts')
+  const { openRegistry } = await import('../../node/registry/open-registry.ts')
+  const usual = getRegistryDirectory()
+  try {
+    await (await openRegistry(usual)).close()
+    return usual
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error
+    terminal.note(`${error.message} Requests cannot name registered experts.`)
+    return undefined
+  }
 }
 
 /** 'coder=path' or a path, whose last part is the name: of coder@stable it is coder. */

@@ -2,6 +2,7 @@
 
 import { string, withInfo } from '../../base/schema.ts'
 import { serveOperationFields } from '../../node/serve/open-operations.ts'
+import { registryFields } from '../../node/serve/open-registered.ts'
 import { serverFields } from '../../node/serve/start-server.ts'
 import { engineFields } from '../../runtime/engine/engine-options.ts'
 import { type Options, toOption, type Values } from '../command.ts'
@@ -53,6 +54,21 @@ export const serverOptions = {
     string({ filled: true, about: 'folder from which requests may load experts' }),
     { valueName: 'folder', many: true },
   ),
+  registry: toOption(
+    withInfo(registryFields.registry, {
+      about:
+        'folder of the registry whose experts requests may name, or "none"; GRAFT_REGISTRY, else ~/.local/share/graft/experts',
+    }),
+    { valueName: 'folder' },
+  ),
+  'registry-bytes': registryFields.registryBytes,
+  'require-signed': toOption(
+    string({
+      filled: true,
+      about: 'load only experts that this public key, or another of several, has signed',
+    }),
+    { valueName: 'key.pem', many: true },
+  ),
   cors: toOption(string({ about: 'origin whose pages may use the server; *: all' }), {
     valueName: 'origin',
     many: true,
@@ -93,6 +109,8 @@ export const toServerSettings = (values: ServeValues) => ({
   trainShare: values['train-share'],
   state: values.state,
   adapterFolders: values['adapter-folder'] ?? [],
+  registryBytes: values['registry-bytes'],
+  requireSigned: values['require-signed'] ?? [],
   cors: values.cors ?? [],
   openMetrics: values['open-metrics'],
   log: values.log,

@@ -8,6 +8,7 @@ import type { AnswerExpert } from '../../adapters/serving/fade.ts'
 import type { PartWeight } from '../../adapters/serving/part-weight.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'
+import type { TrustedKey } from '../../node/registry/trusted-keys.ts'
 import { toOption, type Options, UsageError } from '../command.ts'
 import {
   adapterForms,
@@ -36,6 +37,13 @@ export const nextOption = {
         'who goes on from a token of the answer: 40:poet, or 20-60:poet to fade over to it; base for the base alone',
     }),
     { valueName: 'token:path[=weight]', many: true },
+  ),
+} as const satisfies Options
+
+export const trustOption = {
+  'require-signed': toOption(
+    string({ filled: true, about: 'answer only by experts that this public key has signed' }),
+    { valueName: 'key.pem', many: true },
   ),
 } as const satisfies Options
 
@@ -90,8 +98,9 @@ interface LoadedExpert extends NamedExpert {
 async function findNamedExpert(
   { folder, weight }: NamedExpert,
   terminal: Terminal,
+  trustedKeys: readonly TrustedKey[] | undefined,
 ): Promise<FoundNamedExpert> {
-  const { system, findBase, load } = await findExpert(folder, terminal)
+  const { system, findBase, load } = await findExpert(folder, terminal, trustedKeys)
   return { folder, weight, system, findBase, load }
 }
 
@@ -121,9 +130,14 @@ export async function loadExpert(
   terminal: Terminal,
 ): Promise<Expert | undefined> {
   const named = parseExperts(texts)
-  const found = await Promise.all(named.map((one) => findNamedExpert(one, terminal)))
+  const found = await Promise.all(named.map((one) => findNamedExpert(one, terminal, undefined)))
   return toExpert(await loadAll(found, model))
 }
+
+const readKeys = async (
+  files: readonly string[] | undefined,
+): Promise<readonly TrustedKey[] | undefined> =>
+  files && (await import('../../node/registry/trusted-keys.ts')).readTrustedKeys(files)
 
 /**
  * The one base that all were taught on. Throws OptionError that names each one's where they differ.
@@ -166,6 +180,7 @@ export async function openExperts(
   values: ModelValues & {
     readonly adapter: readonly string[] | undefined
     readonly next?: readonly string[] | undefined
+    readonly 'require-signed'?: readonly string[] | undefined
   },
   terminal: Terminal,
   openDefault: OpenDefault = (given, shown) => openModel(defaultModel, given, shown),
@@ -173,7 +188,10 @@ export async function openExperts(
   const named = parseExperts(values.adapter ?? [])
   const next = parseStages(values.next ?? [])
   const all = [...named, ...next.flatMap(({ experts }) => experts)]
-  const found = await Promise.all(all.map((one) => findNamedExpert(one, terminal)))
+  const keys = await readKeys(values['require-signed'])
+  if (keys && all.length === 0)
+    throw new UsageError('--require-signed is about experts, and none is named: give --adapter.')
+  const found = await Promise.all(all.map((one) => findNamedExpert(one, terminal, keys)))
   const source = values.model ?? (found.length > 0 ? await resolveCommonBase(found) : undefined)
   const model = await (source === undefined
     ? openDefault(values, terminal)

@@ -7,6 +7,7 @@ import { NotFoundError, OptionError } from '../../base/errors.ts'
 import type { LoadedModel, LoadModelOptions } from '../../node/index.ts'
 import type { LocatedAdapter } from '../../node/located-adapter.ts'
 import { loadFields } from '../../node/models/model-options.ts'
+import type { TrustedKey } from '../../node/registry/trusted-keys.ts'
 import { formatBytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -190,12 +191,23 @@ export interface FoundExpert {
   load(model: Pick<LoadedModel, 'base'>): Promise<Adapter>
 }
 
-/** Finds an adapter in any format; says which lines of a Modelfile are left out. */
-export async function findExpert(given: string, terminal: Terminal): Promise<FoundExpert> {
+/**
+ * Finds an adapter in any format; says which lines of a Modelfile are left out. `trustedKeys`: one of
+ * them must have signed it.
+ */
+export async function findExpert(
+  given: string,
+  terminal: Terminal,
+  trustedKeys?: readonly TrustedKey[],
+): Promise<FoundExpert> {
   const { locateAdapter, readLocatedAdapter } = await import('../../node/located-adapter.ts')
   const { findRegistered } = await import('../../node/registry/find-registered.ts')
   const path = (await findRegistered(given)) ?? given
-  const located = await locateAdapter(path)
+  const located = trustedKeys
+    ? await (
+        await import('../../node/registry/locate-signed.ts')
+      ).locateSignedAdapter(path, trustedKeys)
+    : await locateAdapter(path)
   const { source, notes } = located
   const { leftOut = [] } = source
   if (leftOut.length > 0)

@@ -39,12 +39,16 @@ export async function openServedModel(options: OpenServiceOptions): Promise<Open
 
 /** The service, remembering what must be loaded again after a crash. */
 function keepAdapters(service: Service, kept: Map<string, ServedAdapter>): Service {
-  const keep = (expert: ServedExpert, path: string): ServedExpert => {
-    kept.set(expert.name, { name: expert.name, path, isPinned: expert.isPinned })
+  const keep = (
+    expert: ServedExpert,
+    { path, sha256 }: Pick<ServedAdapter, 'path' | 'sha256'>,
+  ): ServedExpert => {
+    const { name, isPinned } = expert
+    kept.set(name, { name, path, sha256, isPinned })
     return expert
   }
   return replaceMethods(service, {
-    loadExpert: async (request) => keep(await service.loadExpert(request), request.path),
+    loadExpert: async (request) => keep(await service.loadExpert(request), request),
     async unloadExpert(name) {
       const known = kept.get(name)
       kept.delete(name) // at once, as in the engine: the call waits for answers that run
@@ -58,7 +62,7 @@ function keepAdapters(service: Service, kept: Map<string, ServedAdapter>): Servi
     async pinExpert(name, isPinned) {
       const expert = await service.pinExpert(name, isPinned)
       const known = kept.get(name)
-      return known ? keep(expert, known.path) : expert
+      return known ? keep(expert, known) : expert
     },
   })
 }

@@ -1,22 +1,24 @@
 // A server's service over a model, an engine and experts of its own: made in this thread, or in the
 // worker that open-service.ts starts.
 
-import { OptionError } from '../../base/errors.ts'
 import { createEngine } from '../../runtime/create-engine.ts'
 import type { Engine } from '../../runtime/engine/engine.ts'
 import type { EngineOptions } from '../../runtime/engine/engine-options.ts'
-import { type AdapterReader, createService } from '../../server/local/create-service.ts'
+import { createService } from '../../server/local/create-service.ts'
 import type { UserLearning } from '../../server/learning/user-learning.ts'
 import type { Service } from '../../server/service.ts'
-import { locateAdapter, readLocatedAdapter } from '../located-adapter.ts'
 import { loadModel, type LoadedModel, type LoadModelOptions } from '../model.ts'
+import type { TrustedKey } from '../registry/trusted-keys.ts'
 import { openPrefixFolder } from '../stores/prefix-folder.ts'
+import { createAdapterReader } from './read-served-adapter.ts'
 
 /** An expert to begin with. */
 export interface ServedAdapter {
   readonly name: string
   readonly path: string
   readonly isPinned?: boolean | undefined
+  /** The root digest that its files must have. */
+  readonly sha256?: string | undefined
 }
 
 /** What a service is made from: plain values, so that they reach a worker. */
@@ -29,6 +31,8 @@ export interface ServiceTask {
   readonly adapters: readonly ServedAdapter[]
   readonly chatTemplate?: string | undefined
   readonly maxTokens?: number | undefined
+  /** Keys, one of which must have signed every adapter; undefined: none need be signed. */
+  readonly trustedKeys?: readonly TrustedKey[] | undefined
   /** Learns from users; they are kept in this SQLite file, or in memory. */
   readonly users?: { readonly file: string } | 'memory' | undefined
   /** Adapters that cannot be read are left out with a line: a crash must not follow a crash. */
@@ -57,7 +61,11 @@ export async function openService(task: ServiceTask): Promise<OpenedService> {
       name: task.model.includes('/') ? model.base.name : task.model,
       aliases: [...aliases, model.base.name],
       maxRows: task.engine.maxRows,
-      readAdapter: createAdapterReader(model),
+      readAdapter: await createAdapterReader({
+        model,
+        source: task.model,
+        trustedKeys: task.trustedKeys,
+      }),
       today: () => new Date(),
       ...(chatTemplate !== undefined && { chatTemplate }),
       ...(maxTokens !== undefined && { maxTokens }),
@@ -102,24 +110,14 @@ async function openLearning(
 
 async function loadOne(
   service: Service,
-  { name, path, isPinned = false }: ServedAdapter,
+  { name, path, isPinned = false, sha256 }: ServedAdapter,
   mayFail: boolean,
 ): Promise<void> {
   try {
-    await service.loadExpert({ name, path })
+    await service.loadExpert({ name, path, sha256 })
     if (isPinned) await service.pinExpert(name, true)
   } catch (error) {
     if (!mayFail) throw error
     process.stderr.write(`graft: the expert ${name} could not be loaded again: ${String(error)}\n`)
   }
 }
-
-/** Reads adapters of any format with the system message of graft.json. */
-const createAdapterReader =
-  (model: LoadedModel): AdapterReader =>
-  async (path) => {
-    if (path.includes('\0')) throw new OptionError('The path holds a NUL.')
-    const located = await locateAdapter(path)
-    const adapter = await readLocatedAdapter(located, model)
-    return { adapter, system: located.notes?.system }
-  }

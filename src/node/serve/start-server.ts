@@ -23,6 +23,7 @@ import type { LoadModelOptions } from '../model.ts'
 import { loadFields } from '../models/model-options.ts'
 import { chooseShareThreads, shareField, type TrainShare } from '../jobs/train-share.ts'
 import { findErrorCode } from '../files/system-errors.ts'
+import { readTrustedKeys } from '../registry/trusted-keys.ts'
 import { endServer, type EndedServer } from './end-server.ts'
 import { answerMalformedRequests } from './malformed-requests.ts'
 import {
@@ -31,6 +32,7 @@ import {
   serveOperationFields,
   type ServeOperationOptions,
 } from './open-operations.ts'
+import { openRegistered, registryFields, type ServeRegistryOptions } from './open-registered.ts'
 import { openServedModel } from './open-service.ts'
 import type { ServedAdapter, ServiceTask } from './service-module.ts'
 import { getStateDirectory, getUsersFile, prepareStateFolder } from './state/open-state.ts'
@@ -38,6 +40,7 @@ import { getStateDirectory, getUsersFile, prepareStateFolder } from './state/ope
 export interface StartServerOptions
   extends
     ServeOperationOptions,
+    ServeRegistryOptions,
     Omit<EngineOptions, 'saved'>,
     Omit<LoadModelOptions, 'onProgress' | 'environment' | 'today'> {
   /** A path or name, as `loadModel` takes it. */
@@ -95,6 +98,7 @@ const startFields = {
   prefixFolder: unchecked<NonNullable<StartServerOptions['prefixFolder']>>('{ path, maxBytes }'),
   version: string(),
   ...serverFields,
+  ...registryFields,
   ...serveOperationFields,
   ...modelFields,
   ...ownEngineFields,
@@ -136,6 +140,7 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
     chatTemplate: settings.chatTemplate,
     users,
     prefixFolder: settings.prefixFolder,
+    trustedKeys: await readTrustedKeys(settings.requireSigned),
     load: { ...pickOptions(options, modelFields), ...(threads !== undefined && { threads }) },
     engine: pickOptions(options, ownEngineFields),
   })
@@ -143,8 +148,10 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
   const opened = await opening
   const parts: (() => Promise<unknown>)[] = [opened.close]
   try {
+    const registered = await openRegistered(opened.object, pickOptions(options, registryFields))
+    parts.unshift(registered.close)
     const operations = await openOperations(
-      opened.object,
+      registered.service,
       pickOptions(options, serveOperationFields),
     )
     parts.unshift(operations.close)

@@ -78,7 +78,7 @@ const listStandingScales = (experts: ExpertRegister) =>
   experts.list().flatMap(({ id, scale }) => (scale === 0 ? [] : [{ id, scale }]))
 
 /** 'smollm2-135m-instruct:q4_1:coder' → coder: the longest name of the base is taken off first. */
-function readModelName(model: string, baseNames: readonly string[]): ExpertSpec {
+export function readModelName(model: string, baseNames: readonly string[]): ExpertSpec {
   const text = model.trim()
   if (text === '')
     throw new RequestError(`model is empty. The base is ${JSON.stringify(baseNames[0])}.`, {

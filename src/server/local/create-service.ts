@@ -26,11 +26,19 @@ import { ExpertRegister } from './expert-register.ts'
 import { getTokenTexts } from './token-texts.ts'
 import { createPromptWriter, type PromptWriter } from './write-prompt.ts'
 
-/** Reads an adapter for the server's base; throws NotFoundError, and what `loadAdapter` throws. */
-export type AdapterReader = (path: string) => Promise<{
+/**
+ * Reads an adapter for the server's base; throws NotFoundError, and what `loadAdapter` throws.
+ * `sha256`: the root digest that its files must have.
+ */
+export type AdapterReader = (
+  path: string,
+  sha256?: string,
+) => Promise<{
   readonly adapter: Adapter
   /** The system message that it was taught with. */
   readonly system?: string | undefined
+  /** The root digest of its files, where they were hashed. */
+  readonly sha256?: string | undefined
 }>
 
 export interface StartingExpert {
@@ -177,7 +185,10 @@ function createTextMethods(
 function createExpertMethods(
   experts: ExpertRegister,
   readAdapter: AdapterReader | undefined,
-): Pick<Service, 'listExperts' | 'loadExpert' | 'unloadExpert' | 'pinExpert' | 'setScales'> {
+): Pick<
+  Service,
+  'listExperts' | 'findRegistered' | 'loadExpert' | 'unloadExpert' | 'pinExpert' | 'setScales'
+> {
   const load = async (request: LoadExpertRequest): Promise<ServedExpert> => {
     const { path, replace = false, scale } = request
     if (!readAdapter)
@@ -188,11 +199,12 @@ function createExpertMethods(
     const name = request.name ?? chooseFreeName(path, experts)
     experts.checkName(name)
     experts.checkFree(name, replace)
-    const { adapter, system } = await readAdapter(path)
-    return experts.load(name, adapter, { path, system, scale }, replace)
+    const { adapter, system, sha256 } = await readAdapter(path, request.sha256)
+    return experts.load(name, adapter, { path, system, scale, sha256 }, replace)
   }
   return {
     listExperts: async () => experts.list(),
+    findRegistered: async () => [],
     loadExpert: load,
     unloadExpert: (name) => experts.unload(name),
     pinExpert: (name, isPinned) => experts.pin(name, isPinned),

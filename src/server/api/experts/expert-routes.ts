@@ -5,6 +5,7 @@ import { findNearestName } from '../../../base/suggest.ts'
 import { RequestError } from '../../request-error.ts'
 import { defineRoute } from '../../route.ts'
 import type { ServedExpert, Service } from '../../service.ts'
+import { registryRoute, toRegisteredBody } from './registry-route.ts'
 
 const toBody = (expert: ServedExpert) => ({
   id: expert.name,
@@ -19,6 +20,7 @@ const toBody = (expert: ServedExpert) => ({
   pinned: expert.isPinned,
   scale: expert.scale,
   loaded: expert.loadedAt,
+  registered: expert.isRegistered ?? false,
 })
 
 const toStatisticsBody = ({ name, answers, completionTokens, loadedAt }: ServedExpert) => ({
@@ -33,6 +35,12 @@ async function getExpert(service: Service, name = ''): Promise<ServedExpert> {
   const experts = await service.listExperts()
   const found = experts.find((one) => one.name === name)
   if (found) return found
+  const [registered] = await service.findRegistered({ reference: name }).catch(() => [])
+  if (registered)
+    throw new RequestError(
+      `The expert ${JSON.stringify(`${registered.id}@${registered.version}`)} is registered and not in memory. A request that names it loads it.`,
+      { status: 404, param: 'name', code: 'expert_not_resident' },
+    )
   const meant = findNearestName(
     name,
     experts.map((one) => one.name),
@@ -53,9 +61,17 @@ const listRoute = defineRoute({
   path: '/v1/experts',
   scope: 'infer',
   tag: 'Experts',
-  summary: 'Lists the experts.',
+  summary: 'Lists the experts in memory, and beside them those of the registry.',
   async handle({ service }) {
-    return Response.json({ object: 'list', data: (await service.listExperts()).map(toBody) })
+    const [experts, registered] = await Promise.all([
+      service.listExperts(),
+      service.findRegistered({}),
+    ])
+    return Response.json({
+      object: 'list',
+      data: experts.map(toBody),
+      registered: registered.map(toRegisteredBody),
+    })
   },
 })
 
@@ -150,6 +166,7 @@ const statisticsRoute = defineRoute({
 
 export const expertRoutes = [
   listRoute,
+  registryRoute,
   loadRoute,
   showRoute,
   swapRoute,

@@ -1,9 +1,11 @@
-// GET /v1/models and /v1/models/{model}: the base first, then the experts.
+// GET /v1/models and /v1/models/{model}: the base first, then experts in memory, then those of the
+// registry, whose newest versions requests may name as well.
 
 import { findNearestName } from '../../../base/suggest.ts'
+import { toRequestError } from '../../error-response.ts'
 import { RequestError } from '../../request-error.ts'
 import { defineRoute } from '../../route.ts'
-import type { ServedBase, ServedExpert, Service } from '../../service.ts'
+import type { RegisteredEntry, ServedBase, ServedExpert, Service } from '../../service.ts'
 
 interface ModelBody {
   readonly id: string
@@ -13,6 +15,8 @@ interface ModelBody {
   readonly root: string
   readonly parent: string | null
   readonly max_model_len: number
+  /** In memory, or in the registry, from which a request loads it. */
+  readonly state: 'resident' | 'registered'
 }
 
 /** vLLM's fields beside OpenAI's: what it is made of, and the context. */
@@ -22,6 +26,7 @@ const toModelBody = (
   parent: string | null,
   created: number,
   { contextTokens }: ServedBase,
+  state: ModelBody['state'] = 'resident',
 ): ModelBody => ({
   id,
   object: 'model',
@@ -30,6 +35,7 @@ const toModelBody = (
   root,
   parent,
   max_model_len: contextTokens,
+  state,
 })
 
 const toBaseBody = (base: ServedBase, created: number): ModelBody =>
@@ -38,9 +44,41 @@ const toBaseBody = (base: ServedBase, created: number): ModelBody =>
 const toExpertBody = ({ name, key, loadedAt }: ServedExpert, base: ServedBase): ModelBody =>
   toModelBody(name, key, base.name, loadedAt, base)
 
+const toRegisteredBody = (name: string, entry: RegisteredEntry, base: ServedBase): ModelBody =>
+  toModelBody(
+    name,
+    entry.sha256,
+    base.name,
+    entry.addedAt,
+    base,
+    entry.isResident ? 'resident' : 'registered',
+  )
+
 async function listModels(service: Service): Promise<ModelBody[]> {
-  const [base, experts] = await Promise.all([service.describe(), service.listExperts()])
-  return [toBaseBody(base, base.openedAt), ...experts.map((one) => toExpertBody(one, base))]
+  const [base, experts, registered] = await Promise.all([
+    service.describe(),
+    service.listExperts(),
+    service.findRegistered({}),
+  ])
+  const loaded = new Set(experts.map(({ name }) => name))
+  return [
+    toBaseBody(base, base.openedAt),
+    ...experts.map((one) => toExpertBody(one, base)),
+    ...registered
+      .filter(({ id }) => !loaded.has(id)) // what is loaded under the name goes before
+      .map((one) => toRegisteredBody(one.id, one, base)),
+  ]
+}
+
+/** A version of the registry by reference; undefined where there is none. */
+async function findReference(service: Service, reference: string): Promise<ModelBody | undefined> {
+  try {
+    const [entry] = await service.findRegistered({ reference })
+    return entry && toRegisteredBody(reference, entry, await service.describe())
+  } catch (error) {
+    if (toRequestError(error).status === 404) return undefined
+    throw error
+  }
 }
 
 export const modelsRoute = defineRoute({
@@ -64,7 +102,9 @@ export const modelRoute = defineRoute({
     const { model = '' } = parameters
     const models = await listModels(service)
     const { aliases } = await service.describe()
-    const found = aliases.includes(model) ? models[0] : models.find(({ id }) => id === model)
+    const found =
+      (aliases.includes(model) ? models[0] : models.find(({ id }) => id === model)) ??
+      (await findReference(service, model))
     if (found) return Response.json(found)
     const meant = findNearestName(
       model,

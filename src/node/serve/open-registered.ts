@@ -1,0 +1,61 @@
+// A server's registry: opened, followed, and closed with the server.
+
+import { integer, listOf, type OptionFields, readOptions, string } from '../../base/schema.ts'
+import { serveRegistered } from '../../server/registered/serve-registered.ts'
+import type { Service } from '../../server/service.ts'
+import { openRegistry } from '../registry/open-registry.ts'
+
+export interface ServeRegistryOptions {
+  /** A folder: requests may name experts of this registry. Default: of none. */
+  readonly registry?: string | undefined
+  /** Bytes of files of registered experts that stay in memory while idle. Default 1 GiB. */
+  readonly registryBytes?: number | undefined
+  /** PEM files of public keys, one of which must have signed every expert that is loaded. */
+  readonly requireSigned?: readonly string[] | undefined
+}
+
+export const registryFields = {
+  registry: string({ filled: true, about: 'folder of a registry whose experts requests may name' }),
+  registryBytes: integer({
+    from: 0,
+    default: 2 ** 30,
+    about: 'bytes of registered experts that stay in memory while nobody uses them',
+  }),
+  requireSigned: listOf(string({ filled: true }), {
+    default: [],
+    about: 'load only experts that one of these keys has signed: a public key in PEM',
+  }),
+} satisfies OptionFields<ServeRegistryOptions>
+
+export interface OpenedRegistered {
+  readonly service: Service
+  close(): Promise<void>
+}
+
+/** The service, with the experts of the registry where one is given. Throws StorageError. */
+export async function openRegistered(
+  service: Service,
+  options: ServeRegistryOptions,
+): Promise<OpenedRegistered> {
+  const { registry: folder, registryBytes } = readOptions('Server options', options, registryFields)
+  if (folder === undefined) return { service, close: async () => undefined }
+  const registry = await openRegistry(folder)
+  try {
+    const opened = await serveRegistered(service, {
+      registry,
+      maxBytes: registryBytes,
+      onFailure: (what, error) =>
+        void process.stderr.write(`graft: ${folder}: ${what}: ${String(error)}\n`),
+    })
+    return {
+      service: opened.service,
+      async close() {
+        await opened.close()
+        await registry.close()
+      },
+    }
+  } catch (error) {
+    await registry.close()
+    throw error
+  }
+}

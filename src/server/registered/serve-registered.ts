@@ -1,0 +1,268 @@
+// A service whose requests name experts of a registry too: `coder`, `coder@^1.2`, `coder@stable`,
+// alone or in a mixture. They are loaded when they are asked for. A version that is published while
+// the server runs answers the next request; requests that run keep the version they began with.
+
+import { GraftError, NotFoundError, OptionError } from '../../base/errors.ts'
+import { findNearestName } from '../../base/suggest.ts'
+import { quoteName } from '../../formats/quote.ts'
+import { parseReference } from '../../registry/reference.ts'
+import type { Registry, RegistryChange, ResolvedExpert } from '../../registry/registry.ts'
+import { createLeavable } from '../../runtime/worker/leavable.ts'
+import { replaceMethods } from '../accounts/replace-methods.ts'
+import { readModelName } from '../local/choose-expert.ts'
+import { RequestError } from '../request-error.ts'
+import type { AnswerEvent, AnswerRequest, ExpertChoice, Service } from '../service.ts'
+import { createServiceEmbedder, type EntryFinder, findEntries } from './find-entries.ts'
+import { listNames, replaceNames } from './name-experts.ts'
+import { type ResidentHold, ResidentVersions } from './resident-versions.ts'
+
+export interface RegisteredParts {
+  readonly registry: Registry
+  /** Bytes of the files of registered experts that stay in memory while nobody uses them. */
+  readonly maxBytes: number
+  /** Called where a change of the registry cannot be followed; requests are answered all the same. */
+  readonly onFailure: (what: string, error: unknown) => void
+}
+
+export interface RegisteredService {
+  readonly service: Service
+  /** Stops following the registry. */
+  close(): Promise<void>
+}
+
+/** References whose new versions are loaded before they are asked for again. */
+const mostFollowed = 1000
+
+export async function serveRegistered(
+  given: Service,
+  parts: RegisteredParts,
+): Promise<RegisteredService> {
+  const [{ name, aliases }, experts] = await Promise.all([given.describe(), given.listExperts()])
+  const registered = new RegisteredExperts(given, parts, {
+    baseNames: [name, ...aliases],
+    loaded: new Set(experts.map((expert) => expert.name)),
+  })
+  const end = new AbortController()
+  const following = registered.follow(end.signal)
+  return {
+    service: createRegisteredService(given, registered, {
+      registry: parts.registry,
+      residents: registered.residents,
+      embedder: await createServiceEmbedder(given),
+    }),
+    async close() {
+      end.abort()
+      await following
+    },
+  }
+}
+
+function createRegisteredService(
+  given: Service,
+  experts: RegisteredExperts,
+  finder: EntryFinder,
+): Service {
+  const holdFor =
+    <Request extends ExpertChoice, Result>(call: (request: Request) => Promise<Result>) =>
+    async (request: Request): Promise<Result> => {
+      const { choice, release } = await experts.enter(request)
+      try {
+        return await call(choice)
+      } finally {
+        await release()
+      }
+    }
+  const { residents, loaded } = experts
+  return replaceMethods(given, {
+    generate: (request, outer) =>
+      createLeavable(outer, (signal) => answerRequest(given, experts, request, signal)),
+    embed: (request, signal) => holdFor((own: typeof request) => given.embed(own, signal))(request),
+    tokenize: holdFor((request) => given.tokenize(request)),
+    detokenize: holdFor((request) => given.detokenize(request)),
+    applyTemplate: holdFor((request) => given.applyTemplate(request)),
+    findRegistered: (query) => findEntries(query, finder),
+    async listExperts() {
+      const all = await given.listExperts()
+      // where a registry keeps its files is not for clients
+      return all.map((one) =>
+        residents.hasName(one.name)
+          ? Object.assign({}, one, { path: undefined, isRegistered: true })
+          : one,
+      )
+    },
+    async loadExpert(request) {
+      if (request.name !== undefined) checkOwnName(request.name)
+      const expert = await given.loadExpert(request)
+      loaded.add(expert.name)
+      return expert
+    },
+    async unloadExpert(name) {
+      residents.forget(name)
+      loaded.delete(name)
+      await given.unloadExpert(name)
+    },
+    async pinExpert(name, isPinned) {
+      const expert = await given.pinExpert(name, isPinned)
+      residents.pin(name, isPinned)
+      return expert
+    },
+  })
+}
+
+async function* answerRequest(
+  given: Service,
+  experts: RegisteredExperts,
+  request: AnswerRequest,
+  signal: AbortSignal,
+): AsyncGenerator<AnswerEvent, void> {
+  const { choice, model, release } = await experts.enter(request)
+  try {
+    for await (const event of given.generate(choice, signal))
+      yield event.type === 'start' && model !== undefined
+        ? Object.assign({}, event, { model })
+        : event
+  } finally {
+    await release()
+  }
+}
+
+/** Throws RequestError for a name that means a version of the registry. */
+function checkOwnName(name: string): void {
+  if (!name.includes('@') || !isReference(name)) return
+  throw new RequestError(
+    `The name ${quoteName(name)} means a version of an expert in the registry. Choose one without "@".`,
+    { param: 'name', code: 'invalid_value' },
+  )
+}
+
+function isReference(name: string): boolean {
+  try {
+    parseReference(name)
+    return true
+  } catch (error) {
+    if (error instanceof OptionError) return false
+    throw error
+  }
+}
+
+interface NamedExperts {
+  readonly baseNames: readonly string[]
+  /** Experts that the operator or requests have loaded; they go before the registry's. */
+  readonly loaded: Set<string>
+}
+
+/** A choice whose experts are in memory until it is released. */
+interface EnteredChoice<Choice> {
+  readonly choice: Choice
+  /** What the request called its experts; undefined where nothing was replaced. */
+  readonly model: string | undefined
+  release(): Promise<void>
+}
+
+class RegisteredExperts {
+  readonly residents: ResidentVersions
+  readonly loaded: Set<string>
+  readonly #parts: RegisteredParts
+  readonly #baseNames: readonly string[]
+  /** By reference, the id. */
+  readonly #asked = new Map<string, string>()
+
+  constructor(service: Service, parts: RegisteredParts, { baseNames, loaded }: NamedExperts) {
+    this.#parts = parts
+    this.#baseNames = baseNames
+    this.loaded = loaded
+    this.residents = new ResidentVersions({ service, maxBytes: parts.maxBytes })
+  }
+
+  /** Throws RequestError of status 404 for a name that nobody has. */
+  async enter<Choice extends ExpertChoice>(choice: Choice): Promise<EnteredChoice<Choice>> {
+    const { model } = choice
+    const none = { choice, model: undefined, release: async () => undefined }
+    if (model === undefined) return none
+    const spec = readModelName(model, this.#baseNames)
+    const wanted = listNames(spec).filter((name) => !this.loaded.has(name) && name !== 'auto')
+    if (wanted.length === 0) return none
+    const holds = new Map<string, ResidentHold>()
+    const release = async (): Promise<void> => {
+      for (const hold of holds.values()) await hold.release()
+    }
+    try {
+      // all are found before any is loaded
+      const found = new Map<string, ResolvedExpert>()
+      for (const name of wanted) found.set(name, await this.#resolve(name))
+      for (const [name, expert] of found) holds.set(name, await this.residents.hold(expert))
+    } catch (error) {
+      await release()
+      throw error
+    }
+    const names = new Map([...holds].map(([name, hold]) => [name, hold.name]))
+    return {
+      choice: Object.assign({}, choice, { model: replaceNames(spec, names) }),
+      model: model.trim(),
+      release,
+    }
+  }
+
+  async #resolve(name: string): Promise<ResolvedExpert> {
+    try {
+      const found = await this.#parts.registry.resolve(name)
+      this.#note(name, found.id)
+      return found
+    } catch (error) {
+      if (error instanceof NotFoundError && name.includes('@') && (await this.#has(name)))
+        throw createAbsence(error.message)
+      if (error instanceof NotFoundError || error instanceof OptionError)
+        throw createAbsence(await this.#describeAbsence(name))
+      throw error
+    }
+  }
+
+  #note(reference: string, id: string): void {
+    this.#asked.delete(reference)
+    this.#asked.set(reference, id)
+    if (this.#asked.size > mostFollowed)
+      this.#asked.delete(this.#asked.keys().next().value as string)
+  }
+
+  /** Whether there is a version of the expert that a reference is about. */
+  async #has(reference: string): Promise<boolean> {
+    const [id] = reference.split('@')
+    return (await this.#parts.registry.list(id)).length > 0
+  }
+
+  async #describeAbsence(name: string): Promise<string> {
+    const ids = (await this.#parts.registry.list()).map(({ id }) => id)
+    const [id = name] = name.split('@')
+    const meant = findNearestName(id.slice(0, 200), [...this.loaded, ...ids, ...this.#baseNames])
+    const hint = meant === undefined ? '' : ` Did you mean ${quoteName(meant)}?`
+    return `There is no expert ${quoteName(name.slice(0, 200))}.${hint}`
+  }
+
+  /** Loads new versions of what requests asked for before, until the signal ends it. */
+  async follow(signal: AbortSignal): Promise<void> {
+    const { registry, onFailure } = this.#parts
+    try {
+      for await (const change of registry.watch(signal))
+        await this.#apply(change).catch((error: unknown) =>
+          onFailure(`${change.id}@${change.version} is not loaded ahead`, error),
+        )
+    } catch (error) {
+      if (!signal.aborted) onFailure('changes of the registry are not seen ahead', error)
+    }
+  }
+
+  async #apply({ type, id, version }: RegistryChange): Promise<void> {
+    if (type === 'removed') return this.residents.drop(`${id}@${version}`)
+    for (const [reference, about] of this.#asked) {
+      if (about !== id) continue
+      const found = await this.#parts.registry.resolve(reference).catch((error: unknown) => {
+        if (GraftError.isInstance(error)) return undefined // requests are told
+        throw error
+      })
+      if (found && !this.residents.has(found)) await (await this.residents.hold(found)).release()
+    }
+  }
+}
+
+const createAbsence = (message: string): RequestError =>
+  new RequestError(message, { status: 404, param: 'model', code: 'model_not_found' })
