@@ -109,7 +109,15 @@ declare class ReadableStream<T = unknown> {
   })
   getReader(): ReadableStreamReader<T>
   cancel(reason?: unknown): Promise<void>
+  pipeThrough<R>(pair: TransformStream<T, R>): ReadableStream<R>
   [Symbol.asyncIterator](): AsyncIterableIterator<T>
+}
+declare class TransformStream<T = unknown, R = T> {
+  constructor(transformer?: {
+    transform?(chunk: T, controller: { enqueue(chunk: R): void }): void | Promise<void>
+    flush?(): void | Promise<void>
+  })
+  readonly readable: ReadableStream<R>
 }
 
 declare class Blob {
@@ -128,6 +136,7 @@ declare class Headers {
   has(name: string): boolean
   set(name: string, value: string): void
   append(name: string, value: string): void
+  delete(name: string): void
   entries(): IterableIterator<[string, string]>
 }
 type BodyInit = string | BufferSource | Blob | URLSearchParams | ReadableStream<Uint8Array>

@@ -3,6 +3,7 @@
 import type { Command } from './command.ts'
 import { adaptersCommand } from './commands/adapters.ts'
 import { benchCommand } from './commands/bench.ts'
+import { captureCommand } from './commands/capture.ts'
 import { chatCommand } from './commands/chat.ts'
 import { compressCommand } from './commands/compress.ts'
 import { convertCommand } from './commands/convert.ts'
@@ -25,6 +26,7 @@ const all = [
   quickstartCommand,
   trainCommand,
   dataCommand,
+  captureCommand,
   evalCommand,
   runCommand,
   chatCommand,

@@ -4,6 +4,15 @@
 export { createServer, type Middleware, type Server, type ServerOptions } from './app.ts'
 export { createAiProvider, type AiProviderOptions } from './api/ai-sdk/create-provider.ts'
 export type { AiProvider } from './api/ai-sdk/specification.ts'
+export { type CaptureMiddleware, createCaptureMiddleware } from './capture/ai-middleware.ts'
+export type { CapturedRow } from './capture/captured-row.ts'
+export {
+  type Capture,
+  type CaptureOptions,
+  type CaptureOutcome,
+  createCapture,
+} from './capture/create-capture.ts'
+export { parseRedaction, parseRedactionPattern, type RedactionRule } from './capture/redaction.ts'
 export { createErrorBody, createErrorResponse, type ErrorBody } from './error-response.ts'
 export {
   type AdapterReader,

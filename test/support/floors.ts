@@ -191,6 +191,7 @@ export const rooms: Record<string, readonly string[]> = {
     'experts-allowed',
     'registered',
     'operations',
+    'capture',
     '',
   ],
   node: [
@@ -211,6 +212,7 @@ export const rooms: Record<string, readonly string[]> = {
     'jobs',
     'engine',
     'serve',
+    'capture',
   ],
   web: ['stores', ''],
   cli: [
@@ -222,6 +224,7 @@ export const rooms: Record<string, readonly string[]> = {
     'inspect',
     'convert',
     'data',
+    'capture',
     'train',
     'merge',
     'learn',

@@ -6,7 +6,7 @@
 const verbs = `
 accumulate acquire add advance align allocate allow announce answer append apply assemble assert assign attach
 attempt attend average await
-bind bootstrap broadcast build
+begin bind bootstrap broadcast build
 cache calibrate call capture check choose clear clip close collect combine compare compile
 complete compose compress compute configure connect consolidate convert copy count create cut
 decide declare decode deduplicate define delay dequantize describe detect diagonalize differentiate discount divide double
@@ -24,10 +24,10 @@ normalize
 observe open orthonormalize
 pack pad parse pick place plan pluralize pool prepare print project prune
 publish quantize quote
-rank read receive recompute reflect refresh refuse register remove render reorder repair replace report
+rank read receive recompute record redact reflect refresh refuse register remove render reorder repair replace report
 request
 require reserve resolve repeat restore reverse revoke rewrite roll rotate round run
-sample save scale score search select set serialize serve shorten shortlist show shrink shuffle sign simplify simulate
+sample save scale score search select send serialize serve set shorten shortlist show shrink shuffle sign simplify simulate
 slice smooth solve sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate

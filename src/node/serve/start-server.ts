@@ -1,7 +1,7 @@
 // A server on a socket: the model in a worker, HTTP in this thread, and all that a server promises
 // beside its answers.
 
-import type { AddressInfo } from 'node:net'
+import { listen } from './listen.ts'
 import type { Server as HttpServer } from 'node:http'
 import { OptionError } from '../../base/errors.ts'
 import {
@@ -22,7 +22,6 @@ import type { Service } from '../../server/service.ts'
 import type { LoadModelOptions } from '../model.ts'
 import { loadFields } from '../models/model-options.ts'
 import { chooseShareThreads, shareField, type TrainShare } from '../jobs/train-share.ts'
-import { findErrorCode } from '../files/system-errors.ts'
 import { readTrustedKeys } from '../registry/trusted-keys.ts'
 import { endServer, type EndedServer } from './end-server.ts'
 import { answerMalformedRequests } from './malformed-requests.ts'
@@ -214,21 +213,4 @@ function createHttpServer(
   }) as HttpServer
   answerMalformedRequests(http)
   return http
-}
-
-function listen(server: HttpServer, host: string, port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
-      const isTaken = findErrorCode(error) === 'EADDRINUSE'
-      const advice = isTaken
-        ? 'another program listens there; choose another --port'
-        : error.message
-      reject(new OptionError(`${host}:${port}: ${advice}.`, { cause: error }))
-    })
-    server.listen(port, host, () => {
-      const { address, port: given, family } = server.address() as AddressInfo
-      const name = family === 'IPv6' ? `[${address}]` : address
-      resolve(`http://${name}:${given}`)
-    })
-  })
 }

@@ -1,0 +1,80 @@
+// A teacher's call as a row that graft train reads: the chat with the answer behind it.
+
+import { isRecord } from '../../base/schema.ts'
+import { type RedactionCounts, type RedactionRule, redactValue } from './redaction.ts'
+
+export interface CapturedRow {
+  readonly messages: readonly unknown[]
+  readonly tools?: unknown
+  /** Where the row is from; training leaves it out. */
+  readonly captured: {
+    readonly model: string | null
+    readonly id: string | null
+    /** As ISO 8601. */
+    readonly at: string
+    /** 'given': the request said so; 'assumed': the operator answers for it. */
+    readonly consent: 'given' | 'assumed'
+    readonly redacted: RedactionCounts
+  }
+}
+
+/** One finished call: what was asked and what was answered, in the shapes of OpenAI's chat. */
+export interface TeacherCall {
+  readonly request: Readonly<Record<string, unknown>>
+  readonly response: Readonly<Record<string, unknown>>
+  readonly consent: 'given' | 'assumed'
+  readonly at: string
+}
+
+const finished = new Set(['stop', 'tool_calls', 'function_call'])
+
+const isText = (content: unknown): boolean =>
+  content === undefined ||
+  content === null ||
+  typeof content === 'string' ||
+  (Array.isArray(content) && content.every((part) => isRecord(part) && part['type'] === 'text'))
+
+/** Rows of a call, one for each choice, or why there are none. */
+export function toCapturedRows(
+  { request, response, consent, at }: TeacherCall,
+  rules: readonly RedactionRule[],
+): CapturedRow[] | string {
+  const { messages, tools } = request
+  const { choices, model, id } = response
+  if (!Array.isArray(messages) || messages.length === 0) return 'the request has no messages'
+  if (messages.some((message) => !isRecord(message) || !isText(message['content'])))
+    return 'a message is no text'
+  if (!Array.isArray(choices) || choices.length === 0) return 'the response has no choices'
+  const rows: CapturedRow[] = []
+  for (const choice of choices) {
+    const message = isRecord(choice) ? choice['message'] : undefined
+    if (
+      !isRecord(message) ||
+      !finished.has(String((choice as { finish_reason?: unknown }).finish_reason))
+    )
+      return 'the answer was cut off'
+    const redacted: RedactionCounts = {}
+    const chat = redactValue([...messages, readAnswer(message)], rules, redacted) as unknown[]
+    const offered = tools === undefined ? undefined : redactValue(tools, rules, redacted)
+    rows.push({
+      messages: chat,
+      ...(offered !== undefined && { tools: offered }),
+      captured: {
+        model: typeof model === 'string' ? model : null,
+        id: typeof id === 'string' ? id : null,
+        at,
+        consent,
+        redacted,
+      },
+    })
+  }
+  return rows
+}
+
+/** The fields of an answer that are learned. */
+function readAnswer(message: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const answer: Record<string, unknown> = { role: 'assistant', content: message['content'] ?? null }
+  for (const name of ['reasoning_content', 'tool_calls'])
+    if (message[name] !== undefined && message[name] !== null) answer[name] = message[name]
+  return answer
+}
