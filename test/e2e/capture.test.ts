@@ -93,5 +93,5 @@ it.each([
 ])('refuses %j', async (args, message) => {
   const result = await graft(['capture', ...args, '--out', join(folder, 'never.jsonl')])
   expect([result.code, result.stderr]).toEqual([1, expect.stringContaining(message)])
-  expect(() => statSync(join(folder, 'never.jsonl'))).toThrow()
+  expect(() => statSync(join(folder, 'never.jsonl'))).toThrow('ENOENT')
 })
