@@ -1,6 +1,7 @@
 // The table of kinds of routers. A new kind is a file in routers/ and a row here.
 
 import type { RouterKind } from './router.ts'
+import { arrow } from './routers/arrow.ts'
 import { bandit } from './routers/bandit.ts'
 import { embedding } from './routers/embedding.ts'
 import { fixed } from './routers/fixed.ts'
@@ -8,5 +9,5 @@ import { keyword } from './routers/keyword.ts'
 import { policy } from './routers/policy.ts'
 
 export const routerKinds: ReadonlyMap<string, RouterKind> = new Map(
-  [keyword, embedding, policy, fixed, bandit].map((row) => [row.kind, row]),
+  [keyword, embedding, policy, fixed, arrow, bandit].map((row) => [row.kind, row]),
 )

@@ -122,10 +122,28 @@ export interface TextEmbedder {
   embed(texts: readonly string[], signal?: AbortSignal): Promise<Float32Array[]>
 }
 
+/** What enters a prompt's linear layers, by module: [T, D_in]. */
+export type StateReader = (
+  text: string,
+  signal?: AbortSignal,
+) => Promise<ReadonlyMap<string, Float32Array>>
+
+/** The base's states within its layers. */
+export interface StateSource {
+  /** A hash of the base. */
+  readonly sha256: string
+  /** Layers that the base has. */
+  readonly layers: number
+  /** Reads what enters these modules, by full path. */
+  open(modules: readonly string[]): StateReader
+  dispose(): Promise<void>
+}
+
 /** What kinds may need beside the prompts; each is there where the caller gives it. */
 export interface RouterParts {
   readonly embedder?: TextEmbedder | undefined
   readonly tokenizer?: Tokenizer | undefined
+  readonly states?: StateSource | undefined
   /** Runs graphs in training; without it the slow reference interpreter does. */
   readonly backend?: Backend | undefined
   /** Adapters of the experts, by name. */
