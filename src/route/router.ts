@@ -7,6 +7,7 @@ import type { Fields } from '../base/schema.ts'
 import type { Backend } from '../compute/backend.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import type { Tokenizer } from '../formats/text/tokenizer.ts'
+import type { Model } from '../runtime/model.ts'
 import type { RouterFile } from './router-file.ts'
 
 /** What is known of a request before it is answered. */
@@ -144,6 +145,8 @@ export interface RouterParts {
   readonly embedder?: TextEmbedder | undefined
   readonly tokenizer?: Tokenizer | undefined
   readonly states?: StateSource | undefined
+  /** The base, for kinds that answer by it. */
+  readonly model?: Model | undefined
   /** Runs graphs in training; without it the slow reference interpreter does. */
   readonly backend?: Backend | undefined
   /** Adapters of the experts, by name. */

@@ -164,6 +164,7 @@ export const rooms: Record<string, readonly string[]> = {
     'policy',
     'bandit',
     'arrow',
+    'classifier',
     'routers',
     '',
   ],
