@@ -89,9 +89,11 @@ async function writeSchema() {
   const { createTrainingJsonSchema } = await import('../src/manifest/training-schema.ts')
   const { collectManifestTables } = await import('../src/node/manifests/manifest-tables.ts')
   const { createExpertJsonSchema } = await import('../src/registry/manifest/expert-manifest.ts')
+  const { createRouterJsonSchema } = await import('../src/route/router-file.ts')
   const schemas = {
     'training.schema.json': createTrainingJsonSchema(collectManifestTables()),
     'expert.schema.json': createExpertJsonSchema(),
+    'router.schema.json': createRouterJsonSchema(),
   }
   mkdirSync(join(root, 'schemas'), { recursive: true })
   for (const [name, schema] of Object.entries(schemas)) {

@@ -3,12 +3,28 @@
 import type { RouterKind } from './router.ts'
 import { arrow } from './routers/arrow.ts'
 import { bandit } from './routers/bandit.ts'
+import { cascade } from './routers/cascade.ts'
 import { classifier } from './routers/classifier.ts'
 import { embedding } from './routers/embedding.ts'
 import { fixed } from './routers/fixed.ts'
+import { hierarchical } from './routers/hierarchical.ts'
 import { keyword } from './routers/keyword.ts'
 import { policy } from './routers/policy.ts'
+import { tasks } from './routers/tasks.ts'
+
+const rows: readonly RouterKind[] = [
+  keyword,
+  embedding,
+  policy,
+  cascade,
+  hierarchical,
+  fixed,
+  tasks,
+  arrow,
+  bandit,
+  classifier,
+]
 
 export const routerKinds: ReadonlyMap<string, RouterKind> = new Map(
-  [keyword, embedding, policy, fixed, arrow, bandit, classifier].map((row) => [row.kind, row]),
+  rows.map((row) => [row.kind, row]),
 )

@@ -153,6 +153,14 @@ export interface RouterParts {
   readonly adapters?: ReadonlyMap<string, Adapter> | undefined
   /** Reads a router within a router. */
   readonly load?: ((file: RouterFile) => Promise<Router>) | undefined
+  /** Trains a router within a router; its options are checked. */
+  readonly train?:
+    | ((
+        kind: string,
+        training: RouterTraining,
+        options: Readonly<Record<string, unknown>>,
+      ) => Promise<Router>)
+    | undefined
 }
 
 /** A row of the table. */

@@ -166,6 +166,7 @@ export const rooms: Record<string, readonly string[]> = {
     'arrow',
     'classifier',
     'routers',
+    'log',
     '',
   ],
   server: [

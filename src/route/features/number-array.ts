@@ -2,6 +2,7 @@
 // with a scale for each row, or of 32-bit integers, little-endian, with their shape.
 
 import { FormatError } from '../../base/errors.ts'
+import { isAllFinite } from '../../base/finite.ts'
 import { describeValue, isRecord } from '../../base/schema.ts'
 
 export interface NumberArray {
@@ -122,14 +123,18 @@ export function readNumbers(value: unknown, rank: number, name: string): ReadNum
               new Float32Array(readBytes(scales, shape[0]!, 4, `${name}.scales`)),
             )
           : Float32Array.from(new Int32Array(bytes))
-  if (!data.every(Number.isFinite))
-    throw new FormatError(`${name}: holds a value that is not finite.`)
+  if (!isAllFinite(data)) throw new FormatError(`${name}: holds a value that is not finite.`)
   return { data, shape }
 }
 
 function scaleBytes(bytes: Int8Array, scales: Float32Array): Float32Array {
   const columns = bytes.length / Math.max(1, scales.length)
-  return Float32Array.from(bytes, (value, i) => value * scales[Math.floor(i / columns)]!)
+  const out = new Float32Array(bytes.length)
+  for (let row = 0, at = 0; row < scales.length; row++) {
+    const scale = scales[row]!
+    for (const end = at + columns; at < end; at++) out[at] = bytes[at]! * scale
+  }
+  return out
 }
 
 /** Reads what `writeIntegers` wrote. Throws FormatError. */

@@ -12,7 +12,7 @@ import {
 } from '../../base/schema.ts'
 import { fitCalibration, type JudgedScores } from '../calibration/fit-calibration.ts'
 import { headKinds } from '../heads/head-table.ts'
-import type { VectorHead } from '../heads/vector-head.ts'
+import type { HeadKind, VectorHead } from '../heads/vector-head.ts'
 import type { RouterFile } from '../router-file.ts'
 import type { Router, RouterKind, RouterParts, TextEmbedder } from '../router.ts'
 import { keepExamples, readExamples } from '../training/kept-examples.ts'
@@ -43,6 +43,12 @@ const fields = {
   ...calibrationOptionFields,
 }
 
+/** Examples that a file keeps at most, unless that is less than one of each expert. */
+const mostExamples = 2000
+
+export const limitExamples = (each: number, experts: number): number =>
+  Math.min(each, Math.max(1, Math.floor(mostExamples / experts)))
+
 /** Throws OptionError where there is no embedder. */
 export function getEmbedder({ embedder }: RouterParts, kind: string): TextEmbedder {
   if (embedder) return embedder
@@ -66,12 +72,16 @@ export function checkEmbedder(file: RouterFile, { sha256, settings }: TextEmbedd
     )
 }
 
-/** What training any kind over vectors shares: fit, calibrate, fit again with what was held out. */
+/**
+ * What training any kind over vectors shares: fit, calibrate, fit again with what was held out. A
+ * kind may bring a head of its own.
+ */
 export async function trainEmbedding(
   kind: string,
   training: Parameters<RouterKind['train']>[0],
   given: Readonly<Record<string, unknown>>,
   parts: RouterParts,
+  ownHead?: HeadKind,
 ): Promise<Router> {
   const embedder = getEmbedder(parts, kind)
   const options = given as OptionValues<typeof fields>
@@ -83,7 +93,7 @@ export async function trainEmbedding(
   const vectors = await toVectors(inScope)
   const judged = [...held, ...strange]
   const heldVectors = await toVectors(judged)
-  const headKind = headKinds.get(options.head)!
+  const headKind = ownHead ?? headKinds.get(options.head)!
   const fit = (rows: readonly NumberedPrompt[], own: readonly Float32Array[]): VectorHead =>
     headKind.fit({
       vectors: own,
@@ -101,11 +111,12 @@ export async function trainEmbedding(
   const rows = isSplit ? [...inScope, ...known.map((i) => held[i]!)] : inScope
   const all = isSplit ? [...vectors, ...known.map((i) => heldVectors[i]!)] : vectors
   const head = isSplit && known.length > 0 ? fit(rows, all) : first
-  const examples = keepExamples(rows, (i) => head.place(all[i]!), options.keepExamples)
+  const each = limitExamples(options.keepExamples, names.length)
+  const examples = keepExamples(rows, (i) => head.place(all[i]!), each)
   const state: VectorRouterState = {
     kind,
     head,
-    headKind: options.head,
+    headKind: headKind.kind,
     experts: describeExperts(experts),
     calibration,
     examples,

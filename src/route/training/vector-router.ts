@@ -52,16 +52,18 @@ export function findPlainRefusal(text: string): string | undefined {
 export class VectorRouter implements Router {
   readonly kind: string
   #state: VectorRouterState
+  #names: readonly string[]
   readonly #embedder: TextEmbedder
 
   constructor(state: VectorRouterState, embedder: TextEmbedder) {
     this.kind = state.kind
     this.#state = state
+    this.#names = state.experts.map(({ name }) => name)
     this.#embedder = embedder
   }
 
   get experts(): readonly string[] {
-    return this.#state.experts.map(({ name }) => name)
+    return this.#names
   }
 
   async decide({ text }: RouteRequest, signal?: AbortSignal): Promise<RouteDecision> {
@@ -142,6 +144,7 @@ export class VectorRouter implements Router {
       head: head.withClass(vectors),
       examples: examples.with(texts, experts.length, places),
     }
+    this.#names = this.#state.experts.map((expert) => expert.name)
   }
 
   save(): RouterFile {
