@@ -4,8 +4,21 @@
 export const stepParts = ['schedule', 'read', 'write', 'choose'] as const
 export type StepPart = (typeof stepParts)[number]
 
+/** Upper bounds of a step's tokens; they are vLLM's, so that its dashboards fit. */
+export const stepTokenBounds = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384]
+
+/** How often steps computed how many tokens, of prompts and answers together. */
+export interface StepSizes {
+  readonly bounds: readonly number[]
+  /** Steps of at most that bound, and of more than the bound before. */
+  readonly counts: readonly number[]
+  /** Steps that computed any token. */
+  readonly steps: number
+}
+
 export interface StepTotals {
   readonly steps: number
+  readonly sizes: StepSizes
   /** Milliseconds by part, since the engine was made. */
   readonly milliseconds: Readonly<Record<StepPart, number>>
   /** Tokens of prompts and of answers that were computed. */
@@ -21,7 +34,7 @@ export interface StepTotals {
   readonly failed: number
 }
 
-type Count = Exclude<keyof StepTotals, 'milliseconds'>
+type Count = Exclude<keyof StepTotals, 'milliseconds' | 'sizes'>
 
 export class StepClock {
   readonly #now: () => number
@@ -38,8 +51,22 @@ export class StepClock {
     failed: 0,
   }
 
+  readonly #sizes = { counts: stepTokenBounds.map(() => 0), steps: 0, tokens: 0 }
+
   constructor(now: () => number) {
     this.#now = now
+  }
+
+  /** Called after each step: what it computed is counted by its size. */
+  finishStep(): void {
+    const { readTokens, writtenTokens } = this.#counts
+    const sizes = this.#sizes
+    const tokens = readTokens + writtenTokens - sizes.tokens
+    if (tokens === 0) return
+    const at = stepTokenBounds.findIndex((bound) => tokens <= bound)
+    if (at >= 0) sizes.counts[at]!++
+    sizes.steps++
+    sizes.tokens += tokens
   }
 
   async time<Result>(part: StepPart, work: () => Promise<Result>): Promise<Result> {
@@ -57,6 +84,8 @@ export class StepClock {
 
   get totals(): StepTotals {
     const milliseconds = { ...this.#milliseconds }
-    return { ...this.#counts, milliseconds }
+    const { counts, steps } = this.#sizes
+    const sizes = { bounds: stepTokenBounds, counts: [...counts], steps }
+    return { ...this.#counts, milliseconds, sizes }
   }
 }

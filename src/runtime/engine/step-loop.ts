@@ -64,6 +64,7 @@ export class StepLoop {
     this.#last = this.#last.then(async () => {
       try {
         await this.#step()
+        this.#parts.clock.finishStep()
       } catch (error) {
         // Not of one call: whoever runs or waits must hear of it instead of waiting for ever.
         const { running, waiting } = this.#parts.scheduler

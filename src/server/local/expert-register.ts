@@ -129,6 +129,7 @@ export class ExpertRegister {
   async pin(name: string, isPinned: boolean): Promise<ServedExpert> {
     const { record } = this.get(name)
     if (isPinned) {
+      if (!record.isPinned) this.#checkPinRoom(name)
       this.#pool.pin(name)
       if (!(await this.#pool.preload(name))) {
         this.#pool.unpin(name)
@@ -139,6 +140,19 @@ export class ExpertRegister {
     } else this.#pool.unpin(name)
     record.isPinned = isPinned
     return this.describe(name)
+  }
+
+  /** Beside pinned experts one more must find room, or nothing else could be asked any more. */
+  #checkPinRoom(name: string): void {
+    const bytes = this.#pool.countSlotBytes(name)
+    const { pinnedBytes, budgetBytes } = this.#pool.statistics
+    if (bytes === 0 || pinnedBytes + 2 * bytes <= budgetBytes) return
+    const limit = Math.max(0, Math.floor(budgetBytes / bytes) - 1)
+    const most = limit === 1 ? 'one expert' : `${limit} experts`
+    throw new RequestError(
+      `${quoteName(name)} is not pinned: at most ${most} of its size can be, so that one more finds room in the ${budgetBytes} bytes for experts. Unpin one, or raise --expert-bytes.`,
+      { code: 'too_many_pinned' },
+    )
   }
 
   /** Sets the scales that are given; absent ones become 0. Throws for an unknown id. */

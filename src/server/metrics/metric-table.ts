@@ -1,6 +1,7 @@
 // What a server measures: vLLM's names, which dashboards and gateways read, and beside them our own
 // by expert and route. No label names a user or holds text that a client chose.
 
+import { stepTokenBounds } from '../../runtime/engine/statistics.ts'
 import { Counter, Gauge, Histogram, type MetricRegistry } from './registry.ts'
 
 /** vLLM's bounds, in seconds (vllm/v1/metrics/loggers.py). */
@@ -35,6 +36,11 @@ export const createVllmMetrics = (registry: MetricRegistry) => {
     disconnected: counter(
       'vllm:http_requests_client_disconnected_total',
       'Requests whose client went away before the end.',
+    ),
+    iterationTokens: histogram(
+      'vllm:iteration_tokens_total',
+      'Tokens of a step of the engine, of prompts and answers.',
+      stepTokenBounds,
     ),
     firstToken: histogram(
       'vllm:time_to_first_token_seconds',

@@ -185,6 +185,14 @@ export class Histogram implements Metric {
     distribution.count += times
   }
 
+  /** For counts that are kept elsewhere, one for each bound. */
+  set(
+    { counts, sum, count }: Omit<Distribution, 'counts'> & { readonly counts: readonly number[] },
+    labels: Labels = {},
+  ): void {
+    Object.assign(this.#table.get(labels).value, { counts: [...counts], sum, count })
+  }
+
   remove(label: string, value: string): void {
     this.#table.remove(label, value)
   }

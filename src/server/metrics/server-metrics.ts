@@ -144,6 +144,8 @@ export class ServerMetrics implements RequestObserver {
     const { capacity, used } = stats.kv.blocks
     vllm.kvUsage.set(capacity === 0 ? 0 : used / capacity, labels)
     vllm.preemptions.set(stats.preemptions, labels)
+    const sum = stats.readTokens + stats.writtenTokens
+    vllm.iterationTokens.set({ counts: stats.sizes.counts, sum, count: stats.sizes.steps }, labels)
     this.#showExperts(experts)
     for (const [expert, { running, waiting }] of this.#flows) {
       this.#own.running.set(running, { expert })

@@ -187,6 +187,10 @@ describe('metrics', () => {
     expect(get(`vllm:num_requests_waiting${model}`)).toBe(1)
     expect(get(`vllm:kv_cache_usage_perc${model}`)).toBe(0.25)
     expect(get(`vllm:num_preemptions_total${model}`)).toBe(3)
+    const steps = (bound: string) =>
+      get(`vllm:iteration_tokens_total_bucket{model_name="tiny",le="${bound}"}`)
+    expect(['1', '8', '32', '+Inf'].map(steps)).toEqual([2, 3, 4, 4])
+    expect(get(`vllm:iteration_tokens_total_sum${model}`)).toBe(42)
     expect(get('graft_http_requests_total{route="/v1/infer",method="POST",status="200"}')).toBe(10)
     expect(get('graft_expert_answers_total{expert="tiny"}')).toBe(10)
   })

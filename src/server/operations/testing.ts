@@ -24,6 +24,9 @@ const statistics = {
   running: 2,
   waiting: 1,
   preemptions: 3,
+  readTokens: 30,
+  writtenTokens: 12,
+  sizes: { counts: [2, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], steps: 4 },
   kv: { blocks: { capacity: 100, used: 25 } },
   experts: { slotBytes: 1000, budgetBytes: 5000 },
 }

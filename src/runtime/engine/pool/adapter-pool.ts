@@ -119,8 +119,9 @@ export interface PoolStatistics {
   readonly hits: number
   readonly fills: number
   readonly evictions: number
-  /** Bytes of slots and vectors, and how many there may be. */
+  /** Bytes of slots and vectors, those that pinned experts take, and how many there may be. */
   readonly slotBytes: number
+  readonly pinnedBytes: number
   readonly budgetBytes: number
   /** Bytes of the forms from which slots are filled, where the pool keeps a copy. */
   readonly coldBytes: number
@@ -187,6 +188,8 @@ export interface AdapterPool {
   /** A pinned expert is never evicted, in whatever version. */
   pin(name: string): void
   unpin(name: string): void
+  /** Bytes that a named expert takes in slots, whether it stands there now or not. */
+  countSlotBytes(name: string): number
   /** Fills a slot, so that the first lease finds it. False where there is no room for it. */
   preload(which: string | Expert | ExpertHandle): Promise<boolean>
   list(): readonly ExpertHandle[]

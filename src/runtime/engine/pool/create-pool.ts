@@ -146,6 +146,10 @@ class Pool implements AdapterPool {
     this.#names.pins.delete(name)
   }
 
+  countSlotBytes(name: string): number {
+    return this.#experts.rooms.countBytes(this.#names.get(name).expert.source)
+  }
+
   async preload(which: string | Expert | ExpertHandle): Promise<boolean> {
     const version = this.#experts.versionOf(await this.find(which))
     const fits = this.#enterSlots(version.expert, false)
@@ -175,6 +179,7 @@ class Pool implements AdapterPool {
       fills: this.#counts.fills,
       evictions: rooms.evictions,
       slotBytes: rooms.bytes,
+      pinnedBytes: this.#countPinnedBytes(),
       budgetBytes: this.#budget,
       coldBytes: [...all].reduce((sum, { source }) => sum + source.ownBytes, 0),
       sets: rooms.sets.map(({ rank, store: { slots, owned: resident }, active }) => ({
@@ -184,6 +189,12 @@ class Pool implements AdapterPool {
         active,
       })),
     }
+  }
+
+  #countPinnedBytes(): number {
+    const { pins } = this.#names
+    const pinned = new Set([...pins].map((name) => this.#names.get(name).expert))
+    return [...pinned].reduce((sum, { source }) => sum + this.#experts.rooms.countBytes(source), 0)
   }
 
   /** Whether the expert is in its slots now, or needs none. */

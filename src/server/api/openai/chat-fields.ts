@@ -21,6 +21,7 @@ import {
   samplingFields,
   streamOptionsField,
 } from '../requests/sampling-fields.ts'
+import { mergedAdaptersField, readModel } from '../requests/merged-adapters.ts'
 import { modelField } from '../requests/model-field.ts'
 import type { BodyForm } from '../../route.ts'
 import type { AnswerRequest, Conversation, ServedBase } from '../../service.ts'
@@ -74,6 +75,7 @@ const toolChoiceField = createField<unknown>(
 
 export const chatFields = {
   model: modelField,
+  merged_adapters: mergedAdaptersField,
   messages: messagesField,
   max_tokens: integer({ from: 1, about: 'the older name of max_completion_tokens' }),
   max_completion_tokens: integer({ from: 1, about: 'new tokens at most; default: what fits' }),
@@ -124,7 +126,7 @@ export function toChatRequest(body: ChatBody, base: ServedBase): AnswerRequest {
     })
   const alternatives = logprobs ? (top ?? 0) : undefined
   return {
-    model: body.model,
+    model: readModel(body, base),
     scales: body.lora,
     conversation: toConversation(body),
     copies: body.n ?? 1,

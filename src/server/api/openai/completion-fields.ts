@@ -2,6 +2,7 @@
 
 import { createField, flag, type GivenOptions, integer } from '../../../base/schema.ts'
 import { RequestError } from '../../request-error.ts'
+import { mergedAdaptersField, readModel } from '../requests/merged-adapters.ts'
 import { modelField } from '../requests/model-field.ts'
 import { grammarFields, readGrammar } from '../requests/read-grammar.ts'
 import { refusedInCompletions } from '../requests/refused-fields.ts'
@@ -58,6 +59,7 @@ export const readPrompts = (
 
 export const completionFields = {
   model: modelField,
+  merged_adapters: mergedAdaptersField,
   prompt: promptField,
   max_tokens: integer({ from: 0, default: 16, about: 'new tokens at most; 0: the prompt alone' }),
   ...samplingFields,
@@ -94,7 +96,7 @@ export function toCompletionRequest(body: CompletionBody, base: ServedBase): Ans
   // With echo the prompt is part of the answer, so its tokens have log-probabilities too.
   const promptLogprobs = body.prompt_logprobs ?? (echo ? logprobs : undefined)
   return {
-    model: body.model,
+    model: readModel(body, base),
     scales: body.lora,
     prompts,
     copies,
