@@ -62,6 +62,8 @@ export interface Context<Table extends Options = Options> {
   readonly signal: AbortSignal
   /** Of the program. */
   readonly version: string
+  /** The command as it was typed. */
+  readonly commandLine: string
   /** Whether one JSON value is wanted on stdout. */
   readonly json: boolean
   /**

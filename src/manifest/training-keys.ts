@@ -125,6 +125,10 @@ const defineDataSection = (formats: readonly string[], needsData: boolean): Mani
       least: 1,
       about: 'all the answers there are, for rows that are labelled: any other answer is an error',
     }),
+    license: string({
+      filled: true,
+      about: 'the licence that the data is under, such as CC0-1.0; the expert says it',
+    }),
   },
 })
 

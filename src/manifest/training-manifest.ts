@@ -36,6 +36,7 @@ export interface TrainingManifest {
     readonly validation?: number | string | readonly string[]
     /** All the answers there are, where the rows are labelled. */
     readonly labels?: readonly string[]
+    readonly license?: string
   }
   readonly batch?: Readonly<Record<string, unknown>>
   readonly schedule?: string | ManifestChoice

@@ -9,14 +9,14 @@ import { openGguf } from '../formats/gguf/reader.ts'
 import { type AdapterSource, findAdapterSource } from './adapter-source.ts'
 import { loadAdapter } from './adapters.ts'
 import { openFileSource } from './files/file-source.ts'
-import { type ExpertMetadata, readExpertMetadata } from './graft-json.ts'
+import { type ExpertMetadata, readExpertMetadata } from './expert/expert-notes.ts'
 import { getBaseSource } from './models/base-name.ts'
 
 export interface LocatedAdapter {
   /** What was asked for. */
   readonly path: string
   readonly source: AdapterSource
-  /** graft.json, where its folder has one. */
+  /** expert.json or graft.json, where its folder has one. */
   readonly notes: ExpertMetadata | undefined
   /** The adapter, where its format is read without a base. */
   readonly adapter: Adapter | undefined
@@ -31,7 +31,7 @@ export async function locateAdapter(path: string): Promise<LocatedAdapter> {
   const adapter = source.format === 'peft' ? await loadAdapter(source.path) : undefined
   const notes = await readExpertMetadata(source.path)
   const own = adapter ? adapter.baseModel : await readGgufBase(source)
-  const named = source.base ?? (notes ? undefined : own)
+  const named = source.base ?? (notes?.base === undefined ? own : undefined)
   return {
     path,
     source,

@@ -2,20 +2,24 @@
 
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Adapter, dateKey } from '../adapters/adapter.ts'
+import { type Adapter, type AdapterMetadata, dateKey } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import { ewcFile, saveEwcState } from '../train/ewc/state.ts'
 import type { History } from '../train/history.ts'
 import type { CheckpointOptions } from '../train/options/options.ts'
+import { type ExpertManifest, isExpertName } from '../registry/manifest/manifest-fields.ts'
 import { readDescription } from '../train/options/description.ts'
-import { readScores, type AdapterScores, toScoresMetadata } from '../train/run/scores.ts'
+import { readScores, toScoresMetadata } from '../train/run/scores.ts'
 import { drawLossCurve } from '../train/run/loss-curve.ts'
 import type { TrainResult } from '../train/run/train.ts'
 import { removeAdapter, saveAdapter } from './adapters.ts'
+import { createManifest, toExpertName } from './expert/create-manifest.ts'
+import { hasExpertFile, olderFile, readExpertMetadata } from './expert/expert-notes.ts'
+import { measureFigures } from './expert/figures.ts'
+import { readManifestFile, writeManifestFile } from './expert/manifest-file.ts'
 import { createFileSink } from './files/file-sink.ts'
 import { openDirectory } from './files/folder.ts'
-import { readExpertMetadata, writeExpertMetadata } from './graft-json.ts'
 
 /** What of a run's options concerns its folder. */
 export interface RunFolderOptions {
@@ -39,9 +43,11 @@ export async function checkOutFolder(
   out: string,
   { resume, overwrite }: RunFolderOptions,
 ): Promise<void> {
-  const [begun, hasAdapter, hasCheckpoints] = await Promise.all(
-    ['graft.json', 'adapter_config.json', checkpointFolder].map((name) => exists(join(out, name))),
-  )
+  const [begun, hasAdapter, hasCheckpoints] = await Promise.all([
+    hasExpertFile(out),
+    exists(join(out, 'adapter_config.json')),
+    exists(join(out, checkpointFolder)),
+  ])
   // A run that was killed before its first checkpoint starts anew, because it had not got further.
   if (resume && !begun)
     throw new OptionError(
@@ -60,57 +66,89 @@ export interface RunFolder {
   writeResults(end: TrainResult): Promise<void>
 }
 
-/** Writes graft.json, and removes what an earlier run left unless this one resumes it. */
+/** What of a run its expert's manifest says. */
+export interface RunFacts {
+  /** The base as it was asked for. */
+  readonly base: string
+  readonly kind: string
+  /** What the adapter will say of itself. */
+  readonly metadata: AdapterMetadata
+  readonly data: ExpertManifest['data']
+  readonly provenance: ExpertManifest['provenance']
+}
+
+/** Writes expert.json, and removes what an earlier run left unless this one resumes it. */
 export async function prepareOutFolder(
   out: string,
-  source: string,
+  facts: RunFacts,
   { resume, system }: RunFolderOptions,
 ): Promise<RunFolder> {
   const sink = createFileSink(out)
-  const created = resume ? (await readExpertMetadata(out))?.expert?.created : undefined
-  const expert = { created: created ?? new Date().toISOString() }
-  const notes = { base: source, ...(system === undefined ? {} : { system }) }
-  await writeExpertMetadata({ ...notes, expert }, sink)
+  const earlier = resume ? await readExpertMetadata(out) : undefined
+  const now = new Date().toISOString()
+  const { base, kind, metadata, data, provenance } = facts
+  const notes = { base, ...(system === undefined ? {} : { system }) }
+  const created = earlier?.manifest?.created ?? earlier?.expert?.created ?? now
+  const more = { data, provenance, created }
+  const { name } = readDescription(metadata)
+  const naming = { id: isExpertName(name) ? name : toExpertName(out), folder: out, now }
+  const begun = createManifest({ kind, metadata }, notes, naming, { more })
+  await writeManifestFile(Object.assign({}, earlier?.manifest, begun), sink)
   if (!resume) await removeStale(out)
+  await rm(join(out, olderFile), { force: true })
   return {
     async writeResults(end) {
       await writeResults(end, out)
-      const taught = end.adapter.metadata?.[dateKey]
-      if (end.reason !== 'stopped')
-        await writeExpertMetadata(
-          {
-            ...notes,
-            ...(taught !== undefined && { date: taught }),
-            expert: describeExpert(end.adapter, expert),
-          },
-          sink,
-        )
+      if (end.reason === 'stopped') return
+      const { adapter } = end.best
+      const taught = adapter.metadata?.[dateKey]
+      const figures = await measureFigures(out, adapter)
+      const ended = createManifest(
+        adapter,
+        { ...notes, ...(taught !== undefined && { date: taught }) },
+        naming,
+        { more: { ...more, modified: new Date().toISOString(), figures } },
+      )
+      await writeManifestFile(Object.assign({}, earlier?.manifest, ended), sink)
     },
   }
 }
 
-/** What an expert's adapter says about itself, with the times of its training. */
-function describeExpert({ metadata }: Adapter, { created }: { readonly created: string }) {
-  const scores = readScores(metadata)
-  const finished = new Date().toISOString()
-  return { ...readDescription(metadata), created, finished, ...(scores && { scores }) }
-}
+/** Scores by metric, with their intervals. */
+export type ManifestScores = NonNullable<ExpertManifest['scores']>
 
 /**
- * Adds scores to a trained expert: to the header of its tensor file and to graft.json. AdapterScores of
- * the same name are replaced.
+ * Adds scores to a trained expert: to the header of its tensor file and to expert.json. Those of the
+ * same name are replaced.
  */
 export async function writeScores(
   out: string,
   adapter: Adapter,
-  more: AdapterScores,
+  more: ManifestScores,
 ): Promise<void> {
   const sink = createFileSink(out)
-  const scores = Object.assign({}, readScores(adapter.metadata), more)
+  const values = Object.entries(more).map(([metric, { value = 0 }]) => [metric, value] as const)
+  const scores = Object.assign({}, readScores(adapter.metadata), Object.fromEntries(values))
   const metadata = Object.assign({}, adapter.metadata, toScoresMetadata(scores))
   await saveAdapter({ ...adapter, metadata }, sink)
-  const notes = await readExpertMetadata(out)
-  if (notes) await writeExpertMetadata({ ...notes, expert: { ...notes.expert, scores } }, sink)
+  await addManifestScores(out, more)
+}
+
+/** Adds scores to expert.json alone; false where there is none. */
+export async function addManifestScores(
+  folder: string,
+  more: ManifestScores,
+  figures: ExpertManifest['figures'] = {},
+): Promise<boolean> {
+  const manifest = await readManifestFile(folder)
+  if (!manifest) return false
+  const changed = {
+    scores: Object.assign({}, manifest.scores, more),
+    figures: Object.assign({}, manifest.figures, figures),
+    modified: new Date().toISOString(),
+  }
+  await writeManifestFile(Object.assign({}, manifest, changed), createFileSink(folder))
+  return true
 }
 
 async function removeStale(out: string): Promise<void> {

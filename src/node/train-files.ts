@@ -74,6 +74,10 @@ export interface TrainFilesOptions extends Omit<TrainOptions, Replaced> {
   readonly resume?: boolean | undefined
   /** Replace what an earlier run left in `out`. */
   readonly overwrite?: boolean | undefined
+  /** The licence of the data, for expert.json. */
+  readonly dataLicense?: string | undefined
+  /** The command that was typed, for expert.json. */
+  readonly command?: string | undefined
 }
 
 const isPath = (value: unknown): boolean => typeof value === 'string' && value !== ''
@@ -105,6 +109,8 @@ const trainFilesTable = {
   out: string({ filled: true }),
   resume: flag(),
   overwrite: flag(),
+  dataLicense: string({ filled: true }),
+  command: string({ filled: true }),
 }
 
 function checkFileOptions(options: TrainFilesOptions): void {
@@ -169,7 +175,8 @@ const openAdapter = async (
 function selectPlainOptions(given: TrainFilesOptions) {
   const { out: _out, resume: _resume, overwrite: _overwrite, ...others } = given
   const { checkpoint: _checkpoint, ewc: _ewc, teacher: _teacher, reference: _r, ...rest } = others
-  const { model: _model, data: _data, adapter: _adapter, validation: _v, ...plain } = rest
+  const { model: _model, data: _data, adapter: _adapter, validation: _v, ...settings } = rest
+  const { dataLicense: _license, command: _command, ...plain } = settings
   return plain
 }
 

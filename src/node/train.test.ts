@@ -1,11 +1,22 @@
 // What a training run leaves in its folder, and what it leaves alone.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { sizeOf } from '../base/tensor.ts'
 import type { TrainEvent } from '../index.ts'
 import { loadAdapter } from './adapters.ts'
-import { readExpertMetadata } from './graft-json.ts'
+import { readExpertMetadata } from './expert/expert-notes.ts'
 import { train } from './train.ts'
 import type { TrainFilesOptions } from './train-files.ts'
 
@@ -55,6 +66,55 @@ describe('train', () => {
       system: 'Tell a story.',
     })
     expect(readFileSync(join(out, 'history.jsonl'), 'utf8').trim().split('\n')).toHaveLength(4)
+  })
+  it('says in expert.json what it was trained on, how, and what it takes', async () => {
+    const out = join(folder, 'The tales')
+    const rows = join(folder, 'rows.jsonl')
+    const text = data.map((row) => `${JSON.stringify(row)}\n`).join('')
+    writeFileSync(rows, text)
+    const { best } = await finish({
+      out,
+      data: rows,
+      seed: 3,
+      dataLicense: 'CC0-1.0',
+      command: 'graft train',
+      metadata: { description: 'Tells\u0007 tales', author: 'A. Person' },
+    })
+    const { manifest } = (await readExpertMetadata(out))!
+    expect(manifest).toMatchObject({
+      id: 'The-tales',
+      version: '0.1.0',
+      kind: 'lora',
+      base: { id: 'stories260k', sha256: best.adapter.metadata!['graft_base_sha256'] },
+      data: [
+        {
+          name: 'rows.jsonl',
+          sha256: createHash('sha256').update(text).digest('hex'),
+          rows: data.length,
+          license: 'CC0-1.0',
+        },
+      ],
+      description: 'Tells  tales',
+      author: 'A. Person',
+      provenance: { command: 'graft train', seed: 3, versions: { node: process.versions.node } },
+      figures: { adapterBytes: statSync(join(out, 'adapter_model.safetensors')).size },
+    })
+    const numbers = [...best.adapter.tensors.values()].reduce(
+      (sum, { shape }) => sum + sizeOf(shape),
+      0,
+    )
+    expect(manifest!.figures!.residentBytes).toBe(4 * numbers)
+    expect(existsSync(join(out, 'graft.json'))).toBe(false)
+  })
+  it('goes on with a run that an older version began, and takes over its notes', async () => {
+    const out = join(folder, 'older')
+    const created = '2026-01-01T00:00:00.000Z'
+    const older = { version: 1, base: 'stories260k', expert: { created } }
+    mkdirSync(out)
+    writeFileSync(join(out, 'graft.json'), JSON.stringify(older))
+    await finish({ out, resume: true })
+    expect((await readExpertMetadata(out))!.manifest!.created).toBe(created)
+    expect(existsSync(join(out, 'graft.json'))).toBe(false)
   })
   it('goes on training an adapter from its folder', async () => {
     const { best } = await finish({ adapter: join(folder, 'whole'), learningRate: 1e-9 })

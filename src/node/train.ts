@@ -1,16 +1,21 @@
 // Training from files into a folder: data and base by path; the adapter, checkpoints, history and
 // the loss curve are written into `out`.
 
+import { jointMark } from '../adapters/kinds/joint/joint-rules.ts'
 import type { TrainEvent } from '../train/events.ts'
+import { toDescriptionMetadata } from '../train/options/description.ts'
+import type { TrainOptions } from '../train/options/options.ts'
 import { createEventRun } from '../train/run/event-run.ts'
 import { train as run, type TrainRun } from '../train/run/train.ts'
-import { prepareOutFolder, type RunFolder } from './run-folder.ts'
+import { prepareOutFolder, type RunFacts, type RunFolder } from './run-folder.ts'
+import { describeDataSets, type OpenedData } from './expert/data-sets.ts'
+import { createProvenance } from './expert/provenance.ts'
 import { openTrainOptions, type TrainFilesOptions } from './train-files.ts'
 
 /**
  * Trains as `train` of graftlm does, with paths and names where it takes models, adapters and data.
  * In `out`: adapter_config.json and adapter_model.safetensors (the best adapter, as PEFT saves it),
- * loss.svg, history.jsonl, graft.json, and checkpoints/ to resume from. Throws OptionError where
+ * loss.svg, history.jsonl, expert.json, and checkpoints/ to resume from. Throws OptionError where
  * `out` is in use, and what training throws.
  */
 export const train = (options: TrainFilesOptions): TrainRun =>
@@ -25,11 +30,32 @@ async function* trainFromFiles(given: TrainFilesOptions): AsyncGenerator<TrainEv
       // Everything that can be wrong with data and options is known now: bad input has left no
       // trace, and a folder that cannot be written to is found before minutes of training.
       if (event.type === 'data-ready' && out !== undefined)
-        folder = await prepareOutFolder(out, source, given)
+        folder = await prepareOutFolder(out, await describeRun(source, given, options), given)
       if (event.type === 'train-end') await folder?.writeResults(event)
       yield event
     }
   } finally {
     await close()
+  }
+}
+
+/** What the expert's manifest says of the run. */
+async function describeRun(
+  base: string,
+  { data, dataLicense, command, adapter: from, metadata = {}, seed = 0 }: TrainFilesOptions,
+  { adapter, data: opened }: TrainOptions,
+): Promise<RunFacts> {
+  const { kind = 'lora' } = adapter ?? {}
+  const earlier = adapter && 'tensors' in adapter ? adapter : undefined
+  const sources = typeof from === 'string' ? [from] : []
+  const said = Object.entries(toDescriptionMetadata(metadata)).flatMap(([key, text]) =>
+    text === undefined ? [] : [[key, text] as const],
+  )
+  return {
+    base,
+    kind: typeof kind === 'string' ? kind : kind.join(jointMark),
+    metadata: Object.assign({}, earlier?.metadata, Object.fromEntries(said)),
+    data: await describeDataSets(data, opened as OpenedData, dataLicense),
+    provenance: await createProvenance({ command, seed, sources }),
   }
 }

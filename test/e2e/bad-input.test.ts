@@ -291,7 +291,7 @@ describe('a folder that cannot be written to', () => {
       '--out',
       at('locked'),
     )
-    expect(message).toContain(at('locked', 'graft.json'))
+    expect(message).toContain(at('locked', 'expert.json'))
     expect(readdirSync(at('locked'))).toEqual([])
   })
   it('is named where not even the superuser may write', async ({ skip }) => {
@@ -301,7 +301,7 @@ describe('a folder that cannot be written to', () => {
       '--out',
       '/proc/graft-expert',
     )
-    expect(message).toContain('/proc/graft-expert/graft.json: cannot be written')
+    expect(message).toContain('/proc/graft-expert/expert.json: cannot be written')
   })
   it('is named where it is a file', async () => {
     const message = await trainingFailure(

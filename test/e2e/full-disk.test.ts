@@ -147,10 +147,10 @@ it('a training run leaves whole files only', async () => {
       ? (await loadAdapter(at('taught'))).kind
       : 'lora'
     expect(kind).toBe('lora')
-    const notes = left.includes('graft.json')
-      ? await readFile(at('taught', 'graft.json'), 'utf8')
-      : '{"version": 1}'
-    expect(JSON.parse(notes)).toMatchObject({ version: 1 })
+    const notes = left.includes('expert.json')
+      ? await readFile(at('taught', 'expert.json'), 'utf8')
+      : '{"layout": 1}'
+    expect(JSON.parse(notes)).toMatchObject({ layout: 1 })
   }
 })
 

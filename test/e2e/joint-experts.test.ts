@@ -30,7 +30,7 @@ describe('an expert of two kinds', () => {
   it('is a folder of PEFT parts, and lowers the loss', async () => {
     expect(made.code, made.stderr).toBe(0)
     expect((await readdir(at('whole'))).toSorted()).toEqual(
-      expect.arrayContaining(['adapter_config.json', 'graft.json', 'ia3', 'prompt-tuning']),
+      expect.arrayContaining(['adapter_config.json', 'expert.json', 'ia3', 'prompt-tuning']),
     )
     const read = async (...parts: string[]) =>
       JSON.parse(await readFile(at('whole', ...parts), 'utf8'))

@@ -25,7 +25,7 @@ it('a run over two kinds ends bit-identical after any number of SIGKILLs and res
   await succeed(command('whole'))
   let kills = 0
   for (let delayMs = 400; ; delayMs += 600) {
-    const begun = existsSync(at('killed', 'graft.json'))
+    const begun = existsSync(at('killed', 'expert.json'))
     let timer: NodeJS.Timeout | undefined
     const { code, signal, stderr } = await graft(
       [...command('killed'), ...(begun ? ['--resume'] : [])],

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadAdapter } from '../../src/node/adapters.ts'
-import { readExpertMetadata } from '../../src/node/graft-json.ts'
+import { readExpertMetadata } from '../../src/node/expert/expert-notes.ts'
 import { graft, jsonl, scratchFolder, storyRows, succeed } from '../support/cli.ts'
 
 const scratch = scratchFolder()
@@ -128,9 +128,13 @@ license: Apache-2.0`,
     const scores = JSON.parse(metadata['graft_scores']!) as Record<string, number>
     expect(scores['perplexity']).toBe(expert!.value)
     expect(Object.keys(scores)).toEqual(['validation_loss', 'perplexity', 'token-f1'])
-    const notes = (await readExpertMetadata(out))!.expert!
-    expect(notes).toMatchObject({ ...described, tags: ['story', 'cat'], scores })
-    expect(Date.parse(notes.created!)).toBeLessThanOrEqual(Date.parse(notes.finished!))
+    const said = (await readExpertMetadata(out))!.manifest!
+    expect(said).toMatchObject({ ...described, id: 'cats', tags: ['story', 'cat'] })
+    const { value, low, high } = said.scores!['perplexity']!
+    expect(value).toBe(expert!.value)
+    expect([low! < value!, value! < high!]).toEqual([true, true])
+    expect(Object.keys(said.scores!)).toEqual(Object.keys(scores))
+    expect(Date.parse(said.created!)).toBeLessThanOrEqual(Date.parse(said.modified!))
   })
 })
 

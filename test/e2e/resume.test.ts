@@ -68,7 +68,7 @@ describe('a killed run', () => {
     for (let delayMs = 250; ; delayMs += 350) {
       const args = [
         ...command('killed'),
-        ...(existsSync(at('killed', 'graft.json')) ? ['--resume'] : []),
+        ...(existsSync(at('killed', 'expert.json')) ? ['--resume'] : []),
       ]
       let timer: NodeJS.Timeout | undefined
       const { code, signal, stderr } = await graft(args, {

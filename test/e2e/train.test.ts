@@ -63,7 +63,7 @@ describe('graft train', () => {
       'adapter_config.json',
       'adapter_model.safetensors',
       'checkpoints',
-      'graft.json',
+      'expert.json',
       'history.jsonl',
       'loss.svg',
     ])

@@ -207,6 +207,7 @@ export const rooms: Record<string, readonly string[]> = {
     'sql',
     'sandbox',
     'metric-table.ts',
+    'expert',
     '',
     'manifests',
     'worker',

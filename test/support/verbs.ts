@@ -11,15 +11,15 @@ cache calibrate call capture check choose clear clip close collect combine compa
 complete compose compress compute configure connect consolidate convert copy count create cut
 decide declare decode deduplicate define delay dequantize describe detect diagonalize differentiate discount divide double
 download draw drop
-embed emit encode end escape estimate evaluate exclude expand expose extend extract
+embed emit encode end escape estimate evaluate exclude expand export expose extend extract
 factorize fetch fill find finish fit flatten fold follow forget format freeze
 gather generate get group
 handle hash hide
-ignore indent index infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate
+ignore import indent index infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate
 join judge
 keep
 learn leave limit link list listen load locate look
-make map mark match measure memoize merge mirror mix move multiply
+make map mark match measure memoize merge migrate mirror mix move multiply
 normalize
 observe open orthonormalize
 pack pad parse pick place plan pluralize pool prepare print project prune
@@ -31,7 +31,7 @@ sample save scale score search select send serialize serve set shorten shortlist
 slice smooth solve sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate
-unlearn unload unmask unpack unscore untie unwrap update use
+undo unlearn unload unmask unpack unscore untie unwrap update use
 validate verify view visit
 wait warn weigh whiten widen wrap write
 zero

@@ -55,7 +55,7 @@ export const compressCommand = defineCommand({
       about: 'as much rank as the energy needs',
     },
   ],
-  async run({ values, positionals, terminal, signal }) {
+  async run({ values, positionals, terminal, signal, commandLine: command }) {
     const { rank, energy, data, heal, out } = values
     if (rank === undefined && energy === undefined)
       throw new UsageError('--rank or --energy is missing.')
@@ -70,7 +70,7 @@ export const compressCommand = defineCommand({
     }
     return compressFolder(
       positionals[0]!,
-      { rank, energy, data, heal, out, ...learning, model: values },
+      { rank, energy, data, heal, out, ...learning, command, model: values },
       { terminal, signal },
     )
   },

@@ -42,7 +42,7 @@ export const convertCommand = defineCommand({
       about: 'a LoRA for llama.cpp; the other way round too',
     },
   ],
-  async run({ positionals: [from, to], values, terminal }) {
+  async run({ positionals: [from, to], values, terminal, commandLine: command }) {
     await checkAbsent(to!)
     const found = await (await import('../inspect/inspect-sources.ts')).findAdapter(from!)
     if (found)
@@ -50,7 +50,7 @@ export const convertCommand = defineCommand({
         found.path,
         found.format,
         to!,
-        values,
+        Object.assign({}, values, { command }),
         terminal,
       )
     if (!floats.includes(values.dtype))

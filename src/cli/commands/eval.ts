@@ -120,6 +120,7 @@ export const evalCommand = defineCommand({
     progress.end()
     for (const metric of metrics) metric.dispose?.()
     for (const line of view.describeEvaluation(evaluation, candidates)) terminal.print(line)
+    await keepResults(evaluation, data, { values, terminal, opened })
     const cut = evaluation.losses.at(-1)?.cut ?? 0
     if (cut > 0) terminal.note(`${cut} of ${evaluation.rows} rows cut to --max-tokens`)
     const checks = await reportChecks(evaluation, required, values, terminal)
@@ -127,6 +128,27 @@ export const evalCommand = defineCommand({
     return { ...summarizeResult(evaluation, values, opened), ...(checks && { checks }) }
   },
 })
+
+interface EvaluatedExpert {
+  readonly values: EvalValues
+  readonly terminal: Terminal
+  readonly opened: OpenedExperts
+}
+
+/** Into the expert's own folder, where one expert alone was evaluated. */
+async function keepResults(
+  evaluation: Evaluation,
+  data: RawDataset,
+  { values, terminal, opened }: EvaluatedExpert,
+): Promise<void> {
+  const { named, model, adapter, system } = opened
+  if (typeof named !== 'string') return
+  const { keepScores, measureAnswer, toManifestScores } = await import('../shared/keep-scores.ts')
+  const [first] = values.generate ? (await import('../../eval/index.ts')).readQuestions(data) : []
+  const prompt = first?.prompt(model, values.system ?? system, adapter)
+  const figures = prompt === undefined ? {} : await measureAnswer(model, prompt, adapter)
+  await keepScores(named, toManifestScores(evaluation), figures, terminal)
+}
 
 const splitNames = (text: string | undefined): string[] | undefined =>
   text?.split(',').map((name) => name.trim())

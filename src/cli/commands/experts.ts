@@ -61,6 +61,8 @@ export const expertsCommand = defineCommand({
       from: 1,
       about: 'add --from, import: bytes of an expert at most; 4 GiB unless given',
     }),
+    write: flag({ about: 'migrate: writes what is shown without it' }),
+    undo: flag({ about: 'migrate: takes it back' }),
     'allow-private': flag({ about: 'with --from: redirects may lead into the own network' }),
   },
   examples: [

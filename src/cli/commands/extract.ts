@@ -54,14 +54,14 @@ export const extractCommand = defineCommand({
       about: 'as much rank as nine tenths of the change need',
     },
   ],
-  async run({ values, terminal }) {
+  async run({ values, terminal, commandLine: command }) {
     const { base, tuned, rank, energy, targets, out } = values
     if (rank === undefined && energy === undefined)
       throw new UsageError('--rank or --energy is missing.')
     await checkAbsent(out)
     const { extractFolder } = await import('../merge/extract-folder.ts')
     return extractFolder(
-      { base, tuned, out },
+      { base, tuned, out, command },
       {
         rank,
         energy,

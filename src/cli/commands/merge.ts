@@ -98,7 +98,7 @@ export const mergeCommand = defineCommand({
       ...formatTable(rows),
     ]
   },
-  async run({ values, positionals, terminal }) {
+  async run({ values, positionals, terminal, commandLine: command }) {
     const { mergeMethods } = await import('../../merge/method-table.ts')
     if (values.methods) return listMethods([...mergeMethods.values()], terminal)
     if (positionals.length === 0)
@@ -121,7 +121,7 @@ export const mergeCommand = defineCommand({
     return mergeFolders(
       positionals,
       readRecipe(values),
-      { out: values.out, model: values.model, anyBase: values['any-base'] },
+      { out: values.out, model: values.model, anyBase: values['any-base'], command },
       terminal,
     )
   },

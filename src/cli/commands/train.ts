@@ -45,7 +45,7 @@ export const trainCommand = defineCommand<TrainOptionTable>({
     },
     { command: 'graft train a.yaml b.yaml', about: 'one after another over one loaded base' },
   ],
-  async run({ values, positionals, terminal, signal, setExitCode }) {
+  async run({ values, positionals, terminal, signal, commandLine, setExitCode }) {
     const planned =
       positionals.length > 0
         ? await planFromManifests(values, positionals)
@@ -71,7 +71,9 @@ export const trainCommand = defineCommand<TrainOptionTable>({
       command: 'graft train',
       about: planned.map(({ run }) => run.out).join(', '),
     })
-    const results = await trainExperts(planned, { values, terminal, signal }).finally(endTask)
+    const results = await trainExperts(planned, { values, terminal, signal, commandLine }).finally(
+      endTask,
+    )
     const several = planned.length > 1
     const failures = results.filter((result): result is FailedExpert => 'error' in result)
     if (!several && failures[0]) throw failures[0].error

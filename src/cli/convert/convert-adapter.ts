@@ -20,8 +20,8 @@ import { toFloat32 } from '../../formats/convert.ts'
 import type { BaseModel } from '../../graph/base-model.ts'
 import type { Adapter } from '../../index.ts'
 import { measureAdapterDifference, type AdapterDifference } from '../../merge/index.ts'
-import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
-import { readExpertMetadata, writeExpertMetadata } from '../../node/graft-json.ts'
+import { loadAdapter } from '../../node/adapters.ts'
+import { readExpertMetadata } from '../../node/expert/expert-notes.ts'
 import { createFileSink } from '../../node/files/file-sink.ts'
 import { openFileSource } from '../../node/files/file-source.ts'
 import type { LoadedModel } from '../../node/index.ts'
@@ -31,6 +31,7 @@ import { measureForwardError, selectProbePrompts } from '../../runtime/index.ts'
 import type { AdapterFormat } from '../inspect/inspect-sources.ts'
 import { removeLayer } from '../inspect/layer-table.ts'
 import { openModel } from '../shared/open-model.ts'
+import { writeExpert } from '../shared/save-expert.ts'
 import { formatBytes } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -40,6 +41,8 @@ export interface ConvertValues {
   readonly model: string | undefined
   readonly threads: number | undefined
   readonly prompts: number
+  /** As it was typed. */
+  readonly command: string
 }
 
 interface ConversionJob {
@@ -49,6 +52,7 @@ interface ConversionJob {
   /** Where it is made before it is moved to `to`. */
   readonly place: string
   readonly dtype: StorageType
+  readonly command: string
 }
 
 export async function convertAdapter(
@@ -58,6 +62,7 @@ export async function convertAdapter(
   values: ConvertValues,
   terminal: Terminal,
 ) {
+  const { command } = values
   const dtype = values.dtype as StorageType
   const toGguf = to.endsWith('.gguf')
   if (toGguf && isBlockStorage(dtype))
@@ -70,7 +75,7 @@ export async function convertAdapter(
     values.model === undefined ? undefined : await openModel(values.model, values, terminal)
   try {
     const result = await writeAtomically(to, (place) =>
-      writeConverted({ from, format, to, place, dtype }, model, values.prompts),
+      writeConverted({ from, format, to, place, dtype, command }, model, values.prompts),
     )
     show(result, terminal)
     return result
@@ -81,11 +86,8 @@ export async function convertAdapter(
 
 type ConversionResult = Awaited<ReturnType<typeof writeConverted>>
 
-async function writeConverted(
-  { from, format, to, place, dtype }: ConversionJob,
-  model: LoadedModel | undefined,
-  prompts: number,
-) {
+async function writeConverted(job: ConversionJob, model: LoadedModel | undefined, prompts: number) {
+  const { from, format, to, place, dtype } = job
   const { adapter: found } = await format.open(from, model?.base.graph)
   checkFinite(found)
   // a GGUF file has no place for embeddings, and equal ones change nothing
@@ -96,7 +98,7 @@ async function writeConverted(
   const base = model && (await readMergeBase(model.base, [adapter]))
   const after = to.endsWith('.gguf')
     ? await writeGguf(adapter, place, dtype, model!.base, base?.weightOf)
-    : await writeFolder(from, adapter, place, dtype)
+    : await writeFolder(adapter, job)
   const files = to.endsWith('.gguf') ? [place] : listTensorFiles(after, place, dtype)
   const { overall, modules } = measureAdapterDifference(adapter, after, base)
   const probes = model ? selectProbePrompts(model.base, prompts) : []
@@ -112,7 +114,7 @@ async function writeConverted(
     /** The same of the numbers themselves, for kinds that have no ΔW. */
     tensorError: computeTensorError(adapter, after),
     modules: modules.map(({ module: { path }, error }) => ({ module: path, error })),
-    /** What the folder's graft.json says and the written file has no place for. */
+    /** What the folder's expert.json says and the written file has no place for. */
     dropped: await listDroppedNotes(from, to, adapter),
     forward:
       model && probes.length > 0 ? await measureForwardError(model, adapter, after, probes) : null,
@@ -165,15 +167,12 @@ function computeTensorError(before: Adapter, after: Adapter): number {
 }
 
 async function writeFolder(
-  from: string,
   adapter: Adapter,
-  to: string,
-  dtype: StorageType,
+  { from, to, place, dtype, command }: ConversionJob,
 ): Promise<Adapter> {
   const notes = await readNotes(from)
-  await saveAdapter(adapter, to, { dtype })
-  if (notes) await writeExpertMetadata(notes, createFileSink(to))
-  return loadAdapter(to)
+  await writeExpert(adapter, notes, { place, out: to }, { command, sources: [from] }, { dtype })
+  return loadAdapter(place)
 }
 
 async function writeGguf(

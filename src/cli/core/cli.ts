@@ -2,6 +2,7 @@
 // clock are arguments, so tests need no process.
 
 import { GraftError, ManifestError } from '../../base/errors.ts'
+import { formatCommandLine } from './command-line.ts'
 import { hasHelpFlag, hasJsonFlag, parseArguments } from './arguments.ts'
 import { type Command, getInvocation, loadOptions, UsageError } from '../command.ts'
 import { describeCommand, describeProgram } from './help.ts'
@@ -107,6 +108,7 @@ async function runCommand(
     terminal,
     signal,
     version,
+    commandLine: formatCommandLine([...getInvocation(command).split(' '), ...args]),
     json,
     setExitCode,
   })

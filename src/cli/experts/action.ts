@@ -19,6 +19,8 @@ export interface ExpertsValues {
   readonly from: string | undefined
   readonly 'max-bytes': number | undefined
   readonly 'allow-private': boolean | undefined
+  readonly write: boolean | undefined
+  readonly undo: boolean | undefined
 }
 
 export interface ActionContext {

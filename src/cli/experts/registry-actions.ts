@@ -143,19 +143,6 @@ export const registryActions: Actions = {
       return { freedBytes }
     },
   },
-  export: {
-    usage: '<name[@version]> <folder>',
-    about: "copies an expert's files out, as PEFT has them",
-    words: [2, 2],
-    options: [],
-    async run([reference, out], { registry, terminal }) {
-      const { copyExpertTo } = await import('../../node/registry/export-expert.ts')
-      const found = await registry.verify(reference!)
-      await copyExpertTo(await registry.resolve(`${found.id}@${found.version}`), out!)
-      terminal.print(`${found.id}@${found.version} is in ${out}`)
-      return { ...toExpertJson(found), out }
-    },
-  },
   diff: {
     usage: '<name[@version]> <name[@version]>',
     about: 'what differs between two manifests, and whether the files do',
@@ -176,7 +163,7 @@ export const registryActions: Actions = {
 /** Says what of a run's folder is not copied. */
 async function reportLeftOut(folder: string, terminal: Terminal): Promise<void> {
   const { stat } = await import('node:fs/promises')
-  const { runFolders } = await import('../../node/registry/content-folder.ts')
+  const { runFolders } = await import('../../node/expert/content-hash.ts')
   for (const name of runFolders)
     if ((await stat(`${folder}/${name}`).catch(() => undefined))?.isDirectory())
       terminal.note(`${folder}: ${name} is left out, because it belongs to the training run.`)

@@ -176,6 +176,7 @@ async function writeFiles(
       adapter,
       { base: model.base.name, ...(system !== undefined && { system }) },
       out,
+      {},
     )
   }
   if (plot !== undefined) {

@@ -31,6 +31,8 @@ export interface CompressFolderOptions {
   readonly learningRate: number
   readonly maxTokens: number
   readonly seed: number
+  /** As it was typed. */
+  readonly command: string
   readonly model: Omit<Parameters<typeof openExpert>[0], 'adapter'>
 }
 
@@ -90,7 +92,11 @@ export async function compressFolder(
         : undefined
     const healedDistance = healed && (await compare(healed))
     const result = healed ?? small
-    await saveExpert(result, notes, choice.out)
+    await saveExpert(result, notes, choice.out, {
+      command: choice.command,
+      seed: healed && choice.seed,
+      sources: [folder],
+    })
     const sizeBytes = { before: countBytes(adapter), after: countBytes(result) }
     terminal.print(
       `${choice.out}: ${formatCount(modules.length)} modules, ${formatBytes(sizeBytes.before)} → ${formatBytes(sizeBytes.after)}, ${residual.toExponential(2)} of ΔW lost`,

@@ -13,10 +13,12 @@ export interface ExtractPaths {
   readonly base: string
   readonly tuned: string
   readonly out: string
+  /** As it was typed. */
+  readonly command: string
 }
 
 export async function extractFolder(
-  { base, tuned, out }: ExtractPaths,
+  { base, tuned, out, command }: ExtractPaths,
   options: ExtractOptions,
   terminal: Terminal,
 ) {
@@ -29,7 +31,7 @@ export async function extractFolder(
     },
   })
   progress?.end()
-  await saveExpert(adapter, { base }, out)
+  await saveExpert(adapter, { base }, out, { command })
   const sizeBytes = [...adapter.tensors.values()].reduce(
     (sum, { data }) => sum + data.byteLength,
     0,

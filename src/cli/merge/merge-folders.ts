@@ -5,7 +5,7 @@ import { readAdapterText } from '../../adapters/files/adapter-text.ts'
 import type { Adapter } from '../../adapters/index.ts'
 import type { MergeRecipe, ModuleReport } from '../../merge/index.ts'
 import { findAdapterSource } from '../../node/adapter-source.ts'
-import { mergeExpertMetadata, readExpertMetadata } from '../../node/graft-json.ts'
+import { mergeExpertMetadata, readExpertMetadata } from '../../node/expert/expert-notes.ts'
 import { openDirectory } from '../../node/files/folder.ts'
 import { merge } from '../../node/merge.ts'
 import { saveExpert } from '../shared/save-expert.ts'
@@ -17,6 +17,8 @@ export interface MergeFolderOptions {
   readonly out: string
   readonly model: string | undefined
   readonly anyBase: boolean
+  /** As it was typed. */
+  readonly command: string
 }
 
 export interface ResidualSummary {
@@ -27,7 +29,7 @@ export interface ResidualSummary {
 export async function mergeFolders(
   folders: readonly string[],
   recipe: MergeRecipe,
-  { out, model, anyBase }: MergeFolderOptions,
+  { out, model, anyBase, command }: MergeFolderOptions,
   terminal: Terminal,
 ) {
   const { adapter, modules } = await mergeWithProgress(
@@ -37,7 +39,7 @@ export async function mergeFolders(
     terminal,
   )
   const { notes, dropped: differing } = await mergeNotes(folders)
-  await saveExpert(adapter, notes, out)
+  await saveExpert(adapter, notes, out, { command, seed: recipe.seed, sources: folders })
   const dropped = [
     ...differing,
     ...((await hasLostText(folders, adapter)) ? (['text'] as const) : []),
@@ -56,7 +58,7 @@ export async function mergeFolders(
     sizeBytes,
     residual: summarizeResiduals(modules),
     modules,
-    /** What differs among the sources, so that the result has none: entries of graft.json, texts. */
+    /** What differs among the sources, so that the result has none: entries of expert.json, texts. */
     dropped,
   }
   terminal.print(
@@ -84,7 +86,7 @@ async function hasLostText(folders: readonly string[], { text }: Adapter): Promi
 async function mergeWithProgress(
   folders: readonly string[],
   recipe: MergeRecipe,
-  { model, anyBase }: Omit<MergeFolderOptions, 'out'>,
+  { model, anyBase }: Omit<MergeFolderOptions, 'out' | 'command'>,
   terminal: Terminal,
 ): Promise<{ adapter: Adapter; modules: ModuleReport[] }> {
   const modules: ModuleReport[] = []

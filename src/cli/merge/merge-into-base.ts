@@ -63,7 +63,7 @@ export async function mergeFoldersIntoBase(
     )
   if (hasSystem)
     terminal.print(
-      '  left out: the system message of graft.json, which the folder of a model cannot hold; pass it as --system',
+      '  left out: the system message of expert.json, which the folder of a model cannot hold; pass it as --system',
     )
   const requantised = report.changed.filter(isRequantised)
   return {

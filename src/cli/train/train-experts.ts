@@ -16,6 +16,7 @@ import {
   summarizeEvaluation,
   describeEvaluation,
 } from '../shared/evaluate-expert.ts'
+import { toManifestScores } from '../shared/keep-scores.ts'
 import { readDate } from '../shared/date.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'
@@ -45,6 +46,8 @@ export interface ExpertsContext {
   readonly values: TrainValues
   readonly terminal: Terminal
   readonly signal: AbortSignal
+  /** As it was typed. */
+  readonly commandLine?: string | undefined
 }
 
 const getBaseSource = ({ run }: PlannedExpert): string => run.base ?? defaultModel
@@ -151,6 +154,7 @@ async function trainOne(
     resume,
     overwrite: values.overwrite,
     anyBase: values['any-base'],
+    command: context.commandLine,
     date: readDate(values.date),
     ...(programs && { programs }),
   }
@@ -198,8 +202,7 @@ async function evaluateExpert(
   progress.end()
   for (const metric of metrics) metric.dispose?.()
   const { writeScores } = await import('../../node/run-folder.ts')
-  const scores = evaluation.metricResults.map(({ metric, results }) => [metric, results[1]!.value])
-  await writeScores(run.out, adapter, Object.fromEntries(scores) as Record<string, number>)
+  await writeScores(run.out, adapter, toManifestScores(evaluation))
   for (const line of describeEvaluation(evaluation, candidates)) terminal.say(`  ${line}`)
   return summarizeEvaluation(evaluation)
 }

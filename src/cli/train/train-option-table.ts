@@ -208,6 +208,7 @@ export function createTrainOptions(fieldOf: FieldOf) {
     ...createValidationOptions(fromKey),
     'save-every': fromKey<number>('schedule.saveEverySteps', { valueName: 'steps' }),
     system: fromKey<string>('data.system'),
+    'data-license': fromKey<string>('data.license', { valueName: 'licence' }),
     ewc: fromKey<number>('ewc.lambda', {
       valueName: 'lambda',
       about: 'protect what earlier tasks need, so hard (0.03 is usual); LoRA only',

@@ -2,7 +2,7 @@
 // sections become the options of `train`.
 
 import { stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { jointMark } from '../../adapters/kinds/joint/joint-rules.ts'
 import { toKindName } from '../../adapters/kinds/kind-table.ts'
 import { DataError } from '../../base/errors.ts'
@@ -18,6 +18,7 @@ import { type AdapterDescription, descriptionTable } from '../../train/options/d
 import { settingTable } from '../../train/options/setting-table.ts'
 import type { TeacherFiles } from '../auxiliary-models.ts'
 import { readDataFiles, readHeldRows } from '../data.ts'
+import { hasExpertFile } from '../expert/expert-notes.ts'
 import type { TrainFilesOptions } from '../train-files.ts'
 import { getManifestName } from './manifest-file.ts'
 import { settingSections } from './manifest-tables.ts'
@@ -234,7 +235,7 @@ function removeIntervals(schedule: TrainingManifest['schedule']): ManifestChoice
 }
 
 function toDataOptions(
-  { system, validation }: NonNullable<TrainingManifest['data']>,
+  { system, validation, license }: NonNullable<TrainingManifest['data']>,
   schedule: TrainingManifest['schedule'],
   at: PathResolver,
 ) {
@@ -245,6 +246,7 @@ function toDataOptions(
       : asList(validation).map(at)
   return {
     ...(system !== undefined && { system }),
+    ...(license !== undefined && { dataLicense: license }),
     ...(held !== undefined && { validation: { data: held, everySteps } }),
     ...(saveEverySteps !== undefined && { checkpoint: { everySteps: saveEverySteps } }),
   }
@@ -283,5 +285,4 @@ export async function readEvaluationRows({
 }
 
 /** Whether a run was begun in a folder, and can be gone on with. */
-export const hasRunStarted = async (out: string): Promise<boolean> =>
-  (await stat(join(out, 'graft.json')).catch(() => undefined)) !== undefined
+export const hasRunStarted = (out: string): Promise<boolean> => hasExpertFile(out)

@@ -12,13 +12,11 @@ import {
   listResources,
   signatureFile,
 } from '../../registry/signing/resources.ts'
+import { runFolders } from '../expert/content-hash.ts'
 import { isProcessGone, syncDirectory } from '../files/atomic-write.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
-import { listFiles } from './list-files.ts'
-
-/** What a training run keeps beside its expert. */
-export const runFolders: readonly string[] = ['checkpoints']
+import { listFiles } from '../files/list-files.ts'
 
 export interface FolderContent {
   readonly hash: string
@@ -71,16 +69,17 @@ export class ContentFolder {
 
   /**
    * Copies a folder, without the checkpoints of a run, to a place of its own and hashes the copy,
-   * because the source may change meanwhile. `keep` moves it to its place, or finds the same there;
-   * `drop` removes it.
+   * because the source may change meanwhile; `prepare` may change the copy before. `keep` moves it to
+   * its place, or finds the same there; `drop` removes it.
    */
-  async stage(folder: string): Promise<StagedContent> {
+  async stage(folder: string, prepare?: (place: string) => Promise<void>): Promise<StagedContent> {
     const place = join(this.#path, `new.${process.pid}.${placeCount++}.tmp`)
     const drop = (): Promise<void> => rm(place, { recursive: true, force: true })
     try {
       await mkdir(place)
       for (const { path } of await listFiles(folder))
         if (!isIgnoredPath(path, runFolders)) await copyDurably(folder, place, path)
+      await prepare?.(place)
       const content = await hashFolder(place)
       const keep = (): Promise<void> => this.#keepOrJoin(place, content.hash)
       return { place, content, drop, keep }

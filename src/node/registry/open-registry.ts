@@ -30,7 +30,7 @@ import { openSqliteFile, runWithRetry } from '../stores/sqlite-file.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { toStorageError } from '../files/system-errors.ts'
 import { ContentFolder, contentFolder, type ContentRemoval, hashFolder } from './content-folder.ts'
-import { readFolderManifest } from './folder-manifest.ts'
+import { readFolderManifest, renameManifest } from './folder-manifest.ts'
 import { RegistrySnapshot } from './registry-snapshot.ts'
 import { registrySchema, RegistryTables } from './registry-tables.ts'
 
@@ -106,7 +106,9 @@ class FolderRegistry implements Registry {
     const { content, tables, run, now } = this.#parts
     const { channels = [], vector } = options
     checkChannels(channels)
-    const staged = await content.stage(folder)
+    const staged = await content.stage(folder, (place) =>
+      renameManifest(place, { id: options.id, version: options.version, folder }),
+    )
     const { hash, sizeBytes } = staged.content
     try {
       const manifest = await readFolderManifest(staged.place, { ...options, folder, now: now() })

@@ -25,10 +25,10 @@ import {
 import { verifyFiles } from '../../registry/signing/verify.ts'
 import { findAdapterSource } from '../adapter-source.ts'
 import { loadAdapter } from '../adapters.ts'
-import { type ExpertMetadata, readMetadataIn } from '../graft-json.ts'
+import { type ExpertMetadata, readMetadataIn } from '../expert/expert-notes.ts'
 import { toStorageError } from '../files/system-errors.ts'
-import { runFolders } from './content-folder.ts'
-import { listFiles } from './list-files.ts'
+import { runFolders } from '../expert/content-hash.ts'
+import { listFiles } from '../files/list-files.ts'
 
 export interface FolderChecks {
   /** The root digest that the files must have. */

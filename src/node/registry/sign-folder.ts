@@ -9,8 +9,8 @@ import { listResources, signatureFile } from '../../registry/signing/resources.t
 import { verifyFiles } from '../../registry/signing/verify.ts'
 import { createFileSink } from '../files/file-sink.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
-import { runFolders } from './content-folder.ts'
-import { listFiles } from './list-files.ts'
+import { runFolders } from '../expert/content-hash.ts'
+import { listFiles } from '../files/list-files.ts'
 
 /**
  * Signs the files of a folder but a run's checkpoints; returns the signature's path. Throws

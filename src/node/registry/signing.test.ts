@@ -23,7 +23,7 @@ import {
   listResources,
 } from '../../registry/signing/resources.ts'
 import { verifyFiles } from '../../registry/signing/verify.ts'
-import { listFiles } from './list-files.ts'
+import { listFiles } from '../files/list-files.ts'
 
 const golden = new URL('../../../test/golden/signing/', import.meta.url).pathname
 const readGolden = (name: string): Promise<string> => readFile(join(golden, name), 'utf8')

@@ -80,6 +80,9 @@ function isDeep(head: string): boolean {
   )
 }
 
+/** Of YAML's core schema; !!js/function and other types are not among them. */
+const plainTags = /^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/
+
 function findHostileNode(document: Document.Parsed, visit: typeof Visit): string | undefined {
   let problem: string | undefined
   visit(document, {
@@ -88,7 +91,7 @@ function findHostileNode(document: Document.Parsed, visit: typeof Visit): string
       return visit.BREAK
     },
     Node: (_, node: Node) => {
-      if (node.tag === undefined || !node.tag.startsWith('!')) return undefined
+      if (node.tag === undefined || plainTags.test(node.tag)) return undefined
       problem = `holds the tag ${quoteName(node.tag)}, which asks for a type of its own`
       return visit.BREAK
     },

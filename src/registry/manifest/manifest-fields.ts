@@ -13,6 +13,7 @@ import {
   oneOf,
   record,
   string,
+  withInfo,
 } from '../../base/schema.ts'
 
 /** The layout that this version writes. */
@@ -82,6 +83,15 @@ const dataSet = object({
   license: plainText,
 })
 
+const version = createField<string>(
+  'a semantic version such as "1.2.0"',
+  { type: 'string', pattern: versionPattern.source },
+  isVersion,
+)
+
+/** An expert that it was made from. */
+const source = object({ id: word, version, sha256: hash })
+
 const figures = object({
   adapterBytes: integer({ from: 0 }),
   residentBytes: integer({ from: 0 }),
@@ -101,12 +111,9 @@ export const expertFields = {
     isExpertName,
     { about: 'The name that the expert is asked for by.' },
   ),
-  version: createField<string>(
-    'a semantic version such as "1.2.0"',
-    { type: 'string', pattern: versionPattern.source },
-    isVersion,
-    { about: 'The semantic version; a version never changes once it is published.' },
-  ),
+  version: withInfo(version, {
+    about: 'The semantic version; a version never changes once it is published.',
+  }),
   name: plainText,
   description: plainText,
   kind: either(word, listOf(word, { least: 1 }), {
@@ -141,8 +148,8 @@ export const expertFields = {
   author: plainText,
   license: plainText,
   provenance: object(
-    { command: plainText, seed: integer(), versions: mapOf(plainText) },
-    { about: 'How it was made: command, seed, versions of programs.' },
+    { command: plainText, seed: integer(), versions: mapOf(plainText), sources: listOf(source) },
+    { about: 'How it was made: command, seed, versions of programs, experts it was made from.' },
   ),
   fallback: object(
     { expert: word, to: oneOf(['base']) },

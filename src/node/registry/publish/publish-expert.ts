@@ -5,7 +5,6 @@ import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import { ConflictError } from '../../../base/errors.ts'
 import { checkOptions, listOf, string, unchecked } from '../../../base/schema.ts'
-import { formatModelCard } from '../../../registry/card/format-card.ts'
 import { encodeImage, encodeImageConfig, type ImageFile } from '../../../registry/publish/image.ts'
 import {
   addToIndex,
@@ -16,7 +15,8 @@ import { checkChannels } from '../../../registry/reference.ts'
 import type { RegisteredExpert, Registry } from '../../../registry/registry.ts'
 import { compareByCodePoint } from '../../../registry/signing/resources.ts'
 import { withLock } from '../../files/lock.ts'
-import { listFiles } from '../list-files.ts'
+import { listFiles } from '../../files/list-files.ts'
+import { formatFolderCard } from '../folder-card.ts'
 import {
   type Blob,
   readIndex,
@@ -29,15 +29,12 @@ import {
 export interface PublishOptions {
   /** Channels that point to it there; those of the registry unless given. */
   readonly channels?: readonly string[] | undefined
-  /** The base as the hub names it, for the card. */
-  readonly baseModel?: string | undefined
   /** The current time, as ISO 8601; for tests. */
   readonly now?: (() => string) | undefined
 }
 
 const publishFields = {
   channels: listOf(string({ filled: true })),
-  baseModel: string({ filled: true }),
   now: unchecked<() => string>('a function'),
 }
 
@@ -64,7 +61,7 @@ export async function publishExpert(
     await removeUnfinished(folder)
     const index = await readIndex(folder)
     const known = findPublished(index, found)
-    const image = known?.image ?? (await writeImage(folder, found, location, options))
+    const image = known?.image ?? (await writeImage(folder, found, location))
     const expert = {
       ...describeVersion(found),
       image,
@@ -93,7 +90,6 @@ async function writeImage(
   folder: string,
   found: RegisteredExpert,
   location: string,
-  { baseModel }: PublishOptions,
 ): Promise<PublishedExpert['image']> {
   const { manifest, hash } = describeVersion(found)
   const blobs: Blob[] = []
@@ -104,7 +100,9 @@ async function writeImage(
     blobs.push({ ...file, open: () => createReadStream(join(location, file.path)) })
   }
   files.sort((a, b) => compareByCodePoint(a.path, b.path))
-  const card = toBlob(new TextEncoder().encode(formatModelCard(manifest, { baseModel })))
+  const card = toBlob(
+    new TextEncoder().encode(await formatFolderCard({ location, manifest, tags: [] })),
+  )
   const parts = { manifest, hash, files, card }
   const config = toBlob(encodeImageConfig(parts))
   const image = toBlob(encodeImage(parts, config))

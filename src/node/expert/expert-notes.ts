@@ -1,14 +1,17 @@
-// graft.json in an adapter's folder: the base, the system message and the date of its training,
-// which PEFT's files cannot hold.
+// What an expert's folder says beside PEFT's files: the base, the system message and the date of
+// its training, and what it is for. Of expert.json, or of graft.json, which older versions wrote.
 
 import { stat } from 'node:fs/promises'
-import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
-import { describeValue, isRecord, joinProblems } from '../base/schema.ts'
-import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
-import type { AdapterDescription } from '../train/options/description.ts'
-import type { AdapterScores } from '../train/run/scores.ts'
-import { parseDay } from '../formats/text/day.ts'
-import { openDirectory } from './files/folder.ts'
+import { join } from 'node:path'
+import { FormatError, UnsupportedError } from '../../base/errors.ts'
+import { describeValue, isRecord } from '../../base/schema.ts'
+import type { ByteFolder } from '../../formats/byte-source.ts'
+import { parseDay } from '../../formats/text/day.ts'
+import { type ExpertManifest, manifestFile } from '../../registry/manifest/expert-manifest.ts'
+import type { AdapterDescription } from '../../train/options/description.ts'
+import type { AdapterScores } from '../../train/run/scores.ts'
+import { openDirectory } from '../files/folder.ts'
+import { readManifestIn } from './manifest-file.ts'
 
 /** What an expert says about itself, when it was trained and what it reached. */
 export interface ExpertNotes extends AdapterDescription {
@@ -21,26 +24,21 @@ export interface ExpertNotes extends AdapterDescription {
 
 export interface ExpertMetadata {
   /** The name the base was loaded by. */
-  readonly base: string
+  readonly base?: string | undefined
   /** The system message of the training rows that had none. */
   readonly system?: string
   /** The day, such as 2026-11-30, that the chat template showed in training, where it shows one. */
   readonly date?: string
+  /** Of graft.json. */
   readonly expert?: ExpertNotes
+  /** expert.json, where there is one. */
+  readonly manifest?: ExpertManifest
 }
 
-const metadataFile = 'graft.json'
-/** Layout of the file. */
-const layoutVersion = 1
-
-/** Throws OptionError, before anything is written, for a base or a system message that is no text. */
-export async function writeExpertMetadata(notes: ExpertMetadata, sink: ByteSink): Promise<void> {
-  const problems = listNoteProblems(notes)
-  if (problems.length > 0) throw new OptionError(`${metadataFile}: ${joinProblems(problems)}`)
-  await sink.write(metadataFile, [
-    new TextEncoder().encode(`${JSON.stringify({ version: layoutVersion, ...notes }, null, 2)}\n`),
-  ])
-}
+/** The file of versions before expert.json. */
+export const olderFile = 'graft.json'
+/** Layout of that file. */
+const olderLayout = 1
 
 /**
  * The metadata in an adapter's folder; undefined where another tool saved it. Throws FormatError for
@@ -54,7 +52,27 @@ export async function readExpertMetadata(path: string): Promise<ExpertMetadata |
 
 /** The same of a folder that is open. */
 export async function readMetadataIn(folder: ByteFolder): Promise<ExpertMetadata | undefined> {
-  const source = await folder.open(metadataFile)
+  const manifest = await readManifestIn(folder)
+  if (!manifest) return readOlderFile(folder)
+  const { base, system, date } = manifest
+  return {
+    base: base.id,
+    ...(system !== undefined && { system }),
+    ...(date !== undefined && { date }),
+    manifest,
+  }
+}
+
+/** Whether Graft began to write an expert there. */
+export async function hasExpertFile(folder: string): Promise<boolean> {
+  for (const name of [manifestFile, olderFile])
+    if (await stat(join(folder, name)).catch(() => undefined)) return true
+  return false
+}
+
+/** graft.json alone. Throws as `readExpertMetadata` does. */
+export async function readOlderFile(folder: ByteFolder): Promise<ExpertMetadata | undefined> {
+  const source = await folder.open(olderFile)
   if (!source) return undefined
   try {
     const value: unknown = JSON.parse(
@@ -74,9 +92,9 @@ export async function readMetadataIn(folder: ByteFolder): Promise<ExpertMetadata
 /** What experts' notes have in common, and the names of entries in which they differ. */
 export function mergeExpertMetadata(all: readonly (ExpertMetadata | undefined)[]): {
   readonly notes: ExpertMetadata | undefined
-  readonly dropped: readonly (keyof ExpertMetadata)[]
+  readonly dropped: readonly ('base' | 'system' | 'date')[]
 } {
-  const pick = <Key extends keyof ExpertMetadata>(key: Key) => {
+  const pick = <Key extends 'base' | 'system' | 'date'>(key: Key) => {
     const values = new Set(all.map((notes) => notes?.[key]))
     return { value: values.size === 1 ? [...values][0] : undefined, isMixed: values.size > 1 }
   }
@@ -117,13 +135,13 @@ function listNoteProblems(notes: unknown): string[] {
 
 function checkNotes(value: unknown, name: string): asserts value is ExpertMetadata {
   const version = isRecord(value) ? value['version'] : undefined
-  if (typeof version === 'number' && version > layoutVersion)
+  if (typeof version === 'number' && version > olderLayout)
     throw new UnsupportedError(
-      `${name}: has layout ${version}, and this version of Graft reads up to ${layoutVersion}. Update Graft to open it.`,
+      `${name}: has layout ${version}, and this version of Graft reads up to ${olderLayout}. Update Graft to open it.`,
     )
   const problems = listNoteProblems(value)
-  if (version !== undefined && version !== layoutVersion)
-    problems.unshift(`version: got ${describeValue(version)}, expected ${layoutVersion}`)
+  if (version !== undefined && version !== olderLayout)
+    problems.unshift(`version: got ${describeValue(version)}, expected ${olderLayout}`)
   if (problems.length > 0)
     throw new FormatError(
       `${name}: holds no notes on an expert: ${problems.join('; ')}. Remove it to go on without.`,

@@ -1,12 +1,12 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
-import { createStandalone } from '../adapters/vectors/create.ts'
-import { saveAdapter } from './adapters.ts'
-import { createFileSink } from './files/file-sink.ts'
-import { mergeExpertMetadata, readExpertMetadata, writeExpertMetadata } from './graft-json.ts'
+import { FormatError, OptionError, UnsupportedError } from '../../base/errors.ts'
+import { createStandalone } from '../../adapters/vectors/create.ts'
+import { saveAdapter } from '../adapters.ts'
+import { createTestManifest } from '../../registry/registry.contract.ts'
+import { mergeExpertMetadata, readExpertMetadata } from './expert-notes.ts'
 
 let folder: string
 beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'graft-json-'))))
@@ -18,15 +18,19 @@ const read = async (content: object): Promise<unknown> => {
 }
 
 describe('graft.json', () => {
-  it('is read as it was written', async () => {
+  it('is read, and expert.json counts before it', async () => {
     const notes = { base: 'stories260k', system: 'Be brief.' }
-    await writeExpertMetadata(notes, createFileSink(folder))
-    expect(await readExpertMetadata(folder)).toMatchObject(notes)
-    expect(JSON.parse(await readFile(join(folder, 'graft.json'), 'utf8'))).toEqual({
-      version: 1,
-      ...notes,
-    })
+    expect(await read({ version: 1, ...notes })).toMatchObject(notes)
     expect(await read({ base: 'stories260k' })).toMatchObject({ base: 'stories260k' })
+    const manifest = createTestManifest({ system: 'Be long.', date: '2026-11-30' })
+    await writeFile(join(folder, 'expert.json'), JSON.stringify(manifest))
+    expect(await readExpertMetadata(folder)).toEqual({
+      base: 'stories260k',
+      system: 'Be long.',
+      date: '2026-11-30',
+      manifest,
+    })
+    await rm(join(folder, 'expert.json'))
   })
   it('of a newer layout is refused with both versions', async () => {
     const reading = read({ version: 2, base: 'stories260k', voice: 'loud' })
@@ -34,19 +38,6 @@ describe('graft.json', () => {
     await expect(reading).rejects.toThrow(/graft.json: has layout 2, .* reads up to 1\. Update/)
     await expect(read({ version: 'two', base: 'x' })).rejects.toThrow(/version: got "two"/)
     await expect(read({ version: 1, base: 5 })).rejects.toThrow(FormatError)
-  })
-  it('that would hold what is no text is refused before it is written', async () => {
-    const sink = {
-      write: () => {
-        throw new Error('was written')
-      },
-    }
-    await expect(writeExpertMetadata({ base: 5 } as never, sink as never)).rejects.toThrow(
-      OptionError,
-    )
-    await expect(
-      writeExpertMetadata({ base: 'x', system: ['a'] } as never, sink as never),
-    ).rejects.toThrow(/system: got/)
   })
   it('of several experts keeps what they share and names what differs', () => {
     const dated = { base: 'a', date: '2026-11-30' }

@@ -8,7 +8,7 @@ import { join, sep } from 'node:path'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'
 import type { ListedFile } from '../../registry/signing/resources.ts'
-import { findErrorCode, toStorageError } from '../files/system-errors.ts'
+import { findErrorCode, toStorageError } from './system-errors.ts'
 
 /** Throws FormatError for links and devices, NotFoundError where there is no such folder. */
 export async function listFiles(folder: string): Promise<ListedFile[]> {

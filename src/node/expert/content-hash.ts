@@ -1,0 +1,19 @@
+// The content hash of an expert's folder: what it has in a registry, in manifests and signatures.
+
+import {
+  computeRootDigest,
+  isIgnoredPath,
+  listResources,
+  signatureFile,
+} from '../../registry/signing/resources.ts'
+import { listFiles } from '../files/list-files.ts'
+
+/** What a training run keeps beside its expert, and a registry leaves out. */
+export const runFolders: readonly string[] = ['checkpoints']
+
+/** Over all files but the signature and what belongs to the training run. */
+export async function computeExpertHash(folder: string): Promise<string> {
+  const files = await listFiles(folder)
+  const own = files.filter(({ path }) => !isIgnoredPath(path, runFolders))
+  return computeRootDigest(await listResources(own, [signatureFile]))
+}
