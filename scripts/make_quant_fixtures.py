@@ -13,6 +13,7 @@ from gguf.quants import dequantize, quantize
 F16_AT = {  # byte positions of the f16 numbers of a block
     T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0],
     T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208],
+    T.IQ4_NL: [0], T.IQ4_XS: [0], T.IQ2_XXS: [0], T.IQ2_XS: [0], T.IQ2_S: [0], T.IQ3_XXS: [0], T.IQ3_S: [0], T.IQ1_S: [0], T.IQ1_M: [], T.MXFP4: [],
 }
 rng = np.random.default_rng(20240607)
 text = lambda array: base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
@@ -24,6 +25,7 @@ for kind, positions in F16_AT.items():
     for at in positions:
         bits = rng.integers(0, 0x7C00, count).astype(np.uint16) | (rng.integers(0, 2, count).astype(np.uint16) << 15)
         blocks[:, at : at + 2] = bits.view(np.uint8).reshape(count, 2)
+    if kind is T.IQ1_M: blocks[:, 55] &= 0x3F  # the highest bits of d: it is finite
     case = {"blocks": text(blocks), "values": text(dequantize(blocks.reshape(1, -1), kind).astype(np.float32))}
     if kind in (T.Q4_0, T.Q4_1, T.Q8_0):
         source = rng.standard_normal((16, 32)).astype(np.float32) * np.float32(10.0) ** rng.integers(-4, 3, (16, 1)).astype(np.float32)

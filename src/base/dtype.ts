@@ -18,7 +18,10 @@ export type PlainType =
   | 'bool'
 /** ggml block formats: `data` holds the blocks' bytes exactly as in the file. */
 export type BlockType =
-  'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q8_0' | 'q2_k' | 'q3_k' | 'q4_k' | 'q5_k' | 'q6_k'
+  | ('q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q8_0')
+  | ('q2_k' | 'q3_k' | 'q4_k' | 'q5_k' | 'q6_k')
+  | ('iq4_nl' | 'iq4_xs' | 'iq2_xxs' | 'iq2_xs' | 'iq2_s' | 'iq3_xxs' | 'iq3_s' | 'iq1_s' | 'iq1_m')
+  | 'mxfp4'
 export type DType = PlainType | BlockType
 
 /** Bytes of one element. */
@@ -52,6 +55,16 @@ export const blockLayout: Record<BlockType, { elements: number; bytes: number }>
   q4_k: { elements: 256, bytes: 144 },
   q5_k: { elements: 256, bytes: 176 },
   q6_k: { elements: 256, bytes: 210 },
+  iq4_nl: { elements: 32, bytes: 18 },
+  iq4_xs: { elements: 256, bytes: 136 },
+  iq2_xxs: { elements: 256, bytes: 66 },
+  iq2_xs: { elements: 256, bytes: 74 },
+  iq2_s: { elements: 256, bytes: 82 },
+  iq3_xxs: { elements: 256, bytes: 98 },
+  iq3_s: { elements: 256, bytes: 110 },
+  iq1_s: { elements: 256, bytes: 50 },
+  iq1_m: { elements: 256, bytes: 56 },
+  mxfp4: { elements: 32, bytes: 17 },
 }
 
 export const isBlockType = (dtype: DType): dtype is BlockType => dtype in blockLayout

@@ -1,6 +1,6 @@
 import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
-import { type BlockType, blockLayout } from '../base/dtype.ts'
+import { blockLayout } from '../base/dtype.ts'
 import { ShapeError, UnsupportedError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { f32, sizeOf, type Tensor } from '../base/tensor.ts'
@@ -10,13 +10,13 @@ import { GraphBuilder } from '../graph/builder.ts'
 import type { Backend } from './backend.ts'
 import { createOnnxRuntimeBackend } from './onnxruntime.ts'
 import { splitHalves, type PackedWeight, packWeight, quantizeWeight, stackPacked } from './pack.ts'
-import { packers } from './packing/packer-table.ts'
+import { type PackedBlockType, packers } from './packing/packer-table.ts'
 import { referenceBackend } from './reference.ts'
 
 const onnx = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 
 /** Positions of the f16 scales in a block: random bytes there would be NaN or huge. */
-const f16Fields: Record<BlockType, readonly number[]> = {
+const f16Fields: Record<PackedBlockType, readonly number[]> = {
   q4_0: [0],
   q4_1: [0, 2],
   q5_0: [0],
@@ -30,7 +30,7 @@ const f16Fields: Record<BlockType, readonly number[]> = {
 }
 
 function randomBlocks(
-  dtype: BlockType,
+  dtype: PackedBlockType,
   shape: readonly [number, number],
   seed = 1,
 ): Tensor<Uint8Array> {
@@ -105,7 +105,7 @@ const norm = (values: Float32Array): number =>
 const distance = (a: Float32Array, b: Float32Array): number =>
   norm(a.map((value, i) => value - b[i]!)) / norm(b)
 
-describe.each(Object.keys(packers) as BlockType[])('packing %s', (dtype) => {
+describe.each(Object.keys(packers) as PackedBlockType[])('packing %s', (dtype) => {
   const rows = 6
   const width = 512
   const weight = randomBlocks(dtype, [rows, width])

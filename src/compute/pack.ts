@@ -2,13 +2,13 @@
 // as f32. w = scale·(code − zero) + offset; codes are in the order of the values, low nibble first.
 // Independent of model and graph.
 
-import { blockLayout, isBlockType } from '../base/dtype.ts'
+import { blockLayout } from '../base/dtype.ts'
 import { ShapeError, UnsupportedError } from '../base/errors.ts'
 import { viewBytes, f32, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import { quants } from '../formats/quants/quant-table.ts'
 import type { Packer, UnpackedBlock } from './packing/packer.ts'
-import { packers } from './packing/packer-table.ts'
+import { hasPacker, packers } from './packing/packer-table.ts'
 
 /** Changes with the form of packed weights, so that files of an older form are made anew. */
 export const PACKING_VERSION = 1
@@ -26,9 +26,9 @@ export interface PackedWeight {
   readonly offsets?: Tensor<Float32Array>
 }
 
-/** Whether a weight can be packed: block formats are, as they are. */
+/** Whether a weight can be packed: most block formats are, as they are. */
 export const isPackable = ({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): boolean =>
-  isBlockType(dtype) && shape.length === 2
+  hasPacker(dtype) && shape.length === 2
 
 /**
  * Repacks a weight [out, in]. Throws UnsupportedError where the type has no blocks, ShapeError
@@ -38,13 +38,13 @@ export function packWeight(weight: Tensor): PackedWeight {
   const { dtype, shape } = weight
   const [outFeatures, inFeatures] = shape
   if (
-    !isBlockType(dtype) ||
+    !hasPacker(dtype) ||
     outFeatures === undefined ||
     inFeatures === undefined ||
     shape.length !== 2
   ) {
     throw new UnsupportedError(
-      `Packing a weight: got ${dtype} [${shape.join(', ')}], expected a matrix in a block format; quantise it first.`,
+      `Packing a weight: got ${dtype} [${shape.join(', ')}], expected a matrix in one of the block formats ${Object.keys(packers).join(', ')}; quantise it first.`,
     )
   }
   const { elements, bytes: blockBytes } = blockLayout[dtype]

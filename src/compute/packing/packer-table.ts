@@ -1,6 +1,7 @@
-// The table of packers, one for every block format.
+// The table of packers, one for every block format whose values are evenly spaced within a block.
+// Of the others the values lie where codes with one scale cannot say them.
 
-import type { BlockType } from '../../base/dtype.ts'
+import type { BlockType, DType } from '../../base/dtype.ts'
 import type { Packer } from './packer.ts'
 import { q2_k, q3_k } from './q2-k.ts'
 import { q4_k, q5_k } from './q4-k.ts'
@@ -9,7 +10,7 @@ import { q5_0, q5_1 } from './q5.ts'
 import { q6_k } from './q6-k.ts'
 import { q8_0 } from './q8.ts'
 
-export const packers: Readonly<Record<BlockType, Packer>> = {
+export const packers = {
   q4_0,
   q4_1,
   q5_0,
@@ -20,4 +21,8 @@ export const packers: Readonly<Record<BlockType, Packer>> = {
   q4_k,
   q5_k,
   q6_k,
-}
+} satisfies Partial<Record<BlockType, Packer>>
+
+export type PackedBlockType = keyof typeof packers
+
+export const hasPacker = (dtype: DType): dtype is PackedBlockType => Object.hasOwn(packers, dtype)

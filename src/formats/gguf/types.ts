@@ -157,12 +157,22 @@ export const ggmlTypeNumbers: Readonly<Partial<Record<DType, number>>> = {
   q4_k: 12,
   q5_k: 13,
   q6_k: 14,
+  iq2_xxs: 16,
+  iq2_xs: 17,
+  iq3_xxs: 18,
+  iq1_s: 19,
+  iq4_nl: 20,
+  iq3_s: 21,
+  iq2_s: 22,
+  iq4_xs: 23,
   i8: 24,
   i16: 25,
   i32: 26,
   i64: 27,
   f64: 28,
+  iq1_m: 29,
   bf16: 30,
+  mxfp4: 39,
 }
 
 export const ggmlTypes: ReadonlyMap<number, DType> = new Map(
@@ -173,18 +183,8 @@ export const ggmlTypes: ReadonlyMap<number, DType> = new Map(
 export const foreignGgmlTypes: ReadonlyMap<number, string> = new Map([
   [9, 'Q8_1'],
   [15, 'Q8_K'],
-  [16, 'IQ2_XXS'],
-  [17, 'IQ2_XS'],
-  [18, 'IQ3_XXS'],
-  [19, 'IQ1_S'],
-  [20, 'IQ4_NL'],
-  [21, 'IQ3_S'],
-  [22, 'IQ2_S'],
-  [23, 'IQ4_XS'],
-  [29, 'IQ1_M'],
   [34, 'TQ1_0'],
   [35, 'TQ2_0'],
-  [39, 'MXFP4'],
   [40, 'NVFP4'],
 ])
 

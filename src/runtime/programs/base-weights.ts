@@ -7,14 +7,15 @@ import { OptionError } from '../../base/errors.ts'
 import { viewBytes, type F32Tensor, fromBytes, type Tensor } from '../../base/tensor.ts'
 import { type PackedWeight, packWeight, quantizeWeight } from '../../compute/pack.ts'
 import type { PackedForm } from '../../compute/pack-linears.ts'
-import { packers } from '../../compute/packing/packer-table.ts'
+import { hasPacker, type PackedBlockType, packers } from '../../compute/packing/packer-table.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { TensorStore } from '../../formats/tensor-store.ts'
 import { type ModelGraph, collectWeightShapes } from '../../graph/model-graph.ts'
 import { toFiniteFloat32 } from '../../graph/read-weights.ts'
 
 /**
- * 'file' keeps what the file has; 'q4' and 'q8' quantise float matrices when they are read ('q4'
+ * 'file' keeps what the file has, but for blocks that cannot be packed (IQ, MXFP4): those turn to 8
+ * bits; 'q4' and 'q8' quantise float matrices when they are read ('q4'
  * keeps embedding and head in 8 bits).
  */
 export const weightChoices = ['file', 'f32', 'q4', 'q8'] as const
@@ -45,9 +46,9 @@ const selectBlockType = (
   shape: readonly number[],
   choice: WeightChoice,
   inLayers: boolean,
-): keyof typeof packers | undefined => {
+): PackedBlockType | undefined => {
   if (choice === 'f32' || shape.length !== 2) return undefined
-  if (isBlockType(dtype)) return dtype
+  if (isBlockType(dtype)) return hasPacker(dtype) ? dtype : 'q8_0'
   if (choice === 'file' || shape[1]! % 32 !== 0) return undefined
   return choice === 'q4' && inLayers ? 'q4_0' : 'q8_0'
 }
@@ -69,7 +70,7 @@ function getEmbeddingName(model: ModelGraph): string {
 function createWeightReader(model: ModelGraph, store: TensorStore, choice: WeightChoice) {
   const layers = model.blocks.filter(({ kind }) => kind === 'layer')
   const inLayers = new Set(collectWeightShapes(layers).keys())
-  const blockTypeOf = (name: string): keyof typeof packers | undefined => {
+  const blockTypeOf = (name: string): PackedBlockType | undefined => {
     const info = store.tensors.get(name)
     return info && selectBlockType(info.dtype, info.shape, choice, inLayers.has(name))
   }
@@ -78,7 +79,7 @@ function createWeightReader(model: ModelGraph, store: TensorStore, choice: Weigh
     async read(name: string): Promise<Tensor> {
       const tensor = await store.read(name)
       const wanted = blockTypeOf(name)
-      if (!wanted || isBlockType(tensor.dtype)) return tensor
+      if (!wanted || tensor.dtype === wanted) return tensor
       return quantizeWeight(tensor, wanted === 'q4_0' ? 'q4' : 'q8') ?? tensor
     },
   }
