@@ -4,7 +4,7 @@
 import { OptionError, ShapeError } from '../base/errors.ts'
 import { f32, i64, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { ModelConfig } from './model-config.ts'
-import { getSharedRopeTables } from './rope.ts'
+import { computeRopeRows, getSharedRopeTables } from './rope.ts'
 
 /**
  * Added to the score of a key that must not be seen. Far below any score, and far from where adding
@@ -206,6 +206,34 @@ function collectRopeFeeds(
   let furthest = 0
   for (const position of positions) furthest = Math.max(furthest, position)
   return collectRopeTableFeeds(config, Math.max(tokens, furthest + 1), furthest + 1)
+}
+
+/** Positions of one sequence of this length. */
+export interface RopeSpan {
+  readonly positions: readonly number[]
+  readonly sequenceLength: number
+}
+
+/**
+ * The feeds rope.cos and rope.sin (and rope.local.*) with a row for each position of each span, one
+ * span behind the other: sequences of different lengths have different angles by dynamic scaling.
+ */
+export function collectRopeRowFeeds(
+  config: ModelConfig,
+  spans: readonly RopeSpan[],
+): [string, Tensor][] {
+  const { main, local } = config.rope
+  const named = [['rope', main] as const, ...(local ? [['rope.local', local] as const] : [])]
+  return named.flatMap(([name, rope]) => {
+    const made = spans.map(({ positions, sequenceLength }) =>
+      computeRopeRows(rope, config, positions, sequenceLength),
+    )
+    return (['cos', 'sin'] as const).map((part): [string, Tensor] => {
+      const half = made[0]![part].shape[1]!
+      const rows = made.flatMap((tables) => [...tables[part].data])
+      return [`${name}.${part}`, f32([rows.length / half, half], rows)]
+    })
+  })
 }
 
 /**

@@ -154,23 +154,37 @@ export const computeLongRopeMagnitude = (factor: number, original: number): numb
  * cos and sin of position·frequency for the positions 0 … length − 1, each [length, r/2], f32.
  * Dynamic scaling also depends on the whole sequence's length, `length` by default.
  */
-export function computeRopeTables(
+export const computeRopeTables = (
   rope: RopeConfig,
-  { maxPositions }: Pick<ModelConfig, 'maxPositions'>,
+  config: Pick<ModelConfig, 'maxPositions'>,
   length: number,
   sequenceLength = length,
+): RopeTables =>
+  computeRopeRows(
+    rope,
+    config,
+    Array.from({ length }, (_, position) => position),
+    sequenceLength,
+  )
+
+/** The same of some positions: a row for each of them. */
+export function computeRopeRows(
+  rope: RopeConfig,
+  { maxPositions }: Pick<ModelConfig, 'maxPositions'>,
+  positions: readonly number[],
+  sequenceLength: number,
 ): RopeTables {
   const { perPosition, factor } = rope.scaling
     ? rules[rope.scaling.type](rope.scaling, { rope, maxPositions, sequenceLength })
     : { perPosition: computePlainFrequencies(rope.theta, rope.width), factor: 1 }
   const half = perPosition.length
-  const cos = f32([length, half])
-  const sin = f32([length, half])
-  for (let position = 0; position < length; position++) {
+  const cos = f32([positions.length, half])
+  const sin = f32([positions.length, half])
+  for (const [row, position] of positions.entries()) {
     for (let i = 0; i < half; i++) {
       const angle = Math.fround(position * perPosition[i]!)
-      cos.data[position * half + i] = Math.cos(angle) * factor
-      sin.data[position * half + i] = Math.sin(angle) * factor
+      cos.data[row * half + i] = Math.cos(angle) * factor
+      sin.data[row * half + i] = Math.sin(angle) * factor
     }
   }
   return { cos, sin }

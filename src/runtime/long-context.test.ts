@@ -96,4 +96,25 @@ describe('dynamic scaling goes by the whole sequence, also where it is read in p
     expect(seen[0]).toHaveLength(whole.length)
     for (const [i, value] of whole.entries()) expect(seen[0]![i]).toBeCloseTo(value, 3)
   })
+  it('in a batch, each row by its own length', async () => {
+    const model = await open(dynamic)
+    const prompts = [readWindow(model, 1_100), readWindow(model, 700), readWindow(model, 40)]
+    const together = await model.hidden(prompts, { at: 'last' })
+    for (const [row, prompt] of prompts.entries()) {
+      const [[alone]] = (await model.hidden([prompt], { at: 'last' })) as [[Float32Array]]
+      for (const [i, value] of together[row]![0]!.entries())
+        expect(value, `row ${row}`).toBeCloseTo(alone![i]!, 3)
+    }
+    const request = (prompt: readonly number[]) => ({ prompt, maxTokens: 8, exact: true })
+    const answer = async (engine: ReturnType<typeof createEngine>, prompt: readonly number[]) => {
+      for await (const event of engine.generate(request(prompt)))
+        if (event.type === 'generation-end') return event.ids
+      throw new Error('an answer without an end')
+    }
+    const engine = createEngine({ model })
+    const batch = await Promise.all(prompts.map((prompt) => answer(engine, prompt)))
+    for (const [row, prompt] of prompts.entries())
+      expect(await answer(engine, prompt)).toEqual(batch[row])
+    await engine.dispose()
+  })
 })

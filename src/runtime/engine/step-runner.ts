@@ -160,7 +160,7 @@ export class StepRunner {
     const tap = getTapLayer(tasks[0]!)
     const accuracy = settings.exact ? 'exact' : 'fast'
     const program = await programs.get(adapter, accuracy, tap, element)
-    const { lengths, capacity, sequenceLength, picks, logits } = createSpan(call)
+    const { lengths, capacity, sequenceLengths, picks, logits } = createSpan(call)
     const starts = lease!.handle.invocation && tasks.map(({ activeFrom }) => activeFrom)
     const feeds = new Map<string, Tensor>([
       ...bank.feeds(from, tasks.length),
@@ -169,7 +169,7 @@ export class StepRunner {
         lengths,
         capacity,
         starts,
-        sequenceLength,
+        sequenceLengths,
       })),
       ['rows', i64([picks.length], picks)],
       [LOGIT_ROWS, i64([logits], [...picks.keys()].slice(0, logits))],
@@ -197,7 +197,7 @@ function createSpan({ bank, tasks, pieces, scored, looked, plain, isHeadless }: 
     ids: pieces,
     lengths: tasks.map(({ row }) => row!.length),
     capacity: bank.capacity,
-    sequenceLength: Math.max(...tasks.map(({ tokens }) => tokens.length)),
+    sequenceLengths: tasks.map(({ tokens }) => tokens.length),
     picks: places.length === 0 ? [0] : places,
     logits: (isHeadless ? 0 : scored.length) + plain,
   } satisfies StepSpan

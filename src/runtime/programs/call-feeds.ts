@@ -3,7 +3,7 @@
 
 import { ACTIVE, computeActiveFeed } from '../../adapters/activation.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
-import { collectRopeTableFeeds } from '../../graph/feeds.ts'
+import { collectRopeRowFeeds, collectRopeTableFeeds } from '../../graph/feeds.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { computeCacheMask, type Span, collectSpanFeeds } from './cache-feeds.ts'
@@ -24,15 +24,15 @@ export interface CallTokens {
   readonly capacity: number
   /** Positions from which the rows' experts act, where some have invocation tokens. */
   readonly starts?: readonly number[] | undefined
-  /** Tokens of the longest row once all its pieces are read. Default: with these pieces. */
-  readonly sequenceLength?: number | undefined
+  /** Tokens of each row once all its pieces are read. Default: with these pieces. */
+  readonly sequenceLengths?: readonly number[] | undefined
   /** Whether the program reads masks. Default true. */
   readonly isMasked?: boolean
 }
 
 export async function collectCallFeeds(
   { config, weights }: CallFeedParts,
-  { pieces, lengths, capacity, starts, sequenceLength, isMasked = true }: CallTokens,
+  { pieces, lengths, capacity, starts, sequenceLengths, isMasked = true }: CallTokens,
 ): Promise<Map<string, Tensor>> {
   const span: Span = { lengths, counts: pieces.map(({ length }) => length), capacity }
   const width = Math.max(...span.counts)
@@ -40,10 +40,13 @@ export async function collectCallFeeds(
     ...piece,
     ...new Array<number>(width - piece.length).fill(0),
   ])
-  const context = Math.max(...lengths.map((length, row) => length + span.counts[row]!))
+  const ends = lengths.map((length, row) => length + span.counts[row]!)
+  const context = Math.max(...ends)
   return new Map<string, Tensor>([
-    ...collectRopeTableFeeds(config, context, sequenceLength),
     ...collectSpanFeeds(span, context),
+    ...(config.rope.main.scaling?.type === 'dynamic'
+      ? collectOwnAngles(config, span, sequenceLengths ?? ends)
+      : collectRopeTableFeeds(config, context)),
     ['ids', i64([pieces.length, width], padded)],
     [
       EMBEDDING_ROWS,
@@ -55,6 +58,27 @@ export async function collectCallFeeds(
     ...(isMasked ? collectMaskFeeds(config, span) : []),
     ...(starts ? [[ACTIVE, computeActiveFeed(starts, width, lengths)] as const] : []),
   ])
+}
+
+/**
+ * Tables of the call's own positions: by dynamic scaling the angles of each row go by its own
+ * length. Positions then count through the tables.
+ */
+function collectOwnAngles(
+  config: ModelConfig,
+  { lengths, counts }: Span,
+  sequenceLengths: readonly number[],
+): [string, Tensor][] {
+  const width = Math.max(...counts)
+  const spans = lengths.map((length, row) => ({
+    positions: Array.from({ length: width }, (_, t) => length + t),
+    sequenceLength: sequenceLengths[row]!,
+  }))
+  const places = Array.from({ length: lengths.length * width }, (_, i) => i)
+  return [
+    ...collectRopeRowFeeds(config, spans),
+    ['positions', i64([lengths.length, width], places)],
+  ]
 }
 
 function collectMaskFeeds({ layers }: ModelConfig, span: Span): [string, Tensor][] {

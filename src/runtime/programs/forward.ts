@@ -154,7 +154,7 @@ export function createForward(parts: ForwardParts): Forward {
     const compiled = await program(served, states?.layer)
     const results = tokens.map((): Float32Array[] => [])
     const longest = Math.max(...tokens.map(({ length }) => length))
-    const sequenceLength = Math.max(...tokens.map(({ length }, n) => length + cache.lengths[n]!))
+    const sequenceLengths = tokens.map(({ length }, n) => length + cache.lengths[n]!)
     for (let start = 0; start < longest; start += CHUNK_TOKENS) {
       throwIfAborted?.()
       const pieces = tokens.map((row) => row.slice(start, start + CHUNK_TOKENS))
@@ -168,7 +168,7 @@ export function createForward(parts: ForwardParts): Forward {
       // the head wants at least one row
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index)
       const { lengths, capacity } = cache
-      const newTokens = { pieces, lengths, capacity, starts, sequenceLength }
+      const newTokens = { pieces, lengths, capacity, starts, sequenceLengths }
       const call = await collectCallFeeds(parts, newTokens)
       const feeds = new Map<string, Tensor>([...cache.feeds(), ...call])
       feeds.set('rows', i64([rows.length], rows))

@@ -27,8 +27,8 @@ export interface StepSpan {
   readonly lengths: readonly number[]
   /** Slots of a row, C. */
   readonly capacity: number
-  /** Tokens of the longest row once all its pieces are read. Default: with these tokens. */
-  readonly sequenceLength?: number
+  /** Tokens of each row once all its pieces are read. Default: with these tokens. */
+  readonly sequenceLengths?: readonly number[]
   /** Which of the N·T tokens give hidden states, counted through. Default: the last of each row. */
   readonly picks?: readonly number[]
   /** How many of these get logits, the first ones. Default: all. */
@@ -75,12 +75,12 @@ export async function collectPrefillFeeds(
 
 async function collectCommonFeeds(
   parts: StepFeedParts,
-  { ids, lengths, capacity, picks, logits, sequenceLength }: StepSpan,
+  { ids, lengths, capacity, picks, logits, sequenceLengths }: StepSpan,
   isMasked = true,
 ): Promise<Map<string, Tensor>> {
   const tokens = ids[0]!.length
   const rows = picks ?? ids.map((_, row) => (row + 1) * tokens - 1)
-  const call = { pieces: ids, lengths, capacity, sequenceLength, isMasked }
+  const call = { pieces: ids, lengths, capacity, sequenceLengths, isMasked }
   const feeds = await collectCallFeeds(parts, call)
   return feeds
     .set('rows', i64([rows.length], rows))

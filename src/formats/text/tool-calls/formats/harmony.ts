@@ -43,7 +43,7 @@ function* readCall(input: CallInput, sink: CallSink): Generator<void, void> {
   yield* takeText(input, CALL)
 }
 
-const begin = (name: string): string => `${OPEN}${name} ${CONSTRAIN}json${MESSAGE}`
+const formatHeader = (name: string): string => `${OPEN}${name} ${CONSTRAIN}json${MESSAGE}`
 
 export const harmony: ToolCallFormat = {
   name: 'harmony',
@@ -81,7 +81,7 @@ export const harmony: ToolCallFormat = {
 Calls to these functions go to the commentary channel, as 'functions.<name>':
 ${listFunctions(tools)}`,
   formatCalls: (calls) =>
-    calls.map((call) => `${begin(call.name)}${call.arguments}${CALL}`).join(START),
+    calls.map((call) => `${formatHeader(call.name)}${call.arguments}${CALL}`).join(START),
   formatResult: (result, name) =>
     name === undefined ? result : `functions.${name} returned:\n${result}`,
   describeCalls: (tools) => ({
@@ -89,7 +89,7 @@ ${listFunctions(tools)}`,
     // The model ends its turn with the token of a call.
     tags: tools.map((tool) => ({
       type: 'tag',
-      begin: begin(tool.name),
+      begin: formatHeader(tool.name),
       content: { type: 'json_schema', json_schema: toArgumentSchema(tool) },
       end: '',
     })),
