@@ -20,6 +20,7 @@ import { crossEntropy, crossEntropyGradient } from './ops/loss.ts'
 import { groupedProduct, partsProduct } from './ops/low-rank.ts'
 import { chunkedProduct, linear, matmul } from './ops/matmul.ts'
 import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
+import { int8Linear } from './ops/int8-linear.ts'
 import { quantizedLinear } from './ops/quantized-linear.ts'
 import { reduceSum, softmax, softmaxGradient } from './ops/reduce.ts'
 import { rotary } from './ops/rotary.ts'
@@ -57,7 +58,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
       exponential,
       softplus,
     ],
-    ...[linear, matmul, chunkedProduct, partsProduct, groupedProduct, quantizedLinear],
+    ...[linear, matmul, chunkedProduct, partsProduct, groupedProduct, quantizedLinear, int8Linear],
     ...[frozenLinear, frozenLinearGradient, frozenEmbedding, frozenWeight],
     ...[reshape, transpose, slice, pad, concat, after],
     ...[reduceSum, softmax, softmaxGradient],

@@ -188,6 +188,16 @@ export const exactly = (tensor: Tensor): CaseInput => ({
   constant: true,
   values: () => tensor,
 })
+/** Whole numbers from −127 to 127 in one byte. */
+export const codes = (...shape: Dim[]): CaseInput => ({
+  shape,
+  constant: true,
+  values: (source, bound) => ({
+    dtype: 'i8',
+    shape: bound,
+    data: Int8Array.from({ length: sizeOf(bound) }, () => source.integer(255) - 127),
+  }),
+})
 /** Bytes of packed codes. */
 export const bytes = (...shape: Dim[]): CaseInput => ({
   shape,

@@ -6,6 +6,7 @@ import { GraphBuilder } from './builder.ts'
 import { frozenForms } from './quantized-base/frozen-form-table.ts'
 import {
   bytes,
+  codes,
   type CaseInput,
   exactly,
   fixed,
@@ -239,6 +240,7 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
       attributes: { ...block, bits: 8 },
     },
   ],
+  int8Linear: [{ inputs: [numbers(1, 'T', 32), fixed(32), codes(32, 5), fixed(5)] }],
   frozenLinear: [
     frozenCases(numbers('N', 'T', 96))([6, 96], 'nf4'),
     frozenCases(numbers('M', 64))([300, 64], 'nf4'), // more than one block of magnitudes

@@ -28,6 +28,11 @@ import { stackModel } from './programs/serving-program.ts'
 import { createStepPrograms, type StepPrograms } from './programs/step/step-programs.ts'
 import { createPromptEncoder, type PromptEncoder } from './prompt.ts'
 
+/** What products in 8 bits are fitted to: words, numbers, code, other scripts. */
+const sampleText = `The harbour was quiet when they came back in 1987, and nobody had paid the 42 dollars.
+def area(width, height): return round(width * height / 3.5, 2)  # {"unit": "m2"}
+<p>Är det möjligt? 今天天气很好。</p> In short: either you write it down, or it is lost; that is why we keep lists.`
+
 export interface ModelParts {
   readonly base: BaseModel
   readonly encode: PromptEncoder
@@ -86,7 +91,12 @@ export function createModelParts({
   const openHead = (accuracy: Accuracy): DisposableHead =>
     createHead({ model: graph, weights, backend, compiler, accuracy })
   const forwards = { fast: openForward('fast'), exact: openForward('exact') }
-  const steps = createStepPrograms({ model: graph, weights, compiler })
+  const steps = createStepPrograms({
+    model: graph,
+    weights,
+    compiler,
+    sample: base.tokenizer && (() => base.tokenizer!.encode(sampleText)),
+  })
   const engines = new Set<Engine>()
   const createEngine = (options: EngineOptions): Engine => {
     const onDisposed = (): void => void engines.delete(made)

@@ -14,12 +14,14 @@ import type { Generation } from '../../src/runtime/engine/answer.ts'
 import type { Engine, EngineRequest } from '../../src/runtime/engine/engine.ts'
 import type { EngineOptions } from '../../src/runtime/engine/engine-options.ts'
 import { readAnswer } from '../../src/runtime/engine/generate.ts'
+import type { WeightChoice } from '../../src/runtime/programs/base-weights.ts'
 
 const stories = new URL('../../src/catalogue/models/stories260k', import.meta.url).pathname
 
-export async function openStories(): Promise<Model> {
+export async function openStories(weights?: WeightChoice): Promise<Model> {
   const base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(stories) })
-  return createModel({ base, backend: createOnnxRuntimeBackend(ort as never, { threads: 1 }) })
+  const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
+  return createModel({ base, backend, ...(weights && { weights }) })
 }
 
 /** An adapter with random tensors, large enough to change what is written. */

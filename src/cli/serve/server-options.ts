@@ -47,6 +47,7 @@ export const serverOptions = {
   'max-wait-ms': withInfo(engineFields.maxWaitMs, {
     about: 'milliseconds after which a waiting request goes before all others',
   }),
+  'prompt-products': engineFields.promptProducts,
   speculate: engineFields.speculate,
   'train-share': serverFields.trainShare,
   state: stateOption,
@@ -105,6 +106,7 @@ export const toServerSettings = (values: ServeValues) => ({
   kvElement: values['kv-element'],
   expertBytes: values['expert-bytes'],
   maxWaitMs: values['max-wait-ms'],
+  promptProducts: values['prompt-products'],
   speculate: values.speculate,
   trainShare: values['train-share'],
   state: values.state,

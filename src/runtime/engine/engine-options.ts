@@ -9,6 +9,7 @@ import {
   unchecked,
   withInfo,
 } from '../../base/schema.ts'
+import type { PromptProducts } from '../programs/step/step-graph.ts'
 import type { KvElement, SavedPrefixes } from './kv/kv-types.ts'
 import type { ColdForm } from './pool/pool-experts.ts'
 
@@ -25,6 +26,12 @@ export interface EngineOptions {
    * Default 'f32'.
    */
   readonly kvElement?: KvElement | undefined
+  /**
+   * How layers multiply while a prompt is read, where a request is not exact: 'same' as in writing,
+   * or 'int8' in 8 bits, which is faster, takes a byte more for each weight, and rounds more
+   * (docs/engine-results.md). Default 'same'.
+   */
+  readonly promptProducts?: PromptProducts | undefined
   /**
    * Tokens of a prompt that are computed at once, a multiple of 16. Default: as many as take about
    * 250 ms, from the model's size and the number of cores; at least 32, at most 512.
@@ -52,6 +59,10 @@ export const engineFields = {
   maxRows: withInfo(positiveInteger, { default: 16 }),
   kvBytes: number({ above: 0 }),
   kvElement: withInfo(oneOf<KvElement>(['f32', 'f16']), { default: 'f32' }),
+  promptProducts: withInfo(oneOf<PromptProducts>(['same', 'int8']), {
+    default: 'same',
+    about: 'how layers multiply while prompts are read: int8 is faster and rounds more',
+  }),
   pieceTokens: positiveInteger,
   maxWaitMs: number({ above: 0, default: 2000 }),
   saved: unchecked<SavedPrefixes>('a place for saved prefixes'),

@@ -101,9 +101,9 @@ export class Engine {
     this.#pieceTokens = pieceTokens
     const blocks = countBlocks(parts, settings)
     const shape = computeCacheShape(config)
-    const { saved, kvElement: element, speculate } = settings
+    const { saved, kvElement: element, speculate, promptProducts: products } = settings
     this.#element = element
-    const prefixes = { element, areSaved: saved !== undefined }
+    const prefixes = { element, products, areSaved: saved !== undefined }
     this.#intake = new RequestIntake({ ...parts, pieceTokens, blocks, prefixes, speculate })
     const kv = { shape, blocks, maxRows, element, ...(saved && { saved }) }
     const memory = createKvMemory(kv)
@@ -130,7 +130,7 @@ export class Engine {
       memory,
       scheduler: this.#scheduler,
       rows,
-      runner: new StepRunner({ config, weights, steps, programs, memory, element, pool }),
+      runner: new StepRunner({ config, weights, steps, programs, memory, element, products, pool }),
       clock: this.#clock,
       now,
       createLackError: (task) => this.#intake.createLackError(task),

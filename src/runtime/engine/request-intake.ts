@@ -17,6 +17,7 @@ import { BlockKeyChain } from './kv/block-keys.ts'
 import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
 import type { AdapterPool } from './pool/adapter-pool.ts'
 import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
+import type { PromptProducts } from '../programs/step/step-graph.ts'
 import type { GrammarHost } from '../grammar/grammar-host.ts'
 import { PromptScores } from './prompt-scores.ts'
 import { createServedSequence, type ServedSequence } from './request.ts'
@@ -32,6 +33,7 @@ export interface EngineRequest extends Omit<GenerateOptions, 'adapter'> {
 /** How prefixes are kept. */
 interface PrefixForm {
   readonly element: KvElement
+  readonly products: PromptProducts
   /** Whether they outlive the process. */
   readonly areSaved: boolean
 }
@@ -151,7 +153,7 @@ export class RequestIntake {
       base: prefixes.areSaved ? await identity() : '',
       expert,
       tenant,
-      accuracy: exact ? 'exact' : 'fast',
+      accuracy: exact ? 'exact' : prefixes.products === 'int8' ? 'fast, int8' : 'fast',
       pieceSize: pieceTokens,
       element: prefixes.element,
     }

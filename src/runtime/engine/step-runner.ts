@@ -7,6 +7,7 @@ import { collectCallFeeds } from '../programs/call-feeds.ts'
 import type { ProgramCache } from '../programs/program-cache.ts'
 import { collectDecodeFeeds, collectPrefillFeeds } from '../programs/step/step-feeds.ts'
 import type { StepFeedParts, StepSpan } from '../programs/step/step-feeds.ts'
+import type { PromptProducts } from '../programs/step/step-graph.ts'
 import type { StepPrograms } from '../programs/step/step-programs.ts'
 import { type CallKind, ExpertFeeds } from './compose/expert-feeds.ts'
 import { isBlended, isVirtual } from './compose/expert-terms.ts'
@@ -23,6 +24,8 @@ export interface StepRunnerParts extends StepFeedParts {
   readonly memory: KvMemory
   /** How `memory` keeps keys and values. */
   readonly element: KvElement
+  /** How layers multiply while prompts are read. */
+  readonly products: PromptProducts
   readonly pool: AdapterPool
 }
 
@@ -89,7 +92,8 @@ export class StepRunner {
     const call = { bank, from, tasks: [task], pieces, scored }
     // Rows of several experts are grouped, which only a program for one token of each row does.
     const kind = isBlended(task) ? 'decode' : 'prefill'
-    return this.#run(createCall(call, writes ? [task] : []), kind)
+    const products = kind === 'prefill' ? this.#parts.products : 'same'
+    return this.#run(createCall(call, writes ? [task] : []), kind, products)
   }
 
   /** Computes the last token of each task; they are neighbouring rows of the bank, by index. */
@@ -120,11 +124,11 @@ export class StepRunner {
     }
   }
 
-  async #run(call: Call, kind: CallKind): Promise<CallResult> {
+  async #run(call: Call, kind: CallKind, products: PromptProducts = 'same'): Promise<CallResult> {
     const { tasks, pieces } = call
     const outputs = needsAttached(tasks[0]!, pieces[0]!)
       ? await this.#runAttached(call)
-      : await this.#runStep(call, kind)
+      : await this.#runStep(call, kind, products)
     this.#parts.memory.append(
       tasks.map(({ row }) => row!),
       outputs,
@@ -134,13 +138,18 @@ export class StepRunner {
     return readResult(call, outputs)
   }
 
-  async #runStep(call: Call, kind: CallKind): Promise<Map<string, Tensor>> {
+  async #runStep(
+    call: Call,
+    kind: CallKind,
+    products: PromptProducts = 'same',
+  ): Promise<Map<string, Tensor>> {
     const { bank, from, tasks, pieces } = call
     const { steps, element: past } = this.#parts
     const { needs, feeds } = this.#experts.collect(kind, tasks, pieces[0]!.length)
     const program = await steps[kind]({
       ...needs,
       accuracy: tasks[0]!.settings.exact ? 'exact' : 'fast',
+      products: tasks[0]!.settings.exact ? 'same' : products,
       states: getTapLayer(tasks[0]!),
       past,
     })

@@ -15,6 +15,10 @@ import { loadWeightInputs, type WeightInputs } from './weight-inputs.ts'
 export interface WeightedGraph {
   readonly graph: Graph
   readonly stacks: readonly LinearStack[]
+  /** Weight inputs that are there already. */
+  readonly made?: ReadonlyMap<string, Tensor> | undefined
+  /** Its weights are no other program's, or it is used once: it shares nothing. */
+  readonly isAlone?: boolean
 }
 
 export interface ProgramCompiler {
@@ -51,14 +55,16 @@ export function createProgramCompiler({
     async compile(graphs, accuracy) {
       const loaded: WeightInputs[] = []
       // one after the other: the first one makes the file that the others find
-      for (const { graph, stacks } of graphs)
-        loaded.push(await loadWeightInputs(graph, { weights, accuracy, files }, stacks))
+      for (const { graph, stacks, made } of graphs)
+        loaded.push(await loadWeightInputs(graph, { weights, accuracy, files }, stacks, made))
       const members = graphs.map(({ graph }, i) => ({
         graph,
         initializers: loaded[i]!.initializers,
       }))
       const programs =
-        (await getGroup(accuracy)?.add(members)) ??
+        (graphs.some(({ isAlone }) => isAlone)
+          ? undefined
+          : await getGroup(accuracy)?.add(members)) ??
         (await Promise.all(
           members.map(({ graph, initializers }) => backend.compile(graph, { initializers })),
         ))

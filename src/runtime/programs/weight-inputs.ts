@@ -29,12 +29,13 @@ export interface WeightSource {
 
 /**
  * Weight inputs of the graph: packed ones, vectors and convolutions become part of the program,
- * float matrices are fed without a copy.
+ * float matrices are fed without a copy. `made` are inputs that are there already.
  */
 export async function loadWeightInputs(
   graph: Graph,
   source: WeightSource,
   stacks: readonly LinearStack[],
+  made: ReadonlyMap<string, Tensor> = new Map(),
 ): Promise<WeightInputs> {
   const { weights, files } = source
   const stackOf = new Map(
@@ -43,7 +44,7 @@ export async function loadWeightInputs(
       ...(stack.bias ? [[stack.bias, stack] as const] : []),
     ]),
   )
-  const initializers = new Map<string, Tensor | FileTensor>()
+  const initializers = new Map<string, Tensor | FileTensor>(made)
   const fed = new Map<string, Tensor>()
   const parts = listPackedParts(graph, source, stackOf)
   const kept = parts.length > 0 ? await files?.keep(parts) : undefined
@@ -52,7 +53,7 @@ export async function loadWeightInputs(
     for (const part of parts)
       for (const [name, tensor] of await part.make()) initializers.set(name, tensor)
   for (const { name, role, shape } of graph.inputs) {
-    if (role !== 'weight' || getPackedWeightName(name) !== name) continue
+    if (role !== 'weight' || made.has(name) || getPackedWeightName(name) !== name) continue
     const stack = stackOf.get(name)
     if (stack) initializers.set(name, await stackBias(stack, weights))
     else (shape.length === 2 ? fed : initializers).set(name, await weights.float(name))

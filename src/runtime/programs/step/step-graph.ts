@@ -23,13 +23,19 @@ import {
   withStates,
 } from '../cached-graph.ts'
 import { stackModel } from '../serving-program.ts'
+import { listLayerWeights, withInt8Products, withObservedProducts } from './int8-products.ts'
 import type { LinearStack } from '../stack-linears.ts'
 
 /** How a step's rows get their experts' low-rank parts: none, one expert for all, rank sets. */
 export type DetourForm = 'none' | 'shared' | 'grouped'
 
+/** How the layers of a program for prompts multiply. */
+export type PromptProducts = 'same' | 'int8'
+
 export interface StepNeeds {
   readonly accuracy: Accuracy
+  /** How layers multiply while a prompt is read fast: 'int8' in 8 bits. Default 'same': as they write. */
+  readonly products?: PromptProducts
   /** Default 'none'. */
   readonly form?: DetourForm
   /** How many rank sets the grouped form has: 1 or 2. Default 1. */
@@ -91,6 +97,21 @@ export function buildPrefillGraph(
   })
 }
 
+/** The same whose outputs are also what enters the layers' products (readLargest). */
+export function buildObservingGraph(model: ModelGraph, weights: BaseWeights): StepGraph {
+  const { model: stacked } = stackModel(model, weights)
+  const observed = listLayerWeights(stacked)
+  return buildStepGraph(
+    model,
+    weights,
+    { accuracy: 'fast' },
+    {
+      chunked: true,
+      attend: (graph, past) => withObservedProducts(withCache(joinRotary(graph), past), observed),
+    },
+  )
+}
+
 interface StepForm {
   /** See DetourOptions. */
   readonly chunked: boolean
@@ -102,6 +123,7 @@ function buildStepGraph(
   weights: BaseWeights,
   {
     accuracy,
+    products = 'same',
     form = 'none',
     sets = 1,
     vectors = false,
@@ -134,7 +156,9 @@ function buildStepGraph(
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) =>
     weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
-  return { graph: packLinears(chained, formOfWeight, accuracy), stacks }
+  const multiplied =
+    products === 'int8' ? withInt8Products(chained, listLayerWeights(stacked)) : chained
+  return { graph: packLinears(multiplied, formOfWeight, accuracy), stacks }
 }
 
 const withBlockAttention = (graph: Graph, past: KvElement): Graph =>

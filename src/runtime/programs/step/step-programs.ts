@@ -1,12 +1,20 @@
 // The programs that serve in steps, each compiled when it is first needed and kept. Independent of
 // caches, adapters and of who is served.
 
-import type { Tensor } from '../../../base/tensor.ts'
+import { f32, type F32Tensor, i64, type Tensor } from '../../../base/tensor.ts'
 import type { Program } from '../../../compute/backend.ts'
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import type { BaseWeights } from '../base-weights.ts'
+import { LOGIT_ROWS } from '../cached-graph.ts'
+import { collectCallFeeds } from '../call-feeds.ts'
 import type { ProgramCompiler, WeightedGraph } from '../program-compiler.ts'
-import { buildDecodeGraph, buildPrefillGraph, type StepNeeds } from './step-graph.ts'
+import { collectInt8Inputs, readLargest } from './int8-products.ts'
+import {
+  buildDecodeGraph,
+  buildObservingGraph,
+  buildPrefillGraph,
+  type StepNeeds,
+} from './step-graph.ts'
 
 export interface CompiledStep {
   /**
@@ -31,6 +39,8 @@ export interface StepProgramParts {
   readonly model: ModelGraph
   readonly weights: BaseWeights
   readonly compiler: ProgramCompiler
+  /** Token ids of a text such as the model reads, for products in 8 bits. Default: any ids. */
+  readonly sample?: (() => readonly number[]) | undefined
 }
 
 type StepKind = 'decode' | 'prefill'
@@ -46,28 +56,32 @@ interface StepRequest {
 
 const completeNeeds = ({
   accuracy,
+  products = 'same',
   form = 'none',
   sets = 1,
   vectors = false,
   gain = false,
   states,
   past = 'f32',
-}: StepNeeds): StepNeeds => ({ accuracy, form, sets, vectors, gain, states, past })
+}: StepNeeds): StepNeeds => ({ accuracy, products, form, sets, vectors, gain, states, past })
 
 /** The programs of one model. Nothing is compiled before the first call that needs it. */
-export function createStepPrograms({ model, weights, compiler }: StepProgramParts): StepPrograms {
+export function createStepPrograms(parts: StepProgramParts): StepPrograms {
+  const { compiler } = parts
+  let largest: Promise<ReadonlyMap<string, Float32Array>> | undefined
+  const readLargestOnce = () => (largest ??= measureInputs(parts))
   const programs = new Map<string, Promise<StepProgram>>()
   const getProgram = (kind: StepKind, given: StepNeeds): Promise<StepProgram> => {
     const wanted = { kind, needs: completeNeeds(given) }
     const key = JSON.stringify(wanted)
     const known = programs.get(key)
     if (known) return known
-    const others = compiler.isShared ? listCompanions(wanted) : []
+    const isShared = compiler.isShared && wanted.needs.products === 'same'
+    const others = isShared ? listCompanions(wanted) : []
     const requests = [wanted, ...others].filter((one) => !programs.has(JSON.stringify(one)))
-    const compiled = compiler.compile(
-      requests.map((one): WeightedGraph => builders[one.kind](model, weights, one.needs)),
-      wanted.needs.accuracy,
-    )
+    const compiled = Promise.all(
+      requests.map((one) => buildStep(parts, one, readLargestOnce)),
+    ).then((graphs) => compiler.compile(graphs, wanted.needs.accuracy))
     requests.forEach((one, i) => {
       const program = compiled.then((made) => made[i]!)
       program.catch(() => undefined) // whoever asked for the first one hears of it
@@ -105,3 +119,55 @@ function listCompanions({ kind, needs }: StepRequest): StepRequest[] {
     { kind: 'decode', needs: complete({ form: 'grouped', sets: 1, gain: false }) },
   ]
 }
+
+/** The graph of a program, with the weights that it alone has. */
+async function buildStep(
+  { model, weights }: StepProgramParts,
+  { kind, needs }: StepRequest,
+  readLargestInputs: () => Promise<ReadonlyMap<string, Float32Array>>,
+): Promise<WeightedGraph> {
+  const built: WeightedGraph = builders[kind](model, weights, needs)
+  if (needs.products !== 'int8') return built
+  const stackOf = new Map(built.stacks.map((stack) => [stack.weight, stack]))
+  const readParts = (weight: string): Promise<F32Tensor[]> =>
+    Promise.all(
+      (stackOf.get(weight)?.parts ?? [{ weight }]).map((part) =>
+        weights.floatUncached(part.weight),
+      ),
+    )
+  const made = await collectInt8Inputs(built.graph, await readLargestInputs(), readParts)
+  return { ...built, made, isAlone: true }
+}
+
+/** Tokens of the sample text that are read, at most. */
+const SAMPLE_TOKENS = 128
+
+/** The largest inputs of the layers' products on the sample, by weight. */
+async function measureInputs(parts: StepProgramParts): Promise<ReadonlyMap<string, Float32Array>> {
+  const { model, weights, compiler, sample } = parts
+  const { config } = model
+  const ids = (sample?.() ?? listSpreadIds(config.vocabularySize)).slice(0, SAMPLE_TOKENS)
+  const graph = { ...buildObservingGraph(model, weights), isAlone: true }
+  const [program] = (await compiler.compile([graph], 'fast')) as [Program]
+  try {
+    // One row of one slot that nothing fills.
+    const past = graph.graph.inputs.flatMap(({ name, shape }) =>
+      name.startsWith('past.')
+        ? [[name, f32(shape.map((dim) => (typeof dim === 'number' ? dim : 1)))] as const]
+        : [],
+    )
+    const span = { pieces: [ids], lengths: [0], capacity: 1 }
+    const feeds = new Map<string, Tensor>([
+      ...past,
+      ...(await collectCallFeeds({ config, weights }, span)),
+    ])
+    feeds.set('rows', i64([1], [0])).set(LOGIT_ROWS, i64([1], [0]))
+    return readLargest(await program.run(feeds))
+  } finally {
+    await program.dispose()
+  }
+}
+
+/** Ids from the whole vocabulary, where there is no text. */
+const listSpreadIds = (count: number): number[] =>
+  Array.from({ length: SAMPLE_TOKENS }, (_, i) => Math.floor(((i * 0.618033988) % 1) * count))
