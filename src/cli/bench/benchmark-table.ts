@@ -9,6 +9,7 @@ import { mergeBenchmark } from './merge.ts'
 import { microBenchmark } from './micro.ts'
 import { packedBenchmark } from './packed.ts'
 import { poolBenchmark } from './pool.ts'
+import { registryBenchmark } from './registry/registry.ts'
 import { serveBenchmark } from './serve.ts'
 import { swapBenchmark } from './swap.ts'
 import { trainBenchmark } from './train.ts'
@@ -23,6 +24,7 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
     swapBenchmark,
     kvBenchmark,
     poolBenchmark,
+    registryBenchmark,
     serveBenchmark,
     serveHttpBenchmark,
   ].map((benchmark) => [benchmark.name, benchmark]),
