@@ -48,6 +48,8 @@ export interface ManifestTables {
   /** Names of target presets. */
   readonly targets: readonly string[]
   readonly roles: readonly string[]
+  /** Names of tiers, and of classes of tasks that have one. */
+  readonly tiers: readonly string[]
   readonly formats: readonly string[]
   readonly schedules: ChoiceTable
   readonly optimizers: ChoiceTable
@@ -202,6 +204,18 @@ const defineKinds = ({ kinds, targets }: ManifestTables): ManifestChoiceKey => {
   })
 }
 
+/** Names that stand for kind, rank and layers. */
+const defineRecipes = ({ roles, tiers }: ManifestTables) => ({
+  role: oneOf(roles, {
+    about:
+      "a role: its rank, alpha, targets and synthetic examples, each unless it is given; name, description and tags are the role's",
+  }),
+  tier: oneOf(tiers, {
+    about:
+      'a tier (ultralight, medium, heavy) or a class of tasks: its kind, rank and targets, each unless it is given',
+  }),
+})
+
 /**
  * The whole training manifest, by the tables of this version. One that names a role needs no data,
  * because the role has examples of its own.
@@ -217,10 +231,7 @@ export function defineTrainingManifest(tables: ManifestTables, needsData = true)
       ...tables.description,
       kind: defineKinds(tables),
       targets: defineTargets(tables.targets),
-      role: oneOf(tables.roles, {
-        about:
-          "a role: its rank, alpha, targets and synthetic examples, each unless it is given; name, description and tags are the role's",
-      }),
+      ...defineRecipes(tables),
       data: defineDataSection(tables.formats, needsData),
       batch: {
         about: 'how much is learned at once',

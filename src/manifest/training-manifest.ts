@@ -24,6 +24,8 @@ export interface TrainingManifest {
   readonly kind?: string | readonly string[] | ManifestChoice
   /** A role: rank, alpha, targets and data, each unless it is given. */
   readonly role?: string
+  /** A tier, or a class of tasks: kind, rank and targets, each unless it is given. */
+  readonly tier?: string
   /** The folder of an expert to continue from. */
   readonly from?: string
   /** A preset, ends of module paths, or a regular expression over whole paths. */

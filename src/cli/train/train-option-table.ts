@@ -51,6 +51,10 @@ const createAdapterOptions = (fromKey: FromKey) => ({
   role: fromKey<string>('role', {
     about: 'a role: its rank, alpha, layers and synthetic examples, each unless it is given',
   }),
+  tier: fromKey<string>('tier', {
+    about:
+      'ultralight, medium or heavy, or a class of tasks such as sql: kind, rank and layers, each unless it is given',
+  }),
   rank: fromKey<number>('kind.rank', {
     about: 'rank of the detours; 16 for lora and dora unless given',
   }),

@@ -12,6 +12,7 @@ import {
   type ExpertManifest,
 } from '../../registry/manifest/expert-manifest.ts'
 import { isExpertName, manifestLayout } from '../../registry/manifest/manifest-fields.ts'
+import { computeTier } from '../../train/options/adapter-tiers.ts'
 import { readDescription } from '../../train/options/description.ts'
 import { readScores } from '../../train/run/scores.ts'
 import type { ExpertMetadata } from './expert-notes.ts'
@@ -57,6 +58,7 @@ export function createManifest(
     name: toPlainText(name),
     description: toPlainText(own.description),
     kind: kind.includes(jointMark) ? kind.split(jointMark) : kind,
+    tier: config && computeTier({ kind, config }),
     base: dropUndefined({
       id: toPlainText(notes?.base ?? baseModel ?? card.baseModel),
       sha256: findHash(metadata[baseHashKey]),

@@ -11,6 +11,7 @@ import { ewcTable } from '../../train/ewc/options.ts'
 import { losses } from '../../train/losses/loss-table.ts'
 import { optimizers } from '../../train/optimizers/optimizer-table.ts'
 import { schedules } from '../../train/schedules/schedule-table.ts'
+import { tierRecipes } from '../../train/options/adapter-tiers.ts'
 import { descriptionTable } from '../../train/options/description.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import { nodeMetrics } from '../metric-table.ts'
@@ -75,6 +76,7 @@ export const collectManifestTables = (): ManifestTables => ({
   kinds: adapterKinds,
   targets: [...targetPresets.keys()],
   roles: [...roles.keys()],
+  tiers: [...tierRecipes.keys()],
   formats: [...dataFormats.keys()],
   schedules: toChoiceTable(schedules),
   optimizers: toChoiceTable(optimizers),

@@ -74,7 +74,7 @@ export async function findRunFaults(
 /** An expert that a run continues from keeps its kind and its layers. */
 function checkContinuation({ kind }: LocatedAdapter, manifest: TrainingManifest): void {
   const { name, ...own } = asChoice(manifest.kind)
-  const keys = (['targets', 'role'] as const).filter((key) => manifest[key] !== undefined)
+  const keys = (['targets', 'role', 'tier'] as const).filter((key) => manifest[key] !== undefined)
   const others = [...Object.keys(own), ...keys]
   const asked = name === undefined ? undefined : getKind(toKindName(name)).name
   if (asked !== undefined && asked !== kind)

@@ -14,6 +14,7 @@ import type {
 import type { TextDataset } from '../../train/datasets/adapter-dataset.ts'
 import { SyntheticDataGenerator } from '../../train/datasets/synthetic/synthetic-data-generator.ts'
 import type { RawDataset } from '../../train/data/jsonl.ts'
+import { getTierRecipe, listTierOptions } from '../../train/options/adapter-tiers.ts'
 import { type AdapterDescription, descriptionTable } from '../../train/options/description.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import type { TeacherFiles } from '../auxiliary-models.ts'
@@ -178,13 +179,18 @@ type PathResolver = ReturnType<typeof createPathResolver>
 
 /** The folder of an expert to continue from, or the kind and options of a new one. */
 function resolveAdapter(
-  { from, kind: choice, role, targets }: TrainingManifest,
+  { from, kind: choice, role, tier, targets }: TrainingManifest,
   at: PathResolver,
 ): string | NewAdapter {
   if (from !== undefined) return at(from)
-  const { name = 'lora', ...own } = asChoice(choice)
+  const recipe = tier === undefined ? undefined : getTierRecipe(tier)
+  const { name = recipe?.kind.split(jointMark) ?? 'lora', ...own } = asChoice(choice)
   const kind = toKindName(name)
-  const usual = role === undefined ? getDefaultConfig(kind) : {}
+  const usual = Object.assign(
+    {},
+    role === undefined && getDefaultConfig(kind),
+    recipe && listTierOptions(recipe, kind),
+  )
   const given = { ...(targets !== undefined && { targets }), ...own }
   const config = kind.includes(jointMark)
     ? withKindDefaults(given, usual)
