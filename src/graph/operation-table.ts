@@ -10,7 +10,7 @@ import {
   causalConvolution,
   shiftTokens,
   unshiftTokens,
-} from './ops/convolution.ts'
+} from './ops/sequence/convolution.ts'
 import { add, divide, multiply, scale, stopGradient, subtract } from './ops/elementwise.ts'
 import { frozenEmbedding, frozenLinear, frozenLinearGradient, frozenWeight } from './ops/frozen.ts'
 import { embedding, gatherRows, scatterRows } from './ops/gather.ts'
@@ -21,6 +21,7 @@ import { groupedProduct, partsProduct } from './ops/low-rank.ts'
 import { chunkedProduct, linear, matmul } from './ops/matmul.ts'
 import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
 import { int8Linear } from './ops/int8-linear.ts'
+import { positionGrowth } from './ops/sequence/positions.ts'
 import { quantizedLinear } from './ops/quantized-linear.ts'
 import { reduceSum, softmax, softmaxGradient } from './ops/reduce.ts'
 import { rotary } from './ops/rotary.ts'
@@ -62,7 +63,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[frozenLinear, frozenLinearGradient, frozenEmbedding, frozenWeight],
     ...[reshape, transpose, slice, pad, concat, after],
     ...[reduceSum, softmax, softmaxGradient],
-    ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary],
+    ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary, positionGrowth],
     ...[attention, cacheEntry, cachedAttention, blockAttention, pieceAttention],
     ...[causalConvolution, cachedConvolution, shiftTokens, unshiftTokens],
     ...[widenHalf, roundToHalf],

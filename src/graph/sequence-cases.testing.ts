@@ -1,7 +1,13 @@
 // Cases of the operations that bring earlier tokens in without attention.
 
 import { i64 } from '../base/tensor.ts'
-import { type CaseInput, fixed, numbers, type OperationCase } from './operation.contract.ts'
+import {
+  type CaseInput,
+  fixed,
+  integersBelow,
+  numbers,
+  type OperationCase,
+} from './operation.contract.ts'
 
 /** Positions of one sequence of three tokens, and of two packed ones. */
 const restarting: CaseInput = {
@@ -18,6 +24,9 @@ export const sequenceCases: Readonly<Record<string, readonly OperationCase[]>> =
   cachedConvolution: [
     { inputs: [fixed('N', 'T', 4), fixed('N', 2, 4), fixed(4, 1, 3)] },
     { title: 'one new token', inputs: [fixed('N', 1, 4), fixed('N', 2, 4), fixed(4, 1, 3)] },
+  ],
+  positionGrowth: [
+    { inputs: [integersBelow(40, 'N', 'T')], attributes: { beta: 0.1, original: 8 } },
   ],
   shiftTokens: [
     { inputs: [numbers('N', 'T', 4), restarting], attributes: { by: 1 } },

@@ -6,7 +6,7 @@ PARITY_DIR/gguf-architectures/<case>.gguf       f32, without a tokenizer
 import json, os, sys, gguf, numpy, torch
 from safetensors.torch import load_file
 parity = sys.argv[1]
-ARCHITECTURES = {"lfm2": gguf.MODEL_ARCH.LFM2, "granite": gguf.MODEL_ARCH.GRANITE}
+ARCHITECTURES = {"lfm2": gguf.MODEL_ARCH.LFM2, "granite": gguf.MODEL_ARCH.GRANITE, "ministral3": gguf.MODEL_ARCH.MISTRAL3}
 
 def interleave(w, heads):  # what convert_hf_to_gguf.py calls permute
     return w.reshape(heads, 2, w.shape[0] // heads // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
@@ -23,16 +23,29 @@ def write_lfm2(w, c, tensors):
     w.add_feed_forward_length(tensors["model.layers.0.feed_forward.w1.weight"].shape[0])
     return {n: t.squeeze(1) if n.endswith("conv.conv.weight") else t for n, t in tensors.items()}
 
+def permute_heads(c, tensors):
+    heads = lambda n: c["num_attention_heads"] if ".q_proj." in n else c["num_key_value_heads"] if ".k_proj." in n else 0
+    return {n: interleave(t, heads(n)) if heads(n) else t for n, t in tensors.items()}
+
+def write_ministral3(w, c, tensors):
+    write_common(w, c, "rms_norm_eps"); rope = c["rope_parameters"]
+    w.add_head_count_kv(c["num_key_value_heads"]); w.add_feed_forward_length(c["intermediate_size"])
+    w.add_key_length(c["head_dim"]); w.add_value_length(c["head_dim"]); w.add_rope_dimension_count(c["head_dim"])
+    w.add_rope_scaling_type(gguf.RopeScalingType.YARN); w.add_rope_scaling_factor(rope["factor"])
+    w.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    w.add_rope_scaling_yarn_beta_fast(rope["beta_fast"]); w.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+    w.add_rope_scaling_yarn_log_mul(rope["mscale_all_dim"]); w.add_attn_temperature_scale(rope["llama_4_scaling_beta"])
+    return permute_heads(c, tensors)
+
 def write_granite(w, c, tensors):
     write_common(w, c, "rms_norm_eps")
     w.add_head_count_kv(c["num_key_value_heads"]); w.add_feed_forward_length(c["intermediate_size"])
     w.add_attention_scale(c["attention_multiplier"]); w.add_embedding_scale(c["embedding_multiplier"])
     w.add_residual_scale(c["residual_multiplier"]); w.add_logit_scale(c["logits_scaling"])
-    heads = lambda n: c["num_attention_heads"] if ".q_proj." in n else c["num_key_value_heads"] if ".k_proj." in n else 0
-    return {n: interleave(t, heads(n)) if heads(n) else t for n, t in tensors.items()}
+    return permute_heads(c, tensors)
 
 os.makedirs(f"{parity}/gguf-architectures", exist_ok=True)
-for name, write in {"lfm2": write_lfm2, "granite": write_granite}.items():
+for name, write in {"lfm2": write_lfm2, "granite": write_granite, "ministral3": write_ministral3}.items():
     folder = f"{parity}/architectures_recent/{name}"
     config = json.load(open(f"{folder}/config.json"))
     tensors = {n: t.numpy() for n, t in load_file(f"{folder}/model.safetensors").items()}

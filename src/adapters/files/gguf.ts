@@ -33,7 +33,11 @@ import { listSavedTensors } from '../saved-modules.ts'
 const INVOCATION = 'adapter.alora.invocation_tokens'
 
 /** llama.cpp's names of the architectures that it calls otherwise than transformers. */
-const renamed: Readonly<Record<string, string>> = { mistral: 'llama', gemma3_text: 'gemma3' }
+const renamed: Readonly<Record<string, string>> = {
+  mistral: 'llama',
+  gemma3_text: 'gemma3',
+  ministral3: 'mistral3',
+}
 const getGgufArchitecture = ({ modelType }: ModelConfig): string => renamed[modelType] ?? modelType
 
 const layerPath = /\.\d+\./

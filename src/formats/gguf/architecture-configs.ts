@@ -27,6 +27,7 @@ export const architectureConfigs: Readonly<Record<string, (common: GgufCommon) =
   phi3: convertPhi3,
   smollm3: convertSmollm3,
   granite: convertGranite,
+  mistral3: convertMistral3,
   lfm2: convertLfm2,
 }
 
@@ -139,6 +140,23 @@ function convertGranite({ values, prefix, tensors }: GgufCommon): ConfigJson {
     residual_multiplier: factor('residual_scale'),
     attention_multiplier: factor('attention.scale'),
     logits_scaling: factor('logit_scale'),
+  }
+}
+
+/** The growth of queries beyond the first context is a key of its own. */
+function convertMistral3({ values, prefix, rope }: GgufCommon): ConfigJson {
+  if (values.number(`${prefix}.expert_count`))
+    throw new UnsupportedError('GGUF architecture "mistral3" with experts is not supported.')
+  const multiplier = values.number(`${prefix}.rope.scaling.yarn_log_multiplier`)
+  return {
+    model_type: 'ministral3',
+    architectures: ['Ministral3ForCausalLM'],
+    sliding_window: null,
+    rope_parameters: {
+      ...rope,
+      ...(multiplier !== undefined && { mscale: 1, mscale_all_dim: multiplier }),
+      llama_4_scaling_beta: values.number(`${prefix}.attention.temperature_scale`) ?? 0,
+    },
   }
 }
 

@@ -54,6 +54,7 @@ export const ggufArchitectures: Readonly<Record<string, GgufArchitecture>> = {
     interleavedRotary: false,
     normOffset: 1,
   },
+  mistral3: { layer: decoder, interleavedRotary: true, normOffset: 0 },
   granite: { layer: decoder, interleavedRotary: true, normOffset: 0 },
   lfm2: {
     layer: {

@@ -7,6 +7,8 @@ import { gemma3Text } from './gemma3_text.ts'
 import { granite } from './granite.ts'
 import { lfm2 } from './lfm2.ts'
 import { llama } from './llama.ts'
+import { ministral } from './ministral.ts'
+import { ministral3 } from './ministral3.ts'
 import { mistral } from './mistral.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
@@ -14,10 +16,19 @@ import { qwen3 } from './qwen3.ts'
 import { smollm3 } from './smollm3.ts'
 
 export const architectures: ReadonlyMap<string, Architecture> = new Map(
-  [llama, mistral, qwen2, qwen3, gemma3Text, phi3, smollm3, lfm2, granite].map((architecture) => [
-    architecture.modelType,
-    architecture,
-  ]),
+  [
+    llama,
+    mistral,
+    qwen2,
+    qwen3,
+    gemma3Text,
+    phi3,
+    smollm3,
+    lfm2,
+    granite,
+    ministral,
+    ministral3,
+  ].map((architecture) => [architecture.modelType, architecture]),
 )
 
 /**

@@ -20,6 +20,22 @@ const models: Readonly<Record<string, readonly TinyModel[]>> = {
       config: { head_dim: 8, partial_rotary_factor: 0.5 },
     },
   ],
+  ministral: [
+    { ...separate, config: { sliding_window: 3 } },
+    {
+      ...separate,
+      title: 'of which some slide',
+      layerGraphs: 2,
+      config: {
+        sliding_window: 3,
+        layer_types: [
+          ...['full_attention', 'sliding_attention'],
+          ...['sliding_attention', 'full_attention'],
+        ],
+      },
+    },
+  ],
+  ministral3: [{ ...separate }],
   mistral: [{ ...separate, config: { sliding_window: 3 } }],
   qwen2: [
     { ...separate, config: { tie_word_embeddings: true } },

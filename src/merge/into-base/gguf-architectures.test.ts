@@ -35,7 +35,7 @@ async function logitsOf(
   }
 }
 
-describe.each(['lfm2', 'granite'])('%s', (name) => {
+describe.each(['lfm2', 'granite', 'ministral3'])('%s', (name) => {
   it('computes from a GGUF what transformers computes', async () => {
     const expected = await readTensors(
       new URL(`architectures_recent/${name}/expected.safetensors`, parity),

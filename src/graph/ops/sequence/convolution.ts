@@ -1,10 +1,10 @@
 // Causal convolutions of every number by itself, over the tokens at hand or behind a window of
 // earlier ones. Positions say where a sequence begins: nothing reaches back before its position 0.
 
-import { assertInternal } from '../../base/errors.ts'
-import type { Tensor } from '../../base/tensor.ts'
-import type { Value } from '../ir.ts'
-import type { OnnxContext, OnnxEmitter, Operation } from '../operation.ts'
+import { assertInternal } from '../../../base/errors.ts'
+import type { Tensor } from '../../../base/tensor.ts'
+import type { Value } from '../../ir.ts'
+import type { OnnxContext, OnnxEmitter, Operation } from '../../operation.ts'
 import {
   asFloats,
   checkDim,
@@ -12,7 +12,7 @@ import {
   createZerosLike,
   getNumberAttribute,
   toIntegers,
-} from './arrays.ts'
+} from '../arrays.ts'
 
 /** Largest 64-bit length: a slice to the end. */
 const END = Number.MAX_SAFE_INTEGER
