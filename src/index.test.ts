@@ -58,6 +58,7 @@ describe('the entries', () => {
         'createTrainer',
         'planShare',
         'createEngine',
+        'createRouter',
         'generateObject',
         'openEngineWorker',
         'openPrefixFolder',

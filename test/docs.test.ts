@@ -116,14 +116,17 @@ describe('examples', () => {
   })
 })
 
+/** Commands of two words share a page: those below `graft serve` the one about running a server. */
+const getPageName = (command: string): string =>
+  command.startsWith('serve ') ? 'serve-operations' : command.split(' ')[0]!
+
 describe('pages', () => {
   it.each([...commands.values()])(
     'graft $name has a page with an example that runs and with every option',
     async (command) => {
       const { name } = command
       const options = await loadOptions(command)
-      // the commands below `graft serve` share the page about running a server
-      const page = `docs/${name.startsWith('serve ') ? 'serve-operations' : name}.md`
+      const page = `docs/${getPageName(name)}.md`
       expect(existsSync(join(root, page))).toBe(true)
       expect(examples.some((example) => example.page === page)).toBe(true)
       expect(

@@ -16,6 +16,9 @@ import { learnCommand } from './commands/learn.ts'
 import { mergeCommand } from './commands/merge.ts'
 import { modelsCommand } from './commands/models.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
+import { routeEvalCommand } from './commands/route/route-eval.ts'
+import { routeExplainCommand } from './commands/route/route-explain.ts'
+import { routeTrainCommand } from './commands/route/route-train.ts'
 import { runCommand } from './commands/run.ts'
 import { serveCommand } from './commands/serve.ts'
 import { serveKeysCommand } from './commands/serve-keys.ts'
@@ -34,6 +37,9 @@ const all = [
   serveCommand,
   serveKeysCommand,
   serveUsageCommand,
+  routeTrainCommand,
+  routeEvalCommand,
+  routeExplainCommand,
   mergeCommand,
   extractCommand,
   compressCommand,

@@ -11,7 +11,7 @@ cache calibrate call capture check choose clear clip close collect combine compa
 complete compose compress compute configure connect consolidate convert copy count create cut
 decide declare decode deduplicate define delay dequantize describe detect diagonalize differentiate discount divide double
 download draw drop
-embed emit encode end escape estimate evaluate exclude expand export expose extend extract
+embed emit encode end escape estimate evaluate exclude expand explain export expose extend extract
 factorize fetch fill find finish fit flatten fold follow forget format freeze
 gather generate get group
 handle hash hide

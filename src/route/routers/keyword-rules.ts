@@ -121,8 +121,8 @@ export const toManifestTerms = (
 ): readonly WeightedTerm[] =>
   keywords.map((keyword) => ({ term: checkTerm(keyword), expert, weight: 1 }))
 
-/** Examples in which a term must stand before it is learned. */
-const leastExamples = 2
+/** Examples in which a term must stand before it is learned: of a handful one is enough. */
+const countNeeded = (examples: number): number => (examples < 10 ? 1 : 2)
 
 /**
  * The terms by which an expert's examples differ most from the others': the log-odds of the share
@@ -148,7 +148,7 @@ export function learnTerms(
   const found = [...counts].flatMap(([term, own]) => {
     const all = own.reduce((sum, value) => sum + value, 0)
     return [...own].flatMap((hits, expert): WeightedTerm[] => {
-      if (hits < Math.min(leastExamples, sizes[expert]!)) return []
+      if (hits < countNeeded(sizes[expert]!)) return []
       const inside = (hits + 0.5) / (sizes[expert]! + 1)
       const outside = (all - hits + 0.5) / (total - sizes[expert]! + 1)
       const weight = Math.log(inside / (1 - inside)) - Math.log(outside / (1 - outside))

@@ -1,0 +1,44 @@
+// graft route eval: how often a router is right, what it refuses, how far its confidence is from the
+// truth; and what it would have earned in another router's place.
+
+import { integer, string } from '../../../base/schema.ts'
+import { defineCommand, toOption } from '../../command.ts'
+import { modelOptions } from '../../shared/open-model.ts'
+
+const { date: _date, ...ownModelOptions } = modelOptions
+
+export const routeEvalCommand = defineCommand({
+  name: 'route eval',
+  summary: 'how often a router is right: coverage against errors, calibration, time',
+  usage: '<router.json> --data <prompts.jsonl>',
+  positionals: [1, 1],
+  options: {
+    data: toOption(string({ about: 'rows { "text", "expert" }; null: none of the experts' }), {
+      valueName: 'prompts.jsonl',
+      short: 'd',
+    }),
+    from: toOption(
+      string({ about: "a router's log with rewards: what this router would have earned there" }),
+      { valueName: 'log.jsonl' },
+    ),
+    experts: toOption(string({ about: "folder of experts' folders: refuses other experts" }), {
+      valueName: 'folder',
+    }),
+    seed: integer({ default: 0, about: 'of the intervals' }),
+    ...ownModelOptions,
+  },
+  examples: [
+    {
+      command: 'graft route eval router.json --data test.jsonl',
+      about: 'accuracy, out-of-scope recall, coverage against errors',
+    },
+    {
+      command: 'graft route eval router.json --from route.jsonl',
+      about: 'IPS, SNIPS and doubly robust estimates from a log',
+    },
+  ],
+  async run({ values, positionals, terminal, signal }) {
+    const { evaluateRouterFile } = await import('../../route/evaluate-router-file.ts')
+    return evaluateRouterFile(positionals[0]!, values, terminal, signal)
+  },
+})

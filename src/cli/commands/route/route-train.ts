@@ -1,0 +1,75 @@
+// graft route train: makes a router from prompts whose expert is known, or from a router's log.
+
+import { integer, string } from '../../../base/schema.ts'
+import { defineCommand, toOption } from '../../command.ts'
+import { modelOptions } from '../../shared/open-model.ts'
+
+const { date: _date, ...ownModelOptions } = modelOptions
+
+export const routeTrainCommand = defineCommand({
+  name: 'route train',
+  summary: 'make a router: which expert answers which prompt',
+  usage: '--data <prompts.jsonl> --experts <folder> --out <router.json>',
+  positionals: [0, 0],
+  options: {
+    data: toOption(string({ about: 'rows { "text", "expert" }; null: none of the experts' }), {
+      valueName: 'prompts.jsonl',
+      short: 'd',
+    }),
+    from: toOption(string({ about: 'the log of a router, with rewards or right experts' }), {
+      valueName: 'log.jsonl',
+    }),
+    held: toOption(
+      string({ about: 'rows for calibration alone; a fifth of --data unless given' }),
+      {
+        valueName: 'prompts.jsonl',
+      },
+    ),
+    experts: toOption(
+      string({ about: "folder of experts' folders; the names in the rows unless given" }),
+      { valueName: 'folder' },
+    ),
+    out: toOption(string({ about: 'the file that is written' }), {
+      valueName: 'router.json',
+      short: 'o',
+      required: true,
+    }),
+    kind: toOption(
+      string({ default: 'embedding', about: 'embedding, keyword, policy, cascade, tasks …' }),
+      { valueName: 'kind' },
+    ),
+    option: toOption(
+      string({
+        about: "an option of the kind: head=centroid, stages='[…]' (JSON where it is some)",
+      }),
+      { valueName: 'name=value', many: true },
+    ),
+    layers: toOption(
+      string({ about: "after how many of the base's layers prompts are read: 5,10" }),
+      { valueName: 'n,…' },
+    ),
+    pooling: toOption(string({ about: 'mean (unless given), last, max; several are joined' }), {
+      valueName: 'name,…',
+    }),
+    seed: integer({ default: 0, about: 'of what is held out, and of kinds that draw' }),
+    ...ownModelOptions,
+  },
+  examples: [
+    {
+      command: 'graft route train --data prompts.jsonl --experts experts --out router.json',
+      about: "by vectors of the base's own layers",
+    },
+    {
+      command: 'graft route train --kind keyword --experts experts --out router.json',
+      about: "by the keywords of the experts' manifests, without any prompt or model",
+    },
+    {
+      command: 'graft route train --from route.jsonl --experts experts --out router.json',
+      about: 'from what a server logged',
+    },
+  ],
+  async run({ values, terminal, signal }) {
+    const { trainRouter } = await import('../../route/train-router.ts')
+    return trainRouter(values, terminal, signal)
+  },
+})

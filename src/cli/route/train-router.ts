@@ -1,0 +1,141 @@
+// What graft route train does: collects experts and prompts, makes the router, writes its file, and
+// says how sure it is.
+
+import { readFile } from 'node:fs/promises'
+import { NotFoundError } from '../../base/errors.ts'
+import { createRouter, getRouterKind } from '../../route/create-router.ts'
+import { readRouteLog, toRouteExamples } from '../../route/log/route-log.ts'
+import type { RoutedExpert, RouteExample } from '../../route/router.ts'
+import { listRoutedExperts } from '../../node/route/list-experts.ts'
+import { readRouteExamples } from '../../node/route/read-examples.ts'
+import { writeRouterFile } from '../../node/route/router-path.ts'
+import type { LoadedModel } from '../../node/model.ts'
+import { UsageError } from '../command.ts'
+import { defaultModel, openModel } from '../shared/open-model.ts'
+import { formatBytes } from '../ui/format.ts'
+import type { Terminal } from '../ui/terminal.ts'
+import type { RouterValues } from './open-router.ts'
+
+export interface TrainRouterValues extends RouterValues {
+  readonly data?: string | undefined
+  readonly from?: string | undefined
+  readonly held?: string | undefined
+  readonly out: string
+  readonly kind: string
+  readonly option?: readonly string[] | undefined
+  readonly layers?: string | undefined
+  readonly pooling?: string | undefined
+  readonly seed: number
+}
+
+export async function trainRouter(
+  values: TrainRouterValues,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const row = getRouterKind(values.kind)
+  const options = parseKindOptions(values.option ?? [])
+  const vectors = parseVectors(values)
+  const examples = await collectExamples(values)
+  const held = values.held === undefined ? [] : await readRouteExamples(values.held)
+  const experts = await collectExperts(values.experts, examples)
+  signal.throwIfAborted()
+  const model = await openNeededModel(
+    values,
+    row.needs.length > 0 || row.kind === 'cascade' || row.kind === 'hierarchical',
+    terminal,
+  )
+  try {
+    const router = await createRouter({
+      kind: row.kind,
+      experts,
+      examples,
+      held,
+      options,
+      seed: values.seed,
+      ...(model && { model }),
+      ...(vectors && { vectors }),
+    })
+    signal.throwIfAborted()
+    const file = router.save()
+    const sizeBytes = await writeRouterFile(values.out, file)
+    const { threshold, error, rows } = file.calibration ?? {}
+    terminal.print(
+      `${values.out}: ${row.kind}, ${experts.length} experts, ${examples.length} prompts, ${formatBytes(sizeBytes)}`,
+    )
+    if (error !== undefined)
+      terminal.print(
+        `calibrated on ${rows} held-out prompts: expected calibration error ${(error * 100).toFixed(1)} %, threshold ${threshold?.toFixed(3)}`,
+      )
+    else if (examples.length > 0)
+      terminal.note('Too few prompts were held out to calibrate: confidences are the softmax’s.')
+    return {
+      router: values.out,
+      kind: row.kind,
+      experts: experts.map(({ name }) => name),
+      prompts: examples.length,
+      sizeBytes,
+      calibration: file.calibration ?? null,
+    }
+  } finally {
+    await model?.dispose()
+  }
+}
+
+/** 'name=value'; a value that is JSON is read as such. */
+function parseKindOptions(texts: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const [, name, value] = /^(\w+)=(.*)$/s.exec(text) ?? []
+      if (name === undefined || value === undefined)
+        throw new UsageError(`--option ${text}: expected name=value.`)
+      try {
+        return [name, JSON.parse(value) as unknown]
+      } catch {
+        return [name, value]
+      }
+    }),
+  )
+}
+
+function parseVectors({ layers, pooling }: TrainRouterValues) {
+  if (layers === undefined && pooling === undefined) return undefined
+  return {
+    ...(layers !== undefined && { layers: layers.split(',').map(Number) }),
+    ...(pooling !== undefined && {
+      pooling: pooling.split(',').map((name) => name.trim()) as ('mean' | 'last' | 'max')[],
+    }),
+  }
+}
+
+async function collectExamples({ data, from }: TrainRouterValues): Promise<RouteExample[]> {
+  const own = data === undefined ? [] : await readRouteExamples(data)
+  return from === undefined ? own : [...own, ...toRouteExamples(await readLogFile(from))]
+}
+
+export async function readLogFile(path: string) {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new NotFoundError(`${path}: this log cannot be read.`, { cause })
+  })
+  return readRouteLog(text, path)
+}
+
+async function collectExperts(
+  folder: string | undefined,
+  examples: readonly RouteExample[],
+): Promise<RoutedExpert[]> {
+  if (folder !== undefined) return listRoutedExperts(folder)
+  const names = examples.flatMap(({ expert }) => (expert === undefined ? [] : [expert]))
+  if (names.length === 0)
+    throw new UsageError('Give --experts, or rows that name experts (--data, --from).')
+  return [...new Set(names)].toSorted().map((name) => ({ name }))
+}
+
+async function openNeededModel(
+  values: TrainRouterValues,
+  isNeeded: boolean,
+  terminal: Terminal,
+): Promise<LoadedModel | undefined> {
+  if (values.model === undefined && !isNeeded) return undefined
+  return openModel(values.model ?? defaultModel, values, terminal)
+}

@@ -1,0 +1,123 @@
+// graft route: train, eval, explain, as users type them.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { writeDecisionRow, writeOutcomeRow } from '../../src/route/log/route-log.ts'
+import { graftHere, jsonl, scratchFolder } from '../support/cli.ts'
+
+const scratch = scratchFolder()
+const at = (name: string): string => join(scratch.path, name)
+
+const nouns: Readonly<Record<string, readonly string[]>> = {
+  sql: ['table', 'query', 'rows', 'columns'],
+  music: ['song', 'album', 'artist', 'playlist'],
+}
+const rows = Object.entries(nouns).flatMap(([expert, words]) =>
+  words.flatMap((a) =>
+    words.map((b) => ({ text: `please show me the ${a} and the ${b}`, expert })),
+  ),
+)
+
+function writeExpert(folder: string, id: string, keywords: readonly string[]): void {
+  const path = join(at('experts'), folder)
+  mkdirSync(path, { recursive: true })
+  const manifest = { layout: 1, id, version: '1.0.0', kind: 'lora', base: { id: 'stories260k' } }
+  const routing = { keywords, examples: [`a ${keywords[0]}`] }
+  writeFileSync(join(path, 'expert.json'), JSON.stringify({ ...manifest, routing }))
+}
+
+beforeAll(() => {
+  writeFileSync(at('prompts.jsonl'), jsonl([...rows, { text: 'how are you', expert: null }]))
+  writeExpert('one', 'sql', ['database', 'select'])
+  writeExpert('two', 'music', ['band'])
+})
+
+const run = async (...args: string[]) => {
+  const { code, stdout, stderr } = await graftHere(['route', ...args])
+  return { code, stdout, stderr, value: stdout.startsWith('{') ? JSON.parse(stdout) : undefined }
+}
+
+describe('graft route', () => {
+  it('trains by keywords of prompts and manifests, evaluates and explains', async () => {
+    const out = at('keyword.json')
+    const trained = await run(
+      ...['train', '--kind', 'keyword', '--data', at('prompts.jsonl'), '--experts', at('experts')],
+      ...['--out', out],
+    )
+    expect([trained.code, trained.stderr]).toEqual([0, expect.any(String)])
+    expect(trained.stdout).toMatch(/keyword, 2 experts, 33 prompts/)
+    const file = JSON.parse(readFileSync(out, 'utf8')) as { experts: { sha256: string }[] }
+    expect(file.experts[0]!.sha256).toMatch(/^[0-9a-f]{64}$/)
+    const evaluated = await run('eval', out, '--data', at('prompts.jsonl'), '--json')
+    expect(evaluated.value).toMatchObject({ accuracy: 1, rows: 32, outOfScopeRows: 1 })
+    const shown = await run('eval', out, '--data', at('prompts.jsonl'), '--experts', at('experts'))
+    expect(shown.stdout).toMatch(/threshold {2}coverage {2}errors/)
+    const explained = await run('explain', out, 'select all of the database', '--json')
+    expect(explained.value).toMatchObject({ expert: 'sql', kind: 'keyword' })
+    expect(explained.value.clues[0]).toMatchObject({ kind: 'term', expert: 'sql' })
+  })
+  it('trains by vectors of the base, and asks the base again when it decides', async () => {
+    const out = at('embedding.json')
+    const trained = await run(
+      ...['train', '--data', at('prompts.jsonl'), '--model', 'stories260k', '--layers', '1,3'],
+      ...['--option', 'head=centroid', '--out', out, '--json'],
+    )
+    expect(trained.value).toMatchObject({ kind: 'embedding', experts: ['music', 'sql'] })
+    const explained = await run('explain', out, 'show me the album')
+    expect(explained.stdout).toMatch(/example {2}"please show me the/)
+  })
+  it('trains from a log, and says what another router would have earned there', async () => {
+    const time = '2026-11-30T00:00:00Z'
+    const log = rows.map(({ text, expert }, i) => {
+      const decision = {
+        expert: 'sql',
+        confidence: 0.6,
+        scores: [],
+        reason: 'drawn',
+        propensity: 0.5,
+      }
+      const reward = expert === 'sql' ? 1 : 0
+      return (
+        writeDecisionRow({ id: `r${i}`, time, kind: 'fixed', text, decision }) +
+        writeOutcomeRow(`r${i}`, time, { reward, right: expert })
+      )
+    })
+    writeFileSync(at('log.jsonl'), log.join(''))
+    const out = at('from-log.json')
+    const trained = await run('train', '--kind', 'keyword', '--from', at('log.jsonl'), '-o', out)
+    expect(trained.code).toBe(0)
+    const { value } = await run('eval', out, '--from', at('log.jsonl'), '--json')
+    expect(value.offPolicy).toMatchObject({ rows: 32, matched: 16, logged: { value: 0.5 } })
+    expect(value.offPolicy.snips.value).toBe(1)
+  })
+  it('refuses what cannot be meant, and leaves an older file alone', async () => {
+    const out = at('keep.json')
+    writeFileSync(out, 'mine')
+    const misspelt = await run(
+      'train',
+      '--kind',
+      'keywrd',
+      '--data',
+      at('prompts.jsonl'),
+      '-o',
+      out,
+    )
+    expect([misspelt.code, misspelt.stderr]).toEqual([1, expect.stringMatching(/"keyword"\?/)])
+    writeFileSync(at('wrong.jsonl'), jsonl([{ text: 'a', expert: 'sqll' }]))
+    const unknown = await run(
+      ...['train', '--kind', 'keyword', '--data', at('wrong.jsonl'), '--experts', at('experts')],
+      ...['-o', out],
+    )
+    expect(unknown.stderr).toMatch(/the expert "sqll".*Did you mean "sql"\?/)
+    expect(readFileSync(out, 'utf8')).toBe('mine')
+    const broken = await run('eval', out, '--data', at('prompts.jsonl'))
+    expect([broken.code, broken.stderr]).toEqual([1, expect.stringMatching(/keep\.json/)])
+    const absent = await run('explain', at('none.json'), 'hello')
+    expect(absent.stderr).toMatch(/no such router/)
+    const rowless = await run('train', '--kind', 'keyword', '-o', out)
+    expect([rowless.code, rowless.stderr]).toEqual([2, expect.stringMatching(/--experts/)])
+    writeExpert('three', 'sql', ['more'])
+    const twice = await run('train', '--kind', 'keyword', '--experts', at('experts'), '-o', out)
+    expect(twice.stderr).toMatch(/two experts have the name "sql"/)
+  })
+})
