@@ -62,6 +62,7 @@ describe('the entries', () => {
         'generateObject',
         'openEngineWorker',
         'openPrefixFolder',
+        'openPublished',
         'openRegistry',
         'startServer',
       ].sort(),

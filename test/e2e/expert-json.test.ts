@@ -47,7 +47,7 @@ it('eval adds scores with intervals, and times where answers are written', async
   const { metrics } = JSON.parse(stdout)
   const { scores, figures } = readManifest('coder')
   const { value, low, high, rows } = metrics[0].results[0]
-  expect(scores![metrics[0].metric]).toEqual({ value, low, high, rows })
+  expect(scores![metrics[0].metric]).toEqual({ value, low, high, rows, data: 'rows.jsonl' })
   expect(Object.keys(scores!)).toEqual(['perplexity', 'exact-match'])
   expect(figures!.firstTokenMs).toBeGreaterThan(0)
   expect(figures!.tokensPerSecond).toBeGreaterThan(0)

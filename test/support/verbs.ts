@@ -24,7 +24,7 @@ normalize
 observe open orthonormalize
 pack pad parse pick place plan pluralize pool prepare print project prune
 publish quantize quote
-rank read receive recompute record redact reflect refresh refuse register remove render reorder repair replace report
+rank read receive recompute record redact reflect refresh refuse register remove render rename reorder repair replace report
 request
 require reserve resolve repeat restore reverse revoke rewrite roll rotate round run
 sample save scale score search select send serialize serve set shorten shortlist show shrink shuffle sign simplify simulate

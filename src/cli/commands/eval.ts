@@ -147,7 +147,7 @@ async function keepResults(
   const [first] = values.generate ? (await import('../../eval/index.ts')).readQuestions(data) : []
   const prompt = first?.prompt(model, values.system ?? system, adapter)
   const figures = prompt === undefined ? {} : await measureAnswer(model, prompt, adapter)
-  await keepScores(named, toManifestScores(evaluation), figures, terminal)
+  await keepScores(named, toManifestScores(evaluation, values.data), figures, terminal)
 }
 
 const splitNames = (text: string | undefined): string[] | undefined =>

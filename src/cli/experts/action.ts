@@ -1,6 +1,6 @@
 // What an action of graft experts is: how it is typed, what it takes, what it does.
 
-import type { Registry } from '../../registry/registry.ts'
+import type { LocalRegistry } from '../../node/registry/local-registry.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export interface ExpertsValues {
@@ -24,7 +24,7 @@ export interface ExpertsValues {
 }
 
 export interface ActionContext {
-  readonly registry: Registry
+  readonly registry: LocalRegistry
   readonly values: ExpertsValues
   readonly terminal: Terminal
   readonly signal: AbortSignal

@@ -14,9 +14,8 @@ export const siteActions: Actions = {
     words: [2, 2],
     options: ['channel'],
     async run([reference, folder], { registry, values, terminal }) {
-      const { publishExpert } = await import('../../node/registry/publish/publish-expert.ts')
       const { channel: channels } = values
-      const published = await publishExpert(registry, reference!, folder!, { channels })
+      const published = await registry.publish(reference!, folder!, { channels })
       const { id, version, image } = published
       const also = published.channels.map((channel) => `, ${id}@${channel}`).join('')
       terminal.print(`${id}@${version}${also} is published in ${folder}`)
@@ -31,13 +30,7 @@ export const siteActions: Actions = {
     words: [2, 2],
     options: [],
     async run([reference, out], { registry, terminal }) {
-      const [{ copyExpertTo }, { exportArchive, isArchivePath }] = await Promise.all([
-        import('../../node/registry/export-expert.ts'),
-        import('../../node/registry/archive/export-archive.ts'),
-      ])
-      const found = await registry.verify(reference!)
-      const resolved = await registry.resolve(`${found.id}@${found.version}`)
-      await (isArchivePath(out!) ? exportArchive : copyExpertTo)(resolved, out!)
+      const found = await registry.exportTo(reference!, out!)
       terminal.print(`${found.id}@${found.version} is in ${out}`)
       return { ...toExpertJson(found), out }
     },
@@ -48,10 +41,9 @@ export const siteActions: Actions = {
     words: [1, 1],
     options: ['name', 'version', 'channel', 'key', 'max-bytes'],
     async run([file], { registry, values, terminal, signal }) {
-      const { importArchive } = await import('../../node/registry/archive/import-archive.ts')
       const { name: id, version, channel: channels, key: keys, 'max-bytes': maxBytes } = values
       const options = { id, version, channels, keys, maxBytes, signal }
-      const added = await importArchive(registry, file!, options)
+      const added = await registry.importFrom(file!, options)
       for (const expert of added)
         terminal.print(`${expert.id}@${expert.version} is in ${registry.location}`)
       return added.map(toExpertJson)

@@ -2,7 +2,7 @@
 
 import { cpus } from 'node:os'
 import { stat } from 'node:fs/promises'
-import { join, relative, resolve, sep } from 'node:path'
+import { basename, join, relative, resolve, sep } from 'node:path'
 import type { Expert } from '../../adapters/index.ts'
 import type { Evaluation } from '../../eval/index.ts'
 import type { LoadedModel } from '../../node/index.ts'
@@ -14,11 +14,11 @@ import type { Terminal } from '../ui/terminal.ts'
 type Figures = NonNullable<ExpertManifest['figures']>
 
 /** The last candidate's figures by metric, with their 95 % intervals. */
-export const toManifestScores = ({ metricResults }: Evaluation): ManifestScores =>
+export const toManifestScores = ({ metricResults }: Evaluation, data: string): ManifestScores =>
   Object.fromEntries(
     metricResults.map(({ metric, results }) => {
       const { value, low, high, rows } = results.at(-1)!
-      return [metric, { value, low, high, rows }]
+      return [metric, { value, low, high, rows, data: basename(data) }]
     }),
   )
 

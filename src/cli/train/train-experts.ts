@@ -202,7 +202,7 @@ async function evaluateExpert(
   progress.end()
   for (const metric of metrics) metric.dispose?.()
   const { writeScores } = await import('../../node/run-folder.ts')
-  await writeScores(run.out, adapter, toManifestScores(evaluation))
+  await writeScores(run.out, adapter, toManifestScores(evaluation, whole.name))
   for (const line of describeEvaluation(evaluation, candidates)) terminal.say(`  ${line}`)
   return summarizeEvaluation(evaluation)
 }

@@ -19,7 +19,6 @@ import type {
   ExpertVector,
   SearchResult,
   RegisteredExpert,
-  Registry,
   RegistryChange,
   ResolvedExpert,
   SearchQuery,
@@ -30,7 +29,11 @@ import { openSqliteFile, runWithRetry } from '../stores/sqlite-file.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { toStorageError } from '../files/system-errors.ts'
 import { ContentFolder, contentFolder, type ContentRemoval, hashFolder } from './content-folder.ts'
+import type { ImportOptions } from './archive/import-archive.ts'
 import { readFolderManifest, renameManifest } from './folder-manifest.ts'
+import type { LocalRegistry } from './local-registry.ts'
+import type { AddPublishedOptions } from './publish/add-published.ts'
+import type { PublishOptions } from './publish/publish-expert.ts'
 import { RegistrySnapshot } from './registry-snapshot.ts'
 import { registrySchema, RegistryTables } from './registry-tables.ts'
 
@@ -60,7 +63,7 @@ const pollMs = 40
 export async function openRegistry(
   location: string,
   options: RegistryOptions = {},
-): Promise<Registry> {
+): Promise<LocalRegistry> {
   checkOptions('Registry options', options, registryFields)
   const { waitMs = registryFields.waitMs.default, now = () => new Date().toISOString() } = options
   try {
@@ -90,7 +93,7 @@ interface RegistryParts {
   readonly close: () => Promise<void>
 }
 
-class FolderRegistry implements Registry {
+class FolderRegistry implements LocalRegistry {
   readonly location: string
   readonly #parts: RegistryParts
   readonly close: () => Promise<void>
@@ -122,6 +125,32 @@ class FolderRegistry implements Registry {
       await run(() => tables.endPending(hash))
       await staged.drop()
     }
+  }
+
+  async publish(reference: string, folder: string, options: PublishOptions = {}) {
+    const { publishExpert } = await import('./publish/publish-expert.ts')
+    return publishExpert(this, reference, folder, options)
+  }
+
+  async fetch(reference: string, from: string, options: AddPublishedOptions = {}) {
+    const { addPublished } = await import('./publish/add-published.ts')
+    return addPublished(this, reference, from, options)
+  }
+
+  async exportTo(reference: string, out: string): Promise<RegisteredExpert> {
+    const [{ copyExpertTo }, { exportArchive, isArchivePath }] = await Promise.all([
+      import('./export-expert.ts'),
+      import('./archive/export-archive.ts'),
+    ])
+    const found = await this.verify(reference)
+    const resolved = await this.resolve(`${found.id}@${found.version}`)
+    await (isArchivePath(out) ? exportArchive : copyExpertTo)(resolved, out)
+    return found
+  }
+
+  async importFrom(file: string, options: ImportOptions = {}) {
+    const { importArchive } = await import('./archive/import-archive.ts')
+    return importArchive(this, file, options)
   }
 
   async resolve(reference: string): Promise<ResolvedExpert> {

@@ -17,7 +17,7 @@ describe('a card', () => {
       tags: ['sql', 'graft'],
       data: [{ name: 'owner/rows', rows: 10, license: 'CC0-1.0' }],
       scores: {
-        'exact-match': { value: 0.8, low: 0.7, high: 0.9, rows: 200 },
+        'exact-match': { value: 0.8, low: 0.7, high: 0.9, rows: 200, data: 'owner/test' },
         perplexity: { value: 3.25 },
       },
     })
@@ -36,21 +36,25 @@ describe('a card', () => {
           results: [
             {
               task: { type: 'text-generation' },
-              dataset: { name: 'owner/rows', type: 'owner/rows' },
+              dataset: { name: 'owner/test', type: 'owner/test' },
               metrics: [
                 {
                   type: 'exact-match',
                   value: 0.8,
                   name: 'exact-match, 95 % interval 0.7 to 0.9, 200 rows',
                 },
-                { type: 'perplexity', value: 3.25, name: 'perplexity' },
               ],
+            },
+            {
+              task: { type: 'text-generation' },
+              dataset: { name: 'rows that were held out', type: 'custom' },
+              metrics: [{ type: 'perplexity', value: 3.25, name: 'perplexity' }],
             },
           ],
         },
       ],
     })
-    expect(card).toContain('| exact-match | 0.8 | 0.7 to 0.9 | 200 |')
+    expect(card).toContain('| exact-match | 0.8 | 0.7 to 0.9 | 200 | owner/test |')
   })
 
   it('names no base that the hub cannot have, and a licence that it does not know', () => {

@@ -66,31 +66,40 @@ function formatLicense(license: string | undefined): string[] {
   return ['license: other', `license_name: ${quote(license)}`]
 }
 
-/** `model-index`: a result for each data set has a metric for each score. */
-function formatResults({ id, scores = {}, data = [] }: ExpertManifest): string[] {
+/** `model-index`: a result for each data set that was measured on, a metric for each score. */
+function formatResults({ id, scores = {} }: ExpertManifest): string[] {
   const metrics = Object.entries(scores)
   if (metrics.length === 0) return []
-  const dataset = data[0]?.name ?? 'rows of the training that were held back'
+  const groups = Map.groupBy(metrics, ([, { data = heldOut }]) => data)
   return [
     'model-index:',
     `- name: ${quote(id)}`,
     '  results:',
-    '  - task:',
-    '      type: text-generation',
-    '    dataset:',
-    `      name: ${quote(dataset)}`,
-    `      type: ${quote(isHubName(dataset) ? dataset : 'custom')}`,
-    '    metrics:',
-    ...metrics.flatMap(([metric, { value = 0, low, high, rows }]) => [
-      `    - type: ${quote(metric)}`,
-      `      value: ${value}`,
-      `      name: ${quote([metric, describeInterval(low, high), describeRows(rows)].filter(Boolean).join(', '))}`,
+    ...[...groups].flatMap(([dataset, group]) => [
+      '  - task:',
+      '      type: text-generation',
+      '    dataset:',
+      `      name: ${quote(dataset)}`,
+      `      type: ${quote(isHubName(dataset) && dataset.includes('/') ? dataset : 'custom')}`,
+      '    metrics:',
+      ...group.flatMap(([metric, { value = 0, low, high, rows }]) => [
+        `    - type: ${quote(metric)}`,
+        `      value: ${value}`,
+        `      name: ${quote([metric, describeInterval(low, high), describeRows(rows)].filter(Boolean).join(', '))}`,
+      ]),
     ]),
   ]
 }
 
+/** Where nothing says what a score was measured on. */
+const heldOut = 'rows that were held out'
+
+const formatNumber = (value: number): string => String(Number(value.toPrecision(4)))
+
 const describeInterval = (low: number | undefined, high: number | undefined): string =>
-  low === undefined || high === undefined ? '' : `95 % interval ${low} to ${high}`
+  low === undefined || high === undefined
+    ? ''
+    : `95 % interval ${formatNumber(low)} to ${formatNumber(high)}`
 
 const describeRows = (rows: number | undefined): string =>
   rows === undefined ? '' : `${rows} rows`
@@ -135,11 +144,18 @@ const toCell = (text: string): string => escapeLine(text).replaceAll('|', '\\|')
 
 function formatScores({ scores = {} }: ExpertManifest): string[] {
   const rows = Object.entries(scores).map(
-    ([metric, { value = '', low, high, rows: count = '' }]) =>
-      `| ${toCell(metric)} | ${value} | ${low === undefined || high === undefined ? '' : `${low} to ${high}`} | ${count} |`,
+    ([metric, { value = 0, low, high, rows: count, data }]) => {
+      const interval =
+        low === undefined || high === undefined
+          ? ''
+          : `${formatNumber(low)} to ${formatNumber(high)}`
+      const cells = [toCell(metric), formatNumber(value), interval, count ?? '', toCell(data ?? '')]
+      return `| ${cells.join(' | ')} |`
+    },
   )
   if (rows.length === 0) return []
-  return [`## Scores\n\n| metric | value | 95 % interval | rows |\n|-|-|-|-|\n${rows.join('\n')}`]
+  const head = '| metric | value | 95 % interval | rows | data |\n|-|-|-|-|-|'
+  return [`## Scores\n\n${head}\n${rows.join('\n')}`]
 }
 
 function formatData({ data = [] }: ExpertManifest): string[] {

@@ -74,6 +74,8 @@ const score = object({
   high: number(),
   /** Rows that it was measured on. */
   rows: integer({ from: 1 }),
+  /** The name of the data that it was measured on. */
+  data: plainText,
 })
 
 const dataSet = object({

@@ -4,7 +4,6 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { ConflictError } from '../../../base/errors.ts'
 import { checkOptions, listOf, string } from '../../../base/schema.ts'
-import { resolvePublished } from '../../../registry/publish/layout-index.ts'
 import type { RegisteredExpert, Registry } from '../../../registry/registry.ts'
 import { toStorageError } from '../../files/system-errors.ts'
 import { createReceivedPath } from '../content-folder.ts'
@@ -37,7 +36,7 @@ export async function addPublished(
   checkOptions('Options of add', options, addPublishedFields)
   const { channels, keys, ...fetching } = options
   const published = await openPublished(from, fetching)
-  const expert = resolvePublished(published.index, reference, published.name)
+  const expert = published.resolve(reference)
   const known = await findKnown(registry, expert)
   if (known && keys === undefined) return moveChannels(registry, known, channels)
   const { id, version, manifest, tags } = expert

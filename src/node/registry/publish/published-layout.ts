@@ -7,9 +7,13 @@ import { getBlobPath, indexFile } from '../../../registry/publish/descriptor.ts'
 import { type ImageFile, readImage, verifyContentHash } from '../../../registry/publish/image.ts'
 import {
   type LayoutIndex,
+  listPublished,
   type PublishedExpert,
   readLayoutIndex,
+  resolvePublished,
 } from '../../../registry/publish/layout-index.ts'
+import type { SearchQuery, SearchResult } from '../../../registry/registry.ts'
+import { createSearchIndex, searchExperts } from '../../../registry/search.ts'
 import { createFileSink } from '../../files/file-sink.ts'
 import { checkBytes, collectBytes } from './checked-bytes.ts'
 import { openPublishedFiles, type PublishedFiles } from './published-files.ts'
@@ -43,6 +47,12 @@ export const fetchFields = {
 export interface PublishedLayout {
   readonly name: string
   readonly index: LayoutIndex
+  /** The newest version of each expert, or all versions of one. */
+  list(id?: string): readonly PublishedExpert[]
+  /** `coder`, `coder@^1.2`, `coder@stable`, `coder@sha256:…`. Throws NotFoundError. */
+  resolve(reference: string): PublishedExpert
+  /** By words and filters. */
+  search(query: SearchQuery): readonly SearchResult[]
   /** The files of an expert, known to be those of its content hash; nothing of them is fetched. */
   listFiles(expert: PublishedExpert): Promise<readonly ImageFile[]>
   /** Fetches an expert's files into a folder. Throws SignatureError for others than published. */
@@ -62,11 +72,17 @@ export async function openPublished(
   return {
     name: files.name,
     index,
+    list: (id) => listPublished(index, id),
+    resolve: (reference) => resolvePublished(index, reference, files.name),
+    search: (query) =>
+      searchExperts(createSearchIndex(listPublished(index).map(withoutMeaning)), query),
     listFiles,
     fetchInto: async (folder, expert) =>
       fetchFiles(files, await listFiles(expert), folder, options),
   }
 }
+
+const withoutMeaning = (expert: PublishedExpert) => Object.assign({}, expert, { vector: undefined })
 
 async function readImageFiles(
   files: PublishedFiles,
