@@ -72,14 +72,14 @@ export const createVllmMetrics = (registry: MetricRegistry) => {
       'From the first token to the last.',
       requestBounds,
     ),
-    loraInfo: registry.add(
-      new Gauge({
-        name: 'vllm:lora_requests_info',
-        help: 'Experts of running and waiting requests; the value is the time in seconds since 1970.',
-        labels: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
-      }),
-    ),
+    loraInfo: registry.add(new Gauge(loraInfo)),
   }
+}
+
+const loraInfo = {
+  name: 'vllm:lora_requests_info',
+  help: 'Experts of running and waiting requests; the value is the time in seconds since 1970.',
+  labels: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
 }
 
 export const createOwnMetrics = (registry: MetricRegistry) => {

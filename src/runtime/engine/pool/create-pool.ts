@@ -16,6 +16,7 @@ import { ExpertNames } from './expert-names.ts'
 import type { PoolBase } from './expert-source.ts'
 import { coldForms, PoolExperts, type PoolOptions, toMegabytes } from './pool-experts.ts'
 import { type ExpertVersion, type PooledExpert, PoolLease } from './pooled-expert.ts'
+import type { SlotRooms } from './slot-rooms.ts'
 import { VersionUsers } from './version-users.ts'
 
 const poolFields = {
@@ -35,8 +36,13 @@ export const createAdapterPool = (base: PoolBase, options: PoolOptions = {}): Ad
 const isHandle = (which: unknown): which is ExpertHandle =>
   isRecord(which) && 'key' in which && 'version' in which
 
+/** Of experts that are in their slots, and of those that are not. */
+function countPinnedBytes(names: ExpertNames, rooms: SlotRooms<PooledExpert>): number {
+  const pinned = new Set([...names.pins].map((name) => names.get(name).expert))
+  return [...pinned].reduce((sum, { source }) => sum + rooms.countBytes(source), 0)
+}
+
 class Pool implements AdapterPool {
-  readonly #budget: number
   readonly #names = new ExpertNames()
   readonly #experts: PoolExperts
   readonly #users = new VersionUsers()
@@ -44,7 +50,6 @@ class Pool implements AdapterPool {
   #clock = 0
 
   constructor(base: PoolBase, options: Required<PoolOptions>) {
-    this.#budget = options.budgetBytes
     this.#experts = new PoolExperts(base, options, this.#names.pins)
   }
 
@@ -179,8 +184,8 @@ class Pool implements AdapterPool {
       fills: this.#counts.fills,
       evictions: rooms.evictions,
       slotBytes: rooms.bytes,
-      pinnedBytes: this.#countPinnedBytes(),
-      budgetBytes: this.#budget,
+      pinnedBytes: countPinnedBytes(this.#names, rooms),
+      budgetBytes: rooms.budgetBytes,
       coldBytes: [...all].reduce((sum, { source }) => sum + source.ownBytes, 0),
       sets: rooms.sets.map(({ rank, store: { slots, owned: resident }, active }) => ({
         rank,
@@ -189,12 +194,6 @@ class Pool implements AdapterPool {
         active,
       })),
     }
-  }
-
-  #countPinnedBytes(): number {
-    const { pins } = this.#names
-    const pinned = new Set([...pins].map((name) => this.#names.get(name).expert))
-    return [...pinned].reduce((sum, { source }) => sum + this.#experts.rooms.countBytes(source), 0)
   }
 
   /** Whether the expert is in its slots now, or needs none. */
@@ -207,9 +206,9 @@ class Pool implements AdapterPool {
     }
     const pinned = rooms.countHeldBytes(({ isPinned }) => isPinned)
     const bytes = rooms.countBytes(expert.source)
-    if (pinned + bytes > this.#budget)
+    if (pinned + bytes > rooms.budgetBytes)
       throw new OptionError(
-        `Pinned adapters leave ${toMegabytes(this.#budget - pinned)} of the pool's budgetBytes, and this one needs ${toMegabytes(bytes)}. Unpin one, or raise the budget.`,
+        `Pinned adapters leave ${toMegabytes(rooms.budgetBytes - pinned)} of the pool's budgetBytes, and this one needs ${toMegabytes(bytes)}. Unpin one, or raise the budget.`,
       )
     const isPlaced = rooms.place(expert, toUse)
     if (isPlaced && toUse) this.#counts.fills++

@@ -32,7 +32,7 @@ const storeOf = <User extends RoomUser>(room: Room<User>) =>
 export class SlotRooms<User extends RoomUser> {
   readonly vectors: VectorSlots<User>
   readonly #layout: SlotLayout
-  readonly #budget: number
+  readonly budgetBytes: number
   readonly #onLeave: (user: User) => void
   readonly #sets = new Map<number, RankSlots<User>>()
   readonly #users = new Set<User>()
@@ -41,7 +41,7 @@ export class SlotRooms<User extends RoomUser> {
   /** `onLeave` hears of everyone who has lost its slots. */
   constructor(layout: SlotLayout, budgetBytes: number, onLeave: (user: User) => void) {
     this.#layout = layout
-    this.#budget = budgetBytes
+    this.budgetBytes = budgetBytes
     this.#onLeave = onLeave
     this.vectors = new VectorSlots(layout)
   }
@@ -91,7 +91,7 @@ export class SlotRooms<User extends RoomUser> {
   place(user: User, toUse: boolean): boolean {
     assertInternal(!this.#users.has(user), 'an expert is placed once')
     const held = this.countHeldBytes(({ isActive, isPinned }) => isActive || isPinned)
-    if (held + this.countBytes(user.source) > this.#budget) return false
+    if (held + this.countBytes(user.source) > this.budgetBytes) return false
     const set = this.setOf(user)
     const { slot, hasVectors } = user.source
     assertInternal(slot !== undefined, 'an attached adapter has no slot')
@@ -128,7 +128,7 @@ export class SlotRooms<User extends RoomUser> {
     for (;;) {
       const { owned, slots } = storeOf(room)
       if (owned < slots) return
-      const left = Math.floor((this.#budget - this.bytes) / slotBytes)
+      const left = Math.floor((this.budgetBytes - this.bytes) / slotBytes)
       if (left > 0) return room.resize(slots + Math.min(left, Math.max(1, slots)))
       const loose = this.#list().find(
         (one) => one !== room && storeOf(one).slots > storeOf(one).owned,
