@@ -86,6 +86,16 @@ describe('createServer', () => {
     expect(unknown.body.error.message).toContain('Did you mean /echo/{name}?')
   })
 
+  it.each([
+    ['DELETE', '/v1/users/ada/export', 'GET, HEAD'],
+    ['DELETE', '/v1/users/ada/forget', 'POST'],
+    ['PUT', '/v1/experts/coder/pin', 'POST'],
+    ['PUT', '/v1/experts/coder/stats', 'GET, HEAD'],
+  ])('%s %s is no name that holds a slash: 405', async (method, path, allow) => {
+    const { status, response } = await ask(path, { method, body: '{"path":"a"}' })
+    expect([status, response.headers.get('allow')]).toEqual([405, allow])
+  })
+
   it('row 118: errors hold no path of the server, and nothing of our own bugs', async () => {
     const known = await ask('/fail')
     expect(known.body.error.message).toBe('adapter_config.json: is not JSON.')

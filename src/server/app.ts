@@ -46,24 +46,32 @@ export function createServer(options: ServerOptions): Server {
   const app = new Hono<ServerEnv>()
   app.onError((error, context) => answerError(error, context, onFault))
   for (const one of middleware) app.use('*', one)
-  for (const route of sortRoutes(routes)) {
-    const path = toHonoPath(route.path)
-    const enter: Middleware = async (context, next) => {
-      context.set('route', route)
-      await next()
+  for (const [path, group] of groupByPath(routes)) {
+    for (const route of group) {
+      const enter: Middleware = async (context, next) => {
+        context.set('route', route)
+        await next()
+      }
+      app.on(route.method, path, enter, ...guards, async (context) =>
+        route.handle(await createCall(options, route, context)),
+      )
     }
-    app.on(route.method, path, enter, ...guards, async (context) =>
-      route.handle(await createCall(options, route, context)),
-    )
+    addMethodError(app, { path, group, guards })
   }
-  addMethodErrors(app, routes, guards)
   app.notFound((context) => answerError(createPathError(context, routes), context, onFault))
   return { fetch: async (request, env) => app.fetch(request, env), routes }
 }
 
-/** Paths that end in a parameter, which may hold slashes, come last: they would hide longer ones. */
-const sortRoutes = (routes: readonly Route[]): readonly Route[] =>
-  routes.toSorted((a, b) => Number(a.path.endsWith('}')) - Number(b.path.endsWith('}')))
+/**
+ * By path as Hono writes it. Paths that end in a parameter, which may hold slashes, come last: they
+ * would hide longer ones, also those that take other methods.
+ */
+function groupByPath(routes: readonly Route[]): Map<string, Route[]> {
+  const sorted = routes.toSorted(
+    (a, b) => Number(a.path.endsWith('}')) - Number(b.path.endsWith('}')),
+  )
+  return Map.groupBy(sorted, (route) => toHonoPath(route.path))
+}
 
 /** '/v1/models/{model}' as Hono writes it; a last parameter may hold slashes. */
 const toHonoPath = (path: string): string =>
@@ -102,29 +110,30 @@ async function readRouteBody(
   return listBody ? readListBody(request, listBody, maxBytes) : readBody(request, body, maxBytes)
 }
 
+interface PathGroup {
+  readonly path: string
+  readonly group: readonly Route[]
+  readonly guards: readonly Middleware[]
+}
+
 /** A known path with another method: 405 that lists the methods. Guards come first. */
-function addMethodErrors(
-  app: Hono<ServerEnv>,
-  routes: readonly Route[],
-  guards: readonly Middleware[],
-): void {
-  for (const [path, group] of Map.groupBy(sortRoutes(routes), (route) => route.path)) {
-    const methods = group.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
-    const allow = methods.join(', ')
-    const enter: Middleware = async (context, next) => {
-      context.set('route', group[0])
-      await next()
-    }
-    app.all(toHonoPath(path), enter, ...guards, ({ req }) => {
-      const error = new RequestError(`${req.method} ${path}: this path takes ${allow}.`, {
-        status: 405,
-        code: 'method_not_allowed',
-      })
-      const response = createErrorResponse(error)
-      response.headers.set('Allow', allow)
-      return response
-    })
+function addMethodError(app: Hono<ServerEnv>, { path, group, guards }: PathGroup): void {
+  const [first] = group
+  const methods = group.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
+  const allow = methods.join(', ')
+  const enter: Middleware = async (context, next) => {
+    context.set('route', first)
+    await next()
   }
+  app.all(path, enter, ...guards, ({ req }) => {
+    const error = new RequestError(`${req.method} ${first!.path}: this path takes ${allow}.`, {
+      status: 405,
+      code: 'method_not_allowed',
+    })
+    const response = createErrorResponse(error)
+    response.headers.set('Allow', allow)
+    return response
+  })
 }
 
 function createPathError({ req }: ServerContext, routes: readonly Route[]): RequestError {

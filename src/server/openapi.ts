@@ -61,7 +61,7 @@ function describeAnswer({ answer, contentType = 'application/json', body }: Rout
     description: 'Done.',
     content: {
       [contentType]: { schema: answer ?? {} },
-      ...(isStreamed && { 'text/event-stream': { schema: { type: 'string' } } }),
+      ...(isStreamed && { 'text/event-stream': {} }), // 3.1 cannot describe events
     },
   }
 }
@@ -69,7 +69,9 @@ function describeAnswer({ answer, contentType = 'application/json', body }: Rout
 function describeRoute(route: Route): JsonSchema {
   const { path, method, summary, tag, scope, body, listBody } = route
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!)
-  const schema = body ? describeBody(body.fields, body.required) : listBody?.schema
+  const schema = body
+    ? describeBody(body.fields, [...body.required, ...(body.needed ?? [])])
+    : listBody?.schema
   const words = path.split(/\W+/).filter((word) => word !== '')
   return {
     summary,

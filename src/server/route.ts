@@ -44,6 +44,8 @@ export type Middleware = MiddlewareHandler<ServerEnv>
 export interface BodyForm<Of extends Fields = Fields> {
   readonly fields: Of
   readonly required: readonly (keyof Of & string)[]
+  /** Required too, and looked at by the route, which has words of its own for what is missing. */
+  readonly needed?: readonly (keyof Of & string)[]
   /**
    * Known to clients, without effect here: name → what is accepted all the same, and why not
    * others.

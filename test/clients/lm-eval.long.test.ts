@@ -23,7 +23,13 @@ const rows = [
   ['Tom:', ' Tom saw a cat. The end.'],
   ['Sue:', ' Sue saw a dog. The end.'],
   ['Once upon a time', ', there was a little girl.'],
-].map(([prompt, completion]) => ({ prompt, completion }))
+].map(([prompt, completion]) => ({
+  prompt,
+  completion,
+  answer: completion!.replace(' The end.', ''),
+}))
+/** Ends the trained answers: the story model has no end of text that could be learned. */
+const stop = ' The end.'
 let server: StartedServer
 let python: Awaited<ReturnType<typeof openPython>>
 
@@ -36,19 +42,30 @@ const tasks = {
   },
   answers: {
     output_type: 'generate_until',
-    doc_to_target: '{{completion}}',
-    generation_kwargs: { until: ['\n'], max_gen_toks: 24, temperature: 0 },
-    metric_list: [{ metric: 'exact_match' }],
+    doc_to_target: '{{answer}}',
+    generation_kwargs: { until: [stop], max_gen_toks: 24, temperature: 0 },
+    // white space at the ends apart, as in graft eval
+    metric_list: [{ metric: 'exact_match', regexes_to_ignore: ['^\\s+'] }],
   },
 }
 
 beforeAll(async () => {
   const model = await loadModel('stories260k')
-  const data = rows.slice(0, 3)
-  const trained = await train({ model, data, steps: 60, learningRate: 5e-3 }).done
+  const data = rows.slice(0, 3).map(({ prompt, completion }) => ({ prompt, completion }))
+  const trained = await train({ model, data, steps: 120, learningRate: 5e-3 }).done
   await saveAdapter(trained.adapter, at('cats'))
   await model.dispose()
-  await writeFile(at('rows.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'))
+  const write = (name: string, values: readonly object[]) =>
+    writeFile(at(name), values.map((row) => JSON.stringify(row)).join('\n'))
+  await write('rows.jsonl', rows)
+  await write(
+    'learned.jsonl',
+    rows.map(({ prompt, completion }) => ({ prompt, completion })),
+  )
+  await write(
+    'answers.jsonl',
+    rows.map(({ prompt, answer }) => ({ prompt, completion: answer })),
+  )
   for (const [task, more] of Object.entries(tasks))
     // JSON is YAML
     await writeFile(
@@ -73,9 +90,9 @@ afterAll(async () => {
   await scratch.remove()
 })
 
-const evaluate = async (expert: string, ...more: string[]) => {
+const evaluate = async (expert: string, rowsFile: string, ...more: string[]) => {
   const adapter = expert === 'base' ? [] : ['--adapter', at(expert)]
-  const args = ['eval', '--data', at('rows.jsonl'), '--model', 'stories260k', ...adapter, ...more]
+  const args = ['eval', '--data', at(rowsFile), '--model', 'stories260k', ...adapter, ...more]
   return JSON.parse((await graft([...args, '--json'])).stdout)
 }
 
@@ -106,9 +123,10 @@ describe.each(['base', 'cats'])('lm-eval, asking %s', (expert) => {
       .split('\n')
       .map((line) => Number(JSON.parse(line).filtered_resps[0][0]))
       .reduce((total, one) => total + one, 0)
-    const { loss, tokens } = await evaluate(expert)
+    const { loss, tokens } = await evaluate(expert, 'learned.jsonl')
     expect(Math.abs(-sum / tokens - loss)).toBeLessThan(1e-4)
-    const matched = await evaluate(expert, '--metrics', 'exact-match', '--new-tokens', '24')
+    const judged = ['--metrics', 'exact-match', '--new-tokens', '24', '--stop', stop]
+    const matched = await evaluate(expert, 'answers.jsonl', ...judged)
     const [{ value }] = matched.metrics[0].results
     expect(results.answers['exact_match,none']).toBeCloseTo(value, 4)
     expect(value).toBe(expert === 'base' ? 0 : 0.75)

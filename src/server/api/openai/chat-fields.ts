@@ -41,8 +41,8 @@ const toolsField = createField<readonly Readonly<Record<string, unknown>>[]>(
           type: 'object',
           properties: {
             name: { type: 'string', pattern: '^[a-zA-Z0-9_-]{1,64}$' },
-            description: { type: 'string' },
-            parameters: { type: 'object' },
+            description: { type: ['string', 'null'] },
+            parameters: { type: ['object', 'null'] },
           },
           required: ['name'],
         },
@@ -60,9 +60,18 @@ const isTool = (tool: unknown): boolean =>
   isRecord(tool['function']) &&
   /^[a-zA-Z0-9_-]{1,64}$/.test(String(tool['function']['name']))
 
+const namedChoice = {
+  type: 'object',
+  properties: {
+    type: { const: 'function' },
+    function: { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] },
+  },
+  required: ['type', 'function'],
+}
+
 const toolChoiceField = createField<unknown>(
   '"none", "auto", "required" or { type: "function", function: { name } }',
-  { anyOf: [{ enum: ['none', 'auto', 'required'] }, { type: 'object' }] },
+  { anyOf: [{ enum: ['none', 'auto', 'required'] }, namedChoice] },
   (value) =>
     value === 'none' ||
     value === 'auto' ||

@@ -18,7 +18,7 @@ export const embeddingsRoute = defineRoute({
       model: modelField,
       input: promptField,
       encoding_format: oneOf(['float', 'base64'], { about: 'base64: float32, little-endian' }),
-      user: string({ about: 'who asks: for usage' }),
+      user: string({ filled: true, about: 'who asks: for usage' }),
       lora: scalesField,
     },
     required: ['input'],

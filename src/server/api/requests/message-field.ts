@@ -13,6 +13,22 @@ const partSchema = {
   required: ['type', 'text'],
 }
 
+const callSchema = {
+  type: 'object',
+  properties: {
+    function: {
+      type: 'object',
+      properties: {
+        name: { type: 'string' },
+        arguments: { anyOf: [{ type: 'string' }, { type: 'object' }] },
+      },
+      required: ['name'],
+    },
+  },
+  required: ['function'],
+}
+
+/** An assistant's message may have calls, or a refusal, in place of content. */
 const schema = {
   type: 'array',
   minItems: 1,
@@ -23,11 +39,22 @@ const schema = {
       content: {
         anyOf: [{ type: 'string' }, { type: 'array', items: partSchema }, { type: 'null' }],
       },
-      tool_calls: { type: 'array', items: { type: 'object' } },
+      tool_calls: { type: 'array', items: callSchema },
       tool_call_id: { type: 'string' },
       reasoning_content: { type: 'string' },
     },
     required: ['role'],
+    anyOf: [
+      { properties: { content: { type: ['string', 'array'] } }, required: ['content'] },
+      {
+        properties: { role: { const: 'assistant' }, tool_calls: { type: 'array', minItems: 1 } },
+        required: ['tool_calls'],
+      },
+      {
+        properties: { role: { const: 'assistant' }, refusal: { type: 'string' } },
+        required: ['refusal'],
+      },
+    ],
   },
 }
 

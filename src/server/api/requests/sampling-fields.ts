@@ -88,7 +88,7 @@ export const samplingFields = {
   speculate: flag({ about: 'tries several tokens in one call; default: as the server says' }),
   n: integer({ from: 1, to: 128, about: 'answers to each prompt' }),
   stream: flag({ about: 'server-sent events' }),
-  user: string({ about: 'who asks: for usage and for what is learned' }),
+  user: string({ filled: true, about: 'who asks: for usage and for what is learned' }),
   cache_salt: string({ filled: true, about: 'only requests of this salt share cached prefixes' }),
   lora: withInfo(scalesField, { about: 'adapters by id and scale; absent ones are 0' }),
 }

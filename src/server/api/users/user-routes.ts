@@ -7,7 +7,7 @@ import type { ServedUserReport } from '../../user-service.ts'
 
 const feedbackFields = {
   id: string({ filled: true, about: 'The id of the response.' }),
-  index: integer({ from: 0, about: 'Which of its choices. Default 0.' }),
+  index: integer({ from: 0, to: 2047, about: 'Which of its choices. Default 0.' }),
   user: string({ filled: true, about: 'Needed for a response of an earlier run of the server.' }),
   feedback: oneOf(['up', 'down'], { about: 'A thumb.' }),
   quality: number({ from: 0, to: 1, about: 'How good the answer was.' }),
@@ -122,7 +122,7 @@ const forgetTurnRoute = defineRoute({
   body: {
     fields: {
       id: string({ filled: true, about: 'The id of the response.' }),
-      index: integer({ from: 0, about: 'Which of its choices. Default 0.' }),
+      index: integer({ from: 0, to: 2047, about: 'Which of its choices. Default 0.' }),
     },
     required: ['id'],
   },

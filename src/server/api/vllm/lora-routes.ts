@@ -1,11 +1,16 @@
 // vLLM's routes that load and unload adapters at run time. Answers are plain text, as there.
 
-import { flag, string, withInfo } from '../../../base/schema.ts'
+import { createField, flag, withInfo } from '../../../base/schema.ts'
 import { toRequestError } from '../../error-response.ts'
 import { RequestError } from '../../request-error.ts'
 import { defineRoute } from '../../route.ts'
 
-const nameField = string({ about: 'the name that requests give as model' })
+const textField = createField<string>(
+  'a string',
+  { type: 'string', minLength: 1 },
+  (value) => typeof value === 'string',
+)
+const nameField = withInfo(textField, { about: 'the name that requests give as model' })
 
 const createTextResponse = (text: string): Response =>
   new Response(text, { headers: { 'content-type': 'text/plain; charset=utf-8' } })
@@ -42,10 +47,11 @@ export const loadLoraRoute = defineRoute({
   body: {
     fields: {
       lora_name: nameField,
-      lora_path: string({ about: 'a folder or file in an allowed place' }),
+      lora_path: withInfo(textField, { about: 'a folder or file in an allowed place' }),
       load_inplace: flag({ about: 'takes the place of the adapter of that name' }),
     },
     required: [],
+    needed: ['lora_name', 'lora_path'],
     refused: {
       base_model_name: { reason: 'there is one base here' },
       is_3d_lora_weight: { reason: 'there are no such weights here', neutral: [false] },
@@ -73,6 +79,7 @@ export const unloadLoraRoute = defineRoute({
   body: {
     fields: { lora_name: withInfo(nameField, { about: 'the name it was loaded under' }) },
     required: [],
+    needed: ['lora_name'],
     refused: { lora_int_id: { reason: 'adapters are unloaded by name' } },
   },
   async handle({ service, body }) {
