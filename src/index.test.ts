@@ -62,7 +62,6 @@ describe('the entries', () => {
         'generateObject',
         'openEngineWorker',
         'openPrefixFolder',
-        'openPublished',
         'openRegistry',
         'startServer',
       ].sort(),

@@ -21,11 +21,7 @@ export { createFileStore } from './stores/file-store.ts'
 export { createRouter, type CreateRouterFilesOptions } from './route/create-router.ts'
 export { openRegistry, type RegistryOptions } from './registry/open-registry.ts'
 export type { LocalRegistry } from './registry/local-registry.ts'
-export {
-  type FetchOptions,
-  openPublished,
-  type PublishedLayout,
-} from './registry/publish/published-layout.ts'
+export type { FetchOptions, PublishedLayout } from './registry/publish/published-layout.ts'
 export { openPrefixFolder, type PrefixFolderOptions } from './stores/prefix-folder.ts'
 export { generateObject } from '../runtime/object/generate-object.ts'
 export { createEngine, type CreateEngineOptions } from '../runtime/create-engine.ts'

@@ -47,12 +47,12 @@ async function describeSource(path: string) {
 
 /** Of Graft, Node and ONNX Runtime. */
 function readVersions(): Record<string, string> {
-  const { version, dependencies } = JSON.parse(
+  const { version, optionalDependencies } = JSON.parse(
     readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
-  ) as { version: string; dependencies: Record<string, string> }
+  ) as { version: string; optionalDependencies: { readonly 'onnxruntime-node': string } }
   return {
     graft: version,
     node: process.versions.node,
-    'onnxruntime-web': dependencies['onnxruntime-web'] ?? 'unknown',
+    onnxruntime: optionalDependencies['onnxruntime-node'],
   }
 }

@@ -33,6 +33,7 @@ import type { ImportOptions } from './archive/import-archive.ts'
 import { readFolderManifest, renameManifest } from './folder-manifest.ts'
 import type { LocalRegistry } from './local-registry.ts'
 import type { AddPublishedOptions } from './publish/add-published.ts'
+import type { FetchOptions } from './publish/published-layout.ts'
 import type { PublishOptions } from './publish/publish-expert.ts'
 import { RegistrySnapshot } from './registry-snapshot.ts'
 import { registrySchema, RegistryTables } from './registry-tables.ts'
@@ -135,6 +136,10 @@ class FolderRegistry implements LocalRegistry {
   async fetch(reference: string, from: string, options: AddPublishedOptions = {}) {
     const { addPublished } = await import('./publish/add-published.ts')
     return addPublished(this, reference, from, options)
+  }
+
+  async openPublished(from: string, options: FetchOptions = {}) {
+    return (await import('./publish/published-layout.ts')).openPublished(from, options)
   }
 
   async exportTo(reference: string, out: string): Promise<RegisteredExpert> {
