@@ -9,6 +9,7 @@ import { embedding } from './routers/embedding.ts'
 import { fixed } from './routers/fixed.ts'
 import { hierarchical } from './routers/hierarchical.ts'
 import { keyword } from './routers/keyword.ts'
+import { mixture } from './routers/mixture.ts'
 import { policy } from './routers/policy.ts'
 import { tasks } from './routers/tasks.ts'
 
@@ -23,6 +24,7 @@ const rows: readonly RouterKind[] = [
   arrow,
   bandit,
   classifier,
+  mixture,
 ]
 
 export const routerKinds: ReadonlyMap<string, RouterKind> = new Map(

@@ -165,6 +165,8 @@ export const rooms: Record<string, readonly string[]> = {
     'bandit',
     'arrow',
     'classifier',
+    'mixing',
+    'preload',
     'routers',
     'log',
     '',

@@ -155,8 +155,11 @@ describe('the router "arrow"', () => {
     const file = (await train()).save()
     const load = (changed: object) => () =>
       arrow.load(Object.assign({}, file, changed), { states: source })
-    expect(load({ embedder: { sha256: 'f'.repeat(64), settings: {} } })).toThrow(/another base/)
-    expect(load({ state: {} })).toThrow(FormatError)
+    expect(load({ state: Object.assign({}, file.state, { base: 'f'.repeat(64) }) })).toThrow(
+      /another base/,
+    )
+    const empty = { base: source.sha256 }
+    expect(load({ state: empty })).toThrow(FormatError)
     expect(load({ experts: file.experts.slice(1) })).toThrow(/got 2 experts, expected 1/)
   })
 })

@@ -129,7 +129,7 @@ class ArrowRouter implements Router {
       ]),
     )
     return Object.assign({}, this.#file, {
-      state: Object.assign({}, this.#settings, { prototypes }),
+      state: Object.assign({}, this.#file.state, this.#settings, { prototypes }),
     })
   }
 
@@ -225,10 +225,9 @@ export const arrow: RouterKind = {
       version: routerFileVersion,
       kind: 'arrow',
       experts: describeExperts(experts),
-      embedder: { sha256: source.sha256, settings: { layers } },
       options: given,
       trained: { rows: 0, held: held.length || examples.length, seed },
-      state: {},
+      state: { base: source.sha256 },
     }
     const plain = new ArrowRouter(file, prototypes, settings, source)
     const known = held.length > 0 ? held : examples
@@ -238,7 +237,7 @@ export const arrow: RouterKind = {
   },
   load(file, parts) {
     const source = getStates(parts)
-    if (file.embedder?.sha256 !== source.sha256)
+    if (file.state['base'] !== source.sha256)
       throw new FormatError(
         'Router "arrow": it was made for the states of another base. Load it with its own base.',
       )

@@ -11,8 +11,10 @@ import { type ArmEstimate, LinearArms } from '../bandit/linear-arms.ts'
 import { type ContextReader, createContextReader } from '../bandit/prompt-context.ts'
 import { decideForBase, rankExperts } from '../calibration/make-decision.ts'
 import { readIntegers, readNumbers, writeIntegers, writeNumbers } from '../features/number-array.ts'
+import { listWords } from '../policy/word-buckets.ts'
 import { checkExpertNames, type RouterFile, routerFileVersion } from '../router-file.ts'
 import type {
+  RouteClue,
   RouteDecision,
   RoutedExpert,
   RouteFeedback,
@@ -64,6 +66,9 @@ const trainingFields = Object.assign({}, settingFields, {
     about: 'Wrong experts that each prompt of the training speaks against.',
   }),
 })
+
+/** Words that an explanation leaves out one at a time. */
+const explainedWords = 32
 
 type Settings = Required<Omit<GivenOptions<typeof settingFields>, 'loadCosts'>> & {
   readonly loadCosts?: Readonly<Record<string, number>> | undefined
@@ -120,6 +125,22 @@ class BanditRouter implements Router {
       features,
       reason: `${names[arm]} by ${method === 'linucb' ? 'LinUCB' : 'Thompson sampling'}, because ${describeEstimate(estimates[arm]!)}${costs[arm]! > 0 ? `, less ${costs[arm]!.toFixed(2)} for loading it` : ''}.`,
     }
+  }
+
+  /** By how much the best expert's expected reward falls without each word. */
+  async explain({ text }: RouteRequest, signal?: AbortSignal): Promise<RouteClue[]> {
+    const words = listWords(text, explainedWords)
+    if (words.length === 0) return []
+    const x = await this.#read(text, signal)
+    const means = this.experts.map((_, arm) => this.#arms.estimate(arm, x).mean)
+    const best = means.indexOf(Math.max(...means))
+    const clues: RouteClue[] = []
+    for (const [i, word] of words.entries()) {
+      const without = await this.#read(words.toSpliced(i, 1).join(' '), signal)
+      const weight = means[best]! - this.#arms.estimate(best, without).mean
+      clues.push({ kind: 'term', text: word, expert: this.experts[best], weight })
+    }
+    return clues.toSorted((a, b) => Math.abs(b.weight) - Math.abs(a.weight))
   }
 
   /** Throws OptionError for an expert that it does not know. */

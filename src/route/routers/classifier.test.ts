@@ -62,9 +62,9 @@ describe('the router "classifier"', () => {
     const file = router.save()
     const load = (changed: object) => async () =>
       classifier.load(Object.assign({}, file, changed), { model })
-    await expect(load({ embedder: { sha256: 'f'.repeat(64), settings: {} } })()).rejects.toThrow(
-      /another base/,
-    )
+    await expect(
+      load({ state: Object.assign({}, file.state, { base: 'f'.repeat(64) }) })(),
+    ).rejects.toThrow(/another base/)
     await expect(load({ experts: file.experts.slice(1) })()).rejects.toThrow(FormatError)
     await expect(load({ state: Object.assign({}, file.state, { adapter: {} }) })()).rejects.toThrow(
       /expected a LoRA/,

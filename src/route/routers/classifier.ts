@@ -145,23 +145,26 @@ export const classifier: RouterKind = {
       const logits = await scorePrompt({ model, adapter, labels, maxTokens }, text)
       judged.push({ logits, right: expert < 0 ? undefined : expert })
     }
-    const sha256 = await computeServedIdentity(model.base)
     const file: RouterFile = {
       format: 'graft-router',
       version: routerFileVersion,
       kind: 'classifier',
       experts: describeExperts(experts),
-      embedder: { sha256, settings: {} },
       calibration: fitCalibration(judged, options),
       options: given,
       trained: { rows: inScope.length, held: judged.length, seed: training.seed },
-      state: { labels: writeIntegers(labels), maxTokens, adapter: saveAdapter(adapter) },
+      state: {
+        base: await computeServedIdentity(model.base),
+        labels: writeIntegers(labels),
+        maxTokens,
+        adapter: saveAdapter(adapter),
+      },
     }
     return new ClassifierRouter({ file, model, adapter, labels, maxTokens })
   },
   async load(file, parts) {
     const model = getModel(parts)
-    if (file.embedder?.sha256 !== (await computeServedIdentity(model.base)))
+    if (file.state['base'] !== (await computeServedIdentity(model.base)))
       throw new FormatError(
         'Router "classifier": it was trained on another base. Load it with its own base.',
       )
