@@ -1,7 +1,9 @@
 import { Ajv } from 'ajv'
 import { readFileSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
+import { initializeAdapter } from '../adapters/create-adapter.ts'
 import { FormatError, MismatchError, OptionError, UnsupportedError } from '../base/errors.ts'
+import { f32 } from '../base/tensor.ts'
 import { loadModel } from '../node/model.ts'
 import { createRouter } from './create-router.ts'
 import { routerContract } from './router.contract.ts'
@@ -140,4 +142,41 @@ describe('the base’s own layers as vectors', async () => {
       createRouter({ experts, examples, model, vectors: { layers: [9] } }),
     ).rejects.toThrow(/from 1 to 4/)
   })
+})
+
+describe('kinds that ask the base', () => {
+  it('get the model’s backend, states and weights by createRouter, and are read again', async () => {
+    const model = await loadModel('stories260k')
+    const adapters = [1, 2].map((seed) =>
+      initializeAdapter('lora', { rank: 2, targets: ['q_proj'] }, model.base.graph, { seed }),
+    )
+    const tuned = adapters.map((adapter, i) => ({
+      name: `expert-${i}`,
+      adapter: {
+        ...adapter,
+        tensors: new Map(
+          [...adapter.tensors].map(([key, { shape, data }]) => [
+            key,
+            f32(
+              shape,
+              (data as Float32Array).map((value, k) => value + ((k + i) % 3) / 10),
+            ),
+          ]),
+        ),
+      },
+    }))
+    const asked = await createRouter({
+      kind: 'arrow',
+      model,
+      experts: tuned,
+      options: { layers: 5 },
+    })
+    const again = await createRouter({ file: asked.save(), model })
+    const request = { text: 'Once upon a time' }
+    expect((await again.decide(request)).scores).toEqual((await asked.decide(request)).scores)
+    const options = { kind: 'policy', options: { buckets: 256, width: 8, hidden: 8, epochs: 2 } }
+    const mixed = await createRouter({ kind: 'mixture', model, experts, examples, options })
+    expect((await mixed.decide({ text: examples[0]!.text })).confidence).toBeGreaterThan(0)
+    await model.dispose()
+  }, 60_000)
 })

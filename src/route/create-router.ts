@@ -12,8 +12,10 @@ import {
   unchecked,
 } from '../base/schema.ts'
 import { findNearestName } from '../base/suggest.ts'
+import type { Backend } from '../compute/backend.ts'
 import { computeServedIdentity } from '../graph/model-identity.ts'
 import type { Model } from '../runtime/model.ts'
+import { getModelParts } from '../runtime/model-parts.ts'
 import { embedderFields, type BaseEmbedderOptions } from './features/base-embedder.ts'
 import { createMemoEmbedder } from './features/memo-embedder.ts'
 import { checkRouterFile, type RouterFile } from './router-file.ts'
@@ -25,6 +27,7 @@ import type {
   RouterKind,
   RouterParts,
   RouterTraining,
+  StateSource,
   TextEmbedder,
 } from './router.ts'
 
@@ -35,6 +38,8 @@ interface SharedOptions {
   readonly model?: Model | undefined
   /** Vectors of prompts by another model than the base. */
   readonly embedder?: TextEmbedder | undefined
+  /** Runs the graphs of a policy's training. Default: the model's; the slow interpreter without. */
+  readonly backend?: Backend | undefined
 }
 
 export interface TrainRouterOptions extends SharedOptions {
@@ -68,6 +73,7 @@ const fields = {
   vectors: object(embedderFields),
   model: unchecked<Model>('a model'),
   embedder: unchecked<TextEmbedder>('an embedder'),
+  backend: unchecked<Backend>('a backend'),
   seed: integer({ default: 0 }),
 }
 
@@ -80,8 +86,9 @@ export async function createRouter(options: CreateRouterOptions): Promise<Router
   const given = readOptions('Options of createRouter', options, fields)
   if (given.file !== undefined) return loadRouter(options as LoadRouterOptions)
   const { kind, experts = [], examples = [], held = [], seed, vectors, model } = given
+  const { embedder, backend } = given
   const row = getRouterKind(kind)
-  const parts = await collectParts(row, { model, vectors, embedder: given.embedder })
+  const parts = await collectParts(row, { model, vectors, embedder, backend })
   const training: RouterTraining = { experts, examples, held, seed }
   const router = await trainKind(row, training, given.options ?? {}, parts)
   return model ? withBase(router, await describeBase(model)) : router
@@ -113,11 +120,13 @@ interface PartSources {
   readonly model?: Model | undefined
   readonly embedder?: TextEmbedder | undefined
   readonly vectors?: BaseEmbedderOptions | undefined
+  readonly backend?: Backend | undefined
 }
 
 /** What kinds need; the embedder over the base is made where one may be wanted. */
 async function collectParts(row: RouterKind, sources: PartSources): Promise<RouterParts> {
   const { model, vectors, embedder: own } = sources
+  const backend = sources.backend ?? (model && getModelParts(model).backend)
   if (row.needs.includes('embedder') && !own && !model)
     throw new OptionError(
       `Router "${row.kind}" needs vectors of prompts: give a model, or an embedder.`,
@@ -127,10 +136,17 @@ async function collectParts(row: RouterKind, sources: PartSources): Promise<Rout
   const parts: RouterParts = {
     ...(embedder && { embedder }),
     ...(model?.base.tokenizer && { tokenizer: model.base.tokenizer }),
+    ...(backend && { backend }),
+    ...(model && { model, states: () => openStates(model) }),
     load: async (file) => getRouterKind(file.kind).load(file, parts),
     train: (kind, training, options) => trainKind(getRouterKind(kind), training, options, parts),
   }
   return parts
+}
+
+async function openStates(model: Model): Promise<StateSource> {
+  const { createStateSource } = await import('./arrow/module-states.ts')
+  return createStateSource(model)
 }
 
 async function openBaseEmbedder(
@@ -152,7 +168,7 @@ function findVectorSettings({ embedder, state }: RouterFile): BaseEmbedderOption
   return inner.map(findVectorSettings).find((settings) => settings !== undefined)
 }
 
-async function loadRouter({ file, experts, model, embedder, ...rest }: LoadRouterOptions) {
+async function loadRouter({ file, experts, model, embedder, backend, ...rest }: LoadRouterOptions) {
   const unused = Object.entries(rest).filter(([, value]) => value !== undefined)
   if (unused.length > 0)
     throw new OptionError(
@@ -168,7 +184,10 @@ async function loadRouter({ file, experts, model, embedder, ...rest }: LoadRoute
     )
   if (vectors && !embedder) checkVectorSettings(vectors)
   const row = getRouterKind(file.kind)
-  const router = await row.load(file, await collectParts(row, { model, embedder, vectors }))
+  const router = await row.load(
+    file,
+    await collectParts(row, { model, embedder, vectors, backend }),
+  )
   return file.base ? withBase(router, file.base) : router
 }
 

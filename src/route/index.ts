@@ -20,6 +20,21 @@ export {
   writeDecisionRow,
   writeOutcomeRow,
 } from './log/route-log.ts'
+export {
+  type LearnedMixture,
+  learnMixture,
+  type SoupExample,
+  type SoupOptions,
+} from './mixing/learn-mixture.ts'
+export { describeAnswering, mixScores } from './mixing/mix-experts.ts'
+export { NextExperts } from './preload/next-experts.ts'
+export {
+  computeHitRate,
+  Preloader,
+  type PreloaderParts,
+  type PreloadOptions,
+  type PreloadStatistics,
+} from './preload/preloader.ts'
 export { checkRouterFile, type RouterFile } from './router-file.ts'
 export { routerKinds } from './router-table.ts'
 export type {

@@ -144,7 +144,8 @@ export interface StateSource {
 export interface RouterParts {
   readonly embedder?: TextEmbedder | undefined
   readonly tokenizer?: Tokenizer | undefined
-  readonly states?: StateSource | undefined
+  /** Opens the base's states within its layers. */
+  readonly states?: (() => Promise<StateSource>) | undefined
   /** The base, for kinds that answer by it. */
   readonly model?: Model | undefined
   /** Runs graphs in training; without it the slow reference interpreter does. */

@@ -26,6 +26,7 @@ const prompts = {
 }
 let model: Model
 let source: StateSource
+const openStates = async (): Promise<StateSource> => source
 let experts: RoutedExpert[]
 
 const computeMean = (states: Float32Array, width: number): Float32Array =>
@@ -81,7 +82,7 @@ const train = async (given: object = {}, of: readonly RoutedExpert[] = experts):
   arrow.train(
     { experts: of, examples: [], held: [], seed: 0 },
     readOptions('Router', Object.assign({ layers: 2, topK: 2 }, given), arrow.fields),
-    { states: source },
+    { states: openStates },
   )
 
 routerContract('arrow', async () => ({
@@ -90,7 +91,7 @@ routerContract('arrow', async () => ({
     { text: prompts.cats, expert: 'cats' },
     { text: prompts.trees, expert: 'trees' },
   ],
-  load: (file) => arrow.load(file, { states: source }),
+  load: (file) => arrow.load(file, { states: openStates }),
 }))
 
 describe('the states of modules', () => {
@@ -142,7 +143,7 @@ describe('the router "arrow"', () => {
     const router = await train()
     router.add!({ name: 'third', adapter: experts[0]!.adapter })
     expect(router.experts).toEqual(['cats', 'trees', 'third'])
-    const again = await arrow.load(router.save(), { states: source })
+    const again = await arrow.load(router.save(), { states: openStates })
     expect((await again.decide({ text: prompts.cats })).scores).toEqual(
       (await router.decide({ text: prompts.cats })).scores,
     )
@@ -153,13 +154,15 @@ describe('the router "arrow"', () => {
     const training = { experts, examples: [], held: [], seed: 0 }
     await expect((async () => arrow.train(training, {}, {}))()).rejects.toThrow(/a model/)
     const file = (await train()).save()
-    const load = (changed: object) => () =>
-      arrow.load(Object.assign({}, file, changed), { states: source })
-    expect(load({ state: Object.assign({}, file.state, { base: 'f'.repeat(64) }) })).toThrow(
-      /another base/,
-    )
+    const load = (changed: object) => async () =>
+      arrow.load(Object.assign({}, file, changed), { states: openStates })
+    await expect(
+      load({ state: Object.assign({}, file.state, { base: 'f'.repeat(64) }) })(),
+    ).rejects.toThrow(/another base/)
     const empty = { base: source.sha256 }
-    expect(load({ state: empty })).toThrow(FormatError)
-    expect(load({ experts: file.experts.slice(1) })).toThrow(/got 2 experts, expected 1/)
+    await expect(load({ state: empty })()).rejects.toThrow(FormatError)
+    await expect(load({ experts: file.experts.slice(1) })()).rejects.toThrow(
+      /got 2 experts, expected 1/,
+    )
   })
 })

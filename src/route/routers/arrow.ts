@@ -147,8 +147,8 @@ class ArrowRouter implements Router {
 const roundToHalf = (values: Float32Array): Float32Array =>
   Float32Array.from(Float16Array.from(values))
 
-function getStates({ states }: RouterParts): StateSource {
-  if (states) return states
+function openStates({ states }: RouterParts): Promise<StateSource> {
+  if (states) return states()
   throw new OptionError('Router "arrow" needs the base’s states: give createRouter a model.')
 }
 
@@ -215,7 +215,7 @@ export const arrow: RouterKind = {
       experts.map(({ name }) => name),
       'Router "arrow"',
     )
-    const source = getStates(parts)
+    const source = await openStates(parts)
     const layers = options.layers ?? Math.max(1, Math.round(source.layers / 3))
     const prototypes = collectPrototypes(experts, parts.adapters, layers)
     const topK = Math.min(options.topK, experts.length)
@@ -235,8 +235,8 @@ export const arrow: RouterKind = {
     const calibration = await calibrate(plain, known, options)
     return new ArrowRouter(Object.assign({}, file, { calibration }), prototypes, settings, source)
   },
-  load(file, parts) {
-    const source = getStates(parts)
+  async load(file, parts) {
+    const source = await openStates(parts)
     if (file.state['base'] !== source.sha256)
       throw new FormatError(
         'Router "arrow": it was made for the states of another base. Load it with its own base.',
