@@ -10,6 +10,7 @@ import { longContext } from './long-context.ts'
 import { programsStudy } from './engine/programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
+import { routingBandit } from './routing/routing-bandit.ts'
 import { speculationStudy } from './speculation/speculation.ts'
 import { structuredStudy } from './structured.ts'
 import { thumbs } from './thumbs.ts'
@@ -31,5 +32,6 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     workerStudy,
     trainBesideStudy,
     engineProfile,
+    routingBandit,
   ].map((study) => [study.name, study]),
 )
