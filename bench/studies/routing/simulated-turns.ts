@@ -2,6 +2,7 @@
 // of them, and what an answer is worth. Independent of routers.
 
 import { random } from '../../../src/base/random.ts'
+import type { TaskGenerator } from '../../../src/train/datasets/synthetic/role-data.ts'
 import { roleDataTable } from '../../../src/train/datasets/synthetic/role-data-table.ts'
 
 /** The tasks of all roles, each with an expert of its own: 'coder/loop'. */
@@ -25,11 +26,11 @@ const habit = 0.6
 /** The same seed, the same turns. */
 export function drawTurns(count: number, seed: number): SimulatedTurn[] {
   const draw = random(seed)
-  const follower = new Map(
+  const follower = new Map<string, string>(
     draw.shuffle(simulatedExperts).map((name, i, all) => [name, all[(i + 1) % all.length]!]),
   )
   const last = new Map<string, string>()
-  const tasks = new Map(
+  const tasks = new Map<string, TaskGenerator>(
     [...roleDataTable.values()].flatMap((role) =>
       role.tasks.map((task) => [`${role.name}/${task.name}`, task] as const),
     ),

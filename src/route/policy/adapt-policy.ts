@@ -32,6 +32,8 @@ export interface AdaptSettings {
   /** Steps after each feedback, and examples in each. */
   readonly steps: number
   readonly batch: number
+  /** Prompts of the training that are learned again in each step, so that they are not forgotten. */
+  readonly anchors: number
   readonly weightDecay: number
   readonly seed: number
 }
@@ -41,6 +43,7 @@ export const adaptDefaults: AdaptSettings = {
   memory: 256,
   steps: 4,
   batch: 8,
+  anchors: 8,
   weightDecay: 0,
   seed: 1,
 }
@@ -88,17 +91,20 @@ export class AdaptedPolicy {
   readonly #random: Random
   readonly #moments = new Map<string, Record<'mean' | 'square', Float32Array>>()
   readonly #memory: PolicyFeedback[] = []
+  readonly #anchors: readonly PolicyFeedback[]
   #step = 0
 
   constructor(
     shape: PolicyShape,
     weights: PolicyWeights,
     settings: AdaptSettings = adaptDefaults,
+    anchors: readonly PolicyFeedback[] = [],
     lora?: Map<string, F32Tensor>,
   ) {
     this.#shape = shape
     this.#weights = weights
     this.#settings = settings
+    this.#anchors = anchors
     this.#random = random(settings.seed)
     this.lora = lora ?? initializeLora(shape, this.#random)
     for (const [name, { data }] of this.lora)
@@ -116,17 +122,22 @@ export class AdaptedPolicy {
   learn(feedback: PolicyFeedback): void {
     if (feedback.words.length === 0) return
     if (feedback.right === undefined && feedback.reward === undefined) return
-    const { memory, steps, batch } = this.#settings
+    const { memory, steps, batch, anchors } = this.#settings
     this.#memory.push(feedback)
     if (this.#memory.length > memory) this.#memory.shift()
     for (let step = 0; step < steps; step++) {
       const others = Math.min(batch, this.#memory.length) - 1
-      const drawn = Array.from(
-        { length: others },
-        () => this.#memory[this.#random.integer(this.#memory.length)]!,
-      )
-      this.#learnTogether([feedback, ...drawn])
+      const old = this.#anchors.length > 0 ? anchors : 0
+      this.#learnTogether([
+        feedback,
+        ...this.#draw(this.#memory, others),
+        ...this.#draw(this.#anchors, old),
+      ])
     }
+  }
+
+  #draw(from: readonly PolicyFeedback[], count: number): PolicyFeedback[] {
+    return Array.from({ length: count }, () => from[this.#random.integer(from.length)]!)
   }
 
   #learnTogether(batch: readonly PolicyFeedback[]): void {

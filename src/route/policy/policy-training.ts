@@ -5,7 +5,7 @@ import { referenceBackend } from '../../compute/reference.ts'
 import { fitCalibration, type JudgedScores } from '../calibration/fit-calibration.ts'
 import type { Calibration } from '../router-file.ts'
 import type { RouteExample, RouterParts, RouterTraining } from '../router.ts'
-import { prepareTraining } from '../training/training-set.ts'
+import { type NumberedPrompt, prepareTraining } from '../training/training-set.ts'
 import { roundToEightBits } from './eight-bit.ts'
 import type { PolicyOptions } from './policy-options.ts'
 import type { PolicyShape } from './policy-weights.ts'
@@ -19,6 +19,7 @@ export interface PolicyMaking {
   readonly shape: PolicyShape
   readonly weights: Map<string, F32Tensor>
   readonly tiers: readonly string[]
+  readonly anchors: readonly NumberedPrompt[]
   readonly calibration: Calibration
   readonly rows: number
   readonly held: number
@@ -94,7 +95,24 @@ export async function makePolicy(
   }))
   const calibration = fitCalibration(judged, options)
   const rows = examples.length
-  return { shape, weights, tiers: tiers.names, calibration, rows, held: judged.length }
+  const anchors = chooseAnchors(fitted, names.length)
+  return { shape, weights, tiers: tiers.names, anchors, calibration, rows, held: judged.length }
+}
+
+/** Prompts that a file keeps, so that feedback does not push out what was learned from them. */
+const mostAnchors = 300
+const anchorsOfExpert = 8
+const anchorCharacters = 200
+
+/** The first few of each expert. */
+function chooseAnchors(examples: readonly NumberedPrompt[], experts: number): NumberedPrompt[] {
+  const each = Math.max(1, Math.min(anchorsOfExpert, Math.floor(mostAnchors / experts)))
+  const counts = new Array<number>(experts).fill(0)
+  return examples.flatMap(({ text, expert }) =>
+    expert >= 0 && counts[expert]!++ < each
+      ? [{ text: text.slice(0, anchorCharacters), expert }]
+      : [],
+  )
 }
 
 const chooseShape = (options: PolicyOptions, experts: number, tiers: number): PolicyShape => {

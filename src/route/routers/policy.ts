@@ -3,7 +3,7 @@
 // feedback while it runs (Router LoRA).
 
 import { FormatError, OptionError } from '../../base/errors.ts'
-import { integer, listOf, oneOf, readGivenOptions, string } from '../../base/schema.ts'
+import { integer, listOf, object, oneOf, readGivenOptions, string } from '../../base/schema.ts'
 import { computeConfidence } from '../calibration/fit-calibration.ts'
 import {
   computeSoftmax,
@@ -50,6 +50,7 @@ const shapeFields = {
   tiers: listOf(string({ filled: true })),
   adaptRate: policyFields.adaptRate,
   adaptSteps: policyFields.adaptSteps,
+  anchors: listOf(object({ text: string(), expert: integer({ from: 0 }) })),
 }
 
 /** Words that an explanation leaves out one at a time. */
@@ -151,7 +152,11 @@ class PolicyRouter implements Router {
   #createAdapted(lora?: AdaptedPolicy['lora']): AdaptedPolicy {
     const { adaptRate: learningRate, adaptSteps: steps } = this.#settings
     const settings = Object.assign({}, adaptDefaults, { learningRate, steps })
-    return new AdaptedPolicy(this.#shape, this.#weights, settings, lora)
+    const anchors = this.#settings.anchors.map(({ text = '', expert }) => ({
+      words: this.#read(text),
+      right: expert,
+    }))
+    return new AdaptedPolicy(this.#shape, this.#weights, settings, anchors, lora)
   }
 }
 
@@ -182,7 +187,7 @@ export const policy: RouterKind = {
   fields: policyFields,
   async train(training, given, parts) {
     const options = given as unknown as PolicyOptions
-    const { shape, weights, tiers, calibration, rows, held } = await makePolicy(
+    const { shape, weights, tiers, anchors, calibration, rows, held } = await makePolicy(
       training,
       options,
       parts,
@@ -207,6 +212,7 @@ export const policy: RouterKind = {
         tiers,
         adaptRate: options.adaptRate,
         adaptSteps: options.adaptSteps,
+        anchors,
         weights: saveTensors(weights),
       },
     }
