@@ -48,6 +48,19 @@ export interface RouteDecision {
   readonly features?: Float32Array | undefined
 }
 
+/** What a response says of a decision. */
+export interface RouteReport {
+  /** Who answers, as a request would name it; null: the base, or the upstream. */
+  readonly expert: string | null
+  /** How likely it is that the router's best expert is right, 0–1. */
+  readonly confidence: number
+  readonly reason: string
+  /** The kind of router that decided. */
+  readonly by: string
+  /** The host that answers instead. */
+  readonly upstream?: string | undefined
+}
+
 /** One thing that spoke for an expert. */
 export interface RouteClue {
   readonly kind: 'example' | 'term' | 'pattern' | 'cluster' | 'step' | 'weight'

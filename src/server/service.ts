@@ -5,6 +5,7 @@
 import type { GrammarChoice } from '../formats/grammar/grammar-choice.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import type { SamplingOptions } from '../runtime/decode/sampling-options.ts'
+import type { RouteReport } from '../route/router.ts'
 import type { UserService } from './user-service.ts'
 import type { EngineStatistics } from '../runtime/engine/engine.ts'
 
@@ -21,6 +22,8 @@ export interface ServedBase {
   /** Sequences that run at a time. */
   readonly maxRows: number
   readonly chatTemplate: string
+  /** The kind of the router that answers for the model "auto", where there is one. */
+  readonly router?: string | undefined
   /** The texts of special tokens by name: `bos_token`. */
   readonly specialTokens: Readonly<Record<string, string>>
 }
@@ -132,6 +135,8 @@ export type AnswerEvent =
       /** Each prompt as text, where `echoes` asks for it. */
       readonly promptTexts: readonly string[]
       readonly seed: number
+      /** Where a router chose who answers. */
+      readonly route?: RouteReport | undefined
     }
   /** Texts and tokens of a prompt, where promptLogprobs is asked. */
   | {

@@ -193,6 +193,7 @@ export const rooms: Record<string, readonly string[]> = {
     'origins',
     'health',
     'experts-allowed',
+    'routing',
     'registered',
     'operations',
     'capture',

@@ -3,6 +3,7 @@
 import { string, withInfo } from '../../base/schema.ts'
 import { serveOperationFields } from '../../node/serve/open-operations.ts'
 import { registryFields } from '../../node/serve/open-registered.ts'
+import { routingFields } from '../../node/serve/routing-options.ts'
 import { serverFields } from '../../node/serve/start-server.ts'
 import { engineFields } from '../../runtime/engine/engine-options.ts'
 import { type Options, toOption, type Values } from '../command.ts'
@@ -63,6 +64,12 @@ export const serverOptions = {
     { valueName: 'folder' },
   ),
   'registry-bytes': registryFields.registryBytes,
+  router: toOption(routingFields.router, { valueName: 'router.json' }),
+  'route-log': toOption(routingFields.routeLog, { valueName: 'log.jsonl' }),
+  'route-log-prompts': routingFields.routeLogPrompts,
+  upstream: toOption(routingFields.upstream, { valueName: 'url' }),
+  'upstream-model': toOption(routingFields.upstreamModel, { valueName: 'model' }),
+  'escalate-below': routingFields.escalateBelow,
   'require-signed': toOption(
     string({
       filled: true,
@@ -109,6 +116,12 @@ export const toServerSettings = (values: ServeValues) => ({
   promptProducts: values['prompt-products'],
   speculate: values.speculate,
   trainShare: values['train-share'],
+  router: values.router,
+  routeLog: values['route-log'],
+  routeLogPrompts: values['route-log-prompts'] || undefined,
+  upstream: values.upstream,
+  upstreamModel: values['upstream-model'],
+  escalateBelow: values['escalate-below'],
   state: values.state,
   adapterFolders: values['adapter-folder'] ?? [],
   registryBytes: values['registry-bytes'],

@@ -1,8 +1,9 @@
 // Prompts whose right expert is known, from a file of rows.
 
 import { DataError } from '../../base/errors.ts'
-import { describeValue, isRecord, joinProblems } from '../../base/schema.ts'
+import { describeValue, joinProblems } from '../../base/schema.ts'
 import type { RouteExample } from '../../route/router.ts'
+import { findUserText } from '../../server/routing/request-text.ts'
 import { readDataFile } from '../data.ts'
 
 /** Keys that may hold the prompt, and keys that may hold the expert. */
@@ -12,22 +13,6 @@ const expertKeys = ['expert', 'label']
 const noneNames = ['none', 'base', 'oos', '']
 
 const mostShown = 5
-
-/** The last message of the user. */
-export function findUserText(messages: unknown): string | undefined {
-  if (!Array.isArray(messages)) return undefined
-  const last = messages.findLast(
-    (message: unknown) => isRecord(message) && message['role'] === 'user',
-  )
-  const content: unknown = isRecord(last) ? last['content'] : undefined
-  if (typeof content === 'string') return content
-  if (!Array.isArray(content)) return undefined
-  return content
-    .flatMap((part: unknown) =>
-      isRecord(part) && typeof part['text'] === 'string' ? [part['text']] : [],
-    )
-    .join('\n')
-}
 
 /**
  * Rows { "text", "expert" } (or prompt, question, input, messages; label), JSONL, CSV or Parquet;
@@ -39,7 +24,8 @@ export async function readRouteExamples(path: string): Promise<RouteExample[]> {
   const examples = rows.flatMap(({ value, number }): RouteExample[] => {
     const row = value as Readonly<Record<string, unknown>>
     const text = textKeys.map((key) => row[key]).find((one) => typeof one === 'string')
-    const found = text ?? findUserText(row['messages'])
+    const messages = row['messages']
+    const found = text ?? (Array.isArray(messages) ? findUserText(messages) : undefined)
     const key = expertKeys.find((one) => row[one] !== undefined)
     const expert = key === undefined ? undefined : row[key]
     if (typeof found !== 'string')

@@ -10,7 +10,9 @@ import type { Service } from '../../server/service.ts'
 import { loadModel, type LoadedModel, type LoadModelOptions } from '../model.ts'
 import type { TrustedKey } from '../registry/trusted-keys.ts'
 import { openPrefixFolder } from '../stores/prefix-folder.ts'
+import type { OpenRoutingParts, OpenedRouting } from './open-routing.ts'
 import { createAdapterReader } from './read-served-adapter.ts'
+import type { RoutingTask } from './routing-options.ts'
 
 /** An expert to begin with. */
 export interface ServedAdapter {
@@ -33,6 +35,8 @@ export interface ServiceTask {
   readonly maxTokens?: number | undefined
   /** Keys, one of which must have signed every adapter; undefined: none need be signed. */
   readonly trustedKeys?: readonly TrustedKey[] | undefined
+  /** A router and what belongs to it, for requests of the model "auto". */
+  readonly routing?: RoutingTask | undefined
   /** Learns from users; they are kept in this SQLite file, or in memory. */
   readonly users?: { readonly file: string } | 'memory' | undefined
   /** Adapters that cannot be read are left out with a line: a crash must not follow a crash. */
@@ -72,15 +76,26 @@ export async function openService(task: ServiceTask): Promise<OpenedService> {
     })
     for (const adapter of task.adapters) await loadOne(service, adapter, task.isStartedAgain)
     await engine.prepare(undefined, 'fast')
+    const { routing, adapters } = task
+    const routed =
+      routing &&
+      (await openRouted(service, { routing, adapters, learns: task.users !== undefined, model }))
     const close = async (): Promise<void> => {
+      await routed?.close()
       await closeLearning()
       await model.dispose()
     }
-    return { object: service, close }
+    return { object: routed?.service ?? service, close }
   } catch (error) {
     await model.dispose()
     throw error
   }
+}
+
+/** Loaded only where a router is given. */
+async function openRouted(service: Service, parts: OpenRoutingParts): Promise<OpenedRouting> {
+  const { openRouting } = await import('./open-routing.ts')
+  return openRouting(service, parts)
 }
 
 /** A learner that knows the time, over the users of a file. */

@@ -33,6 +33,7 @@ import {
 } from './open-operations.ts'
 import { openRegistered, registryFields, type ServeRegistryOptions } from './open-registered.ts'
 import { openServedModel } from './open-service.ts'
+import { routingFields, type ServeRoutingOptions, toRoutingTask } from './routing-options.ts'
 import type { ServedAdapter, ServiceTask } from './service-module.ts'
 import { getStateDirectory, getUsersFile, prepareStateFolder } from './state/open-state.ts'
 
@@ -40,6 +41,7 @@ export interface StartServerOptions
   extends
     ServeOperationOptions,
     ServeRegistryOptions,
+    ServeRoutingOptions,
     Omit<EngineOptions, 'saved'>,
     Omit<LoadModelOptions, 'onProgress' | 'environment' | 'today'> {
   /** A path or name, as `loadModel` takes it. */
@@ -98,6 +100,7 @@ const startFields = {
   version: string(),
   ...serverFields,
   ...registryFields,
+  ...routingFields,
   ...serveOperationFields,
   ...modelFields,
   ...ownEngineFields,
@@ -140,6 +143,7 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
     users,
     prefixFolder: settings.prefixFolder,
     trustedKeys: await readTrustedKeys(settings.requireSigned),
+    routing: toRoutingTask(options, process.env),
     load: { ...pickOptions(options, modelFields), ...(threads !== undefined && { threads }) },
     engine: pickOptions(options, ownEngineFields),
   })

@@ -108,10 +108,14 @@ function createMatcher(rules: RuleSet) {
   }
 }
 
-/** Sums of the weights; the last one stands for none of the experts. */
+/**
+ * Sums of the weights, −Infinity for experts of which the prompt holds nothing, so that a single term
+ * is enough among any number of experts; the last one stands for none of them.
+ */
 function sumHits(hits: readonly RuleHit[], count: number): Float64Array {
-  const logits = new Float64Array(count + 1)
-  for (const { expert, weight } of hits) logits[expert]! += weight
+  const logits = new Float64Array(count + 1).fill(-Infinity)
+  for (const { expert, weight } of hits)
+    logits[expert] = (logits[expert] === -Infinity ? 0 : logits[expert]!) + weight
   logits[count] = noneLogit
   return logits
 }

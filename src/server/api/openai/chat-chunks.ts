@@ -2,6 +2,7 @@
 // reason at each answer's end, the usage last.
 
 import type { AnswerEvent } from '../../service.ts'
+import { toRouteField } from '../requests/route-fields.ts'
 import { toLogprobContent } from './chat-logprobs.ts'
 import { createChunkUsage } from './chunk-usage.ts'
 import { toFinishReason } from './finish-reason.ts'
@@ -48,7 +49,10 @@ export function createChunkWriter(options: ChunkWriterOptions): ChunkWriter {
       case 'start':
         model = event.model
         return Array.from({ length: copies }, (_, index) =>
-          createDelta(index, { role: 'assistant', content: '' }),
+          Object.assign(
+            createDelta(index, { role: 'assistant', content: '' }),
+            toRouteField(event.route),
+          ),
         )
       case 'prompt':
         return []

@@ -3,6 +3,7 @@
 import { createEventStream } from '../requests/event-stream.ts'
 import { collectAnswers, type CollectedAnswer, sumUsage } from '../requests/collect-answers.ts'
 import { startAnswer } from '../requests/track-usage.ts'
+import { createRouteHeaders, toRouteField } from '../requests/route-fields.ts'
 import { defineRoute, type RouteCall } from '../../route.ts'
 import { type ChatBody, chatForm, toChatRequest } from './chat-fields.ts'
 import { toLogprobContent, toPromptLogprobs } from './chat-logprobs.ts'
@@ -32,13 +33,13 @@ async function answerChat(call: ChatCall, request: ChatRequest): Promise<Respons
   const { created, createId, body } = call
   const id = createId('chatcmpl-')
   const { events } = startAnswer(call, request, body.user, id)
-  const { answers, model } = await collectAnswers(events)
+  const { answers, model, route } = await collectAnswers(events)
   const usage = sumUsage(
     answers.map((answer) => answer.usage),
     request.copies,
   )
   const [first] = answers
-  return Response.json({
+  const completion = {
     id,
     object: 'chat.completion',
     created,
@@ -54,7 +55,9 @@ async function answerChat(call: ChatCall, request: ChatRequest): Promise<Respons
     })),
     usage: toUsageBody(usage),
     ...(first?.promptTokens && { prompt_logprobs: first.promptTokens.map(toPromptLogprobs) }),
-  })
+    ...toRouteField(route),
+  }
+  return Response.json(completion, { headers: createRouteHeaders(route) })
 }
 
 const toMessage = ({ text, reasoning, calls }: CollectedAnswer) => ({
@@ -88,6 +91,7 @@ async function streamChat(call: ChatCall, request: ChatRequest): Promise<Respons
     toRecords: writer.toChunks,
     toLastRecords: writer.toLastChunks,
     endMark: '[DONE]',
+    toHeaders: (first) => (first.type === 'start' ? createRouteHeaders(first.route) : {}),
     onGone: abort,
   })
 }

@@ -3,6 +3,7 @@
 import { collectAnswers, type CollectedAnswer, sumUsage } from '../requests/collect-answers.ts'
 import { createEventStream } from '../requests/event-stream.ts'
 import { startAnswer } from '../requests/track-usage.ts'
+import { createRouteHeaders, toRouteField } from '../requests/route-fields.ts'
 import { defineRoute, type RouteCall } from '../../route.ts'
 import type { AnswerRequest } from '../../service.ts'
 import { toPromptLogprobs } from './chat-logprobs.ts'
@@ -33,12 +34,12 @@ async function answerCompletions(call: CompletionCall, request: AnswerRequest): 
   const { created, createId, body } = call
   const id = createId('cmpl-')
   const { events } = startAnswer(call, request, body.user, id)
-  const { answers, model, promptTexts } = await collectAnswers(events)
+  const { answers, model, promptTexts, route } = await collectAnswers(events)
   const usage = sumUsage(
     answers.map((answer) => answer.usage),
     request.copies,
   )
-  return Response.json({
+  const completion = {
     id,
     object: 'text_completion',
     created,
@@ -56,7 +57,9 @@ async function answerCompletions(call: CompletionCall, request: AnswerRequest): 
       }
     }),
     usage: toUsageBody(usage),
-  })
+    ...toRouteField(route),
+  }
+  return Response.json(completion, { headers: createRouteHeaders(route) })
 }
 
 function toLogprobs(
@@ -78,6 +81,7 @@ async function streamCompletions(call: CompletionCall, request: AnswerRequest): 
     toRecords: writer.toChunks,
     toLastRecords: writer.toLastChunks,
     endMark: '[DONE]',
+    toHeaders: (first) => (first.type === 'start' ? createRouteHeaders(first.route) : {}),
     onGone: abort,
   })
 }

@@ -41,6 +41,10 @@ const toModelBody = (
 const toBaseBody = (base: ServedBase, created: number): ModelBody =>
   toModelBody(base.name, base.name, null, created, base)
 
+/** The model "auto", for which the router chooses. */
+const toRouterBody = (base: ServedBase): ModelBody =>
+  toModelBody('auto', `router ${base.router}`, base.name, base.openedAt, base)
+
 const toExpertBody = ({ name, key, loadedAt }: ServedExpert, base: ServedBase): ModelBody =>
   toModelBody(name, key, base.name, loadedAt, base)
 
@@ -63,6 +67,7 @@ async function listModels(service: Service): Promise<ModelBody[]> {
   const loaded = new Set(experts.map(({ name }) => name))
   return [
     toBaseBody(base, base.openedAt),
+    ...(base.router === undefined ? [] : [toRouterBody(base)]),
     ...experts.map((one) => toExpertBody(one, base)),
     ...registered
       .filter(({ id }) => !loaded.has(id)) // what is loaded under the name goes before

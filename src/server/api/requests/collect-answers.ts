@@ -1,5 +1,6 @@
 // Answers as they come in, put together by their index: for responses that are not streamed.
 
+import type { RouteReport } from '../../../route/router.ts'
 import type {
   AnswerEnd,
   AnswerEvent,
@@ -33,6 +34,7 @@ export interface CollectedAnswers {
   readonly seed: number
   readonly promptTokens: readonly number[]
   readonly promptTexts: readonly string[]
+  readonly route: RouteReport | undefined
   readonly answers: readonly CollectedAnswer[]
 }
 
@@ -45,8 +47,8 @@ export async function collectAnswers(
     if (event.type === 'start') start = event
     else addToAnswer((answers[event.index] ??= createAnswer()), event)
   }
-  const { model, expert, seed, promptTokens, promptTexts } = start!
-  return { model, expert, seed, promptTokens, promptTexts, answers }
+  const { model, expert, seed, promptTokens, promptTexts, route } = start!
+  return { model, expert, seed, promptTokens, promptTexts, route, answers }
 }
 
 const createAnswer = (): CollectedAnswer => ({

@@ -17,6 +17,8 @@ export interface EventStreamOptions<Event> {
   /** What ends the stream: OpenAI's `[DONE]`. */
   readonly endMark?: string
   readonly keepAliveMs?: number
+  /** Further headers, from the first event. */
+  readonly toHeaders?: (first: Event) => Readonly<Record<string, string>>
   /** Called when the client has gone. */
   readonly onGone: () => void
 }
@@ -36,6 +38,7 @@ export async function createEventStream<Event>(
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache',
       'x-accel-buffering': 'no',
+      ...(first.done ? {} : options.toHeaders?.(first.value)),
     },
   })
 }

@@ -1,0 +1,82 @@
+// A server's router: read from its file, checked against the experts that are served, and put before
+// the service in the thread in which the model computes.
+
+import { createWriteStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { OptionError } from '../../base/errors.ts'
+import { createRouter } from '../../route/create-router.ts'
+import type { RoutedExpert } from '../../route/router.ts'
+import { createRoutedService } from '../../server/routing/route-service.ts'
+import type { Service } from '../../server/service.ts'
+import type { LoadedModel } from '../model.ts'
+import { readRoutedExpert } from '../route/list-experts.ts'
+import { readRouterFile } from '../route/router-path.ts'
+import type { RoutingTask } from './routing-options.ts'
+
+export interface OpenRoutingParts {
+  readonly routing: RoutingTask
+  readonly adapters: readonly { readonly name: string; readonly path: string }[]
+  readonly learns: boolean
+  readonly model: LoadedModel
+}
+
+export interface OpenedRouting {
+  readonly service: Service
+  close(): Promise<void>
+}
+
+/** Throws what reading the router throws, MismatchError where it is for other experts or bases. */
+export async function openRouting(
+  service: Service,
+  { routing, adapters, learns, model }: OpenRoutingParts,
+): Promise<OpenedRouting> {
+  const { file, sha256 } = await readRouterFile(routing.router)
+  const experts = await Promise.all(adapters.map(describeServed))
+  const router = await createRouter({ file, model, experts })
+  const escalateBelow = routing.escalateBelow ?? file.calibration?.escalateBelow
+  if (routing.upstream && escalateBelow === undefined)
+    throw new OptionError(
+      `Server options: upstream is given, and nothing says below which confidence it answers: give escalateBelow, or train the router with it (${routing.router}).`,
+    )
+  const log = routing.log === undefined ? undefined : openLog(routing.log)
+  const routed = createRoutedService(service, {
+    router,
+    routerSha256: sha256,
+    upstream: routing.upstream,
+    escalateBelow,
+    logsPrompts: routing.logsPrompts,
+    learns,
+    now: Date.now,
+    createId: () => `route-${crypto.randomUUID()}`,
+    ...(log && { writeRow: log.write }),
+  })
+  return { service: routed, close: async () => log?.close() }
+}
+
+/** With its content hash where it is a folder, as the router knows it. */
+async function describeServed({
+  name,
+  path,
+}: OpenRoutingParts['adapters'][number]): Promise<RoutedExpert> {
+  const isFolder = await stat(path).then(
+    (info) => info.isDirectory(),
+    () => false,
+  )
+  if (!isFolder) return { name }
+  const { sha256 } = await readRoutedExpert(path, name)
+  return { name, sha256 }
+}
+
+function openLog(path: string) {
+  const stream = createWriteStream(path, { flags: 'a' })
+  let isTold = false
+  stream.on('error', (error) => {
+    if (!isTold)
+      process.stderr.write(`graft: ${path}: decisions are not logged: ${error.message}\n`)
+    isTold = true
+  })
+  return {
+    write: (line: string): void => void stream.write(line),
+    close: () => new Promise<void>((done) => stream.end(() => done())),
+  }
+}

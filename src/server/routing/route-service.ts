@@ -1,0 +1,231 @@
+// A service whose requests may ask for the model "auto": a router chooses who answers, the response
+// says who it is and why, and every decision is a row of a log. All other requests pass as they are.
+
+import { formatExpertSpec } from '../../adapters/serving/expert-spec.ts'
+import type { Router, RouteDecision, RouteReport, RouteRequest } from '../../route/router.ts'
+import { writeDecisionRow, writeOutcomeRow } from '../../route/log/route-log.ts'
+import { replaceMethods } from '../accounts/replace-methods.ts'
+import { RequestError } from '../request-error.ts'
+import type { AnswerEvent, AnswerRequest, Service } from '../service.ts'
+import type { FeedbackOutcome, FeedbackRequest } from '../user-service.ts'
+import { findRequestText } from './request-text.ts'
+import { streamUpstream, type Upstream } from './upstream.ts'
+
+/** The model that stands for the router. */
+export const routedModel = 'auto'
+
+export interface RoutingOptions {
+  readonly router: Router
+  /** A hash of the router's file, for the log. */
+  readonly routerSha256?: string | undefined
+  /** Who answers what no expert and not the base should; with `escalateBelow`. */
+  readonly upstream?: Upstream | undefined
+  /** The confidence below which the upstream is asked. */
+  readonly escalateBelow?: number | undefined
+  /** Takes lines of the log; absent: none is kept. */
+  readonly writeRow?: ((line: string) => void) | undefined
+  /** Whether the log holds prompts. */
+  readonly logsPrompts: boolean
+  /** Whether feedback is also given to a learner. */
+  readonly learns: boolean
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  readonly createId: () => string
+}
+
+interface RoutedAnswer {
+  readonly request: RouteRequest
+  readonly decision: RouteDecision
+}
+
+/** Decisions for which feedback is still taken. */
+const keptAnswers = 10_000
+
+/** Wraps a service. Throws nothing by itself. */
+export function createRoutedService(service: Service, options: RoutingOptions): Service {
+  const answers = new Map<string, RoutedAnswer>()
+  const keep = (id: string, answer: RoutedAnswer): void => {
+    if (answers.size >= keptAnswers) answers.delete(answers.keys().next().value!)
+    answers.set(id, answer)
+  }
+  return replaceMethods(service, {
+    async describe() {
+      return { ...(await service.describe()), router: options.router.kind }
+    },
+    generate: (request, signal) =>
+      isRouted(request.model)
+        ? generateRouted(service, options, keep, request, signal)
+        : service.generate(request, signal),
+    feedback: (request) => takeFeedback(service, options, answers, request),
+  })
+}
+
+const isRouted = (model: string | undefined): boolean => model?.trim() === routedModel
+
+async function* generateRouted(
+  service: Service,
+  options: RoutingOptions,
+  keep: (id: string, answer: RoutedAnswer) => void,
+  request: AnswerRequest,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<AnswerEvent, void> {
+  signal?.throwIfAborted()
+  checkRoutable(request)
+  const [base, loaded] = await Promise.all([service.describe(), service.listExperts()])
+  const names = loaded.map(({ name }) => name)
+  const asked: RouteRequest = {
+    text: findRequestText(request) ?? '',
+    messages: request.conversation?.messages,
+    user: request.user,
+    session: request.tenant,
+    resident: names,
+  }
+  const decision = withoutAbsent(await options.router.decide(asked, signal), names)
+  const id = request.responseId ?? options.createId()
+  keep(id, { request: asked, decision })
+  const escalates = isEscalated(decision, options)
+  writeDecision(options, id, asked, decision, escalates)
+  const report = toReport(decision, options.router.kind)
+  if (escalates) {
+    const failed = yield* callUpstream(options.upstream!, request, report, signal)
+    if (failed === undefined) return
+    report.reason += ` ${failed}`
+  }
+  const model = toModel(decision) ?? base.name
+  yield* withReport(service.generate({ ...request, model }, signal), report)
+}
+
+/** Throws RequestError for what one decision cannot be made for. */
+function checkRoutable({ prompts = [], scales }: AnswerRequest): void {
+  if (prompts.length > 1)
+    throw new RequestError(
+      `model "auto" chooses for one prompt, got ${prompts.length}. Send them apart.`,
+      { param: 'prompt', code: 'invalid_value' },
+    )
+  if (scales !== undefined)
+    throw new RequestError(
+      'Both model "auto" and lora say which experts answer. Give one of them.',
+      {
+        param: 'lora',
+        code: 'invalid_value',
+      },
+    )
+}
+
+/** A decision for an expert that was unloaded is the base's, with the reason. */
+function withoutAbsent(decision: RouteDecision, names: readonly string[]): RouteDecision {
+  const chosen = decision.mixture?.map(({ name }) => name) ?? [decision.expert]
+  const absent = chosen.find((name) => name !== undefined && !names.includes(name))
+  if (absent === undefined) return decision
+  const { mixture: _mixture, ...rest } = decision
+  return {
+    ...rest,
+    expert: undefined,
+    reason: `The base answers, because the expert ${absent} was chosen and is not loaded.`,
+  }
+}
+
+const isEscalated = (
+  { confidence }: RouteDecision,
+  { upstream, escalateBelow = 0 }: RoutingOptions,
+): boolean => upstream !== undefined && confidence < escalateBelow
+
+/** As a request would name it; undefined: the base. */
+function toModel({ expert, mixture }: RouteDecision): string | undefined {
+  if (!mixture || mixture.length === 0) return expert
+  return formatExpertSpec({ parts: mixture.map(({ name, weight }) => ({ name, weight })) })
+}
+
+type OpenReport = { -readonly [Name in keyof RouteReport]: RouteReport[Name] }
+
+const toReport = (decision: RouteDecision, kind: string): OpenReport => ({
+  expert: toModel(decision) ?? null,
+  confidence: Math.round(decision.confidence * 1e4) / 1e4,
+  reason: decision.reason,
+  by: decision.by ?? kind,
+})
+
+async function* withReport(
+  events: AsyncGenerator<AnswerEvent, void>,
+  route: RouteReport,
+): AsyncGenerator<AnswerEvent, void> {
+  for await (const event of events)
+    yield event.type === 'start' ? Object.assign({}, event, { route }) : event
+}
+
+/**
+ * The upstream's answer; what is returned says why there was none. An answer that breaks off later
+ * is an error like every other.
+ */
+async function* callUpstream(
+  upstream: Upstream,
+  request: AnswerRequest,
+  report: RouteReport,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<AnswerEvent, string | undefined> {
+  const { host } = new URL(upstream.url)
+  const reason = `The upstream ${host} answers, because the confidence is ${(report.confidence * 100).toFixed(1)} %.`
+  const route = {
+    expert: null,
+    confidence: report.confidence,
+    reason,
+    by: report.by,
+    upstream: host,
+  }
+  let isBegun = false
+  try {
+    for await (const event of streamUpstream(upstream, request, signal)) {
+      isBegun = true
+      yield event.type === 'start' ? Object.assign({}, event, { route }) : event
+    }
+    return undefined
+  } catch (error) {
+    if (isBegun || signal?.aborted) throw error
+    return `The upstream ${host} did not answer: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
+function writeDecision(
+  { router, routerSha256, writeRow, logsPrompts, now }: RoutingOptions,
+  id: string,
+  { text, session, user }: RouteRequest,
+  decision: RouteDecision,
+  escalated: boolean,
+): void {
+  writeRow?.(
+    writeDecisionRow({
+      id,
+      time: new Date(now()).toISOString(),
+      kind: decision.by ?? router.kind,
+      router: routerSha256,
+      text: logsPrompts ? text : undefined,
+      session,
+      user,
+      decision,
+      escalated,
+    }),
+  )
+}
+
+/** A thumb or a quality as a reward; a correction says that the answer was not good. */
+function toReward({ feedback, quality, correction }: FeedbackRequest): number {
+  if (quality !== undefined) return quality
+  return correction === undefined && feedback === 'up' ? 1 : 0
+}
+
+async function takeFeedback(
+  service: Service,
+  { router, writeRow, learns, now }: RoutingOptions,
+  answers: ReadonlyMap<string, RoutedAnswer>,
+  given: FeedbackRequest,
+): Promise<FeedbackOutcome> {
+  const answer = answers.get(given.responseId)
+  if (!answer) return service.feedback(given)
+  const reward = toReward(given)
+  writeRow?.(
+    writeOutcomeRow(given.responseId, new Date(now()).toISOString(), { reward, right: undefined }),
+  )
+  await router.learn?.(Object.assign({ reward }, answer))
+  if (learns && answer.request.user !== undefined) return service.feedback(given)
+  return { user: given.user ?? '', expert: answer.decision.expert, turn: 0, reward }
+}
