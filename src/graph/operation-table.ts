@@ -14,15 +14,14 @@ import {
 import { add, divide, multiply, scale, stopGradient, subtract } from './ops/elementwise.ts'
 import { frozenEmbedding, frozenLinear, frozenLinearGradient, frozenWeight } from './ops/frozen.ts'
 import { embedding, gatherRows, scatterRows } from './ops/gather.ts'
-import { roundToHalf, widenHalf } from './ops/half.ts'
+import { packVectors, roundToHalf, unpackVectors, widenHalf } from './ops/cache-elements.ts'
 import { concat, pad, reshape, slice, transpose } from './ops/layout.ts'
 import { crossEntropy, crossEntropyGradient } from './ops/loss.ts'
 import { groupedProduct, partsProduct } from './ops/low-rank.ts'
 import { chunkedProduct, linear, matmul } from './ops/matmul.ts'
 import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
-import { int8Linear } from './ops/int8-linear.ts'
 import { positionGrowth } from './ops/sequence/positions.ts'
-import { quantizedLinear } from './ops/quantized-linear.ts'
+import { int8Linear, quantizedLinear } from './ops/quantized-linear.ts'
 import { reduceSum, softmax, softmaxGradient } from './ops/reduce.ts'
 import { rotary } from './ops/rotary.ts'
 import { blockAttention, pieceAttention } from './ops/step-attention.ts'
@@ -66,7 +65,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary, positionGrowth],
     ...[attention, cacheEntry, cachedAttention, blockAttention, pieceAttention],
     ...[causalConvolution, cachedConvolution, shiftTokens, unshiftTokens],
-    ...[widenHalf, roundToHalf],
+    ...[widenHalf, roundToHalf, packVectors, unpackVectors],
     ...[embedding, gatherRows, scatterRows],
     ...[knownIds, virtualRows, replaceVirtual],
     ...[crossEntropy, crossEntropyGradient],

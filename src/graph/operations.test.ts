@@ -413,6 +413,14 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
       inputs: [exactly({ ...halves, shape: [0], data: halves.data.slice(0, 0) })],
     },
   ],
+  packVectors: [
+    { inputs: [fixed('N', 'T', 6)] },
+    {
+      title: 'no numbers but 0, small and large ones',
+      inputs: [exactly(f32([4, 2], [0, 0, 1e-9, -2e-9, 3e20, 1e20, 127, 126.5]))],
+    },
+  ],
+  unpackVectors: [{ inputs: [codes('N', 'T', 6)] }],
   roundToHalf: [
     { inputs: [fixed('N', 'T', 4)] },
     {

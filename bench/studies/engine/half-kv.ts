@@ -4,7 +4,7 @@
 import { createProgramCompiler } from '../../../src/runtime/programs/program-compiler.ts'
 import { readFile } from 'node:fs/promises'
 import { random } from '../../../src/base/random.ts'
-import { f32, type Tensor } from '../../../src/base/tensor.ts'
+import { f32, sizeOf, type Tensor } from '../../../src/base/tensor.ts'
 import {
   type Benchmark,
   type BenchmarkContext,
@@ -18,7 +18,7 @@ import { resolveModel } from '../../../src/node/models/resolve.ts'
 import { createKvMemory, type KvMemory } from '../../../src/runtime/engine/kv/kv-memory.ts'
 import { BLOCK_SIZE, type KvElement } from '../../../src/runtime/engine/kv/kv-types.ts'
 import { type BaseWeights, createBaseWeights } from '../../../src/runtime/programs/base-weights.ts'
-import { toEntryName } from '../../../src/runtime/programs/cached-graph.ts'
+import { computeKvWidth, toEntryName } from '../../../src/runtime/programs/cached-graph.ts'
 import {
   collectDecodeFeeds,
   collectPrefillFeeds,
@@ -35,7 +35,7 @@ interface Bench {
   readonly programs: StepPrograms
 }
 
-const elements = ['f16', 'f32'] as const
+const elements = ['f32', 'f16', 'int8'] as const
 const TEXT_TOKENS = 2048
 const PIECE_TOKENS = 256
 
@@ -48,11 +48,19 @@ const createMemory = ({ base }: Bench, element: KvElement, rows: number, tokens:
   })
 
 /** A row's entries of `tokens` tokens, filled: zero pages would be read from no memory at all. */
-function createEntries({ base }: Bench, tokens: number): ReadonlyMap<string, Tensor> {
+function createEntries(
+  { base }: Bench,
+  element: KvElement,
+  tokens: number,
+): ReadonlyMap<string, Tensor> {
   const { kvHeads, headWidth, layers } = base.config
   const { uniform } = random(3)
-  const entry = f32([1, kvHeads, tokens, headWidth])
-  for (let i = 0; i < entry.data.length; i++) entry.data[i] = uniform() - 0.5
+  const shape = [1, kvHeads, tokens, computeKvWidth(element, headWidth)]
+  const numbers = Float32Array.from({ length: sizeOf(shape) }, () => uniform() - 0.5)
+  const entry: Tensor =
+    element === 'int8'
+      ? { dtype: 'i8', shape, data: Int8Array.from(numbers, (value) => value * 200) }
+      : f32(shape, numbers)
   return new Map(
     layers.flatMap((_, layer) =>
       (['k', 'v'] as const).map((part) => [toEntryName(layer, part), entry] as const),
@@ -74,7 +82,7 @@ async function createDecodeStep(
 ): Promise<DecodeStep> {
   const { base, weights, programs } = bench
   const memory = createMemory(bench, past, count, context)
-  const entries = createEntries(bench, context)
+  const entries = createEntries(bench, past, context)
   for (let i = 0; i < count; i++) {
     const row = memory.open('shared', { keys: [], cached: 0, tokens: context + 1 })!
     memory.append([row], entries, [context])
@@ -99,7 +107,7 @@ async function measureSteps(
   steps: Readonly<Record<KvElement, DecodeStep>>,
   turns: number,
 ): Promise<Record<KvElement, number[]>> {
-  const times: Record<KvElement, number[]> = { f16: [], f32: [] }
+  const times: Record<KvElement, number[]> = { f32: [], f16: [], int8: [] }
   for (let turn = 0; turn < turns; turn++)
     for (const element of elements)
       for (let i = 0; i < 6; i++) {
@@ -118,19 +126,22 @@ async function* measureDecode(bench: Bench): AsyncGenerator<BenchmarkRow> {
     [16, 2048],
   ] as const) {
     const steps = {
-      f16: await createDecodeStep(bench, 'f16', count, context),
       f32: await createDecodeStep(bench, 'f32', count, context),
+      f16: await createDecodeStep(bench, 'f16', count, context),
+      int8: await createDecodeStep(bench, 'int8', count, context),
     }
     const times = await measureSteps(steps, count * context > 8000 ? 2 : 4)
-    const [half, full] = elements.map((element) => steps[element].memory.statistics.rowBytes / 1e6)
-    yield toBenchmarkRow({
-      name: `decode step, ${count} × ${context}`,
-      unit: 'ms',
-      higherIsBetter: false,
-      ours: times.f16,
-      reference: { name: 'f32', values: times.f32 },
-      note: `rows: ${half!.toFixed(1)} MB against ${full!.toFixed(1)} MB`,
-    })
+    const countMegabytes = (element: KvElement): string =>
+      `${(steps[element].memory.statistics.rowBytes / 1e6).toFixed(1)} MB`
+    for (const element of ['f16', 'int8'] as const)
+      yield toBenchmarkRow({
+        name: `decode step, ${count} × ${context}, ${element}`,
+        unit: 'ms',
+        higherIsBetter: false,
+        ours: times[element],
+        reference: { name: 'f32', values: times.f32 },
+        note: `rows: ${countMegabytes(element)} against ${countMegabytes('f32')}`,
+      })
   }
 }
 
@@ -209,6 +220,12 @@ async function compareLogits(
 const comparisons: readonly (readonly [string, Form, Form])[] = [
   ['f16 beside f32, exact', { accuracy: 'exact', past: 'f16' }, { accuracy: 'exact', past: 'f32' }],
   ['f16 beside f32, fast', { accuracy: 'fast', past: 'f16' }, { accuracy: 'fast', past: 'f32' }],
+  [
+    'int8 beside f32, exact',
+    { accuracy: 'exact', past: 'int8' },
+    { accuracy: 'exact', past: 'f32' },
+  ],
+  ['int8 beside f32, fast', { accuracy: 'fast', past: 'int8' }, { accuracy: 'fast', past: 'f32' }],
   ['fast beside exact, f32', { accuracy: 'fast', past: 'f32' }, { accuracy: 'exact', past: 'f32' }],
 ]
 
@@ -258,7 +275,7 @@ async function* measureHalfKv({
 
 export const halfKvStudy: Benchmark = {
   name: 'half-kv',
-  summary: 'keys and values in 16 bits beside 32: a decode step, bytes, errors of the logits',
+  summary: 'keys and values in 16 and 8 bits beside 32: a decode step, bytes, errors of the logits',
   needs: 'the model smollm2-135m-instruct; GRAFT_BENCH_HALF: steps or logits alone',
   run: measureHalfKv,
 }

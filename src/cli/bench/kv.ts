@@ -1,8 +1,10 @@
 // Times what the engine's memory of keys and values does between two calls of a model, in the shape
 // of SmolLM2-135M: 30 layers, 3 key-value heads of width 64, 16 rows. Runs no model.
 
-import { f32, type Tensor } from '../../base/tensor.ts'
+import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import { computeBlockKeys } from '../../runtime/engine/kv/block-keys.ts'
+import type { KvElement } from '../../runtime/engine/kv/kv-types.ts'
+import { computeKvWidth } from '../../runtime/programs/cached-graph.ts'
 import { createKvMemory, type KvMemory, type KvRow } from '../../runtime/engine/kv/kv-memory.ts'
 import {
   toBenchmarkRow,
@@ -18,12 +20,19 @@ const identity = { base: 'base', expert: '', accuracy: 'fast', pieceSize: 256 }
 const createTokens = (count: number): number[] => Array.from({ length: count }, (_, i) => i % 4999)
 
 /** cache.<layer>.k and .v [N, K, T, d]. */
-function createEntries(rows: number, tokens: number): ReadonlyMap<string, Tensor> {
+function createEntries(
+  rows: number,
+  tokens: number,
+  element: KvElement,
+): ReadonlyMap<string, Tensor> {
+  const dims = [rows, shape.kvHeads, tokens, computeKvWidth(element, shape.headWidth)]
   const entries = new Map<string, Tensor>()
   for (let layer = 0; layer < shape.layers; layer++) {
     for (const part of ['k', 'v']) {
-      const entry = f32([rows, shape.kvHeads, tokens, shape.headWidth])
-      entry.data.fill(layer + 0.5)
+      const entry: Tensor =
+        element === 'int8'
+          ? { dtype: 'i8', shape: dims, data: new Int8Array(sizeOf(dims)).fill(layer) }
+          : f32(dims, new Float32Array(sizeOf(dims)).fill(layer + 0.5))
       entries.set(`cache.${layer}.${part}`, entry)
     }
   }
@@ -37,8 +46,13 @@ function measureMilliseconds(work: () => void): number {
 }
 
 /** Rows that decode, filled: an array that was never written to reads faster than real ones. */
-function openRows(memory: KvMemory, rows: number, tokens: number): KvRow[] {
-  const entries = createEntries(1, tokens)
+function openRows(
+  memory: KvMemory,
+  rows: number,
+  tokens: number,
+  element: KvElement = 'f32',
+): KvRow[] {
+  const entries = createEntries(1, tokens, element)
   return Array.from({ length: rows }, () => {
     const row = memory.open('shared', { keys: [], cached: 0, tokens })!
     memory.append([row], entries, [tokens])
@@ -47,14 +61,14 @@ function openRows(memory: KvMemory, rows: number, tokens: number): KvRow[] {
   })
 }
 
-const createMemory = (element: 'f32' | 'f16', blocks = 4096): KvMemory =>
+const createMemory = (element: KvElement, blocks = 4096): KvMemory =>
   createKvMemory({ shape, blocks, maxRows: ROWS, element })
 
 /** One token for each row: room and copies. */
-function measureAppends(element: 'f32' | 'f16'): number[] {
+function measureAppends(element: KvElement): number[] {
   const memory = createMemory(element)
-  const rows = openRows(memory, ROWS, 200)
-  const entries = createEntries(ROWS, 1)
+  const rows = openRows(memory, ROWS, 200, element)
+  const entries = createEntries(ROWS, 1, element)
   const counts = rows.map(() => 1)
   const times = Array.from({ length: 200 }, () =>
     measureMilliseconds(() => {
@@ -75,13 +89,13 @@ function measureCopies(tokens: number): number[] {
 }
 
 /** A row in the middle leaves; another takes its place before the next measurement. */
-function measureLeaving(tokens: number, element: 'f32' | 'f16' = 'f32'): number[] {
+function measureLeaving(tokens: number, element: KvElement = 'f32'): number[] {
   const memory = createMemory(element)
-  const rows = openRows(memory, ROWS, tokens)
+  const rows = openRows(memory, ROWS, tokens, element)
   return Array.from({ length: 12 }, (_, i) => {
     const at = i % (ROWS - 1)
     const time = measureMilliseconds(() => memory.close(rows[at]!))
-    rows[at] = openRows(memory, 1, tokens)[0]!
+    rows[at] = openRows(memory, 1, tokens, element)[0]!
     return time
   })
 }
@@ -96,11 +110,11 @@ interface PrefixTimes {
  * A prompt of 256 tokens: its keys, its blocks kept, and a row that begins with them. The first ones
  * write to fresh memory, which costs 0.4 ms a megabyte.
  */
-function measurePrefixes(element: 'f32' | 'f16'): PrefixTimes {
+function measurePrefixes(element: KvElement): PrefixTimes {
   const memory = createMemory(element, 160) // full after a few prompts, as in a server that runs
-  const entries = createEntries(1, 256)
+  const entries = createEntries(1, 256, element)
   const times: PrefixTimes = { publishing: [], joining: [], keys: [] }
-  openRows(memory, 4, 200)
+  openRows(memory, 4, 200, element)
   for (let i = 0; i < 40; i++) {
     const tokens = createTokens(256)
     tokens[0] = i
@@ -146,9 +160,10 @@ async function* measureKv({ progress }: BenchmarkContext): AsyncIterable<Benchma
     })
   progress('kv: appending')
   yield toRow('one token of 16 rows', measureAppends('f32'), 0.7)
-  yield toRow('one token of 16 rows, f16', measureAppends('f16'))
+  for (const element of ['f16', 'int8'] as const)
+    yield toRow(`one token of 16 rows, ${element}`, measureAppends(element))
   progress('kv: prefixes')
-  for (const element of ['f32', 'f16'] as const) {
+  for (const element of ['f32', 'f16', 'int8'] as const) {
     const { publishing, joining, keys } = measurePrefixes(element)
     const suffix = element === 'f32' ? '' : `, ${element}`
     yield toRow(`16 blocks kept${suffix}`, publishing, 6)
@@ -159,7 +174,8 @@ async function* measureKv({ progress }: BenchmarkContext): AsyncIterable<Benchma
   yield toRow('16 rows of 192 tokens outgrow their bank, by token', measureGrowth())
   yield toRow('a row leaves, 16 × 256', measureLeaving(256), 5)
   yield toRow('a row leaves, 16 × 2,048', measureLeaving(2048), 5)
-  yield toRow('a row leaves, 16 × 2,048, f16', measureLeaving(2048, 'f16'), 5)
+  for (const element of ['f16', 'int8'] as const)
+    yield toRow(`a row leaves, 16 × 2,048, ${element}`, measureLeaving(2048, element), 5)
   yield toRow('a bare copy of 2,048 tokens', measureCopies(2048))
 }
 

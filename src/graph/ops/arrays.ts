@@ -115,3 +115,9 @@ export function computeSoftmaxScale(row: Floats): { top: number; total: number }
   for (const value of row) total += Math.exp(value - top)
   return { top, total }
 }
+
+/** Halves go to the even neighbour, as in ONNX. */
+export const roundToEven = (value: number): number => {
+  const rounded = Math.round(value)
+  return Math.abs(value - Math.trunc(value)) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded
+}

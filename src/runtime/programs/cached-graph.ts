@@ -6,6 +6,7 @@ import { assertInternal } from '../../base/errors.ts'
 import { toWindowName } from '../../graph/cache-shape.ts'
 import type { GraphBuilder } from '../../graph/builder.ts'
 import { addDims, type Dim, type Graph, type Node, type Value } from '../../graph/ir.ts'
+import { STEP_BYTES } from '../../graph/ops/cache-elements.ts'
 import { prune, rewrite } from '../../graph/passes/rewrite.ts'
 
 /** Input that carries the embedding rows of the ids, f32 [N, T, D]. */
@@ -23,8 +24,19 @@ export const toStateEntryName = (state: string): string => `cache.${state}`
 /** Output with the states that enter a layer, f32 [N, T, D]. */
 export const STATES = 'states'
 
-/** How numbers of a cache are kept. f16 rounds to 11 bits: a relative error of at most 2^-11. */
-export type KvElement = 'f32' | 'f16'
+/**
+ * How numbers of a cache are kept. f16 rounds to 11 bits: a relative error of at most 2^-11. int8 has
+ * a step for each vector of d numbers, and rounds by at most half of it: 0.4 % of its largest number.
+ */
+export type KvElement = 'f32' | 'f16' | 'int8'
+
+/** The type of tensors that hold such numbers. */
+export const toKvDtype = (element: KvElement): 'f32' | 'f16' | 'i8' =>
+  element === 'int8' ? 'i8' : element
+
+/** Numbers that a vector of d takes. */
+export const computeKvWidth = (element: KvElement, headWidth: number): number =>
+  element === 'int8' ? headWidth + STEP_BYTES : headWidth
 
 const isMask = (name: string): boolean => name === 'mask' || name.startsWith('mask.')
 
@@ -39,8 +51,8 @@ export interface LayerCache {
 /**
  * Replaces attention by what `build` makes over a cache of C slots and the T new tokens. Per layer
  * the graph gains inputs past.<layer>.k and .v [N, K, C, d] of this element and f32 outputs
- * cache.<layer>.k and .v [N, K, T, d]; masks grow to [N, 1, T, C+T], and unfilled slots must be
- * masked. With the element f16 new keys and values are rounded before they are used: a token sees
+ * cache.<layer>.k and .v [N, K, T, d], of int8 both [.., d + 2] in bytes; masks grow to [N, 1, T, C+T], and unfilled slots must be
+ * masked. With f16 and int8 new keys and values are rounded before they are used: a token sees
  * the same numbers of the tokens before it, whether they come from the cache or from its own piece.
  * Convolutions get past.conv.<i> [N, L−1, D] and cache.conv.<i> [N, T, D], always of f32.
  */
@@ -66,12 +78,18 @@ export function withPast(
         return buildCachedConvolution(g, given, toWindowName(convolution++), entries)
       if (operation !== 'attention') return undefined
       const [q, k, v, ...rest] = given
-      const [newKeys, newValues] = [k!, v!].map((x) => roundTo(g, element, x)) as [Value, Value]
       const form = { heads: attributes['kvHeads']!, headWidth: attributes['headWidth']! }
-      const shape = [k!.shape[0]!, form.heads as number, 'C', form.headWidth as number]
+      const heads = form.heads as number
+      const newKeys = roundTo(g, element, k!, heads)
+      const newValues = roundTo(g, element, v!, heads)
+      const width = computeKvWidth(element, form.headWidth as number)
+      const shape = [k!.shape[0]!, heads, 'C', width]
       const keys = g.op('cacheEntry', [newKeys], form)
       const values = g.op('cacheEntry', [newValues], form)
-      entries.set(toEntryName(layer, 'k'), keys).set(toEntryName(layer, 'v'), values)
+      const toEntry = (x: Value, own: Value): Value =>
+        element === 'int8' ? g.op('packVectors', [g.op('cacheEntry', [x], form)]) : own
+      entries.set(toEntryName(layer, 'k'), toEntry(k!, keys))
+      entries.set(toEntryName(layer, 'v'), toEntry(v!, values))
       const pastKeys = readPast(g, toPastName(layer, 'k'), element, shape)
       const pastValues = readPast(g, toPastName(layer, 'v'), element, shape)
       layer++
@@ -96,12 +114,19 @@ function buildCachedConvolution(
   return g.op('cachedConvolution', [x!, past, weight!])
 }
 
-const roundTo = (g: GraphBuilder, element: KvElement, x: Value): Value =>
-  element === 'f16' ? g.op('roundToHalf', [x]) : x
+/** x [N, T, K·d] with the numbers that the cache will hold. */
+function roundTo(g: GraphBuilder, element: KvElement, x: Value, heads: number): Value {
+  if (element === 'f32') return x
+  if (element === 'f16') return g.op('roundToHalf', [x])
+  const [rows, tokens, width] = x.shape as [Dim, Dim, number]
+  const vectors = g.reshape(x, [rows, tokens, heads, width / heads])
+  return g.reshape(g.op('unpackVectors', [g.op('packVectors', [vectors])]), x.shape)
+}
 
 function readPast(g: GraphBuilder, name: string, element: KvElement, shape: readonly Dim[]): Value {
-  const past = g.input(name, element, shape)
-  return element === 'f16' ? g.op('widenHalf', [past]) : past
+  const past = g.input(name, toKvDtype(element), shape)
+  if (element === 'f32') return past
+  return g.op(element === 'f16' ? 'widenHalf' : 'unpackVectors', [past])
 }
 
 /** Attention over a cache of C slots and the T new tokens, in plain products. */

@@ -4,15 +4,16 @@
 import { countStateNumbers } from '../../programs/row-states.ts'
 import type { KvShape } from './kv-types.ts'
 import { countBlockElements } from './row-arrays.ts'
-import { countElementBytes, type KvElement, type KvValues } from './values.ts'
+import { countElementBytes, elementOf, type KvElement, type KvValues } from './values.ts'
 
 /** Elements of a block with its states. */
 export const computeBlockLength = (shape: KvShape, element: KvElement): number =>
-  countBlockElements(shape) +
+  countBlockElements(shape, element) +
   (countStateNumbers(shape.states) * Float32Array.BYTES_PER_ELEMENT) / countElementBytes(element)
 
 /** The states in a block: a view. */
 export function viewBlockStates(shape: KvShape, block: KvValues): Float32Array {
-  const start = block.byteOffset + countBlockElements(shape) * block.BYTES_PER_ELEMENT
+  const start =
+    block.byteOffset + countBlockElements(shape, elementOf(block)) * block.BYTES_PER_ELEMENT
   return new Float32Array(block.buffer, start, countStateNumbers(shape.states))
 }

@@ -3,7 +3,7 @@
 
 import { assertInternal } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
-import { toEntryName, toPastName } from '../../programs/cached-graph.ts'
+import { computeKvWidth, toEntryName, toKvDtype, toPastName } from '../../programs/cached-graph.ts'
 import { GrowingArrays } from './growing-arrays.ts'
 import { BLOCK_SIZE, type KvShape } from './kv-types.ts'
 import {
@@ -32,8 +32,10 @@ export interface EntryPlace {
 }
 
 /** Elements of a block's keys and values: [part, K, 16, d] with the parts k and v of each layer. */
-export const countBlockElements = ({ layers, kvHeads, headWidth }: KvShape): number =>
-  2 * layers * kvHeads * BLOCK_SIZE * headWidth
+export const countBlockElements = (
+  { layers, kvHeads, headWidth }: KvShape,
+  element: KvElement,
+): number => 2 * layers * kvHeads * BLOCK_SIZE * computeKvWidth(element, headWidth)
 
 export class RowArrays {
   readonly #shape: KvShape
@@ -46,7 +48,9 @@ export class RowArrays {
   #rounded: KvValues | undefined
 
   constructor(shape: KvShape, element: KvElement, capacity: number) {
-    this.#shape = shape
+    // What follows counts elements, of which a vector of bytes has more.
+    const headWidth = computeKvWidth(element, shape.headWidth)
+    this.#shape = Object.assign({}, shape, { headWidth })
     this.#element = element
     this.capacity = capacity
     this.#arrays = new GrowingArrays(element, 2 * shape.layers)
@@ -108,7 +112,7 @@ export class RowArrays {
       this.#arrays.values.map((values, part): [string, Tensor] => [
         toPastName(...toPlace(part)),
         {
-          dtype: this.#element,
+          dtype: toKvDtype(this.#element),
           shape,
           data: values.subarray(from * length, (from + count) * length),
         },
@@ -233,6 +237,7 @@ export class RowArrays {
   /** The same numbers as the arrays keep them. */
   #toElement(data: KvValues): KvValues {
     if (elementOf(data) === this.#element) return data
+    assertInternal(this.#element !== 'int8', 'vectors of bytes come packed from programs')
     if ((this.#rounded?.length ?? 0) < data.length)
       this.#rounded = createValues(this.#element, data.length)
     convertValues(data, this.#rounded!.subarray(0, data.length))
@@ -242,5 +247,8 @@ export class RowArrays {
 
 const toPlace = (part: number) => [part >> 1, part % 2 === 0 ? 'k' : 'v'] as const
 
+/** Bytes of coded vectors stand for numbers, whatever they are. */
 const isFiniteElement = (values: KvValues, at: number): boolean =>
-  values instanceof Float32Array ? Number.isFinite(values[at]) : (values[at]! & 0x7c00) !== 0x7c00
+  values instanceof Float32Array
+    ? Number.isFinite(values[at])
+    : values instanceof Int8Array || (values[at]! & 0x7c00) !== 0x7c00

@@ -1,13 +1,17 @@
-// Keys and values in memory: 32-bit floats, or 16-bit floats as raw bits. Independent of layouts.
+// Keys and values in memory: 32-bit floats, 16-bit floats as raw bits, or bytes of coded vectors.
+// Independent of layouts.
 
 import { getF16Values, toF16Bits } from '../../../formats/half.ts'
 import type { KvElement } from '../../programs/cached-graph.ts'
 
 export type { KvElement } from '../../programs/cached-graph.ts'
 
-export type KvValues = Float32Array | Uint16Array
+export type KvValues = Float32Array | Uint16Array | Int8Array
 
-export const countElementBytes = (element: KvElement): number => (element === 'f32' ? 4 : 2)
+const arrayTypes = { f32: Float32Array, f16: Uint16Array, int8: Int8Array } as const
+
+export const countElementBytes = (element: KvElement): number =>
+  arrayTypes[element].BYTES_PER_ELEMENT
 
 /** Numbers over `length` elements of the buffer. */
 export const viewValues = (
@@ -15,22 +19,19 @@ export const viewValues = (
   buffer: ArrayBufferLike,
   offset: number,
   length: number,
-): KvValues =>
-  element === 'f32'
-    ? new Float32Array(buffer, offset, length)
-    : new Uint16Array(buffer, offset, length)
+): KvValues => new arrayTypes[element](buffer as ArrayBuffer, offset, length)
 
 export const createValues = (element: KvElement, length: number): KvValues =>
-  element === 'f32' ? new Float32Array(length) : new Uint16Array(length)
+  new arrayTypes[element](length)
 
 /** The same memory as bytes. */
 export const viewElementBytes = ({ buffer, byteOffset, byteLength }: KvValues): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength)
 
 export const elementOf = (values: KvValues): KvElement =>
-  values instanceof Float32Array ? 'f32' : 'f16'
+  values instanceof Float32Array ? 'f32' : values instanceof Uint16Array ? 'f16' : 'int8'
 
-/** Writes all of `source` into `target`, which may be of the other element. */
+/** Writes all of `source` into `target`, which may be floats of the other length. */
 export function convertValues(source: KvValues, target: KvValues): void {
   if (source instanceof Float32Array && target instanceof Uint16Array) roundToF16(source, target)
   else if (source instanceof Uint16Array && target instanceof Float32Array)
