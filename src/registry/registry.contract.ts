@@ -12,11 +12,11 @@ import {
 import type { ExpertManifest } from './manifest/expert-manifest.ts'
 import type { Registry } from './registry.ts'
 
-export interface RegistryPlace {
+export interface RegistryPlace<Source = string> {
   /** Another handle on the same registry, as another process has it. */
-  open(): Promise<Registry>
+  open(): Promise<Registry<Source>>
   /** A folder with an adapter; its weights follow from the seed. */
-  makeExpert(manifest: Partial<ExpertManifest> | undefined, seed: number): Promise<string>
+  makeExpert(manifest: Partial<ExpertManifest> | undefined, seed: number): Promise<Source>
   /** Changes a byte of a file of content. */
   damage(location: string): Promise<void>
   /** Bytes of all content. */
@@ -33,10 +33,13 @@ export const createTestManifest = (given: Partial<ExpertManifest> = {}): ExpertM
   ...given,
 })
 
-export function describeRegistry(title: string, makePlace: () => Promise<RegistryPlace>): void {
+export function describeRegistry<Source>(
+  title: string,
+  makePlace: () => Promise<RegistryPlace<Source>>,
+): void {
   describe(`${title} as a registry of experts`, () => {
-    let place: RegistryPlace
-    let registry: Registry
+    let place: RegistryPlace<Source>
+    let registry: Registry<Source>
     beforeEach(async () => {
       place = await makePlace()
       registry = await place.open()

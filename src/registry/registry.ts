@@ -21,7 +21,7 @@ export interface RegisteredExpert {
 
 /** A version, and where its files are. */
 export interface ResolvedExpert extends RegisteredExpert {
-  /** What `loadAdapter` takes. */
+  /** Where its files are; on Node what `loadAdapter` takes. */
   readonly location: string
 }
 
@@ -74,13 +74,14 @@ export interface ExpertVector {
   readonly vector: Float32Array
 }
 
-export interface Registry {
+/** `Source`: what an expert is added from; on Node the path of its folder. */
+export interface Registry<Source = string> {
   readonly location: string
   /**
    * Copies an expert's folder into the registry. Throws ConflictError where the version exists with
    * other content; the same content again changes nothing.
    */
-  add(folder: string, options?: AddOptions): Promise<RegisteredExpert>
+  add(folder: Source, options?: AddOptions): Promise<RegisteredExpert>
   /** `coder`, `coder@^1.2`, `coder@stable`, `coder@sha256:…`. Throws NotFoundError. */
   resolve(reference: string): Promise<ResolvedExpert>
   /** The newest version of each expert, or all versions of one. */

@@ -14,6 +14,7 @@ const suites = [
   { page: 'micro', fewest: 180 },
   { page: 'worker', fewest: 17 },
   { page: 'grammar', fewest: 1 },
+  { page: 'registry', fewest: 31 },
 ] as const
 const programs: Readonly<
   Record<(typeof suites)[number]['page'] | 'tabs' | 'example' | 'worker-object', string>
@@ -22,6 +23,7 @@ const programs: Readonly<
   micro: 'test/browser/pages/micro.ts',
   worker: 'test/browser/pages/worker.ts',
   grammar: 'test/browser/pages/grammar.ts',
+  registry: 'test/browser/pages/registry.ts',
   'worker-object': 'test/browser/pages/worker-object.ts',
   tabs: 'test/browser/pages/tabs.ts',
   example: 'examples/browser-storage/page.ts',

@@ -221,7 +221,7 @@ export const rooms: Record<string, readonly string[]> = {
     'serve',
     'capture',
   ],
-  web: ['stores', ''],
+  web: ['stores', 'registry', ''],
   cli: [
     'ui',
     'command.ts',

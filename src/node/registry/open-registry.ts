@@ -3,17 +3,10 @@
 
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import semver from 'semver'
-import { NotFoundError, OptionError, SignatureError } from '../../base/errors.ts'
+import { OptionError, SignatureError } from '../../base/errors.ts'
 import { checkOptions, integer, listOf, string, unchecked } from '../../base/schema.ts'
-import { findNearestName } from '../../base/suggest.ts'
 import { quoteName } from '../../formats/quote.ts'
-import {
-  checkChannels,
-  type KnownVersion,
-  parseReference,
-  selectVersion,
-} from '../../registry/reference.ts'
+import { checkChannels, parseReference, selectVersion } from '../../registry/reference.ts'
 import type {
   AddOptions,
   ExpertVector,
@@ -23,7 +16,13 @@ import type {
   ResolvedExpert,
   SearchQuery,
 } from '../../registry/registry.ts'
-import { type ExpertManifest, isExpertName } from '../../registry/manifest/manifest-fields.ts'
+import type { ExpertManifest } from '../../registry/manifest/manifest-fields.ts'
+import {
+  changeTags,
+  createUnknownExpert,
+  sortVersions,
+  type TagChange,
+} from '../../registry/registry-rules.ts'
 import { checkVectors, searchExperts, type SearchableExpert } from '../../registry/search.ts'
 import { openSqliteFile, runWithRetry } from '../stores/sqlite-file.ts'
 import { makeDirectory } from '../files/make-directory.ts'
@@ -169,12 +168,7 @@ class FolderRegistry implements LocalRegistry {
     const versions = await run(() => tables.listVersions(reference.id))
     if (versions.length === 0) {
       const ids = await run(() => tables.listIds())
-      const meant = findNearestName(reference.id, ids)
-      const hint =
-        meant === undefined ? ` It has ${ids.length} experts.` : ` Did you mean "${meant}"?`
-      throw new NotFoundError(
-        `${location}: there is no expert ${quoteName(reference.id)} in this registry.${hint}`,
-      )
+      throw createUnknownExpert(location, reference.id, ids)
     }
     const channels = await run(() => tables.readChannels(reference.id))
     return withoutVector(selectVersion(reference, versions, channels))
@@ -183,7 +177,7 @@ class FolderRegistry implements LocalRegistry {
   async list(id?: string): Promise<readonly RegisteredExpert[]> {
     const { tables, snapshot, run } = this.#parts
     const experts = await run(() => (id === undefined ? snapshot.newest : tables.listVersions(id)))
-    return (id === undefined ? experts : experts.toSorted(compareVersions)).map(withoutVector)
+    return (id === undefined ? experts : sortVersions(experts)).map(withoutVector)
   }
 
   async search(query: SearchQuery): Promise<readonly SearchResult[]> {
@@ -212,17 +206,10 @@ class FolderRegistry implements LocalRegistry {
     await run(() => tables.setChannel(id, channel, version))
   }
 
-  async tag(
-    reference: string,
-    { add = [], remove = [] }: { add?: readonly string[]; remove?: readonly string[] },
-  ): Promise<RegisteredExpert> {
-    const wrong = add.filter((tag) => !isExpertName(tag))
-    if (wrong.length > 0)
-      throw new OptionError(
-        `Tags have letters, digits, ".", "_" and "-"; got ${wrong.map(quoteName).join(', ')}.`,
-      )
+  async tag(reference: string, change: TagChange): Promise<RegisteredExpert> {
+    changeTags([], change)
     const found = await this.#find(reference)
-    const tags = [...new Set([...found.tags, ...add])].filter((tag) => !remove.includes(tag))
+    const tags = changeTags(found.tags, change)
     const { tables, run } = this.#parts
     await run(() => tables.setTags(found.id, found.version, tags))
     return { ...found, tags }
@@ -280,6 +267,3 @@ class FolderRegistry implements LocalRegistry {
 }
 
 const withoutVector = ({ vector: _vector, ...expert }: SearchableExpert): RegisteredExpert => expert
-
-const compareVersions = (a: KnownVersion, b: KnownVersion): number =>
-  semver.rcompare(a.version, b.version)

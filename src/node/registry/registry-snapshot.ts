@@ -1,7 +1,7 @@
 // The newest version of every expert as the index has them, read again only when any process has
 // changed the index: reading ten thousand rows takes longer than searching them.
 
-import { selectVersion } from '../../registry/reference.ts'
+import { selectNewestVersions } from '../../registry/registry-rules.ts'
 import { createSearchIndex, type SearchIndex } from '../../registry/search.ts'
 import type { IndexedExpert, RegistryTables } from './registry-tables.ts'
 
@@ -22,7 +22,7 @@ export class RegistrySnapshot {
   get newest(): readonly IndexedExpert[] {
     const version = this.#tables.dataVersion
     if (version !== this.#version) {
-      this.#newest = selectNewestOfAll(this.#tables.listAll())
+      this.#newest = selectNewestVersions(this.#tables.listAll())
       this.#indexes.clear()
       this.#version = version
     }
@@ -47,14 +47,3 @@ export class RegistrySnapshot {
     )
   }
 }
-
-function selectNewestOfAll(experts: readonly IndexedExpert[]): IndexedExpert[] {
-  const groups = Map.groupBy(experts, (expert) => expert.id)
-  const newest = [...groups.values()].map(selectNewest)
-  return newest.sort((a, b) => (a.id < b.id ? -1 : 1))
-}
-
-const selectNewest = (versions: readonly IndexedExpert[]): IndexedExpert =>
-  versions.length === 1
-    ? versions[0]!
-    : selectVersion({ id: versions[0]!.id, choice: { type: 'latest' } }, versions, {})
