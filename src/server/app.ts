@@ -4,7 +4,7 @@
 import { Hono } from 'hono'
 import { isRecord } from '../base/schema.ts'
 import { findNearestName } from '../base/suggest.ts'
-import { createErrorResponse, toRequestError } from './error-response.ts'
+import { createErrorResponse, type ErrorBody, toRequestError } from './error-response.ts'
 import { createOpenApiRoute } from './openapi.ts'
 import { noBody, readBody, readListBody } from './read-body.ts'
 import { RequestError } from './request-error.ts'
@@ -82,10 +82,12 @@ const toHonoPath = (path: string): string =>
   )
 
 async function createCall(
-  { service, maxBodyBytes, now = Date.now, createId = () => crypto.randomUUID() }: ServerOptions,
+  options: ServerOptions,
   route: Route,
   context: ServerContext,
 ): Promise<RouteCall> {
+  const { service, maxBodyBytes, now = Date.now, version = '0.0.0' } = options
+  const { createId = () => crypto.randomUUID() } = options
   const { req: request } = context
   const body = await readRouteBody(route, request, maxBodyBytes)
   context.set('body', isRecord(body) ? body : undefined)
@@ -98,6 +100,7 @@ async function createCall(
     context,
     created: Math.floor(now() / 1000),
     createId: (prefix) => prefix + createId().replaceAll('-', ''),
+    version,
   }
 }
 
@@ -125,12 +128,13 @@ function addMethodError(app: Hono<ServerEnv>, { path, group, guards }: PathGroup
     context.set('route', first)
     await next()
   }
-  app.all(path, enter, ...guards, ({ req }) => {
+  app.all(path, enter, ...guards, (context) => {
+    const { req } = context
     const error = new RequestError(`${req.method} ${first!.path}: this path takes ${allow}.`, {
       status: 405,
       code: 'method_not_allowed',
     })
-    const response = createErrorResponse(error)
+    const response = createErrorResponse(error, (body) => describeError(body, context))
     response.headers.set('Allow', allow)
     return response
   })
@@ -157,5 +161,9 @@ function answerError(
 ): Response {
   if (context.req.raw.signal.aborted) return new Response(null, { status: 499 })
   if (toRequestError(error).status >= 500) onFault?.(error, context)
-  return createErrorResponse(error)
+  return createErrorResponse(error, (body) => describeError(body, context))
 }
+
+/** In the form of the route's API. */
+const describeError = (body: ErrorBody, context: ServerContext): object =>
+  context.get('route')?.describeError?.(body, context.get('requestId')) ?? body

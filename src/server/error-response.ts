@@ -104,13 +104,19 @@ export function createErrorBody(error: unknown): ErrorBody {
 /** OpenAI's clients repeat these by themselves unless they are told that it does not help. */
 const mayBeRepeated = new Set([429, 503])
 
-/** The response of an error, with the headers that say whether and when to repeat. */
-export function createErrorResponse(error: unknown): Response {
+/**
+ * The response of an error, with the headers that say whether and when to repeat. `describe` puts
+ * it into another form than OpenAI's.
+ */
+export function createErrorResponse(
+  error: unknown,
+  describe: (body: ErrorBody) => object = (body) => body,
+): Response {
   const found = toRequestError(error)
   const headers = new Headers()
   const { retryAfter = mayBeRepeated.has(found.status) ? 1 : undefined } = found
   if (retryAfter !== undefined)
     headers.set('Retry-After', String(Math.max(1, Math.ceil(retryAfter))))
   if (!mayBeRepeated.has(found.status)) headers.set('x-should-retry', 'false')
-  return Response.json(createErrorBody(found), { status: found.status, headers })
+  return Response.json(describe(createErrorBody(found)), { status: found.status, headers })
 }

@@ -14,10 +14,15 @@ import {
   propsRoute,
   slotsRoute,
 } from './api/llamacpp/server-routes.ts'
+import { ollamaAnswerRoutes } from './api/ollama/ollama-answers.ts'
+import { embedRoute } from './api/ollama/ollama-embed.ts'
+import { ollamaModelRoutes } from './api/ollama/ollama-models.ts'
+import { messageRoutes } from './api/messages/message-routes.ts'
 import { chatRoute } from './api/openai/chat.ts'
 import { completionsRoute } from './api/openai/completions.ts'
 import { embeddingsRoute } from './api/openai/embeddings.ts'
 import { modelRoute, modelsRoute } from './api/openai/models.ts'
+import { responseRoutes } from './api/responses/response-routes.ts'
 import { userRoutes } from './api/users/user-routes.ts'
 import type { Route } from './route.ts'
 import { loadLoraRoute, unloadLoraRoute } from './api/vllm/lora-routes.ts'
@@ -29,6 +34,11 @@ export const routes: readonly Route[] = [
   chatRoute,
   completionsRoute,
   embeddingsRoute,
+  ...responseRoutes,
+  ...messageRoutes,
+  ...ollamaAnswerRoutes,
+  embedRoute,
+  ...ollamaModelRoutes,
   ...expertRoutes,
   ...userRoutes,
   loadLoraRoute,

@@ -3,6 +3,7 @@
 
 import type { Context, MiddlewareHandler } from 'hono'
 import type { Field, Fields, GivenOptions, JsonSchema } from '../base/schema.ts'
+import type { ErrorBody } from './error-response.ts'
 import type { AnswerUsage, Service } from './service.ts'
 
 /** What a key must be allowed to do; 'open': no key is needed. */
@@ -73,7 +74,12 @@ export interface RouteCall<Body = unknown> {
   readonly created: number
   /** A new id with this in front: `chatcmpl-…`. */
   readonly createId: (prefix: string) => string
+  /** Of this program. */
+  readonly version: string
 }
+
+/** From OpenAI's error object to the body of another API. */
+export type ErrorDescriber = (body: ErrorBody, requestId: string | undefined) => object
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -89,6 +95,8 @@ export interface Route {
   readonly answer?: JsonSchema
   /** The content type of a 200 that is no JSON. */
   readonly contentType?: string
+  /** An error's body in the form of this route's API. Default: OpenAI's. */
+  readonly describeError?: ErrorDescriber
   handle(call: RouteCall): Promise<Response>
 }
 

@@ -16,6 +16,10 @@ export interface EventStreamOptions<Event> {
   readonly toLastRecords: () => readonly unknown[]
   /** What ends the stream: OpenAI's `[DONE]`. */
   readonly endMark?: string
+  /** How records are written. Default: `data` lines of server-sent events. */
+  readonly form?: StreamForm
+  /** Records of an error after the first event. Default: OpenAI's error object. */
+  readonly toErrorRecords?: (error: unknown) => readonly unknown[]
   readonly keepAliveMs?: number
   /** Further headers, from the first event. */
   readonly toHeaders?: (first: Event) => Readonly<Record<string, string>>
@@ -23,8 +27,35 @@ export interface EventStreamOptions<Event> {
   readonly onGone: () => void
 }
 
-const toText = (record: unknown): string =>
-  `data: ${typeof record === 'string' ? record : JSON.stringify(record)}\n\n`
+export interface StreamForm {
+  readonly contentType: string
+  write(record: unknown): string
+  /** Sent in silence; none where a client would take it for a record. */
+  readonly keepAlive?: string
+}
+
+const sseType = 'text/event-stream; charset=utf-8'
+const sseKeepAlive = ': keep-alive\n\n'
+
+const dataLines: StreamForm = {
+  contentType: sseType,
+  write: (record) => `data: ${typeof record === 'string' ? record : JSON.stringify(record)}\n\n`,
+  keepAlive: sseKeepAlive,
+}
+
+/** Server-sent events that are named by the record's `type`. */
+export const namedEvents: StreamForm = {
+  contentType: sseType,
+  write: (record) =>
+    `event: ${(record as { type: string }).type}\ndata: ${JSON.stringify(record)}\n\n`,
+  keepAlive: sseKeepAlive,
+}
+
+/** A line of JSON for each record. */
+export const jsonLines: StreamForm = {
+  contentType: 'application/x-ndjson',
+  write: (record) => `${JSON.stringify(record)}\n`,
+}
 
 /** Waits for the first event, so that a request that cannot be answered throws here. */
 export async function createEventStream<Event>(
@@ -35,7 +66,7 @@ export async function createEventStream<Event>(
   return new Response(body, {
     status: 200,
     headers: {
-      'content-type': 'text/event-stream; charset=utf-8',
+      'content-type': (options.form ?? dataLines).contentType,
       'cache-control': 'no-cache',
       'x-accel-buffering': 'no',
       ...(first.done ? {} : options.toHeaders?.(first.value)),
@@ -48,6 +79,7 @@ function createBody<Event>(
   first: IteratorResult<Event, void>,
 ): ReadableStream<Uint8Array> {
   const { events, toRecords, toLastRecords, endMark, keepAliveMs = KEEP_ALIVE_MS } = options
+  const { form = dataLines, toErrorRecords = (error) => [createErrorBody(error)] } = options
   let waiting: IteratorResult<Event, void> | undefined = first
   const takeNext = (): Promise<IteratorResult<Event, void>> => {
     const held = waiting
@@ -57,19 +89,21 @@ function createBody<Event>(
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       const send = (text: string): void => controller.enqueue(encoder.encode(text))
-      const stopKeeping = keepAlive(() => send(': keep-alive\n\n'), keepAliveMs)
+      const { keepAlive: comment } = form
+      const stopKeeping =
+        comment === undefined ? () => undefined : keepAlive(() => send(comment), keepAliveMs)
       try {
         for (;;) {
           const { done, value } = await takeNext()
           const records = done ? toLastRecords() : toRecords(value)
           const end = done && endMark !== undefined ? [endMark] : []
-          const text = [...records, ...end].map(toText).join('')
+          const text = [...records, ...end].map(form.write).join('')
           if (text !== '') send(text)
           if (done) controller.close()
           if (done || text !== '') return
         }
       } catch (error) {
-        send(toText(createErrorBody(error)))
+        send(toErrorRecords(error).map(form.write).join(''))
         controller.close()
       } finally {
         stopKeeping()
