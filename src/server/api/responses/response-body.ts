@@ -87,7 +87,7 @@ export function toResponse(state: ResponseState): Readonly<Record<string, unknow
     status,
     error: error ?? null,
     incomplete_details: isCut ? { reason: 'max_output_tokens' } : null,
-    ...echoRequest(body),
+    ...repeatRequest(body),
     reasoning: { effort: state.effort ?? null, summary: null },
     model,
     output,
@@ -95,7 +95,7 @@ export function toResponse(state: ResponseState): Readonly<Record<string, unknow
   }
 }
 
-const echoRequest = (body: ResponseBody) => ({
+const repeatRequest = (body: ResponseBody) => ({
   background: false,
   instructions: body.instructions ?? null,
   max_output_tokens: body.max_output_tokens ?? null,
