@@ -23,6 +23,18 @@ export const siteActions: Actions = {
       return { ...toExpertJson(published), image: `sha256:${image.hash}`, out: folder }
     },
   },
+  withdraw: {
+    usage: '<name[@version]> <folder>',
+    about: 'takes a version out of what is published in a folder',
+    words: [2, 2],
+    options: [],
+    async run([reference, folder], { terminal }) {
+      const { withdrawExpert } = await import('../../node/registry/publish/publish-expert.ts')
+      const { id, version } = await withdrawExpert(reference!, folder!)
+      terminal.print(`${id}@${version} is no longer in ${folder}`)
+      return { id, version, from: folder }
+    },
+  },
   export: {
     usage: '<name[@version]> <folder | file.tar>',
     about:

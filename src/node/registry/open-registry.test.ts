@@ -1,7 +1,9 @@
 // The registry in a folder: the contract, what is refused, processes that are killed.
 
+import { execFile } from 'node:child_process'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FormatError, NotFoundError, StorageError } from '../../base/errors.ts'
 import { createTestManifest, describeRegistry } from '../../registry/registry.contract.ts'
@@ -12,6 +14,9 @@ beforeAll(async () => void (places = await createRegistryPlaces()))
 afterAll(() => places.remove())
 
 describeRegistry('a folder', () => places.make())
+
+const parseLine = (line: string) =>
+  JSON.parse(line) as { readonly id: string; readonly hash?: string; readonly error?: string }
 
 describe('a registry in a folder', () => {
   it('refuses links, folders that are no adapter, and newer registries; nothing is left', async () => {
@@ -47,6 +52,29 @@ describe('a registry in a folder', () => {
     expect(await readFile(join(location, 'expert.sig'), 'utf8')).toBe('a signature')
     await registry.close()
   })
+
+  it('takes from eight processes at once: every expert is there, or was told', async () => {
+    const place = await places.make()
+    const worker = new URL('./add-worker.testing.ts', import.meta.url).pathname
+    const run = promisify(execFile)
+    const ended = await Promise.all(
+      Array.from({ length: 8 }, (_, i) =>
+        run(process.execPath, [worker, place.path, places.seeds, String(i)]),
+      ),
+    )
+    const told = ended.flatMap(({ stdout }) => stdout.trim().split('\n').map(parseLine))
+    expect(told).toHaveLength(8 * 12)
+    const registry = await place.open()
+    for (const { id, hash, error } of told) {
+      const found = await registry.verify(id)
+      if (error === undefined) expect([id, found.hash]).toEqual([id, hash])
+      else expect([id, error]).toEqual([id, 'ConflictError'])
+    }
+    expect((await registry.list()).length).toBe(8 * 6 + 6)
+    const hashes = new Set((await registry.list()).map(({ hash }) => hash))
+    expect(new Set(await readdir(join(place.path, 'content')))).toEqual(hashes)
+    await registry.close()
+  }, 180_000)
 
   it('is whole after processes were killed in the middle of add, remove, gc and publish', async () => {
     await killRepeatedly(await places.make(), places.seeds, 6)

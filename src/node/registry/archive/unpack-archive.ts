@@ -50,9 +50,12 @@ export async function unpackArchive(
     signal?.throwIfAborted()
     throw GraftError.isInstance(error)
       ? error
-      : new FormatError(`${file}: is no sound tar archive: ${describeError(error)}.`, {
-          cause: error,
-        })
+      : new FormatError(
+          `${file}: is no sound tar archive: ${describeError(error).replace(/\.$/, '')}.`,
+          {
+            cause: error,
+          },
+        )
   } finally {
     source.destroy()
   }

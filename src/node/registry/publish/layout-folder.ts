@@ -84,6 +84,24 @@ export async function writeBlobs(folder: string, blobs: readonly Blob[]): Promis
   }
 }
 
+/** Replaces the index by one without some images, and removes the blobs that only they had. */
+export async function dropFromIndex(
+  folder: string,
+  index: LayoutIndex,
+  images: readonly string[],
+): Promise<void> {
+  const hashes = new Set<string>()
+  for (const image of images) {
+    hashes.add(image)
+    const bytes = await readExisting(join(folder, getBlobPath(image)))
+    for (const hash of bytes ? listDigests(readJson(bytes, image)) : []) hashes.add(hash)
+  }
+  const sink = createFileSink(folder)
+  await sink.write(journalFile, [encodeJson([...hashes])])
+  await sink.write(indexFile, [encodeLayoutIndex(index)])
+  await removeUnfinished(folder)
+}
+
 /** Removes the blobs that a process began to write, unless the index needs them. */
 export async function removeUnfinished(folder: string): Promise<void> {
   const journal = await readExisting(join(folder, journalFile))

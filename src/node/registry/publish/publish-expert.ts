@@ -10,6 +10,7 @@ import {
   addToIndex,
   type LayoutIndex,
   type PublishedExpert,
+  resolvePublished,
 } from '../../../registry/publish/layout-index.ts'
 import { checkChannels } from '../../../registry/reference.ts'
 import type { RegisteredExpert, Registry } from '../../../registry/registry.ts'
@@ -19,12 +20,14 @@ import { listFiles } from '../../files/list-files.ts'
 import { formatFolderCard } from '../folder-card.ts'
 import {
   type Blob,
+  dropFromIndex,
   readIndex,
   removeUnfinished,
   toBlob,
   writeBlobs,
   writeIndex,
 } from './layout-folder.ts'
+import { openPublished } from './published-layout.ts'
 
 export interface PublishOptions {
   /** Channels that point to it there; those of the registry unless given. */
@@ -70,6 +73,25 @@ export async function publishExpert(
     }
     await writeIndex(folder, addToIndex(index, expert))
     return expert
+  })
+}
+
+/**
+ * Takes a version out of a layout, with the blobs that no other version has. Throws NotFoundError
+ * where it is not there.
+ */
+export async function withdrawExpert(reference: string, folder: string): Promise<PublishedExpert> {
+  // before the lock, which would make the folder
+  await openPublished(folder)
+  return withLock(join(folder, lockFile), async () => {
+    await removeUnfinished(folder)
+    const index = await readIndex(folder)
+    const found = resolvePublished(index, reference, folder)
+    const { id, version, image } = found
+    const left = index.experts.filter((expert) => expert.id !== id || expert.version !== version)
+    const { faults, others } = index
+    await dropFromIndex(folder, { experts: left, faults, others }, [image.hash])
+    return found
   })
 }
 

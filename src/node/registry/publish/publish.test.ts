@@ -23,7 +23,7 @@ import { createRegistryPlaces, type FolderPlace, type RegistryPlaces } from '../
 import { signFolder } from '../sign-folder.ts'
 import { addPublished } from './add-published.ts'
 import { isPrivateAddress } from './private-address.ts'
-import { publishExpert } from './publish-expert.ts'
+import { publishExpert, withdrawExpert } from './publish-expert.ts'
 import { openPublished } from './published-layout.ts'
 
 let places: RegistryPlaces
@@ -136,6 +136,21 @@ describe('a published expert', () => {
     await expect(publishExpert(other, 'coder', site)).rejects.toThrow(ConflictError)
     await expect(addPublished(other, 'coder', site)).rejects.toThrow(ConflictError)
     expect(await readFile(join(site, 'index.json'), 'utf8')).toBe(before)
+  })
+
+  it('is withdrawn with the files that no other version has', async () => {
+    await publish()
+    const listBlobs = (): Promise<string[]> => readdir(join(site, 'blobs', 'sha256'))
+    const one = new Set(await listBlobs())
+    await publish({ version: '1.1.0' }, 1)
+    await publish({ id: 'b' }, 2)
+    await withdrawExpert('b', site)
+    await withdrawExpert('coder@1.1.0', site)
+    expect(new Set(await listBlobs())).toEqual(one)
+    expect((await readdir(site)).toSorted()).toEqual(['blobs', 'index.json', 'oci-layout'])
+    await expect(withdrawExpert('coder@1.1.0', site)).rejects.toThrow(NotFoundError)
+    await expect(withdrawExpert('coder', `${site}x`)).rejects.toThrow(NotFoundError)
+    expect((await addPublished(other, 'coder', site)).version).toBe('1.0.0')
   })
 
   it('whose files were changed in the registry is not published', async () => {
