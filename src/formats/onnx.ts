@@ -13,8 +13,10 @@ export type OnnxAttribute =
   | { string: string }
   | { graph: OnnxBranch }
 
-/** The graph inside a node such as If: it sees the values of the graph around it. */
+/** The graph inside a node such as If or Scan: it sees the values of the graph around it. */
 export interface OnnxBranch {
+  /** What the node hands in at every turn, without shapes. */
+  readonly inputs?: readonly Pick<OnnxValue, 'name' | 'dtype'>[]
   readonly nodes: readonly OnnxNode[]
   readonly initializers: ReadonlyMap<string, Tensor>
   /** Without shapes: those of two branches may differ. */
@@ -182,19 +184,20 @@ function encodeShape(shape: OnnxValue['shape']): Uint8Array {
   return dims.finish()
 }
 
-function encodeBranch({ nodes, initializers, outputs }: OnnxBranch): Uint8Array {
+function encodeBranch({ inputs = [], nodes, initializers, outputs }: OnnxBranch): Uint8Array {
   const graph = new BinaryWriter()
   nodes.forEach((node, index) => writeMessage(graph, 1, encodeNode(node, index)))
   writeString(graph, 2, 'branch')
   for (const [name, tensor] of initializers) writeMessage(graph, 5, encodeTensor(name, tensor))
+  for (const value of inputs) writeMessage(graph, 11, encodeValue(value))
   for (const value of outputs) writeMessage(graph, 12, encodeValue(value))
   return graph.finish()
 }
 
 /**
  * The bytes of an ONNX model. The bytes of `external` initializers are left out: the model refers
- * to a file that has the initializer's name. Those of file tensors are read by the runtime. Throws UnsupportedError for an element type ONNX does
- * not have.
+ * to a file that has the initializer's name. Those of file tensors are read by the runtime. Throws
+ * UnsupportedError for an element type ONNX does not have.
  */
 export function encodeOnnx(
   model: OnnxModel,

@@ -26,6 +26,7 @@ export interface CacheShape {
 }
 
 export const toWindowName = (index: number): string => `conv.${index}`
+export const toRecurrenceName = (index: number): string => `delta.${index}`
 
 /** What every row of a cache of this model holds. */
 export function computeCacheShape({
@@ -33,13 +34,19 @@ export function computeCacheShape({
   kvHeads,
   headWidth,
   convolution,
+  recurrence,
 }: ModelConfig): CacheShape {
-  const states: StateShape[] = []
-  for (const { mixer } of layers) {
-    if (mixer !== 'convolution') continue
-    const { kernel, width } = convolution!
-    states.push({ name: toWindowName(states.length), kind: 'window', shape: [kernel - 1, width] })
-  }
+  const states = layers
+    .filter(({ mixer }) => mixer !== undefined)
+    .flatMap(({ mixer }, index): StateShape[] => {
+      const { kernel, width } = convolution!
+      const window = [kernel - 1, width]
+      const before: StateShape = { name: toWindowName(index), kind: 'window', shape: window }
+      if (mixer === 'convolution') return [before]
+      const { heads, keyWidth, valueWidth } = recurrence!
+      const shape = [heads, keyWidth, valueWidth]
+      return [before, { name: toRecurrenceName(index), kind: 'recurrence', shape }]
+    })
   const attending = layers.filter(({ mixer }) => mixer === undefined).length
   return { layers: attending, kvHeads, headWidth, ...(states.length > 0 ? { states } : {}) }
 }

@@ -58,6 +58,22 @@ export function multiplyDims(a: Dim, b: Dim): Dim {
   return typeof b === 'number' ? `${b}*${a}` : `${a}*${b}`
 }
 
+/** The name of a dimension in steps of `by`, rounded up; a number where it is one. */
+export const divideDims = (a: Dim, by: number): Dim =>
+  typeof a === 'number' ? Math.ceil(a / by) : `${a}/${by}`
+
+/**
+ * The number behind a factor of a dimension's name: 3, 'T', 'T/16'; undefined where T is not known.
+ */
+export function readFactor(
+  factor: string,
+  numberOf: (name: string) => number | undefined,
+): number | undefined {
+  const [name, by] = factor.split('/') as [string, string?]
+  const whole = /^\d+$/.test(name) ? Number(name) : numberOf(name)
+  return whole === undefined || by === undefined ? whole : Math.ceil(whole / Number(by))
+}
+
 /** The name of a sum of dimensions, a number where both are. */
 export function addDims(a: Dim, b: Dim): Dim {
   if (typeof a === 'number' && typeof b === 'number') return a + b

@@ -37,7 +37,15 @@ export interface LayerConfig {
    */
   readonly rope?: 'main' | 'local'
   /** What brings earlier tokens in; undefined: attention. */
-  readonly mixer?: 'convolution'
+  readonly mixer?: 'convolution' | 'recurrence'
+}
+
+/** The gated delta rule: a state [keyWidth, valueWidth] for each of `heads`. */
+export interface RecurrenceConfig {
+  readonly keyHeads: number
+  readonly heads: number
+  readonly keyWidth: number
+  readonly valueWidth: number
 }
 
 /** A causal convolution of every number by itself (depthwise). */
@@ -72,8 +80,9 @@ export interface ModelConfig {
   readonly rope: { readonly main: RopeConfig; readonly local?: RopeConfig }
   /** Scores are q·k times this. */
   readonly attentionScale: number
-  /** Of the layers whose mixer is a convolution. */
+  /** Of the layers whose mixer is a convolution, or a recurrence with one before it. */
   readonly convolution?: ConvolutionConfig
+  readonly recurrence?: RecurrenceConfig
   readonly attentionSoftcap: number // 0: off
   readonly logitSoftcap: number // 0: off
   readonly bosTokenId?: number

@@ -11,6 +11,16 @@ import {
   shiftTokens,
   unshiftTokens,
 } from './ops/sequence/convolution.ts'
+import {
+  countStarts,
+  cumulativeSum,
+  joinChunks,
+  splitChunks,
+  takeLast,
+} from './ops/sequence/chunks.ts'
+import { invertUnitLower, lowerPart, pairDecay, startDecay } from './ops/sequence/chunk-decay.ts'
+import { stateScan } from './ops/sequence/state-scan.ts'
+import { gatedDelta } from './ops/sequence/delta-rule.ts'
 import { add, divide, multiply, scale, stopGradient, subtract } from './ops/elementwise.ts'
 import { frozenEmbedding, frozenLinear, frozenLinearGradient, frozenWeight } from './ops/frozen.ts'
 import { embedding, gatherRows, scatterRows } from './ops/gather.ts'
@@ -66,6 +76,8 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[attention, cacheEntry, cachedAttention, blockAttention, pieceAttention],
     ...[causalConvolution, cachedConvolution, shiftTokens, unshiftTokens],
     ...[widenHalf, roundToHalf, packVectors, unpackVectors],
+    ...[gatedDelta, splitChunks, joinChunks, countStarts, cumulativeSum, takeLast],
+    ...[pairDecay, startDecay, lowerPart, invertUnitLower, stateScan],
     ...[embedding, gatherRows, scatterRows],
     ...[knownIds, virtualRows, replaceVirtual],
     ...[crossEntropy, crossEntropyGradient],

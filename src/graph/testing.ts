@@ -8,7 +8,7 @@ import { f32, sizeOf, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { ByteFolder } from '../formats/byte-source.ts'
 import { createMemorySource } from '../formats/memory-source.ts'
 import { encodeSafetensors } from '../formats/safetensors/writer.ts'
-import type { Dim } from './ir.ts'
+import { type Dim, readFactor } from './ir.ts'
 
 /** Standard normal numbers. */
 export function normal(random: Random, shape: readonly number[], spread = 1): F32Tensor {
@@ -59,7 +59,9 @@ export function boundDim(dim: Dim, dims: Readonly<Record<string, number>>): numb
   return dim
     .split('+')
     .map((term) =>
-      term.split('*').reduce((product, factor) => product * (dims[factor] ?? Number(factor)), 1),
+      term
+        .split('*')
+        .reduce((product, factor) => product * readFactor(factor, (name) => dims[name])!, 1),
     )
     .reduce((sum, value) => sum + value)
 }

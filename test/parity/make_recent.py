@@ -15,6 +15,9 @@ V = 96
 base = dict(hidden_size=32, intermediate_size=40, num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, vocab_size=V, max_position_embeddings=128, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 LFM2 = ["q_proj", "k_proj", "v_proj", "out_proj", "in_proj", "w1", "w2", "w3"]
 LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+QWEN35 = ["in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj", *LLAMA]
+DELTA = dict(head_dim=16, linear_num_key_heads=2, linear_key_head_dim=8, linear_value_head_dim=6, linear_conv_kernel_dim=4, layer_types=["linear_attention", "linear_attention", "full_attention", "linear_attention", "full_attention"],
+    rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.25, mrope_section=[1, 1, 0], mrope_interleaved=True))
 CASES = {
     "lfm2": ("lfm2", dict(base, layer_types=["conv", "full_attention", "conv", "conv", "full_attention"], block_multiple_of=8)),
     "lfm2_bias": ("lfm2", dict(base, full_attn_idxs=[2], conv_bias=True, conv_L_cache=4, block_auto_adjust_ff_dim=False, tie_word_embeddings=False)),
@@ -23,6 +26,8 @@ CASES = {
     "ministral": ("ministral", dict(base, head_dim=12, sliding_window=10, layer_types=["full_attention", "sliding_attention", "sliding_attention", "sliding_attention", "full_attention"])),
     "ministral3": ("ministral3", dict(base, head_dim=12, rope_parameters=dict(type="yarn", rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16, max_position_embeddings=128, beta_fast=32.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1))),
     "phi3_mini4": ("phi3", dict(base, hidden_size=64, tie_word_embeddings=True, max_position_embeddings=96, original_max_position_embeddings=96, partial_rotary_factor=0.75, rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75, short_factor=[1.0 + 0.2 * i for i in range(6)], long_factor=[1.5 + i for i in range(6)], original_max_position_embeddings=96))),
+    "qwen3_5_text": ("qwen3_5_text", dict(base, **DELTA, linear_num_value_heads=4)),
+    "qwen3_5_text_equal": ("qwen3_5_text", dict(base, **DELTA, linear_num_value_heads=2, tie_word_embeddings=True, attention_bias=True)),
 }
 T_ = TaskType.CAUSAL_LM
 def adapters(targets, value, last):
@@ -39,7 +44,7 @@ def some(targets, value, last, *kinds):
     made = adapters(targets, value, last)
     return {kind: made[kind] for kind in kinds}
 LLAMA_ADAPTERS = (LLAMA, ["k_proj", "v_proj"], "down_proj")
-ADAPTERS = {"lfm2": adapters(LFM2, ["k_proj", "v_proj", "in_proj"], "w2"), "granite": some(*LLAMA_ADAPTERS, "lora", "dora", "ia3"), "ministral3": some(*LLAMA_ADAPTERS, "lora")}
+ADAPTERS = {"lfm2": adapters(LFM2, ["k_proj", "v_proj", "in_proj"], "w2"), "granite": some(*LLAMA_ADAPTERS, "lora", "dora", "ia3"), "ministral3": some(*LLAMA_ADAPTERS, "lora"), "qwen3_5_text": some(QWEN35, ["k_proj", "v_proj", "in_proj_qkv"], "down_proj", "lora", "dora", "ia3", "prompt")}
 flat = lambda d: {k: v.detach().to(torch.float32 if v.is_floating_point() else v.dtype).contiguous().clone() for k, v in d.items()}
 
 def make_model(name, model_type, options):
@@ -48,7 +53,7 @@ def make_model(name, model_type, options):
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
     numbers = torch.Generator().manual_seed(seed + 1)
     for n, p in model.named_parameters():
-        p.data = torch.randn(p.shape, generator=numbers) * (0.2 if p.dim() == 2 else 0.5 if p.dim() == 3 else 0.1) + (1.0 if "norm" in n else 0.0)
+        p.data = torch.randn(p.shape, generator=numbers) * (0.2 if p.dim() == 2 else 0.5 if p.dim() == 3 else 0.1) + (1.0 if "norm" in n and ("qwen3_5" not in name or "linear_attn" in n) else 0.0)
     ids = torch.randint(3, V, (2, 48), generator=numbers)
     with torch.no_grad():
         logits = model(input_ids=ids).logits

@@ -36,13 +36,20 @@ export interface ParityCase {
   /** Folder in test/parity. */
   readonly name: string
   base(): Promise<Base>
+  /** Of gradients, relative. Default 1e-4. */
+  readonly tolerance?: number
   /** Why a comparison does not apply. */
   readonly skip?: { readonly merge?: string; readonly slots?: string; readonly training?: string }
 }
 
 const values = (tensor: Tensor | undefined): Float32Array => toFloat32(tensor!)
 
-export function parityContract({ name, base: makeBase, skip = {} }: ParityCase): void {
+export function parityContract({
+  name,
+  base: makeBase,
+  tolerance = 1e-4,
+  skip = {},
+}: ParityCase): void {
   describe(name, () => {
     const directory = new URL(`${name}/`, parity)
     let base: Base
@@ -88,7 +95,7 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       const off = keys.filter((key) => {
         const got = gradientOf(outputs, toInputName(key.slice(5)))
         const wanted = values(expected.get(key))
-        return !(relativeDistance(got, wanted) < 1e-4)
+        return !(relativeDistance(got, wanted) < tolerance)
       })
       expect(off).toEqual([])
     })

@@ -12,12 +12,17 @@ const kinds: Readonly<Record<string, readonly string[]>> = {
   lfm2: ['lora', 'dora', 'ia3', 'loha', 'lokr', 'vera', 'prompt'],
   granite: ['lora', 'dora', 'ia3'],
   ministral3: ['lora'],
+  qwen3_5_text: ['lora', 'dora', 'ia3', 'prompt'],
 }
+
+/** Chunks of the gated delta rule are of 16 tokens here and of 64 in PyTorch: rounding differs. */
+const tolerances: Readonly<Record<string, number>> = { qwen3_5_text: 5e-4 }
 
 for (const [name, list] of Object.entries(kinds))
   for (const kind of list)
     parityContract({
       name: `recent/${name}_${kind}`,
       base: () => recentBase(name),
+      ...(tolerances[name] === undefined ? {} : { tolerance: tolerances[name] }),
       ...(kind === 'prompt' ? { skip: noWeight } : {}),
     })

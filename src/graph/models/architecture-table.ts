@@ -12,6 +12,7 @@ import { ministral3 } from './ministral3.ts'
 import { mistral } from './mistral.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
+import { qwen35Text } from './qwen3_5_text.ts'
 import { qwen3 } from './qwen3.ts'
 import { smollm3 } from './smollm3.ts'
 
@@ -28,6 +29,7 @@ export const architectures: ReadonlyMap<string, Architecture> = new Map(
     granite,
     ministral,
     ministral3,
+    qwen35Text,
   ].map((architecture) => [architecture.modelType, architecture]),
 )
 

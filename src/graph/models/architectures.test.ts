@@ -47,6 +47,19 @@ const models: Readonly<Record<string, readonly TinyModel[]>> = {
     },
   ],
   qwen3: [separate],
+  qwen3_5_text: [
+    {
+      layerGraphs: 2,
+      linears: 8,
+      config: {
+        head_dim: 8,
+        linear_num_key_heads: 2,
+        linear_num_value_heads: 4,
+        linear_key_head_dim: 4,
+        linear_value_head_dim: 6,
+      },
+    },
+  ],
   gemma3_text: [
     {
       layerGraphs: 2,

@@ -141,6 +141,15 @@ export function buildProjections(
   }
 }
 
+/** How attention projects back. */
+export interface AttentionOutput {
+  readonly bias?: boolean
+  /** Default 'o_proj'. */
+  readonly name?: string
+  /** What its values are multiplied by before that, [N, T, H·d]. */
+  readonly gate?: Value
+}
+
 /**
  * Turns q and k by their positions (unless the layer does not), attends, and projects back: → [N,
  * T, D].
@@ -150,7 +159,7 @@ export function buildAttention(
   { q, k, v }: Projections,
   config: ModelConfig,
   { rope, slidingWindow }: LayerConfig,
-  { bias = false, name = 'o_proj' }: { readonly bias?: boolean; readonly name?: string } = {},
+  { bias = false, name = 'o_proj', gate }: AttentionOutput = {},
 ): Value {
   const { heads, kvHeads, headWidth, attentionScale: scale, attentionSoftcap: softcap } = config
   const turn = (x: Value, count: number): Value => {
@@ -174,7 +183,13 @@ export function buildAttention(
     scale,
     softcap,
   })
-  return buildLinear(g, mixed, `self_attn.${name}`, config.width, bias)
+  return buildLinear(
+    g,
+    gate ? g.multiply(mixed, gate) : mixed,
+    `self_attn.${name}`,
+    config.width,
+    bias,
+  )
 }
 
 /** Module paths of a gated feed-forward. */

@@ -1,7 +1,6 @@
 // LFM2 (Liquid AI 2025): most layers mix neighbouring tokens by a short gated convolution, the
 // others by grouped-query attention with normalised heads.
 
-import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
 import type { GraphBuilder } from '../builder.ts'
 import type { Value } from '../ir.ts'
@@ -16,7 +15,14 @@ import {
   buildNorm,
   buildProjections,
 } from './blocks.ts'
-import { type JsonObject, readCommon, readFlag, readNumber, readSize } from './read-config.ts'
+import {
+  type JsonObject,
+  readCommon,
+  readFlag,
+  readLayerTypes,
+  readNumber,
+  readSize,
+} from './read-config.ts'
 
 const names = { gate: 'feed_forward.w1', up: 'feed_forward.w3', down: 'feed_forward.w2' }
 
@@ -38,22 +44,10 @@ const convolving: LayerConfig = { mixer: 'convolution' }
  * From `layer_types`, or from `full_attn_idxs` of older files; all attend where neither is there.
  */
 function readLayers(json: JsonObject, count: number): LayerConfig[] {
-  const { layer_types: types, full_attn_idxs: indices } = json
-  if (Array.isArray(types)) {
-    if (types.length !== count)
-      throw new FormatError(
-        `config.json: "layer_types" has ${types.length} entries, expected ${count}, one for each layer.`,
-      )
-    return types.map((type: unknown, layer) => {
-      if (type === 'full_attention') return attending
-      if (type === 'conv') return convolving
-      throw new UnsupportedError(
-        `config.json of a lfm2 model: layer ${layer} has "layer_types" ${JSON.stringify(type)}, which is not supported; supported: full_attention, conv.`,
-      )
-    })
-  }
-  return Array.from({ length: count }, (_, layer) =>
-    !Array.isArray(indices) || indices.includes(layer) ? attending : convolving,
+  const { full_attn_idxs: indices } = json
+  const known = { full_attention: attending, conv: convolving }
+  return readLayerTypes(json, count, known, (layer) =>
+    !Array.isArray(indices) || indices.includes(layer) ? 'full_attention' : 'conv',
   )
 }
 

@@ -160,6 +160,31 @@ export function readLayerWindows(
   })
 }
 
+/**
+ * The layers of `layer_types`, by the types there may be; `fallback` says the type of a layer where
+ * the key is missing. Throws UnsupportedError for another type.
+ */
+export function readLayerTypes(
+  json: JsonObject,
+  count: number,
+  known: Readonly<Record<string, LayerConfig>>,
+  fallback: (layer: number) => string,
+): LayerConfig[] {
+  const types = json.layer_types ?? Array.from({ length: count }, (_, i) => fallback(i))
+  if (!Array.isArray(types) || types.length !== count) {
+    throw new FormatError(
+      `config.json: "layer_types" has ${Array.isArray(types) ? types.length : 'no'} entries, expected ${count}, one for each layer.`,
+    )
+  }
+  return types.map((type: unknown, layer) => {
+    const found = typeof type === 'string' && Object.hasOwn(known, type) ? known[type] : undefined
+    if (found) return found
+    throw new UnsupportedError(
+      `config.json: layer ${layer} has "layer_types" ${JSON.stringify(type)}, which is not supported; supported: ${Object.keys(known).join(', ')}.`,
+    )
+  })
+}
+
 /** A layer that turns by the main table, and slides where it has a window. */
 export const toSlidingLayer = (slidingWindow: number | undefined): LayerConfig =>
   slidingWindow === undefined ? { rope: 'main' } : { rope: 'main', slidingWindow }

@@ -1,13 +1,12 @@
 // Graph pass: named dimensions become numbers, where a program runs with one value of them only.
 
-import { addDims, type Dim, type Graph, type GraphInput, multiplyDims } from '../ir.ts'
+import { addDims, type Dim, type Graph, type GraphInput, multiplyDims, readFactor } from '../ir.ts'
 import { rewrite } from './rewrite.ts'
 
 /** A dimension with the numbers put in: '2*T+C' with T = 1 is 'C+2'. */
 function bindDim(dim: Dim, numbers: ReadonlyMap<string, number>): Dim {
   if (typeof dim === 'number') return dim
-  const known = (factor: string): Dim =>
-    numbers.get(factor) ?? (/^\d+$/.test(factor) ? Number(factor) : factor)
+  const known = (factor: string): Dim => readFactor(factor, (name) => numbers.get(name)) ?? factor
   return dim
     .split('+')
     .map((term) => term.split('*').map(known).reduce(multiplyDims))

@@ -97,8 +97,10 @@ export class RequestIntake {
       promptLogprobs === undefined ? undefined : new PromptScores(prompt, promptLogprobs)
     const copies = count > 1 ? new CopyGroup<ServedSequence>() : undefined
     const who = { handle, stages, virtualIds, activeFrom }
-    // Neither where an expert changes from token to token, nor where a token's length counts.
-    const speculates = (settings.speculate ?? this.#parts.speculate) && !isDynamic && !stages
+    // Neither where an expert changes from token to token, nor where a token's length counts, nor
+    // where the state behind a token in the middle is not known.
+    const isPlain = !isDynamic && !stages && config.recurrence === undefined
+    const speculates = (settings.speculate ?? this.#parts.speculate) && isPlain
     const shared = { prompt, settings, scores, copies, now: now() }
     const tasks = Array.from({ length: count }, (_, i) => {
       const own = {

@@ -3,10 +3,11 @@
 // weights' formats and of sampling.
 
 import { assertInternal } from '../../base/errors.ts'
-import { toWindowName } from '../../graph/cache-shape.ts'
+import { toRecurrenceName, toWindowName } from '../../graph/cache-shape.ts'
 import type { GraphBuilder } from '../../graph/builder.ts'
 import { addDims, type Dim, type Graph, type Node, type Value } from '../../graph/ir.ts'
 import { STEP_BYTES } from '../../graph/ops/cache-elements.ts'
+import { buildCachedDelta } from '../../graph/ops/sequence/delta-rule.ts'
 import { prune, rewrite } from '../../graph/passes/rewrite.ts'
 
 /** Input that carries the embedding rows of the ids, f32 [N, T, D]. */
@@ -17,6 +18,8 @@ export const LOGIT_ROWS = 'rows.logits'
 export const SPLIT = 'split'
 export const toPastName = (layer: number, part: 'k' | 'v'): string => `past.${layer}.${part}`
 export const toEntryName = (layer: number, part: 'k' | 'v'): string => `cache.${layer}.${part}`
+/** Input that is 1 for tokens of a row and 0 for what fills it up, f32 [N, T, 1]. */
+export const HELD_TOKENS = 'tokens.held'
 /** Input with a state, and the output with what it becomes; see StateShape. */
 export const toStatePastName = (state: string): string => `past.${state}`
 export const toStateEntryName = (state: string): string => `cache.${state}`
@@ -54,7 +57,8 @@ export interface LayerCache {
  * cache.<layer>.k and .v [N, K, T, d], of int8 both [.., d + 2] in bytes; masks grow to [N, 1, T, C+T], and unfilled slots must be
  * masked. With f16 and int8 new keys and values are rounded before they are used: a token sees
  * the same numbers of the tokens before it, whether they come from the cache or from its own piece.
- * Convolutions get past.conv.<i> [N, L−1, D] and cache.conv.<i> [N, T, D], always of f32.
+ * Convolutions get past.conv.<i> [N, L−1, D] and cache.conv.<i> [N, T, D], recurrences
+ * past.delta.<i> and cache.delta.<i> [N, H, dk, dv], always of f32.
  */
 export function withPast(
   graph: Graph,
@@ -69,6 +73,7 @@ export function withPast(
   const entries = new Map<string, Value>()
   let layer = 0
   let convolution = 0
+  let recurrence = 0
   return rewrite(
     { ...graph, inputs },
     '%kv',
@@ -76,6 +81,8 @@ export function withPast(
       const { operation, inputs: given, attributes } = node
       if (operation === 'causalConvolution')
         return buildCachedConvolution(g, given, toWindowName(convolution++), entries)
+      if (operation === 'gatedDelta')
+        return buildCachedRecurrence(g, node, toRecurrenceName(recurrence++), entries)
       if (operation !== 'attention') return undefined
       const [q, k, v, ...rest] = given
       const form = { heads: attributes['kvHeads']!, headWidth: attributes['headWidth']! }
@@ -112,6 +119,22 @@ function buildCachedConvolution(
   entries.set(toStateEntryName(name), x!)
   const past = g.input(toStatePastName(name), 'f32', [rows, window, width])
   return g.op('cachedConvolution', [x!, past, weight!])
+}
+
+/** New tokens behind the state of the tokens before them, which becomes an input. */
+function buildCachedRecurrence(
+  g: GraphBuilder,
+  { inputs, attributes }: Node,
+  name: string,
+  entries: Map<string, Value>,
+): Value {
+  const [rows, tokens] = inputs[0]!.shape as [Dim, Dim]
+  const { heads, keyWidth, valueWidth } = attributes as Readonly<Record<string, number>>
+  const past = g.input(toStatePastName(name), 'f32', [rows, heads!, keyWidth!, valueWidth!])
+  const held = (): Value => g.input(HELD_TOKENS, 'f32', [rows, tokens, 1])
+  const { y, state } = buildCachedDelta(g, inputs, attributes, past, held)
+  entries.set(toStateEntryName(name), state)
+  return y
 }
 
 /** x [N, T, K·d] with the numbers that the cache will hold. */

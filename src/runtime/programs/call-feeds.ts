@@ -1,5 +1,5 @@
-// The feeds of one call that every program takes: new tokens behind what their rows hold. Independent
-// of the expert, of the rows' keys and values, and of the places that are looked at.
+// The feeds of one call that every program takes: new tokens behind what their rows hold.
+// Independent of the expert, of the rows' keys and values, and of the places that are looked at.
 
 import { ACTIVE, computeActiveFeed } from '../../adapters/activation.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
@@ -7,7 +7,7 @@ import { collectRopeRowFeeds, collectRopeTableFeeds } from '../../graph/feeds.ts
 import type { ModelConfig } from '../../graph/model-config.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { computeCacheMask, type Span, collectSpanFeeds } from './cache-feeds.ts'
-import { EMBEDDING_ROWS } from './cached-graph.ts'
+import { EMBEDDING_ROWS, HELD_TOKENS } from './cached-graph.ts'
 
 export interface CallFeedParts {
   readonly config: ModelConfig
@@ -56,6 +56,7 @@ export async function collectCallFeeds(
       ),
     ],
     ...(isMasked ? collectMaskFeeds(config, span) : []),
+    ...(config.recurrence ? [computeHeldFeed(span.counts, width)] : []),
     ...(starts ? [[ACTIVE, computeActiveFeed(starts, width, lengths)] as const] : []),
   ])
 }
@@ -80,6 +81,15 @@ function collectOwnAngles(
     ['positions', i64([lengths.length, width], places)],
   ]
 }
+
+/** Which tokens are a row's own, and which only fill it up. */
+const computeHeldFeed = (counts: readonly number[], width: number): [string, Tensor] => [
+  HELD_TOKENS,
+  f32(
+    [counts.length, width, 1],
+    counts.flatMap((count) => Array.from({ length: width }, (_, t) => (t < count ? 1 : 0))),
+  ),
+]
 
 function collectMaskFeeds({ layers }: ModelConfig, span: Span): [string, Tensor][] {
   const window = layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow

@@ -17,6 +17,10 @@ export interface StatePlace {
 export const countStateNumbers = (shapes: readonly StateShape[] = []): number =>
   shapes.reduce((sum, { shape }) => sum + sizeOf(shape), 0)
 
+/** Whether the states behind any token of a call are known, and not behind its last alone. */
+export const areKnownBetween = (shapes: readonly StateShape[] = []): boolean =>
+  shapes.every(({ kind }) => kind === 'window')
+
 export class RowStates {
   readonly #shapes: readonly StateShape[]
   readonly #sizes: readonly number[]
@@ -57,46 +61,62 @@ export class RowStates {
     })
   }
 
-  /**
-   * The states of a row behind the first `count` of its new tokens, one after the other; false
-   * where the outputs of the call do not say them: a recurrence's is known behind the last token
-   * alone.
-   */
+  get areKnownBetween(): boolean {
+    return areKnownBetween(this.#shapes)
+  }
+
+  /** The states of a row behind the first `count` of its new tokens, one after the other. */
   readBehind(
     outputs: ReadonlyMap<string, Tensor>,
-    { entry, row, count }: StatePlace,
+    place: StatePlace,
     into: Float32Array,
-  ): boolean {
+  ): Float32Array {
     let at = 0
-    for (const [i, { name, kind, shape }] of this.#shapes.entries()) {
-      const tensor = outputs.get(toStateEntryName(name))
-      assertInternal(tensor, `the call has no output ${toStateEntryName(name)}`)
-      const size = this.#sizes[i]!
-      if (kind === 'recurrence') return false
-      const width = shape[1]!
-      const fresh = tensor.data as Float32Array
-      const start = entry * tensor.shape[1]! * width
-      // the last of [window | new tokens]: what is not new comes from the window
-      const old = Math.max(0, size - count * width)
-      const from = row * size + size - old
-      into.set(this.#arrays[i]!.subarray(from, from + old), at)
-      into.set(
-        fresh.subarray(start + count * width - (size - old), start + count * width),
-        at + old,
-      )
+    for (const [i, size] of this.#sizes.entries()) {
+      this.#readState(i, outputs, place, into.subarray(at, at + size))
       at += size
     }
-    return true
+    return into
   }
 
   /** Takes what a call computed, for each place the first `count` new tokens of its row. */
   append(outputs: ReadonlyMap<string, Tensor>, places: readonly StatePlace[]): void {
-    if (this.#shapes.length === 0) return
-    const states = new Float32Array(this.length)
-    for (const place of places) {
-      assertInternal(this.readBehind(outputs, place, states), 'the states behind a row are known')
-      this.write(place.row, states)
+    for (const [i, values] of this.#arrays.entries()) {
+      const size = this.#sizes[i]!
+      const isWindow = this.#shapes[i]!.kind === 'window'
+      const kept = new Float32Array(isWindow ? size : 0)
+      for (const place of places) {
+        if (place.count === 0) continue
+        const row = values.subarray(place.row * size, (place.row + 1) * size)
+        if (!isWindow) this.#readState(i, outputs, place, row)
+        else {
+          this.#readState(i, outputs, place, kept)
+          row.set(kept)
+        }
+      }
     }
+  }
+
+  /** State i behind the first `count` new tokens; of a recurrence, behind all of them. */
+  #readState(
+    i: number,
+    outputs: ReadonlyMap<string, Tensor>,
+    { entry, row, count }: StatePlace,
+    into: Float32Array,
+  ): void {
+    const { name, kind, shape } = this.#shapes[i]!
+    const size = this.#sizes[i]!
+    const tensor = outputs.get(toStateEntryName(name))
+    assertInternal(tensor, `the call has no output ${toStateEntryName(name)}`)
+    const fresh = tensor.data as Float32Array
+    if (kind === 'recurrence') return into.set(fresh.subarray(entry * size, (entry + 1) * size))
+    // the last of [window | new tokens]: what is not new comes from the window
+    const width = shape[1]!
+    const end = (entry * tensor.shape[1]! + count) * width
+    const old = Math.max(0, size - count * width)
+    const from = (row + 1) * size - old
+    into.set(this.#arrays[i]!.subarray(from, from + old))
+    into.set(fresh.subarray(end - (size - old), end), old)
   }
 
   /** Copies the states of a row of these or other arrays. */

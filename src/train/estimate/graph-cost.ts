@@ -4,7 +4,7 @@
 
 import { assertInternal } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
-import type { Dim, Graph, Node, Value } from '../../graph/ir.ts'
+import { type Dim, type Graph, type Node, readFactor, type Value } from '../../graph/ir.ts'
 
 /** Named dimensions in numbers. */
 export type Dims = ReadonlyMap<string, number>
@@ -26,7 +26,7 @@ function computeLength(dim: Dim, dims: Dims): number {
   const known = dims.get(dim)
   if (known !== undefined) return known
   const factor = (name: string): number => {
-    const length = /^\d+$/.test(name) ? Number(name) : dims.get(name)
+    const length = readFactor(name, (one) => dims.get(one))
     assertInternal(length !== undefined, `dimension "${name}" of "${dim}" is not bound`)
     return length
   }

@@ -56,12 +56,13 @@ export class RowContents {
     into: BlockStates,
   ): void {
     into.clear()
-    if (!this.hasStates || count === 1) return
+    if (!this.hasStates || !this.#states.areKnownBetween || count === 1) return
     const first = Math.floor(position / BLOCK_SIZE)
     for (let block = first; (block + 1) * BLOCK_SIZE <= position + count; block++) {
       const states = new Float32Array(this.#states.length)
       const behind = { entry, row, count: (block + 1) * BLOCK_SIZE - position }
-      if (this.#states.readBehind(outputs, behind, states)) into.set(block, states)
+      this.#states.readBehind(outputs, behind, states)
+      into.set(block, states)
     }
   }
 
