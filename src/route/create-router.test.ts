@@ -131,7 +131,12 @@ describe('the base’s own layers as vectors', async () => {
     expect(right.length / tests.length).toBeGreaterThan(0.6)
     const file = router.save()
     expect(file.base).toEqual({ id: 'stories260k', sha256: await model.base.identity() })
-    expect(file.embedder!.settings).toEqual({ layers: [2], pooling: ['mean'], maxTokens: 256 })
+    expect(file.embedder!.settings).toEqual({
+      layers: [2],
+      pooling: ['mean'],
+      terms: 1024,
+      maxTokens: 256,
+    })
     const again = await createRouter({ file, model, experts })
     const { text } = tests[0]!
     expect((await again.decide({ text })).confidence).toBeCloseTo(decisions[0]!.confidence, 3)

@@ -133,6 +133,8 @@ export interface TextEmbedder {
   /** A hash of the model behind it. */
   readonly sha256: string
   readonly width: number
+  /** Widths of parts of different kinds, which together are `width`. Default: one part. */
+  readonly parts?: readonly number[] | undefined
   embed(texts: readonly string[], signal?: AbortSignal): Promise<Float32Array[]>
 }
 

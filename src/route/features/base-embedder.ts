@@ -2,13 +2,14 @@
 // the base is enough to tell what a prompt is about.
 
 import { OptionError } from '../../base/errors.ts'
-import { listOf, oneOf, positiveInteger, readOptions } from '../../base/schema.ts'
+import { integer, listOf, oneOf, positiveInteger, readOptions } from '../../base/schema.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { computeServedIdentity } from '../../graph/model-identity.ts'
 import type { Model } from '../../runtime/model.ts'
 import { getModelParts } from '../../runtime/model-parts.ts'
 import { createFrontProgram, type FrontProgram } from '../../runtime/programs/front-program.ts'
 import type { TextEmbedder } from '../router.ts'
+import { hashTerms } from './hashed-terms.ts'
 
 const poolings = ['mean', 'last', 'max'] as const
 export type Pooling = (typeof poolings)[number]
@@ -23,6 +24,11 @@ export const embedderFields = {
     default: ['mean'] as readonly Pooling[],
     about: 'How the states of a prompt become one vector; several are joined.',
   }),
+  terms: integer({
+    from: 0,
+    default: 1024,
+    about: 'Numbers of hashed words and parts of words beside the states; 0: none.',
+  }),
   maxTokens: positiveInteger,
 }
 
@@ -35,6 +41,8 @@ export interface BaseEmbedderOptions {
    * Tokens that are read of a long prompt: half from its beginning, half from its end. Default 256.
    */
   readonly maxTokens?: number | undefined
+  /** Numbers of hashed words and parts of words beside the states; 0: none. Default 1024. */
+  readonly terms?: number | undefined
 }
 
 /**
@@ -72,7 +80,7 @@ export async function createBaseEmbedder(
   if (!tokenizer)
     throw new OptionError(`Model "${base.name}" has no tokenizer, and prompts are texts.`)
   const layers = given.layers ?? chooseLayers(config.layers.length)
-  const { pooling, maxTokens = 256 } = given
+  const { pooling, terms, maxTokens = 256 } = given
   let program: Promise<FrontProgram> | undefined
   const open = (): Promise<FrontProgram> =>
     (program ??= createFrontProgram({
@@ -87,11 +95,12 @@ export async function createBaseEmbedder(
     const ids = tokenizer.encode(cutText(text, maxTokens * charactersPerToken))
     return [...lead, ...cutMiddle(ids.length > 0 ? ids : [tokenizer.eosId ?? 0], maxTokens)]
   }
-  const part = config.width
+  const stateCount = config.width * layers.length * pooling.length
   return {
-    settings: { layers, pooling, maxTokens },
+    settings: { layers, pooling, terms, maxTokens },
     sha256: await computeServedIdentity(base),
-    width: part * layers.length * pooling.length,
+    width: stateCount + terms,
+    parts: terms > 0 ? [stateCount, terms] : [stateCount],
     async embed(texts, signal) {
       const rows = texts.map(encode)
       const vectors: Float32Array[] = Array.from({ length: rows.length })
@@ -99,7 +108,10 @@ export async function createBaseEmbedder(
         signal?.throwIfAborted()
         const states = await (await open()).run(batch.map((i) => rows[i]!))
         batch.forEach((i, n) => {
-          vectors[i] = poolStates(states, n, lead.length, rows[i]!.length, pooling)
+          const vector = new Float32Array(stateCount + terms)
+          vector.set(poolStates(states, n, lead.length, rows[i]!.length, pooling))
+          if (terms > 0) vector.set(hashTerms(texts[i]!, terms), stateCount)
+          vectors[i] = vector
         })
       }
       return vectors

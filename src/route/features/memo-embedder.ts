@@ -14,6 +14,7 @@ export function createMemoEmbedder(embedder: TextEmbedder, most = mostNumbers): 
     settings: embedder.settings,
     sha256: embedder.sha256,
     width: embedder.width,
+    parts: embedder.parts,
     async embed(texts, signal) {
       const missing = [...new Set(texts.filter((text) => !known.has(text)))]
       const made = missing.length > 0 ? await embedder.embed(missing, signal) : []

@@ -52,7 +52,19 @@ describe.each([...headKinds.values()])('the $kind head', ({ kind, fit, read, abo
     )
     expect(() => read(state, 4, 15)).toThrow(FormatError)
     const [name] = Object.keys(state) as [string]
-    for (const broken of [undefined, {}, { dtype: 'f32', shape: [1], base64: '*' }])
+    for (const broken of [undefined, {}, [{}], { dtype: 'f32', shape: [1], base64: '*' }])
       expect(() => read({ ...state, [name]: broken }, 4, 16)).toThrow(FormatError)
   })
+})
+
+it('a linear head reads parts of different kinds each by itself, and adds their scores', () => {
+  const { fit, read } = headKinds.get('linear')!
+  const given = { vectors, classes, count: 4, shrinkage: 0.05 }
+  const joint = fit(Object.assign({ parts: [10, 6] }, given))
+  const first = fit(Object.assign({}, given, { vectors: vectors.map((v) => v.slice(0, 10)) }))
+  const second = fit(Object.assign({}, given, { vectors: vectors.map((v) => v.slice(10)) }))
+  const vector = draw(2)
+  const [a, b] = [first.logits(vector.slice(0, 10)), second.logits(vector.slice(10))]
+  joint.logits(vector).forEach((score, c) => expect(score).toBeCloseTo(a[c]! + 0.25 * b[c]!, 3))
+  expect(() => read(joint.write(), 4, 17)).toThrow(/reads 16 numbers, and vectors have 17/)
 })

@@ -18,6 +18,8 @@ export interface HeadTraining {
   readonly classes: readonly number[]
   readonly count: number
   readonly shrinkage: number
+  /** Widths of the vectors' parts, as the embedder says. Default: one part. */
+  readonly parts?: readonly number[] | undefined
 }
 
 export interface HeadKind {

@@ -100,6 +100,7 @@ export async function trainEmbedding(
       classes: rows.map(({ expert }) => expert),
       count: names.length,
       shrinkage: options.shrinkage,
+      parts: embedder.parts,
     })
   const first = fit(inScope, vectors)
   const scores = judged.map(({ expert }, i): JudgedScores => ({
