@@ -19,6 +19,11 @@ export interface NamedTensor {
 
 export interface PackedFiles {
   /**
+   * Whether programs share one copy of the weights in memory. What runs between two products costs
+   * some microseconds more then: too much for a small model, whose copies are small.
+   */
+  readonly isShared: boolean
+  /**
    * The tensors of all parts by name, in one file. A file that is not there yet is written one part
    * at a time. Undefined where no file can be written: no permission, no room.
    */

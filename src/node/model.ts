@@ -10,10 +10,12 @@ import type { RopeScalingOptions } from '../graph/models/rope-scaling.ts'
 import { readQuantized, readWeights } from '../graph/read-weights.ts'
 import { createModel, type Model } from '../runtime/model.ts'
 import type { WeightChoice } from '../runtime/programs/base-weights.ts'
+import { computeTrainedBytes, type ModelMemory } from '../runtime/programs/model-memory.ts'
 import { createNodeBackend } from './backend.ts'
 import { createNodeGrammarHost } from './grammar/node-host.ts'
 import { loadFields } from './models/model-options.ts'
 import { openPackedFiles } from './prepared/open-packed-files.ts'
+import { checkMemory } from './models/machine-memory.ts'
 import { resolveModel, type ResolveOptions } from './models/resolve.ts'
 
 export interface LoadModelOptions extends ResolveOptions {
@@ -31,6 +33,11 @@ export interface LoadModelOptions extends ResolveOptions {
   /** A scaling of rotary positions for contexts longer than the model was trained on. */
   readonly ropeScaling?: RopeScalingOptions | undefined
 }
+
+const servingAdvice =
+  'Take a smaller model or one in fewer bits (weights: q4), or end what holds memory; graft models plan shows what holds how much.'
+const trainingAdvice =
+  'Train on a smaller model, on a quantised base (quantization nf4), or end what holds memory.'
 
 /** A model that can also be trained on: it has its backend and its weights in f32. */
 export interface LoadedModel extends Model {
@@ -63,14 +70,18 @@ export async function loadModel(
   const files = backend.readsFiles
     ? await openPackedFiles({ weights: base.weights, choice, environment: options.environment })
     : undefined
-  const model = createModel({ grammars, base, backend, weights: choice, files, date, today })
+  const admit = ({ peakBytes }: ModelMemory): void =>
+    checkMemory(`Model "${base.name}"`, peakBytes, servingAdvice, options.environment)
+  const model = createModel({ grammars, base, backend, weights: choice, files, admit, date, today })
   function weights(): Promise<Map<string, F32Tensor>>
   function weights(given?: {
     readonly quantization?: Quantization
   }): Promise<Map<string, BaseWeight>>
-  function weights({ quantization }: { readonly quantization?: Quantization } = {}): Promise<
+  async function weights({ quantization }: { readonly quantization?: Quantization } = {}): Promise<
     Map<string, BaseWeight>
   > {
+    const bytes = computeTrainedBytes(base.graph, quantization)
+    checkMemory(`Training on "${base.name}"`, bytes, trainingAdvice, options.environment)
     return quantization ? readQuantized(base, quantization) : readWeights(base)
   }
   const { dispose: closeModel } = model

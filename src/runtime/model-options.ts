@@ -11,6 +11,7 @@ import type { BaseModel } from '../graph/base-model.ts'
 import { generateFields, type GenerateOptions } from './engine/generate-options.ts'
 import type { GrammarHost } from './grammar/grammar-host.ts'
 import { type WeightChoice, weightChoices } from './programs/base-weights.ts'
+import type { ModelMemory } from './programs/model-memory.ts'
 import type { StatesTap, TokenPositions } from './programs/forward.ts'
 import { type AdapterChoice, adapterChoiceFields } from './programs/row-groups.ts'
 
@@ -37,6 +38,11 @@ export interface ModelOptions {
    * each program.
    */
   readonly files?: PackedFiles | undefined
+  /**
+   * Given what serving the model will need before its first program is compiled; throws where the
+   * machine does not have it. loadModel of graftlm/node brings one. Default: everything is tried.
+   */
+  readonly admit?: ((memory: ModelMemory) => void) | undefined
   /** Milliseconds, for speeds only. */
   readonly now?: (() => number) | undefined
 }
@@ -74,6 +80,7 @@ export const modelFields = {
   today: dateField,
   grammars: unchecked<GrammarHost>('a host of grammars'),
   files: unchecked<PackedFiles>('files of packed weights'),
+  admit: unchecked<(memory: ModelMemory) => void>('a function that is given a need of memory'),
   now: unchecked<() => number>('a function that gives milliseconds'),
 } satisfies OptionFields<ModelOptions>
 

@@ -22,6 +22,7 @@ import { createHead, type DisposableHead } from './head.ts'
 import type { ModelOptions } from './model-options.ts'
 import { type BaseWeights, createBaseWeights } from './programs/base-weights.ts'
 import { createForward, type Forward } from './programs/forward.ts'
+import { computeModelMemory } from './programs/model-memory.ts'
 import { createProgramCompiler } from './programs/program-compiler.ts'
 import { createProgramCache, type ProgramCache } from './programs/program-cache.ts'
 import { stackModel } from './programs/serving-program.ts'
@@ -76,11 +77,18 @@ export function createModelParts({
   today,
   grammars,
   files,
+  admit,
   now = () => performance.now(),
 }: ModelOptions): ModelParts {
   const { config, graph } = base
   const weights = createBaseWeights(graph, base.weights, choice)
-  const compiler = createProgramCompiler({ weights, backend, files })
+  const compiler = createProgramCompiler({
+    weights,
+    backend,
+    files,
+    admit:
+      admit && (() => admit(computeModelMemory({ graph, store: base.weights, weights, files }))),
+  })
   const programs = createProgramCache(base, compiler, weights)
   const openForward = (accuracy: Accuracy): Forward =>
     createForward({

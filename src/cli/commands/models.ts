@@ -4,19 +4,19 @@ import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
 import { oneOf } from '../../base/schema.ts'
 import { checkValue, defineCommand, UsageError } from '../command.ts'
 import { findModelPlace, getRunningFolder } from '../home/places.ts'
-import { openModel } from '../shared/open-model.ts'
+import { modelOptions, openModel } from '../shared/open-model.ts'
 import { formatBytes, formatParameterCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-const actions = oneOf(['list', 'cached', 'fetch'])
+const actions = oneOf(['list', 'cached', 'fetch', 'plan'])
 
 export const modelsCommand = defineCommand({
   name: 'models',
-  summary: 'base models: what there is, what is on this machine, fetch one',
-  usage: '[list | cached | fetch <model>]',
+  summary: 'base models: what there is, what is on this machine, fetch one, what one needs',
+  usage: '[list | cached | fetch <model> | plan <model>]',
   positionals: [0, 2],
-  options: {},
+  options: { weights: modelOptions.weights },
   examples: [
     { command: 'graft models', about: 'the catalogue, and where each model is' },
     {
@@ -27,15 +27,26 @@ export const modelsCommand = defineCommand({
       command: 'graft models fetch hf:Qwen/Qwen3-0.6B',
       about: 'any model of a supported architecture from the hub',
     },
+    {
+      command: 'graft models plan ./model.gguf',
+      about: 'the memory that it will need, and what this machine has',
+    },
     { command: 'graft models cached', about: 'files in the cache, with their sizes' },
   ],
-  async run({ positionals: [action = 'list', name], terminal }) {
+  async run({ positionals: [action = 'list', name], values, terminal }) {
     checkValue(actions, action, 'action')
-    if (action === 'fetch' && name === undefined)
-      throw new UsageError('fetch wants a model: graft models fetch <model>')
-    if (action !== 'fetch' && name !== undefined)
+    const wantsModel = action === 'fetch' || action === 'plan'
+    if (wantsModel && name === undefined)
+      throw new UsageError(`${action} wants a model: graft models ${action} <model>`)
+    if (values.weights !== undefined && action !== 'plan')
+      throw new UsageError('--weights is for graft models plan.')
+    if (!wantsModel && name !== undefined)
       throw new UsageError(`${JSON.stringify(name)} is one word too many.`)
     if (action === 'fetch') return fetchModel(name!, terminal)
+    if (action === 'plan') {
+      const { showModelPlan } = await import('../inspect/show-model-plan.ts')
+      return showModelPlan(name!, values, terminal)
+    }
     return action === 'cached' ? listCache(terminal) : listCatalogue(terminal)
   },
 })
@@ -46,18 +57,20 @@ async function listCatalogue(terminal: Terminal) {
     [...catalogue.values()].map(async (entry) => ({
       ...selectFields(entry),
       place: await findModelPlace(entry),
+      needsBytes: await estimateNeed(entry),
     })),
   )
-  const rows = entries.map(({ name, parameters, license, place, description }) => [
+  const rows = entries.map(({ name, parameters, needsBytes, license, place, description }) => [
     name,
     formatParameterCount(parameters),
+    formatBytes(needsBytes),
     license,
     place,
     description,
   ])
   for (const line of formatTable(
-    [['name', 'parameters', 'licence', 'here', 'about'], ...rows],
-    ['left', 'right'],
+    [['name', 'parameters', 'memory', 'licence', 'here', 'about'], ...rows],
+    ['left', 'right', 'right'],
   ))
     terminal.print(line)
   return entries
@@ -69,6 +82,13 @@ const selectFields = ({ name, description, license, parameters }: CatalogueEntry
   license,
   parameters,
 })
+
+/** Memory at the peak: of a model on this machine from its head, of others as if it were in f32. */
+async function estimateNeed({ name, parameters }: CatalogueEntry): Promise<number> {
+  const { planModel } = await import('../../node/prepared/plan-model.ts')
+  const plan = await planModel(name, { offline: true }).catch(() => undefined)
+  return plan?.memory.peakBytes ?? 4 * parameters
+}
 
 async function fetchModel(name: string, terminal: Terminal) {
   // opens it too: a model that cannot be used is not worth having

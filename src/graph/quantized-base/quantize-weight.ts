@@ -1,6 +1,6 @@
 // Quantises a base weight for training through it, and takes it back to f32 (QLoRA, arXiv:2305.14314).
 
-import { type F32Tensor, f32, type Tensor } from '../../base/tensor.ts'
+import { type F32Tensor, f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import type { FrozenShape } from './frozen-form.ts'
 import { formChoices, getFrozenForm, type Quantization } from './frozen-form-table.ts'
 
@@ -33,6 +33,21 @@ export function freeze(
     shape,
     parts: new Map(form.parts(shape).map(({ name }, i) => [name, tensors[i]!])),
   }
+}
+
+/** Bytes of a weight of this shape once it is frozen: known before it is read. */
+export function countFrozenBytes(
+  shape: readonly number[],
+  quantization: Quantization,
+  inLayer: boolean,
+): number {
+  const form = formChoices[quantization](inLayer)
+  const [rows, columns] = shape
+  if (shape.length !== 2 || !form.fits([rows!, columns!])) return 4 * sizeOf(shape)
+  const widths = { f32: 4, u8: 1, i8: 1 } as const
+  return form
+    .parts([rows!, columns!])
+    .reduce((sum, part) => sum + widths[part.dtype] * sizeOf(part.shape), 0)
 }
 
 /** The weight in f32: for a frozen one a new tensor of what its products see. */

@@ -31,6 +31,8 @@ export interface PackedFilesOptions {
   readonly environment?: Environment | undefined
   /** Smaller models are packed in less time than a file is looked for. Default: 16 MB. */
   readonly leastBytes?: number | undefined
+  /** From this size on programs share one copy in memory. Default: 250 MB. */
+  readonly leastSharedBytes?: number | undefined
 }
 
 const usualGigabytes = 40
@@ -58,6 +60,7 @@ export async function openPackedFiles({
   choice = 'file',
   environment = process.env,
   leastBytes = 16e6,
+  leastSharedBytes = 250e6,
 }: PackedFilesOptions): Promise<PackedFiles | undefined> {
   const mostBytes = readMostBytes(environment)
   const all = [...weights.tensors.values()]
@@ -67,7 +70,12 @@ export async function openPackedFiles({
   const source = await describeSource(weights)
   if (source === undefined) return undefined
   const folder = getPreparedFolder(environment)
-  return new FolderFiles({ folder, mostBytes, model: () => hashModel(weights, source, choice) })
+  return new FolderFiles({
+    folder,
+    mostBytes,
+    isShared: bytes >= leastSharedBytes,
+    model: () => hashModel(weights, source, choice),
+  })
 }
 
 /** Names, sizes and times of the files that a store reads; undefined where it reads none. */
@@ -110,6 +118,7 @@ async function hashModel(
 interface FolderParts {
   readonly folder: string
   readonly mostBytes: number
+  readonly isShared: boolean
   model(): Promise<string>
 }
 
@@ -122,6 +131,10 @@ class FolderFiles implements PackedFiles {
 
   constructor(parts: FolderParts) {
     this.#parts = parts
+  }
+
+  get isShared(): boolean {
+    return this.#parts.isShared
   }
 
   async keep(parts: readonly PackedPart[]): Promise<ReadonlyMap<string, FileTensor> | undefined> {

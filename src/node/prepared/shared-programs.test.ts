@@ -110,6 +110,7 @@ describe.each([
       choice: 'q4',
       environment: { GRAFT_CACHE: cache },
       leastBytes: 0,
+      leastSharedBytes: 0,
     })
     const together = await runAll(name, accuracy, files)
     expect(together.results).toEqual(apart.results)

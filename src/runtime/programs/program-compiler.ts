@@ -1,6 +1,6 @@
 // Makes programs of graphs and the base's weights. Where the backend reads files and there are some,
-// packed weights stay in files and all programs of one accuracy share one copy of them; otherwise
-// each program holds its own.
+// packed weights stay in files; those of a large model are in memory once for all programs of one
+// accuracy, otherwise each program holds its own.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { Backend, Program, ProgramGroup } from '../../compute/backend.ts'
@@ -35,16 +35,20 @@ export interface CompilerParts {
   readonly weights: BaseWeights
   readonly backend: Backend
   readonly files?: PackedFiles | undefined
+  /** Called before the first program is compiled; throws where the machine cannot hold it. */
+  readonly admit?: (() => void) | undefined
 }
 
 export function createProgramCompiler({
   weights,
   backend,
   files: given,
+  admit,
 }: CompilerParts): ProgramCompiler {
   const files = backend.readsFiles ? given : undefined
-  const openGroup = files && backend.openGroup
+  const openGroup = files?.isShared ? backend.openGroup : undefined
   const groups = new Map<Accuracy, ProgramGroup>()
+  let isAdmitted = false
   const getGroup = (accuracy: Accuracy): ProgramGroup | undefined => {
     const group = groups.get(accuracy) ?? openGroup?.()
     if (group) groups.set(accuracy, group)
@@ -53,6 +57,8 @@ export function createProgramCompiler({
   return {
     isShared: openGroup !== undefined,
     async compile(graphs, accuracy) {
+      if (!isAdmitted) admit?.()
+      isAdmitted = true
       const loaded: WeightInputs[] = []
       // one after the other: the first one makes the file that the others find
       for (const { graph, stacks, made } of graphs)

@@ -78,7 +78,10 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
     if (known) return known
     const isShared = compiler.isShared && wanted.needs.products === 'same'
     const others = isShared ? listCompanions(wanted) : []
-    const requests = [wanted, ...others].filter((one) => !programs.has(JSON.stringify(one)))
+    // decode first: the first of the programs that share weights are chosen fastest
+    const requests = [wanted, ...others]
+      .filter((one) => !programs.has(JSON.stringify(one)))
+      .sort((a, b) => a.kind.localeCompare(b.kind))
     const compiled = Promise.all(
       requests.map((one) => buildStep(parts, one, readLargestOnce)),
     ).then((graphs) => compiler.compile(graphs, wanted.needs.accuracy))
