@@ -87,8 +87,10 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
     ).then((graphs) => compiler.compile(graphs, wanted.needs.accuracy))
     requests.forEach((one, i) => {
       const program = compiled.then((made) => made[i]!)
-      program.catch(() => undefined) // whoever asked for the first one hears of it
-      programs.set(JSON.stringify(one), program)
+      const own = JSON.stringify(one)
+      programs.set(own, program)
+      // Whoever asked for the first one hears of it; the next call tries again.
+      program.catch(() => programs.delete(own))
     })
     return programs.get(key)!
   }
