@@ -11,6 +11,7 @@ import { programsStudy } from './engine/programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
 import { routingBandit } from './routing/routing-bandit.ts'
+import { sizes } from './sizes/sizes.ts'
 import { speculationStudy } from './speculation/speculation.ts'
 import { structuredStudy } from './structured.ts'
 import { thumbs } from './thumbs.ts'
@@ -33,5 +34,6 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     trainBesideStudy,
     engineProfile,
     routingBandit,
+    sizes,
   ].map((study) => [study.name, study]),
 )
