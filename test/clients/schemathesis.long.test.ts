@@ -37,7 +37,7 @@ afterAll(async () => {
 it('finds what is expected, and nothing else', { timeout }, async ({ skip }) => {
   const python = await openPython()
   if ('reason' in python) return skip(python.reason)
-  const { output } = await python.run(
+  const run = await python.run(
     'st',
     [
       ...['run', `${server.url}/openapi.json`, '--header', `Authorization: Bearer ${key}`],
@@ -48,7 +48,8 @@ it('finds what is expected, and nothing else', { timeout }, async ({ skip }) => 
     { cwd: scratch.path },
   )
   const report = JSON.parse(readFileSync(at('report.json'), 'utf8'))
-  expect([report.complete, report.errors]).toEqual([true, []])
+  const said = `${server.output()}\n${run.output.slice(0, 20_000)}`
+  expect([report.complete, report.errors, server.child.signalCode], said).toEqual([true, [], null])
   const found = report.failures.flatMap(
     ({ code, title, operations }: { code: string; title: string; operations: string[] }) =>
       operations.map((operation) => ({ code, operation, title })),
@@ -57,7 +58,7 @@ it('finds what is expected, and nothing else', { timeout }, async ({ skip }) => 
     (one: { code: string; operation: string }) =>
       !expected.some(({ code, operation }) => code === one.code && operation === one.operation),
   )
-  expect(unexpected, output.slice(0, 20_000)).toEqual([])
+  expect(unexpected, said).toEqual([])
   const description = await (
     await fetch(`${server.url}/openapi.json`, { headers: { authorization: `Bearer ${key}` } })
   ).json()

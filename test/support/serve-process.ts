@@ -51,7 +51,9 @@ export async function startServe({
     const take = (chunk: Buffer): void => {
       output += String(chunk)
       const [, found] = /Serving .* at (http:\S+)\/v1/.exec(output) ?? []
-      if (found !== undefined) resolve(found)
+      if (found === undefined) return
+      clearTimeout(timer)
+      resolve(found)
     }
     child.stdout.on('data', take)
     child.stderr.on('data', take)

@@ -195,6 +195,12 @@ async function loadHttp() {
   return { createAdaptorServer, createServer }
 }
 
+/**
+ * How long a connection without a request stays open. Node's 5 s are shorter than the pauses of
+ * many clients, whose next request would meet a connection that is being closed.
+ */
+const keepAliveMs = 75_000
+
 /** HTTP around the function that answers. */
 function createHttpServer(
   { operations, service }: OpenedOperations,
@@ -215,6 +221,7 @@ function createHttpServer(
     fetch: (request, env) => server.fetch(request, env),
     overrideGlobalObjects: false,
   }) as HttpServer
+  http.keepAliveTimeout = keepAliveMs
   answerMalformedRequests(http)
   return http
 }

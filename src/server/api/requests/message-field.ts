@@ -40,8 +40,8 @@ const schema = {
         anyOf: [{ type: 'string' }, { type: 'array', items: partSchema }, { type: 'null' }],
       },
       tool_calls: { type: 'array', items: callSchema },
-      tool_call_id: { type: 'string' },
-      reasoning_content: { type: 'string' },
+      tool_call_id: { type: ['string', 'null'] },
+      reasoning_content: { type: ['string', 'null'] },
     },
     required: ['role'],
     anyOf: [
@@ -82,7 +82,10 @@ function findMessageProblems(message: unknown, name: string): string[] {
       `${name}.role: got ${describeValue(role)}, expected a role such as "user" or "assistant"`,
     ]
   const saysMore = (Array.isArray(calls) && calls.length > 0) || typeof refusal === 'string'
-  const problems = findContentProblems(content, `${name}.content`, role === 'assistant' && saysMore)
+  const problems = [
+    ...findContentProblems(content, `${name}.content`, role === 'assistant' && saysMore),
+    ...textFields.flatMap((field) => findTextProblems(message[field], `${name}.${field}`)),
+  ]
   if (calls === undefined || calls === null) return problems
   if (!Array.isArray(calls))
     return [...problems, `${name}.tool_calls: got ${describeValue(calls)}, expected a list`]
@@ -91,6 +94,13 @@ function findMessageProblems(message: unknown, name: string): string[] {
     ...calls.flatMap((call, i) => findCallProblems(call, `${name}.tool_calls[${i}]`)),
   ]
 }
+
+const textFields = ['reasoning_content', 'tool_call_id']
+
+const findTextProblems = (value: unknown, name: string): string[] =>
+  value === undefined || value === null || typeof value === 'string'
+    ? []
+    : [`${name}: got ${describeValue(value)}, expected a string`]
 
 function findContentProblems(content: unknown, name: string, mayBeAbsent: boolean): string[] {
   if (typeof content === 'string') return []
