@@ -10,6 +10,7 @@ import type { Service } from '../../server/service.ts'
 import { loadModel, type LoadedModel, type LoadModelOptions } from '../model.ts'
 import type { TrustedKey } from '../registry/trusted-keys.ts'
 import { openPrefixFolder } from '../stores/prefix-folder.ts'
+import { listBaseAliases } from './base-names.ts'
 import type { OpenRoutingParts, OpenedRouting } from './open-routing.ts'
 import { createAdapterReader } from './read-served-adapter.ts'
 import type { RoutingTask } from './routing-options.ts'
@@ -58,12 +59,14 @@ export async function openService(task: ServiceTask): Promise<OpenedService> {
       (await openPrefixFolder(prefixFolder.path, { maxBytes: prefixFolder.maxBytes }))
     const engine = createEngine({ ...task.engine, model, ...(saved && { saved }) })
     const { learning, closeLearning } = await openLearning(task.users, model, engine)
+    const name = task.model.includes('/') ? model.base.name : task.model
+    const names = [...aliases, model.base.name]
     const service = await createService({
       model,
       engine,
       learning,
-      name: task.model.includes('/') ? model.base.name : task.model,
-      aliases: [...aliases, model.base.name],
+      name,
+      aliases: [...names, ...listBaseAliases(model.base, [name, ...names])],
       maxRows: task.engine.maxRows,
       readAdapter: await createAdapterReader({
         model,

@@ -39,7 +39,7 @@ const schema = {
       content: {
         anyOf: [{ type: 'string' }, { type: 'array', items: partSchema }, { type: 'null' }],
       },
-      tool_calls: { type: 'array', items: callSchema },
+      tool_calls: { type: ['array', 'null'], items: callSchema },
       tool_call_id: { type: ['string', 'null'] },
       reasoning_content: { type: ['string', 'null'] },
     },
