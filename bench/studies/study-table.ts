@@ -10,6 +10,7 @@ import { longContext } from './long-context.ts'
 import { programsStudy } from './engine/programs.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
+import { routing } from './routing/routing.ts'
 import { routingBandit } from './routing/routing-bandit.ts'
 import { sizes } from './sizes/sizes.ts'
 import { speculationStudy } from './speculation/speculation.ts'
@@ -33,6 +34,7 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     workerStudy,
     trainBesideStudy,
     engineProfile,
+    routing,
     routingBandit,
     sizes,
   ].map((study) => [study.name, study]),

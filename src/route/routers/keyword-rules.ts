@@ -124,16 +124,50 @@ export const toManifestTerms = (
 /** Examples in which a term must stand before it is learned: of a handful one is enough. */
 const countNeeded = (examples: number): number => (examples < 10 ? 1 : 2)
 
+/** Terms of each expert that an unseen one counts as, in the smoothed rates. */
+const smoothing = 0.5
+
 /**
- * The terms by which an expert's examples differ most from the others': the log-odds of the share
- * of examples that hold a term, smoothed. Monroe et al. 2008, "Fightin' Words".
+ * The terms by which an expert's examples differ most from the others': the logarithm of how often
+ * the term is among the expert's terms, over how often it is among the others' (naive Bayes over the
+ * terms that examples hold; an expert of long prompts gains nothing by their length). Kept are those
+ * that tell most: by the weight times the root of the share of examples that hold them.
  */
 export function learnTerms(
   examples: readonly NumberedPrompt[],
   count: number,
   each: number,
 ): WeightedTerm[] {
+  const { counts, sizes, totals } = countTerms(examples, count)
+  const all = totals.reduce((sum, value) => sum + value, 0)
+  const byExpert = Array.from({ length: count }, (): (WeightedTerm & { rank: number })[] => [])
+  for (const [term, own] of counts) {
+    const everywhere = own.reduce((sum, value) => sum + value, 0)
+    own.forEach((hits, expert) => {
+      if (hits < countNeeded(sizes[expert]!)) return
+      const inside = (hits + smoothing) / (totals[expert]! + smoothing * counts.size)
+      const outside =
+        (everywhere - hits + smoothing) / (all - totals[expert]! + smoothing * counts.size)
+      const weight = Math.log(inside / outside)
+      const rank = weight * Math.sqrt(hits / sizes[expert]!)
+      if (weight > leastWeight) byExpert[expert]!.push({ term, expert, weight, rank })
+    })
+  }
+  return byExpert.flatMap((own) =>
+    own
+      .toSorted((a, b) => b.rank - a.rank || (a.term < b.term ? -1 : 1))
+      .slice(0, each)
+      .map(({ term, expert, weight }) => ({ term, expert, weight })),
+  )
+}
+
+/** Below this a term says next to nothing. */
+const leastWeight = 0.3
+
+/** In how many examples of each expert every term stands. */
+function countTerms(examples: readonly NumberedPrompt[], count: number) {
   const sizes = new Float64Array(count)
+  const totals = new Float64Array(count)
   const counts = new Map<string, Float64Array>()
   for (const { text, expert } of examples) {
     if (expert < 0) continue
@@ -141,25 +175,11 @@ export function learnTerms(
     for (const term of collectTerms(listWords(shortenPrompt(text)), 2)) {
       const own = counts.get(term) ?? new Float64Array(count)
       own[expert]!++
+      totals[expert]!++
       counts.set(term, own)
     }
   }
-  const total = sizes.reduce((sum, size) => sum + size, 0)
-  const found = [...counts].flatMap(([term, own]) => {
-    const all = own.reduce((sum, value) => sum + value, 0)
-    return [...own].flatMap((hits, expert): WeightedTerm[] => {
-      if (hits < countNeeded(sizes[expert]!)) return []
-      const inside = (hits + 0.5) / (sizes[expert]! + 1)
-      const outside = (all - hits + 0.5) / (total - sizes[expert]! + 1)
-      const weight = Math.log(inside / (1 - inside)) - Math.log(outside / (1 - outside))
-      return weight > 0.5 ? [{ term, expert, weight: weight * Math.sqrt(inside) }] : []
-    })
-  })
-  const byExpert = Array.from({ length: count }, (): WeightedTerm[] => [])
-  for (const one of found) byExpert[one.expert]!.push(one)
-  return byExpert.flatMap((own) =>
-    own.toSorted((a, b) => b.weight - a.weight || (a.term < b.term ? -1 : 1)).slice(0, each),
-  )
+  return { counts, sizes, totals }
 }
 
 /** As a file keeps them. */

@@ -54,7 +54,7 @@ const fields = {
   ),
   learnedTerms: integer({
     from: 0,
-    default: 40,
+    default: 150,
     about: 'Terms of each expert that are learned from examples, where there are some.',
   }),
   ...calibrationOptionFields,
