@@ -49,7 +49,7 @@ export interface TagChange {
 }
 
 /** Tags after a change. Throws OptionError for what is no tag. */
-export function changeTags(
+export function applyTagChange(
   tags: readonly string[],
   { add = [], remove = [] }: TagChange,
 ): readonly string[] {

@@ -170,6 +170,33 @@ export function describeRegistry<Source>(
       await expect(search({ txt: 'a' })).rejects.toThrow(/Did you mean "text"\?/)
     })
 
+    it('keeps vectors of each embedder, of versions that are there', async () => {
+      await add({}, 1, { vector: Float32Array.of(1, 0) })
+      await add({ version: '1.1.0' }, 2)
+      await add({ id: 'other' }, 3)
+      const idsWithout = async (embedder: string) =>
+        (await registry.listWithoutVector(embedder)).map(({ id, version }) => `${id}@${version}`)
+      expect(await idsWithout('small')).toEqual(['coder@1.1.0', 'other@1.0.0'])
+      const vector = Float32Array.of(0, 1)
+      await registry.setVectors('small', [
+        { id: 'coder', version: '1.1.0', vector },
+        { id: 'gone', version: '1.0.0', vector },
+      ])
+      expect(await idsWithout('small')).toEqual(['other@1.0.0'])
+      expect(await idsWithout('large')).toEqual(['coder@1.1.0', 'other@1.0.0'])
+      const find = async (embedder?: string) =>
+        (await registry.search({ vector, embedder })).map(({ id }) => id)
+      expect([await find('small'), await find('large'), await find()]).toEqual([['coder'], [], []])
+      await registry.remove('coder@1.1.0')
+      await add({ version: '1.1.0' }, 4)
+      expect(await idsWithout('small')).toEqual(['coder@1.1.0', 'other@1.0.0'])
+      const wrong = Float32Array.of(Number.NaN)
+      await expect(
+        registry.setVectors('small', [{ id: 'other', version: '1.0.0', vector: wrong }]),
+      ).rejects.toThrow(/other@1\.0\.0/)
+      await expect(registry.setVectors('', [])).rejects.toThrow(OptionError)
+    })
+
     it('gives and takes tags without changing the content', async () => {
       const { hash } = await add({ tags: ['a'] })
       await registry.tag('coder', { add: ['b', 'c'], remove: ['a'] })

@@ -59,8 +59,20 @@ it('keeps an expert, finds it and answers with it', async () => {
   expect(await fail('experts', 'show', 'tals')).toContain('Did you mean "tales"?')
 }, 300_000)
 
-it('serves an expert of the registry', async () => {
+/** The texts of the expert that --adapter names, and of the version that a reference finds. */
+async function askBoth(url: string): Promise<string[]> {
+  const ask = async (model: string): Promise<string> => {
+    const body = JSON.stringify({ model, prompt: 'Once', max_tokens: 6, temperature: 0 })
+    const response = await fetch(`${url}/completions`, { method: 'POST', body })
+    const answer = (await response.json()) as { choices: { text: string }[] }
+    return answer.choices[0]!.text
+  }
+  return [await ask('tales'), await ask('tales@^1')]
+}
+
+it('serves an expert of the registry, by the name it was given and by reference', async () => {
   let said = ''
+  let answered: Promise<string[]> | undefined
   const serving = graft(['serve', 'stories260k', '--adapter', 'tales@stable', '--port', '0'], {
     cwd: scratch.path,
     environment: { GRAFT_REGISTRY: at('registry'), GRAFT_STATE: at('state') },
@@ -68,8 +80,10 @@ it('serves an expert of the registry', async () => {
       const listen = (chunk: Buffer): void => {
         const wasWhole = said.includes('Ctrl-C')
         said += chunk.toString()
+        if (wasWhole || !said.includes('Ctrl-C')) return
+        answered = askBoth(/at (http:\S+)/.exec(said)![1]!)
         // once: a second signal ends it at once
-        if (!wasWhole && said.includes('Ctrl-C')) child.kill('SIGTERM')
+        void answered.finally(() => child.kill('SIGTERM'))
       }
       child.stdout!.on('data', listen)
       child.stderr!.on('data', listen)
@@ -77,6 +91,9 @@ it('serves an expert of the registry', async () => {
   })
   expect((await serving).code).toBe(0)
   expect(said).toMatch(/models +stories260k, tales/)
+  expect(said).toMatch(/registry +.*registry, 1 expert$/m)
+  const [byName, byReference] = await answered!
+  expect(byReference).toBe(byName)
 }, 300_000)
 
 it('refuses an action, an option and a manifest that are wrong, and keeps nothing of them', async () => {

@@ -49,7 +49,7 @@ export async function runServer({
     command: 'graft serve',
     about: server.url,
   })
-  await showServer(server, terminal)
+  await showServer(server, registry, terminal)
   await new Promise<void>((stop) => {
     if (signal.aborted) stop()
     signal.addEventListener('abort', () => stop(), { once: true })
@@ -150,9 +150,17 @@ async function findCommonBase(adapters: readonly NamedPath[], terminal: Terminal
 }
 
 /** The first screen: where, what, and one example to copy for a shell and one for a program. */
-async function showServer(server: StartedServer, terminal: Terminal): Promise<void> {
+async function showServer(
+  server: StartedServer,
+  registry: string | undefined,
+  terminal: Terminal,
+): Promise<void> {
   const { url, service, access, restored } = server
-  const [{ name }, experts] = await Promise.all([service.describe(), service.listExperts()])
+  const [{ name }, experts, registered] = await Promise.all([
+    service.describe(),
+    service.listExperts(),
+    service.findRegistered({}),
+  ])
   const models = [name, ...experts.map((expert) => expert.name)]
   const asked = experts[0]?.name ?? name
   const body = `{"model":"${asked}","messages":[{"role":"user","content":"Hello"}]}`
@@ -161,6 +169,9 @@ async function showServer(server: StartedServer, terminal: Terminal): Promise<vo
     `Serving ${strong(name)} at ${strong(`${url}/v1`)}`,
     '',
     `  models  ${models.join(', ')}`,
+    ...(registered.length > 0
+      ? [`  registry  ${registry}, ${registered.length} expert${registered.length > 1 ? 's' : ''}`]
+      : []),
     `  access  ${access}`,
     ...(restored.loaded.length > 0 ? [`  loaded again  ${restored.loaded.join(', ')}`] : []),
     ...restored.skipped.map((one) => `  not loaded again  ${one.name}`),

@@ -18,7 +18,7 @@ import type {
 } from '../../registry/registry.ts'
 import type { ExpertManifest } from '../../registry/manifest/manifest-fields.ts'
 import {
-  changeTags,
+  applyTagChange,
   createUnknownExpert,
   sortVersions,
   type TagChange,
@@ -207,9 +207,9 @@ class FolderRegistry implements LocalRegistry {
   }
 
   async tag(reference: string, change: TagChange): Promise<RegisteredExpert> {
-    changeTags([], change)
+    applyTagChange([], change)
     const found = await this.#find(reference)
-    const tags = changeTags(found.tags, change)
+    const tags = applyTagChange(found.tags, change)
     const { tables, run } = this.#parts
     await run(() => tables.setTags(found.id, found.version, tags))
     return { ...found, tags }

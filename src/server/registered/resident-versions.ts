@@ -120,6 +120,12 @@ export class ResidentVersions {
     this.#residents.delete(name)
   }
 
+  /** A worker that was started again could not load it: the next request tries anew. */
+  forgetLost(names: readonly string[], error: unknown): void {
+    if (toRequestError(error).code !== 'model_not_found') return
+    for (const name of names) this.#residents.delete(name)
+  }
+
   async #makeRoom(): Promise<void> {
     for (;;) {
       const all = [...this.#residents]

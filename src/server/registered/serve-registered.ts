@@ -115,12 +115,15 @@ async function* answerRequest(
   request: AnswerRequest,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent, void> {
-  const { choice, model, release } = await experts.enter(request)
+  const { choice, model, names, release } = await experts.enter(request)
   try {
     for await (const event of given.generate(choice, signal))
       yield event.type === 'start' && model !== undefined
         ? Object.assign({}, event, { model })
         : event
+  } catch (error) {
+    experts.residents.forgetLost(names, error)
+    throw error
   } finally {
     await release()
   }
@@ -156,6 +159,8 @@ interface EnteredChoice<Choice> {
   readonly choice: Choice
   /** What the request called its experts; undefined where nothing was replaced. */
   readonly model: string | undefined
+  /** What registered experts are called in memory. */
+  readonly names: readonly string[]
   release(): Promise<void>
 }
 
@@ -177,7 +182,7 @@ class RegisteredExperts {
   /** Throws RequestError of status 404 for a name that nobody has. */
   async enter<Choice extends ExpertChoice>(choice: Choice): Promise<EnteredChoice<Choice>> {
     const { model } = choice
-    const none = { choice, model: undefined, release: async () => undefined }
+    const none = { choice, model: undefined, names: [], release: async () => undefined }
     if (model === undefined) return none
     const spec = readModelName(model, this.#baseNames)
     const wanted = listNames(spec).filter((name) => !this.loaded.has(name) && name !== 'auto')
@@ -199,6 +204,7 @@ class RegisteredExperts {
     return {
       choice: Object.assign({}, choice, { model: replaceNames(spec, names) }),
       model: model.trim(),
+      names: [...names.values()],
       release,
     }
   }

@@ -18,7 +18,7 @@ import type {
   SearchResult,
 } from '../../registry/registry.ts'
 import {
-  changeTags,
+  applyTagChange,
   createUnknownExpert,
   selectNewestVersions,
   sortVersions,
@@ -204,9 +204,9 @@ class BrowserRegistry implements WebRegistry {
   }
 
   async tag(reference: string, change: TagChange): Promise<RegisteredExpert> {
-    changeTags([], change)
+    applyTagChange([], change)
     const found = await this.#find(reference)
-    const tags = changeTags(found.tags, change)
+    const tags = applyTagChange(found.tags, change)
     await this.#database.setTags(found.id, found.version, tags)
     return Object.assign(found, { tags })
   }

@@ -71,16 +71,16 @@ export class RegistryDatabase {
         )
       if (!known) {
         stores.experts.put(row, [id, version])
-        note(stores, { type: 'added', id, version })
+        addChange(stores, { type: 'added', id, version })
       }
-      for (const channel of channels) await point(stores, id, channel, version)
+      for (const channel of channels) await setVersion(stores, id, channel, version)
     })
   }
 
   setChannel(id: string, channel: string, version: string | undefined): Promise<void> {
     return this.#run('readwrite', async (stores) => {
       if (version === undefined) stores.channels.delete([id, channel])
-      else await point(stores, id, channel, version)
+      else await setVersion(stores, id, channel, version)
     })
   }
 
@@ -106,7 +106,7 @@ export class RegistryDatabase {
         if (at === version) stores.channels.delete([id, channel])
       for (const key of (await awaitRequest(stores.vectors.getAllKeys())) as string[][])
         if (key[1] === id && key[2] === version) stores.vectors.delete(key)
-      note(stores, { type: 'removed', id, version })
+      addChange(stores, { type: 'removed', id, version })
     })
   }
 
@@ -223,14 +223,19 @@ function awaitRequest<T>(request: IDBRequest<T>): Promise<T> {
   })
 }
 
-async function point(stores: Stores, id: string, channel: string, version: string): Promise<void> {
+async function setVersion(
+  stores: Stores,
+  id: string,
+  channel: string,
+  version: string,
+): Promise<void> {
   const known = await awaitRequest<string | undefined>(stores.channels.get([id, channel]))
   if (known === version) return
   stores.channels.put(version, [id, channel])
-  note(stores, { type: 'channel', id, version, channel })
+  addChange(stores, { type: 'channel', id, version, channel })
 }
 
-function note({ changes }: Stores, change: RegistryChange): void {
+function addChange({ changes }: Stores, change: RegistryChange): void {
   const request = changes.add(change)
   request.addEventListener('success', () => {
     const oldest = Number(request.result) - keptChanges
