@@ -33,7 +33,7 @@ swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate
 undo unlearn unload unmask unpack unscore untie unwrap update use
 validate verify view visit
-wait warn weigh whiten widen wrap write
+wait warn weigh whiten widen withdraw wrap write
 zero
 `
 
