@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OptionError, MismatchError } from '../../src/base/errors.ts'
 import { createRouter, loadModel, saveAdapter, startServer } from '../../src/node/index.ts'
 import { readRouteLog } from '../../src/route/log/route-log.ts'
-import type { Router, RouteFeedback } from '../../src/route/router.ts'
+import type { Router, RouteFeedback, RouteRequest } from '../../src/route/router.ts'
 import { createServer } from '../../src/server/app.ts'
 import { createRoutedService, type RoutingOptions } from '../../src/server/routing/route-service.ts'
 import { ask, createNoisyExpert, openTestServer, type TestServer } from '../support/server.ts'
@@ -96,6 +96,27 @@ describe('a server with a router', () => {
   afterAll(async () => {
     upstream.server.close()
     await opened.close()
+  })
+
+  it('tells the router what is in memory, and who loads ahead which expert answers', async () => {
+    const asked: RouteRequest[] = []
+    const noted: unknown[] = []
+    const router = await openRouter()
+    const decide = router.decide.bind(router)
+    const watched = Object.assign(router, {
+      decide: (request: RouteRequest) => (asked.push(request), decide(request)),
+    })
+    const preloader = { note: async (...given: unknown[]) => void noted.push(given) }
+    const listResident = () => ['coder']
+    const routed = await openRouted({ router: watched, preloader, listResident })
+    const user = { user: 'ann' }
+    await ask(routed, '/v1/chat/completions', chat('write a poem', user))
+    await ask(routed, '/v1/chat/completions', chat('hello there', user))
+    expect(asked.map(({ resident }) => resident)).toEqual([['coder'], ['coder']])
+    expect(noted).toEqual([
+      ['ann', 'poet'],
+      ['ann', undefined],
+    ])
   })
 
   it('answers by the expert that fits, and says so in the body and in headers', async () => {

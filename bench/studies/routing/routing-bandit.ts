@@ -144,8 +144,8 @@ async function* measureRegret(
 }
 
 /** The oracle's choices, and a pool that is told what comes next or is not. */
-async function measurePreloading(seed: number) {
-  const turns = drawTurns(turnCount, seed)
+async function measurePreloading(seed: number, sessions: number) {
+  const turns = drawTurns(turnCount, seed, sessions)
   const pool = new SimulatedPool(slots)
   let time = 0
   const load = (name: string): void => {
@@ -165,19 +165,20 @@ async function measurePreloading(seed: number) {
   return preloader.statistics
 }
 
-async function* measurePreloads(): AsyncGenerator<BenchmarkRow> {
+async function* measurePreloads(sessions: number): AsyncGenerator<BenchmarkRow> {
   const all = []
-  for (const seed of seeds) all.push(await measurePreloading(seed))
+  for (const seed of seeds) all.push(await measurePreloading(seed, sessions))
+  const name = `loading ahead, ${sessions} ${sessions === 1 ? 'session' : 'sessions'} at once`
   yield {
-    name: 'loading ahead: hits among requests that would have waited',
-    unit: '%',
+    name: `${name}: hits`,
+    unit: '% of requests that would have waited',
     higherIsBetter: true,
     ours: summarizeValues(all.map((one) => 100 * computeHitRate(one))),
-    note: `${slots} slots for ${simulatedExperts.length} experts, 8 sessions at once, the usual expert follows at 60 % of the turns; ${all.map(({ loads, wasted }) => `${wasted} of ${loads}`).join(', ')} loads were for nothing`,
+    note: `${slots} slots for ${simulatedExperts.length} experts, the usual expert follows at 60 % of the turns; ${all.map(({ loads, wasted }) => `${wasted} of ${loads}`).join(', ')} loads were for nothing`,
   }
   yield {
-    name: 'loading ahead: milliseconds saved per request',
-    unit: 'ms',
+    name: `${name}: saved`,
+    unit: 'ms per request',
     higherIsBetter: true,
     ours: summarizeValues(all.map(({ savedMs, requests }) => savedMs / requests)),
     note: `where loading takes ${loadMs} ms`,
@@ -190,6 +191,6 @@ export const routingBandit: Benchmark = {
   needs: 'nothing',
   async *run({ progress }) {
     for (const cost of [0, loadCost]) yield* measureRegret(cost, progress)
-    yield* measurePreloads()
+    for (const sessions of [1, 8]) yield* measurePreloads(sessions)
   },
 }

@@ -19,12 +19,11 @@ export interface SimulatedTurn {
   readonly luck: number
 }
 
-const sessions = 8
 /** How often a session goes on with the expert that usually follows. */
 const habit = 0.6
 
 /** The same seed, the same turns. */
-export function drawTurns(count: number, seed: number): SimulatedTurn[] {
+export function drawTurns(count: number, seed: number, sessions = 8): SimulatedTurn[] {
   const draw = random(seed)
   const follower = new Map<string, string>(
     draw.shuffle(simulatedExperts).map((name, i, all) => [name, all[(i + 1) % all.length]!]),

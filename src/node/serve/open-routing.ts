@@ -5,9 +5,11 @@ import { createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { OptionError } from '../../base/errors.ts'
 import { createRouter } from '../../route/create-router.ts'
+import { computeHitRate, Preloader, type PreloadStatistics } from '../../route/preload/preloader.ts'
 import type { RoutedExpert } from '../../route/router.ts'
 import { createRoutedService } from '../../server/routing/route-service.ts'
 import type { Service } from '../../server/service.ts'
+import type { AdapterPool } from '../../runtime/engine/pool/adapter-pool.ts'
 import type { LoadedModel } from '../model.ts'
 import { readRoutedExpert } from '../route/list-experts.ts'
 import { readRouterFile } from '../route/router-path.ts'
@@ -18,6 +20,8 @@ export interface OpenRoutingParts {
   readonly adapters: readonly { readonly name: string; readonly path: string }[]
   readonly learns: boolean
   readonly model: LoadedModel
+  /** Experts in memory, and what loads them ahead. */
+  readonly pool: Pick<AdapterPool, 'preload' | 'list' | 'isResident'>
 }
 
 export interface OpenedRouting {
@@ -28,7 +32,7 @@ export interface OpenedRouting {
 /** Throws what reading the router throws, MismatchError where it is for other experts or bases. */
 export async function openRouting(
   service: Service,
-  { routing, adapters, learns, model }: OpenRoutingParts,
+  { routing, adapters, learns, model, pool }: OpenRoutingParts,
 ): Promise<OpenedRouting> {
   const { file, sha256 } = await readRouterFile(routing.router)
   const experts = await Promise.all(adapters.map(describeServed))
@@ -39,8 +43,13 @@ export async function openRouting(
       `Server options: upstream is given, and nothing says below which confidence it answers: give escalateBelow, or train the router with it (${routing.router}).`,
     )
   const log = routing.log === undefined ? undefined : openLog(routing.log)
+  const listResident = (): string[] =>
+    pool.list().flatMap(({ name }) => (name !== undefined && pool.isResident(name) ? [name] : []))
+  const preloader = new Preloader({ pool, resident: listResident, now: () => performance.now() })
   const routed = createRoutedService(service, {
     router,
+    listResident,
+    preloader,
     routerSha256: sha256,
     upstream: routing.upstream,
     escalateBelow,
@@ -50,7 +59,20 @@ export async function openRouting(
     createId: () => `route-${crypto.randomUUID()}`,
     ...(log && { writeRow: log.write }),
   })
-  return { service: routed, close: async () => log?.close() }
+  const close = async (): Promise<void> => {
+    await log?.close()
+    describePreloading(preloader.statistics)
+  }
+  return { service: routed, close }
+}
+
+/** One line about what loading ahead has saved, where it has loaded anything. */
+function describePreloading(statistics: PreloadStatistics): void {
+  const { requests, hits, loads, savedMs } = statistics
+  if (loads === 0) return
+  process.stderr.write(
+    `graft: experts loaded ahead: ${loads}, for ${hits} of ${requests} routed requests (${(100 * computeHitRate(statistics)).toFixed(0)} % of those that would have waited); ${savedMs.toFixed(0)} ms saved\n`,
+  )
 }
 
 /** With its content hash where it is a folder, as the router knows it. */

@@ -82,7 +82,13 @@ export async function openService(task: ServiceTask): Promise<OpenedService> {
     const { routing, adapters } = task
     const routed =
       routing &&
-      (await openRouted(service, { routing, adapters, learns: task.users !== undefined, model }))
+      (await openRouted(service, {
+        routing,
+        adapters,
+        learns: task.users !== undefined,
+        model,
+        pool: engine.experts,
+      }))
     const close = async (): Promise<void> => {
       await routed?.close()
       await closeLearning()

@@ -10,9 +10,9 @@ const createSize = (about: string, usual: number) =>
 
 export const policyFields = {
   buckets: createSize('Rows of the table of pieces of words; sets the size of the file.', 16384),
-  width: createSize('Numbers of a word’s vector.', 96),
-  hidden: createSize('Numbers of the state.', 192),
-  inputRank: createSize('The rank of the matrix that reads words.', 64),
+  width: createSize('Numbers of a word’s vector.', 64),
+  hidden: createSize('Numbers of the state.', 128),
+  inputRank: createSize('The rank of the matrix that reads words.', 48),
   stateRank: createSize('The rank of the matrix that reads the state.', 32),
   maxWords: integer({ from: 1, to: 1024, default: 64, about: 'Words that are read of a prompt.' }),
   reads: oneOf(['mean', 'last'] as const, {
@@ -24,9 +24,9 @@ export const policyFields = {
     about: 'Times that every prompt is met. Default: as many as make 3,000 steps, 10 to 60.',
   }),
   batchSize: integer({ from: 1, default: 64, about: 'Prompts of one step.' }),
-  learningRate: number({ above: 0, default: 0.003, about: 'Of Adam, at its highest.' }),
-  dropout: createShare('Share of numbers that are dropped from words and states.', 0.15),
-  wordDropout: createShare('Share of words that are left out.', 0.05),
+  learningRate: number({ above: 0, default: 0.006, about: 'Of Adam, at its highest.' }),
+  dropout: createShare('Share of numbers that are dropped from words and states.', 0.2),
+  wordDropout: createShare('Share of words that are left out.', 0.1),
   labelSmoothing: createShare('Share of the label that is spread over all experts.', 0.1),
   adaptRate: number({ above: 0, default: 0.01, about: 'The learning rate of feedback.' }),
   adaptSteps: integer({ from: 0, to: 64, default: 4, about: 'Steps after each feedback.' }),

@@ -54,6 +54,7 @@ export function listWeightShapes(shape: PolicyShape): ReadonlyMap<string, readon
 }
 
 const constants: Readonly<Record<string, number>> = { gateBias: 1, zeta: 1, nu: -4 }
+/** Wide, so that words of no training prompt differ too: feedback can learn them. */
 const tableSpread = 0.5
 
 /**

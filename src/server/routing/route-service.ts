@@ -2,6 +2,7 @@
 // says who it is and why, and every decision is a row of a log. All other requests pass as they are.
 
 import { formatExpertSpec } from '../../adapters/serving/expert-spec.ts'
+import type { Preloader } from '../../route/preload/preloader.ts'
 import type { Router, RouteDecision, RouteReport, RouteRequest } from '../../route/router.ts'
 import { writeDecisionRow, writeOutcomeRow } from '../../route/log/route-log.ts'
 import { replaceMethods } from '../accounts/replace-methods.ts'
@@ -22,6 +23,10 @@ export interface RoutingOptions {
   readonly upstream?: Upstream | undefined
   /** The confidence below which the upstream is asked. */
   readonly escalateBelow?: number | undefined
+  /** Experts in memory now. Default: all that are loaded. */
+  readonly listResident?: (() => readonly string[]) | undefined
+  /** Told who asked and which expert answers, before it does: loads ahead what is asked next. */
+  readonly preloader?: Pick<Preloader, 'note'> | undefined
   /** Takes lines of the log; absent: none is kept. */
   readonly writeRow?: ((line: string) => void) | undefined
   /** Whether the log holds prompts. */
@@ -78,7 +83,7 @@ async function* generateRouted(
     messages: request.conversation?.messages,
     user: request.user,
     session: request.tenant,
-    resident: names,
+    resident: options.listResident?.() ?? names,
   }
   const decision = withoutAbsent(await options.router.decide(asked, signal), names)
   const id = request.responseId ?? options.createId()
@@ -91,6 +96,9 @@ async function* generateRouted(
     if (failed === undefined) return
     report.reason += ` ${failed}`
   }
+  const session = request.user ?? request.tenant
+  // Not waited for: what is loaded ahead must not delay this answer.
+  if (session !== undefined) void options.preloader?.note(session, decision.expert)
   const model = toModel(decision) ?? base.name
   yield* withReport(service.generate({ ...request, model }, signal), report)
 }

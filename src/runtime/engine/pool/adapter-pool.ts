@@ -193,4 +193,6 @@ export interface AdapterPool {
   /** Fills a slot, so that the first lease finds it. False where there is no room for it. */
   preload(which: string | Expert | ExpertHandle): Promise<boolean>
   list(): readonly ExpertHandle[]
+  /** Whether the expert under a name is in its slots, or needs none. */
+  isResident(name: string): boolean
 }

@@ -226,7 +226,9 @@ describe('residency', () => {
     const adapter = await makeAdapter(1)
     await pool.register('a', adapter)
     await pool.register('b', await makeAdapter(2))
+    expect(pool.isResident('a')).toBe(false)
     expect(await pool.preload('a')).toBe(true)
+    expect(pool.isResident('a')).toBe(true)
     expect(pool.statistics).toMatchObject({ resident: 1, active: 0, fills: 0 })
     const lease = (await pool.acquire('a'))!
     expect(pool.statistics).toMatchObject({ hits: 1, fills: 0 })

@@ -166,6 +166,11 @@ class Pool implements AdapterPool {
     return this.#names.list().map(({ handle }) => handle)
   }
 
+  isResident(name: string): boolean {
+    const { expert } = this.#names.get(name)
+    return !expert.source.slot || this.#experts.rooms.users.has(expert)
+  }
+
   get statistics(): PoolStatistics {
     const { rooms, all } = this.#experts
     const users = [...rooms.users]
