@@ -204,4 +204,22 @@ describe.each(cases)('$name', ({ name, targets, shares }) => {
       expect(ids).toEqual((await answerAlone(model, { ...one, seed: 5 + i }, options)).ids)
     await engine.dispose()
   })
+
+  it('are near themselves where prompts and rows are in 8 bits', async () => {
+    const prompt = createPrompt(60)
+    const score = async (more: EngineOptions) => {
+      const asked = request('lora', { prompt, maxTokens: 0, promptLogprobs: 0 })
+      const { promptLogprobs } = await answerAlone(model, asked, more)
+      return promptLogprobs!.flatMap((token) => (token ? [token.logprob] : []))
+    }
+    const narrow = { promptProducts: 'int8', kvElement: 'int8' } as const
+    const whole = await score({})
+    for (const [i, logprob] of (await score(narrow)).entries())
+      expect(logprob).toBeCloseTo(whole[i]!, 0)
+    const engine = createEngine({ model, ...narrow })
+    const one = request('lora', { prompt, maxTokens: 4 })
+    const cold = await readAnswer(engine, one)
+    expect((await readAnswer(engine, one)).ids).toEqual(cold.ids)
+    await engine.dispose()
+  })
 })
