@@ -18,10 +18,12 @@ import {
   createTemporaryName,
   getPreparedPath,
   makeRoom,
+  linkForUse,
   linkPrepared,
   removeLeftovers,
   markUsed,
 } from './prepared-folder.ts'
+import { releaseBuffers } from './release-buffers.ts'
 import { type PreparedTensor, readPrepared, writePrepared } from './prepared-file.ts'
 
 export interface PackedFilesOptions {
@@ -125,7 +127,7 @@ interface FolderParts {
 class FolderFiles implements PackedFiles {
   readonly #parts: FolderParts
   readonly #kept = new Map<string, Promise<ReadonlyMap<string, FileTensor> | undefined>>()
-  /** Temporary names of files that this process made, and their ends. */
+  /** Names of files while this process uses them, and the ends of writing them. */
   readonly #made = new Map<string, Promise<void>>()
   #model: Promise<string> | undefined
 
@@ -173,7 +175,11 @@ class FolderFiles implements PackedFiles {
     const isWanted = wanted.every((tensor, i) => isSame(found?.[i], tensor))
     if (found && isWanted) {
       await markUsed(path)
-      return this.#place(basename(path), found)
+      const { folder } = this.#parts
+      await removeLeftovers(folder)
+      const name = await linkForUse(folder, key)
+      if (name !== basename(path)) this.#made.set(name, Promise.resolve())
+      return this.#place(name, found)
     }
     await rm(path, { force: true }).catch(() => undefined) // cut or damaged
     return this.#write(key, parts)
@@ -192,6 +198,7 @@ class FolderFiles implements PackedFiles {
     if (!file) return undefined
     try {
       const written = await writePrepared(file, parts)
+      releaseBuffers() // ONNX Runtime reads and packs all weights next
       // Syncing takes as long as the disk; the weights can be read before.
       const published = file
         .sync()

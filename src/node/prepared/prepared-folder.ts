@@ -3,7 +3,8 @@
 // and others find it whole or not at all.
 
 import { link, readdir, rm, stat, statfs, utimes } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { isProcessGone, syncDirectory } from '../files/atomic-write.ts'
 
 const ending = '.packed'
@@ -11,13 +12,14 @@ const ending = '.packed'
 export const getPreparedPath = (folder: string, key: string): string => join(folder, key + ending)
 
 let made = 0
-/** A name for a new file that holds the process's number. */
-export const createTemporaryName = (key: string): string => `${key}.${process.pid}.${made++}.tmp`
+/** A name of this process and thread alone. */
+export const createTemporaryName = (key: string): string =>
+  `${key}.${process.pid}.${threadId}-${made++}.tmp`
 
 /** Removes temporary files of processes that have ended. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
-    const [, pid] = /\.(\d+)\.\d+\.tmp$/.exec(name) ?? []
+    const [, pid] = /\.(\d+)\.\d+-\d+\.tmp$/.exec(name) ?? []
     if (pid !== undefined && isProcessGone(Number(pid)))
       await rm(join(folder, name), { force: true }).catch(() => undefined)
   }
@@ -27,6 +29,21 @@ export async function removeLeftovers(folder: string): Promise<void> {
 export async function linkPrepared(folder: string, temporary: string, key: string): Promise<void> {
   await link(join(folder, temporary), getPreparedPath(folder, key)).catch(() => undefined)
   await syncDirectory(folder)
+}
+
+/**
+ * A second name for a file, so that it stays while this process uses it, whoever makes room
+ * meanwhile. The file's own name where the file system has no links.
+ */
+export async function linkForUse(folder: string, key: string): Promise<string> {
+  const path = getPreparedPath(folder, key)
+  const name = createTemporaryName(key)
+  try {
+    await link(path, join(folder, name))
+    return name
+  } catch {
+    return basename(path)
+  }
 }
 
 /** Marks a file as used now: those that were not used for longest are removed first. */

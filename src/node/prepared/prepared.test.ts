@@ -115,6 +115,21 @@ describe('room', () => {
     expect((await list()).map(({ path }) => path)).not.toContain(older!.path)
     expect(await list()).toHaveLength(2)
   })
+  it('that is made takes no file away from who uses it', async () => {
+    await keep({ gigabytes })
+    const files = await openPackedFiles({
+      weights: await createStore(store),
+      environment: { GRAFT_CACHE: cache },
+      leastBytes: 0,
+    })
+    const kept = await files!.keep(createParts(3))
+    for (const name of ['b', 'c']) await keep({ path: join(cache, `${name}.gguf`), gigabytes })
+    await keep({ path: join(cache, 'd.gguf'), gigabytes })
+    const { folder, file } = kept!.get('w0.codes')!
+    expect((await readFile(join(folder, file)))[0]).toBe(1)
+    await files!.close()
+    expect(await listNames()).toHaveLength(2)
+  })
   it('that is too small, or none, leaves weights in memory', async () => {
     expect(await keep({ gigabytes: '0.000001' })).toMatchObject({ isKept: false, packed: [] })
     expect(await keep({ gigabytes: '0' })).toMatchObject({ isKept: false })
@@ -131,11 +146,12 @@ const run = promisify(execFile)
 
 describe('two processes', () => {
   it('make it at the same time, and either way it is whole', async () => {
+    await createStore(store)
     const both = await Promise.all(
       [1, 2].map(() => run(process.execPath, [script, store, cache, '3', '50'])),
     )
     expect(both.map(({ stdout }) => stdout.endsWith('kept'))).toEqual([true, true])
-    expect(await listNames()).toHaveLength(1)
+    expect((await listNames()).map((name) => name.slice(32))).toEqual(['.packed'])
     expect(await keep()).toEqual({ packed: [], isKept: true, bytes: whole })
   }, 30_000)
   it('one of which is killed leave nothing that is half made', async () => {
