@@ -29,7 +29,10 @@ const cases = folders.flatMap((folder) =>
   ),
 )
 const backends = [referenceBackend, createOnnxRuntimeBackend(ort as never, { threads: 2 })]
-const TOLERANCE = 2e-4 // asked for are 1e-3; measured 2e-5, on logits of about ±10
+/**
+ * Asked for are 1e-3; measured 2e-5, on logits of about ±10, and 3e-4 where a recurrence adds up.
+ */
+const chooseTolerance = (name: string): number => (name.startsWith('qwen3_5') ? 5e-4 : 2e-4)
 const PROMPT_TOKENS = 20 // of the greedy continuation
 
 const integers = ({ data }: Tensor): number[] => Array.from(data as BigInt64Array, Number)
@@ -88,7 +91,7 @@ describe.each(cases)('$name', ({ name, path }) => {
       const ids = counting(batch).map((n) => integers(input).slice(n * tokens, (n + 1) * tokens))
       const logits = await logitsOf(ids, counting(batch * tokens))
       expect(logits.shape).toEqual([batch * tokens, base.config.vocabularySize])
-      expect(largestGap(logits, expected.get('logits')!)).toBeLessThan(TOLERANCE)
+      expect(largestGap(logits, expected.get('logits')!)).toBeLessThan(chooseTolerance(name))
     })
     it('continues greedily with the same 12 tokens', async () => {
       const wanted = integers(expected.get('greedy')!)

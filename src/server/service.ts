@@ -277,7 +277,9 @@ export interface Service extends UserService {
   applyTemplate(request: ExpertChoice & { readonly conversation: Conversation }): Promise<string>
   /** Those in memory. */
   listExperts(): Promise<readonly ServedExpert[]>
-  /** Those of the registry; none where there is no registry. Throws NotFoundError for a reference. */
+  /**
+   * Those of the registry; none where there is no registry. Throws NotFoundError for a reference.
+   */
   findRegistered(query: RegisteredQuery): Promise<readonly RegisteredEntry[]>
   loadExpert(request: LoadExpertRequest): Promise<ServedExpert>
   /** Resolves when the last answer of the expert has ended. */

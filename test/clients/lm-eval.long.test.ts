@@ -1,5 +1,5 @@
-// lm-eval's local-completions at graft serve, over a task of local JSON: the numbers of `graft eval`,
-// for the base and for an expert.
+// lm-eval's local-completions at graft serve, over a task of local JSON: the numbers of `graft
+// eval`, for the base and for an expert.
 
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'

@@ -1,5 +1,5 @@
-// A virtual environment with the Python clients, made from the package registry by the first test that
-// needs it and kept among the temporary files, by what is installed in it.
+// A virtual environment with the Python clients, made from the package registry by the first test
+// that needs it and kept among the temporary files, by what is installed in it.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -1,5 +1,5 @@
-// Schemathesis over /openapi.json of a server with keys that learns: what it finds is in the file of
-// expected failures, each with its reason, or a fault.
+// Schemathesis over /openapi.json of a server with keys that learns: what it finds is in the file
+// of expected failures, each with its reason, or a fault.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -6,7 +6,7 @@ PARITY_DIR/gguf-architectures/<case>.gguf       f32, without a tokenizer
 import json, os, sys, gguf, numpy, torch
 from safetensors.torch import load_file
 parity = sys.argv[1]
-ARCHITECTURES = {"lfm2": gguf.MODEL_ARCH.LFM2, "granite": gguf.MODEL_ARCH.GRANITE, "ministral3": gguf.MODEL_ARCH.MISTRAL3}
+ARCHITECTURES = {"lfm2": gguf.MODEL_ARCH.LFM2, "granite": gguf.MODEL_ARCH.GRANITE, "ministral3": gguf.MODEL_ARCH.MISTRAL3, "qwen3_5_text": gguf.MODEL_ARCH.QWEN35}
 
 def interleave(w, heads):  # what convert_hf_to_gguf.py calls permute
     return w.reshape(heads, 2, w.shape[0] // heads // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
@@ -44,8 +44,28 @@ def write_granite(w, c, tensors):
     w.add_residual_scale(c["residual_multiplier"]); w.add_logit_scale(c["logits_scaling"])
     return permute_heads(c, tensors)
 
+def write_qwen3_5_text(w, c, tensors):
+    write_common(w, c, "rms_norm_eps"); k, v, dk, dv = (c[f"linear_{n}"] for n in ("num_key_heads", "num_value_heads", "key_head_dim", "value_head_dim"))
+    w.add_head_count_kv(c["num_key_value_heads"]); w.add_feed_forward_length(c["intermediate_size"])
+    w.add_key_length(c["head_dim"]); w.add_value_length(c["head_dim"])
+    w.add_rope_dimension_count(int(c["head_dim"] * c["rope_parameters"]["partial_rotary_factor"]))
+    w.add_ssm_conv_kernel(c["linear_conv_kernel_dim"]); w.add_ssm_state_size(dk); w.add_ssm_group_count(k); w.add_ssm_time_step_rank(v); w.add_ssm_inner_size(v * dv)
+    def tile(t, axis, width):  # value heads grouped by key head -> tiled over key heads
+        lead = t.shape[:axis]
+        return t.reshape(*lead, k, v // k, width, *t.shape[axis + 1:]).swapaxes(axis, axis + 1).reshape(t.shape)
+    def change(n, t):
+        keys = 2 * k * dk
+        if n.endswith("in_proj_qkv.weight"): return numpy.concatenate([t[:keys], tile(t[keys:], 0, dv)])
+        if n.endswith("conv1d.weight"): t = t.squeeze(1); return numpy.concatenate([t[:keys], tile(t[keys:], 0, dv)])
+        if n.endswith("in_proj_z.weight"): return tile(t, 0, dv)
+        if n.endswith(("in_proj_a.weight", "in_proj_b.weight", "dt_bias")): return tile(t, 0, 1)
+        if n.endswith("A_log"): return -numpy.exp(tile(t, 0, 1))
+        if n.endswith("linear_attn.out_proj.weight"): return tile(t, 1, dv)
+        return t + 1 if n.endswith("norm.weight") and "linear_attn" not in n else t
+    return {n.replace("dt_bias", "dt_proj.bias"): change(n, t) for n, t in tensors.items()}
+
 os.makedirs(f"{parity}/gguf-architectures", exist_ok=True)
-for name, write in {"lfm2": write_lfm2, "granite": write_granite, "ministral3": write_ministral3}.items():
+for name, write in {"lfm2": write_lfm2, "granite": write_granite, "ministral3": write_ministral3, "qwen3_5_text": write_qwen3_5_text}.items():
     folder = f"{parity}/architectures_recent/{name}"
     config = json.load(open(f"{folder}/config.json"))
     tensors = {n: t.numpy() for n, t in load_file(f"{folder}/model.safetensors").items()}

@@ -1,6 +1,6 @@
-// What a bandit gives up while it learns: cumulative regret against the oracle over simulated turns,
-// beside a fixed and a random choice, with and without the cost of loading; and what loading ahead by
-// sessions' histories saves.
+// What a bandit gives up while it learns: cumulative regret against the oracle over simulated
+// turns, beside a fixed and a random choice, with and without the cost of loading; and what loading
+// ahead by sessions' histories saves.
 
 import {
   type Benchmark,

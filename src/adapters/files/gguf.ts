@@ -37,6 +37,7 @@ const renamed: Readonly<Record<string, string>> = {
   mistral: 'llama',
   gemma3_text: 'gemma3',
   ministral3: 'mistral3',
+  qwen3_5_text: 'qwen35',
 }
 const getGgufArchitecture = ({ modelType }: ModelConfig): string => renamed[modelType] ?? modelType
 
@@ -47,6 +48,14 @@ const layerPath = /\.\d+\./
  */
 const tiedProblem =
   'the head and the embedding share one weight, on which llama.cpp takes no adapter'
+
+const movedProblem =
+  'llama.cpp keeps its value heads in another order, in which no adapter is written'
+
+const hasMovedHeads = ({ recurrence }: ModelConfig, path: string): boolean =>
+  recurrence !== undefined &&
+  recurrence.heads !== recurrence.keyHeads &&
+  path.includes('.linear_attn.')
 
 /**
  * Heads whose rows have another order in the file: those of queries and keys, where llama.cpp
@@ -96,7 +105,8 @@ export function encodeGgufAdapter(
   const tensors = new Map<string, Tensor>()
   for (const [path, form] of forms) {
     const name = toGgufName(`${path}.weight`, architecture)
-    if (form.shift || form.u || form.v) problems.push(`${path}: more than two matrices`)
+    if (hasMovedHeads(model.config, path)) problems.push(`${path}: ${movedProblem}`)
+    else if (form.shift || form.u || form.v) problems.push(`${path}: more than two matrices`)
     else if (model.config.tiedEmbeddings && !layerPath.test(path))
       problems.push(`${path}: ${tiedProblem}`)
     else if (!name) problems.push(`${path}: ${architecture} has no such tensor`)

@@ -107,8 +107,8 @@ interface PrefixTimes {
 }
 
 /**
- * A prompt of 256 tokens: its keys, its blocks kept, and a row that begins with them. The first ones
- * write to fresh memory, which costs 0.4 ms a megabyte.
+ * A prompt of 256 tokens: its keys, its blocks kept, and a row that begins with them. The first
+ * ones write to fresh memory, which costs 0.4 ms a megabyte.
  */
 function measurePrefixes(element: KvElement): PrefixTimes {
   const memory = createMemory(element, 160) // full after a few prompts, as in a server that runs

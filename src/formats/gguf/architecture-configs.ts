@@ -28,6 +28,7 @@ export const architectureConfigs: Readonly<Record<string, (common: GgufCommon) =
   smollm3: convertSmollm3,
   granite: convertGranite,
   mistral3: convertMistral3,
+  qwen35: convertQwen35,
   lfm2: convertLfm2,
 }
 
@@ -140,6 +141,31 @@ function convertGranite({ values, prefix, tensors }: GgufCommon): ConfigJson {
     residual_multiplier: factor('residual_scale'),
     attention_multiplier: factor('attention.scale'),
     logits_scaling: factor('logit_scale'),
+  }
+}
+
+/** Every layer with the interval's number attends, the others hold a state. */
+function convertQwen35({ values, prefix, tensors, layers, headDim, rope }: GgufCommon): ConfigJson {
+  const need = (key: string): number => {
+    const value = values.number(`${prefix}.ssm.${key}`)
+    if (value !== undefined) return value
+    throw new FormatError(`GGUF metadata: the key "${prefix}.ssm.${key}" is missing.`)
+  }
+  const heads = need('time_step_rank')
+  const rotated = values.number(`${prefix}.rope.dimension_count`) ?? headDim / 4
+  return {
+    model_type: 'qwen3_5_text',
+    architectures: ['Qwen3_5ForCausalLM'],
+    attention_bias: tensors.has('blk.0.attn_q.bias'),
+    layer_types: Array.from({ length: layers }, (_, i) =>
+      tensors.has(`blk.${i}.ssm_out.weight`) ? 'linear_attention' : 'full_attention',
+    ),
+    linear_num_key_heads: need('group_count'),
+    linear_num_value_heads: heads,
+    linear_key_head_dim: need('state_size'),
+    linear_value_head_dim: need('inner_size') / heads,
+    linear_conv_kernel_dim: need('conv_kernel'),
+    rope_parameters: { ...rope, partial_rotary_factor: rotated / headDim },
   }
 }
 

@@ -2,6 +2,9 @@
 // order of rows, offset of norms. After llama.cpp's convert_hf_to_gguf.py and
 // gguf-py/gguf/tensor_mapping.py. What a model computes is not known here.
 
+import { findDeltaChange, type TensorChange } from './delta-tensors.ts'
+import type { GgufFile, GgufTensorInfo } from './types.ts'
+
 export interface GgufArchitecture {
   /**
    * Hugging Face module by ggml name within a layer: `model.layers.N.<module>` by `blk.N.<name>`.
@@ -20,6 +23,16 @@ export interface GgufArchitecture {
    * 1.
    */
   readonly convolutions?: readonly string[]
+  /** Norms within a layer that are stored as they are, where the others are not. */
+  readonly plainNorms?: readonly string[]
+  /** Tensors that end in neither .weight nor .bias on one side: Hugging Face's names by ggml's. */
+  readonly bare?: Readonly<Record<string, string>>
+  /** What else happens to a tensor, by its ggml name within a layer. */
+  readonly findChange?: (
+    file: GgufFile,
+    part: string,
+    info: GgufTensorInfo,
+  ) => TensorChange | undefined
 }
 
 const separateHeads = {
@@ -79,6 +92,28 @@ export const ggufArchitectures: Readonly<Record<string, GgufArchitecture>> = {
       output: 'lm_head',
     },
     convolutions: ['shortconv.conv'],
+  },
+  qwen35: {
+    layer: {
+      ...separateHeads,
+      ...attentionOutput,
+      ...gatedFeedForward,
+      ...headNorms,
+      attn_norm: 'input_layernorm',
+      post_attention_norm: 'post_attention_layernorm',
+      attn_qkv: 'linear_attn.in_proj_qkv',
+      attn_gate: 'linear_attn.in_proj_z',
+      ssm_alpha: 'linear_attn.in_proj_a',
+      ssm_beta: 'linear_attn.in_proj_b',
+      ssm_conv1d: 'linear_attn.conv1d',
+      ssm_norm: 'linear_attn.norm',
+      ssm_out: 'linear_attn.out_proj',
+    },
+    interleavedRotary: false,
+    normOffset: 1,
+    plainNorms: ['ssm_norm'],
+    bare: { ssm_a: 'linear_attn.A_log', 'ssm_dt.bias': 'linear_attn.dt_bias' },
+    findChange: findDeltaChange,
   },
   phi3: {
     layer: {

@@ -12,6 +12,7 @@ import {
   ggufArchitectures,
   globalModules,
 } from './architectures.ts'
+import { countChangedBytes } from './delta-tensors.ts'
 import { interleaveRotaryRows, splitRotaryRows } from '../rotary-rows.ts'
 import { getEntry, type TensorInfo, type TensorStore } from '../tensor-store.ts'
 
@@ -95,7 +96,10 @@ function getArchitecture(name: string, where: string): GgufArchitecture {
  * UnsupportedError for an unknown architecture.
  */
 export function toHuggingFaceName(name: string, architecture = 'llama'): string | undefined {
-  const { layer, global = globalModules } = getArchitecture(architecture, name)
+  const { layer, global = globalModules, bare = {} } = getArchitecture(architecture, name)
+  const [, number, own] = /^blk\.(0|[1-9]\d*)\.(.+)$/.exec(name) ?? []
+  if (number !== undefined && Object.hasOwn(bare, own!))
+    return `model.layers.${number}.${bare[own!]}`
   const [, index, part, kind] = layerPattern.exec(name) ?? []
   if (index !== undefined)
     return Object.hasOwn(layer, part!) ? `model.layers.${index}.${layer[part!]}.${kind}` : undefined
@@ -109,7 +113,10 @@ export function toHuggingFaceName(name: string, architecture = 'llama'): string 
  * weight's name.
  */
 export function toGgufName(name: string, architecture = 'llama'): string | undefined {
-  const { layer, global = globalModules } = getArchitecture(architecture, name)
+  const { layer, global = globalModules, bare = {} } = getArchitecture(architecture, name)
+  const [, number, own] = /^model\.layers\.(0|[1-9]\d*)\.(.+)$/.exec(name) ?? []
+  const plain = number === undefined ? undefined : findKey(bare, own!)
+  if (plain !== undefined) return `blk.${number}.${plain}`
   const [module, ending] = splitEnding(name)
   const [, index, part] = /^model\.layers\.(0|[1-9]\d*)\.(.+)$/.exec(module) ?? []
   if (index === undefined) {
@@ -132,9 +139,16 @@ function mapTensor(
   file: GgufFile,
   architecture: GgufArchitecture,
   ggmlName: string,
-  { type, shape, sizeBytes }: GgufTensorInfo,
+  info: GgufTensorInfo,
 ): GgufTensorMapping {
-  const [, index, part = ''] = layerPattern.exec(ggmlName) ?? []
+  const { type, shape, sizeBytes } = info
+  const [, index, part = /^blk\.\d+\.(\w+)$/.exec(ggmlName)?.[1] ?? ''] =
+    layerPattern.exec(ggmlName) ?? []
+  const change = architecture.findChange?.(file, part, info)
+  if (change) {
+    const bytes = countChangedBytes(change, info)
+    return { dtype: type, shape, ...change, sizeBytes: bytes, ggmlName }
+  }
   if (architecture.interleavedRotary && (part === 'attn_q' || part === 'attn_k')) {
     const heads = readHeadCount(file, part, Number(index))
     const rows = shape[0] ?? 1
@@ -148,8 +162,8 @@ function mapTensor(
     )
     return { dtype: type, shape, sizeBytes, ggmlName, restore: restore!, arrange: arrange! }
   }
-  const { normOffset } = architecture
-  if (normOffset !== 0 && ggmlName.endsWith('norm.weight')) {
+  const { normOffset, plainNorms = [] } = architecture
+  if (normOffset !== 0 && ggmlName.endsWith('norm.weight') && !plainNorms.includes(part)) {
     const shifted =
       (by: number) =>
       (tensor: Tensor): Tensor =>

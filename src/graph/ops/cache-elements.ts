@@ -1,5 +1,5 @@
-// The numbers of caches in graphs: 16-bit floats, and vectors of 8-bit codes. They are read and rounded
-// to, nothing else is computed in them.
+// The numbers of caches in graphs: 16-bit floats, and vectors of 8-bit codes. They are read and
+// rounded to, nothing else is computed in them.
 
 import type { Tensor } from '../../base/tensor.ts'
 import { getF16Values, toF16Bits } from '../../formats/half.ts'
@@ -63,8 +63,8 @@ function chooseStep(largest: number): { readonly mantissa: number; readonly expo
 }
 
 /**
- * Vectors [.., d] as bytes [.., d + 2]: d codes of −127 to 127, and the step that they count, a 127th
- * of the largest number or up to 1.6 % more.
+ * Vectors [.., d] as bytes [.., d + 2]: d codes of −127 to 127, and the step that they count, a
+ * 127th of the largest number or up to 1.6 % more.
  */
 export const packVectors: Operation = {
   name: 'packVectors',

@@ -1,6 +1,6 @@
 // Linear layers over codes: in 4- or 8-bit blocks, w = scale·(code − zero) + offset, one scale (and
-// offset) per block of the input width; and in 8 bits with one scale for each token's inputs and each
-// output's weights, so that the product is one of integers.
+// offset) per block of the input width; and in 8 bits with one scale for each token's inputs and
+// each output's weights, so that the product is one of integers.
 
 import { ShapeError } from '../../base/errors.ts'
 import { getLastDim, type Attributes } from '../ir.ts'
@@ -113,9 +113,9 @@ const ZERO_CODE = 128
 const LEAST_SCALE = 1e-30
 
 /**
- * y = (x⊙factors)·W of a piece of one prompt: x [1, T, in], factors [in], codes i8 [in, out], scales
- * [out], W = codes·scales. The inputs of a token are rounded to 255 steps of its largest one; integers
- * are summed exactly, so a token's numbers do not depend on those beside it.
+ * y = (x⊙factors)·W of a piece of one prompt: x [1, T, in], factors [in], codes i8 [in, out],
+ * scales [out], W = codes·scales. The inputs of a token are rounded to 255 steps of its largest
+ * one; integers are summed exactly, so a token's numbers do not depend on those beside it.
  */
 export const int8Linear: Operation = {
   name: 'int8Linear',

@@ -9,12 +9,15 @@ import { findChatTemplate } from '../../formats/text/chat-template.ts'
 import { completeTokenizerConfig, createTokenizer } from '../../formats/text/tokenizer.ts'
 import { getArchitecture } from '../models/architecture-table.ts'
 import type { JsonObject } from '../models/read-config.ts'
+import { findTextConfig, selectTextTensors } from './text-part.ts'
 import type { BaseModelReader } from './base-model-reader.ts'
 
 export const folderReader: BaseModelReader<ByteFolder> = {
   async read(folder) {
-    const config = await readJson(folder, 'config.json')
-    if (!config) throw new NotFoundError(`${folder.name}: holds no model: there is no config.json.`)
+    const found = await readJson(folder, 'config.json')
+    if (!found) throw new NotFoundError(`${folder.name}: holds no model: there is no config.json.`)
+    const text = findTextConfig(found)
+    const config = text ?? found
     const tokenizerJson = await readJson(folder, 'tokenizer.json')
     const generation = await readJson(folder, 'generation_config.json')
     const tokenizerConfig = completeTokenizerConfig(
@@ -29,7 +32,8 @@ export const folderReader: BaseModelReader<ByteFolder> = {
     getArchitecture(config)
     const tokenizer = tokenizerJson && createTokenizer(tokenizerJson, tokenizerConfig)
     // Last, because only the weights stay open.
-    const weights = await openSharded(folder)
+    const store = await openSharded(folder)
+    const weights = text ? selectTextTensors(store) : store
     return { config, weights, tokenizer, chatTemplate, generation }
   },
 }

@@ -13,7 +13,10 @@ export interface LocalRegistry extends Registry {
    * ConflictError where the version is published with other content.
    */
   publish(reference: string, folder: string, options?: PublishOptions): Promise<PublishedExpert>
-  /** Adds an expert that is published at an address or in a folder. Throws SignatureError for other bytes than published. */
+  /**
+   * Adds an expert that is published at an address or in a folder. Throws SignatureError for other
+   * bytes than published.
+   */
   fetch(reference: string, from: string, options?: AddPublishedOptions): Promise<RegisteredExpert>
   /** What is published at an address or in a folder: lists, resolves, searches. */
   openPublished(from: string, options?: FetchOptions): Promise<PublishedLayout>

@@ -1,5 +1,5 @@
-// From scores to a mixture: the best experts share the answer by the softmax of their scores, as one
-// exact weighted sum.
+// From scores to a mixture: the best experts share the answer by the softmax of their scores, as
+// one exact weighted sum.
 
 import { formatExpertSpec } from '../../adapters/serving/expert-spec.ts'
 import type { ExpertScore, RouteDecision } from '../router.ts'
@@ -20,9 +20,9 @@ export interface MixedExpert {
 const digits = 2
 
 /**
- * The shares of the best experts among themselves, which is the softmax of their logits; they sum to
- * 1 and have two digits, so that requests with nearly the same shares share one mixture. One expert
- * where the others' shares are too small.
+ * The shares of the best experts among themselves, which is the softmax of their logits; they sum
+ * to 1 and have two digits, so that requests with nearly the same shares share one mixture. One
+ * expert where the others' shares are too small.
  */
 export function mixScores(
   scores: readonly ExpertScore[],

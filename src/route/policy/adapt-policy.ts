@@ -32,7 +32,9 @@ export interface AdaptSettings {
   /** Steps after each feedback, and examples in each. */
   readonly steps: number
   readonly batch: number
-  /** Prompts of the training that are learned again in each step, so that they are not forgotten. */
+  /**
+   * Prompts of the training that are learned again in each step, so that they are not forgotten.
+   */
   readonly anchors: number
   readonly weightDecay: number
   readonly seed: number

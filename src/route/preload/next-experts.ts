@@ -1,6 +1,6 @@
-// Which expert a session asks next, from which it asked before: a Markov chain over experts of order
-// 2, which falls back on order 1 and on how often each is asked at all. Independent of pools and of
-// what is loaded.
+// Which expert a session asks next, from which it asked before: a Markov chain over experts of
+// order 2, which falls back on order 1 and on how often each is asked at all. Independent of pools
+// and of what is loaded.
 
 import { FormatError } from '../../base/errors.ts'
 import { describeValue, isRecord } from '../../base/schema.ts'
@@ -89,7 +89,9 @@ export class NextExperts {
   }
 }
 
-/** Shares of the shorter history and counts of the longer one: (counts + k·shares) / (total + k). */
+/**
+ * Shares of the shorter history and counts of the longer one: (counts + k·shares) / (total + k).
+ */
 function blendShares(shares: ReadonlyMap<string, number>, counts: Counts): Map<string, number> {
   const total = [...counts.values()].reduce((sum, count) => sum + count, 0)
   const weight = shares.size === 0 ? 0 : backOff

@@ -109,8 +109,8 @@ function createMatcher(rules: RuleSet) {
 }
 
 /**
- * Sums of the weights, −Infinity for experts of which the prompt holds nothing, so that a single term
- * is enough among any number of experts; the last one stands for none of them.
+ * Sums of the weights, −Infinity for experts of which the prompt holds nothing, so that a single
+ * term is enough among any number of experts; the last one stands for none of them.
  */
 function sumHits(hits: readonly RuleHit[], count: number): Float64Array {
   const logits = new Float64Array(count + 1).fill(-Infinity)

@@ -1,4 +1,5 @@
-// The router "mixture": another router whose best experts answer together, weighted by their scores.
+// The router "mixture": another router whose best experts answer together, weighted by their
+// scores.
 
 import { FormatError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import {

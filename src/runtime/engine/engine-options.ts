@@ -22,8 +22,8 @@ export interface EngineOptions {
    */
   readonly kvBytes?: number | undefined
   /**
-   * How keys and values are kept: 'f32'; 'f16' in half the bytes, each number rounded to 11 bits; or
-   * 'int8' in about a quarter, each by at most 0.4 % of the largest number of its vector.
+   * How keys and values are kept: 'f32'; 'f16' in half the bytes, each number rounded to 11 bits;
+   * or 'int8' in about a quarter, each by at most 0.4 % of the largest number of its vector.
    * Default 'f32'.
    */
   readonly kvElement?: KvElement | undefined
@@ -47,11 +47,14 @@ export interface EngineOptions {
   readonly saved?: SavedPrefixes | undefined
   /** Whether requests speculate that do not say so. Default false. */
   readonly speculate?: boolean | undefined
-  /** Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 195 MB. */
+  /**
+   * Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 195
+   * MB.
+   */
   readonly expertBytes?: number | undefined
   /**
-   * How registered experts are kept beside their slots: 'f32' as they are, 'f16' or 'int8' in a half
-   * or a quarter of the bytes. Default 'f32'.
+   * How registered experts are kept beside their slots: 'f32' as they are, 'f16' or 'int8' in a
+   * half or a quarter of the bytes. Default 'f32'.
    */
   readonly cold?: ColdForm | undefined
 }

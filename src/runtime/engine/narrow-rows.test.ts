@@ -1,5 +1,5 @@
-// An engine whose keys and values are 16-bit floats or 8-bit codes: what changes beside 32 bits, and
-// what does not.
+// An engine whose keys and values are 16-bit floats or 8-bit codes: what changes beside 32 bits,
+// and what does not.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
@@ -103,8 +103,9 @@ describe.each(narrow)('keys and values in %s', (element) => {
     }
   })
 
-  // A last bit that differs between a batch and a row alone may round to another f16, so that logits
-  // differ by as much as rounding does, and a text may go on otherwise where two tokens are near.
+  // A last bit that differs between a batch and a row alone may round to another f16, so that
+  // logits differ by as much as rounding does, and a text may go on otherwise where two tokens are
+  // near.
   it('serve a batch of all experts as each alone, within what rounding does', async () => {
     const engine = createEngine({ model, ...options })
     const alone = names.map((name) => request(name, 20))

@@ -28,8 +28,9 @@ export const toStateEntryName = (state: string): string => `cache.${state}`
 export const STATES = 'states'
 
 /**
- * How numbers of a cache are kept. f16 rounds to 11 bits: a relative error of at most 2^-11. int8 has
- * a step for each vector of d numbers, and rounds by at most half of it: 0.4 % of its largest number.
+ * How numbers of a cache are kept. f16 rounds to 11 bits: a relative error of at most 2^-11. int8
+ * has a step for each vector of d numbers, and rounds by at most half of it: 0.4 % of its largest
+ * number.
  */
 export type KvElement = 'f32' | 'f16' | 'int8'
 
@@ -54,11 +55,11 @@ export interface LayerCache {
 /**
  * Replaces attention by what `build` makes over a cache of C slots and the T new tokens. Per layer
  * the graph gains inputs past.<layer>.k and .v [N, K, C, d] of this element and f32 outputs
- * cache.<layer>.k and .v [N, K, T, d], of int8 both [.., d + 2] in bytes; masks grow to [N, 1, T, C+T], and unfilled slots must be
- * masked. With f16 and int8 new keys and values are rounded before they are used: a token sees
- * the same numbers of the tokens before it, whether they come from the cache or from its own piece.
- * Convolutions get past.conv.<i> [N, L−1, D] and cache.conv.<i> [N, T, D], recurrences
- * past.delta.<i> and cache.delta.<i> [N, H, dk, dv], always of f32.
+ * cache.<layer>.k and .v [N, K, T, d], of int8 both [.., d + 2] in bytes; masks grow to [N, 1, T,
+ * C+T], and unfilled slots must be masked. With f16 and int8 new keys and values are rounded before
+ * they are used: a token sees the same numbers of the tokens before it, whether they come from the
+ * cache or from its own piece. Convolutions get past.conv.<i> [N, L−1, D] and cache.conv.<i> [N, T,
+ * D], recurrences past.delta.<i> and cache.delta.<i> [N, H, dk, dv], always of f32.
  */
 export function withPast(
   graph: Graph,

@@ -1,5 +1,6 @@
 // A service whose requests may ask for the model "auto": a router chooses who answers, the response
-// says who it is and why, and every decision is a row of a log. All other requests pass as they are.
+// says who it is and why, and every decision is a row of a log. All other requests pass as they
+// are.
 
 import { formatExpertSpec } from '../../adapters/serving/expert-spec.ts'
 import type { Preloader } from '../../route/preload/preloader.ts'

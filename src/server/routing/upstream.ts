@@ -1,5 +1,5 @@
-// An OpenAI-compatible server that answers what a router is not sure of: its stream as the events of
-// an answer. Independent of routers.
+// An OpenAI-compatible server that answers what a router is not sure of: its stream as the events
+// of an answer. Independent of routers.
 
 import { GraftError } from '../../base/errors.ts'
 import { isRecord } from '../../base/schema.ts'

@@ -1,5 +1,5 @@
-// A registry of experts in a browser: names and versions in IndexedDB, files by content hash in OPFS
-// or IndexedDB. Several tabs may use it at once; a tab that is closed leaves it whole.
+// A registry of experts in a browser: names and versions in IndexedDB, files by content hash in
+// OPFS or IndexedDB. Several tabs may use it at once; a tab that is closed leaves it whole.
 
 import { OptionError, SignatureError, UnsupportedError } from '../../base/errors.ts'
 import { checkOptions, listOf, oneOf, string, unchecked } from '../../base/schema.ts'
@@ -68,8 +68,8 @@ const addFields = {
 const pollMs = 40
 
 /**
- * Opens the registry of this name, or makes one. Throws StorageError where the browser forbids storage
- * or a newer Graft made it, UnsupportedError without Web Locks.
+ * Opens the registry of this name, or makes one. Throws StorageError where the browser forbids
+ * storage or a newer Graft made it, UnsupportedError without Web Locks.
  */
 export async function openRegistry(
   name = 'graft-experts',

@@ -61,8 +61,8 @@ export const toByteFolder = (name: string, files: ExpertFiles): ByteFolder => ({
 })
 
 /**
- * The manifest of an expert, which is read as an adapter too, so that nothing is accepted that could
- * not be loaded. Throws what `loadAdapter` throws, and FormatError for a wrong manifest.
+ * The manifest of an expert, which is read as an adapter too, so that nothing is accepted that
+ * could not be loaded. Throws what `loadAdapter` throws, and FormatError for a wrong manifest.
  */
 export async function readManifest(
   files: ExpertFiles,
@@ -114,8 +114,8 @@ function createManifest(
 }
 
 /**
- * Verifies files against public keys in PEM. Throws SignatureError where they are not signed by one of
- * them, or are others than those that were signed.
+ * Verifies files against public keys in PEM. Throws SignatureError where they are not signed by one
+ * of them, or are others than those that were signed.
  */
 export async function verifyExpertFiles(
   files: ExpertFiles,

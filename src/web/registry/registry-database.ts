@@ -1,6 +1,6 @@
-// The index of a browser's registry in IndexedDB: versions, channels, vectors, changes for those who
-// watch, and the files themselves where OPFS is not used. Each call is one transaction, which the
-// browser orders between tabs.
+// The index of a browser's registry in IndexedDB: versions, channels, vectors, changes for those
+// who watch, and the files themselves where OPFS is not used. Each call is one transaction, which
+// the browser orders between tabs.
 
 import { ConflictError, GraftError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'

@@ -7,7 +7,9 @@ import { createValueError } from '../requests/tool-field.ts'
 
 type Block = Readonly<Record<string, unknown>>
 
-/** Changes with every request of some clients, so that no prefix would ever be found in the cache. */
+/**
+ * Changes with every request of some clients, so that no prefix would ever be found in the cache.
+ */
 const billingLine = /^x-anthropic-billing-header:[^\n]*(?:\n|$)/i
 
 /** The text of `system`: a string, or blocks of text. */

@@ -1,5 +1,6 @@
 // An answer as server-sent events. What is wrong before the first event is an ordinary error; later
-// it is a record with an error, after which the stream ends. A client that goes away ends the answer.
+// it is a record with an error, after which the stream ends. A client that goes away ends the
+// answer.
 
 import { createErrorBody } from '../../error-response.ts'
 

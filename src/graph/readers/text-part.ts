@@ -1,0 +1,54 @@
+// The language model inside of a multimodal checkpoint: its config is the key `text_config`, its
+// tensors have names of their own. Vision and other parts are left in the file.
+
+import { isRecord } from '../../base/schema.ts'
+import { getEntry, type TensorStore } from '../../formats/tensor-store.ts'
+import { architectures } from '../models/architecture-table.ts'
+import type { JsonObject } from '../models/read-config.ts'
+
+/** Keys that a wrapper may hold for the text as well. */
+const sharedKeys = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'tie_word_embeddings']
+
+/**
+ * The config of the language model in a wrapper's; undefined where there is none that is known, or
+ * where the config is of a known architecture itself.
+ */
+export function findTextConfig(config: JsonObject): JsonObject | undefined {
+  const { text_config: text } = config
+  if (!isRecord(text) || architectures.has(String(config.model_type))) return undefined
+  if (!architectures.has(String(text.model_type))) return undefined
+  const shared = sharedKeys.filter((key) => text[key] === undefined && config[key] !== undefined)
+  return Object.assign({}, text, Object.fromEntries(shared.map((key) => [key, config[key]])))
+}
+
+/** How wrappers begin the names of the language model's tensors, and what these are without. */
+const textNames: readonly (readonly [wrapper: RegExp, own: string])[] = [
+  [/^model\.language_model\./, 'model.'],
+  [/^language_model\.model\./, 'model.'],
+  [/^language_model\.lm_head\./, 'lm_head.'],
+]
+
+/** Parts that read no text; `mtp` drafts tokens ahead. */
+const otherParts =
+  /^(model\.)?(visual|vision_tower|vision_model|audio_tower|multi_modal_projector|embed_vision|embed_audio)\.|^mtp\./
+
+const toOwnName = (name: string): string => {
+  const [wrapper, own] = textNames.find(([start]) => start.test(name)) ?? []
+  return wrapper ? name.replace(wrapper, own!) : name
+}
+
+/** The language model's tensors of a wrapper's store, by the names that it has by itself. */
+export function selectTextTensors(store: TensorStore): TensorStore {
+  const names = new Map(
+    [...store.tensors.keys()]
+      .filter((name) => !otherParts.test(name))
+      .map((name) => [toOwnName(name), name]),
+  )
+  return {
+    name: store.name,
+    metadata: store.metadata,
+    tensors: new Map([...names].map(([own, name]) => [own, store.tensors.get(name)!])),
+    read: async (own) => store.read(getEntry(names, own, store.name)),
+    close: () => store.close(),
+  }
+}
