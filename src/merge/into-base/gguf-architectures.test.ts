@@ -59,15 +59,10 @@ describe.each(['lfm2', 'granite', 'ministral3', 'qwen3_5_text'])('%s', (name) =>
     expect(furthest(got, expected.get('merged_logits')!.data as Float32Array)).toBeLessThan(1e-3)
   })
 
-  it('takes adapters from GGUF files that were written for it', async () => {
+  it.skipIf(name === 'qwen3_5_text')('takes adapters from GGUF files for it', async () => {
     const expected = await readTensors(new URL(`recent/${name}_lora/expected.safetensors`, parity))
     const adapter = await loadAdapter(folderAt(new URL(`recent/${name}_lora/`, parity)))
     const base = await openBaseModel({ name, gguf: await openFile(name) })
-    const { recurrence } = base.config
-    if (recurrence && recurrence.heads !== recurrence.keyHeads) {
-      expect(() => [...encodeGgufAdapter(adapter, base.graph)]).toThrow('value heads')
-      return
-    }
     const chunks = [...encodeGgufAdapter(adapter, base.graph)] as Uint8Array<ArrayBuffer>[]
     const bytes = new Uint8Array(await new Blob(chunks).arrayBuffer())
     const read = await loadGgufAdapter(createMemorySource('adapter.gguf', bytes), base.graph)
@@ -76,4 +71,10 @@ describe.each(['lfm2', 'granite', 'ministral3', 'qwen3_5_text'])('%s', (name) =>
     const got = await logitsOf(source, ids, { adapter: read })
     expect(furthest(got, expected.get('logits')!.data as Float32Array)).toBeLessThan(1e-3)
   })
+})
+
+it('no adapter is written where value heads lie in another order', async () => {
+  const adapter = await loadAdapter(folderAt(new URL('recent/qwen3_5_text_lora/', parity)))
+  const base = await openBaseModel({ name: 'qwen', gguf: await openFile('qwen3_5_text') })
+  expect(() => [...encodeGgufAdapter(adapter, base.graph)]).toThrow('value heads')
 })
