@@ -1,6 +1,8 @@
 // Search by meaning: experts' descriptions and examples as vectors of a base model's states, kept in
 // the registry, computed once for each version and each embedder. Independent of models.
 
+import { createMatrix } from '../base/linalg/matrix.ts'
+import { svd } from '../base/linalg/svd.ts'
 import type { F32Tensor } from '../base/tensor.ts'
 import type { ExpertManifest } from './manifest/manifest-fields.ts'
 import type { RegisteredExpert, Registry, SearchQuery, SearchResult } from './registry.ts'
@@ -19,7 +21,7 @@ const recipe = 1
 const mostExamples = 8
 const mostCharacters = 1000
 
-/** Texts without a subject in common: their mean is what all vectors of a model share. */
+/** Texts without a subject in common: what their vectors share, those of all texts share. */
 const plainTexts: readonly string[] = [
   'The weather was fine yesterday, and we went for a walk by the river.',
   'Mix the flour with two eggs and bake it for half an hour.',
@@ -33,35 +35,83 @@ const plainTexts: readonly string[] = [
   'What is the capital of this country, and how many people live there?',
   'The patient was given the medicine twice a day for a week.',
   '{"name": "box", "size": 3, "tags": ["a", "b"]}',
+  'Writes emails',
+  'sum up a meeting',
+  'Plans a journey by train',
+  'compare two phones',
+  'Answers questions about history',
+  'how do I fix a bicycle',
+  'Finds errors in a text',
+  'book a table for two',
+  'Explains chemistry to pupils',
+  'make a list of tasks',
+  'Reads tables and charts',
+  'a letter to a friend',
+  'a poem about autumn',
+  'Checks the grammar of French texts',
+  'sort photos by date',
+  'names for a cat',
 ]
+
+/** Directions in which plain texts differ most: length and form, and no subject. */
+const removedDirections = 6
 
 /**
  * An embedder over a model's mean states of length 1. States of one model point in much the same
- * direction whatever the text is, so what plain texts have in common is subtracted. `name`: the base.
+ * direction whatever the text is, so the mean of plain texts is subtracted, and their leading
+ * directions are removed (Mu and Viswanath 2018, arXiv:1702.01417). `name`: the base.
  */
 export function createEmbedder(
   name: string,
   embedTexts: (texts: readonly string[], signal?: AbortSignal) => Promise<readonly Float32Array[]>,
 ): Embedder {
-  let shared: Promise<Float32Array> | undefined
-  const computeShared = async (): Promise<Float32Array> =>
-    averageVectors(await embedTexts(plainTexts))
+  let plain: Promise<SharedPart> | undefined
   return {
     id: `${name}#${recipe}`,
     async embed(texts, signal) {
       if (texts.length === 0) return []
-      shared ??= computeShared()
-      const mean = await shared.catch((error: unknown) => {
-        shared = undefined
+      plain ??= embedTexts(plainTexts).then(findSharedPart)
+      const shared = await plain.catch((error: unknown) => {
+        plain = undefined
         throw error
       })
-      const vectors = await embedTexts(
-        texts.map((text) => text.slice(0, mostCharacters)),
-        signal,
-      )
-      return vectors.map((vector) => scaleToOne(vector.map((value, i) => value - mean[i]!)))
+      const short = texts.map((text) => text.slice(0, mostCharacters))
+      const vectors = await embedTexts(short, signal)
+      return vectors.map((vector) => scaleToOne(removeShared(vector, shared)))
     },
   }
+}
+
+/** What vectors of all texts have in common: D numbers, and directions of length 1. */
+interface SharedPart {
+  readonly mean: Float32Array
+  readonly directions: readonly Float64Array[]
+}
+
+function findSharedPart(vectors: readonly Float32Array[]): SharedPart {
+  const mean = averageVectors(vectors)
+  const matrix = createMatrix(
+    mean.length,
+    vectors.length,
+    new Float64Array(mean.length * vectors.length),
+  )
+  for (const [k, vector] of vectors.entries())
+    for (let i = 0; i < mean.length; i++)
+      matrix.data[i * vectors.length + k] = vector[i]! - mean[i]!
+  const { u } = svd(matrix)
+  const directions = Array.from({ length: Math.min(removedDirections, u.columns) }, (_, k) =>
+    Float64Array.from(mean, (_value, i) => u.data[u.start + i * u.rowStride + k * u.columnStride]!),
+  )
+  return { mean, directions }
+}
+
+function removeShared(vector: Float32Array, { mean, directions }: SharedPart): Float32Array {
+  const own = vector.map((value, i) => value - mean[i]!)
+  for (const direction of directions) {
+    const share = own.reduce((sum, value, i) => sum + value * direction[i]!, 0)
+    for (let i = 0; i < own.length; i++) own[i]! -= share * direction[i]!
+  }
+  return own
 }
 
 /** Inputs of one call, so that long lists take no more memory than short ones. */
