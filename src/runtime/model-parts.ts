@@ -23,7 +23,11 @@ import type { ModelOptions } from './model-options.ts'
 import { type BaseWeights, createBaseWeights } from './programs/base-weights.ts'
 import { createForward, type Forward } from './programs/forward.ts'
 import { computeModelMemory } from './programs/model-memory.ts'
-import { createProgramCompiler } from './programs/program-compiler.ts'
+import {
+  type CompilerParts,
+  createProgramCompiler,
+  type ProgramCompiler,
+} from './programs/program-compiler.ts'
 import { createProgramCache, type ProgramCache } from './programs/program-cache.ts'
 import { stackModel } from './programs/serving-program.ts'
 import { createStepPrograms, type StepPrograms } from './programs/step/step-programs.ts'
@@ -82,13 +86,7 @@ export function createModelParts({
 }: ModelOptions): ModelParts {
   const { config, graph } = base
   const weights = createBaseWeights(graph, base.weights, choice)
-  const compiler = createProgramCompiler({
-    weights,
-    backend,
-    files,
-    admit:
-      admit && (() => admit(computeModelMemory({ graph, store: base.weights, weights, files }))),
-  })
+  const compiler = openCompiler(base, { weights, backend, files, admit })
   const programs = createProgramCache(base, compiler, weights)
   const openForward = (accuracy: Accuracy): Forward =>
     createForward({
@@ -130,6 +128,18 @@ export function createModelParts({
     engine: () => (engine ??= createEngine({})),
     disposeEngines: async () => void (await Promise.all([...engines].map((one) => one.dispose()))),
   }
+}
+
+/** A compiler that asks before its first program whether the machine can hold the model. */
+function openCompiler(
+  { graph, weights: store }: BaseModel,
+  { admit, ...parts }: Omit<CompilerParts, 'admit'> & Pick<ModelOptions, 'admit'>,
+): ProgramCompiler {
+  const { weights, files } = parts
+  return createProgramCompiler({
+    ...parts,
+    admit: admit && (() => admit(computeModelMemory({ graph, store, weights, files }))),
+  })
 }
 
 function collectEngineParts(

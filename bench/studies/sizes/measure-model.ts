@@ -2,6 +2,7 @@
 // <model> <'text' | 'experts' | 'nf4' | 'f32' | 'qlora'>. Times count from the start of the process.
 
 import { initializeAdapter } from '../../../src/adapters/create-adapter.ts'
+import { packAdapter } from '../../../src/adapters/packed/pack-adapter.ts'
 import { loadModel, type LoadedModel } from '../../../src/node/index.ts'
 import { train } from '../../../src/train/index.ts'
 
@@ -9,6 +10,7 @@ const [path, what] = process.argv.slice(2) as [string, string]
 const promptTokens = 256
 const newTokens = 96
 const experts = 10
+const expertConfig = { rank: 16, targets: 'all-linear', start: 'random' }
 const expertTokens = 64
 
 const createIds = (count: number, seed: number): number[] =>
@@ -35,13 +37,9 @@ async function measureText(model: LoadedModel) {
 
 /** Ten requests at once, each with an expert of its own: 256 tokens read and 64 written. */
 async function measureExperts(model: LoadedModel) {
+  // In 8 bits beside their slots: in f32 those of a 7 B model are 1.7 GB.
   const adapters = Array.from({ length: experts }, (_, seed) =>
-    initializeAdapter(
-      'lora',
-      { rank: 16, targets: 'all-linear', start: 'random' },
-      model.base.graph,
-      { seed },
-    ),
+    packAdapter(initializeAdapter('lora', expertConfig, model.base.graph, { seed }), { bits: 8 }),
   )
   const prompts = adapters.map((_, seed) => createIds(promptTokens, seed))
   const length = { maxTokens: expertTokens, minTokens: expertTokens }

@@ -23,7 +23,7 @@ import {
   removeLeftovers,
   markUsed,
 } from './prepared-folder.ts'
-import { releaseBuffers } from './release-buffers.ts'
+import { dropBuffers } from './drop-buffers.ts'
 import { type PreparedTensor, readPrepared, writePrepared } from './prepared-file.ts'
 
 export interface PackedFilesOptions {
@@ -198,7 +198,7 @@ class FolderFiles implements PackedFiles {
     if (!file) return undefined
     try {
       const written = await writePrepared(file, parts)
-      releaseBuffers() // ONNX Runtime reads and packs all weights next
+      dropBuffers() // ONNX Runtime reads and packs all weights next
       // Syncing takes as long as the disk; the weights can be read before.
       const published = file
         .sync()

@@ -7,7 +7,7 @@ import { runInNewContext } from 'node:vm'
 let collect: (() => void) | undefined
 
 /** Collects garbage now; takes some tens of milliseconds. Does nothing where that cannot be asked. */
-export function releaseBuffers(): void {
+export function dropBuffers(): void {
   if (!collect) {
     setFlagsFromString('--expose-gc')
     collect = runInNewContext('globalThis.gc') as (() => void) | undefined
