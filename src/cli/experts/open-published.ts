@@ -2,6 +2,7 @@
 
 import type { PublishedLayout } from '../../node/registry/publish/published-layout.ts'
 import type { RegisteredExpert } from '../../registry/registry.ts'
+import { quoteName } from '../../formats/quote.ts'
 import { formatBytes } from '../ui/format.ts'
 import type { ActionContext } from './action.ts'
 
@@ -16,7 +17,7 @@ export async function openFrom({
   const { openPublished } = await import('../../node/registry/publish/published-layout.ts')
   const published = await openPublished(from, { allowPrivate, signal })
   for (const { name, error } of published.index.faults)
-    terminal.note(`${name} cannot be read: ${error.message}`)
+    terminal.note(`${quoteName(name)} cannot be read: ${error.message}`)
   return published
 }
 

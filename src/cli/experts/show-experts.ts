@@ -5,6 +5,12 @@ import { formatBytes } from '../ui/format.ts'
 
 type ShownExpert = RegisteredExpert & Partial<Pick<SearchResult, 'similarity'>>
 
+/** On one line, control codes as escapes: texts of a manifest may be anybody's. */
+export const toPlainLine = (text: string): string =>
+  text.replace(/\p{Cc}/gu, (code) =>
+    /\s/.test(code) ? ' ' : `\\u${code.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+
 /** With a head; none where there is no expert. */
 export function listExpertRows(experts: readonly ShownExpert[]): string[][] {
   if (experts.length === 0) return []
@@ -19,7 +25,7 @@ export function listExpertRows(experts: readonly ShownExpert[]): string[][] {
       manifest.base.id ?? `sha256:${manifest.base.sha256?.slice(0, 12)}`,
       formatBytes(sizeBytes),
       [manifest.description ?? '', ...tags.map((tag) => `#${tag}`)].join(' ').trim(),
-    ]
+    ].map(toPlainLine)
   })
   return [['expert', 'version', 'channels', 'kind', 'base', 'size', 'what for'], ...rows]
 }
@@ -38,7 +44,9 @@ export function toManifestLines(expert: ResolvedExpert): string[] {
     .filter(([key]) => !['layout', 'id', 'version', 'tags', '$schema'].includes(key))
     .map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)])
   const width = Math.max(...[...facts, ...said].map(([key]) => key!.length))
-  const lines = [...facts, ...said].map(([key, value]) => `  ${key!.padEnd(width)}  ${value}`)
+  const lines = [...facts, ...said].map(
+    ([key, value]) => `  ${key!.padEnd(width)}  ${toPlainLine(value!)}`,
+  )
   return [`${id}@${version}`, ...lines]
 }
 

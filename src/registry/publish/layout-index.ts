@@ -98,12 +98,15 @@ function readExpert(
     ...(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0
       ? []
       : [`${keys.sizeBytes}: got ${describeValue(annotations[keys.sizeBytes])}`]),
-    ...(Number.isNaN(Date.parse(addedAt)) ? [`${keys.published}: got ${quoteName(addedAt)}`] : []),
+    ...(!isTime(addedAt) ? [`${keys.published}: got ${quoteName(addedAt)}`] : []),
   ]
   if (problems.length > 0) throw new FormatError(`${name}: ${problems.join('; ')}.`)
   const image = { hash: parseDigest(digest, name), sizeBytes: size }
   return { id, version, hash, sizeBytes, addedAt, tags, manifest, image }
 }
+
+const isTime = (text: string): boolean =>
+  /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(text) && !Number.isNaN(Date.parse(text))
 
 /** 'coder/stable' of version 1.2.0 */
 function readChannel(refName: string, version: unknown, indexName: string) {
