@@ -10,6 +10,8 @@ import { computeSoftmax } from './make-decision.ts'
 export interface JudgedScores {
   readonly logits: Float64Array
   readonly right: number | undefined
+  /** The score of none of the experts, where the router has one. */
+  readonly none?: number | undefined
 }
 
 export interface CalibrationOptions {
@@ -30,7 +32,11 @@ const leastRows = 10
  * and how near all are together. Everything else of the scores is left out, so that it works for
  * any number of experts.
  */
-export function computeSignals(logits: ArrayLike<number>, temperature: number): number[] {
+export function computeSignals(
+  logits: ArrayLike<number>,
+  temperature: number,
+  none = -Infinity,
+): number[] {
   let first = -Infinity
   let second = -Infinity
   for (let i = 0; i < logits.length; i++) {
@@ -41,9 +47,10 @@ export function computeSignals(logits: ArrayLike<number>, temperature: number): 
     } else if (value > second) second = value
   }
   if (first === -Infinity) return [0, 0, 0, 0]
-  let sum = 0
+  let sum = Math.exp(Math.min(50, (none - first) / temperature))
   for (let i = 0; i < logits.length; i++) sum += Math.exp((logits[i]! - first) / temperature)
-  const lead = second === -Infinity ? 0 : Math.min((first - second) / temperature, 50)
+  const next = Math.max(second, none)
+  const lead = next === -Infinity ? 0 : Math.max(-50, Math.min((first - next) / temperature, 50))
   return [1 / sum, lead, first / temperature, first / temperature + Math.log(sum)]
 }
 
@@ -76,10 +83,10 @@ const findBest = (logits: Float64Array): number =>
  * The same prompt with its own expert taken away: every prompt then is one of an expert that is not
  * there, near those that are. So a router learns to say none without an example of none.
  */
-function hideRight({ logits, right }: JudgedScores): JudgedScores {
+function hideRight({ logits, right, none }: JudgedScores): JudgedScores {
   const others = logits.slice()
   others[right!] = -Infinity
-  return { logits: others, right: undefined }
+  return { logits: others, right: undefined, none }
 }
 
 function judgeRows(
@@ -90,8 +97,8 @@ function judgeRows(
   const known = rows.filter(({ right }) => right !== undefined)
   const strange = rows.filter(({ right }) => right === undefined)
   const hidden = (known[0]?.logits.length ?? 0) > 2 ? known.map(hideRight) : []
-  const toRow = ({ logits, right }: JudgedScores, weight: number): JudgedDecision => ({
-    signals: computeSignals(logits, temperature),
+  const toRow = ({ logits, right, none }: JudgedScores, weight: number): JudgedDecision => ({
+    signals: computeSignals(logits, temperature, none),
     isRight: findBest(logits) === right,
     weight,
   })
@@ -106,9 +113,13 @@ function judgeRows(
 }
 
 /** How likely it is that the best expert is right. */
-export function computeConfidence(logits: ArrayLike<number>, calibration: Calibration): number {
+export function computeConfidence(
+  logits: ArrayLike<number>,
+  calibration: Calibration,
+  none?: number,
+): number {
   const { temperature = 1, signals } = calibration
-  const values = computeSignals(logits, temperature)
+  const values = computeSignals(logits, temperature, none)
   return signals ? computeLogistic(signals, values) : values[0]!
 }
 
@@ -135,7 +146,7 @@ export function fitCalibration(
   const judged = judgeRows(rows, temperature, outOfScope)
   const canLearn = judged.some(({ isRight }) => isRight) && judged.some(({ isRight }) => !isRight)
   const fitted: Calibration = { temperature, ...(canLearn && { signals: fitLogistic(judged) }) }
-  const confidences = known.map(({ logits }) => computeConfidence(logits, fitted))
+  const confidences = known.map(({ logits, none }) => computeConfidence(logits, fitted, none))
   return {
     temperature,
     threshold: threshold ?? chooseThreshold(confidences, refusals),

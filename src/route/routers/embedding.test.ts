@@ -67,6 +67,27 @@ describe('an embedding router', () => {
     const decision = await taught.decide({ text: 'please tell me the story and the joke' })
     expect(decision.expert).toBeUndefined()
   })
+  it('keeps the class for none when it is written, read, and given another expert', async () => {
+    const strange = Array.from({ length: 30 }, (_, i) => ({
+      text: `please tell me the joke and the story ${i}`,
+      expert: undefined,
+    }))
+    const training = createTraining()
+    const taught = await train({}, { ...training, examples: [...training.examples, ...strange] })
+    const file = taught.save()
+    expect(file.state['none']).toBe(4)
+    const again = await embedding.load(JSON.parse(JSON.stringify(file)), { embedder })
+    await again.add!({ name: 'kitchen', examples: ['bake the bread', 'boil the soup'] })
+    for (const router of [taught, again]) {
+      const joke = await router.decide({ text: 'please tell me the joke and the story' })
+      expect(joke.expert).toBeUndefined()
+      expect(joke.confidence).toBeLessThan(0.5)
+      expect((await router.decide({ text: 'show me the album and the song' })).expert).toBe('music')
+    }
+    expect((await again.decide({ text: 'boil the soup' })).scores[0]!.expert).toBe('kitchen')
+    const wrong = { ...file, state: { ...file.state, none: 9 } }
+    expect(() => embedding.load(wrong, { embedder })).toThrow(/state\.none: got 9/)
+  })
   it('is refused by another model, other layers and without an embedder', async () => {
     const file = (await train()).save()
     const other = createWordEmbedder('b'.repeat(64))

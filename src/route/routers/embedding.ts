@@ -22,7 +22,7 @@ import {
   type NumberedPrompt,
   prepareTraining,
 } from '../training/training-set.ts'
-import { VectorRouter, type VectorRouterState } from '../training/vector-router.ts'
+import { splitScores, VectorRouter, type VectorRouterState } from '../training/vector-router.ts'
 
 const fields = {
   head: oneOf([...headKinds.keys()], {
@@ -49,6 +49,9 @@ const mostExamples = 2000
 export const limitExamples = (each: number, experts: number): number =>
   Math.min(each, Math.max(1, Math.floor(mostExamples / experts)))
 
+/** Examples of none of the experts from which on they are a class of the head. */
+const leastNone = 10
+
 /** Throws OptionError where there is no embedder. */
 export function getEmbedder({ embedder }: RouterParts, kind: string): TextEmbedder {
   if (embedder) return embedder
@@ -72,6 +75,17 @@ export function checkEmbedder(file: RouterFile, { sha256, settings }: TextEmbedd
     )
 }
 
+/** The vectors of prompts, each read once. */
+async function embedAll(
+  embedder: TextEmbedder,
+  rows: readonly NumberedPrompt[],
+): Promise<(row: NumberedPrompt) => Float32Array> {
+  const texts = [...new Set(rows.map(({ text }) => text))]
+  const vectors = await embedder.embed(texts)
+  const byText = new Map(texts.map((text, i) => [text, vectors[i]!]))
+  return ({ text }) => byText.get(text)!
+}
+
 /**
  * What training any kind over vectors shares: fit, calibrate, fit again with what was held out. A
  * kind may bring a head of its own.
@@ -86,38 +100,42 @@ export async function trainEmbedding(
   const embedder = getEmbedder(parts, kind)
   const options = given as OptionValues<typeof fields>
   const { experts, names, fitted, held, isSplit } = prepareTraining(training, kind, options.holdOut)
-  const inScope = fitted.filter(({ expert }) => expert >= 0)
-  const strange = fitted.filter(({ expert }) => expert < 0)
-  const toVectors = (rows: readonly NumberedPrompt[]) =>
-    embedder.embed(rows.map(({ text }) => text))
-  const vectors = await toVectors(inScope)
-  const judged = [...held, ...strange]
-  const heldVectors = await toVectors(judged)
+  const isInScope = ({ expert }: NumberedPrompt): boolean => expert >= 0
+  const strange = fitted.filter((row) => !isInScope(row))
+  // a class of its own tells prompts of none far better than the distance to the experts does
+  const none = strange.length >= leastNone ? names.length : undefined
+  const vectorOf = await embedAll(embedder, [...fitted, ...held])
+  const toVectors = (rows: readonly NumberedPrompt[]): Float32Array[] => rows.map(vectorOf)
   const headKind = ownHead ?? headKinds.get(options.head)!
-  const fit = (rows: readonly NumberedPrompt[], own: readonly Float32Array[]): VectorHead =>
-    headKind.fit({
-      vectors: own,
-      classes: rows.map(({ expert }) => expert),
-      count: names.length,
+  const fit = (given: readonly NumberedPrompt[]): VectorHead => {
+    const own = none === undefined ? given.filter(isInScope) : given
+    return headKind.fit({
+      vectors: toVectors(own),
+      classes: own.map(({ expert }) => (expert < 0 ? names.length : expert)),
+      count: names.length + (none === undefined ? 0 : 1),
       shrinkage: options.shrinkage,
       parts: embedder.parts,
     })
-  const first = fit(inScope, vectors)
-  const scores = judged.map(({ expert }, i): JudgedScores => ({
-    logits: first.logits(heldVectors[i]!),
-    right: expert < 0 ? undefined : expert,
-  }))
+  }
+  const first = fit(fitted)
+  const judged = none === undefined ? [...held, ...strange] : held
+  const judgedVectors = toVectors(judged)
+  const scores = judged.map(({ expert }, i): JudgedScores => {
+    const split = splitScores(first.logits(judgedVectors[i]!), none)
+    return Object.assign({ right: expert < 0 ? undefined : expert }, split)
+  })
   const calibration = fitCalibration(scores, options)
-  const known = held.map((_, i) => i).filter((i) => held[i]!.expert >= 0)
-  const rows = isSplit ? [...inScope, ...known.map((i) => held[i]!)] : inScope
-  const all = isSplit ? [...vectors, ...known.map((i) => heldVectors[i]!)] : vectors
-  const head = isSplit && known.length > 0 ? fit(rows, all) : first
+  const all = isSplit ? [...fitted, ...held] : fitted
+  const head = isSplit && held.length > 0 ? fit(all) : first
+  const rows = all.filter(isInScope)
+  const vectors = toVectors(rows)
   const each = limitExamples(options.keepExamples, names.length)
-  const examples = keepExamples(rows, (i) => head.place(all[i]!), each)
+  const examples = keepExamples(rows, (i) => head.place(vectors[i]!), each)
   const state: VectorRouterState = {
     kind,
     head,
     headKind: headKind.kind,
+    none,
     experts: describeExperts(experts),
     calibration,
     examples,
@@ -127,16 +145,32 @@ export async function trainEmbedding(
   return new VectorRouter(state, embedder)
 }
 
+/** Throws FormatError for what is no class of the head. */
+function readNone({ kind, state, experts }: RouterFile): number | undefined {
+  const none = state['none'] ?? undefined
+  if (none === undefined) return undefined
+  if (Number.isInteger(none) && Number(none) >= 0 && Number(none) <= experts.length)
+    return Number(none)
+  throw new FormatError(
+    `Router "${kind}": state.none: got ${describeValue(none)}, expected the number of a class up to ${experts.length}, or null.`,
+  )
+}
+
 export function loadEmbedding(file: RouterFile, parts: RouterParts): Router {
   const embedder = getEmbedder(parts, file.kind)
   checkEmbedder(file, embedder)
   const { headKind: name, head: state, examples } = file.state
+  const none = readNone(file)
   const headKind = typeof name === 'string' ? headKinds.get(name) : undefined
   if (!headKind || !isRecord(state))
     throw new FormatError(
       `Router "${file.kind}": state.headKind: got ${describeValue(name)}, expected one of ${[...headKinds.keys()].join(', ')}, and its numbers in state.head.`,
     )
-  const head = headKind.read(state, file.experts.length, embedder.width)
+  const head = headKind.read(
+    state,
+    file.experts.length + (none === undefined ? 0 : 1),
+    embedder.width,
+  )
   const { experts, calibration = {}, options = {}, trained = {} } = file
   const kept = readExamples(examples, experts.length)
   return new VectorRouter(
@@ -144,6 +178,7 @@ export function loadEmbedding(file: RouterFile, parts: RouterParts): Router {
       kind: file.kind,
       head,
       headKind: headKind.kind,
+      none,
       experts,
       calibration,
       options,

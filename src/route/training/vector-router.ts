@@ -28,6 +28,8 @@ export interface VectorRouterState {
   readonly kind: string
   readonly head: VectorHead
   readonly headKind: string
+  /** The head's class that stands for none of the experts, where it has one. */
+  readonly none: number | undefined
   readonly experts: RouterFile['experts']
   readonly calibration: Calibration
   readonly examples: KeptExamples
@@ -47,6 +49,19 @@ export function findPlainRefusal(text: string): string | undefined {
   return stuffed === undefined
     ? undefined
     : `one word, ${quoteText(stuffed)}, fills most of the prompt`
+}
+
+export interface SplitScores {
+  /** Of the experts. */
+  readonly logits: Float64Array
+  /** Of none of them. */
+  readonly none: number | undefined
+}
+
+/** A head's scores of the experts, apart from that of its class for none. */
+export function splitScores(all: Float64Array, none: number | undefined): SplitScores {
+  if (none === undefined) return { logits: all, none }
+  return { logits: all.filter((_, i) => i !== none), none: all[none] }
 }
 
 export class VectorRouter implements Router {
@@ -76,15 +91,19 @@ export class VectorRouter implements Router {
 
   #decide(features: Float32Array): RouteDecision {
     const { head, calibration, examples } = this.#state
-    const logits = head.logits(features)
+    const { logits, none } = this.#score(features)
     const scores = rankExperts(this.experts, computeSoftmax(logits, calibration.temperature))
-    const confidence = computeConfidence(logits, calibration)
+    const confidence = computeConfidence(logits, calibration, none)
     const best = this.experts.indexOf(scores[0]!.expert)
     const near = examples.findNearest(head.place(features), 1, best)[0]
     const because = near
       ? `it is like ${quoteText(near.text)}`
       : 'its vector is nearest to this expert’s examples'
     return makeDecision({ scores, confidence, calibration, because, features })
+  }
+
+  #score(features: Float32Array): SplitScores {
+    return splitScores(this.#state.head.logits(features), this.#state.none)
   }
 
   async explain({ text }: RouteRequest, signal?: AbortSignal): Promise<RouteClue[]> {
@@ -109,8 +128,8 @@ export class VectorRouter implements Router {
     vector: Float32Array,
     signal: AbortSignal | undefined,
   ): Promise<RouteClue[]> {
-    const { head, calibration } = this.#state
-    const shares = computeSoftmax(head.logits(vector), calibration.temperature)
+    const { temperature } = this.#state.calibration
+    const shares = computeSoftmax(this.#score(vector).logits, temperature)
     const best = shares.indexOf(Math.max(...shares))
     const words = text
       .split(/\s+/)
@@ -123,7 +142,7 @@ export class VectorRouter implements Router {
       kind: 'term',
       text: words[i]!,
       expert: this.experts[best],
-      weight: shares[best]! - computeSoftmax(head.logits(other), calibration.temperature)[best]!,
+      weight: shares[best]! - computeSoftmax(this.#score(other).logits, temperature)[best]!,
     }))
     return clues.toSorted((a, b) => Math.abs(b.weight) - Math.abs(a.weight)).slice(0, mostClues)
   }
@@ -148,7 +167,7 @@ export class VectorRouter implements Router {
   }
 
   save(): RouterFile {
-    const { head, headKind, experts, calibration, examples, options, trained } = this.#state
+    const { head, headKind, none, experts, calibration, examples, options, trained } = this.#state
     const { sha256, settings } = this.#embedder
     return {
       format: 'graft-router',
@@ -159,7 +178,7 @@ export class VectorRouter implements Router {
       calibration,
       options,
       trained,
-      state: { headKind, head: head.write(), examples: examples.write() },
+      state: { headKind, none: none ?? null, head: head.write(), examples: examples.write() },
     }
   }
 }
