@@ -17,7 +17,7 @@ const queryOrValue = /\.(q_proj|v_proj|qkv_proj|conv\.in_proj)$/
 export const targetPresets: ReadonlyMap<string, Preset> = new Map<string, Preset>([
   ['default', (modules) => modules.filter(({ path }) => queryOrValue.test(path))],
   ['attention', createLinearPreset(/\.self_attn\./)],
-  ['mlp', createLinearPreset(/\.(mlp|feed_forward)\./)],
+  ['mlp', createLinearPreset(/\.(mlp|shared_mlp|feed_forward)\./)],
   [
     'all-linear',
     (modules) => modules.filter(({ kind, layer }) => kind === 'linear' && layer !== undefined),

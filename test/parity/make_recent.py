@@ -23,6 +23,8 @@ CASES = {
     "lfm2_bias": ("lfm2", dict(base, full_attn_idxs=[2], conv_bias=True, conv_L_cache=4, block_auto_adjust_ff_dim=False, tie_word_embeddings=False)),
     "granite": ("granite", dict(base, embedding_multiplier=6.0, residual_multiplier=0.22, attention_multiplier=0.2, logits_scaling=0.5, tie_word_embeddings=True)),
     "granite_bias": ("granite", dict(base, embedding_multiplier=3.0, residual_multiplier=0.5, attention_multiplier=0.3, logits_scaling=2.0, attention_bias=True, mlp_bias=True)),
+    "granitemoehybrid": ("granitemoehybrid", dict(base, num_local_experts=0, shared_intermediate_size=40, position_embedding_type="rope", layer_types=["full_attention"] * 5, mamba_n_heads=4, embedding_multiplier=6.0, residual_multiplier=0.22, attention_multiplier=0.2, logits_scaling=0.5, tie_word_embeddings=True)),
+    "granitemoehybrid_nope": ("granitemoehybrid", dict(base, num_local_experts=0, shared_intermediate_size=40, layer_types=["full_attention"] * 5, mamba_n_heads=4, residual_multiplier=0.5)),
     "ministral": ("ministral", dict(base, head_dim=12, sliding_window=10, layer_types=["full_attention", "sliding_attention", "sliding_attention", "sliding_attention", "full_attention"])),
     "ministral3": ("ministral3", dict(base, head_dim=12, rope_parameters=dict(type="yarn", rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16, max_position_embeddings=128, beta_fast=32.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1))),
     "phi3_mini4": ("phi3", dict(base, hidden_size=64, tie_word_embeddings=True, max_position_embeddings=96, original_max_position_embeddings=96, partial_rotary_factor=0.75, rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75, short_factor=[1.0 + 0.2 * i for i in range(6)], long_factor=[1.5 + i for i in range(6)], original_max_position_embeddings=96))),
@@ -44,7 +46,7 @@ def some(targets, value, last, *kinds):
     made = adapters(targets, value, last)
     return {kind: made[kind] for kind in kinds}
 LLAMA_ADAPTERS = (LLAMA, ["k_proj", "v_proj"], "down_proj")
-ADAPTERS = {"lfm2": adapters(LFM2, ["k_proj", "v_proj", "in_proj"], "w2"), "granite": some(*LLAMA_ADAPTERS, "lora", "dora", "ia3"), "ministral3": some(*LLAMA_ADAPTERS, "lora"), "qwen3_5_text": some(QWEN35, ["k_proj", "v_proj", "in_proj_qkv"], "down_proj", "lora", "dora", "ia3", "prompt")}
+ADAPTERS = {"lfm2": adapters(LFM2, ["k_proj", "v_proj", "in_proj"], "w2"), "granite": some(*LLAMA_ADAPTERS, "lora", "dora", "ia3"), "ministral3": some(*LLAMA_ADAPTERS, "lora"), "granitemoehybrid": some(["q_proj", "k_proj", "v_proj", "o_proj", "input_linear", "output_linear"], ["k_proj"], "output_linear", "lora"), "qwen3_5_text": some(QWEN35, ["k_proj", "v_proj", "in_proj_qkv"], "down_proj", "lora", "dora", "ia3", "prompt")}
 flat = lambda d: {k: v.detach().to(torch.float32 if v.is_floating_point() else v.dtype).contiguous().clone() for k, v in d.items()}
 
 def make_model(name, model_type, options):

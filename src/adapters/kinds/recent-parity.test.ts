@@ -11,6 +11,7 @@ const noWeight = {
 const kinds: Readonly<Record<string, readonly string[]>> = {
   lfm2: ['lora', 'dora', 'ia3', 'loha', 'lokr', 'vera', 'prompt'],
   granite: ['lora', 'dora', 'ia3'],
+  granitemoehybrid: ['lora'],
   ministral3: ['lora'],
   qwen3_5_text: ['lora', 'dora', 'ia3', 'prompt'],
 }

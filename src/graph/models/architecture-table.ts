@@ -5,6 +5,7 @@ import { UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
 import { gemma3Text } from './gemma3_text.ts'
 import { granite } from './granite.ts'
+import { graniteHybrid } from './granitemoehybrid.ts'
 import { lfm2 } from './lfm2.ts'
 import { llama } from './llama.ts'
 import { ministral } from './ministral.ts'
@@ -27,6 +28,7 @@ export const architectures: ReadonlyMap<string, Architecture> = new Map(
     smollm3,
     lfm2,
     granite,
+    graniteHybrid,
     ministral,
     ministral3,
     qwen35Text,

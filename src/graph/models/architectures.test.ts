@@ -90,6 +90,19 @@ const models: Readonly<Record<string, readonly TinyModel[]>> = {
     },
     { ...separate, title: 'with biases', config: { attention_bias: true, mlp_bias: true } },
   ],
+  granitemoehybrid: [
+    {
+      layerGraphs: 1,
+      linears: 6,
+      names: { down: 'shared_mlp.output_linear' },
+      config: {
+        num_local_experts: 0,
+        shared_intermediate_size: 24,
+        position_embedding_type: 'rope',
+        layer_types: Array(4).fill('attention'),
+      },
+    },
+  ],
   lfm2: [
     {
       layerGraphs: 2,
