@@ -82,10 +82,13 @@ export function toRequestError(error: unknown): RequestError {
   return new RequestError(hidePaths(error.message), form, { cause: error })
 }
 
-/** A message with the last name of each absolute path alone: where files lie is not for clients. */
+/**
+ * A message with the last name of each absolute path alone: where files lie is not for clients.
+ * Places within a schema (#/properties/a) stay.
+ */
 export const hidePaths = (message: string): string =>
   message
-    .replaceAll(/(?<![\w.:/])(?:file:\/\/)?\/(?:[^\s/:'"`,;()]+\/)+([^\s/:'"`,;()]*)/g, '$1')
+    .replaceAll(/(?<![\w.:/#])(?:file:\/\/)?\/(?:[^\s/:'"`,;()]+\/)+([^\s/:'"`,;()]*)/g, '$1')
     .replaceAll(/\b[A-Za-z]:\\(?:[^\s\\:'"]+\\)*([^\s\\:'"]*)/g, '$1')
 
 export function createErrorBody(error: unknown): ErrorBody {

@@ -163,6 +163,7 @@ describe('a completion', () => {
     [{ prompt: 'a', best_of: 3 }, 'best_of'],
     [{ prompt: 'a', suffix: 'b' }, 'suffix'],
     [{ prompt: 'a', n: 5, best_of: 2 }, 'best_of'],
+    [{ prompt: 'a', n: 2, best_of: 1 }, 'best_of'],
     [{ prompt: 'a', stream_options: {} }, 'stream_options'],
   ] as [object, string][])('58, 63, 65: case %# is 400', async (body, param) => {
     const { status, body: answer } = await ask(server, path, body)

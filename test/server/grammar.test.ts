@@ -62,6 +62,10 @@ describe('a form of the answer', () => {
   it.each([
     [schema({ type: 123 }), /type/],
     [schema({ type: 'hiccup' }), /hiccup/],
+    [
+      schema({ type: 'object', properties: { a: { type: 'hiccup' } } }),
+      /#\/properties\/a\/type: got/,
+    ],
     [{ grammar: 'root ::= (' }, /line 1/],
     [{ structured_outputs: { regex: '(' } }, /character/],
     [{ grammar: 'root ::= "a"', response_format: { type: 'json_object' } }, /already/],

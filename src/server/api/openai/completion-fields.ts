@@ -68,6 +68,7 @@ export const completionFields = {
   logprobs: integer({ from: 0, to: 20, about: 'log-probabilities of this many tokens a place' }),
   prompt_logprobs: integer({ from: 0, to: 20, about: 'the same of the prompt’s tokens' }),
   echo: flag({ about: 'the text begins with the prompt' }),
+  best_of: integer({ from: 1, to: 128, about: 'as many as n: all answers are given' }),
 }
 
 export type CompletionBody = GivenOptions<typeof completionFields>
@@ -87,6 +88,11 @@ export function toCompletionRequest(body: CompletionBody, base: ServedBase): Ans
     throw new RequestError(
       `${prompts.length} prompts with ${copies} answers each are more than ${MOST_ANSWERS}. Send several requests.`,
       { param: 'n', code: 'invalid_value' },
+    )
+  if (body.best_of !== undefined && body.best_of !== copies)
+    throw new RequestError(
+      `best_of is ${body.best_of} and n is ${copies}: all answers that are written are given. Use n.`,
+      { param: 'best_of', code: 'invalid_value' },
     )
   if (body.prompt_logprobs !== undefined && stream)
     throw new RequestError('prompt_logprobs are given with whole answers: do not stream.', {

@@ -119,7 +119,6 @@ export const refusedInCompletions: Readonly<Record<string, RefusedField>> = Obje
   {},
   refusedCommon,
   {
-    best_of: refuse('all answers are given: use n', 1),
     suffix: refuse('these models do not fill in: they continue a text', ''),
     prompt_embeds: refuse('prompts are texts or token ids'),
   },
