@@ -1,6 +1,8 @@
 // The OpenAPI document of a server, written from the rows that its routes are checked by.
 
 import { describeFields, type Fields, type JsonSchema } from '../base/schema.ts'
+import { createErrorBody } from './error-response.ts'
+import { RequestError } from './request-error.ts'
 import { defineRoute, type Route } from './route.ts'
 
 const errorSchema: JsonSchema = {
@@ -34,16 +36,32 @@ const errorStatuses: Readonly<Record<number, string>> = {
   503: 'The server is shutting down or not ready.',
 }
 
-const describeErrors = (): JsonSchema =>
-  Object.fromEntries(
+/** The schema of values like this one; null may be anything. */
+function describeSample(value: unknown): JsonSchema {
+  if (value === null || value === undefined) return {}
+  if (Array.isArray(value)) return { type: 'array' }
+  if (typeof value !== 'object') return { type: typeof value }
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
+  return {
+    type: 'object',
+    required: entries.map(([name]) => name),
+    properties: Object.fromEntries(entries.map(([name, item]) => [name, describeSample(item)])),
+  }
+}
+
+/** Errors are as the route describes them, else OpenAI's. */
+function describeErrors({ describeError }: Route): JsonSchema {
+  const sample = createErrorBody(new RequestError('It is wrong.', { param: 'model' }))
+  const schema = describeError
+    ? describeSample(describeError(sample, undefined))
+    : { $ref: '#/components/schemas/Error' }
+  return Object.fromEntries(
     Object.entries(errorStatuses).map(([status, description]) => [
       status,
-      {
-        description,
-        content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
-      },
+      { description, content: { 'application/json': { schema } } },
     ]),
   )
+}
 
 /** The schema of a body: null stands for a field that is left out. */
 function describeBody(fields: Fields, required: readonly string[]): JsonSchema {
@@ -57,13 +75,13 @@ function describeBody(fields: Fields, required: readonly string[]): JsonSchema {
 
 function describeAnswer({ answer, contentType = 'application/json', body }: Route): JsonSchema {
   const isStreamed = body !== undefined && Object.hasOwn(body.fields, 'stream')
-  return {
-    description: 'Done.',
-    content: {
-      [contentType]: { schema: answer ?? {} },
-      ...(isStreamed && { 'text/event-stream': {} }), // 3.1 cannot describe events
-    },
-  }
+  const whole = { schema: answer ?? {} }
+  const stream = contentType === 'application/json' ? 'text/event-stream' : contentType
+  // OpenAPI 3.1 cannot describe the records of a stream
+  const content = isStreamed
+    ? { 'application/json': whole, [stream]: {} }
+    : { [contentType]: whole }
+  return { description: 'Done.', content }
 }
 
 function describeRoute(route: Route): JsonSchema {
@@ -90,7 +108,7 @@ function describeRoute(route: Route): JsonSchema {
     ...(schema && {
       requestBody: { required: true, content: { 'application/json': { schema } } },
     }),
-    responses: { 200: describeAnswer(route), ...describeErrors() },
+    responses: { 200: describeAnswer(route), ...describeErrors(route) },
   }
 }
 

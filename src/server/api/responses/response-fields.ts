@@ -59,7 +59,7 @@ const responseFields = {
   stream_options: createObject('include_obfuscation: false'),
   store: flag({ about: 'accepted, and answered false: responses are not stored' }),
   metadata: createObject('given back with the response'),
-  user: string({ about: 'who asks: for usage and for what is learned' }),
+  user: string({ filled: true, about: 'who asks: for usage and for what is learned' }),
   safety_identifier: string({ about: 'given back with the response' }),
   prompt_cache_key: string({ about: 'given back: all requests share one prefix cache' }),
   client_metadata: createObject('of the client; has no effect on any server'),
