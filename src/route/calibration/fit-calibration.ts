@@ -29,7 +29,7 @@ const leastRows = 10
 
 /**
  * What speaks for and against the best expert: its share, its lead over the second, how near it is,
- * and how near all are together. Everything else of the scores is left out, so that it works for
+ * how near all are together, and its lead over none of them where that has a score. Everything else of the scores is left out, so that it works for
  * any number of experts.
  */
 export function computeSignals(
@@ -46,12 +46,14 @@ export function computeSignals(
       first = value
     } else if (value > second) second = value
   }
-  if (first === -Infinity) return [0, 0, 0, 0]
+  const known =
+    none === -Infinity ? [] : [Math.max(-50, Math.min((first - none) / temperature, 50))]
+  if (first === -Infinity) return [0, 0, 0, 0, ...known.map(() => -50)]
   let sum = Math.exp(Math.min(50, (none - first) / temperature))
   for (let i = 0; i < logits.length; i++) sum += Math.exp((logits[i]! - first) / temperature)
   const next = Math.max(second, none)
   const lead = next === -Infinity ? 0 : Math.max(-50, Math.min((first - next) / temperature, 50))
-  return [1 / sum, lead, first / temperature, first / temperature + Math.log(sum)]
+  return [1 / sum, lead, first / temperature, first / temperature + Math.log(sum), ...known]
 }
 
 /**
@@ -96,7 +98,9 @@ function judgeRows(
 ): JudgedDecision[] {
   const known = rows.filter(({ right }) => right !== undefined)
   const strange = rows.filter(({ right }) => right === undefined)
-  const hidden = (known[0]?.logits.length ?? 0) > 2 ? known.map(hideRight) : []
+  // near-by prompts of none say less than prompts that really are of none, where the router knows those
+  const needsHidden = strange.length < leastRows / 2 || known[0]?.none === undefined
+  const hidden = needsHidden && (known[0]?.logits.length ?? 0) > 2 ? known.map(hideRight) : []
   const toRow = ({ logits, right, none }: JudgedScores, weight: number): JudgedDecision => ({
     signals: computeSignals(logits, temperature, none),
     isRight: findBest(logits) === right,

@@ -107,8 +107,8 @@ export async function trainEmbedding(
   const vectorOf = await embedAll(embedder, [...fitted, ...held])
   const toVectors = (rows: readonly NumberedPrompt[]): Float32Array[] => rows.map(vectorOf)
   const headKind = ownHead ?? headKinds.get(options.head)!
-  const fit = (given: readonly NumberedPrompt[]): VectorHead => {
-    const own = none === undefined ? given.filter(isInScope) : given
+  const fit = (prompts: readonly NumberedPrompt[]): VectorHead => {
+    const own = none === undefined ? prompts.filter(isInScope) : prompts
     return headKind.fit({
       vectors: toVectors(own),
       classes: own.map(({ expert }) => (expert < 0 ? names.length : expert)),
