@@ -13,6 +13,7 @@ import { rates } from './rates.ts'
 import { routing } from './routing/routing.ts'
 import { routingBandit } from './routing/routing-bandit.ts'
 import { sizes } from './sizes/sizes.ts'
+import { routingPolicy } from './routing/routing-policy.ts'
 import { speculationStudy } from './speculation/speculation.ts'
 import { structuredStudy } from './structured.ts'
 import { thumbs } from './thumbs.ts'
@@ -37,5 +38,6 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     routing,
     routingBandit,
     sizes,
+    routingPolicy,
   ].map((study) => [study.name, study]),
 )

@@ -28,10 +28,22 @@ export function addProduct(
   out: Float64Array,
   factor = 1,
 ): void {
+  const whole = columns! - (columns! % 4)
   for (let i = 0, at = 0; i < rows!; i++) {
-    let sum = 0
-    for (let j = 0; j < columns!; j++, at++) sum += data[at]! * x[j]!
-    out[i]! += factor * sum
+    // four sums, because each addition would wait for the one before it
+    let a = 0
+    let b = 0
+    let c = 0
+    let d = 0
+    let j = 0
+    for (; j < whole; j += 4, at += 4) {
+      a += data[at]! * x[j]!
+      b += data[at + 1]! * x[j + 1]!
+      c += data[at + 2]! * x[j + 2]!
+      d += data[at + 3]! * x[j + 3]!
+    }
+    for (; j < columns!; j++, at++) a += data[at]! * x[j]!
+    out[i]! += factor * (a + b + (c + d))
   }
 }
 
