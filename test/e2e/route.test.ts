@@ -3,7 +3,9 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { writeDecisionRow, writeOutcomeRow } from '../../src/route/log/route-log.ts'
+import { loadModel, saveAdapter } from '../../src/node/index.ts'
 import { graftHere, jsonl, scratchFolder } from '../support/cli.ts'
+import { createNoisyExpert } from '../support/server.ts'
 
 const scratch = scratchFolder()
 const at = (name: string): string => join(scratch.path, name)
@@ -120,4 +122,54 @@ describe('graft route', () => {
     const twice = await run('train', '--kind', 'keyword', '--experts', at('experts'), '-o', out)
     expect(twice.stderr).toMatch(/two experts have the name "sql"/)
   })
+
+  it('trains a policy without a base, and arrow on the adapters of a folder', async () => {
+    const small = ['--option', 'buckets=512', '--option', 'epochs=6', '--option', 'holdOut=0']
+    const policy = await run(
+      'train',
+      '--data',
+      at('prompts.jsonl'),
+      '--kind',
+      'policy',
+      ...small,
+      '--out',
+      at('policy.json'),
+    )
+    expect([policy.code, policy.stderr]).toEqual([0, expect.not.stringContaining('error')])
+    const judged = await run('eval', at('policy.json'), '--data', at('prompts.jsonl'), '--json')
+    expect(judged.code).toBe(0)
+    const model = await loadModel('stories260k')
+    for (const [seed, name] of ['one', 'two'].entries()) {
+      const adapter = createNoisyExpert(model, seed + 1)
+      await saveAdapter(adapter, join(at('tuned'), name))
+    }
+    await model.dispose()
+    const base = ['--model', 'stories260k', '--option', 'layers=5']
+    const arrow = await run(
+      'train',
+      '--experts',
+      at('tuned'),
+      '--kind',
+      'arrow',
+      ...base,
+      '--out',
+      at('arrow.json'),
+    )
+    expect([arrow.code, arrow.stderr]).toEqual([0, expect.not.stringContaining('error')])
+    const told = await run('explain', at('arrow.json'), 'Once upon a time', '--json')
+    expect(['one', 'two']).toContain(
+      told.value.decision?.scores[0].expert ?? told.value.scores[0].expert,
+    )
+    const bare = await run(
+      'train',
+      '--data',
+      at('prompts.jsonl'),
+      '--kind',
+      'arrow',
+      ...base,
+      '--out',
+      at('bare.json'),
+    )
+    expect(bare.stderr).toMatch(/give --experts/)
+  }, 120_000)
 })

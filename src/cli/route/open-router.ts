@@ -24,12 +24,18 @@ export interface OpenedRouter {
 
 /** Whether prompts are read by the base, in it or in a part of it. */
 export function needsModel({ embedder, state, kind }: RouterFile): boolean {
-  if (embedder !== undefined || kind === 'policy') return true
-  const { stages = [], top } = state as {
+  if (embedder !== undefined || kind === 'arrow' || kind === 'classifier') return true
+  const {
+    stages = [],
+    top,
+    router,
+  } = state as {
+    readonly router?: RouterFile
     readonly stages?: readonly { readonly router: RouterFile }[]
     readonly top?: RouterFile
   }
-  return [...stages.map(({ router }) => router), ...(top ? [top] : [])].some(needsModel)
+  const inner = [...stages.map((stage) => stage.router), top, router]
+  return inner.some((file) => file !== undefined && needsModel(file))
 }
 
 /** Throws NotFoundError, FormatError, MismatchError for other experts or another base. */

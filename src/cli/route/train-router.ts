@@ -9,6 +9,8 @@ import type { RoutedExpert, RouteExample } from '../../route/router.ts'
 import { listRoutedExperts } from '../../node/route/list-experts.ts'
 import { readRouteExamples } from '../../node/route/read-examples.ts'
 import { writeRouterFile } from '../../node/route/router-path.ts'
+import { loadAdapter } from '../../node/adapters.ts'
+import { createNodeBackend } from '../../node/backend.ts'
 import type { LoadedModel } from '../../node/model.ts'
 import { UsageError } from '../command.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
@@ -45,15 +47,17 @@ export async function trainRouter(
     row.needs.length > 0 || row.kind === 'cascade' || row.kind === 'hierarchical',
     terminal,
   )
+  const threads = values.threads
   try {
     const router = await createRouter({
       kind: row.kind,
-      experts,
+      experts: row.kind === 'arrow' ? await withAdapters(experts, model) : experts,
       examples,
       held,
       options,
       seed: values.seed,
       ...(model && { model }),
+      ...(row.kind === 'policy' && !model && { backend: await createNodeBackend({ threads }) }),
       ...(vectors && { vectors }),
     })
     signal.throwIfAborted()
@@ -129,6 +133,21 @@ async function collectExperts(
   if (names.length === 0)
     throw new UsageError('Give --experts, or rows that name experts (--data, --from).')
   return [...new Set(names)].toSorted().map((name) => ({ name }))
+}
+
+/** Experts of folders with their adapters, by which arrow tells them apart. */
+function withAdapters(
+  experts: readonly (RoutedExpert & { readonly path?: string })[],
+  model: LoadedModel | undefined,
+): Promise<RoutedExpert[]> {
+  return Promise.all(
+    experts.map(async (expert) => {
+      if (expert.path === undefined)
+        throw new UsageError('--kind arrow reads adapters: give --experts, a folder of experts.')
+      const adapter = await loadAdapter(expert.path, { ...(model && { model }) })
+      return Object.assign({}, expert, { adapter })
+    }),
+  )
 }
 
 async function openNeededModel(
