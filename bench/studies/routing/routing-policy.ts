@@ -179,9 +179,7 @@ export const routingPolicy: Benchmark = {
   async *run({ environment, progress }) {
     const folder = environment['GRAFT_BENCH_DATA']
     if (folder === undefined) {
-      progress(
-        'GRAFT_BENCH_DATA names no folder with clinc150 and banking77: nothing is measured',
-      )
+      progress('GRAFT_BENCH_DATA names no folder with clinc150 and banking77: nothing is measured')
       return
     }
     const backend = await createNodeBackend({ threads: 1 })
