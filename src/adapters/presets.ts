@@ -11,8 +11,9 @@ const createLinearPreset =
   (modules) =>
     modules.filter(({ path, kind }) => kind === 'linear' && part.test(path))
 
-// phi3 keeps all three in one; lfm2's layers without attention read their input by in_proj
-const queryOrValue = /\.(q_proj|v_proj|qkv_proj|conv\.in_proj)$/
+// phi3 keeps all three in one; layers without attention read their input by in_proj (lfm2) or
+// in_proj_qkv (qwen3_5)
+const queryOrValue = /\.(q_proj|v_proj|qkv_proj|conv\.in_proj|in_proj_qkv)$/
 
 export const targetPresets: ReadonlyMap<string, Preset> = new Map<string, Preset>([
   ['default', (modules) => modules.filter(({ path }) => queryOrValue.test(path))],

@@ -136,6 +136,12 @@ describe('presets', () => {
       bias: false,
     } as const
     expect(resolvePreset('default', [fused])).toEqual(['qkv_proj'])
+    const mixing = ['conv.in_proj', 'linear_attn.in_proj_qkv', 'linear_attn.in_proj_z'].map(
+      (name) => ({ ...fused, path: `model.layers.0.${name}` }),
+    )
+    expect(resolvePreset('default', mixing)).toEqual(['in_proj', 'in_proj_qkv'])
+    const gate = { ...fused, path: 'model.layers.0.feed_forward.w1' }
+    expect(resolvePreset('mlp', [...mixing, gate])).toEqual(['w1'])
   })
 
   it('leave any other choice alone', () => {

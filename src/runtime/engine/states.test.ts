@@ -135,7 +135,7 @@ describe.each(cases)('$name', ({ name, targets, shares }) => {
         return logits
       },
     }
-    for (const kvElement of ['f32', 'f16'] as const) {
+    for (const kvElement of ['f32', 'f16', 'int8'] as const) {
       const { saved } = createSavedBlocks()
       const engine = createEngine({ model, ...options, kvElement, saved })
       const next = createEngine({ model, ...options, kvElement, saved })

@@ -4,6 +4,7 @@
 import { countBytes } from '../../base/dtype.ts'
 import { sizeOf } from '../../base/tensor.ts'
 import type { TensorStore } from '../../formats/tensor-store.ts'
+import { computeCacheShape } from '../../graph/cache-shape.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import { collectWeightShapes, type ModelGraph } from '../../graph/model-graph.ts'
 import type { PackedForm } from '../../compute/pack-linears.ts'
@@ -107,8 +108,11 @@ export function computeModelMemory({ graph, store, weights, files }: MemoryParts
   }
 }
 
-const countTokenBytes = ({ layers, kvHeads, headWidth }: ModelConfig): number =>
-  layers.length * 2 * kvHeads * headWidth * floatBytes
+/** Keys and values of one token, in layers that attend. */
+const countTokenBytes = (config: ModelConfig): number => {
+  const { layers, kvHeads, headWidth } = computeCacheShape(config)
+  return layers * 2 * kvHeads * headWidth * floatBytes
+}
 
 /** Weights as training reads them: in f32, or each matrix in its quantised form; and the process. */
 export function computeTrainedBytes(graph: ModelGraph, quantization?: Quantization): number {
