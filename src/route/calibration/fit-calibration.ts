@@ -60,8 +60,11 @@ export function computeSignals(
  * The temperature at which the right experts are most likely: a search by thirds on its logarithm.
  */
 export function fitTemperature(rows: readonly JudgedScores[]): number {
-  const known = rows.filter(({ right }) => right !== undefined)
-  if (known.length < leastRows) return 1
+  const all = rows.filter(({ right }) => right !== undefined)
+  if (all.length < leastRows) return 1
+  const most = Math.max(leastRows, Math.floor(mostScores / all[0]!.logits.length))
+  const step = Math.ceil(all.length / most)
+  const known = all.filter((_, i) => i % step === 0)
   const cost = (log: number): number =>
     known.reduce((sum, { logits, right }) => {
       const share = computeSoftmax(logits, Math.exp(log))[right!]!
