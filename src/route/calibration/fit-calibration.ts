@@ -56,6 +56,9 @@ export function computeSignals(
   return [1 / sum, lead, first / temperature, first / temperature + Math.log(sum), ...known]
 }
 
+/** Scores that the search for a temperature reads at most: of 1,000 experts those of 200 prompts. */
+const mostScores = 200_000
+
 /**
  * The temperature at which the right experts are most likely: a search by thirds on its logarithm.
  */
