@@ -31,7 +31,7 @@ interface Player {
 }
 
 /** What a player was worth at each turn, in expectation: quality less the cost of loading. */
-async function playTurns(
+async function simulateTurns(
   turns: readonly SimulatedTurn[],
   player: Player,
   cost: number,
@@ -125,8 +125,8 @@ async function* measureRegret(
     for (const seed of seeds) {
       progress(`${name}, loading costs ${cost}, seed ${seed}`)
       const turns = drawTurns(turnCount, seed)
-      const best = await playTurns(turns, createOracle(cost), cost)
-      const own = await playTurns(turns, await create(seed, turns), cost)
+      const best = await simulateTurns(turns, createOracle(cost), cost)
+      const own = await simulateTurns(turns, await create(seed, turns), cost)
       const lost = own.worth.map((value, i) => best.worth[i]! - value)
       regrets.push(sumOf(lost))
       late.push(sumOf(lost.subarray(-1000)))
