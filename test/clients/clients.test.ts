@@ -146,41 +146,54 @@ describe.skipIf(!areInstalled)(title, () => {
       expect(requests).toBe(2)
     })
 
-    it('waits as Retry-After says after 429, and gets its answers', async () => {
-      const limited = await startServer({
-        model: 'stories260k',
-        maxRequests: 1,
-        state: 'memory',
-        log: 'off',
-        port: 0,
-      })
-      const statuses: number[] = []
-      const waits: (string | null)[] = []
-      const counting = async (...given: Parameters<typeof fetch>) => {
-        const response = await fetch(...given)
-        statuses.push(response.status)
-        if (response.status === 429) waits.push(response.headers.get('retry-after'))
-        return response
-      }
-      const options = { baseURL: `${limited.url}/v1`, fetch: counting }
-      const client = await open({ ...options, maxRetries: 10 })
-      const call = { ...asked, max_tokens: 100, min_tokens: 100 }
-      const answers = await Promise.all(
-        [1, 2, 3].map(async () => client.chat.completions.create(call)),
-      )
-      const texts = answers.map(({ choices }) => choices[0].message.content)
-      expect(new Set(texts).size).toBe(1)
-      expect(statuses.filter((status) => status === 200)).toHaveLength(3)
-      expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(0)
-      expect(new Set(waits)).toEqual(new Set(['1']))
-      const { RateLimitError } = await loadClient('openai')
-      const hasty = await open({ ...options, maxRetries: 0 })
-      const running = client.chat.completions.create({ ...call, max_tokens: 400, min_tokens: 400 })
-      await expect.poll(async () => (await limited.service.stats()).running).toBe(1)
-      await expect(hasty.chat.completions.create(asked)).rejects.toThrow(RateLimitError)
-      await running
-      await limited.close()
-    })
+    it(
+      'waits as Retry-After says after 429, and gets its answers',
+      { timeout: 180_000 },
+      async () => {
+        const limited = await startServer({
+          model: 'stories260k',
+          maxRequests: 1,
+          state: 'memory',
+          log: 'off',
+          port: 0,
+        })
+        const statuses: number[] = []
+        const waits: (string | null)[] = []
+        const counting = async (...given: Parameters<typeof fetch>) => {
+          const response = await fetch(...given)
+          statuses.push(response.status)
+          if (response.status === 429) waits.push(response.headers.get('retry-after'))
+          return response
+        }
+        const options = { baseURL: `${limited.url}/v1`, fetch: counting }
+        const client = await open({ ...options, maxRetries: 60 })
+        const call = { ...asked, max_tokens: 60, min_tokens: 60 }
+        const answers = await Promise.all(
+          [1, 2, 3].map(async () => client.chat.completions.create(call)),
+        )
+        const texts = answers.map(({ choices }) => choices[0].message.content)
+        expect(new Set(texts).size).toBe(1)
+        expect(statuses.filter((status) => status === 200)).toHaveLength(3)
+        expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(0)
+        expect(new Set(waits)).toEqual(new Set(['1']))
+        const { RateLimitError } = await loadClient('openai')
+        const hasty = await open({ ...options, maxRetries: 0 })
+        const running = client.chat.completions.create({
+          ...call,
+          max_tokens: 400,
+          min_tokens: 400,
+        })
+        await expect
+          .poll(async () => (await limited.service.stats()).running, {
+            timeout: 20_000,
+            interval: 5,
+          })
+          .toBe(1)
+        await expect(hasty.chat.completions.create(asked)).rejects.toThrow(RateLimitError)
+        await running
+        await limited.close()
+      },
+    )
 
     it('leaves a stream, and the server is idle soon after', async () => {
       const client = await open()
