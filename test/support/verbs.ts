@@ -6,7 +6,7 @@
 const verbs = `
 accumulate acquire add advance align allocate allow announce answer append apply assemble assert assign attach
 attempt attend average await
-bind bootstrap broadcast build
+bind blend bootstrap broadcast build
 cache calibrate call capture check choose clear clip close collect combine compare compile
 complete compose compress compute configure connect consolidate convert copy count create cut
 decide declare decode deduplicate define delay dequantize describe detect diagonalize differentiate discount divide double

@@ -46,8 +46,8 @@ class Pool implements AdapterPool {
   readonly #names = new ExpertNames()
   readonly #experts: PoolExperts
   readonly #users = new VersionUsers()
-  readonly #counts = { hits: 0, fills: 0 }
-  #clock = 0
+  /** `calls` orders what happened: the largest number is the latest. */
+  readonly #counts = { hits: 0, fills: 0, calls: 0 }
 
   constructor(base: PoolBase, options: Required<PoolOptions>) {
     this.#experts = new PoolExperts(base, options, this.#names.pins)
@@ -64,7 +64,7 @@ class Pool implements AdapterPool {
     digest?: string,
   ): Promise<ExpertHandle> {
     readOptions('register', { name, metadata, digest }, nameFields)
-    const call = ++this.#clock
+    const call = ++this.#counts.calls
     const describe = () => ({ name, version: this.#names.countVersion(name), metadata })
     const version = await this.#experts.prepare(expert, describe, digest)
     // From here on nothing waits, so requests see the old version or the new one.
@@ -94,7 +94,7 @@ class Pool implements AdapterPool {
     if (!this.#enterSlots(version.expert, true)) return undefined
     const expert = this.#experts.keep(version)
     expert.leases++
-    expert.lastUsed = ++this.#clock
+    expert.lastUsed = ++this.#counts.calls
     this.#experts.rooms.setOf(expert)?.activate(expert)
     const lease = new PoolLease(version, this.#experts.rooms)
     this.#users.addLease(lease, version)
@@ -158,7 +158,7 @@ class Pool implements AdapterPool {
   async preload(which: string | Expert | ExpertHandle): Promise<boolean> {
     const version = this.#experts.versionOf(await this.find(which))
     const fits = this.#enterSlots(version.expert, false)
-    if (fits) this.#experts.keep(version).lastUsed = ++this.#clock
+    if (fits) this.#experts.keep(version).lastUsed = ++this.#counts.calls
     return fits
   }
 
