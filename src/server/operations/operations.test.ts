@@ -243,7 +243,7 @@ describe('metrics', () => {
     const { text } = await ask('/metrics')
     expect(text).not.toContain('lovelace')
     expect(text).toContain('graft_http_requests_total{route="unknown",method="GET",status="404"} 1')
-    expect(text).toContain('route="/v1/users/{id}"')
+    expect(text).toContain('route="/v1/users/{user}"')
   })
 })
 
