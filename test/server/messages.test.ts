@@ -270,7 +270,8 @@ it('holds the answer to a schema', async () => {
     additionalProperties: false,
   }
   const { body } = await send({
-    max_tokens: 40,
+    max_tokens: 60,
+    temperature: 0,
     output_config: { format: { type: 'json_schema', schema } },
   })
   expect(JSON.parse(body.content[0].text).n).toBeLessThan(10)

@@ -106,7 +106,7 @@ describe('/api/chat', () => {
       messages,
       stream: false,
       format: schema,
-      options: { num_predict: 60 },
+      options: { num_predict: 60, temperature: 0 },
     }
     const { message } = (await ask(server, '/api/chat', body)).body
     expect(JSON.parse(message.content).n).toBeLessThan(10)

@@ -106,7 +106,7 @@ describe('a response', () => {
       additionalProperties: false,
     }
     const text = { format: { type: 'json_schema', name: 'n', schema } }
-    const whole = (await respond({ max_output_tokens: 60, text })).body
+    const whole = (await respond({ max_output_tokens: 60, temperature: 0, text })).body
     expect([whole.status, whole.incomplete_details]).toEqual(['completed', null])
     expect(JSON.parse(whole.output[0].content[0].text).n).toBeLessThan(10)
     expect(whole.text.format.type).toBe('json_schema')

@@ -56,11 +56,11 @@ const fits = (name: string, json: string): boolean => {
   )
 }
 
-/** Two answers that came to their end, which some draws do not; fewer where eight draws do not do. */
+/** Two answers that came to their end, which some draws do not; fewer where twelve draws do not do. */
 async function drawAnswers(grammar: GrammarChoice): Promise<string[]> {
   const texts: string[] = []
-  for (let seed = 0; seed < 8 && texts.length < 2; seed++) {
-    const options = { grammar, seed, temperature: 1.5, maxTokens: 200 }
+  for (let seed = 0; seed < 12 && texts.length < 2; seed++) {
+    const options = { grammar, seed, temperature: 1.5, maxTokens: 400 }
     for await (const event of model.generate('Once upon a time', options))
       if (event.type === 'generation-end' && event.reason === 'eos') texts.push(event.text)
   }
