@@ -62,6 +62,7 @@ describe('graft convert', () => {
       expect(readdirSync(at(dtype)).sort()).toEqual([
         'adapter_config.json',
         `adapter_model.${dtype}.safetensors`,
+        'expert.json',
       ])
       const again = await json<{ error: number; tensorError: number }>(
         'convert',
