@@ -73,7 +73,10 @@ async function readAnswer(
   const isHead = request.method === 'HEAD' || status === 499
   return {
     status,
-    problems: [...judgeHead(response), ...(isHead ? [] : judgeText(response, text))],
+    problems: [
+      ...judgeHead(response),
+      ...(isHead ? [] : judgeText(response, text, new URL(request.url).pathname)),
+    ],
   }
 }
 
@@ -86,36 +89,68 @@ function judgeHead({ status, headers }: Response): string[] {
   return problems
 }
 
-function judgeText({ status, headers }: Response, text: string): string[] {
+function judgeText({ status, headers }: Response, text: string, path: string): string[] {
   if (text.includes(root)) return [`a path of the server in: ${text.slice(0, 300)}`]
-  if (status >= 400) return judgeError(text)
+  if (status >= 400) return judgeError(text, path)
   const type = headers.get('content-type') ?? ''
   if (type.includes('event-stream')) return judgeStream(text)
+  if (type.includes('ndjson')) return judgeLines(text)
   if (type.includes('json') && !isJson(text)) return [`no JSON: ${text.slice(0, 200)}`]
   return []
 }
 
-function judgeError(text: string): string[] {
-  if (text.length > mostErrorBytes) return [`an error of ${text.length} bytes`]
-  if (!isJson(text)) return [`an error that is no JSON: ${text.slice(0, 200)}`]
-  const { error } = JSON.parse(text) as { error?: Record<string, unknown> }
-  const missing = ['message', 'type', 'param', 'code'].filter((name) => error?.[name] === undefined)
-  if (missing.length > 0) return [`an error without ${missing.join(', ')}: ${text.slice(0, 200)}`]
-  return typeof error!['message'] === 'string' && error!['message'] !== ''
-    ? []
-    : [`an error without words: ${text.slice(0, 200)}`]
+/** What an error must hold, in the form of the path's API. */
+function findMissing(value: ErrorValue, path: string): string[] {
+  const { error } = value
+  if (path.startsWith('/api/') && typeof error === 'string') return error === '' ? ['words'] : []
+  const fields = typeof error === 'object' ? error : {}
+  const names =
+    path.startsWith('/v1/messages') && value.type === 'error' ? ['message', 'type'] : openaiNames
+  const missing = names.filter((name) => fields[name] === undefined)
+  if (missing.length > 0) return missing
+  return typeof fields['message'] === 'string' && fields['message'] !== '' ? [] : ['words']
 }
 
-/** A stream is whole: it ends with [DONE] or with an error, and llama.cpp's with `stop: true`. */
+interface ErrorValue {
+  readonly type?: string
+  readonly error?: string | Readonly<Record<string, unknown>>
+}
+const openaiNames = ['message', 'type', 'param', 'code']
+
+function judgeError(text: string, path: string): string[] {
+  if (text.length > mostErrorBytes) return [`an error of ${text.length} bytes`]
+  if (!isJson(text)) return [`an error that is no JSON: ${text.slice(0, 200)}`]
+  const missing = findMissing(JSON.parse(text) as ErrorValue, path)
+  return missing.length > 0 ? [`an error without ${missing.join(', ')}: ${text.slice(0, 200)}`] : []
+}
+
+/** What ends a stream: OpenAI's mark, an error, llama.cpp's `stop: true`, the last event of an API. */
+const ends = [
+  /^\[DONE\]$/,
+  /"error"/,
+  /"stop":true/,
+  /^\{"type":"message_stop"/,
+  /^\{"type":"response\.(completed|incomplete|failed)"/,
+]
+
 function judgeStream(text: string): string[] {
-  const records = text.split('\n\n').filter((record) => record.startsWith('data: '))
-  const last = records.at(-1)?.slice('data: '.length) ?? ''
-  const wrong = records
-    .map((record) => record.slice(6))
-    .filter((data) => data !== '[DONE]' && !isJson(data))
-  if (wrong.length > 0) return [`a record that is no JSON: ${wrong[0]!.slice(0, 200)}`]
-  if (last === '[DONE]' || last.includes('"error"') || /"stop":true/.test(last)) return []
-  return [`a stream that ends with ${last.slice(0, 200)}`]
+  const data = text
+    .split('\n')
+    .filter((line) => line.startsWith('data: '))
+    .map((line) => line.slice('data: '.length))
+  const wrong = data.find((record) => record !== '[DONE]' && !isJson(record))
+  if (wrong !== undefined) return [`a record that is no JSON: ${wrong.slice(0, 200)}`]
+  const last = data.at(-1) ?? ''
+  return ends.some((end) => end.test(last)) ? [] : [`a stream that ends with ${last.slice(0, 200)}`]
+}
+
+/** Lines of JSON, of which the last says that it is the last. */
+function judgeLines(text: string): string[] {
+  const lines = text.trim().split('\n')
+  const wrong = lines.find((line) => !isJson(line))
+  if (wrong !== undefined) return [`a line that is no JSON: ${wrong.slice(0, 200)}`]
+  const last = lines.at(-1)!
+  return /"done":true|"error"/.test(last) ? [] : [`lines that end with ${last.slice(0, 200)}`]
 }
 
 function isJson(text: string): boolean {
