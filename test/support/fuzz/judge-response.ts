@@ -75,8 +75,18 @@ async function readAnswer(
     status,
     problems: [
       ...judgeHead(response),
-      ...(isHead ? [] : judgeText(response, text, new URL(request.url).pathname)),
+      ...(isHead ? [] : judgeText(response, text, readPath(request))),
     ],
+  }
+}
+
+/** The path as the server reads it, which may come with letters in hexadecimal. */
+function readPath({ url }: Request): string {
+  const { pathname } = new URL(url)
+  try {
+    return decodeURIComponent(pathname)
+  } catch {
+    return pathname
   }
 }
 
