@@ -1,4 +1,5 @@
-// llama.cpp through node-llama-cpp: first token, prefill of 256, decode and peak memory of one process, 2 threads. usage: node llamacpp_sizes.mjs MODEL.gguf
+// llama.cpp through node-llama-cpp: first token, prefill of 256, decode and peak memory of one process,
+// 2 threads. usage: node llamacpp_sizes.mjs MODEL.gguf
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp'
 const [modelPath] = process.argv.slice(2)
 const llama = await getLlama({

@@ -116,6 +116,7 @@ declare class TransformStream<T = unknown, R = T> {
   constructor(transformer?: {
     transform?(chunk: T, controller: { enqueue(chunk: R): void }): void | Promise<void>
     flush?(): void | Promise<void>
+    cancel?(reason?: unknown): void | Promise<void>
   })
   readonly readable: ReadableStream<R>
 }

@@ -266,6 +266,14 @@ describe('the input', () => {
     [{ text: { format: { type: 'json_schema', name: 'x' } } }, /json_schema needs a schema/],
     [{ tool_choice: 'required' }, /tools are missing/],
     [{ background: true }, /background/],
+    [{ text: { verbosity: 'low' } }, /text\.verbosity/],
+    [{ text: { fromat: {} } }, /text\.fromat: is not known here.*did you mean format/],
+    [{ reasoning: { efort: 'low' } }, /reasoning\.efort/],
+    [
+      { include: ['message.output_text.logprobs'] },
+      /include: got "message\.output_text\.logprobs"/,
+    ],
+    [{ stream_options: { include_usage: true } }, /stream_options\.include_usage/],
     [{ max_tokens: 3 }, /max_tokens/],
     [{ instructions: 'a '.repeat(600) }, /context/i],
   ])('refuses %j', async (body, message) => {

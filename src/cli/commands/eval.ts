@@ -102,6 +102,7 @@ export const evalCommand = defineCommand({
     const { model } = opened
     const candidates = await loadCandidates(values, opened, terminal)
     const progress = view.createEvaluationProgress(terminal, candidates)
+    const started = performance.now()
     const evaluation = await run({
       model,
       data,
@@ -117,13 +118,14 @@ export const evalCommand = defineCommand({
       newTokens: values['new-tokens'],
       ...(values.stop !== undefined && { stop: [values.stop] }),
     })
+    const seconds = (performance.now() - started) / 1000
     progress.end()
     for (const metric of metrics) metric.dispose?.()
     for (const line of view.describeEvaluation(evaluation, candidates)) terminal.print(line)
     await keepResults(evaluation, data, { values, terminal, opened })
     const cut = evaluation.losses.at(-1)?.cut ?? 0
     if (cut > 0) terminal.note(`${cut} of ${evaluation.rows} rows cut to --max-tokens`)
-    const checks = await reportChecks(evaluation, required, values, terminal)
+    const checks = await reportChecks(evaluation, required, values, seconds, terminal)
     if (checks?.some(({ met }) => !met)) setExitCode(1)
     return { ...summarizeResult(evaluation, values, opened), ...(checks && { checks }) }
   },

@@ -48,6 +48,7 @@ export async function reportChecks(
   evaluation: Evaluation,
   required: RequiredScores | undefined,
   { data, junit }: CheckValues,
+  seconds: number,
   terminal: Terminal,
 ): Promise<CheckedRequirement[] | undefined> {
   if (!required) return undefined
@@ -59,7 +60,7 @@ export async function reportChecks(
       import('../../node/files/file-sink.ts'),
       import('node:path'),
     ])
-    const report = new TextEncoder().encode(formatJUnit(`graft eval ${data}`, checks, 0))
+    const report = new TextEncoder().encode(formatJUnit(`graft eval ${data}`, checks, seconds))
     await createFileSink(dirname(junit)).write(basename(junit), [report])
   }
   return checks

@@ -220,6 +220,27 @@ describe('createCapture', () => {
     expect(outcomes).toEqual([{ type: 'failed', error: new Error('disk full') }])
   })
 
+  it('counts a call whose client goes away in the middle, and keeps no half of it', async () => {
+    const event = { choices: [{ index: 0, delta: { content: 'hal' } }] }
+    const endless = () =>
+      new Response(
+        new ReadableStream({
+          pull: (controller) =>
+            controller.enqueue(new TextEncoder().encode(`data: ${JSON.stringify(event)}\n\n`)),
+        }),
+        { headers: { 'content-type': 'text/event-stream' } },
+      )
+    const { capture, rows, outcomes } = setUp(endless)
+    const url = 'http://127.0.0.1/v1/chat/completions'
+    const body = JSON.stringify({ ...asked, stream: true })
+    const response = await capture.fetch(new Request(url, { method: 'POST', body }))
+    const reader = response.body!.getReader()
+    await reader.read()
+    await reader.cancel()
+    await capture.settle()
+    expect([rows, outcomes]).toEqual([[], [{ type: 'left-out', reason: 'the client went away' }]])
+  })
+
   it('refuses a body that is too large before it is sent on', async () => {
     const { post, seen } = setUp(() => Response.json(answer), { maxBodyBytes: 50 })
     expect((await post(asked)).status).toBe(413)

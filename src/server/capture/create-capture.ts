@@ -169,6 +169,7 @@ function recordAnswer(
       controller.enqueue(part)
     },
     flush: () => note(keep()),
+    cancel: () => onCall?.({ type: 'left-out', reason: 'the client went away' }),
   })
   return copyResponse(response, response.body ? response.body.pipeThrough(pass) : null)
 }

@@ -2,6 +2,7 @@
 
 import type { AnswerEnd, AnswerEvent, AnswerUsage } from '../../service.ts'
 import type { CollectedAnswer } from '../requests/collect-answers.ts'
+import { parseArguments } from '../requests/tool-field.ts'
 
 const stopReasons: Readonly<Record<AnswerEnd, string>> = {
   eos: 'end_turn',
@@ -18,15 +19,6 @@ export const toUsage = (usage: AnswerUsage) => ({
   cache_read_input_tokens: usage.cachedTokens,
 })
 
-/** Arguments that are no JSON object, which a model may write, are given as they are. */
-function parseInput(text: string): unknown {
-  try {
-    return JSON.parse(text === '' ? '{}' : text)
-  } catch {
-    return { arguments: text }
-  }
-}
-
 const toContent = ({ text, reasoning, calls }: CollectedAnswer): object[] => [
   ...(reasoning === '' ? [] : [{ type: 'thinking', thinking: reasoning, signature: '' }]),
   ...(text === '' ? [] : [{ type: 'text', text }]),
@@ -34,7 +26,7 @@ const toContent = ({ text, reasoning, calls }: CollectedAnswer): object[] => [
     type: 'tool_use',
     id,
     name,
-    input: parseInput(given),
+    input: parseArguments(given),
   })),
 ]
 

@@ -16,13 +16,17 @@ import type { BodyForm, RefusedField } from '../../route.ts'
 import type { AnswerRequest, Conversation, ServedBase } from '../../service.ts'
 import { modelField } from '../requests/model-field.ts'
 import { readSampling } from '../requests/sampling-fields.ts'
-import { createValueError, toFunctionTool } from '../requests/tool-field.ts'
+import {
+  checkKeys,
+  createObjectField,
+  createValueError,
+  pickGiven,
+  toFunctionTool,
+  toolListField,
+} from '../requests/tool-field.ts'
 import { toChatMessages } from './message-blocks.ts'
 
 type GivenRecord = Readonly<Record<string, unknown>>
-
-const createObject = (about: string) =>
-  createField<GivenRecord>('an object', { type: 'object' }, isRecord, { about })
 
 export const conversationFields = {
   model: modelField,
@@ -34,15 +38,13 @@ export const conversationFields = {
     { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'object' } }] },
     (value) => typeof value === 'string' || Array.isArray(value),
   ),
-  tools: createField<readonly GivenRecord[]>(
-    'a list of at most 128 tools',
-    { type: 'array', maxItems: 128, items: { type: 'object' } },
-    (value) => Array.isArray(value) && value.length <= 128 && value.every(isRecord),
+  tools: toolListField,
+  tool_choice: createObjectField('auto, any, tool with a name, or none'),
+  thinking: createObjectField(
+    'where the chat template has a switch: enabled, adaptive or disabled',
   ),
-  tool_choice: createObject('auto, any, tool with a name, or none'),
-  thinking: createObject('where the chat template has a switch: enabled, adaptive or disabled'),
-  output_config: createObject('format: a JSON Schema of the answer; effort, for the template'),
-  output_format: createObject('the older place of output_config.format'),
+  output_config: createObjectField('format: a JSON Schema of the answer; effort, for the template'),
+  output_format: createObjectField('the older place of output_config.format'),
 }
 
 const messageFields = {
@@ -53,7 +55,7 @@ const messageFields = {
   top_k: integer({ from: 0, about: '0: all' }),
   stop_sequences: listOf(string({ filled: true })),
   stream: flag({ about: 'server-sent events' }),
-  metadata: createObject('user_id: for usage and for what is learned'),
+  metadata: createObjectField('user_id: for usage and for what is learned'),
 }
 
 /** Neutral where a request asks for what happens anyway. */
@@ -85,11 +87,7 @@ export const countForm: BodyForm<typeof conversationFields> = {
 
 export function toMessageRequest(body: MessageBody, base: ServedBase): AnswerRequest {
   const { temperature, top_p: topP, top_k: topK, stop_sequences: stop = [] } = body
-  const sampling = Object.fromEntries(
-    Object.entries({ temperature, top_p: topP, top_k: topK }).filter(
-      ([, one]) => one !== undefined,
-    ),
-  )
+  const sampling = pickGiven({ temperature, top_p: topP, top_k: topK })
   return {
     model: body.model,
     conversation: toConversation(body, base),
@@ -102,6 +100,7 @@ export function toMessageRequest(body: MessageBody, base: ServedBase): AnswerReq
 }
 
 export function readUser({ metadata }: MessageBody): string | undefined {
+  checkKeys(metadata, ['user_id'], 'metadata')
   const user = metadata?.['user_id']
   if (user === undefined || user === null || typeof user === 'string') return user ?? undefined
   throw createValueError('metadata.user_id', `got ${describeValue(user)}, expected a string`)
@@ -135,6 +134,7 @@ function readChoice(
   hasTools: boolean,
 ): Pick<Conversation, 'toolChoice' | 'oneCall'> {
   if (choice === undefined) return {}
+  checkKeys(choice, ['type', 'name', 'disable_parallel_tool_use'], 'tool_choice')
   const { type, name, disable_parallel_tool_use: isSingle } = choice
   if (!hasTools && type !== 'none')
     throw createValueError('tool_choice', 'says which tool is called, but tools are missing')
@@ -158,6 +158,8 @@ function readVariables(
   { thinking, output_config: output }: ConversationBody,
   { chatTemplate }: ServedBase,
 ) {
+  checkKeys(thinking, ['type', 'budget_tokens'], 'thinking')
+  checkKeys(output, ['format', 'effort'], 'output_config')
   const variables: Record<string, unknown> = {}
   if (thinking !== undefined) {
     const { type, budget_tokens: budget } = thinking

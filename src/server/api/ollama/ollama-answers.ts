@@ -5,9 +5,10 @@ import type { ChatMessage } from '../../../formats/text/chat-template.ts'
 import { createErrorBody } from '../../error-response.ts'
 import { defineRoute, type Route, type RouteCall } from '../../route.ts'
 import type { AnswerEvent, AnswerRequest } from '../../service.ts'
+import { collectAnswers, type CollectedCall } from '../requests/collect-answers.ts'
 import { createEventStream, jsonLines } from '../requests/event-stream.ts'
 import { startAnswer } from '../requests/track-usage.ts'
-import { createValueError, toFunctionTool } from '../requests/tool-field.ts'
+import { createValueError, parseArguments, toFunctionTool } from '../requests/tool-field.ts'
 import {
   answerFields,
   describeError,
@@ -34,13 +35,7 @@ type ToContent = (parts: AnswerParts) => object
 interface AnswerParts {
   readonly text: string
   readonly reasoning: string
-  readonly calls: readonly CalledFunction[]
-}
-
-interface CalledFunction {
-  readonly id: string
-  readonly name: string
-  arguments: string
+  readonly calls: readonly CollectedCall[]
 }
 
 const toChatContent: ToContent = ({ text, reasoning, calls }) => ({
@@ -57,23 +52,19 @@ const toGeneratedContent: ToContent = ({ text, reasoning }) => ({
   ...(reasoning !== '' && { thinking: reasoning }),
 })
 
-/** Arguments are an object here; a text that is none is given under one key. */
-function toCall({ id, name, arguments: given }: CalledFunction, index: number): object {
-  let value: unknown
-  try {
-    value = JSON.parse(given === '' ? '{}' : given)
-  } catch {
-    value = { arguments: given }
-  }
-  return { id, function: { index, name, arguments: value } }
-}
+const toCall = ({ id, name, arguments: given }: CollectedCall, index: number): object => ({
+  id,
+  function: { index, name, arguments: parseArguments(given) },
+})
+
+const createTime = (): string => new Date().toISOString()
 
 /** Lines of one answer. Calls are given whole, at the end: their arguments are objects. */
 function createLineWriter(model: string, toContent: ToContent) {
-  const calls: CalledFunction[] = []
+  const calls: CollectedCall[] = []
   const toLine = (parts: Partial<AnswerParts>, end: object): object =>
     Object.assign(
-      { model, created_at: new Date().toISOString() },
+      { model, created_at: createTime() },
       toContent(Object.assign({ text: '', reasoning: '', calls: [] }, parts)),
       end,
     )
@@ -96,10 +87,14 @@ async function answer(
   request: AnswerRequest,
   toContent: ToContent,
 ): Promise<Response> {
-  const { body, createId, service } = call
-  const model = body.model ?? (await service.describe()).name
+  const { body, createId } = call
+  const model = body.model! // both routes require it
   const { events, abort } = startAnswer(call, request, undefined, createId('ollama-'))
-  if (body.stream === false) return Response.json(await collect(events, model, toContent))
+  if (body.stream === false) {
+    const [whole] = (await collectAnswers(events)).answers
+    const end = toEnd(whole!.reason, whole!.usage, whole!.times)
+    return Response.json({ model, created_at: createTime(), ...toContent(whole!), ...end })
+  }
   return createEventStream({
     events,
     form: jsonLines,
@@ -108,26 +103,6 @@ async function answer(
     toErrorRecords: (error) => [describeError(createErrorBody(error), undefined)],
     onGone: abort,
   })
-}
-
-async function collect(
-  events: AsyncIterable<AnswerEvent>,
-  model: string,
-  toContent: ToContent,
-): Promise<object> {
-  const parts = { text: '', reasoning: '', calls: [] as CalledFunction[] }
-  let end: object = {}
-  for await (const event of events)
-    if (event.type === 'end') end = toEnd(event.reason, event.usage, event.times)
-    else if (event.type === 'delta') {
-      const { text = '', reasoning = '', call } = event
-      parts.text += text
-      parts.reasoning += reasoning
-      if (call?.id !== undefined && call.name !== undefined)
-        parts.calls[call.call] = { id: call.id, name: call.name, arguments: call.arguments }
-      else if (call) parts.calls[call.call]!.arguments += call.arguments
-    }
-  return Object.assign({ model, created_at: new Date().toISOString() }, toContent(parts), end)
 }
 
 /** Messages as Ollama has them: arguments as objects, results by the tool's name, thinking. */

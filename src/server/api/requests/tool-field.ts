@@ -1,6 +1,7 @@
-// Tools of the APIs beside OpenAI's chat, in the form that conversations have.
+// Tools and objects of the APIs beside OpenAI's chat, in the form that conversations have.
 
-import { describeValue, isRecord } from '../../../base/schema.ts'
+import { createField, describeValue, isRecord } from '../../../base/schema.ts'
+import { findNearestName } from '../../../base/suggest.ts'
 import { RequestError } from '../../request-error.ts'
 
 export interface GivenTool {
@@ -28,6 +29,51 @@ export function toFunctionTool(
       ...(typeof description === 'string' && { description }),
       parameters: parameters ?? { type: 'object', properties: {} },
     },
+  }
+}
+
+const MOST_TOOLS = 128
+
+/** Tools as their own API has them; `toFunctionTool` checks each. */
+export const toolListField = createField<readonly GivenRecord[]>(
+  `a list of at most ${MOST_TOOLS} tools`,
+  { type: 'array', maxItems: MOST_TOOLS, items: { type: 'object' } },
+  (value) => Array.isArray(value) && value.length <= MOST_TOOLS && value.every(isRecord),
+)
+
+type GivenRecord = Readonly<Record<string, unknown>>
+
+/** An object whose keys the reader of the body checks with `checkKeys`. */
+export const createObjectField = (about: string) =>
+  createField<GivenRecord>('an object', { type: 'object' }, isRecord, { about })
+
+/** Throws RequestError for a key that would have no effect. */
+export function checkKeys(
+  value: GivenRecord | undefined,
+  known: readonly string[],
+  place: string,
+): void {
+  const unknown = Object.keys(value ?? {}).find((key) => !known.includes(key))
+  if (unknown === undefined) return
+  const meant = findNearestName(unknown, known)
+  throw createValueError(
+    `${place}.${unknown.slice(0, 100)}`,
+    `is not known here; known are ${known.join(', ')}${meant === undefined ? '' : ` (did you mean ${meant}?)`}`,
+  )
+}
+
+/** The entries that were given, as fields of a body are. */
+export const pickGiven = <Of extends object>(values: Of): Partial<Of> =>
+  Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined),
+  ) as Partial<Of>
+
+/** The arguments of a call as an object; a text that is none, which a model may write, under one key. */
+export function parseArguments(text: string): unknown {
+  try {
+    return JSON.parse(text === '' ? '{}' : text)
+  } catch {
+    return { arguments: text }
   }
 }
 

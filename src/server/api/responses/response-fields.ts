@@ -16,13 +16,17 @@ import type { BodyForm, RefusedField } from '../../route.ts'
 import type { AnswerRequest, Conversation, ServedBase } from '../../service.ts'
 import { modelField } from '../requests/model-field.ts'
 import { readSampling } from '../requests/sampling-fields.ts'
-import { createValueError, toFunctionTool } from '../requests/tool-field.ts'
+import {
+  checkKeys,
+  createObjectField,
+  createValueError,
+  pickGiven,
+  toFunctionTool,
+  toolListField,
+} from '../requests/tool-field.ts'
 import { toChatMessages } from './response-items.ts'
 
 type GivenRecord = Readonly<Record<string, unknown>>
-
-const createObject = (about: string) =>
-  createField<GivenRecord>('an object', { type: 'object' }, isRecord, { about })
 
 const inputFields = {
   model: modelField,
@@ -33,19 +37,15 @@ const inputFields = {
     { about: 'what is asked: a text, or messages, calls and their outputs' },
   ),
   instructions: string({ about: 'a system message before the input' }),
-  tools: createField<readonly GivenRecord[]>(
-    'a list of at most 128 tools',
-    { type: 'array', maxItems: 128, items: { type: 'object' } },
-    (value) => Array.isArray(value) && value.length <= 128 && value.every(isRecord),
-  ),
+  tools: toolListField,
   tool_choice: createField<string | GivenRecord>(
     'none, auto, required, or an object that names functions',
     { anyOf: [{ enum: ['none', 'auto', 'required'] }, { type: 'object' }] },
     (value) => ['none', 'auto', 'required'].includes(String(value)) || isRecord(value),
   ),
   parallel_tool_calls: flag({ about: 'false: at most one call' }),
-  reasoning: createObject('effort: where the chat template reads it, else given back as null'),
-  text: createObject('format: text, json_object, or json_schema with a schema'),
+  reasoning: createObjectField('effort: where the chat template reads it, else given back as null'),
+  text: createObjectField('format: text, json_object, or json_schema with a schema'),
 }
 
 const responseFields = {
@@ -56,13 +56,13 @@ const responseFields = {
   frequency_penalty: number({ from: -2, to: 2 }),
   presence_penalty: number({ from: -2, to: 2 }),
   stream: flag({ about: 'server-sent events' }),
-  stream_options: createObject('include_obfuscation: false'),
+  stream_options: createObjectField('include_obfuscation: false'),
   store: flag({ about: 'accepted, and answered false: responses are not stored' }),
-  metadata: createObject('given back with the response'),
+  metadata: createObjectField('given back with the response'),
   user: string({ filled: true, about: 'who asks: for usage and for what is learned' }),
   safety_identifier: string({ about: 'given back with the response' }),
   prompt_cache_key: string({ about: 'given back: all requests share one prefix cache' }),
-  client_metadata: createObject('of the client; has no effect on any server'),
+  client_metadata: createObjectField('of the client; has no effect on any server'),
   include: listOf(string({})),
   max_tool_calls: integer({ from: 1, about: 'given back: it bounds tools of a server only' }),
 }
@@ -96,13 +96,19 @@ export const inputTokensForm: BodyForm<typeof inputFields> = {
   refused,
 }
 
+/** Coding clients ask for it with every request. */
+const encryptedReasoning = 'reasoning.encrypted_content'
+
 export function toResponseRequest(body: ResponseBody, base: ServedBase): AnswerRequest {
   const { temperature, top_p, frequency_penalty, presence_penalty } = body
-  const sampling = Object.fromEntries(
-    Object.entries({ temperature, top_p, frequency_penalty, presence_penalty }).filter(
-      ([, one]) => one !== undefined,
-    ),
-  )
+  const sampling = pickGiven({ temperature, top_p, frequency_penalty, presence_penalty })
+  checkKeys(body.stream_options, ['include_obfuscation'], 'stream_options')
+  const included = body.include?.find((one) => one !== encryptedReasoning)
+  if (included !== undefined)
+    throw createValueError(
+      'include',
+      `got ${describeValue(included)}, which is not given here; only ${encryptedReasoning} is accepted, because reasoning is given in plain text`,
+    )
   if (body.stream_options?.['include_obfuscation'] === true)
     throw createValueError(
       'stream_options.include_obfuscation',
@@ -129,6 +135,7 @@ export function readEffort({ reasoning }: InputBody, base: ServedBase): unknown 
 }
 
 export function toConversation(body: InputBody, base: ServedBase): Conversation {
+  checkKeys(body.reasoning, ['effort', 'summary', 'generate_summary'], 'reasoning')
   const offered = (body.tools ?? []).map(readTool)
   const { tools, toolChoice } = readChoice(body, offered)
   const effort = readEffort(body, base)
@@ -186,6 +193,13 @@ function readChoice(
 }
 
 function readFormat({ text }: InputBody): GrammarChoice | undefined {
+  checkKeys(text, ['format', 'verbosity'], 'text')
+  const verbosity = text?.['verbosity'] ?? 'medium'
+  if (verbosity !== 'medium')
+    throw createValueError(
+      'text.verbosity',
+      'local models have no such setting; say it in the instructions',
+    )
   const format = text?.['format']
   if (format === undefined || format === null) return undefined
   const { type, schema } = isRecord(format) ? format : {}
