@@ -10,6 +10,7 @@ import {
   requireText,
   takeText,
 } from '../reading/call-input.ts'
+import { createListReader } from '../reading/call-list.ts'
 import type { CallSink } from '../reading/call-sink.ts'
 import { readJson, takeName } from '../reading/json-reader.ts'
 import type { ToolCall, ToolCallFormat, ToolDefinition } from '../tool-call-format.ts'
@@ -46,17 +47,7 @@ function* readCall(input: CallInput, sink: CallSink): Generator<void, void> {
   yield* takeText(input, CLOSE)
 }
 
-function* readCalls(input: CallInput, sink: CallSink): Generator<void, void> {
-  yield* dropSpace(input)
-  yield* requireText(input, OPEN)
-  yield* readCall(input, sink)
-  for (;;) {
-    yield* dropSpace(input)
-    if (!(yield* takeText(input, OPEN))) break
-    yield* readCall(input, sink)
-  }
-  yield* takeText(input, LIST_END)
-}
+const readCalls = createListReader(OPEN, readCall, LIST_END)
 
 /** Both notations are read in both rows; they differ in what is written. */
 const common = {

@@ -11,6 +11,7 @@ import {
   takeText,
   takeWhile,
 } from '../reading/call-input.ts'
+import { createListReader } from '../reading/call-list.ts'
 import type { CallSink } from '../reading/call-sink.ts'
 import { escapeCharacter } from '../reading/json-reader.ts'
 import type { ToolCall, ToolCallFormat } from '../tool-call-format.ts'
@@ -75,17 +76,7 @@ function* readInvoke(input: CallInput, sink: CallSink): Generator<void, void> {
   sink.end()
 }
 
-function* readCalls(input: CallInput, sink: CallSink): Generator<void, void> {
-  yield* dropSpace(input)
-  yield* requireText(input, INVOKE)
-  yield* readInvoke(input, sink)
-  for (;;) {
-    yield* dropSpace(input)
-    if (!(yield* takeText(input, INVOKE))) break
-    yield* readInvoke(input, sink)
-  }
-  yield* takeText(input, LIST_END)
-}
+const readCalls = createListReader(INVOKE, readInvoke, LIST_END)
 
 function formatCall({ name, arguments: text }: ToolCall): string {
   const given = parseExactJson(text) as Record<string, unknown>
