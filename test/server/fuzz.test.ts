@@ -1,5 +1,5 @@
 // Five hundred generated requests to all routes: no answer of status 500 or more, no hang, no path of
-// the server, nothing left over. Twenty thousand are in fuzz.long.test.ts.
+// the server, nothing left over. A hundred thousand are in fuzz.long.test.ts.
 
 import { expect, it } from 'vitest'
 import { runFuzz } from '../support/fuzz/run-fuzz.ts'

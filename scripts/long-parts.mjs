@@ -1,0 +1,65 @@
+// The parts of the long tests. A new `*.long.test.ts` belongs to one of them; each part takes at
+// most 40 minutes on two cores.
+
+/** No part may take longer; it is stopped then. */
+export const longestMinutes = 40
+
+/**
+ * By name: what is tested, its files, and about how many minutes it takes on two idle cores.
+ * `settings`: the options that change its length, each with the environment variable that the test
+ * reads.
+ */
+export const longParts = {
+  inputs: {
+    about: '20,000 rows, 5,000 adapter folders and 2,400 foreign files of other seeds',
+    minutes: 2,
+    files: ['test/corpus.long.test.ts'],
+  },
+  engine: {
+    about: '500 experts loaded, asked and unloaded: memory stays',
+    minutes: 2,
+    files: ['src/runtime/engine/loading.long.test.ts'],
+  },
+  grammar: {
+    about: 'over 1,000 samples under JSON Schemas',
+    minutes: 4,
+    files: ['src/node/grammar/sampling.long.test.ts'],
+  },
+  registry: {
+    about: '200 kills in the middle of add, remove, gc and publish',
+    minutes: 10,
+    files: ['src/node/registry/kills.long.test.ts'],
+  },
+  kills: {
+    about: 'commands and runs that are killed again and again',
+    minutes: 15,
+    files: ['test/e2e/kill.long.test.ts', 'test/e2e/joint-kill.long.test.ts'],
+  },
+  requests: {
+    about: '100,000 generated requests to all routes of the server',
+    minutes: 5,
+    files: ['test/server/fuzz.long.test.ts'],
+    settings: { '--requests': 'GRAFT_FUZZ_REQUESTS' },
+  },
+  clients: {
+    about: 'lm-eval and Schemathesis in a virtual environment',
+    minutes: 15,
+    files: ['test/clients/lm-eval.long.test.ts', 'test/clients/schemathesis.long.test.ts'],
+    needsClients: true,
+  },
+  memory: {
+    about: 'the planned peak of training beside the measured one',
+    minutes: 6,
+    files: ['test/train-plan.long.test.ts'],
+  },
+  'llama-cpp': {
+    about: 'SmolLM2 in f16 with a LoRA: the tokens of llama.cpp',
+    minutes: 5,
+    files: ['test/llama-cpp-smollm2.long.test.ts'],
+  },
+  quickstart: {
+    about: 'the main job on SmolLM2-135M-Instruct',
+    minutes: 35,
+    files: ['test/e2e/quickstart.long.test.ts'],
+  },
+}
