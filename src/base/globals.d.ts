@@ -130,6 +130,13 @@ declare class Blob {
   stream(): ReadableStream<Uint8Array<ArrayBuffer>>
 }
 
+interface File extends Blob {
+  readonly name: string
+}
+interface FormData {
+  entries(): IterableIterator<[string, string | File]>
+}
+
 type HeadersInit = Headers | Record<string, string> | readonly (readonly [string, string])[]
 declare class Headers {
   constructor(init?: HeadersInit)
@@ -153,6 +160,7 @@ interface WebBody {
   arrayBuffer(): Promise<ArrayBuffer>
   text(): Promise<string>
   json(): Promise<unknown>
+  formData(): Promise<FormData>
 }
 interface Request extends WebBody {
   readonly url: string

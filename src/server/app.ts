@@ -105,11 +105,11 @@ async function createCall(
 }
 
 async function readRouteBody(
-  { method, body = noBody, listBody }: Route,
+  { method, body = noBody, listBody, multipart }: Route,
   request: ServerContext['req'],
   maxBytes: number | undefined,
 ): Promise<unknown> {
-  if (method === 'GET') return {}
+  if (method === 'GET' || multipart) return {}
   return listBody ? readListBody(request, listBody, maxBytes) : readBody(request, body, maxBytes)
 }
 

@@ -85,11 +85,12 @@ function describeAnswer({ answer, contentType = 'application/json', body }: Rout
 }
 
 function describeRoute(route: Route): JsonSchema {
-  const { path, method, summary, tag, scope, body, listBody } = route
+  const { path, method, summary, tag, scope, body, listBody, multipart } = route
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!)
   const schema = body
     ? describeBody(body.fields, [...body.required, ...(body.needed ?? [])])
-    : listBody?.schema
+    : (multipart ?? listBody?.schema)
+  const contentType = multipart ? 'multipart/form-data' : 'application/json'
   const words = path.split(/\W+/).filter((word) => word !== '')
   return {
     summary,
@@ -106,7 +107,7 @@ function describeRoute(route: Route): JsonSchema {
       })),
     }),
     ...(schema && {
-      requestBody: { required: true, content: { 'application/json': { schema } } },
+      requestBody: { required: true, content: { [contentType]: { schema } } },
     }),
     responses: { 200: describeAnswer(route), ...describeErrors(route) },
   }

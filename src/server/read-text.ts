@@ -33,7 +33,8 @@ export async function readText(request: BodySource, maxBytes: number): Promise<s
   return text + decoder.decode()
 }
 
-const refuseLength = (bytes: number, maxBytes: number): RequestError =>
+/** The error of a body that is too long. */
+export const refuseLength = (bytes: number, maxBytes: number): RequestError =>
   new RequestError(
     `The body has ${bytes} bytes or more; this server takes ${maxBytes}. Send less at a time.`,
     { status: 413, code: 'body_too_large' },

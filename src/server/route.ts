@@ -35,6 +35,8 @@ export interface ServerEnv {
     reportUsage: ((usage: UsageReport) => void) | undefined
     /** Set by middleware: keeps the cached prefixes of one tenant from others. */
     tenant: string | undefined
+    /** Set by middleware: what the key may do; undefined where no key is needed. */
+    scopes: readonly string[] | undefined
   }
 }
 
@@ -91,6 +93,8 @@ export interface Route {
   readonly body?: BodyForm
   /** In place of `body`, where the body is a list. */
   readonly listBody?: Field
+  /** In place of `body`: the parts of multipart/form-data, which the route reads itself. */
+  readonly multipart?: JsonSchema
   /** What status 200 holds, as a JSON Schema. */
   readonly answer?: JsonSchema
   /** The content type of a 200 that is no JSON. */

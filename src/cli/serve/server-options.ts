@@ -1,6 +1,7 @@
 // The options of graft serve, from the tables of the server, and their values as it takes them.
 
 import { string, withInfo } from '../../base/schema.ts'
+import { filesFields } from '../../node/serve/open-files.ts'
 import { serveOperationFields } from '../../node/serve/open-operations.ts'
 import { registryFields } from '../../node/serve/open-registered.ts'
 import { routingFields } from '../../node/serve/routing-options.ts'
@@ -89,6 +90,8 @@ export const serverOptions = {
   concurrent: operation.concurrent,
   'max-requests': operation.maxRequests,
   'max-body-bytes': operation.maxBodyBytes,
+  'max-file-bytes': filesFields.maxFileBytes,
+  'files-bytes': filesFields.filesBytes,
   'max-tokens': operation.maxTokens,
   'max-prompt-tokens': operation.maxPromptTokens,
   'max-answers': operation.maxAnswers,
@@ -135,6 +138,8 @@ export const toServerSettings = (values: ServeValues) => ({
   concurrent: values.concurrent,
   maxRequests: values['max-requests'],
   maxBodyBytes: values['max-body-bytes'],
+  maxFileBytes: values['max-file-bytes'],
+  filesBytes: values['files-bytes'],
   maxTokens: values['max-tokens'],
   maxPromptTokens: values['max-prompt-tokens'],
   maxAnswers: values['max-answers'],

@@ -31,6 +31,7 @@ import {
   serveOperationFields,
   type ServeOperationOptions,
 } from './open-operations.ts'
+import { filesFields, type OpenedFiles, openFiles, type ServeFilesOptions } from './open-files.ts'
 import { openRegistered, registryFields, type ServeRegistryOptions } from './open-registered.ts'
 import { openServedModel } from './open-service.ts'
 import { routingFields, type ServeRoutingOptions, toRoutingTask } from './routing-options.ts'
@@ -42,6 +43,7 @@ export interface StartServerOptions
     ServeOperationOptions,
     ServeRegistryOptions,
     ServeRoutingOptions,
+    ServeFilesOptions,
     Omit<EngineOptions, 'saved'>,
     Omit<LoadModelOptions, 'onProgress' | 'environment' | 'today'> {
   /** A path or name, as `loadModel` takes it. */
@@ -101,6 +103,7 @@ const startFields = {
   ...serverFields,
   ...registryFields,
   ...routingFields,
+  ...filesFields,
   ...serveOperationFields,
   ...modelFields,
   ...ownEngineFields,
@@ -158,7 +161,9 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
       pickOptions(options, serveOperationFields),
     )
     parts.unshift(operations.close)
-    const server = createHttpServer(operations, await modules, settings.version)
+    const files = await openFiles(settings.state, pickOptions(options, filesFields))
+    parts.unshift(files.close)
+    const server = createHttpServer({ operations, files }, await modules, settings.version)
     const url = await listen(server, host, port)
     return {
       url,
@@ -203,16 +208,17 @@ const keepAliveMs = 75_000
 
 /** HTTP around the function that answers. */
 function createHttpServer(
-  { operations, service }: OpenedOperations,
+  { operations: opened, files }: { operations: OpenedOperations; files: OpenedFiles },
   { createAdaptorServer, createServer }: Awaited<ReturnType<typeof loadHttp>>,
   version = '0.0.0',
 ): HttpServer {
+  const { operations, service } = opened
   const { middleware, guards, routes, maxBodyBytes, onFault } = operations
   const server = createServer({
     service,
     middleware,
     guards,
-    routes,
+    routes: [...routes, ...files.routes],
     maxBodyBytes,
     onFault,
     version,

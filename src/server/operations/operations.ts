@@ -188,6 +188,7 @@ const createGuard =
     account.key = await getRequestKey(context, keys, settings.keyless)
     // what one key had read is found in the cache by that key alone
     if (account.key) context.set('tenant', account.key.name)
+    context.set('scopes', account.key?.scopes)
     checkScope(account.key, route)
     if (route.scope === 'admin' && route.method === 'GET') return next()
     checkStage(lifecycle)
