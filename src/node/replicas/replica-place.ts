@@ -1,0 +1,44 @@
+// How a process learns that it is one replica of a run: from its environment, so that the command
+// line is that of a run alone. Whoever starts replicas sets it.
+
+import { OptionError } from '../../base/errors.ts'
+import { integer, readOptions } from '../../base/schema.ts'
+
+/** JSON: { "rank": 0, "size": 2, "attempt": 1 } */
+export const placeVariable = 'GRAFT_REPLICA'
+
+const placeTable = {
+  rank: integer({ default: 0, from: 0, about: 'counted from 0' }),
+  size: integer({ default: 1, from: 1, about: 'replicas in all' }),
+  attempt: integer({
+    default: 1,
+    from: 1,
+    about: 'from the second on, the run goes on from its last checkpoint, where there is one',
+  }),
+}
+
+export interface ReplicaPlace {
+  readonly rank: number
+  readonly size: number
+  readonly attempt: number
+}
+
+/** This process's place; undefined where it is no replica. Throws OptionError for what is none. */
+export function readReplicaPlace(
+  environment: Readonly<Record<string, string | undefined>>,
+): ReplicaPlace | undefined {
+  const text = environment[placeVariable]
+  if (text === undefined || text === '') return undefined
+  let given: unknown
+  try {
+    given = JSON.parse(text)
+  } catch {
+    throw new OptionError(
+      `${placeVariable}: got ${text}, expected JSON such as {"rank":0,"size":2,"attempt":1}.`,
+    )
+  }
+  const place = readOptions(placeVariable, given, placeTable)
+  if (place.rank >= place.size)
+    throw new OptionError(`${placeVariable}: rank ${place.rank} is not below size ${place.size}.`)
+  return place
+}

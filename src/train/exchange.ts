@@ -1,0 +1,121 @@
+// What the replicas of one data-parallel run tell each other. Every replica runs the whole training
+// loop on its share of a step's batches; once a step they meet, and all leave with the same sums, so
+// that no state is ever sent. Independent of how the bytes travel.
+
+import { WorkerError } from '../base/errors.ts'
+
+/** What one replica brings. */
+export interface Contribution {
+  /** The step that is worked on; all must bring the same. */
+  readonly step: number
+  /** Handed to every replica as it is: losses of batches, outputs. */
+  readonly note: Uint8Array
+  /**
+   * What is added up, of one length for all; undefined counts as nothing, not as zeros. The array
+   * belongs to the exchange from here on.
+   */
+  readonly values: Float32Array | undefined
+  /** Whether this replica was asked to stop after the step. */
+  readonly stop?: boolean
+}
+
+/** What every replica gets. */
+export interface Meeting {
+  /** By rank. */
+  readonly notes: readonly Uint8Array[]
+  /** The sums, the replica's own to change; undefined where no replica brought values. */
+  readonly sums: Float32Array | undefined
+  /** Whether any replica, or what adds up, was asked to stop: then all do, after the same step. */
+  readonly stop: boolean
+}
+
+/** A replica's place among the others, and where it meets them. */
+export interface Exchange {
+  /** Counted from 0; replica 0 alone writes checkpoints and the adapter. */
+  readonly rank: number
+  /** A power of two. */
+  readonly size: number
+  /** Waits for all. Rejects where one is gone, or stands at another step. */
+  meet(contribution: Contribution): Promise<Meeting>
+}
+
+/**
+ * Adds parts up by a binary tree over their places, into the first that is there: neighbours first,
+ * then neighbours of these. A part that is missing counts as nothing. Over 2ⁿ places any aligned
+ * half, quarter … of them is a subtree, which is why the sum has the same bits however many replicas
+ * hold the places. Changes `parts`.
+ */
+export function sumByTree<Part>(
+  parts: (Part | undefined)[],
+  add: (into: Part, other: Part) => Part,
+): Part | undefined {
+  for (let width = 1; width < parts.length; width *= 2)
+    for (let at = 0; at + width < parts.length; at += 2 * width) {
+      const left = parts[at]
+      const right = parts[at + width]
+      parts[at] = left === undefined || right === undefined ? (left ?? right) : add(left, right)
+    }
+  return parts[0]
+}
+
+/** into += other, element by element in f32. */
+export function addValues(into: Float32Array, other: Float32Array): Float32Array {
+  for (let i = 0, { length } = into; i < length; i++) into[i]! += other[i]!
+  return into
+}
+
+/**
+ * The meeting of these contributions, by rank. Throws WorkerError where they are of different steps
+ * or lengths. Changes the contributions' values.
+ */
+export function mergeContributions(all: readonly Contribution[]): Meeting {
+  const [first] = all as [Contribution]
+  const length = all.find(({ values }) => values)?.values?.length
+  for (const [rank, { step, values }] of all.entries()) {
+    if (step !== first.step)
+      throw new WorkerError(
+        `Replica ${rank} is at step ${step}, expected step ${first.step}, where replica 0 is.`,
+      )
+    if (values && values.length !== length)
+      throw new WorkerError(
+        `Replica ${rank} brings ${values.length} values to step ${step}, expected ${length}.`,
+      )
+  }
+  const sums = sumByTree(
+    all.map(({ values }) => values),
+    addValues,
+  )
+  return { notes: all.map(({ note }) => note), sums, stop: all.some(({ stop }) => stop) }
+}
+
+/** Exchanges of replicas within one process: what several processes do, without them. */
+export function createLocalExchanges(size: number): Exchange[] {
+  interface Waiting {
+    readonly contribution: Contribution
+    readonly resolve: (meeting: Meeting) => void
+    readonly reject: (error: unknown) => void
+  }
+  let waiting = new Map<number, Waiting>()
+  const settle = (all: readonly Waiting[]): void => {
+    try {
+      const { notes, sums, stop } = mergeContributions(all.map(({ contribution }) => contribution))
+      for (const { resolve } of all) resolve({ notes, sums: sums?.slice(), stop })
+    } catch (error) {
+      for (const { reject } of all) reject(error)
+    }
+  }
+  return Array.from({ length: size }, (_, rank) => ({
+    rank,
+    size,
+    meet(contribution) {
+      const { promise, resolve, reject } = Promise.withResolvers<Meeting>()
+      waiting.set(rank, { contribution, resolve, reject })
+      if (waiting.size === size) {
+        const all = Array.from({ length: size }, (_one, at) => waiting.get(at)!)
+        waiting = new Map()
+        settle(all)
+      }
+      return promise
+    },
+  }))
+}
