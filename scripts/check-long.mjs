@@ -3,7 +3,7 @@
 // part takes. Ends with the table and the counts of check.mjs.
 import { parseArgs } from 'node:util'
 import { longestMinutes, longParts } from './long-parts.mjs'
-import { installClients, printSummary, runNamed, runTests } from './test-runs.mjs'
+import { installTools, printSummary, runNamed, runTests } from './test-runs.mjs'
 
 const settings = Object.assign({}, ...Object.values(longParts).map((part) => part.settings ?? {}))
 
@@ -19,8 +19,8 @@ function printList() {
   console.log(`${'all'.padEnd(width)}${String(sum).padStart(3)} min  on two idle cores, about`)
 }
 
-const runPart = async ({ files, needsClients }, environment) =>
-  (needsClients ? await installClients() : undefined) ??
+const runPart = async ({ files, needs }, environment) =>
+  (needs ? await installTools(needs) : undefined) ??
   runTests(files, { environment: { GRAFT_LONG: '1', ...environment }, minutes: longestMinutes })
 
 /** The options of the command line; throws Error that says what is wrong. */

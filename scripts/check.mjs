@@ -3,7 +3,7 @@
 // `N passed, N failed, N skipped`.
 import {
   allTestFiles,
-  installClients,
+  installTools,
   printSummary,
   runNamed,
   runTests,
@@ -57,8 +57,8 @@ const stages = {
   unit: tests((path) => !path.startsWith('test/')),
   parity: tests(isParity),
   'end-to-end': tests(isEndToEnd, 300_000),
-  clients: async () => (await installClients()) ?? tests(isClient, 300_000)(),
-  browser: tests(isBrowser, 300_000),
+  clients: async () => (await installTools('clients')) ?? tests(isClient, 300_000)(),
+  browser: async () => (await installTools('browser')) ?? tests(isBrowser, 300_000)(),
   packaging: tests((path) => path === packagingFile, 300_000),
 }
 

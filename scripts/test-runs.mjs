@@ -68,13 +68,13 @@ export async function runTests(files, { timeoutMs = 60_000, environment = {}, mi
 }
 
 /**
- * The packages of the clients' tests, which have a lock file of their own, so that starting the
- * project stays quick. Gives a failure, or undefined.
+ * The packages of a folder of tests that has a lock file of its own ('clients', 'browser'), so that
+ * starting the project stays quick. Gives a failure, or undefined.
  */
-export async function installClients() {
-  const folder = join(root, 'test', 'clients')
-  const [locked, installed] = ['package-lock.json', 'node_modules/.package-lock.json'].map((name) =>
-    join(folder, name),
+export async function installTools(name) {
+  const folder = join(root, 'test', name)
+  const [locked, installed] = ['package-lock.json', 'node_modules/.package-lock.json'].map((file) =>
+    join(folder, file),
   )
   const isCurrent = existsSync(installed) && statSync(installed).mtimeMs > statSync(locked).mtimeMs
   if (isCurrent) return undefined

@@ -1,0 +1,48 @@
+// Shows these pages: `node node_modules/vite/bin/vite.js examples/web` in a checkout. What a project
+// of its own needs of this are the two headers; the rest finds the library's sources beside it.
+import { createReadStream, globSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Connect, defineConfig, type Plugin } from 'vite'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const root = join(here, '..', '..')
+/** With these a page may use several threads; without them everything runs on one. */
+const headers = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+}
+
+/** The model that travels with the library, under /models/: a site of your own copies its model there. */
+const serveModel: Connect.NextHandleFunction = (request, response, next) => {
+  const name = /^\/models\/(stories260k\/[\w.-]+)$/.exec(request.url ?? '')?.[1]
+  const file = name && join(root, 'src', 'catalogue', 'models', name)
+  if (!file || !statSync(file, { throwIfNoEntry: false })?.isFile()) return next()
+  response.setHeader('content-length', statSync(file).size)
+  createReadStream(file).pipe(response)
+}
+const models: Plugin = {
+  name: 'models',
+  configureServer: (server) => void server.middlewares.use(serveModel),
+  configurePreviewServer: (server) => void server.middlewares.use(serveModel),
+}
+
+export default defineConfig({
+  root: here,
+  base: './',
+  plugins: [models],
+  resolve: {
+    alias: [{ find: /^graftlm\/([a-z]+)$/, replacement: join(root, 'src', '$1', 'index.ts') }],
+  },
+  server: { headers, fs: { allow: [root] } },
+  preview: { headers },
+  worker: { format: 'es' },
+  build: {
+    target: 'es2022',
+    rolldownOptions: {
+      input: globSync('{*,{micro,apps,offline,studio}/*}.html', { cwd: here }).map((path) =>
+        join(here, path),
+      ),
+    },
+  },
+})

@@ -1,0 +1,127 @@
+// The pages of examples/web, built by Vite and used as their readers use them.
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { launchChromium } from '../support/chromium.ts'
+import { scratchFolder } from '../support/cli.ts'
+import type { StaticSite } from '../support/static-site.ts'
+import {
+  buildExamples,
+  findAxeProblem,
+  listViolations,
+  openContext,
+  openExample,
+  serveExamples,
+  takeScreenshots,
+} from '../support/web-examples.ts'
+
+const scratch = scratchFolder()
+let browser: Browser | undefined
+let reason = ''
+let site: StaticSite
+beforeAll(async () => {
+  const found = await launchChromium()
+  if ('reason' in found) {
+    reason = found.reason
+    return
+  }
+  browser = found.browser
+  await buildExamples(scratch.path)
+  site = await serveExamples(scratch.path)
+}, 300_000)
+afterAll(async () => {
+  await browser?.close()
+  await site?.close()
+  scratch.remove()
+})
+
+/** Opens a page, uses it, and holds it to what every page promises. */
+function itWorks(
+  path: string,
+  title: string,
+  use: (page: Page, origin: string) => Promise<unknown>,
+): void {
+  it(`${path} ${title}`, async ({ skip }) => {
+    if (!browser) return skip(reason)
+    const context = await openContext(browser)
+    const { page, problems } = await openExample(context, `${site.origin}/${path}`)
+    await use(page, site.origin)
+    await takeScreenshots(page, path.replaceAll(/\W+/g, '-'))
+    const violations = findAxeProblem() ? [] : await listViolations(page)
+    await context.close()
+    expect(problems).toEqual([])
+    expect(violations).toEqual([])
+  })
+}
+
+const readNumber = async (page: Page, pattern: RegExp): Promise<number> =>
+  Number(pattern.exec((await page.locator('#state').textContent()) ?? '')?.[1])
+
+describe('MicroLoRA in a page', () => {
+  it('has the rules of accessibility at hand', ({ skip }) => {
+    const problem = findAxeProblem()
+    if (problem !== undefined) skip(problem)
+  })
+  itWorks('index.html', 'links to pages that are there', async (page, origin) => {
+    const links = await page.locator('a').evaluateAll((all) => all.map((a) => String(a)))
+    expect(links.length).toBeGreaterThanOrEqual(4)
+    for (const link of links) expect((await fetch(new URL(link, origin))).status).toBe(200)
+  })
+  itWorks('micro/basic.html', 'gets nearer to the target', async (page) => {
+    const before = await readNumber(page, /error ([\d.]+)/)
+    await page.click('#many')
+    const after = await readNumber(page, /error ([\d.]+)/)
+    expect(before).toBeGreaterThan(0.3)
+    expect(after).toBeLessThan(0.1 * before)
+    expect(await readNumber(page, /after (\d+) steps/)).toBe(100)
+    await page.selectOption('#rank', '4')
+    expect(await readNumber(page, /; (\d+) numbers/)).toBe(4 * 2 * 768)
+  })
+  itWorks('micro/online-loop.html', 'predicts better as it goes', async (page) => {
+    await page.click('#start')
+    await page.getByText(/after 3000:/).waitFor()
+    const label = (await page.locator('#curve').getAttribute('aria-label'))!
+    const [first, last] = /from ([\d.]+) to ([\d.]+)/.exec(label)!.slice(1).map(Number)
+    expect(label).toContain('60 values')
+    expect(last!).toBeLessThan(0.7 * first!)
+  })
+  itWorks('micro/persistence.html', 'remembers, restores and refuses', async (page) => {
+    const read = (): Promise<number> => readNumber(page, /(\d+) adaptations/)
+    await page.click('#learn')
+    await page.click('#keep')
+    await page.click('#learn')
+    await page.click('#keep')
+    await page.getByText('IndexedDB: 1, 2').waitFor()
+    await page.reload()
+    await page.getByText('40 adaptations').waitFor()
+    const damaged = { name: 'a.json', mimeType: 'application/json', buffer: Buffer.from('{"a":1}') }
+    await page.setInputFiles('#file', damaged)
+    await page.locator('#problem:not(:empty)').waitFor()
+    expect(await read()).toBe(40)
+    await page.click('#restore')
+    await page.getByText('20 adaptations').waitFor()
+    await page.click('#forget')
+    await page.getByText('versions in IndexedDB: none').waitFor()
+    expect(await read()).toBe(0)
+  })
+  itWorks('micro/many-users.html', 'keeps users apart, and their names as text', async (page) => {
+    const name = '<img src=x onerror="document.title=1">'
+    for (let i = 0; i < 12; i++) {
+      const isGreen = (await page.locator('#shown').textContent()) === 'green'
+      await page.click(isGreen ? '#up' : '#down')
+      await page.getByText(`${i + 1} thumbs`).waitFor()
+    }
+    const green = await readNumber(page, /green (\d+) %/)
+    expect(green).toBeGreaterThan(40)
+    await page.fill('#user', name)
+    await page.keyboard.press('Enter')
+    await page.getByText('0 thumbs').waitFor()
+    expect(await readNumber(page, /green (\d+) %/)).toBe(25)
+    await page.click('#up')
+    await page.getByText('1 thumbs').waitFor()
+    expect(await page.locator('#users li').allTextContents()).toEqual([name, 'ada'])
+    expect(await page.locator('#users img').count()).toBe(0)
+    await page.reload()
+    await page.getByText('12 thumbs').waitFor()
+    expect(await readNumber(page, /green (\d+) %/)).toBe(green)
+  })
+})
