@@ -186,7 +186,7 @@ const countParameters = ({ graph }: BaseModel): number =>
 /**
  * What writes an expert's answers: its tokenizer, and the ids that end a text for it or the base.
  */
-function describeWriting(base: BaseModel, expert: Expert | undefined): AnswerWriting {
+export function describeWriting(base: BaseModel, expert: Expert | undefined): AnswerWriting {
   const tokenizer = getAnswerTokenizer(base, expert)
   const ends = [base.tokenizer?.eosId, tokenizer?.eosId].filter((id) => id !== undefined)
   return { tokenizer, eosIds: new Set([...base.config.eosTokenIds, ...ends]) }

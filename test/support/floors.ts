@@ -182,6 +182,7 @@ export const rooms: Record<string, readonly string[]> = {
     'read-body.ts',
     'learning',
     'local',
+    'vllm',
     'api',
     'openapi.ts',
     'keys',

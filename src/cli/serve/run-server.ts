@@ -31,7 +31,8 @@ export async function runServer({
   const adapters = await Promise.all(
     parseAdapters(values.adapter ?? []).map((one) => locateNamed(one, registry)),
   )
-  const model = await chooseModel(positionals[0], adapters, terminal)
+  const named = positionals[0] ?? (await findBackendModel(values))
+  const model = await chooseModel(named, adapters, terminal)
   const ropeScaling = parseRopeScaling(values['rope-scaling'])
   const date = readGivenDate(values.date)
   const chatTemplate = await readTemplate(values)
@@ -49,7 +50,7 @@ export async function runServer({
     command: 'graft serve',
     about: server.url,
   })
-  await showServer(server, registry, terminal)
+  await showServer(server, { registry, backend: describeBackend(values) }, terminal)
   await new Promise<void>((stop) => {
     if (signal.aborted) stop()
     signal.addEventListener('abort', () => stop(), { once: true })
@@ -67,6 +68,15 @@ const readTemplate = async ({ 'chat-template': path }: ServeValues): Promise<str
     : readFile(path, 'utf8').catch((cause: unknown) => {
         throw new NotFoundError(`--chat-template ${path}: cannot be read.`, { cause })
       })
+
+/** With vLLM as the backend: the base that it serves. Throws OptionError for wrong options. */
+async function findBackendModel(values: ServeValues): Promise<string | undefined> {
+  const { toVllmTask } = await import('../../node/serve/backend-options.ts')
+  const task = toVllmTask(toServerSettings(values), process.env)
+  if (!task) return undefined
+  const { findVllmModel } = await import('../../node/serve/open-vllm.ts')
+  return findVllmModel(task)
+}
 
 /** Where an expert lies: a path, or a name of the registry such as coder@stable. */
 async function locateNamed(
@@ -149,10 +159,21 @@ async function findCommonBase(adapters: readonly NamedPath[], terminal: Terminal
   )
 }
 
+interface ShownPlaces {
+  readonly registry: string | undefined
+  /** Who computes, where that is not this program. */
+  readonly backend: string | undefined
+}
+
+const describeBackend = ({ backend, url }: ServeValues): string | undefined =>
+  backend === 'vllm'
+    ? `vLLM at ${url}: LoRA only; no embeddings, and no tiers that learn from users, because both need hidden states`
+    : undefined
+
 /** The first screen: where, what, and one example to copy for a shell and one for a program. */
 async function showServer(
   server: StartedServer,
-  registry: string | undefined,
+  { registry, backend }: ShownPlaces,
   terminal: Terminal,
 ): Promise<void> {
   const { url, service, access, restored } = server
@@ -168,6 +189,7 @@ async function showServer(
   const lines = [
     `Serving ${strong(name)} at ${strong(`${url}/v1`)}`,
     '',
+    ...(backend === undefined ? [] : [`  backend  ${backend}`]),
     `  models  ${models.join(', ')}`,
     ...(registered.length > 0
       ? [`  registry  ${registry}, ${registered.length} expert${registered.length > 1 ? 's' : ''}`]

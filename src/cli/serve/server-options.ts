@@ -4,6 +4,7 @@ import { string, withInfo } from '../../base/schema.ts'
 import { filesFields } from '../../node/serve/open-files.ts'
 import { serveOperationFields } from '../../node/serve/open-operations.ts'
 import { registryFields } from '../../node/serve/open-registered.ts'
+import { backendFields } from '../../node/serve/backend-options.ts'
 import { routingFields } from '../../node/serve/routing-options.ts'
 import { serverFields } from '../../node/serve/start-server.ts'
 import { engineFields } from '../../runtime/engine/engine-options.ts'
@@ -53,6 +54,9 @@ export const serverOptions = {
   speculate: engineFields.speculate,
   'train-share': serverFields.trainShare,
   state: stateOption,
+  backend: backendFields.backend,
+  url: toOption(backendFields.url, { valueName: 'url' }),
+  shared: toOption(backendFields.shared, { valueName: 'folder' }),
   'adapter-folder': toOption(
     string({ filled: true, about: 'folder from which requests may load experts' }),
     { valueName: 'folder', many: true },
@@ -126,6 +130,9 @@ export const toServerSettings = (values: ServeValues) => ({
   upstreamModel: values['upstream-model'],
   escalateBelow: values['escalate-below'],
   state: values.state,
+  backend: values.backend,
+  url: values.url,
+  shared: values.shared,
   adapterFolders: values['adapter-folder'] ?? [],
   registryBytes: values['registry-bytes'],
   requireSigned: values['require-signed'] ?? [],

@@ -14,6 +14,7 @@ import { listBaseAliases } from './base-names.ts'
 import type { OpenRoutingParts, OpenedRouting } from './open-routing.ts'
 import { createAdapterReader } from './read-served-adapter.ts'
 import type { RoutingTask } from './routing-options.ts'
+import type { VllmTask } from './backend-options.ts'
 
 /** An expert to begin with. */
 export interface ServedAdapter {
@@ -38,6 +39,8 @@ export interface ServiceTask {
   readonly trustedKeys?: readonly TrustedKey[] | undefined
   /** A router and what belongs to it, for requests of the model "auto". */
   readonly routing?: RoutingTask | undefined
+  /** A vLLM server that computes the answers in the place of an engine of this process. */
+  readonly vllm?: VllmTask | undefined
   /** Learns from users; they are kept in this SQLite file, or in memory. */
   readonly users?: { readonly file: string } | 'memory' | undefined
   /** Adapters that cannot be read are left out with a line: a crash must not follow a crash. */
@@ -51,34 +54,11 @@ export interface OpenedService {
 
 /** Throws what loading the model and its adapters throws. */
 export async function openService(task: ServiceTask): Promise<OpenedService> {
-  const { prefixFolder, chatTemplate, maxTokens, aliases } = task
   const model = await loadModel(task.model, { ...task.load, today: new Date() })
   try {
-    const saved =
-      prefixFolder &&
-      (await openPrefixFolder(prefixFolder.path, { maxBytes: prefixFolder.maxBytes }))
-    const engine = createEngine({ ...task.engine, model, ...(saved && { saved }) })
-    const { learning, closeLearning } = await openLearning(task.users, model, engine)
-    const name = task.model.includes('/') ? model.base.name : task.model
-    const names = [...aliases, model.base.name]
-    const service = await createService({
-      model,
-      engine,
-      learning,
-      name,
-      aliases: [...names, ...listBaseAliases(model.base, [name, ...names])],
-      maxRows: task.engine.maxRows,
-      readAdapter: await createAdapterReader({
-        model,
-        source: task.model,
-        trustedKeys: task.trustedKeys,
-      }),
-      today: () => new Date(),
-      ...(chatTemplate !== undefined && { chatTemplate }),
-      ...(maxTokens !== undefined && { maxTokens }),
-    })
+    const { service, pool, prepare, closeLearning } = await openComputing(task, model)
     for (const adapter of task.adapters) await loadOne(service, adapter, task.isStartedAgain)
-    await engine.prepare(undefined, 'fast')
+    await prepare()
     const { routing, adapters } = task
     const routed =
       routing &&
@@ -87,7 +67,7 @@ export async function openService(task: ServiceTask): Promise<OpenedService> {
         adapters,
         learns: task.users !== undefined,
         model,
-        pool: engine.experts,
+        pool,
       }))
     const close = async (): Promise<void> => {
       await routed?.close()
@@ -98,6 +78,64 @@ export async function openService(task: ServiceTask): Promise<OpenedService> {
   } catch (error) {
     await model.dispose()
     throw error
+  }
+}
+
+interface OpenedComputing {
+  readonly service: Service
+  /** Experts in memory, for the router. */
+  readonly pool: OpenRoutingParts['pool']
+  /** Compiles what the base needs. */
+  readonly prepare: () => Promise<void>
+  readonly closeLearning: () => Promise<void>
+}
+
+const finishAtOnce = async (): Promise<void> => undefined
+
+/** The service over an engine of this process, or over a server elsewhere. */
+async function openComputing(task: ServiceTask, model: LoadedModel): Promise<OpenedComputing> {
+  const options = await collectServiceOptions(task, model)
+  if (task.vllm) {
+    const { openVllmEngine } = await import('./open-vllm.ts')
+    const { engine, createService: create } = await openVllmEngine(task.vllm, model)
+    const pool = {
+      list: () => engine.experts.list(),
+      isResident: () => true,
+      preload: refusePreload,
+    }
+    const service = await create(options)
+    return { service, pool, prepare: finishAtOnce, closeLearning: finishAtOnce }
+  }
+  const { prefixFolder } = task
+  const saved =
+    prefixFolder && (await openPrefixFolder(prefixFolder.path, { maxBytes: prefixFolder.maxBytes }))
+  const engine = createEngine({ ...task.engine, model, ...(saved && { saved }) })
+  const { learning, closeLearning } = await openLearning(task.users, model, engine)
+  const service = await createService({ ...options, engine, learning })
+  const prepare = (): Promise<void> => engine.prepare(undefined, 'fast')
+  return { service, pool: engine.experts, prepare, closeLearning }
+}
+
+/** Nothing is loaded ahead elsewhere. */
+const refusePreload = async (): Promise<boolean> => false
+
+async function collectServiceOptions(task: ServiceTask, model: LoadedModel) {
+  const { chatTemplate, maxTokens, aliases } = task
+  const name = task.model.includes('/') ? model.base.name : task.model
+  const names = [...aliases, model.base.name]
+  return {
+    model,
+    name,
+    aliases: [...names, ...listBaseAliases(model.base, [name, ...names])],
+    maxRows: task.engine.maxRows,
+    readAdapter: await createAdapterReader({
+      model,
+      source: task.model,
+      trustedKeys: task.trustedKeys,
+    }),
+    today: () => new Date(),
+    ...(chatTemplate !== undefined && { chatTemplate }),
+    ...(maxTokens !== undefined && { maxTokens }),
   }
 }
 

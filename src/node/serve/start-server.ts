@@ -24,6 +24,7 @@ import { loadFields } from '../models/model-options.ts'
 import { chooseShareThreads, shareField, type TrainShare } from '../jobs/train-share.ts'
 import { readTrustedKeys } from '../registry/trusted-keys.ts'
 import { endServer, type EndedServer } from './end-server.ts'
+import { backendFields, type ServeBackendOptions, toVllmTask } from './backend-options.ts'
 import { answerMalformedRequests } from './malformed-requests.ts'
 import {
   type OpenedOperations,
@@ -40,6 +41,7 @@ import { getStateDirectory, getUsersFile, prepareStateFolder } from './state/ope
 
 export interface StartServerOptions
   extends
+    ServeBackendOptions,
     ServeOperationOptions,
     ServeRegistryOptions,
     ServeRoutingOptions,
@@ -101,6 +103,7 @@ const startFields = {
   prefixFolder: unchecked<NonNullable<StartServerOptions['prefixFolder']>>('{ path, maxBytes }'),
   version: string(),
   ...serverFields,
+  ...backendFields,
   ...registryFields,
   ...routingFields,
   ...filesFields,
@@ -147,6 +150,7 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
     prefixFolder: settings.prefixFolder,
     trustedKeys: await readTrustedKeys(settings.requireSigned),
     routing: toRoutingTask(options, process.env),
+    vllm: toVllmTask(options, process.env),
     load: { ...pickOptions(options, modelFields), ...(threads !== undefined && { threads }) },
     engine: pickOptions(options, ownEngineFields),
   })

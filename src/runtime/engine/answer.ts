@@ -99,6 +99,24 @@ function readBefore(stream: TextStream, tokenizer: Tokenizer, last: number | und
   if (text !== '' && !text.endsWith('\ufffd')) stream.push(last)
 }
 
+/** Text is read from ids as for an answer behind a prompt that ends with the id `last`. */
+export function openAnswerText(
+  tokenizer: Tokenizer | undefined,
+  {
+    keepTokens = [],
+    continuesText = false,
+  }: {
+    readonly keepTokens?: readonly string[] | undefined
+    readonly continuesText?: boolean | undefined
+  },
+  last: number | undefined,
+): TextStream {
+  if (!tokenizer) return { push: () => '', end: () => '' }
+  const stream = createTextStream(tokenizer, chooseShownTokens(tokenizer, keepTokens))
+  if (continuesText) readBefore(stream, tokenizer, last)
+  return stream
+}
+
 const createLogitsError = (): NumericError =>
   new NumericError(
     'The logits hold NaN or infinity, so no token can be drawn. Very large weights of experts do that: use smaller ones.',
@@ -110,7 +128,9 @@ export class Answer {
   text = ''
   /** Set from the beginning where nothing is to be written. */
   reason: EndReason | undefined
-  /** What the answer is held to, set before its first token; its owner waits for it and closes it. */
+  /**
+   * What the answer is held to, set before its first token; its owner waits for it and closes it.
+   */
   grammar: TokenMatcher | undefined
   /** Scores of `ids`, where they were asked for. */
   readonly tokens: TokenLogprob[] | undefined
@@ -126,7 +146,10 @@ export class Answer {
   readonly #eosIds: ReadonlySet<number>
   readonly #leastTokens: number
 
-  /** `tokens` holds the prompt. `index` is the answer's row in its batch; it draws with seed + index. */
+  /**
+   * `tokens` holds the prompt. `index` is the answer's row in its batch; it draws with seed +
+   * index.
+   */
   constructor(
     tokens: number[],
     settings: Settings,
@@ -141,10 +164,7 @@ export class Answer {
       settings.grammar && (() => this.grammar?.mask),
     )
     this.#sampler = createSampler(settings, random(settings.seed + index), processors)
-    this.#stream = tokenizer
-      ? createTextStream(tokenizer, chooseShownTokens(tokenizer, settings.keepTokens))
-      : { push: () => '', end: () => '' }
-    if (settings.continuesText && tokenizer) readBefore(this.#stream, tokenizer, tokens.at(-1))
+    this.#stream = openAnswerText(tokenizer, settings, tokens.at(-1))
     this.#matcher = createStopMatcher(settings.stop)
     this.#limit = Math.min(settings.maxTokens, contextTokens - tokens.length)
     this.#eosIds = eosIds
@@ -158,7 +178,9 @@ export class Answer {
     return this.#limit - this.ids.length
   }
 
-  /** Chooses the next token; the text that is final now, undefined where there is nothing to tell. */
+  /**
+   * Chooses the next token; the text that is final now, undefined where there is nothing to tell.
+   */
   sampleNext(logits: Float32Array): TextDelta | undefined {
     const text = this.#chooseNext(logits)
     const { tokens } = this

@@ -1,15 +1,15 @@
 // What answering requests needs, and what is known of one before it is queued. Types only.
 
-import type { Engine } from '../../runtime/engine/engine.ts'
 import type { LearnedAnswer, UserLearning } from '../learning/user-learning.ts'
 import type { AnswerRequest } from '../service.ts'
 import type { ChosenExpert, ExpertChooser } from './choose-expert.ts'
 import type { ExpertRegister } from './expert-register.ts'
+import type { ServingEngine } from './serving-engine.ts'
 import type { TokenTexts } from './token-texts.ts'
 import type { PromptWriter, WrittenPrompt } from './write-prompt.ts'
 
 export interface AnswererParts {
-  readonly engine: Engine
+  readonly engine: ServingEngine
   readonly experts: ExpertRegister
   readonly chooser: ExpertChooser
   readonly writer: PromptWriter

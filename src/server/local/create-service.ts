@@ -12,7 +12,6 @@ import {
   unchecked,
 } from '../../base/schema.ts'
 import { computeContextLimit } from '../../graph/rope.ts'
-import type { Engine } from '../../runtime/engine/engine.ts'
 import type { Model } from '../../runtime/model.ts'
 import { noLearning } from '../learning/no-learning.ts'
 import type { UserLearning } from '../learning/user-learning.ts'
@@ -23,6 +22,7 @@ import { createAnswerer } from './answer-requests.ts'
 import { createExpertChooser, type ExpertChooser } from './choose-expert.ts'
 import { computeEmbeddings } from './embed-inputs.ts'
 import { ExpertRegister } from './expert-register.ts'
+import type { ServingEngine } from './serving-engine.ts'
 import { getTokenTexts } from './token-texts.ts'
 import { createPromptWriter, type PromptWriter } from './write-prompt.ts'
 
@@ -50,7 +50,7 @@ export interface StartingExpert {
 
 export interface ServiceOptions {
   readonly model: Model
-  readonly engine: Engine
+  readonly engine: ServingEngine
   /** How the base is listed. Default: its own name. */
   readonly name?: string | undefined
   /** Further names by which requests may ask for the base. */
@@ -60,6 +60,8 @@ export interface ServiceOptions {
   readonly readAdapter?: AdapterReader | undefined
   /** A chat template in place of the base's own. */
   readonly chatTemplate?: string | undefined
+  /** Tokens of prompt and answer at most. Default: what the model's configuration says. */
+  readonly contextTokens?: number | undefined
   /** New tokens of an answer at most, whatever requests ask for. */
   readonly maxTokens?: number | undefined
   /** Sequences that run at a time, as the engine was made with. */
@@ -78,12 +80,13 @@ export interface ServiceOptions {
 
 const fields = {
   model: unchecked<Model>('a model'),
-  engine: unchecked<Engine>('an engine'),
+  engine: unchecked<ServingEngine>('an engine'),
   name: string({ filled: true }),
   aliases: listOf(string({ filled: true })),
   experts: unchecked<readonly StartingExpert[]>('a list of { name, expert }'),
   readAdapter: unchecked<AdapterReader>('a function'),
   chatTemplate: string(),
+  contextTokens: positiveInteger,
   maxTokens: positiveInteger,
   maxRows: integer({ from: 1 }),
   learning: unchecked<UserLearning>('users to learn from'),
@@ -116,7 +119,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     chatTemplate: options.chatTemplate,
     today: today ?? (() => undefined),
   })
-  const contextTokens = computeContextLimit(model.config)
+  const contextTokens = options.contextTokens ?? computeContextLimit(model.config)
   const { maxTokens } = options
   const openedAt = Math.floor(now() / 1000)
   const { learning } = options

@@ -5,10 +5,10 @@ import { type Expert, isMixture } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'
 import { quoteName } from '../../formats/quote.ts'
-import type { Engine } from '../../runtime/engine/engine.ts'
-import type { AdapterPool, ExpertHandle } from '../../runtime/engine/pool/adapter-pool.ts'
+import type { ExpertHandle } from '../../runtime/engine/pool/adapter-pool.ts'
 import { RequestError } from '../request-error.ts'
 import type { AdapterScale, ServedExpert } from '../service.ts'
+import type { ExpertShelf, ServingEngine } from './serving-engine.ts'
 
 /** What is said of an expert when it is loaded. */
 export interface ExpertOrigin {
@@ -29,7 +29,7 @@ interface ExpertRecord extends ExpertOrigin {
 }
 
 export interface ExpertRegisterParts {
-  readonly engine: Engine
+  readonly engine: ServingEngine
   /** Names of the base, which no expert may have. */
   readonly baseNames: readonly string[]
   readonly hasOwnTemplate: (expert: Expert) => boolean
@@ -181,7 +181,7 @@ export class ExpertRegister {
     }
   }
 
-  get #pool(): AdapterPool {
+  get #pool(): ExpertShelf {
     return this.#parts.engine.experts
   }
 

@@ -1,8 +1,8 @@
 // An OpenAI-compatible server that answers what a router is not sure of: its stream as the events
 // of an answer. Independent of routers.
 
-import { GraftError } from '../../base/errors.ts'
 import { isRecord } from '../../base/schema.ts'
+import { readRecords, shownCharacters, UpstreamError } from '../vllm/read-records.ts'
 import type { AnswerEnd, AnswerEvent, AnswerRequest, AnswerUsage, CallDelta } from '../service.ts'
 
 export interface Upstream {
@@ -12,12 +12,6 @@ export interface Upstream {
   readonly model: string
   readonly key?: string | undefined
 }
-
-/** The upstream refused, broke off, or sent what is no answer. */
-export class UpstreamError extends GraftError {}
-
-/** Characters of an error's text that are shown. */
-const shownCharacters = 200
 
 function createBody({ model }: Upstream, request: AnswerRequest): Record<string, unknown> {
   const { conversation, prompts, maxTokens, sampling, stop, copies, seed } = request
@@ -157,39 +151,4 @@ function convertCall(given: unknown): CallDelta | undefined {
     ...(typeof name === 'string' && { name }),
     arguments: typeof text === 'string' ? text : '',
   }
-}
-
-/** The records of server-sent events, to `[DONE]`. */
-async function* readRecords(
-  response: Response,
-): AsyncGenerator<Readonly<Record<string, unknown>>, void> {
-  const decoder = new TextDecoder()
-  let rest = ''
-  for await (const bytes of response.body as unknown as AsyncIterable<Uint8Array>) {
-    rest += decoder.decode(bytes, { stream: true })
-    const lines = rest.split(/\r?\n/)
-    rest = lines.pop()!
-    for (const line of lines) {
-      if (!line.startsWith('data:')) continue
-      const text = line.slice(5).trim()
-      if (text === '[DONE]') return
-      yield parseRecord(text)
-    }
-  }
-}
-
-function parseRecord(text: string): Readonly<Record<string, unknown>> {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new UpstreamError('a record of its stream is no JSON', { cause })
-  }
-  if (!isRecord(value)) throw new UpstreamError('a record of its stream is no object')
-  const { error } = value
-  if (error !== undefined)
-    throw new UpstreamError(
-      `it sent an error: ${(isRecord(error) ? String(error['message']) : String(error)).slice(0, shownCharacters)}`,
-    )
-  return value
 }

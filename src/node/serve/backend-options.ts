@@ -1,0 +1,84 @@
+// The options of a server whose answers are computed elsewhere: where, by what key, and through
+// which folder adapters get there. What has no effect there is refused by name.
+
+import { OptionError } from '../../base/errors.ts'
+import { oneOf, type OptionFields, string } from '../../base/schema.ts'
+
+export interface ServeBackendOptions {
+  /** Who computes. Default 'graft': this program. */
+  readonly backend?: 'graft' | 'vllm' | undefined
+  /** Of the vLLM server: `http://127.0.0.1:8000`. Its key: VLLM_API_KEY. */
+  readonly url?: string | undefined
+  /** A folder that the other machines see under the same path. */
+  readonly shared?: string | undefined
+}
+
+export const backendFields = {
+  backend: oneOf(['graft', 'vllm'], {
+    default: 'graft',
+    about: 'who computes the answers: this program, or a vLLM server',
+  }),
+  url: string({
+    filled: true,
+    about: 'of the vLLM server, as in http://127.0.0.1:8000; its key: VLLM_API_KEY',
+  }),
+  shared: string({
+    filled: true,
+    about: 'folder for adapters that vLLM sees under the same path; in the cache unless given',
+  }),
+} satisfies OptionFields<ServeBackendOptions>
+
+/** Plain values, so that they reach a worker. */
+export interface VllmTask {
+  readonly url: string
+  readonly key: string | undefined
+  readonly shared: string | undefined
+}
+
+/** Options that say how this program computes. */
+const ownOptions = [
+  'maxRows',
+  'kvBytes',
+  'kvElement',
+  'expertBytes',
+  'maxWaitMs',
+  'promptProducts',
+  'speculate',
+  'pieceTokens',
+  'cold',
+  'prefixFolder',
+  'ropeScaling',
+] as const
+
+type Given = ServeBackendOptions & Readonly<Partial<Record<string, unknown>>>
+
+/**
+ * Where answers are computed; undefined: here. Throws OptionError for a backend without an address,
+ * an address without a backend, and for options that would be without effect.
+ */
+export function toVllmTask(
+  options: object,
+  environment: Readonly<Record<string, string | undefined>>,
+): VllmTask | undefined {
+  const given = options as Given
+  const { backend = 'graft', url, shared } = given
+  if (backend === 'graft') {
+    const stray = (['url', 'shared'] as const).find((name) => given[name] !== undefined)
+    if (stray === undefined) return undefined
+    throw new OptionError(`Server options: ${stray} is for backend "vllm". Give backend, too.`)
+  }
+  if (url === undefined || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new OptionError(
+      `Server options: url: got ${JSON.stringify(url)}, expected the address of the vLLM server, such as "http://127.0.0.1:8000".`,
+    )
+  if (given['learn'] === true)
+    throw new OptionError(
+      'Server options: learn: the head, layer, memory and slow tiers learn from hidden states and gradients, which vLLM does not give: they are off with backend "vllm". Leave learn out, or serve without backend.',
+    )
+  const without = ownOptions.filter((name) => given[name] !== undefined && given[name] !== false)
+  if (without.length > 0)
+    throw new OptionError(
+      `Server options: ${without.join(', ')}: without effect, because vLLM computes the answers. Give vLLM's own options when it starts.`,
+    )
+  return { url, key: environment['VLLM_API_KEY'], shared }
+}
