@@ -35,6 +35,12 @@ export const longParts = {
     minutes: 15,
     files: ['test/e2e/kill.long.test.ts', 'test/e2e/joint-kill.long.test.ts'],
   },
+  server: {
+    about: 'a soak of 30 minutes: mixed load, cancels, swaps, publishing, feedback; memory stays',
+    minutes: 32,
+    files: ['test/server/soak.long.test.ts'],
+    settings: { '--minutes': 'GRAFT_SOAK_MINUTES' },
+  },
   requests: {
     about: '100,000 generated requests to all routes of the server',
     minutes: 5,

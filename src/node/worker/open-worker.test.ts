@@ -163,12 +163,18 @@ describe('a worker', () => {
       const { object } = await openWorker({ module: ${JSON.stringify(String(module))},
         factory: 'openSample', options: { start: 0 }, sequences: ['count'] })
       console.log((await object.place()).start)`
-    const run = (code: string) =>
-      spawnSync(process.execPath, ['--input-type=module', '-e', start + code], {
+    const run = (code: string, flags: readonly string[] = []) =>
+      spawnSync(process.execPath, [...flags, '--input-type=module', '-e', start + code], {
         encoding: 'utf8',
         timeout: 20_000,
       })
     expect(run('')).toMatchObject({ status: 0, stdout: '0\n', stderr: '' })
+    // V8's flags are those of all threads: Node refuses to be told them again
+    expect(run('', ['--max-old-space-size=300', '--expose-gc'])).toMatchObject({
+      status: 0,
+      stdout: '0\n',
+      stderr: '',
+    })
     const busy = run(`
       void object.block(300)
       setTimeout(() => process.exit(5), 50)`)

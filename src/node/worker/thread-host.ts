@@ -2,7 +2,13 @@
 // A native crash (a segmentation fault) ends the whole process; an error that nothing catches, or a
 // heap that is full, ends the thread alone.
 
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
+import {
+  MessageChannel,
+  type MessagePort,
+  receiveMessageOnPort,
+  Worker,
+  type WorkerOptions,
+} from 'node:worker_threads'
 import type { RemotePort } from '../../runtime/worker/port.ts'
 import { delayProcessExit } from './exit-guard.ts'
 import {
@@ -15,16 +21,32 @@ import {
   type WorkerTask,
 } from './worker-host.ts'
 
+/**
+ * A thread with Node's flags. Those of V8 and of the whole process, such as --max-old-space-size,
+ * hold for every thread as they are, and Node refuses to be told them again.
+ */
+function createThread(flags: readonly string[], options: WorkerOptions): Worker {
+  const create = (execArgv: string[]): Worker =>
+    new Worker(locateModule(import.meta.url, 'thread-main'), Object.assign({ execArgv }, options))
+  try {
+    return create([...flags])
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code !== 'ERR_WORKER_INVALID_EXEC_ARGV') throw error
+    const refused = message.slice(message.indexOf('--')).split(', ')
+    return create(flags.filter((flag) => !refused.includes(flag)))
+  }
+}
+
 export function startThread(task: WorkerTask, options: HostOptions): WorkerHost {
   const { name, heapMb, environment } = options
   const { port1, port2 } = new MessageChannel()
   /** Set to 1 by the worker when it stands still. */
   const parked = new Int32Array(new SharedArrayBuffer(4))
-  const worker = new Worker(locateModule(import.meta.url, 'thread-main'), {
+  const worker = createThread(listNodeFlags(), {
     name,
     workerData: { task, port: port2, parked },
     transferList: [port2],
-    execArgv: listNodeFlags(),
     ...(environment && { env: { ...process.env, ...environment } }),
     ...(heapMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: heapMb } }),
   })
