@@ -121,6 +121,13 @@ declare class TransformStream<T = unknown, R = T> {
   readonly readable: ReadableStream<R>
 }
 
+declare class DecompressionStream extends TransformStream<
+  Uint8Array<ArrayBuffer>,
+  Uint8Array<ArrayBuffer>
+> {
+  constructor(format: 'gzip' | 'deflate' | 'deflate-raw')
+}
+
 declare class Blob {
   constructor(parts?: readonly (string | BufferSource | Blob)[], options?: { type?: string })
   readonly size: number

@@ -11,7 +11,8 @@ import {
 } from '../merge/compress.ts'
 import type { MergeBase } from '../merge/sources.ts'
 import { locateAdapter, readLocatedAdapter, resolveReadingBase } from './located-adapter.ts'
-import { readMergeBase, withBaseModel } from './merge.ts'
+import { readMergeBase } from '../merge/read-base.ts'
+import { withBaseModel } from './merge.ts'
 
 export interface CompressFilesOptions extends Omit<CompressOptions, 'base'> {
   /**

@@ -36,7 +36,8 @@ import {
 } from '../runtime/index.ts'
 import { createNodeBackend } from './backend.ts'
 import { createFileSink } from './files/file-sink.ts'
-import { listLocated, locateSources, readMergeBase, readSources, withBaseModel } from './merge.ts'
+import { readMergeBase } from '../merge/read-base.ts'
+import { listLocated, locateSources, readSources, withBaseModel } from './merge.ts'
 import { resolveModel } from './models/resolve.ts'
 import { writeAtomically } from './files/atomic-write.ts'
 

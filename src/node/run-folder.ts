@@ -4,14 +4,12 @@ import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Adapter, type AdapterMetadata, dateKey } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
-import type { ByteSink } from '../formats/byte-source.ts'
 import { ewcFile, saveEwcState } from '../train/ewc/state.ts'
-import type { History } from '../train/history.ts'
 import type { CheckpointOptions } from '../train/options/options.ts'
 import { type ExpertManifest, isExpertName } from '../registry/manifest/manifest-fields.ts'
 import { readDescription } from '../train/options/description.ts'
 import { readScores, toScoresMetadata } from '../train/run/scores.ts'
-import { drawLossCurve } from '../train/run/loss-curve.ts'
+import { writeHistory } from '../train/run/history-files.ts'
 import type { TrainResult } from '../train/run/train.ts'
 import { removeAdapter, saveAdapter } from './adapters.ts'
 import { createManifest, toExpertName } from './expert/create-manifest.ts'
@@ -176,24 +174,4 @@ async function writeResults(
   await writeHistory(history, sink)
   if (ewc) await saveEwcState(ewc, sink)
   if (reason !== 'stopped') await saveAdapter(best.adapter, sink)
-}
-
-/**
- * One line for each step and validation, in the order in which they happened. Keys are named, so
- * that a resumed run writes the same bytes.
- */
-async function writeHistory(history: History, sink: ByteSink): Promise<void> {
-  const rows = [
-    ...history.steps.map(({ step, loss, learningRate, gradientNorm }) => ({
-      type: 'step',
-      step,
-      loss,
-      learningRate,
-      gradientNorm,
-    })),
-    ...history.validations.map(({ step, loss }) => ({ type: 'validation', step, loss })),
-  ].sort((a, b) => a.step - b.step)
-  const encode = (text: string): Uint8Array[] => [new TextEncoder().encode(text)]
-  await sink.write('history.jsonl', encode(rows.map((row) => `${JSON.stringify(row)}\n`).join('')))
-  await sink.write('loss.svg', encode(drawLossCurve(history)))
 }

@@ -1,5 +1,6 @@
 // Suites in a real browser: each page of the table is bundled, opened, and asked for the outcome of
 // its tests.
+import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchChromium } from '../support/chromium.ts'
@@ -15,6 +16,7 @@ const suites = [
   { page: 'worker', fewest: 17 },
   { page: 'grammar', fewest: 1 },
   { page: 'registry', fewest: 33 },
+  { page: 'web-engine', fewest: 6 },
 ] as const
 const programs: Readonly<
   Record<(typeof suites)[number]['page'] | 'tabs' | 'example' | 'worker-object', string>
@@ -24,6 +26,7 @@ const programs: Readonly<
   worker: 'test/browser/pages/worker.ts',
   grammar: 'test/browser/pages/grammar.ts',
   registry: 'test/browser/pages/registry.ts',
+  'web-engine': 'test/browser/pages/web-engine.ts',
   'worker-object': 'test/browser/pages/worker-object.ts',
   tabs: 'test/browser/pages/tabs.ts',
   example: 'examples/browser-storage/page.ts',
@@ -41,7 +44,9 @@ beforeAll(async () => {
     name,
     await bundled(entry),
   ])
-  site = await serve(new Map(await Promise.all(pages)))
+  site = await serve(new Map(await Promise.all(pages)), {
+    folders: { models: fileURLToPath(new URL('../../src/catalogue/models', import.meta.url)) },
+  })
 }, 300_000)
 afterAll(async () => {
   await browser?.close()

@@ -105,6 +105,7 @@ export const rooms: Record<string, readonly string[]> = {
   compute: ['packing', ''],
   train: [
     'data',
+    'rows',
     'datasets',
     'batches',
     'optimizers',
@@ -224,7 +225,7 @@ export const rooms: Record<string, readonly string[]> = {
     'serve',
     'capture',
   ],
-  web: ['stores', 'registry', ''],
+  web: ['stores', 'registry', 'sources', 'runtime', ''],
   cli: [
     'ui',
     'command.ts',

@@ -1,8 +1,9 @@
 // Bundles pages and serves them from this machine, as a site of their own. Knows nothing of what
 // the pages do.
-import { createServer } from 'node:http'
+import { createReadStream, statSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { extname, join, normalize } from 'node:path'
 import { build, type Plugin, type Rollup } from 'vite'
 import { root } from './sources.ts'
 
@@ -18,20 +19,38 @@ const testsMatter: Plugin = {
   },
 }
 
-/** One page's program as a single module; `vitest` in it is test/browser/pages/suite.ts. */
+/** Where the sites of tests serve ONNX Runtime's own files. */
+export const runtimeFolder = '/ort/'
+const runtimeModule = `${runtimeFolder}ort.wasm.min.mjs`
+
+/** Tests that were written for Node's library get the browser's. */
+const nodeRuntime = join(root, 'test/browser/pages/node-runtime.ts')
+
+/**
+ * One page's program as a single module; `vitest` in it is test/browser/pages/suite.ts, and ONNX
+ * Runtime is loaded from its own files beside it.
+ */
 export async function bundled(entry: string, minify = false): Promise<string> {
   const result = (await build({
     configFile: false,
     root,
     logLevel: 'error',
     plugins: [testsMatter],
-    resolve: { alias: { vitest: join(root, 'test/browser/pages/suite.ts') } },
+    resolve: {
+      alias: {
+        vitest: join(root, 'test/browser/pages/suite.ts'),
+        'onnxruntime-node': nodeRuntime,
+      },
+    },
     build: {
       write: false,
       minify,
       target: 'esnext',
       lib: { entry: join(root, entry), formats: ['es'], fileName: 'page' },
-      rolldownOptions: { output: { codeSplitting: false } },
+      rolldownOptions: {
+        external: ['onnxruntime-web/wasm'],
+        output: { codeSplitting: false, paths: { 'onnxruntime-web/wasm': runtimeModule } },
+      },
     },
   })) as Rollup.RollupOutput[]
   return result[0]!.output[0].code
@@ -43,12 +62,45 @@ export interface Site {
   close(): Promise<void>
 }
 
+export interface SiteOptions {
+  /** Folders that are served as they are, by the first part of the path: `{ models: '/data' }`. */
+  readonly folders?: Readonly<Record<string, string>>
+  /** Whether pages get the two headers that threads need. Default: true. */
+  readonly isIsolated?: boolean
+}
+
+const ownFolders = { ort: join(root, 'node_modules/onnxruntime-web/dist') }
+
+const isolation = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+  'cross-origin-resource-policy': 'same-origin',
+}
+
+const contentTypes: Readonly<Record<string, string>> = {
+  '.js': 'text/javascript; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+  '.wasm': 'application/wasm',
+  '.json': 'application/json',
+}
+
 /** Serves each program as `/<name>`, a page with nothing but the program in it. */
-export async function serve(programs: ReadonlyMap<string, string>): Promise<Site> {
+export async function serve(
+  programs: ReadonlyMap<string, string>,
+  { folders = {}, isIsolated = true }: SiteOptions = {},
+): Promise<Site> {
+  const mounted: Readonly<Record<string, string>> = Object.assign({}, ownFolders, folders)
+  const headers = isIsolated ? isolation : {}
   const server = createServer((request, response) => {
-    const [, name = '', file] = (request.url ?? '').split('/')
+    const [, name = '', file, ...rest] = decodeURIComponent(
+      (request.url ?? '').replace(/[?#].*$/, ''),
+    ).split('/')
+    for (const [key, value] of Object.entries<string>(headers)) response.setHeader(key, value)
     const program = programs.get(name)
-    if (program === undefined) response.writeHead(404).end()
+    const folder = mounted[name]
+    if (folder !== undefined)
+      sendFile(request, response, join(folder, normalize([file, ...rest].join('/'))))
+    else if (program === undefined) response.writeHead(404).end()
     else if (file === 'page.js')
       response.writeHead(200, { 'content-type': 'text/javascript; charset=utf-8' }).end(program)
     else
@@ -62,6 +114,27 @@ export async function serve(programs: ReadonlyMap<string, string>): Promise<Site
   const { port } = server.address() as AddressInfo
   return {
     origin: `http://127.0.0.1:${port}`,
-    close: () => new Promise((resolve) => void server.close(() => resolve())),
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections()
+        server.close(() => resolve())
+      }),
   }
+}
+
+/** A file or the range of it that is asked for. */
+function sendFile(request: IncomingMessage, response: ServerResponse, path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (!found?.isFile()) return void response.writeHead(404).end()
+  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
+  const start = range ? Number(range[1]) : 0
+  const end = range?.[2] ? Math.min(Number(range[2]), found.size - 1) : found.size - 1
+  response.writeHead(range ? 206 : 200, {
+    'content-type': contentTypes[extname(path)] ?? 'application/octet-stream',
+    'content-length': end - start + 1,
+    'accept-ranges': 'bytes',
+    ...(range && { 'content-range': `bytes ${start}-${end}/${found.size}` }),
+  })
+  if (request.method === 'HEAD') response.end()
+  else createReadStream(path, { start, end }).pipe(response)
 }

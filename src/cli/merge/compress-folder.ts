@@ -8,7 +8,7 @@ import { compress, type MergeBase, type ModuleReport } from '../../merge/index.t
 import { locateAdapter } from '../../node/located-adapter.ts'
 import { readDataFile } from '../../node/data.ts'
 import type { LoadedModel } from '../../node/index.ts'
-import { readMergeBase } from '../../node/merge.ts'
+import { readMergeBase } from '../../merge/read-base.ts'
 import { encodeData, type EncodedData } from '../../train/data/encode.ts'
 import { train } from '../../train/run/train.ts'
 import { OptionError } from '../../base/errors.ts'

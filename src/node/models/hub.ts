@@ -3,22 +3,14 @@
 
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { FormatError, GraftError, NotFoundError, OptionError } from '../../base/errors.ts'
+import { FormatError, GraftError, NotFoundError } from '../../base/errors.ts'
+import { type HubReference, parseHubReference } from '../../catalogue/hub-reference.ts'
 import { listSplitNames } from '../../formats/gguf/split.ts'
 import { isCached } from './cache.ts'
 import { download, type DownloadProgress, fetchWithin } from './download.ts'
 import { resolveInside } from '../files/folder.ts'
 import { withLock } from '../files/lock.ts'
 import { describeError } from '../files/system-errors.ts'
-
-export interface HubReference {
-  /** owner/name */
-  readonly repository: string
-  /** Branch, tag or commit. */
-  readonly revision: string
-  /** One .gguf file of the repository instead of the safetensors files; a split one's any part. */
-  readonly ggufPath?: string | undefined
-}
 
 export interface HubOptions {
   readonly cache: string
@@ -31,18 +23,7 @@ export interface HubOptions {
   readonly connectTimeoutMs?: number
 }
 
-/**
- * `hf:owner/name`, `hf:owner/name@revision`, `hf:owner/name/file.gguf@revision`. Throws OptionError
- * for anything else.
- */
-export function parseHubReference(source: string): HubReference {
-  const match = /^hf:([\w.-]+\/[\w.-]+?)(?:\/([^@]+\.gguf))?(?:@([\w./-]+))?$/.exec(source)
-  if (!match)
-    throw new OptionError(
-      `Got ${JSON.stringify(source)}, expected hf:owner/name, hf:owner/name@revision or hf:owner/name/file.gguf@revision.`,
-    )
-  return { repository: match[1]!, revision: match[3] ?? 'main', ggufPath: match[2] }
-}
+export { parseHubReference }
 
 interface HubFile {
   readonly path: string

@@ -5,7 +5,7 @@ import { type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyp
 import { compressors } from 'hyparquet-compressors'
 import { DataError } from '../../base/errors.ts'
 import { ExactNumber, formatPythonFloat, toExactNumber } from '../../base/exact-number.ts'
-import type { RawDataset } from '../../train/data/jsonl.ts'
+import type { RawDataset } from '../data/jsonl.ts'
 
 type NumberReader = (value: number) => number | ExactNumber
 

@@ -3,7 +3,7 @@
 import { CsvError, type Info, parse } from 'csv-parse/sync'
 import { DataError } from '../../base/errors.ts'
 import { parseExactJson } from '../../base/exact-number.ts'
-import { createDataError, type RawDataset } from '../../train/data/jsonl.ts'
+import { createDataError, type RawDataset } from '../data/jsonl.ts'
 
 /** The keys of a table. Throws DataError where two columns have the same one. */
 function readKeys(header: readonly string[], name: string): string[] {

@@ -1,0 +1,120 @@
+// Where files of the web are kept in OPFS: a folder for each URL, with the file in pieces that were
+// each written whole. A file counts as there when `whole.json` is, which is written last; then its
+// pieces are read as one Blob, from disk.
+
+import { computeSha256Sync } from '../../base/sha256-sync.ts'
+import { hasEntry, openOpfsRoot, removeEntries } from './opfs.ts'
+
+/** What a tab that is closed loses at most. */
+export const pieceBytes = 8 << 20
+export const rootName = 'graft-downloads'
+export const wholeName = 'whole.json'
+export const begunName = 'begun.json'
+/** The server was asked and has no such file: what a model folder may have beside its weights. */
+export const absentName = 'absent.json'
+
+/** What is known of a file that is being fetched, and later of the whole one. */
+export interface FileFacts {
+  readonly url: string
+  readonly sizeBytes: number | undefined
+  readonly version: string | undefined
+  readonly sha256?: string
+}
+
+/** The folder that keeps a URL. The fragment names nothing, so it does not count. */
+export const toFolderName = (url: string): string =>
+  computeSha256Sync(new TextEncoder().encode(url.replace(/#.*$/, ''))).slice(0, 32)
+
+export const toPieceName = (index: number): string => String(index).padStart(6, '0')
+export const encodeJson = (value: object): Uint8Array[] => [
+  new TextEncoder().encode(JSON.stringify(value)),
+]
+
+export async function readJson<Value>(
+  folder: FileSystemDirectoryHandle,
+  name: string,
+): Promise<Value | undefined> {
+  const text = await folder
+    .getFileHandle(name)
+    .then(async (file) => (await file.getFile()).text())
+    .catch(() => undefined)
+  try {
+    return text === undefined || text === '' ? undefined : (JSON.parse(text) as Value)
+  } catch {
+    return undefined
+  }
+}
+
+/** The pieces in order, up to the first that is missing or not `pieceBytes` long. */
+export async function readPieces(folder: FileSystemDirectoryHandle): Promise<File[]> {
+  const pieces: File[] = []
+  for (;;) {
+    const handle = await folder.getFileHandle(toPieceName(pieces.length)).catch(() => undefined)
+    const file = await handle?.getFile()
+    if (!file) return pieces
+    pieces.push(file)
+    if (file.size !== pieceBytes) return pieces
+  }
+}
+
+export interface KeptFile {
+  readonly blob: Blob
+  readonly sha256: string
+}
+
+async function findFolder(url: string): Promise<FileSystemDirectoryHandle | undefined> {
+  const root = await openOpfsRoot()
+  return root
+    .getDirectoryHandle(rootName)
+    .then((all) => all.getDirectoryHandle(toFolderName(url)))
+    .catch(() => undefined)
+}
+
+export async function readWhole(folder: FileSystemDirectoryHandle): Promise<KeptFile | undefined> {
+  const whole = await readJson<FileFacts>(folder, wholeName)
+  if (!whole) return undefined
+  const blob = new Blob(await readPieces(folder))
+  // A browser short of room may have taken pieces away.
+  return blob.size === whole.sizeBytes && whole.sha256 !== undefined
+    ? { blob, sha256: whole.sha256 }
+    : undefined
+}
+
+/** Whether the server had no such file when it was asked last. */
+export async function isKnownAbsent(url: string): Promise<boolean> {
+  const folder = await findFolder(url)
+  return folder !== undefined && (await hasEntry(folder, absentName))
+}
+
+/** Removes what is kept of a URL, whole or not; false where there was nothing. */
+export async function removeDownload(url: string): Promise<boolean> {
+  const root = await openOpfsRoot()
+  const name = toFolderName(url)
+  const all = await root.getDirectoryHandle(rootName).catch(() => undefined)
+  const isThere = all !== undefined && (await hasEntry(all, name))
+  if (isThere) await removeEntries(all, [name])
+  return isThere
+}
+
+export interface KeptDownload {
+  readonly url: string
+  readonly sizeBytes: number
+  /** False: it was broken off, and goes on when it is asked for again. */
+  readonly isWhole: boolean
+}
+
+/** What is kept of the web. */
+export async function listDownloads(): Promise<readonly KeptDownload[]> {
+  const root = await openOpfsRoot()
+  const all = await root.getDirectoryHandle(rootName).catch(() => undefined)
+  const found: KeptDownload[] = []
+  for await (const entry of all?.values() ?? []) {
+    if (!(entry instanceof FileSystemDirectoryHandle)) continue
+    const whole = await readJson<FileFacts>(entry, wholeName)
+    const facts = whole ?? (await readJson<FileFacts>(entry, begunName))
+    if (!facts) continue
+    const sizeBytes = (await readPieces(entry)).reduce((sum, { size }) => sum + size, 0)
+    found.push({ url: facts.url, sizeBytes, isWhole: whole !== undefined })
+  }
+  return found
+}

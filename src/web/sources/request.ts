@@ -1,0 +1,105 @@
+// Requests for files: what may go wrong with one, as words and as our error classes. Independent of
+// what the files are.
+
+import { FormatError, NotFoundError, StorageError } from '../../base/errors.ts'
+
+export interface FileRequest {
+  /** The first byte that is wanted; the answer may have all of them. */
+  readonly from?: number
+  /** The last one. */
+  readonly to?: number
+  readonly signal?: AbortSignal | undefined
+}
+
+const isOffline = (): boolean => navigator.onLine === false
+
+/**
+ * Why a request found no server that answers. Browsers do not tell a page more than that it failed.
+ */
+function createUnreachable(url: string, cause: unknown): UnreachableError {
+  const foreign = new URL(url).origin !== globalThis.location?.origin
+  const reason = isOffline()
+    ? 'this device is offline'
+    : foreign
+      ? 'the server cannot be reached, or does not let this site read from it: it must send the header Access-Control-Allow-Origin (CORS). Serve the file from this site, or choose it as a file'
+      : 'the server cannot be reached'
+  return new UnreachableError(`${url}: cannot be fetched: ${reason}.`, { cause })
+}
+
+/**
+ * Asks for a file or a part of it. Undefined where there is none. Throws StorageError where the
+ * server cannot be reached or fails, FormatError for an HTML page.
+ */
+export async function requestFile(
+  url: string,
+  { from, to, signal }: FileRequest = {},
+): Promise<Response | undefined> {
+  const headers: Record<string, string> = {}
+  if (from !== undefined) headers['range'] = `bytes=${from}-${to ?? ''}`
+  let response: Response
+  try {
+    response = await fetch(url, { headers, signal: signal ?? null })
+  } catch (cause) {
+    signal?.throwIfAborted()
+    throw createUnreachable(url, cause)
+  }
+  const { status } = response
+  if (status === 404 || status === 410) return undefined
+  if (status === 401 || status === 403)
+    throw new NotFoundError(`${url}: the server refuses it (status ${status}). Is it public?`)
+  if (!response.ok && status !== 416)
+    throw new StorageError(`${url}: the server says ${status} ${response.statusText}`.trim() + '.')
+  if (isHtml(response) && !/\.html?$/.test(new URL(url).pathname)) {
+    await response.body?.cancel()
+    throw new HtmlError(
+      `${url}: the server sends an HTML page in place of the file. Many servers do that for names that they do not have: check the address.`,
+    )
+  }
+  return response
+}
+
+/** No server answered. */
+export class UnreachableError extends StorageError {
+  override get name(): string {
+    return 'StorageError'
+  }
+}
+
+/** A page came in place of a file. */
+export class HtmlError extends FormatError {
+  override get name(): string {
+    return 'FormatError'
+  }
+}
+
+const isHtml = ({ headers }: Response): boolean =>
+  /^text\/html\b/i.test(headers.get('content-type') ?? '')
+
+export interface AnswerSize {
+  /** Where the body begins in the file. */
+  readonly from: number
+  /** Of the whole file; undefined where the server does not say. */
+  readonly totalBytes: number | undefined
+}
+
+/**
+ * What of the file an answer holds. Only some servers let other sites read content-range; the length
+ * of an answer from some byte to the end says as much.
+ */
+export function readAnswerSize(
+  { status, headers }: Response,
+  { from = 0, to }: FileRequest,
+): AnswerSize {
+  const length = headers.get('content-encoding')
+    ? NaN
+    : Number(headers.get('content-length') ?? NaN)
+  const known = (bytes: number): number | undefined => (Number.isFinite(bytes) ? bytes : undefined)
+  if (status !== 206) return { from: 0, totalBytes: known(length) }
+  const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers.get('content-range') ?? '')
+  if (range) return { from: Number(range[1]), totalBytes: Number(range[2]) }
+  return { from, totalBytes: to === undefined ? known(from + length) : undefined }
+}
+
+/** What tells one state of a file on a server from another. */
+export const readFileVersion = ({ headers }: Response): string | undefined =>
+  headers.get('etag') ?? headers.get('last-modified') ?? undefined
