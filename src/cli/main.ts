@@ -1,9 +1,13 @@
 #!/usr/bin/env node
 // The command `graft`.
 
-import { commands } from './command-table.ts'
-import { runProcess } from './core/run-process.ts'
+import { useHugePages } from './core/huge-pages.ts'
 
+useHugePages(process.argv[2])
+const [{ commands }, { runProcess }] = await Promise.all([
+  import('./command-table.ts'),
+  import('./core/run-process.ts'),
+])
 await runProcess(process.argv.slice(2), commands, async (style) => {
   const [{ gatherHome }, { describeHome }] = await Promise.all([
     import('./home/gather-home.ts'),

@@ -4,9 +4,10 @@
 
 import { assertInternal } from '../../base/errors.ts'
 import { f32, type FileTensor, isFileTensor, type Tensor } from '../../base/tensor.ts'
-import type { OnnxBranch, OnnxModel, OnnxNode, OnnxValue } from '../../formats/onnx.ts'
+import type { OnnxModel, OnnxNode, OnnxValue } from '../../formats/onnx.ts'
 import type { Graph, Node, Value } from '../ir.ts'
 import { expandComposites } from './rewrite.ts'
+import { joinBranches, type MemberBranch, toMemberInput } from './join-branches.ts'
 import { joinInputs } from './join-inputs.ts'
 import { planStages, type SharedProduct, type StagePlan, type StageSlot } from './stage-plan.ts'
 import { emitNodes, opsets } from './to-onnx.ts'
@@ -28,9 +29,6 @@ export interface JoinedModel {
   readonly model: OnnxModel
   readonly members: readonly JoinedMember[]
 }
-
-/** Input of the model, bool []: whether this graph is the one that runs. The last one has none. */
-export const toMemberInput = (index: number): string => `%member${index}`
 
 /** What the passes below know of one graph. */
 export interface JoinPart extends JoinSource {
@@ -107,12 +105,15 @@ function buildModel(
 ): JoinedModel {
   const [first] = parts as [JoinPart]
   const nodes: OnnxNode[] = []
+  const conditions = new Map<string, OnnxNode>()
   const initializers = new Map<string, Tensor | FileTensor>()
   for (let stage = 0; stage <= first.shared.length; stage++) {
     const slots = plan.slots[stage]!
     if (slots.length > 0) {
       const branches = parts.map((part) => buildBranch(part, stage, plan))
-      nodes.push(choose(branches, slots, `%s${stage}`))
+      const joined = joinBranches(branches, slots, conditions)
+      nodes.push(...joined.nodes)
+      for (const [name, tensor] of joined.initializers) initializers.set(name, tensor)
     }
     const product = first.shared[stage]
     if (!product) continue
@@ -138,7 +139,13 @@ function buildModel(
     shape: [],
   }))
   return {
-    model: { nodes, initializers, inputs: [...inputs, ...choices], outputs, opsets },
+    model: {
+      nodes: [...conditions.values(), ...nodes],
+      initializers,
+      inputs: [...inputs, ...choices],
+      outputs,
+      opsets,
+    },
     members,
   }
 }
@@ -161,7 +168,7 @@ function collectOutputs(
 }
 
 /** The nodes of one graph in one stage. */
-function buildBranch(part: JoinPart, stage: number, plan: StagePlan): OnnxBranch {
+function buildBranch(part: JoinPart, stage: number, plan: StagePlan): MemberBranch {
   const { index, graph } = part
   const prefix = `%m${index}.${stage}:`
   const own = graph.nodes.filter(({ output }) => plan.stageOf(part, output.name) === stage)
@@ -194,7 +201,8 @@ function buildBranch(part: JoinPart, stage: number, plan: StagePlan): OnnxBranch
     })
     return { name, dtype }
   })
-  return { nodes, initializers: new Map([...held, ...emitted.initializers]), outputs }
+  const initializers = new Map([...held, ...emitted.initializers])
+  return { branch: { nodes, initializers, outputs }, prefix }
 }
 
 function createEmpty({ dtype }: StageSlot): Tensor {
@@ -204,27 +212,4 @@ function createEmpty({ dtype }: StageSlot): Tensor {
   if (dtype === 'i32') return { dtype, shape, data: new Int32Array(0) }
   if (dtype === 'f16') return { dtype, shape, data: new Uint16Array(0) }
   return { dtype, shape, data: new Uint8Array(0) }
-}
-
-/** The node that runs one of the branches: If, with the further ones inside its else branch. */
-function choose(
-  branches: readonly OnnxBranch[],
-  slots: readonly StageSlot[],
-  prefix: string,
-): OnnxNode {
-  let otherwise = branches.at(-1)!
-  for (let index = branches.length - 2; index >= 0; index--) {
-    const names = slots.map(({ name }, at) => (index === 0 ? name : `${prefix}.${index}.${at}`))
-    const node: OnnxNode = {
-      type: 'If',
-      domain: '',
-      inputs: [toMemberInput(index)],
-      outputs: names,
-      attributes: { then_branch: { graph: branches[index]! }, else_branch: { graph: otherwise } },
-    }
-    if (index === 0) return node
-    const outputs = slots.map(({ dtype }, at) => ({ name: names[at]!, dtype }))
-    otherwise = { nodes: [node], initializers: new Map(), outputs }
-  }
-  assertInternal(false, 'one graph is not joined')
 }
