@@ -117,8 +117,10 @@ describe('examples', () => {
 })
 
 /** Commands of two words share a page: those below `graft serve` the one about running a server. */
-const getPageName = (command: string): string =>
-  command.startsWith('serve ') ? 'serve-operations' : command.split(' ')[0]!
+const getPageName = (command: string): string => {
+  if (command === 'learn export') return 'improve'
+  return command.startsWith('serve ') ? 'serve-operations' : command.split(' ')[0]!
+}
 
 describe('pages', () => {
   it.each([...commands.values()])(

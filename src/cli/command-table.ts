@@ -11,6 +11,8 @@ import { dataCommand } from './commands/data.ts'
 import { evalCommand } from './commands/eval.ts'
 import { expertsCommand } from './commands/experts.ts'
 import { extractCommand } from './commands/extract.ts'
+import { improveCommand } from './commands/improve/improve.ts'
+import { learnExportCommand } from './commands/improve/learn-export.ts'
 import { inspectCommand } from './commands/inspect.ts'
 import { learnCommand } from './commands/learn.ts'
 import { mergeCommand } from './commands/merge.ts'
@@ -34,6 +36,8 @@ const all = [
   runCommand,
   chatCommand,
   learnCommand,
+  learnExportCommand,
+  improveCommand,
   serveCommand,
   serveKeysCommand,
   serveUsageCommand,

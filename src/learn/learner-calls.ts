@@ -56,6 +56,8 @@ export interface KeptUserTurn {
   readonly answerIds: readonly number[]
   /** What it was learned by; undefined for a right completion and for an open turn. */
   readonly signal: LearningSignal | undefined
+  /** Of a correction: what was answered in its place. */
+  readonly replacedIds: readonly number[] | undefined
 }
 
 /** The right completion of a turn that was answered otherwise. */

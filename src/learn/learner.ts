@@ -183,7 +183,9 @@ class TieredLearner implements Omit<Learner, keyof UserReaders> {
       const prompt = ids.slice(0, promptTokens)
       const encoded = encodeExample(this.#context, { prompt, completion })
       const turn = { ...encoded, hidden: undefined, adapter: undefined }
-      const learned = await learnCompletion(user, { number, turn }, this.#turnParts)
+      const replaced = ids.slice(promptTokens)
+      const update = { number, turn, replaced }
+      const learned = await learnCompletion(user, update, this.#turnParts)
       user.turns.delete(number)
       return learned
     })

@@ -54,6 +54,8 @@ export interface UserTurnReport {
   readonly prompt: string
   readonly answer: string
   readonly signal: Readonly<Record<string, unknown>> | undefined
+  /** Of a correction: what was answered in its place. */
+  readonly replaced?: string | undefined
 }
 
 export interface ForgottenTurns {

@@ -8,25 +8,25 @@ accumulate acquire add advance align allocate allow announce answer append apply
 attempt attend average await
 bind blend bootstrap broadcast build
 cache calibrate call capture check choose clear clip close collect combine compare compile
-complete compose compress compute configure connect consolidate convert copy count create cut
+complete compose compress compute conclude configure connect consolidate convert copy count create cut
 decide declare decode deduplicate define delay dequantize describe detect diagonalize differentiate discount divide double
 download draw drop
 embed emit encode end escape estimate evaluate exclude expand explain export expose extend extract
 factorize fetch fill find finish fit flatten fold follow forget format freeze
 gather generate get group
 handle hash hide
-ignore import indent index infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate
+ignore import improve indent index infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate
 join judge
 keep
 learn leave limit link list listen load locate look
 make map mark match measure memoize merge migrate mirror mix move multiply
 normalize
 observe open orthonormalize
-pack pad parse pick place plan pluralize pool prepare print project prune
+pack pad parse pick place plan pluralize pool prepare print project promote prune
 publish quantize quote
 rank read receive recompute record redact reflect refresh refuse register remove render rename reorder repair replace report
 request
-require reserve resolve repeat restore reverse revoke rewrite roll rotate round run
+require reserve resolve resume repeat restore reverse revoke rewrite roll rotate round run
 sample save scale score search select send serialize serve set shorten shortlist show shrink shuffle sign simplify simulate
 slice smooth solve sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync

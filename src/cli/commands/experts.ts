@@ -1,6 +1,6 @@
 // graft experts: the registry of this user's experts, or one in another folder.
 
-import { flag, integer, string } from '../../base/schema.ts'
+import { flag, integer, number, string } from '../../base/schema.ts'
 import { defineCommand, toOption } from '../command.ts'
 
 export const expertsCommand = defineCommand({
@@ -63,6 +63,19 @@ export const expertsCommand = defineCommand({
     }),
     write: flag({ about: 'migrate: writes what is shown without it' }),
     undo: flag({ about: 'migrate: takes it back' }),
+    share: number({
+      above: 0,
+      to: 1,
+      about: 'shadow: the share of requests that the version answers; 0.1 unless given',
+    }),
+    votes: integer({
+      from: 1,
+      about: 'shadow: users who must have judged each version; 20 unless given',
+    }),
+    canaries: toOption(string({ about: 'shadow: rows that must not get worse by more than 1 %' }), {
+      valueName: 'rows.jsonl',
+    }),
+    force: flag({ about: 'promote: without waiting for votes' }),
     'allow-private': flag({ about: 'with --from: redirects may lead into the own network' }),
   },
   examples: [
@@ -79,6 +92,10 @@ export const expertsCommand = defineCommand({
     {
       command: 'graft experts add coder@stable --from https://example.org/experts',
       about: 'as somebody publishes it: every byte is compared with its digest',
+    },
+    {
+      command: 'graft experts shadow coder@1.3.0-rc.1 --share 0.1',
+      about: 'a server lets it answer a tenth of the requests for coder',
     },
     { command: 'graft run "Add a test" --adapter coder@^1.2', about: 'answer with it' },
   ],

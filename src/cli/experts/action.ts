@@ -21,6 +21,10 @@ export interface ExpertsValues {
   readonly 'allow-private': boolean | undefined
   readonly write: boolean | undefined
   readonly undo: boolean | undefined
+  readonly share: number | undefined
+  readonly votes: number | undefined
+  readonly canaries: string | undefined
+  readonly force: boolean | undefined
 }
 
 export interface ActionContext {

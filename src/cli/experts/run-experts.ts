@@ -6,8 +6,9 @@ import { formatTable } from '../ui/table.ts'
 import type { Action, ActionContext, Actions, ExpertsValues } from './action.ts'
 import { registryActions } from './registry-actions.ts'
 import { siteActions } from './site-actions.ts'
+import { trialActions } from './trial-actions.ts'
 
-const actions: Actions = Object.assign({}, registryActions, siteActions)
+const actions: Actions = Object.assign({}, registryActions, siteActions, trialActions)
 
 /** Lines of --help. */
 export const describeActions = (): string[] => [

@@ -38,6 +38,8 @@ export interface TurnUpdate {
   readonly number: number
   readonly turn: Turn
   readonly signal: LearningSignal | undefined
+  /** Of a correction: the ids that were answered in its place. */
+  readonly replaced?: readonly number[] | undefined
 }
 
 /** The turn without what only this process's memory can hold. */

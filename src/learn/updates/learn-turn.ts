@@ -109,7 +109,7 @@ async function scoreFrozen(
 /** Learns an answer that was right; returns the losses from before. */
 export async function learnCompletion(
   user: LearnerUser,
-  { number, turn }: Omit<TurnUpdate, 'signal'>,
+  { number, turn, replaced }: Omit<TurnUpdate, 'signal'>,
   parts: LearnTurnParts,
   wantsFrozenLosses = false,
 ): Promise<CompletionScores> {
@@ -119,7 +119,7 @@ export async function learnCompletion(
   const scores = await stepTiers(user, { ...states, rate: user.guard.stepScale }, parts)
   const loss = computeMean(scores.losses)
   addLoss(user.record, loss)
-  await finishTurn(user, { number, turn, signal: undefined }, loss, parts)
+  await finishTurn(user, { number, turn, signal: undefined, replaced }, loss, parts)
   return Object.assign(scores, { turn: number, ...(frozenLosses && { frozenLosses }) })
 }
 
@@ -164,11 +164,12 @@ async function finishTurn(
   loss: number | undefined,
   { guard, keptRows, keptHistory, onLearned }: LearnTurnParts,
 ): Promise<void> {
-  const { number, signal } = update
+  const { number, signal, replaced } = update
   const { ids, promptTokens } = update.turn
   if (loss !== undefined) user.rows.push({ number, ids, promptTokens, loss })
   if (user.rows.length > keptRows) user.rows.shift()
-  addLearnedEntry(user.history, { number, ids, promptTokens, signal, loss }, keptHistory)
+  const entry = { number, ids, promptTokens, signal, loss, ...(replaced && { replaced }) }
+  addLearnedEntry(user.history, entry, keptHistory)
   user.learned++
   onLearned(user, update)
   await guard.checkAfterUpdate(user)

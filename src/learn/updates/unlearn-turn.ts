@@ -56,10 +56,11 @@ export async function unlearnTurn(
   const again = user.history.entries
     .slice(plan.start.learned - user.history.dropped)
     .filter((entry) => !plan.numbers.has(entry.number))
-  for (const { number, signal, ids, promptTokens } of again)
+  for (const { number, signal, ids, promptTokens, replaced } of again)
     await parts.replay(fresh, {
       number,
       signal,
+      replaced,
       turn: { ids, promptTokens, hidden: undefined, adapter: undefined },
     })
   const finish = (): void => {

@@ -37,10 +37,11 @@ export function decodeHistory(tensors: Tensors, { history, learned }: UserHeader
   return {
     dropped,
     starts: [...starts],
-    entries: entries.map(([number, , , loss, saved], i): LearnedEntry => {
+    entries: entries.map(([number, , , loss, saved, replaced], i): LearnedEntry => {
       const { hasEmbedding, ...signal } = saved ?? {}
       const full = hasEmbedding ? { ...signal, queryEmbedding: takeVector() } : signal
-      return { ...turns[i]!, number, loss: loss ?? undefined, signal: saved ? full : undefined }
+      const entry = { number, loss: loss ?? undefined, signal: saved ? full : undefined }
+      return Object.assign(entry, turns[i]!, replaced && { replaced })
     }),
   }
 }

@@ -13,6 +13,8 @@ export interface LearnedEntry extends EncodedTurn {
   readonly signal: LearningSignal | undefined
   /** In nats a token, before it was learned; undefined for a turn that is not to be consolidated. */
   readonly loss: number | undefined
+  /** Of a correction: the ids that were answered in its place. */
+  readonly replaced?: readonly number[] | undefined
 }
 
 /** A moment at which the tiers were empty, and what else has to be as it was then. */

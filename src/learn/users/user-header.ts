@@ -91,7 +91,9 @@ export interface SavedHistory {
     length: number,
     promptTokens: number,
     loss: number | null,
-    signal?: Omit<LearningSignal, 'queryEmbedding'> & { readonly hasEmbedding?: true },
+    /** Null before a correction's ids: it has no signal. */
+    signal?: (Omit<LearningSignal, 'queryEmbedding'> & { readonly hasEmbedding?: true }) | null,
+    replaced?: readonly number[],
   ])[]
 }
 
@@ -142,9 +144,9 @@ const toSavedVersion = (version: NumberedVersion): SavedVersion => {
 const toSavedHistory = ({ dropped, starts, entries }: LearnedHistory): SavedHistory => ({
   dropped,
   starts,
-  entries: entries.map(({ number, ids, promptTokens, loss = null, signal }) => {
+  entries: entries.map(({ number, ids, promptTokens, loss = null, signal, replaced }) => {
     const places = [number, ids.length, promptTokens, loss] as const
-    if (!signal) return places
+    if (!signal) return replaced ? [...places, null, replaced] : places
     const { queryEmbedding, ...plain } = signal
     return [...places, { ...plain, ...(queryEmbedding && { hasEmbedding: true as const }) }]
   }),

@@ -30,13 +30,15 @@ function listTurns({ turns, history }: LearnerUser) {
     promptIds: ids.slice(0, promptTokens),
     answerIds: ids.slice(promptTokens),
     signal: undefined,
+    replacedIds: undefined,
   }))
-  const learned = history.entries.map(({ number, ids, promptTokens, signal }) => ({
+  const learned = history.entries.map(({ number, ids, promptTokens, signal, replaced }) => ({
     turn: number,
     state: 'learned' as const,
     promptIds: ids.slice(0, promptTokens),
     answerIds: ids.slice(promptTokens),
     signal,
+    replacedIds: replaced,
   }))
   return [...learned, ...open].toSorted((a, b) => a.turn - b.turn)
 }

@@ -180,9 +180,9 @@ export class UserRegistry {
   }
 
   /** Keeps a learned turn until it is saved. */
-  recordLearned(user: LearnerUser, { number, turn, signal }: TurnUpdate): void {
+  recordLearned(user: LearnerUser, { number, turn, signal, replaced }: TurnUpdate): void {
     if (!this.isStored) return
-    const update = { number, turn: dropStates(turn), signal }
+    const update = { number, turn: dropStates(turn), signal, replaced }
     user.unsaved.push({ number: user.learned, update })
     if (user.unsaved.length > maxUnsaved) user.unsaved.shift()
   }

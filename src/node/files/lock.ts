@@ -30,6 +30,29 @@ export async function withLock<T>(path: string, work: () => Promise<T>): Promise
   }
 }
 
+/**
+ * Runs `work` while holding `path`; throws what `refuse` gives where another process holds it, whose
+ * number it is told. Takes over where that process is gone.
+ */
+export async function withLockOrError<T>(
+  path: string,
+  refuse: (holder: string) => Error,
+  work: () => Promise<T>,
+): Promise<T> {
+  await makeDirectory(dirname(path)).catch((cause: unknown) => {
+    throw toStorageError(`${dirname(path)}: cannot be made`, cause)
+  })
+  while (!(await acquire(path))) {
+    if (!(await isAbandoned(path))) throw refuse(await readFile(path, 'utf8').catch(() => '?'))
+    await rm(path, { force: true })
+  }
+  try {
+    return await work()
+  } finally {
+    await rm(path, { force: true })
+  }
+}
+
 async function acquire(path: string): Promise<boolean> {
   try {
     await writeFile(path, String(process.pid), { flag: 'wx' })

@@ -3,7 +3,10 @@
 import { integer, listOf, type OptionFields, readOptions, string } from '../../base/schema.ts'
 import { serveRegistered } from '../../server/registered/serve-registered.ts'
 import type { Service } from '../../server/service.ts'
+import { createTriedService } from '../../server/trials/serve-trials.ts'
 import { openRegistry } from '../registry/open-registry.ts'
+import { openTrials } from '../registry/trials/open-trials.ts'
+import { withdrawUser } from '../registry/trials/withdraw-improvements.ts'
 
 export interface ServeRegistryOptions {
   /** A folder: requests may name experts of this registry. Default: of none. */
@@ -40,22 +43,31 @@ export async function openRegistered(
   const { registry: folder, registryBytes } = readOptions('Server options', options, registryFields)
   if (folder === undefined) return { service, close: async () => undefined }
   const registry = await openRegistry(folder)
+  const closers: (() => Promise<void>)[] = [() => registry.close()]
+  const close = async (): Promise<void> => {
+    for (const one of closers) await one()
+  }
+  const onFailure = (what: string, error: unknown): void =>
+    void process.stderr.write(`graft: ${folder}: ${what}: ${String(error)}\n`)
   try {
-    const opened = await serveRegistered(service, {
+    const registered = await serveRegistered(service, {
       registry,
       maxBytes: registryBytes,
-      onFailure: (what, error) =>
-        void process.stderr.write(`graft: ${folder}: ${what}: ${String(error)}\n`),
+      onFailure,
     })
-    return {
-      service: opened.service,
-      async close() {
-        await opened.close()
-        await registry.close()
-      },
-    }
+    closers.unshift(() => registered.close())
+    const opened = await openTrials(folder)
+    closers.unshift(() => opened.close())
+    const tried = await createTriedService(registered.service, {
+      registry,
+      trials: opened.trials,
+      withdrawUser: (user) => withdrawUser(user, { registry, opened }),
+      onFailure,
+      createId: () => `tried-${crypto.randomUUID()}`,
+    })
+    return { service: tried, close }
   } catch (error) {
-    await registry.close()
+    await close()
     throw error
   }
 }

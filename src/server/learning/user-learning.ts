@@ -140,7 +140,8 @@ export class UserLearning implements UserService {
     const reports: UserTurnReport[] = []
     for (const scope of await this.#listScopes(user)) {
       const { learner, name } = this.#getLearner(scope)
-      for (const { turn, state, promptIds, answerIds, signal } of await learner.turns(user)) {
+      for (const one of await learner.turns(user)) {
+        const { turn, state, promptIds, answerIds, signal, replacedIds } = one
         const { queryEmbedding: _vector, ...shown } = signal ?? {}
         reports.push({
           expert: name,
@@ -149,6 +150,7 @@ export class UserLearning implements UserService {
           prompt: decode(promptIds),
           answer: decode(answerIds),
           signal: signal && shown,
+          ...(replacedIds && { replaced: decode(replacedIds) }),
         })
       }
     }

@@ -1,0 +1,58 @@
+// graft learn export: what users said of answers, as rows for training.
+
+import { oneOf, string } from '../../../base/schema.ts'
+import { defineCommand, toOption } from '../../command.ts'
+
+export const learnExportCommand = defineCommand({
+  name: 'learn export',
+  summary: 'what users said of answers, as rows for training: corrections, thumbs, preferences',
+  usage: '[--user <name>]',
+  positionals: [0, 0],
+  options: {
+    user: toOption(string({ filled: true, about: 'whose turns; of all users unless given' }), {
+      valueName: 'name',
+      many: true,
+    }),
+    store: toOption(
+      string({
+        about: 'where users are kept: a folder or a file.db; that of graft serve unless given',
+      }),
+      { valueName: 'folder|file.db' },
+    ),
+    as: oneOf(['answers', 'judged', 'pairs'], {
+      default: 'answers',
+      about:
+        'answers: what was right; judged: with good and bad as labels; pairs: better and worse',
+    }),
+    model: toOption(string({ about: 'the base that answered; its tokenizer reads what is kept' }), {
+      valueName: 'model',
+      short: 'm',
+    }),
+    adapter: toOption(string({ about: 'only what was said of this expert' }), {
+      valueName: 'path',
+      short: 'a',
+    }),
+    redact: toOption(
+      string({
+        default: 'all',
+        about: 'what is taken out of rows: emails, keys, cards, phones; all; none',
+      }),
+      { valueName: 'rules' },
+    ),
+    out: toOption(string({ about: 'the file that is written; stdout unless given' }), {
+      valueName: 'rows.jsonl',
+      short: 'o',
+    }),
+  },
+  examples: [
+    { command: 'graft learn export --user ada --out ada.jsonl', about: 'what ada said was right' },
+    {
+      command: 'graft learn export --as pairs --store users.db --out pairs.jsonl',
+      about: 'for graft train --loss dpo',
+    },
+  ],
+  async run({ values, terminal }) {
+    const { exportTurns } = await import('../../improve/export-turns.ts')
+    return exportTurns(values, terminal)
+  },
+})

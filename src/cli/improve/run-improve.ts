@@ -1,0 +1,71 @@
+// What graft improve does: opens registry, trials and users, runs one turn of the loop, says what
+// came of it.
+
+import { improveExpert, type ImproveReport } from '../../node/improve/improve-expert.ts'
+import type { ImproveSettings } from '../../node/improve/improve-options.ts'
+import { openRegistry } from '../../node/registry/open-registry.ts'
+import { getRegistryDirectory } from '../../node/registry/registry-directory.ts'
+import { openTrials } from '../../node/registry/trials/open-trials.ts'
+import { openStore } from '../learn/learn-users.ts'
+import type { Terminal } from '../ui/terminal.ts'
+import { getServedUsers } from './export-turns.ts'
+
+interface ImproveValues extends Pick<
+  ImproveSettings,
+  'share' | 'canaries' | 'held' | 'epochs' | 'loss' | 'redact' | 'seed'
+> {
+  readonly registry: string | undefined
+  readonly store: string | undefined
+  readonly model: string | undefined
+  readonly votes: number
+  readonly rows: number
+  readonly 'learning-rate': number | undefined
+}
+
+interface ImproveContext {
+  readonly terminal: Terminal
+  readonly signal: AbortSignal
+  readonly commandLine: string
+}
+
+export async function runImprove(
+  id: string,
+  values: ImproveValues,
+  { terminal, signal, commandLine }: ImproveContext,
+): Promise<ImproveReport> {
+  const { registry: folder, store: users, votes, rows, 'learning-rate': rate, ...plain } = values
+  const registry = await openRegistry(folder ?? getRegistryDirectory())
+  try {
+    const opened = await openTrials(registry.location)
+    const store = await openStore(users ?? getServedUsers())
+    const progress = terminal.progress('  training', undefined)
+    try {
+      const report = await improveExpert(
+        id,
+        { registry, opened, store },
+        {
+          ...plain,
+          leastVoters: votes,
+          leastRows: rows,
+          learningRate: rate,
+          command: commandLine,
+          signal,
+          onEvent(event) {
+            if (event.type === 'step-end')
+              progress.update(event.step, `step ${event.step}  loss ${event.loss.toFixed(3)}`)
+          },
+        },
+      )
+      progress.end()
+      for (const { version } of report.withdrawn)
+        terminal.print(`${id}@${version} is withdrawn: users asked to forget what it learned from.`)
+      terminal.print(report.summary)
+      return report
+    } finally {
+      await store.close()
+      await opened.close()
+    }
+  } finally {
+    await registry.close()
+  }
+}

@@ -1,0 +1,41 @@
+// Whether rows that must not get worse are kept by a new version: its mean loss on them against that
+// of the version before.
+
+import type { Adapter } from '../../adapters/adapter.ts'
+import { evaluate, metrics } from '../../eval/index.ts'
+import type { Model } from '../../runtime/index.ts'
+import { readDataFile } from '../data.ts'
+
+/** A loss may be this much higher, as for the canaries of a learner. */
+const bound = 0.01
+
+export interface CanaryReport {
+  readonly rows: number
+  /** In nats a token. */
+  readonly before: number
+  readonly after: number
+  readonly isKept: boolean
+}
+
+/** Throws what reading the file throws. */
+export async function measureCanaries(
+  path: string,
+  model: Model,
+  { before, after }: { readonly before: Adapter; readonly after: Adapter },
+): Promise<CanaryReport> {
+  const data = await readDataFile(path)
+  const { rows, losses } = await evaluate({
+    model,
+    data,
+    metrics: [metrics.get('perplexity')!],
+    candidates: [
+      { name: 'before', adapter: before },
+      { name: 'after', adapter: after },
+    ],
+  })
+  const [first, second] = losses.map(({ loss }) => loss) as [number, number]
+  return { rows, before: first, after: second, isKept: second <= first * (1 + bound) }
+}
+
+export const describeCanaries = ({ rows, before, after }: CanaryReport): string =>
+  `${rows} canaries: ${before.toFixed(3)} nats a token before, ${after.toFixed(3)} after`

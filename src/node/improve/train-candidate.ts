@@ -1,0 +1,122 @@
+// Trains the next version of an expert from feedback, and judges it before anybody meets it: on
+// prompts that it did not learn, and on canaries. Nothing is published here.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { evaluate, metrics } from '../../eval/index.ts'
+import type { Difference } from '../../eval/estimate.ts'
+import type { TrainEvent } from '../../train/events.ts'
+import { loadAdapter } from '../adapters.ts'
+import type { LoadedModel } from '../model.ts'
+import { train } from '../train.ts'
+import type { FeedbackRows } from './feedback-rows.ts'
+import type { ImproveSettings } from './improve-options.ts'
+import { type CanaryReport, measureCanaries } from './measure-canaries.ts'
+
+export interface CandidateReport {
+  readonly rows: number
+  readonly heldRows: number
+  readonly users: number
+  /** On held prompts, in nats a token. */
+  readonly lossBefore: number
+  readonly loss: number
+  /** Of the perplexity, with its 95 % interval. */
+  readonly difference: Difference
+  readonly canaries?: CanaryReport | undefined
+  /** Why it is not tried; undefined where it is. */
+  readonly refusal: string | undefined
+}
+
+export interface CandidateTask {
+  readonly model: LoadedModel
+  readonly rows: FeedbackRows
+  /** The folder of the version that no feedback made: what it is trained from. */
+  readonly root: string
+  /** The folder of the version that answers now. */
+  readonly incumbent: string
+  readonly settings: ImproveSettings
+  readonly command?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onEvent?: ((event: TrainEvent) => void) | undefined
+}
+
+/** Trains into a folder of its own, which is gone when `use` ends. */
+export async function trainCandidate<Result>(
+  task: CandidateTask,
+  use: (folder: string, report: CandidateReport) => Promise<Result>,
+): Promise<Result> {
+  const place = await mkdtemp(join(tmpdir(), 'graft-improve-'))
+  try {
+    const out = join(place, 'expert')
+    await runTraining(task, out)
+    task.signal?.throwIfAborted()
+    return await use(out, await judgeCandidate(task, out))
+  } finally {
+    await rm(place, { recursive: true, force: true })
+  }
+}
+
+async function runTraining(task: CandidateTask, out: string): Promise<void> {
+  const { model, rows, root, settings, command, signal, onEvent } = task
+  const { epochs, learningRate, loss, seed } = settings
+  const run = train({
+    model,
+    adapter: root,
+    data: rows.train,
+    out,
+    epochs,
+    learningRate,
+    loss,
+    seed,
+    command,
+    ...(loss !== 'cross-entropy' && { reference: root }),
+    ...(signal && { signal }),
+  })
+  for await (const event of run) onEvent?.(event)
+}
+
+async function judgeCandidate(task: CandidateTask, out: string): Promise<CandidateReport> {
+  const { model, rows, incumbent, settings, signal } = task
+  const before = await loadAdapter(incumbent, { model })
+  const after = await loadAdapter(out, { model })
+  const { losses, metricResults } = await evaluate({
+    model,
+    data: rows.held,
+    metrics: [metrics.get('perplexity')!],
+    candidates: [
+      { name: 'before', adapter: before },
+      { name: 'after', adapter: after },
+    ],
+    seed: settings.seed,
+    signal,
+  })
+  const difference = metricResults[0]!.results[1]!.difference!
+  const canaries =
+    settings.canaries === undefined
+      ? undefined
+      : await measureCanaries(settings.canaries, model, { before, after })
+  const [lossBefore, loss] = losses.map((one) => one.loss) as [number, number]
+  const found = {
+    rows: rows.train.rows.length,
+    heldRows: rows.held.rows.length,
+    users: rows.users,
+    lossBefore,
+    loss,
+    difference,
+    canaries,
+  }
+  return { ...found, refusal: findRefusal(found) }
+}
+
+function findRefusal({
+  lossBefore,
+  loss,
+  difference,
+  canaries,
+}: Omit<CandidateReport, 'refusal'>): string | undefined {
+  if (canaries && !canaries.isKept)
+    return `the loss on ${canaries.rows} canaries rose from ${canaries.before.toFixed(3)} to ${canaries.after.toFixed(3)} nats a token`
+  if (difference.high < 0) return undefined
+  return `on held prompts it is not better beyond the interval: ${loss.toFixed(3)} nats a token against ${lossBefore.toFixed(3)}`
+}

@@ -1,0 +1,106 @@
+// How trials begin and end in a registry: a trial starts, its candidate is released, or the version
+// before answers again. Every step can be repeated after a process that ended in between.
+
+import semver from 'semver'
+import { NotFoundError, OptionError } from '../../../base/errors.ts'
+import { readOptions } from '../../../base/schema.ts'
+import type { RegisteredExpert, Registry } from '../../../registry/registry.ts'
+import type { Trial, TrialEnd } from '../../../route/trials/trial.ts'
+import type { OpenedTrials } from './open-trials.ts'
+import { shadowFields, type ShadowOptions } from './shadow-options.ts'
+
+/** The channel of the version that answers. */
+export const stableChannel = 'stable'
+
+export interface TrialPlaces {
+  readonly registry: Registry
+  readonly opened: Pick<OpenedTrials, 'trials' | 'improvements'>
+}
+
+/** The version that answers for an expert now: its stable one, else the newest release. */
+export async function findIncumbent(registry: Registry, id: string): Promise<RegisteredExpert> {
+  const versions = await registry.list(id)
+  const stable = versions.find(({ channels }) => channels.includes(stableChannel))
+  return stable ?? registry.resolve(id)
+}
+
+/**
+ * Lets a version answer a share of the requests beside the one that answers now. Throws
+ * ConflictError where a trial of the expert runs, OptionError for the version that answers already.
+ */
+export async function startTrial(
+  reference: string,
+  { registry, opened }: TrialPlaces,
+  options: ShadowOptions = {},
+): Promise<Trial> {
+  const values = readOptions('Options of a trial', options, shadowFields)
+  const candidate = await registry.resolve(reference)
+  const { id, version } = candidate
+  const incumbent = await findIncumbent(registry, id)
+  if (incumbent.version === version)
+    throw new OptionError(
+      `${id}@${version} answers already. Name another version, such as a pre-release: ${id}@${chooseNext(version)}.`,
+    )
+  return opened.trials.start({ id, candidate: version, incumbent: incumbent.version, ...values })
+}
+
+const chooseNext = (version: string): string => `${semver.inc(version, 'minor')}-rc.1`
+
+/** The trial of an expert that runs. Throws NotFoundError. */
+export async function getRunningTrial(id: string, { opened }: TrialPlaces): Promise<Trial> {
+  const running = await opened.trials.findRunning(id)
+  if (running) return running
+  throw new NotFoundError(
+    `No version of ${JSON.stringify(id)} is being tried; graft experts shadow ${id}@<version> starts a trial.`,
+  )
+}
+
+/** Releases a trial's candidate: under its version without "-rc.1", as the stable one. */
+export async function promoteCandidate(
+  trial: Trial,
+  { registry, opened }: TrialPlaces,
+  reason: string,
+): Promise<Trial> {
+  const { id, candidate } = trial
+  const { major, minor, patch, prerelease } = semver.parse(candidate)!
+  const released = prerelease.length > 0 ? `${major}.${minor}.${patch}` : candidate
+  if (released !== candidate) {
+    await opened.improvements.copy(id, candidate, released) // before it can be asked for
+    const { location } = await registry.resolve(`${id}@${candidate}`)
+    await registry.add(location, { id, version: released })
+  }
+  await registry.setChannel(id, stableChannel, released)
+  return opened.trials.end(trial.number, { state: 'promoted', reason, released })
+}
+
+/**
+ * Lets the version before answer again. The candidate of a running trial was never released; one
+ * that was is followed by its predecessor's files under the next patch version, because a version
+ * that others may have taken never changes.
+ */
+export async function rollBack(
+  trial: Trial,
+  { registry, opened }: TrialPlaces,
+  reason: string,
+): Promise<Trial> {
+  const end: TrialEnd = { state: 'rolled-back', reason }
+  if (trial.state === 'running') return opened.trials.end(trial.number, end)
+  const { id, incumbent, number } = trial
+  const newest = (await registry.list(id)).map(({ version }) => version)
+  const top = semver.maxSatisfying(newest, '*')!
+  const again = semver.inc(top, 'patch')!
+  const { location } = await registry.resolve(`${id}@${incumbent}`)
+  await opened.improvements.copy(id, incumbent, again)
+  await registry.add(location, { id, version: again })
+  await registry.setChannel(id, stableChannel, again)
+  return opened.trials.end(number, { ...end, released: again }, ['promoted'])
+}
+
+/** The trial of an expert that can be rolled back: one that runs, else the last that was promoted. */
+export async function findLastTrial(id: string, { opened }: TrialPlaces): Promise<Trial> {
+  const last = (await opened.trials.list(id)).at(-1)
+  if (last && last.state !== 'rolled-back') return last
+  throw new NotFoundError(
+    `There is nothing to roll back of ${JSON.stringify(id)}: ${last ? `its last trial was: ${last.reason}` : 'no version of it was tried'}.`,
+  )
+}

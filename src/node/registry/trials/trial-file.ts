@@ -1,0 +1,15 @@
+// What the tables of trials and of improvements share: one SQLite file and its transactions.
+
+import type { DatabaseSync } from 'node:sqlite'
+
+/** How the two share a file. */
+export interface TrialFile {
+  readonly database: DatabaseSync
+  readonly now: () => string
+  /** A user's name as it is kept: nobody reads it back without the file's secret. */
+  readonly hideUser: (user: string) => string
+  read<T>(work: () => T): Promise<T>
+  write<T>(work: () => T): Promise<T>
+  /** Overwrites what was deleted. */
+  purge(): Promise<void>
+}
