@@ -11,6 +11,15 @@ const notExported = ['cli']
  */
 const refusedIn = { node: { browser: null }, web: { node: null } }
 
+/** The script of an engine's worker, for pages whose bundler does not find it by itself. */
+const webWorker = {
+  './web/worker': {
+    types: './dist/web/worker/worker-main.d.ts',
+    node: null,
+    default: './dist/web/worker/worker-main.js',
+  },
+}
+
 const entry = (folder) => ({
   types: `./dist/${folder === '.' ? '' : `${folder}/`}index.d.ts`,
   ...refusedIn[folder],
@@ -33,6 +42,7 @@ export function exportsOf(root) {
   return {
     ...main,
     ...Object.fromEntries(folders.map((name) => [`./${name}`, entry(name)])),
+    ...(folders.includes('web') && webWorker),
     './package.json': './package.json',
   }
 }

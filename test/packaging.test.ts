@@ -22,7 +22,7 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
 const subpaths = Object.keys(manifest.exports).filter((name) => name !== './package.json')
 const specifiers = subpaths.map((subpath) => join('graftlm', subpath).replaceAll('\\', '/'))
 /** What Node resolves: graftlm/web is for browsers. */
-const inNode = specifiers.filter((name) => name !== 'graftlm/web')
+const inNode = specifiers.filter((name) => !name.startsWith('graftlm/web'))
 const written = (path: string): boolean => existsSync(join(root, path))
 
 let packed: PackedProject

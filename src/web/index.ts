@@ -35,3 +35,8 @@ export { openIndexedDbStore } from './stores/indexed-db-store.ts'
 export { createLocalStorageStore } from './stores/local-storage-store.ts'
 export { train } from './train.ts'
 export type { TrainWebOptions } from './train-options.ts'
+export {
+  openEngineWorker,
+  type WebEngineWorker,
+  type WebEngineWorkerOptions,
+} from './worker/open-engine-worker.ts'

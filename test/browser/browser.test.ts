@@ -17,9 +17,13 @@ const suites = [
   { page: 'grammar', fewest: 1 },
   { page: 'registry', fewest: 33 },
   { page: 'web-engine', fewest: 6 },
+  { page: 'web-worker', fewest: 10 },
 ] as const
 const programs: Readonly<
-  Record<(typeof suites)[number]['page'] | 'tabs' | 'example' | 'worker-object', string>
+  Record<
+    (typeof suites)[number]['page'] | 'tabs' | 'example' | 'worker-object' | 'engine-worker',
+    string
+  >
 > = {
   store: 'test/browser/pages/store.ts',
   micro: 'test/browser/pages/micro.ts',
@@ -27,7 +31,9 @@ const programs: Readonly<
   grammar: 'test/browser/pages/grammar.ts',
   registry: 'test/browser/pages/registry.ts',
   'web-engine': 'test/browser/pages/web-engine.ts',
+  'web-worker': 'test/browser/pages/web-worker.ts',
   'worker-object': 'test/browser/pages/worker-object.ts',
+  'engine-worker': 'test/browser/pages/engine-worker.ts',
   tabs: 'test/browser/pages/tabs.ts',
   example: 'examples/browser-storage/page.ts',
 }

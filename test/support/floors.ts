@@ -228,7 +228,7 @@ export const rooms: Record<string, readonly string[]> = {
     'serve',
     'capture',
   ],
-  web: ['stores', 'registry', 'sources', 'runtime', ''],
+  web: ['stores', 'registry', 'sources', 'runtime', '', 'worker'],
   cli: [
     'ui',
     'command.ts',

@@ -168,7 +168,9 @@ const isClonable = (value: object): boolean =>
   value instanceof Date ||
   value instanceof RegExp ||
   value instanceof Blob ||
-  Object.prototype.toString.call(value) === '[object SharedArrayBuffer]'
+  /^\[object (SharedArrayBuffer|FileSystem(File|Directory)Handle)\]$/.test(
+    Object.prototype.toString.call(value),
+  )
 
 /** Made by a literal or without a prototype, in this realm or another. */
 function isPlain(value: object): boolean {

@@ -90,9 +90,13 @@ const context: Context = {
   },
 }
 
-/** Runs everything that was described, and gives the outcome of each test in order. */
+/**
+ * Runs everything that was described, and gives the outcome of each test in order. What has ended so
+ * far is at `outcomesSoFar` of the page.
+ */
 export async function runAll(): Promise<Outcome[]> {
   const outcomes: Outcome[] = []
+  Object.assign(globalThis, { outcomesSoFar: outcomes })
   await run(root, [], outcomes)
   return outcomes
 }

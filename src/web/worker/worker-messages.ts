@@ -1,0 +1,20 @@
+// What a page and its engine's worker tell each other before the engine is there. Everything later
+// goes through the ports.
+
+import type { EncodedValue } from '../../runtime/worker/encode-value.ts'
+import type { WebFetchProgress } from '../sources/download.ts'
+
+/** From the page, once. */
+export interface OpenMessage {
+  readonly type: 'graft-open'
+  /** A `WebEngineTask`. */
+  readonly task: EncodedValue
+  readonly port: MessagePort
+  /** Where a learner is asked for. */
+  readonly learnerPort: MessagePort | undefined
+}
+
+/** Back, while the model is loaded. */
+export type OpeningMessage =
+  | { readonly type: 'graft-progress'; readonly progress: WebFetchProgress }
+  | { readonly type: 'graft-note'; readonly note: string }

@@ -1,0 +1,3 @@
+// The script of an engine's worker, bundled by itself.
+
+import '../../../src/web/worker/worker-main.ts'
