@@ -59,7 +59,10 @@ describe.each(['lfm2', 'granite', 'ministral3', 'qwen3_5_text'])('%s', (name) =>
     expect(furthest(got, expected.get('merged_logits')!.data as Float32Array)).toBeLessThan(1e-3)
   })
 
-  it.skipIf(name === 'qwen3_5_text')('takes adapters from GGUF files for it', async () => {
+  // The test below says why there is none for this one.
+  if (name === 'qwen3_5_text') return
+
+  it('takes adapters from GGUF files for it', async () => {
     const expected = await readTensors(new URL(`recent/${name}_lora/expected.safetensors`, parity))
     const adapter = await loadAdapter(folderAt(new URL(`recent/${name}_lora/`, parity)))
     const base = await openBaseModel({ name, gguf: await openFile(name) })
