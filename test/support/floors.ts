@@ -222,6 +222,7 @@ export const rooms: Record<string, readonly string[]> = {
     'worker',
     'registry',
     'route',
+    'library',
     'jobs',
     'improve',
     'engine',

@@ -47,16 +47,23 @@ export const expertsCommand = defineCommand({
       about: 'search: the words are a question; experts closest to what it means come first',
     }),
     model: toOption(
-      string({ about: 'search: the base that reads question and descriptions, for --meaning' }),
+      string({ about: 'search --meaning: the base that reads the texts; build, check: the base' }),
       { valueName: 'model' },
     ),
     key: toOption(
-      string({ about: 'sign: a private key; verify, add --from, import: a trusted public key' }),
+      string({
+        about: 'sign: a private key; verify, add --from, import, check: a trusted public key',
+      }),
       { valueName: 'file', many: true },
     ),
-    from: toOption(string({ about: 'add, list, show, search: where experts are published' }), {
-      valueName: 'url or folder',
-    }),
+    from: toOption(
+      string({
+        about: 'add, list, show, search: where experts are published; check: a folder of them',
+      }),
+      {
+        valueName: 'url or folder',
+      },
+    ),
     'max-bytes': integer({
       from: 1,
       about: 'add --from, import: bytes of an expert at most; 4 GiB unless given',
@@ -76,6 +83,18 @@ export const expertsCommand = defineCommand({
       valueName: 'rows.jsonl',
     }),
     force: flag({ about: 'promote: without waiting for votes' }),
+    all: flag({ about: 'build: every recipe of the library' }),
+    lora: flag({ about: 'build: also a LoRA of rank 16 on the same rows, to compare with' }),
+    out: toOption(string({ about: 'build: where experts go; .graft/experts unless given' }), {
+      valueName: 'folder',
+    }),
+    data: toOption(string({ about: 'build, check: folder of rows; those of the checkout' }), {
+      valueName: 'folder',
+    }),
+    seed: integer({ about: 'build: another seed than 0' }),
+    steps: integer({ from: 1, about: "build: other steps than the recipe's" }),
+    rows: integer({ from: 1, about: 'build: held-out rows to measure on; all unless given' }),
+    threads: integer({ from: 1, about: 'build, check: threads of an operator' }),
     'allow-private': flag({ about: 'with --from: redirects may lead into the own network' }),
   },
   examples: [
@@ -100,8 +119,8 @@ export const expertsCommand = defineCommand({
     { command: 'graft run "Add a test" --adapter coder@^1.2', about: 'answer with it' },
   ],
   more: async () => (await import('../experts/run-experts.ts')).describeActions(),
-  async run({ values, positionals, terminal, signal }) {
+  async run({ values, positionals, terminal, signal, setExitCode }) {
     const { runExpertsAction } = await import('../experts/run-experts.ts')
-    return runExpertsAction(positionals, values, { terminal, signal })
+    return runExpertsAction(positionals, values, { terminal, signal, setExitCode })
   },
 })

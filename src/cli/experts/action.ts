@@ -25,6 +25,14 @@ export interface ExpertsValues {
   readonly votes: number | undefined
   readonly canaries: string | undefined
   readonly force: boolean | undefined
+  readonly all: boolean | undefined
+  readonly lora: boolean | undefined
+  readonly out: string | undefined
+  readonly data: string | undefined
+  readonly seed: number | undefined
+  readonly steps: number | undefined
+  readonly rows: number | undefined
+  readonly threads: number | undefined
 }
 
 export interface ActionContext {

@@ -78,13 +78,13 @@ async function findBackendModel(values: ServeValues): Promise<string | undefined
   return findVllmModel(task)
 }
 
-/** Where an expert lies: a path, or a name of the registry such as coder@stable. */
+/** Where an expert lies: a path, a name of the registry such as coder@stable, or a released one. */
 async function locateNamed(
   { name, path }: NamedPath,
   registry: string | undefined,
 ): Promise<NamedPath> {
-  const { findRegistered } = await import('../../node/registry/find-registered.ts')
-  const found = registry === undefined ? undefined : await findRegistered(path, registry)
+  const { findNamedExpert } = await import('../../node/library/released.ts')
+  const found = await findNamedExpert(path, registry ?? null)
   return { name, path: found ?? resolve(path) }
 }
 

@@ -201,8 +201,8 @@ export async function findExpert(
   trustedKeys?: readonly TrustedKey[],
 ): Promise<FoundExpert> {
   const { locateAdapter, readLocatedAdapter } = await import('../../node/located-adapter.ts')
-  const { findRegistered } = await import('../../node/registry/find-registered.ts')
-  const path = (await findRegistered(given)) ?? given
+  const { findNamedExpert } = await import('../../node/library/released.ts')
+  const path = (await findNamedExpert(given)) ?? given
   const located = trustedKeys
     ? await (
         await import('../../node/registry/locate-signed.ts')

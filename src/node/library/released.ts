@@ -1,0 +1,51 @@
+// The experts that come with the package: found by name, and verified by the key beside them.
+
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { manifestFile } from '../../registry/manifest/expert-manifest.ts'
+import { isExpertName } from '../../registry/manifest/manifest-fields.ts'
+import { findRegistered } from '../registry/find-registered.ts'
+
+/** experts/ of the package or the checkout. */
+export const releasedDirectory = fileURLToPath(new URL('../../../experts', import.meta.url))
+
+/** The public key that the released experts are signed by. */
+export const releasedKeyFile = join(releasedDirectory, 'library.pub.pem')
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
+
+/** The folder of a released expert; undefined for any other name. */
+export async function findReleased(
+  name: string,
+  directory: string = releasedDirectory,
+): Promise<string | undefined> {
+  if (!isExpertName(name)) return undefined
+  const folder = join(directory, name)
+  return (await isThere(join(folder, manifestFile))) ? folder : undefined
+}
+
+/** Names of the released experts, in order. */
+export async function listReleased(directory: string = releasedDirectory): Promise<string[]> {
+  const entries = await readdir(directory).catch(() => [])
+  const found: string[] = []
+  for (const name of entries.toSorted()) if (await findReleased(name, directory)) found.push(name)
+  return found
+}
+
+/**
+ * The folder of an expert that is asked for by name: one of a registry (this user's unless given;
+ * null: none), else a released one. undefined for a path that is there, and for any other text.
+ */
+export async function findNamedExpert(
+  text: string,
+  registry?: string | null,
+): Promise<string | undefined> {
+  const registered = registry === null ? undefined : await findRegistered(text, registry)
+  if (registered !== undefined || (await isThere(text))) return registered
+  return findReleased(text)
+}
