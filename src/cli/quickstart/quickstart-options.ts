@@ -19,8 +19,8 @@ export const quickstartOptions = {
     }),
     { valueName: 'folder', short: 'o' },
   ),
-  rows: integer({ from: 8, about: 'rows to train on; all unless given' }),
-  'test-rows': integer({ from: 1, about: 'rows to judge on; all unless given' }),
+  rows: integer({ from: 8, about: 'rows to train on, 500 unless given; 1,500 are there' }),
+  'test-rows': integer({ from: 1, about: 'rows to judge on, 50 unless given; 100 are there' }),
   quick: flag({
     about: `only ${quickRows.train} rows to train on and ${quickRows.test} to judge on: a look, not a result`,
   }),

@@ -1,11 +1,10 @@
 // What graft quickstart prints: the task, scores, swaps and what to try next.
 
-import { smallModel } from './quickstart-options.ts'
 import { join } from 'node:path'
 import type { LoadedModel } from '../../node/index.ts'
 import { describePath } from '../shared/describe-path.ts'
 import { formatDuration, formatParameterCount } from '../ui/format.ts'
-import { formatTable } from '../ui/table.ts'
+import { formatTable, joinSideBySide } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import type { Stages } from './stages.ts'
 import type { SwapReport } from './swap.ts'
@@ -45,6 +44,23 @@ export function showScores(
     say(line)
 }
 
+interface Side {
+  readonly heading: string
+  readonly text: string
+}
+
+/** Two answers to one prompt, side by side. */
+export function showPair(
+  prompt: string,
+  left: Side,
+  right: Side,
+  { say, style, columns }: Terminal,
+): void {
+  say()
+  say(`  ${style.strong(prompt)}`)
+  for (const line of joinSideBySide(left, right, Math.min(columns, 120) - 4)) say(`    ${line}`)
+}
+
 export function showSwap(
   { swaps, same, swappedTokenMs, plainTokenMs }: SwapReport,
   { say, style }: Terminal,
@@ -56,6 +72,16 @@ export function showSwap(
   say(
     `  a token took ${swappedTokenMs.toFixed(1)} ms right after a swap, ${plainTokenMs.toFixed(1)} ms without one; nothing was rebuilt`,
   )
+}
+
+/** A request that the served expert answers; models without a template complete a text. */
+function writeCurl(prompt: string, { stop, maxTokens }: Task['answers']): string {
+  const asked = stop
+    ? { model: 'expert', prompt, stop, max_tokens: maxTokens }
+    : { model: 'expert', messages: [{ role: 'user', content: prompt }] }
+  const route = stop ? 'completions' : 'chat/completions'
+  const body = JSON.stringify(asked).replaceAll("'", String.raw`'\''`)
+  return `curl http://127.0.0.1:8080/v1/${route} -d '${body}'`
 }
 
 export function showEnd(
@@ -81,9 +107,9 @@ export function showEnd(
   say('next:')
   const next = [
     `${graft} run ${JSON.stringify(prompt)} --adapter ${folder}${stop}`,
-    `${graft} run ${JSON.stringify(prompt)}${answers.stop ? ` --model ${smallModel}` : ''} --max-tokens 60`,
     `${graft} chat --adapter ${folder}${stop}`,
-    `${graft} inspect ${folder}`,
+    `${graft} serve --adapter expert=${folder}`,
+    `${writeCurl(prompt, answers)}   # while it serves`,
     `${graft} train --help`,
   ]
   for (const line of next) say(`  ${style.accent(line)}`)

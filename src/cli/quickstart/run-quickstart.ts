@@ -14,10 +14,9 @@ import { type QuickstartContext, quickRows, smallModel } from './quickstart-opti
 import { createStages, type Stages } from './stages.ts'
 import { swapLive, type SwapReport } from './swap.ts'
 import type { Score, Task, TaskExample } from './task.ts'
-import { showEnd, showScores, showSwap, showTask } from './quickstart-view.ts'
+import { showEnd, showPair, showScores, showSwap, showTask } from './quickstart-view.ts'
 import { selectTask } from './task-table.ts'
 import { showTraining } from '../train/training-view.ts'
-import { joinSideBySide } from '../ui/table.ts'
 
 /** Runs the stages; returns what --json prints. */
 export async function runQuickstart(context: QuickstartContext) {
@@ -37,7 +36,7 @@ export async function runQuickstart(context: QuickstartContext) {
   }
   const after = await judge(stages, 'expert', adapter, { model, task, rows: rows.test, context })
   showScores(before.scores, after.scores, terminal)
-  await showExample(rows.test, after.answers, { model, task, context })
+  await showExamples(rows.test, after.answers, { model, task, context })
   const swap = await stages.run('swap', 'expert → base → expert while text is written', () =>
     runSwap(model, task, rows.test[0]!, adapter, context),
   )
@@ -80,11 +79,12 @@ async function loadBase({ values, terminal }: QuickstartContext): Promise<Loaded
 async function loadExamples(task: Task, values: QuickstartContext['values']) {
   const missing = task.missing()
   if (missing !== undefined)
-    throw new NotFoundError(`${missing} Run the quickstart there, or with --model ${smallModel}.`)
+    throw new NotFoundError(`${missing} Go on with --model ${smallModel}.`)
   const { train, test } = await task.examples()
+  const usual = values.quick ? quickRows : task.usualRows
   return {
-    train: train.slice(0, values.rows ?? (values.quick ? quickRows.train : train.length)),
-    test: test.slice(0, values['test-rows'] ?? (values.quick ? quickRows.test : test.length)),
+    train: train.slice(0, values.rows ?? usual.train),
+    test: test.slice(0, values['test-rows'] ?? usual.test),
   }
 }
 
@@ -142,31 +142,37 @@ const toScoreValues = (scores: readonly Score[]): Record<string, number> =>
   Object.fromEntries(scores.map(({ name, value }) => [name, value]))
 
 /**
- * The first row that the expert has right, beside what the base makes of it, which is written out
- * whole for this.
+ * The first row that the expert has right beside what the base makes of it, which is written out
+ * whole for this; then the first that the expert has wrong beside the wanted answer.
  */
-async function showExample(
+async function showExamples(
   rows: readonly TaskExample[],
   expert: readonly string[],
   { model, task, context }: Omit<JudgeOptions, 'rows'>,
 ): Promise<void> {
-  const { say, style, columns } = context.terminal
-  const right = rows.findIndex(
-    ({ completion }, i) =>
-      expert[i]!.trim() !== '' && completion.trim().startsWith(expert[i]!.trim()),
-  )
-  const row = Math.max(0, right)
+  const isRight = rows.map((row, i) => task.isRight(expert[i]!, row))
+  const right = Math.max(0, isRight.indexOf(true))
   const { maxTokens, stop = [] } = task.answers
-  const prompt = model.encode(composePrompt(model, rows[row]!.prompt, task.system))
+  const prompt = model.encode(composePrompt(model, rows[right]!.prompt, task.system))
   const [base] = await model.generateBatch([prompt], { maxTokens, stop, signal: context.signal })
-  say()
-  say(`  ${style.strong(rows[row]!.prompt)}`)
-  const lines = joinSideBySide(
-    { heading: 'base', text: base!.text.trim() },
-    { heading: 'expert', text: expert[row]!.trim() },
-    Math.min(columns, 120) - 4,
+  const judged = (name: string, is: boolean): string => `${name}, ${is ? 'right' : 'wrong'}`
+  showPair(
+    rows[right]!.prompt,
+    {
+      heading: judged('base', task.isRight(base!.text, rows[right]!)),
+      text: base!.text.trim(),
+    },
+    { heading: judged('expert', isRight[right]!), text: expert[right]!.trim() },
+    context.terminal,
   )
-  for (const line of lines) say(`    ${line}`)
+  const wrong = isRight.indexOf(false)
+  if (wrong < 0 || wrong === right) return
+  showPair(
+    rows[wrong]!.prompt,
+    { heading: judged('expert', false), text: expert[wrong]!.trim() },
+    { heading: 'wanted', text: rows[wrong]!.completion.trim() },
+    context.terminal,
+  )
 }
 
 function runSwap(

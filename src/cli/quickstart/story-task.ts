@@ -52,6 +52,10 @@ const createStory = (name: string, thing: string, place: string): TaskExample =>
 const trainRows = 600
 const testRows = 100
 
+/** Answers stop before the ending. */
+const isStory = (answer: string, { completion }: TaskExample): boolean =>
+  answer.trim() === completion.slice(0, -ending.length).trim()
+
 export const storyTask: Task = {
   name: 'stories',
   about: 'three words in, a story of three sentences with all of them out',
@@ -64,14 +68,13 @@ export const storyTask: Task = {
     const order = random(7).shuffle(all)
     return Promise.resolve({ train: order.slice(0, trainRows), test: order.slice(-testRows) })
   },
+  usualRows: { train: trainRows, test: testRows },
   config: { rank: 16, alpha: 32, targets: 'all-linear' },
   training: { learningRate: 5e-3, epochs: 2, batch: { rows: 2, tokens: 256 }, seed: 0 },
   // The model never learned an end-of-text token: the story's own last words end it.
   answers: { maxTokens: 60, stop: [ending], together: 50 },
   score(answers, rows) {
-    const storyOf = ({ completion }: TaskExample): string =>
-      completion.slice(0, -ending.length).trim()
-    const exact = answers.filter((answer, i) => answer.trim() === storyOf(rows[i]!)).length
+    const exact = answers.filter((answer, i) => isStory(answer, rows[i]!)).length
     const words = rows.map(({ prompt }) => prompt.replace('.', '').split(', '))
     const named = answers.filter((answer, i) =>
       words[i]!.every((word) => answer.includes(word)),
@@ -81,4 +84,5 @@ export const storyTask: Task = {
       { name: 'exact match', value: exact, of: rows.length },
     ]
   },
+  isRight: isStory,
 }

@@ -31,6 +31,8 @@ export interface Task {
     readonly train: readonly TaskExample[]
     readonly test: readonly TaskExample[]
   }>
+  /** How many rows are used unless the command says otherwise. */
+  readonly usualRows: { readonly train: number; readonly test: number }
   readonly config: Partial<LoraConfig>
   readonly training: Partial<TrainSettings>
   /**
@@ -44,4 +46,6 @@ export interface Task {
     readonly opening?: string
   }
   score(answers: readonly string[], rows: readonly TaskExample[]): readonly Score[]
+  /** Whether an answer is the wanted one, whole. */
+  isRight(answer: string, row: TaskExample): boolean
 }
