@@ -78,8 +78,7 @@ async function loadBase({ values, terminal }: QuickstartContext): Promise<Loaded
 
 async function loadExamples(task: Task, values: QuickstartContext['values']) {
   const missing = task.missing()
-  if (missing !== undefined)
-    throw new NotFoundError(`${missing} Go on with --model ${smallModel}.`)
+  if (missing !== undefined) throw new NotFoundError(`${missing} Go on with --model ${smallModel}.`)
   const { train, test } = await task.examples()
   const usual = values.quick ? quickRows : task.usualRows
   return {
