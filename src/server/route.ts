@@ -23,6 +23,11 @@ export interface UsageReport extends AnswerUsage {
 
 /** What middleware and routes tell each other. */
 export interface ServerEnv {
+  /** What a program that asks its own server says beside the request; clients cannot. */
+  Bindings: {
+    /** The name of the key that the request counts as; '': of nobody. */
+    onBehalfOf?: string | undefined
+  }
   Variables: {
     /** The route that was matched; undefined for an unknown path. */
     route: Route | undefined

@@ -1,6 +1,7 @@
 // The options of graft serve, from the tables of the server, and their values as it takes them.
 
 import { string, withInfo } from '../../base/schema.ts'
+import { batchesFields } from '../../node/serve/open-batches.ts'
 import { filesFields } from '../../node/serve/open-files.ts'
 import { serveOperationFields } from '../../node/serve/open-operations.ts'
 import { registryFields } from '../../node/serve/open-registered.ts'
@@ -96,6 +97,7 @@ export const serverOptions = {
   'max-body-bytes': operation.maxBodyBytes,
   'max-file-bytes': filesFields.maxFileBytes,
   'files-bytes': filesFields.filesBytes,
+  'batch-requests': batchesFields.batchRequests,
   'max-tokens': operation.maxTokens,
   'max-prompt-tokens': operation.maxPromptTokens,
   'max-answers': operation.maxAnswers,
@@ -147,6 +149,7 @@ export const toServerSettings = (values: ServeValues) => ({
   maxBodyBytes: values['max-body-bytes'],
   maxFileBytes: values['max-file-bytes'],
   filesBytes: values['files-bytes'],
+  batchRequests: values['batch-requests'],
   maxTokens: values['max-tokens'],
   maxPromptTokens: values['max-prompt-tokens'],
   maxAnswers: values['max-answers'],

@@ -75,6 +75,8 @@ export interface OpenedOperations {
   readonly restored: RestoredExperts
   /** What to say about keys at the start. */
   readonly access: string
+  /** Writes a line that says what fails behind the requests. */
+  readonly onFailure: (what: string, error: unknown) => void
   /** Writes what waits, closes the state. */
   close(): Promise<void>
 }
@@ -133,7 +135,7 @@ export async function openOperations(
       await log.end()
       await state.close()
     }
-    return { operations, service, state, restored, access, close }
+    return { operations, service, state, restored, access, onFailure, close }
   } catch (error) {
     await state.close()
     throw error

@@ -18,6 +18,7 @@ import {
   withInfo,
 } from '../../base/schema.ts'
 import { engineFields, type EngineOptions } from '../../runtime/engine/engine-options.ts'
+import type { Server } from '../../server/app.ts'
 import type { Service } from '../../server/service.ts'
 import type { LoadModelOptions } from '../model.ts'
 import { loadFields } from '../models/model-options.ts'
@@ -32,6 +33,12 @@ import {
   serveOperationFields,
   type ServeOperationOptions,
 } from './open-operations.ts'
+import {
+  batchesFields,
+  type OpenedBatches,
+  openBatches,
+  type ServeBatchesOptions,
+} from './open-batches.ts'
 import { filesFields, type OpenedFiles, openFiles, type ServeFilesOptions } from './open-files.ts'
 import { openRegistered, registryFields, type ServeRegistryOptions } from './open-registered.ts'
 import { openServedModel } from './open-service.ts'
@@ -46,6 +53,7 @@ export interface StartServerOptions
     ServeRegistryOptions,
     ServeRoutingOptions,
     ServeFilesOptions,
+    ServeBatchesOptions,
     Omit<EngineOptions, 'saved'>,
     Omit<LoadModelOptions, 'onProgress' | 'environment' | 'today'> {
   /** A path or name, as `loadModel` takes it. */
@@ -107,6 +115,7 @@ const startFields = {
   ...registryFields,
   ...routingFields,
   ...filesFields,
+  ...batchesFields,
   ...serveOperationFields,
   ...modelFields,
   ...ownEngineFields,
@@ -167,14 +176,18 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
     parts.unshift(operations.close)
     const files = await openFiles(settings.state, pickOptions(options, filesFields))
     parts.unshift(files.close)
-    const server = createHttpServer({ operations, files }, await modules, settings.version)
+    const batches = openBatches(files, pickOptions(options, batchesFields), operations.onFailure)
+    const all = { operations, files, batches }
+    const { server, fetch } = createHttpServer(all, await modules, settings.version)
     const url = await listen(server, host, port)
+    await batches.begin(fetch)
     return {
       url,
       service: operations.service,
       access: operations.access,
       restored: operations.restored,
       async close() {
+        await batches.close()
         const ended = await endServer(server, operations.operations.lifecycle, drainSeconds * 1000)
         for (const close of parts) await close()
         return ended
@@ -212,17 +225,21 @@ const keepAliveMs = 75_000
 
 /** HTTP around the function that answers. */
 function createHttpServer(
-  { operations: opened, files }: { operations: OpenedOperations; files: OpenedFiles },
+  {
+    operations: opened,
+    files,
+    batches,
+  }: { operations: OpenedOperations; files: OpenedFiles; batches: OpenedBatches },
   { createAdaptorServer, createServer }: Awaited<ReturnType<typeof loadHttp>>,
   version = '0.0.0',
-): HttpServer {
+): { readonly server: HttpServer; readonly fetch: Server['fetch'] } {
   const { operations, service } = opened
   const { middleware, guards, routes, maxBodyBytes, onFault } = operations
   const server = createServer({
     service,
     middleware,
     guards,
-    routes: [...routes, ...files.routes],
+    routes: [...routes, ...files.routes, ...batches.routes],
     maxBodyBytes,
     onFault,
     version,
@@ -233,5 +250,5 @@ function createHttpServer(
   }) as HttpServer
   http.keepAliveTimeout = keepAliveMs
   answerMalformedRequests(http)
-  return http
+  return { server: http, fetch: server.fetch }
 }

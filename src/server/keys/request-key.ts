@@ -20,10 +20,24 @@ export async function getRequestKey(
   keyless: KeylessAccess,
 ): Promise<ApiKeyRecord | undefined> {
   if (keyless !== 'nobody' && !(await keys.hasKeys())) return undefined
+  const name = context.env?.onBehalfOf
+  if (name !== undefined) return getNamedKey(name, keys)
   const text = readPresentedKey(context)
   const key = text === undefined ? undefined : await keys.find(text)
   if (key === undefined) throw refuseKey(text)
   return key
+}
+
+/** The key of work that goes on after its request. Throws where it was revoked meanwhile. */
+async function getNamedKey(name: string, keys: KeyRing): Promise<ApiKeyRecord> {
+  const found = (await keys.list()).find((key) => key.name === name)
+  if (found && found.revokedAt === undefined) return found
+  throw new RequestError(
+    name === ''
+      ? 'This was asked without a key, and the server needs one by now.'
+      : `The key ${JSON.stringify(name)}, which asked for this, was revoked.`,
+    { status: 401, type: 'authentication_error', code: 'invalid_api_key' },
+  )
 }
 
 /** `Authorization: Bearer K`, or `X-Api-Key: K`. */
