@@ -154,7 +154,8 @@ function prepare() {
 /** Runs the script under the chosen Node; its exit code or signal becomes ours. */
 function handOver(script, args) {
   const node = existsSync(pinnedNode) ? pinnedNode : process.execPath
-  const child = spawn(node, [script, ...args], { stdio: 'inherit' })
+  const env = { NODE_COMPILE_CACHE: join(modules, '.cache', 'graft-code'), ...process.env }
+  const child = spawn(node, [script, ...args], { stdio: 'inherit', env })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     // A terminal sends SIGINT and SIGHUP to the whole group, so the child has it already.
     process.on(signal, () =>

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 // The command `graft`.
 
+import { useCodeCache } from './core/code-cache.ts'
 import { useHugePages } from './core/huge-pages.ts'
 
+useCodeCache()
 useHugePages(process.argv[2])
 const [{ commands }, { runProcess }] = await Promise.all([
   import('./command-table.ts'),
