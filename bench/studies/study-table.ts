@@ -2,6 +2,7 @@
 // of the package.
 
 import type { Benchmark } from '../../src/cli/bench/benchmark.ts'
+import { exchangeStudy } from './exchange/exchange.ts'
 import { engineProfile } from './engine/engine-profile.ts'
 import { forgetting } from './forgetting.ts'
 import { halfKvStudy } from './engine/half-kv.ts'
@@ -39,5 +40,6 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     routingBandit,
     sizes,
     routingPolicy,
+    exchangeStudy,
   ].map((study) => [study.name, study]),
 )

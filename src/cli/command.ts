@@ -64,6 +64,9 @@ export interface Context<Table extends Options = Options> {
   readonly version: string
   /** The command as it was typed. */
   readonly commandLine: string
+  /** The same without the program and the command's name, in parts. */
+  readonly args: readonly string[]
+  readonly environment: Readonly<Record<string, string | undefined>>
   /** Whether one JSON value is wanted on stdout. */
   readonly json: boolean
   /**

@@ -26,7 +26,7 @@ export interface RunFolderOptions {
   readonly system?: string | undefined
 }
 
-const checkpointFolder = 'checkpoints'
+export const checkpointFolder = 'checkpoints'
 /** About twice a minute on small models; a checkpoint holds three times the adapter. */
 const defaultCheckpointSteps = 25
 

@@ -1,13 +1,15 @@
 // Training from files into a folder: data and base by path; the adapter, checkpoints, history and
 // the loss curve are written into `out`.
 
+import { join } from 'node:path'
 import { jointMark } from '../adapters/kinds/joint/joint-rules.ts'
 import type { TrainEvent } from '../train/events.ts'
 import { toDescriptionMetadata } from '../train/options/description.ts'
 import type { TrainOptions } from '../train/options/options.ts'
 import { createEventRun } from '../train/run/event-run.ts'
 import { train as run, type TrainRun } from '../train/run/train.ts'
-import { prepareOutFolder, type RunFacts, type RunFolder } from './run-folder.ts'
+import { checkpointFolder, prepareOutFolder, type RunFacts, type RunFolder } from './run-folder.ts'
+import { type AttemptFence, createAttemptFence } from './files/attempt-fence.ts'
 import { describeDataSets, type OpenedData } from './expert/data-sets.ts'
 import { createProvenance } from './expert/provenance.ts'
 import { openTrainOptions, type TrainFilesOptions } from './train-files.ts'
@@ -24,19 +26,32 @@ export const train = (options: TrainFilesOptions): TrainRun =>
 async function* trainFromFiles(given: TrainFilesOptions): AsyncGenerator<TrainEvent, void, void> {
   const { options, source, close } = await openTrainOptions(given)
   const { out } = given
+  const fence = out === undefined ? undefined : createAttemptFence(join(out, checkpointFolder))
   let folder: RunFolder | undefined
   try {
-    for await (const event of run(options)) {
+    for await (const event of run(withFence(options, fence))) {
       // Everything that can be wrong with data and options is known now: bad input has left no
       // trace, and a folder that cannot be written to is found before minutes of training.
-      if (event.type === 'data-ready' && out !== undefined)
+      if (event.type === 'data-ready' && out !== undefined) {
         folder = await prepareOutFolder(out, await describeRun(source, given, options), given)
-      if (event.type === 'train-end') await folder?.writeResults(event)
+        await fence?.take()
+      }
+      if (event.type === 'train-end') {
+        await fence?.check()
+        await folder?.writeResults(event)
+      }
       yield event
     }
   } finally {
     await close()
   }
+}
+
+/** The options, whose checkpoints are written as long as no later attempt has begun. */
+function withFence(options: TrainOptions, fence: AttemptFence | undefined): TrainOptions {
+  const { checkpoint } = options
+  if (!fence || !checkpoint) return options
+  return { ...options, checkpoint: { ...checkpoint, sink: fence.guard(checkpoint.sink) } }
 }
 
 /** What the expert's manifest says of the run. */

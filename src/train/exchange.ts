@@ -1,6 +1,6 @@
 // What the replicas of one data-parallel run tell each other. Every replica runs the whole training
-// loop on its share of a step's batches; once a step they meet, and all leave with the same sums, so
-// that no state is ever sent. Independent of how the bytes travel.
+// loop on its share of a step's batches; once a step they meet, and all leave with the same sums,
+// so that no state is ever sent. Independent of how the bytes travel.
 
 import { WorkerError } from '../base/errors.ts'
 
@@ -35,6 +35,8 @@ export interface Exchange {
   readonly rank: number
   /** A power of two. */
   readonly size: number
+  /** What must be equal on all beside the run itself, such as the program's version. */
+  readonly about?: Readonly<Record<string, string>>
   /** Waits for all. Rejects where one is gone, or stands at another step. */
   meet(contribution: Contribution): Promise<Meeting>
 }
@@ -42,8 +44,8 @@ export interface Exchange {
 /**
  * Adds parts up by a binary tree over their places, into the first that is there: neighbours first,
  * then neighbours of these. A part that is missing counts as nothing. Over 2ⁿ places any aligned
- * half, quarter … of them is a subtree, which is why the sum has the same bits however many replicas
- * hold the places. Changes `parts`.
+ * half, quarter … of them is a subtree, which is why the sum has the same bits however many
+ * replicas hold the places. Changes `parts`.
  */
 export function sumByTree<Part>(
   parts: (Part | undefined)[],

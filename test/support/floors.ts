@@ -117,6 +117,7 @@ export const rooms: Record<string, readonly string[]> = {
     'ewc',
     'events.ts',
     'exchange.ts',
+    'replicas',
     'options',
     'objective',
     'run',

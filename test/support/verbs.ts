@@ -4,7 +4,7 @@
 // untyped input, parse… from text, find… may be undefined, get… throws, compute… a number).
 
 const verbs = `
-accumulate acquire add advance align allocate allow announce answer append apply assemble assert assign attach
+accumulate acquire add advance agree align allocate allow announce answer append apply assemble assert assign attach
 attempt attend average await
 bind blend bootstrap broadcast build
 cache calibrate call capture check choose clear clip close collect combine compare compile
@@ -27,7 +27,7 @@ publish quantize quote
 rank read receive recompute record redact reflect refresh refuse register remove render rename reorder repair replace report
 request
 require reserve resolve resume repeat restore reverse revoke rewrite roll rotate round run
-sample save scale score search select send serialize serve set shorten shortlist show shrink shuffle sign simplify simulate
+sample save scale score search select send serialize serve set share shorten shortlist show shrink shuffle sign simplify simulate
 slice smooth solve sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate

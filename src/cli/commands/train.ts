@@ -45,17 +45,24 @@ export const trainCommand = defineCommand<TrainOptionTable>({
     },
     { command: 'graft train a.yaml b.yaml', about: 'one after another over one loaded base' },
   ],
-  async run({ values, positionals, terminal, signal, commandLine, setExitCode }) {
+  async run(context) {
+    const { values, positionals, terminal, signal, commandLine, setExitCode } = context
+    const { readReplicaChoice } = await import('../train/replica-choice.ts')
+    const replicas = readReplicaChoice(context)
     const planned =
       positionals.length > 0
-        ? await planFromManifests(values, positionals)
-        : [await planFromOptions(values)]
+        ? await planFromManifests(replicas.values, positionals)
+        : [await planFromOptions(replicas.values)]
     if (values.plan)
       return (await import('../train/train-plan.ts')).planExperts(planned, {
         values,
         terminal,
         signal,
       })
+    if (replicas.place) {
+      const { trainAsReplica } = await import('../train/train-as-replica.ts')
+      return trainAsReplica(planned[0]!, replicas.place, context)
+    }
     const [
       { showTrainedExpert, summarizeExpert, trainExperts },
       { announceTask },
@@ -71,9 +78,13 @@ export const trainCommand = defineCommand<TrainOptionTable>({
       command: 'graft train',
       about: planned.map(({ run }) => run.out).join(', '),
     })
-    const results = await trainExperts(planned, { values, terminal, signal, commandLine }).finally(
-      endTask,
-    )
+    const work = { values, terminal, signal, commandLine }
+    const training = replicas.command
+      ? import('../train/train-with-replicas.ts').then(async ({ trainWithReplicas }) => [
+          await trainWithReplicas(planned[0]!, replicas.command!, work),
+        ])
+      : trainExperts(planned, work)
+    const results: (TrainedExpert | FailedExpert)[] = await training.finally(endTask)
     const several = planned.length > 1
     const failures = results.filter((result): result is FailedExpert => 'error' in result)
     if (!several && failures[0]) throw failures[0].error

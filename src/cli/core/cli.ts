@@ -109,6 +109,8 @@ async function runCommand(
     signal,
     version,
     commandLine: formatCommandLine([...getInvocation(command).split(' '), ...args]),
+    args,
+    environment,
     json,
     setExitCode,
   })

@@ -120,7 +120,7 @@ interface SharedBase {
   readonly programs?: SharedPrograms
 }
 
-async function openBase(
+export async function openBase(
   group: readonly PlannedExpert[],
   { values, terminal }: ExpertsContext,
 ): Promise<SharedBase> {
@@ -132,33 +132,44 @@ async function openBase(
   return { model: withCachedWeights(model), programs: createSharedPrograms() }
 }
 
+/** What is trained, on what and from what. */
+export function describeStart({ run }: PlannedExpert, base: string, { style }: Terminal): string {
+  const { adapter } = run.options
+  const start =
+    typeof adapter === 'string'
+      ? `continuing from ${describePath(adapter)}`
+      : toKindName(adapter.kind)
+  return `${style.strong(describePath(run.out))}: ${start} on ${base}, from ${describeData(run)}`
+}
+
+/** The options of a run as it is started from a command line. */
+export const collectRunOptions = (
+  { run, resume }: PlannedExpert,
+  { values, signal, commandLine }: Pick<ExpertsContext, 'values' | 'signal' | 'commandLine'>,
+) =>
+  Object.assign({}, run.options, {
+    data: run.data,
+    signal,
+    resume,
+    overwrite: values.overwrite,
+    anyBase: values['any-base'],
+    command: commandLine,
+    date: readDate(values.date),
+    shards: run.options.shards ?? values.replicas,
+  })
+
 async function trainOne(
   planned: PlannedExpert,
   { model, programs }: SharedBase,
   place: string,
   context: ExpertsContext,
 ): Promise<TrainedExpert> {
-  const { run, resume } = planned
-  const { terminal, signal, values } = context
+  const { run } = planned
+  const { terminal, values } = context
   const { train } = await import('../../node/index.ts')
-  const head = `${place}${terminal.style.strong(describePath(run.out))}`
-  const { adapter } = run.options
-  const start =
-    typeof adapter === 'string'
-      ? `continuing from ${describePath(adapter)}`
-      : toKindName(adapter.kind)
-  terminal.say(`${head}: ${start} on ${model.base.name}, from ${describeData(run)}`)
-  const { data } = run
-  const choices = {
-    signal,
-    resume,
-    overwrite: values.overwrite,
-    anyBase: values['any-base'],
-    command: context.commandLine,
-    date: readDate(values.date),
-    ...(programs && { programs }),
-  }
-  const events = train({ ...run.options, data, model, ...choices })
+  terminal.say(`${place}${describeStart(planned, model.base.name, terminal)}`)
+  const options = collectRunOptions(planned, context)
+  const events = train({ ...options, model, ...(programs && { programs }) })
   const end = await showTraining(events, terminal, values)
   if (end.reason === 'stopped' || !run.evaluation) return { planned, end }
   return { planned, end, evaluation: await evaluateExpert(run, end.best.adapter, model, context) }
@@ -167,7 +178,7 @@ async function trainOne(
 /**
  * Measures what the manifest asks for, and shows it; the base is what the expert is compared with.
  */
-async function evaluateExpert(
+export async function evaluateExpert(
   run: TrainingRun,
   adapter: Adapter,
   model: LoadedModel,

@@ -2,7 +2,7 @@
 // field is that key's own, so ranges and defaults are written once: the table is made from a
 // function that gives these fields. Loads nothing of training.
 
-import { type Field, flag, string, withInfo } from '../../base/schema.ts'
+import { type Field, flag, integer, string, withInfo } from '../../base/schema.ts'
 import { type Context, type OptionInfo, toOption, type Options } from '../command.ts'
 import { shareField } from '../../node/jobs/train-share.ts'
 import { anyBaseOption, modelOptions } from '../shared/open-model.ts'
@@ -142,6 +142,7 @@ const createLengthOptions = (fromKey: FromKey) => ({
     about: 'longer rows are cut; --batch-tokens unless given',
   }),
   accumulation: fromKey<number>('batch.accumulation'),
+  shards: fromKey<number>('batch.shards'),
 })
 
 const createValidationOptions = (fromKey: FromKey) => ({
@@ -170,6 +171,13 @@ const runOptions = {
   plan: flag({ about: 'say how much memory and time the run will take, and end there' }),
   resume: flag({ about: 'resume from the checkpoint in --out' }),
   overwrite: flag({ about: 'replace what an earlier run left in --out' }),
+  replicas: toOption(
+    integer({
+      from: 1,
+      about: 'processes that share the steps of one run, a power of two; the expert is the same',
+    }),
+    { valueName: 'count' },
+  ),
   ...anyBaseOption,
   'train-share': withInfo(shareField, {
     about:

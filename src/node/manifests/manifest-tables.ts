@@ -47,6 +47,7 @@ export const settingSections: Readonly<
   maxTokens: 'batch',
   packing: 'batch',
   accumulation: 'batch',
+  shards: 'batch',
   loss: 'section',
   optimizer: 'section',
   learningRate: 'schedule',

@@ -4,7 +4,7 @@
 import { OptionError } from '../../base/errors.ts'
 import { integer, readOptions } from '../../base/schema.ts'
 
-/** JSON: { "rank": 0, "size": 2, "attempt": 1 } */
+/** JSON: { "rank": 0, "size": 2, "attempt": 1, "threads": 1 } */
 export const placeVariable = 'GRAFT_REPLICA'
 
 const placeTable = {
@@ -15,12 +15,14 @@ const placeTable = {
     from: 1,
     about: 'from the second on, the run goes on from its last checkpoint, where there is one',
   }),
+  threads: integer({ from: 1, about: 'of this replica, unless the command line says' }),
 }
 
 export interface ReplicaPlace {
   readonly rank: number
   readonly size: number
   readonly attempt: number
+  readonly threads?: number | undefined
 }
 
 /** This process's place; undefined where it is no replica. Throws OptionError for what is none. */

@@ -151,12 +151,15 @@ export function estimateMemory(
     (sum, key) => sum + 4 * sizeOf(state.parameters.get(key)!.shape),
     0,
   )
+  const { shards } = run.recipe.settings
+  // a sum of each level of the tree that adds shards up
+  const levels = shards > 1 ? Math.log2(shards) + 1 : 0
   const parts = {
     baseBytes: countWeightBytes(weights.values()),
     adapterBytes:
       countBytes(adapter.tensors.values()) +
       countBytes(state.parameters.values()) * (validation ? 2 : 1),
-    gradientBytes: 2 * trainableBytes,
+    gradientBytes: (2 + levels) * trainableBytes,
     optimizerBytes: countBytes(
       [...state.optimizer.values()].flatMap((slots) => Object.values(slots)),
     ),
@@ -182,7 +185,7 @@ export async function planTraining(
   planOptions: { readonly calibrationSeconds?: number } = {},
 ): Promise<TrainPlan> {
   const { calibrationSeconds } = readOptions('Options of planTraining', planOptions, planTable)
-  const { checkpoint: _checkpoint, ...rest } = options ?? {}
+  const { checkpoint: _checkpoint, exchange: _exchange, ...rest } = options ?? {}
   const run = await prepareRun(rest)
   try {
     return await estimateRun(run, options, calibrationSeconds)

@@ -18,6 +18,13 @@ import type { LossRecipe } from '../options/recipe.ts'
 import type { TrainSettings } from '../options/settings.ts'
 import type { TrainableModel } from '../programs/trainable-model.ts'
 import { type BatchPlan, planEpoch } from '../batches/packing.ts'
+import type { MeasuredBatch } from '../replicas/note.ts'
+import {
+  createReplicaGroup,
+  listOwnPlaces,
+  type ReplicaGroup,
+  shareMeasures,
+} from '../replicas/replica-group.ts'
 
 /** Encoded rows and the tokens that all of them begin with. */
 export interface RunData {
@@ -165,9 +172,18 @@ function joinTensors(parts: readonly Tensor[]): Tensor {
   }
 }
 
+/** Who asks about the rows, and until when. */
+export interface Asking {
+  /** Replicas that share the rows between them; none unless given. */
+  readonly group?: ReplicaGroup
+  /** The step that comes next. */
+  readonly step?: number
+  readonly signal?: AbortSignal | undefined
+}
+
 /** A frozen model with its answers for rows that were asked about before. */
 export interface AuxiliaryModel {
-  precompute(sets: readonly RunData[], signal?: AbortSignal): AsyncGenerator<TrainEvent, void, void>
+  precompute(sets: readonly RunData[], asking?: Asking): AsyncGenerator<TrainEvent, void, void>
   getOutputs(data: RunData, plan: BatchPlan): Promise<NamedTensors>
   dispose(): Promise<void>
 }
@@ -222,6 +238,8 @@ function openFrozenModel({ options, recipe, weights }: ObjectiveParts, pass: Fro
   }
 }
 
+const alone = createReplicaGroup({ shards: 1 })
+
 /** Opens the model when it is first asked. */
 export function createAuxiliaryModel(parts: ObjectiveParts, pass: FrozenPass): AuxiliaryModel {
   const { settings, loss } = parts.recipe
@@ -232,20 +250,32 @@ export function createAuxiliaryModel(parts: ObjectiveParts, pass: FrozenPass): A
   const planRows = ({ rows, shared }: RunData): BatchPlan[] =>
     planEpoch(rows, { ...batch, packing, seed, shared, together: getGroupSize(loss), epoch: 0 })
   return {
-    async *precompute(sets, signal) {
+    async *precompute(sets, { group = alone, step = 0, signal } = {}) {
       if (!pass.ahead) return
-      const count = sets.reduce((sum, { rows }) => sum + rows.length, 0)
-      let done = 0
-      for (const data of sets) {
-        const found: NamedTensors[] = []
-        for (const plan of planRows(data)) {
-          if (signal?.aborted) return
-          splitOutputs(await frozen.run(data, plan), data, plan, found)
-          done += plan.flat().length
-          yield { type: 'rows-asked', of: pass.role, done, count }
-        }
-        known.set(data, found)
+      const asked = sets.flatMap((data) => planRows(data).map((plan) => ({ data, plan })))
+      const places = listOwnPlaces(group, asked.length)
+      const count = places.reduce((sum, place) => sum + asked[place]!.plan.flat().length, 0)
+      const found = new Map(sets.map((data) => [data, [] as NamedTensors[]]))
+      const keep = (index: number, outputs: NamedTensors): void => {
+        const { data, plan } = asked[index]!
+        splitOutputs(outputs, data, plan, found.get(data)!)
       }
+      const own: MeasuredBatch[] = []
+      let done = 0
+      for (const index of places) {
+        if (signal?.aborted) break
+        const { data, plan } = asked[index]!
+        const outputs = await frozen.run(data, plan)
+        // alone, the outputs are cut at once, because what they are cut from is large
+        if (group.size === 1) keep(index, outputs)
+        own.push({ index, loss: 0, ...(group.size > 1 && { outputs }) })
+        done += plan.flat().length
+        yield { type: 'rows-asked', of: pass.role, done, count }
+      }
+      const { batches } = await shareMeasures(group, step, own)
+      if (batches.length < asked.length) return // stopped
+      for (const { index, outputs } of batches) if (outputs) keep(index, outputs)
+      for (const [data, rows] of found) known.set(data, rows)
     },
     async getOutputs(data, plan) {
       const kept = known.get(data)

@@ -4,6 +4,7 @@
 import { DataError } from '../../base/errors.ts'
 import type { Batch } from '../batches/batch.ts'
 import {
+  type Asking,
   createAuxiliaryModel,
   countLabels,
   type ObjectiveParts,
@@ -23,12 +24,16 @@ export interface Objective {
    * Asks the frozen model about all rows, where its answers are kept; must come before batches are
    * built.
    */
-  precompute(sets: readonly RunData[], signal?: AbortSignal): AsyncGenerator<TrainEvent, void, void>
+  precompute(sets: readonly RunData[], asking?: Asking): AsyncGenerator<TrainEvent, void, void>
   /**
    * Batches whose loss adds up to the mean over a scored token, or over a pair. Built one after the
-   * other: a teacher's answers are large.
+   * other: a teacher's answers are large. `places`: only these of the plans, in this order.
    */
-  batches(data: RunData, plans: readonly BatchPlan[]): AsyncGenerator<Batch, void, void>
+  batches(
+    data: RunData,
+    plans: readonly BatchPlan[],
+    places?: readonly number[],
+  ): AsyncGenerator<Batch, void, void>
   /** Numbers for an event from the outputs of its batches; nothing where the loss tells none. */
   report(outputs: readonly NamedTensors[]): { measures?: Readonly<Record<string, number>> }
   dispose(): Promise<void>
@@ -75,16 +80,16 @@ export function createObjective(parts: ObjectiveParts): Objective {
   return {
     graph: (g, logits) => loss.graph(g, logits, own),
     reports: loss.report !== undefined,
-    async *precompute(sets, signal) {
-      if (auxiliary) yield* auxiliary.precompute(sets, signal)
+    async *precompute(sets, asking) {
+      if (auxiliary) yield* auxiliary.precompute(sets, asking)
     },
-    async *batches(data, plans) {
+    async *batches(data, plans, places) {
       const { rows, shared } = data
       const scale = computeLabelScale(rows, plans)
       const all = plans
         .flatMap((plan) => listPairWeights(data, plan, loss))
         .reduce((sum, weight) => sum + weight, 0)
-      for (const plan of plans) {
+      for (const plan of places?.map((place) => plans[place]!) ?? plans) {
         const batch = buildBatch(rows, plan, { shared, scale })
         if (!loss.feeds) {
           yield batch

@@ -22,6 +22,7 @@ import {
 } from '../../base/schema.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { type EwcOptions, ewcOptionTable } from '../ewc/options.ts'
+import type { Exchange } from '../exchange.ts'
 import type { SharedPrograms } from '../programs/shared-programs.ts'
 import type { TrainableModel } from '../programs/trainable-model.ts'
 import { createOpaqueField } from '../../base/opaque-field.ts'
@@ -83,6 +84,11 @@ export interface TrainOptions extends SettingOptions {
   readonly reference?: Adapter | undefined
   /** Programs of `createSharedPrograms()`, for runs over one base that follow one another. */
   readonly programs?: SharedPrograms
+  /**
+   * The other replicas of the run, each of which has the same options in a process of its own: the
+   * step's shards are dealt to them. Replica 0 alone should write; see docs/replicas.md.
+   */
+  readonly exchange?: Exchange | undefined
   /** Ends the run between two steps, with a checkpoint. */
   readonly signal?: AbortSignal
   /** Milliseconds, for speed and time left. */
@@ -194,6 +200,7 @@ export const trainOptionTable = {
   teacher: createTeacherField(adapterField, modelField),
   reference: adapterField,
   programs: createOpaqueField<SharedPrograms>('createSharedPrograms()', hasMethod('take')),
+  exchange: createOpaqueField<Exchange>('an exchange between replicas', hasMethod('meet')),
   signal: createOpaqueField<AbortSignal>(
     'an AbortSignal',
     (value) => typeof (value as AbortSignal | null)?.aborted === 'boolean',

@@ -30,6 +30,12 @@ export const settingTable = {
   }),
   packing: flag({ default: true, about: 'several rows on a line, which do not see each other' }),
   accumulation: integer({ default: 1, from: 1, about: 'batches that make one step' }),
+  shards: integer({
+    default: 1,
+    from: 1,
+    about:
+      'parts that a step is cut into, a power of two: as many replicas, or fewer, give the same expert',
+  }),
   loss: oneOf([...losses.keys()], { default: 'cross-entropy', about: 'what is made small' }),
   optimizer: oneOf([...optimizers.keys()], {
     default: 'adamw',

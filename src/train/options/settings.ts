@@ -58,12 +58,26 @@ function withDefaults(options: TrainOptions, maxPositions: number): TrainSetting
   }
 }
 
+export function findShardProblems({
+  shards,
+  accumulation,
+}: Pick<TrainSettings, 'shards' | 'accumulation'>): string[] {
+  if (!Number.isInteger(Math.log2(shards)))
+    return [`shards: got ${shards}, expected a power of two`]
+  return shards > accumulation
+    ? [
+        `shards (${shards}) must not exceed accumulation (${accumulation}): a step needs a batch for each shard`,
+      ]
+    : []
+}
+
 function findCombinationProblems(
-  { batch, maxTokens, patience, onDivergence }: TrainSettings,
+  settings: TrainSettings,
   { adapter = defaultAdapter, validation }: TrainOptions,
   maxPositions: number,
 ): string[] {
-  const problems: string[] = []
+  const { batch, maxTokens, patience, onDivergence } = settings
+  const problems = findShardProblems(settings)
   if (maxTokens > batch.tokens)
     problems.push(`maxTokens (${maxTokens}) must not exceed batch.tokens (${batch.tokens})`)
   if (maxTokens > maxPositions)

@@ -8,6 +8,8 @@ import { createObjective, type Objective } from '../objective/objective.ts'
 import type { TrainOptions } from '../options/options.ts'
 import { type Recipe, resolveRecipe } from '../options/recipe.ts'
 import type { LossBounds } from './divergence.ts'
+import { agreeOnRun, checkReplicaCount } from '../replicas/agree.ts'
+import { createReplicaGroup, type ReplicaGroup } from '../replicas/replica-group.ts'
 import { findCheckpointDate } from './checkpoint.ts'
 import { countData, type PreparedRows, prepareRows } from './rows.ts'
 import { type PreparedState, prepareState } from './start-or-resume.ts'
@@ -16,6 +18,8 @@ export interface PreparedRun extends PreparedState {
   readonly recipe: Recipe
   readonly rows: PreparedRows
   readonly objective: Objective
+  /** The replicas that share the run's steps; a group of one where there are none. */
+  readonly group: ReplicaGroup
   /** A loss outside is the run's end. */
   readonly lossBounds: LossBounds
   readonly ready: Extract<TrainEvent, { type: 'data-ready' }>
@@ -49,7 +53,9 @@ function createReadyEvent(
   }
 }
 
-/** A run that resumes shows the date of its checkpoint, so that its data stay the same overnight. */
+/**
+ * A run that resumes shows the date of its checkpoint, so that its data stay the same overnight.
+ */
 async function withCheckpointDate(options: TrainOptions): Promise<TrainOptions> {
   const { source } = options.checkpoint ?? {}
   const date = source && options.date && (await findCheckpointDate(source))
@@ -65,12 +71,18 @@ export async function prepareRun(given: TrainOptions): Promise<PreparedRun> {
   const isSameDay = options.date?.toDateString() === given.date?.toDateString()
   const recipe = resolveRecipe(options)
   await checkAuxiliaryModel(options, recipe)
+  const { exchange, signal } = options
+  const { shards } = recipe.settings
+  checkReplicaCount(shards, exchange?.size ?? 1)
   const rows = prepareRows(options, recipe)
   const start = await prepareState(options, recipe, rows)
+  const group = createReplicaGroup({ shards, exchange, signal })
+  await agreeOnRun(group, Object.assign({}, exchange?.about, start.fingerprint), start.state)
   return {
     ...start,
     recipe,
     rows,
+    group,
     objective: createObjective({ options, recipe, weights: start.weights }),
     lossBounds: computeLossBounds(recipe, options.model.base.graph.config.vocabularySize),
     ready: createReadyEvent(recipe, rows, start, isSameDay ? undefined : options.date),

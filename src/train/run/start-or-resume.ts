@@ -49,7 +49,7 @@ export interface PreparedState {
   readonly weights: ReadonlyMap<string, BaseWeight>
   readonly rule: StepRule
   readonly state: RunState
-  /** Empty for a run without checkpoints. */
+  /** Empty for a run alone without checkpoints. */
   readonly fingerprint: Fingerprint
   /** Which of the checkpoint's files is written next. */
   readonly nextSlot: number
@@ -140,6 +140,9 @@ function createPenalty(
 
 /** Gradient checkpointing changes no number, and what a diverging run does none of a sound one. */
 const withoutEffect = ['checkpointing', 'onDivergence']
+/** A step of one shard is a step without shards, as it was before there were any. */
+const listUnnamed = ({ shards }: { readonly shards: number }): string[] =>
+  shards === 1 ? [...withoutEffect, 'shards'] : withoutEffect
 
 /**
  * Everything that determines a run. Only runs with checkpoints need it, because hashing takes time.
@@ -158,7 +161,7 @@ async function computeFingerprint(
     validationSteps: validation.everySteps ?? 'epoch',
   }
   return {
-    ...flattenSettings(recipe.settings, withoutEffect),
+    ...flattenSettings(recipe.settings, listUnnamed(recipe.settings)),
     lossOptions: JSON.stringify(recipe.lossSettings),
     optimizerOptions: JSON.stringify(recipe.optimizerSettings),
     scheduleOptions: JSON.stringify(recipe.scheduleSettings),
@@ -206,7 +209,8 @@ export async function prepareState(
   const penalty = createPenalty(options, recipe, adapter)
   const rule = createStepRule(recipe, recipe.settings, parameters, penalty)
   const fresh = createInitialState(adapter, parameters, rule)
-  const fingerprint = options.checkpoint
+  const isCompared = options.checkpoint !== undefined || options.exchange !== undefined
+  const fingerprint = isCompared
     ? await computeFingerprint(options, recipe, rows, adapter, fresh)
     : {}
   const { checkpoint, nextSlot, refused } = await findMatchingCheckpoint(options, fingerprint)

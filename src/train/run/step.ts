@@ -37,6 +37,20 @@ const createNumericError = (step: number, what: string): NumericError =>
 /** Batches that are there, or built one after the other. */
 export type Batches<Rows> = Iterable<Rows> | AsyncIterable<Rows>
 
+/** Loss and gradients of a step's batches together, and each batch's other outputs. */
+export interface SummedGradients {
+  readonly loss: number
+  readonly gradients: Gradients
+  readonly outputs: readonly NamedTensors[]
+}
+
+/**
+ * Each batch has its own dropout, which depends on the step and the batch's place in it alone, so
+ * that a resumed run draws the same.
+ */
+export const computeDropoutSeed = (seed: number, step: number, place: number): number =>
+  (Math.imul(seed ^ step, 0x85ebca6b) + Math.imul(place, 0x9e3779b9)) | 0
+
 /**
  * Loss and gradients of a step's batches together, and each batch's other outputs. Throws
  * NumericError where the loss is NaN or infinite.
@@ -46,16 +60,13 @@ async function accumulateGradients<Rows>(
   state: RunState,
   program: StepProgram<Rows>,
   seed: number,
-): Promise<{ loss: number; gradients: Gradients; outputs: NamedTensors[] }> {
+): Promise<SummedGradients> {
   const gradients: Gradients = new Map()
   const outputs: NamedTensors[] = []
   let loss = 0
   let i = 0
   for await (const batch of batches) {
-    // Each batch has its own dropout, which depends on the step alone, so that a resumed run draws
-    // the same.
-    const dropoutSeed =
-      (Math.imul(seed ^ (state.step + 1), 0x85ebca6b) + Math.imul(i++, 0x9e3779b9)) | 0
+    const dropoutSeed = computeDropoutSeed(seed, state.step + 1, i++)
     const part = await program.gradients(batch, state.parameters, { dropoutSeed })
     loss += part.loss
     addGradients(gradients, part.gradients)
@@ -83,11 +94,19 @@ export async function measureStep<Rows>(
   batches: Batches<Rows>,
   state: RunState,
   program: StepProgram<Rows>,
-  { clip, penalty }: StepRule,
+  rule: StepRule,
   seed: number,
 ): Promise<MeasuredStep> {
+  return completeStep(await accumulateGradients(batches, state, program, seed), state, rule)
+}
+
+/** The same from gradients that are added up already, which it clips in place. */
+export function completeStep(
+  { loss, gradients, outputs }: SummedGradients,
+  state: RunState,
+  { clip, penalty }: StepRule,
+): MeasuredStep {
   const step = state.step + 1
-  const { loss, gradients, outputs } = await accumulateGradients(batches, state, program, seed)
   if (!Number.isFinite(loss)) throw createNumericError(step, `the loss is ${loss}`)
   penalty?.add(state.parameters, gradients)
   const gradientNorm = clip > 0 ? clipByGlobalNorm(gradients, clip) : computeGlobalNorm(gradients)

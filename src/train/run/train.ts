@@ -8,7 +8,6 @@ import type { TrainEvent } from '../events.ts'
 import { consolidateWithProgress } from '../ewc/consolidate.ts'
 import { createGradientProgram, type GradientProgram } from '../programs/gradient-program.ts'
 import { canFallBack, switchToLora, toLoraState } from './dora-fallback.ts'
-import { copyTensors } from './run-state.ts'
 import {
   createRunSnapshots,
   getBestSnapshot,
@@ -16,14 +15,21 @@ import {
   type GoodState,
   type RunSnapshots,
 } from './snapshots.ts'
-import type { NamedTensors } from '../losses/loss.ts'
+import type { BatchPlan } from '../batches/packing.ts'
+import { sumShards } from '../replicas/sum-shards.ts'
 import type { TrainOptions } from '../options/options.ts'
 import { computeLearningRate } from '../options/recipe.ts'
 import { createEventRun, type EndOf, type EventRun } from './event-run.ts'
 import { type PreparedRun, prepareRun } from './prepare.ts'
-import type { HeldRows } from './rows.ts'
 import { createSpeedometer, type Speedometer } from './speed.ts'
-import { applyStep, type MeasuredStep, measureStep } from './step.ts'
+import {
+  applyStep,
+  completeStep,
+  computeDropoutSeed,
+  type MeasuredStep,
+  measureStep,
+} from './step.ts'
+import { validate } from './validate.ts'
 
 type RunOptions = Pick<TrainOptions, 'checkpoint' | 'signal' | 'now'>
 type RunProgram = Pick<GradientProgram, 'gradients' | 'loss' | 'measure'>
@@ -144,7 +150,7 @@ export async function* runSteps(
   program: RunProgram,
   options: RunOptions,
 ): AsyncGenerator<TrainEvent, Diverged | undefined, void> {
-  const { state } = run
+  const { state, group } = run
   const { plan, data, validation } = run.rows
   const { settings } = run.recipe
   const { checkpoint } = options
@@ -152,12 +158,15 @@ export async function* runSteps(
   const keeper = createRunSnapshots(run, checkpoint?.sink, { keepsState })
   const isEarly = (): boolean =>
     state.step < plan.steps && isOutOfPatience(state.validations, settings)
-  const goesOn = (): boolean =>
-    state.step < plan.steps && !isEarly() && options.signal?.aborted !== true
+  const goesOn = (): boolean => state.step < plan.steps && !isEarly() && !group.isStopped()
   const speed = createSpeedometer(options.now ?? (() => performance.now()))
   try {
     if (goesOn())
-      yield* run.objective.precompute([data, ...(validation ? [validation] : [])], options.signal)
+      yield* run.objective.precompute([data, ...(validation ? [validation] : [])], {
+        group,
+        step: state.step + 1,
+        signal: options.signal,
+      })
     while (goesOn()) yield* runNextStep(run, program, options, keeper, speed)
     yield* keeper.saveCheckpoint()
   } catch (error) {
@@ -209,15 +218,20 @@ async function* runNextStep(
  * finite, or where losses stay too high.
  */
 async function measureNext(
-  { rows: { plan, data }, state, rule, recipe, objective, lossBounds }: PreparedRun,
+  run: PreparedRun,
   program: RunProgram,
   speed: Speedometer,
 ): Promise<MeasuredStep> {
+  const { state, lossBounds, group, objective, rule } = run
+  const { plan, data } = run.rows
   const step = state.step + 1
   const plans = plan.batchesOf(step)
   const tokens = plans.flat(2).reduce((sum, row) => sum + data.rows[row]!.ids.length, 0)
-  const measured = await speed.measure(tokens, () =>
-    measureStep(objective.batches(data, plans), state, program, rule, recipe.settings.seed),
+  const { seed } = run.recipe.settings
+  const measured = await speed.measure(tokens, async () =>
+    group.shards === 1
+      ? measureStep(objective.batches(data, plans), state, program, rule, seed)
+      : completeStep(await sumDealtStep(run, plans, program), state, rule),
   )
   const problem = findDivergence(state.steps, measured.loss, lossBounds)
   if (problem === undefined) return measured
@@ -225,6 +239,24 @@ async function measureNext(
     `Training stopped at step ${step}: ${problem}. Lower the learning rate, or look for odd rows in the data.`,
   )
 }
+
+/** Loss and gradients of the next step, whose batches are dealt to shards. */
+const sumDealtStep = (
+  { rows: { data }, state, recipe, objective, group, trainable }: PreparedRun,
+  plans: readonly BatchPlan[],
+  program: RunProgram,
+) =>
+  sumShards(group, {
+    step: state.step + 1,
+    count: plans.length,
+    trainable,
+    parameters: state.parameters,
+    batches: (places) => objective.batches(data, plans, places),
+    compute: (batch, place) => {
+      const dropoutSeed = computeDropoutSeed(recipe.settings.seed, state.step + 1, place)
+      return program.gradients(batch, state.parameters, { dropoutSeed })
+    },
+  })
 
 /** Takes the step that was measured. */
 function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer): TrainEvent {
@@ -247,34 +279,4 @@ function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer)
     tokensPerSecond: speed.tokensPerSecond(),
     secondsLeft: speed.secondsLeft(plan.steps - step),
   }
-}
-
-/**
- * Measures the loss on the validation data, and keeps the adapter where it is the lowest so far.
- * Throws NumericError where it is not finite.
- */
-async function validate(
-  { state, objective }: PreparedRun,
-  held: HeldRows,
-  program: RunProgram,
-): Promise<Extract<TrainEvent, { type: 'validation-end' }>> {
-  let loss = 0
-  const outputs: NamedTensors[] = []
-  for await (const batch of objective.batches(held, held.batches)) {
-    if (!objective.reports) loss += await program.loss(batch, state.parameters)
-    else {
-      const measured = await program.measure(batch, state.parameters)
-      loss += measured.loss
-      outputs.push(measured.outputs)
-    }
-  }
-  const { step } = state
-  if (!Number.isFinite(loss))
-    throw new NumericError(
-      `Training stopped after step ${step}: the validation loss is ${loss}. Lower the learning rate.`,
-    )
-  state.validations.push({ step, loss })
-  const isBest = !state.best || loss < state.best.loss
-  if (isBest) state.best = { step, loss, tensors: copyTensors(state.parameters) }
-  return { type: 'validation-end', step, loss, ...objective.report(outputs), isBest }
 }
