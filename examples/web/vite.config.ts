@@ -1,6 +1,6 @@
 // Shows these pages: `node node_modules/vite/bin/vite.js examples/web` in a checkout. What a project
 // of its own needs of this are the two headers; the rest finds the library's sources beside it.
-import { createReadStream, globSync, statSync } from 'node:fs'
+import { createReadStream, existsSync, globSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Connect, defineConfig, type Plugin } from 'vite'
@@ -27,20 +27,29 @@ const models: Plugin = {
   configurePreviewServer: (server) => void server.middlewares.use(serveModel),
 }
 
+/** React is installed for the tests alone; without it there is no page with it. */
+const tools = join(root, 'test', 'browser', 'node_modules')
+const folders = ['micro', 'apps', 'offline', 'studio']
+if (existsSync(join(tools, 'react'))) folders.push('react')
+
 export default defineConfig({
   root: here,
   base: './',
   plugins: [models],
   resolve: {
-    alias: [{ find: /^graftlm\/([a-z]+)$/, replacement: join(root, 'src', '$1', 'index.ts') }],
+    alias: [
+      { find: /^graftlm\/([a-z]+)$/, replacement: join(root, 'src', '$1', 'index.ts') },
+      { find: /^(react|react-dom)(?=\/|$)/, replacement: join(tools, '$1') },
+    ],
   },
   server: { headers, fs: { allow: [root] } },
   preview: { headers },
   worker: { format: 'es' },
   build: {
     target: 'es2022',
+    manifest: 'assets/manifest.json',
     rolldownOptions: {
-      input: globSync('{*,{micro,apps,offline,studio}/*}.html', { cwd: here }).map((path) =>
+      input: globSync(`{*,{${folders.join(',')}}/*}.html`, { cwd: here }).map((path) =>
         join(here, path),
       ),
     },

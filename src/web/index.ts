@@ -33,6 +33,7 @@ export type { WebSource } from './sources/open-source.ts'
 export { loadDataset, saveDataset } from './stores/datasets.ts'
 export { openIndexedDbStore } from './stores/indexed-db-store.ts'
 export { createLocalStorageStore } from './stores/local-storage-store.ts'
+export { checkData, type CheckOptions, type DataCheck } from '../train/datasets/check-data.ts'
 export { train } from './train.ts'
 export type { TrainWebOptions } from './train-options.ts'
 export {

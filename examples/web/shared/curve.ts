@@ -57,6 +57,7 @@ export function drawCurve(svg: SVGSVGElement, { points, held = [], until }: Curv
 
 function describeCurve(points: readonly Point[]): string {
   if (points.length === 0) return 'A curve; there is no value yet'
-  const [first, last] = [points[0]!, points.at(-1)!]
+  const first = points[0]!
+  const last = points.at(-1)!
   return `A curve of ${points.length} values, from ${first.value.toFixed(3)} to ${last.value.toFixed(3)}`
 }

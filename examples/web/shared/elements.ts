@@ -20,6 +20,18 @@ export function createElement<Name extends keyof HTMLElementTagNameMap>(
   return element
 }
 
+/** A symbol of the page's own, `#icon-good`. */
+export function createIcon(name: string): SVGSVGElement {
+  const namespace = 'http://www.w3.org/2000/svg'
+  const icon = document.createElementNS(namespace, 'svg')
+  icon.setAttribute('class', 'icon')
+  icon.setAttribute('aria-hidden', 'true')
+  const use = document.createElementNS(namespace, 'use')
+  use.setAttribute('href', `#icon-${name}`)
+  icon.append(use)
+  return icon
+}
+
 const describeError = (error: unknown): string =>
   error instanceof Error ? error.message : String(error)
 

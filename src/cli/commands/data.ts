@@ -1,7 +1,7 @@
 // graft data: shows what is understood of files of rows, before anything is trained on them.
 
 import { integer, oneOf, string, withInfo } from '../../base/schema.ts'
-import type { CheckOptions } from '../data/check-data.ts'
+import type { CheckOptions } from '../../train/datasets/check-data.ts'
 import {
   checkValue,
   type Context,
@@ -59,7 +59,7 @@ export const dataCommand = defineCommand({
         throw new UsageError(`--${name} depends on the model; name one with --model.`)
     const [{ readDataFiles }, { checkData }, { describeCheck }] = await Promise.all([
       import('../../node/data.ts'),
-      import('../data/check-data.ts'),
+      import('../../train/datasets/check-data.ts'),
       import('../data/data-view.ts'),
     ])
     const data = await readDataFiles(files)

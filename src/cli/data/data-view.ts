@@ -3,7 +3,12 @@
 import { formatCount } from '../ui/format.ts'
 import type { Style } from '../ui/style.ts'
 import { formatTable } from '../ui/table.ts'
-import type { DataCheck, RowProblem, RowSample, TokenCounts } from './check-data.ts'
+import type {
+  DataCheck,
+  RowProblem,
+  RowSample,
+  TokenCounts,
+} from '../../train/datasets/check-data.ts'
 
 const shownProblems = 12
 const shownRows = 5

@@ -5,7 +5,7 @@ import type { TrainingRun } from '../../node/manifests/training-run.ts'
 import type { TrainOptions } from '../../train/options/options.ts'
 import { readSettings } from '../../train/options/settings.ts'
 import { toRows, type TrainData } from '../../train/options/train-data.ts'
-import { type RowSample, sampleRows } from '../data/check-data.ts'
+import { type RowSample, sampleRows } from '../../train/datasets/check-data.ts'
 
 /** Rows that are shown, and rows among which they are looked for: those of weight 0 are not. */
 const shownRows = 3

@@ -2,7 +2,7 @@
 // nothing.
 
 import type { TrainPlan } from '../../train/estimate/estimate.ts'
-import type { RowSample } from '../data/check-data.ts'
+import type { RowSample } from '../../train/datasets/check-data.ts'
 import { readDate } from '../shared/date.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'

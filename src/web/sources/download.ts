@@ -129,7 +129,8 @@ class Download {
 
   async #startAnew(): Promise<void> {
     const names: string[] = []
-    for await (const name of this.#folder.keys()) names.push(name)
+    // The note of an absence stays until a file has come: this visit may be one without network.
+    for await (const name of this.#folder.keys()) if (name !== absentName) names.push(name)
     await removeEntries(this.#folder, names)
     this.#hash = new Sha256Stream()
     this.#pieces = 0
@@ -230,7 +231,7 @@ class Download {
     if (this.#filled > 0) await this.#writePiece()
     const { url, version } = this.#facts!
     await this.#write(wholeName, encodeJson({ url, version, sizeBytes, sha256 }))
-    await removeEntries(this.#folder, [begunName])
+    await removeEntries(this.#folder, [begunName, absentName])
     return true
   }
 

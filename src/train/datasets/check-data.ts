@@ -2,16 +2,16 @@
 // Independent of how it is shown.
 
 import { GraftError } from '../../base/errors.ts'
-import type { Example, SingleExample } from '../../train/data/data-format.ts'
+import type { Example, SingleExample } from '../data/data-format.ts'
 import {
   createExampleEncoder,
   encodeExamples,
   type EncodeOptions,
   summarizePassed,
-} from '../../train/data/encode.ts'
-import { type DataReading, type NumberedExample, readRows } from '../../train/data/format-table.ts'
-import type { RawDataset } from '../../train/data/jsonl.ts'
-import { countPaths } from '../../train/data/row-log.ts'
+} from '../data/encode.ts'
+import { type DataReading, type NumberedExample, readRows } from '../data/format-table.ts'
+import type { RawDataset } from '../data/jsonl.ts'
+import { countPaths } from '../data/row-log.ts'
 
 /** A problem and the rows that have it. */
 export interface RowProblem {

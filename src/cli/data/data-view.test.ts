@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts'
 import { createRawDataset } from '../../train/data/jsonl.ts'
 import { createStyle } from '../ui/style.ts'
-import { checkData, type DataCheck } from './check-data.ts'
+import { checkData, type DataCheck } from '../../train/datasets/check-data.ts'
 import { describeCheck } from './data-view.ts'
 
 const encoding = { model: 'm', tokenizer: characterTokenizer(), chatTemplate, maxTokens: 1000 }
