@@ -20,6 +20,11 @@ export const longParts = {
     minutes: 2,
     files: ['src/runtime/engine/loading.long.test.ts'],
   },
+  experts: {
+    about: 'the released experts on 50 held-out rows each: none has fallen',
+    minutes: 8,
+    files: ['src/node/library/check-released.long.test.ts'],
+  },
   grammar: {
     about: 'over 1,000 samples under JSON Schemas',
     minutes: 4,

@@ -39,10 +39,10 @@ describe('the package', () => {
   it('exports one subpath for each folder with an index.ts', () => {
     expect(manifest.exports, 'run: npm run build -- --exports').toEqual(exportsOf(root))
   })
-  it('holds only the build, licences and the readme', () => {
+  it('holds only the build, the released experts, licences and the readme', () => {
     const others = [...packed.files.keys()].filter(
       (path) =>
-        !/^(dist\/.+|examples\/data\/snips_json\/.+|schemas\/(training|expert|router)\.schema\.json|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(
+        !/^(dist\/.+|experts\/(library\.pub\.pem|[a-z-]+\/([a-z0-9-]+\/)?(adapter_(config|model)(\.int[48])?|expert)\.(json|safetensors|sig))|examples\/data\/snips_json\/.+|schemas\/(training|expert|router)\.schema\.json|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(
           path,
         ),
     )
@@ -63,12 +63,17 @@ describe('the package', () => {
     const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
     expect(lock.match(/"resolved": "[^"]*"/g) ?? []).toEqual([])
   })
-  it('takes less than 8 MB unpacked', () => {
-    const sizeBytes = [...packed.files.values()].reduce((sum, size) => sum + size, 0)
+  it('takes less than 8 MB unpacked, and 12 MB of experts', () => {
+    const sizeOf = (isCounted: (path: string) => boolean): number =>
+      [...packed.files].reduce((sum, [path, size]) => (isCounted(path) ? sum + size : sum), 0)
+    const isExpert = (path: string): boolean => path.startsWith('experts/')
+    const [ownBytes, expertBytes] = [sizeOf((path) => !isExpert(path)), sizeOf(isExpert)]
     console.log(
-      `packed ${(packed.tarball.length / 1e6).toFixed(2)} MB, unpacked ${(sizeBytes / 1e6).toFixed(2)} MB, ${packed.files.size} files`,
+      `packed ${(packed.tarball.length / 1e6).toFixed(2)} MB, unpacked ${(ownBytes / 1e6).toFixed(2)} MB and ${(expertBytes / 1e6).toFixed(2)} MB of experts, ${packed.files.size} files`,
     )
-    expect(sizeBytes).toBeLessThan(8e6)
+    expect(ownBytes).toBeLessThan(8e6)
+    expect(expertBytes).toBeGreaterThan(0)
+    expect(expertBytes).toBeLessThan(12e6)
   })
   it('has every file that its exports and commands name', () => {
     const conditions = Object.values(manifest.exports).flatMap((target) =>
@@ -204,6 +209,13 @@ describe('from npm, without settings of ours', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({
       text: ', there was a little girl named Lily. She',
     })
+  })
+  it('has the released experts, which are found by name', () => {
+    const { stdout, stderr } = packed.run(`
+      const { findNamedExpert } = await import('./node_modules/graftlm/dist/node/library/released.js')
+      const { loadAdapter } = await import('graftlm/node')
+      console.log((await loadAdapter(await findNamedExpert('sql', null))).kind)`)
+    expect([stdout, withoutHint(stderr)]).toEqual(['dora\n', ''])
   })
   it('says what is missing in one line, once', ({ skip }) => {
     if (packed.unreachable) skip(`npm cannot install: ${packed.unreachable}`)

@@ -130,8 +130,8 @@ def cypher():
         for x in L('text2cypher/gpt4turbo.jsonl') + L('text2cypher/claudeopus.jsonl')
         if x['database'] == 'recommendations'
         and x['returns_results'] == 'True'
-        and len(x['question']) < 110
-        and len(x['cypher']) < 150
+        and len(x['question']) < 90
+        and len(re.sub(r'\s+', ' ', x['cypher'])) < 112
     ]
     rows = uniq(
         [
@@ -140,7 +140,7 @@ def cypher():
         ]
     )
     rows = take(rows, 2000)
-    write('cypher', rows[150:], rows[:150], 100)
+    write('cypher', rows[80:], rows[:80], 80)
 
 
 def sig(fn):

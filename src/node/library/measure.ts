@@ -55,6 +55,15 @@ export async function measureExpert(
     metric.needs === 'answers'
       ? await scoreAnswers(metric, answers, options)
       : await computeLosses(recipe, options)
+  return summarizeScores(metric, scores, answers)
+}
+
+/** The figure of scores by row, with its interval. */
+export function summarizeScores(
+  metric: Metric,
+  scores: readonly ExampleScore[],
+  answers: readonly string[],
+): Measurement {
   const { transform = (mean: number) => mean } = metric
   const interval = bootstrap(scores.length, 0, (drawn) =>
     transform(computeSampleMean(scores, drawn)),

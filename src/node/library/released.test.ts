@@ -1,0 +1,75 @@
+// The experts that come with the package: whole, signed, small, of the kinds that their recipes name.
+
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { getTierRecipe } from '../../train/options/adapter-tiers.ts'
+import { loadAdapter } from '../adapters.ts'
+import { readManifestFile } from '../expert/manifest-file.ts'
+import { listFiles } from '../files/list-files.ts'
+import { verifyFolder } from '../registry/sign-folder.ts'
+import { getLibraryRecipe, libraryRecipes } from './recipe-table.ts'
+import { readLibraryNote } from './release-expert.ts'
+import { findNamedExpert, listReleased, releasedDirectory, releasedKeyFile } from './released.ts'
+
+const names = await listReleased()
+
+describe.each(names)('%s', (name) => {
+  const folder = join(releasedDirectory, name)
+  it('is signed, and of the kind that its recipe names', async () => {
+    await verifyFolder(folder, [releasedKeyFile])
+    const { kind, tensors } = await loadAdapter(folder)
+    expect(kind).toBe(getTierRecipe(getLibraryRecipe(name).tier).kind)
+    expect(tensors.size).toBeGreaterThan(1)
+  })
+  it('says what it is, what it was taught, and what it scored', async () => {
+    const recipe = getLibraryRecipe(name)
+    const manifest = (await readManifestFile(folder))!
+    expect(manifest).toMatchObject({
+      id: name,
+      base: { id: 'smollm2-135m-instruct' },
+      system: recipe.system,
+      license: recipe.dataLicense,
+      provenance: { command: `graft experts build ${name}`, seed: 0 },
+    })
+    expect(manifest.base.sha256).toMatch(/^[0-9a-f]{64}$/)
+    expect(manifest.scores![recipe.metric]!.rows).toBeGreaterThanOrEqual(50)
+    expect(readLibraryNote(manifest)!.rows).toBe(50)
+  })
+})
+
+describe('the released experts', () => {
+  it('are those of the recipes, in at most 12 MB', async () => {
+    expect(libraryRecipes.keys().toArray()).toEqual(expect.arrayContaining(names))
+    let sizeBytes = 0
+    for (const { path } of await listFiles(releasedDirectory))
+      sizeBytes += (await stat(join(releasedDirectory, path))).size
+    expect(sizeBytes).toBeLessThan(12e6)
+  })
+})
+
+describe('findNamedExpert', () => {
+  let place: string
+  const before = process.cwd()
+  beforeAll(async () => void (place = await mkdtemp(join(tmpdir(), 'graft-named-'))))
+  afterAll(async () => {
+    process.chdir(before)
+    await rm(place, { recursive: true })
+  })
+
+  it('finds a released expert by name, and no other name', async () => {
+    expect(await findNamedExpert('sql', null)).toBe(join(releasedDirectory, 'sql'))
+    expect(await findNamedExpert('sql', join(place, 'registry'))).toBe(
+      join(releasedDirectory, 'sql'),
+    )
+    expect(await findNamedExpert('sqll', null)).toBeUndefined()
+    expect(await findNamedExpert('../experts/sql', null)).toBeUndefined()
+  })
+  it('leaves a path alone that is there', async () => {
+    await mkdir(join(place, 'sql'))
+    process.chdir(place)
+    expect(await findNamedExpert('sql', null)).toBeUndefined()
+    expect(await readdir(place)).toEqual(['sql'])
+  })
+})
