@@ -15,6 +15,7 @@ import { improveCommand } from './commands/improve/improve.ts'
 import { learnExportCommand } from './commands/improve/learn-export.ts'
 import { inspectCommand } from './commands/inspect.ts'
 import { learnCommand } from './commands/learn.ts'
+import { mcpCommand } from './commands/mcp.ts'
 import { mergeCommand } from './commands/merge.ts'
 import { modelsCommand } from './commands/models.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
@@ -39,6 +40,7 @@ const all = [
   learnExportCommand,
   improveCommand,
   serveCommand,
+  mcpCommand,
   serveKeysCommand,
   serveUsageCommand,
   routeTrainCommand,

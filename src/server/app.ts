@@ -105,11 +105,11 @@ async function createCall(
 }
 
 async function readRouteBody(
-  { method, body = noBody, listBody, multipart }: Route,
+  { method, body = noBody, listBody, ownBody }: Route,
   request: ServerContext['req'],
   maxBytes: number | undefined,
 ): Promise<unknown> {
-  if (method === 'GET' || multipart) return {}
+  if (method === 'GET' || ownBody) return {}
   return listBody ? readListBody(request, listBody, maxBytes) : readBody(request, body, maxBytes)
 }
 

@@ -85,12 +85,12 @@ function describeAnswer({ answer, contentType = 'application/json', body }: Rout
 }
 
 function describeRoute(route: Route): JsonSchema {
-  const { path, method, summary, tag, scope, body, listBody, multipart } = route
+  const { path, method, summary, tag, scope, body, listBody, ownBody } = route
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!)
   const schema = body
     ? describeBody(body.fields, [...body.required, ...(body.needed ?? [])])
-    : (multipart ?? listBody?.schema)
-  const contentType = multipart ? 'multipart/form-data' : 'application/json'
+    : (ownBody ?? listBody)?.schema
+  const { contentType = 'application/json' } = ownBody ?? {}
   const words = path.split(/\W+/).filter((word) => word !== '')
   return {
     summary,

@@ -98,8 +98,8 @@ export interface Route {
   readonly body?: BodyForm
   /** In place of `body`, where the body is a list. */
   readonly listBody?: Field
-  /** In place of `body`: the parts of multipart/form-data, which the route reads itself. */
-  readonly multipart?: JsonSchema
+  /** In place of `body`, where the route reads the request itself. */
+  readonly ownBody?: { readonly contentType: string; readonly schema: JsonSchema }
   /** What status 200 holds, as a JSON Schema. */
   readonly answer?: JsonSchema
   /** The content type of a 200 that is no JSON. */

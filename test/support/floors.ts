@@ -246,6 +246,7 @@ export const rooms: Record<string, readonly string[]> = {
     'learn',
     'improve',
     'serve',
+    'mcp',
     'experts',
     'route',
     'quickstart',

@@ -82,5 +82,5 @@ export async function openOperatedServer({
     await learning?.close()
     await model.dispose()
   }
-  return { model, engine, operations, server, failures, close }
+  return { model, engine, service, operations, server, failures, close }
 }

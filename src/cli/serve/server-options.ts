@@ -7,6 +7,7 @@ import { serveOperationFields } from '../../node/serve/open-operations.ts'
 import { registryFields } from '../../node/serve/open-registered.ts'
 import { backendFields } from '../../node/serve/backend-options.ts'
 import { routingFields } from '../../node/serve/routing-options.ts'
+import { servingFields } from '../../node/serve/open-serving.ts'
 import { serverFields } from '../../node/serve/start-server.ts'
 import { engineFields } from '../../runtime/engine/engine-options.ts'
 import { type Options, toOption, type Values } from '../command.ts'
@@ -37,8 +38,8 @@ export const serverOptions = {
   ),
   ...loadOptions,
   ...ropeScalingOption,
-  isolation: serverFields.isolation,
-  learn: serverFields.learn,
+  isolation: servingFields.isolation,
+  learn: servingFields.learn,
   'drain-seconds': serverFields.drainSeconds,
   'max-rows': withInfo(engineFields.maxRows, { about: 'answers that are written at a time' }),
   'kv-bytes': withInfo(engineFields.kvBytes, {
@@ -53,7 +54,7 @@ export const serverOptions = {
   }),
   'prompt-products': engineFields.promptProducts,
   speculate: engineFields.speculate,
-  'train-share': serverFields.trainShare,
+  'train-share': servingFields.trainShare,
   state: stateOption,
   backend: backendFields.backend,
   url: toOption(backendFields.url, { valueName: 'url' }),

@@ -4,6 +4,7 @@ import { integer, listOf, type OptionFields, readOptions, string } from '../../b
 import { serveRegistered } from '../../server/registered/serve-registered.ts'
 import type { Service } from '../../server/service.ts'
 import { createTriedService } from '../../server/trials/serve-trials.ts'
+import type { LocalRegistry } from '../registry/local-registry.ts'
 import { openRegistry } from '../registry/open-registry.ts'
 import { openTrials } from '../registry/trials/open-trials.ts'
 import { withdrawUser } from '../registry/trials/withdraw-improvements.ts'
@@ -32,6 +33,7 @@ export const registryFields = {
 
 export interface OpenedRegistered {
   readonly service: Service
+  readonly registry: LocalRegistry | undefined
   close(): Promise<void>
 }
 
@@ -41,7 +43,7 @@ export async function openRegistered(
   options: ServeRegistryOptions,
 ): Promise<OpenedRegistered> {
   const { registry: folder, registryBytes } = readOptions('Server options', options, registryFields)
-  if (folder === undefined) return { service, close: async () => undefined }
+  if (folder === undefined) return { service, registry: undefined, close: async () => undefined }
   const registry = await openRegistry(folder)
   const closers: (() => Promise<void>)[] = [() => registry.close()]
   const close = async (): Promise<void> => {
@@ -65,7 +67,7 @@ export async function openRegistered(
       onFailure,
       createId: () => `tried-${crypto.randomUUID()}`,
     })
-    return { service: tried, close }
+    return { service: tried, registry, close }
   } catch (error) {
     await close()
     throw error

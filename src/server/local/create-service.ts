@@ -145,6 +145,12 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     ...createTextMethods(chooser, writer),
     ...createExpertMethods(experts, options.readAdapter),
     ...createUserMethods(learning ?? noLearning),
+    async explainRoute() {
+      throw new RequestError('This server has no router. Start it with --router.', {
+        type: 'not_supported_error',
+        code: 'routing_off',
+      })
+    },
     stats: async () => engine.stats(),
   }
 }

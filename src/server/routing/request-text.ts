@@ -16,7 +16,10 @@ export function findUserText(messages: readonly unknown[]): string | undefined {
 }
 
 /** undefined for token ids and conversations without a message of the user. */
-export function findRequestText({ conversation, prompts = [] }: AnswerRequest): string | undefined {
+export function findRequestText({
+  conversation,
+  prompts = [],
+}: Pick<AnswerRequest, 'conversation' | 'prompts'>): string | undefined {
   if (conversation) return findUserText(conversation.messages)
   const [first] = prompts
   return typeof first === 'string' ? first : undefined

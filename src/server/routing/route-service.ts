@@ -8,7 +8,13 @@ import type { Router, RouteDecision, RouteReport, RouteRequest } from '../../rou
 import { writeDecisionRow, writeOutcomeRow } from '../../route/log/route-log.ts'
 import { replaceMethods } from '../accounts/replace-methods.ts'
 import { RequestError } from '../request-error.ts'
-import type { AnswerEvent, AnswerRequest, Service } from '../service.ts'
+import type {
+  AnswerEvent,
+  AnswerRequest,
+  RouteExplanation,
+  RouteQuestion,
+  Service,
+} from '../service.ts'
 import type { FeedbackOutcome, FeedbackRequest } from '../user-service.ts'
 import { findRequestText } from './request-text.ts'
 import { streamUpstream, type Upstream } from './upstream.ts'
@@ -62,11 +68,34 @@ export function createRoutedService(service: Service, options: RoutingOptions): 
       isRouted(request.model)
         ? generateRouted(service, options, keep, request, signal)
         : service.generate(request, signal),
+    explainRoute: (question, signal) => explainRoute(service, options, question, signal),
     feedback: (request) => takeFeedback(service, options, answers, request),
   })
 }
 
 const isRouted = (model: string | undefined): boolean => model?.trim() === routedModel
+
+async function explainRoute(
+  service: Service,
+  options: RoutingOptions,
+  { conversation, user }: RouteQuestion,
+  signal: AbortSignal | undefined,
+): Promise<RouteExplanation> {
+  const names = (await service.listExperts()).map(({ name }) => name)
+  const asked: RouteRequest = {
+    text: findRequestText({ conversation }) ?? '',
+    messages: conversation.messages,
+    user,
+    resident: options.listResident?.() ?? names,
+  }
+  const decision = withoutAbsent(await options.router.decide(asked, signal), names)
+  const upstream = isEscalated(decision, options) ? new URL(options.upstream!.url).host : undefined
+  const report = toReport(decision, options.router.kind)
+  return Object.assign(report, {
+    scores: decision.scores,
+    ...(upstream !== undefined && { upstream }),
+  })
+}
 
 async function* generateRouted(
   service: Service,

@@ -14,7 +14,9 @@ const idPattern = /^file-[0-9a-f]{32}$/
 const contentName = 'content'
 const aboutName = 'file.json'
 
-/** `now`: milliseconds since 1970. Files whose time is over are removed when they are looked for. */
+/**
+ * `now`: milliseconds since 1970. Files whose time is over are removed when they are looked for.
+ */
 export function openFileFolder(folder: string, now: () => number = Date.now): FileStore {
   const findLive = async (id: string): Promise<StoredFile | undefined> => {
     const file = idPattern.test(id) ? await readNotes(folder, id) : undefined

@@ -36,14 +36,17 @@ export const createFileRoutes = (parts: FileRouteParts): readonly Route[] => [
     scope: 'infer',
     tag,
     summary: 'Keeps a file: rows to learn from (fine-tune) or requests (batch).',
-    multipart: {
-      type: 'object',
-      required: ['file', 'purpose'],
-      properties: {
-        file: { type: 'string', contentMediaType: 'application/octet-stream' },
-        purpose: { enum: ['fine-tune', 'batch'] },
-        'expires_after[anchor]': { const: 'created_at' },
-        'expires_after[seconds]': { type: 'integer' },
+    ownBody: {
+      contentType: 'multipart/form-data',
+      schema: {
+        type: 'object',
+        required: ['file', 'purpose'],
+        properties: {
+          file: { type: 'string', contentMediaType: 'application/octet-stream' },
+          purpose: { enum: ['fine-tune', 'batch'] },
+          'expires_after[anchor]': { const: 'created_at' },
+          'expires_after[seconds]': { type: 'integer' },
+        },
       },
     },
     answer: { type: 'object', required: ['id', 'object', 'bytes', 'filename', 'purpose'] },

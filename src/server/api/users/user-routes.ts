@@ -1,11 +1,11 @@
 // Feedback for a response, and what is kept of a user: shown, exported, forgotten.
 
-import { integer, number, oneOf, string } from '../../../base/schema.ts'
+import { type GivenOptions, integer, number, oneOf, string } from '../../../base/schema.ts'
 import { RequestError } from '../../request-error.ts'
 import { defineRoute, type Route } from '../../route.ts'
-import type { ServedUserReport } from '../../user-service.ts'
+import type { ServedUserReport, UserService } from '../../user-service.ts'
 
-const feedbackFields = {
+export const feedbackFields = {
   id: string({ filled: true, about: 'The id of the response.' }),
   index: integer({ from: 0, to: 2047, about: 'Which of its choices. Default 0.' }),
   user: string({ filled: true, about: 'Needed for a response of an earlier run of the server.' }),
@@ -17,6 +17,39 @@ const feedbackFields = {
 
 const signals = ['feedback', 'quality', 'correction'] as const
 
+/**
+ * Gives feedback, and says what came of it. Throws RequestError for fields that do not go together.
+ */
+export async function giveFeedback(
+  service: Pick<UserService, 'feedback'>,
+  body: GivenOptions<typeof feedbackFields>,
+) {
+  const { id, index, user, feedback, quality, latency_ratio: latencyRatio, correction } = body
+  const given = signals.filter((name) => body[name] !== undefined)
+  if (given.length === 0)
+    throw new RequestError(`Give one of ${signals.join(', ')}.`, {
+      param: 'feedback',
+      code: 'missing_value',
+    })
+  if (correction !== undefined && given.length > 1)
+    throw new RequestError(
+      `correction says what was right, ${given[0]} how good the answer was. Send them apart.`,
+      { param: 'correction', code: 'invalid_value' },
+    )
+  const outcome = await service.feedback({
+    responseId: id!,
+    index,
+    user,
+    feedback,
+    quality,
+    latencyRatio,
+    correction,
+  })
+  const { expert, ...learned } = outcome
+  const where = { object: 'feedback', id, index: index ?? 0, expert: expert ?? null }
+  return Object.assign(where, learned)
+}
+
 const feedbackRoute = defineRoute({
   method: 'POST',
   path: '/v1/feedback',
@@ -24,32 +57,7 @@ const feedbackRoute = defineRoute({
   tag: 'users',
   summary: 'Learns from what a response got: a thumb, a quality, or a correction.',
   body: { fields: feedbackFields, required: ['id'] },
-  async handle({ service, body }) {
-    const { id, index, user, feedback, quality, latency_ratio: latencyRatio, correction } = body
-    const given = signals.filter((name) => body[name] !== undefined)
-    if (given.length === 0)
-      throw new RequestError(`Give one of ${signals.join(', ')}.`, {
-        param: 'feedback',
-        code: 'missing_value',
-      })
-    if (correction !== undefined && given.length > 1)
-      throw new RequestError(
-        `correction says what was right, ${given[0]} how good the answer was. Send them apart.`,
-        { param: 'correction', code: 'invalid_value' },
-      )
-    const outcome = await service.feedback({
-      responseId: id!,
-      index,
-      user,
-      feedback,
-      quality,
-      latencyRatio,
-      correction,
-    })
-    const { expert, ...learned } = outcome
-    const where = { object: 'feedback', id, index: index ?? 0, expert: expert ?? null }
-    return Response.json(Object.assign(where, learned))
-  },
+  handle: async ({ service, body }) => Response.json(await giveFeedback(service, body)),
 })
 
 const listRoute = defineRoute({

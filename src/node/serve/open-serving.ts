@@ -1,0 +1,143 @@
+// The model that a server or a command offers to others: opened in a worker, with its experts, its
+// users' tiers, its router and the experts of a registry.
+
+import {
+  flag,
+  listOf,
+  oneOf,
+  pickOptions,
+  readOptions,
+  string,
+  unchecked,
+  withInfo,
+  withoutOptions,
+} from '../../base/schema.ts'
+import { OptionError } from '../../base/errors.ts'
+import { engineFields, type EngineOptions } from '../../runtime/engine/engine-options.ts'
+import type { LocalRegistry } from '../registry/local-registry.ts'
+import { readTrustedKeys } from '../registry/trusted-keys.ts'
+import type { Service } from '../../server/service.ts'
+import { chooseShareThreads, shareField, type TrainShare } from '../jobs/train-share.ts'
+import type { LoadModelOptions } from '../model.ts'
+import { loadFields } from '../models/model-options.ts'
+import { backendFields, type ServeBackendOptions, toVllmTask } from './backend-options.ts'
+import { openRegistered, registryFields, type ServeRegistryOptions } from './open-registered.ts'
+import { openServedModel } from './open-service.ts'
+import { routingFields, type ServeRoutingOptions, toRoutingTask } from './routing-options.ts'
+import type { ServedAdapter, ServiceTask } from './service-module.ts'
+import { getStateDirectory, getUsersFile, prepareStateFolder } from './state/open-state.ts'
+
+export interface ServingOptions
+  extends
+    ServeBackendOptions,
+    ServeRegistryOptions,
+    ServeRoutingOptions,
+    Omit<EngineOptions, 'saved'>,
+    Omit<LoadModelOptions, 'onProgress' | 'environment' | 'today'> {
+  /** A path or name, as `loadModel` takes it. */
+  readonly model: string
+  /** Experts from the start. */
+  readonly adapters?: readonly ServedAdapter[] | undefined
+  /** Further names by which requests may ask for the base. */
+  readonly aliases?: readonly string[] | undefined
+  /** A chat template in place of the base's own. */
+  readonly chatTemplate?: string | undefined
+  /** Where the model computes. Default 'thread': a worker of this process. */
+  readonly isolation?: 'thread' | 'process' | 'none' | undefined
+  /** Learns from feedback to users' answers, and keeps users in the state folder. Default false. */
+  readonly learn?: boolean | undefined
+  /**
+   * How training beside the server shares the machine: with 'half' the model has half of the
+   * threads. Default 'background'.
+   */
+  readonly trainShare?: TrainShare | undefined
+  /** The folder of users, keys, files and jobs; 'memory': nothing outlives the process. */
+  readonly state?: string | undefined
+  readonly prefixFolder?: { readonly path: string; readonly maxBytes: number } | undefined
+}
+
+const modelFields = withoutOptions(loadFields, 'onProgress', 'environment', 'today')
+const ownEngineFields = withoutOptions(engineFields, 'saved')
+
+const ownFields = {
+  aliases: listOf(string({ filled: true }), { default: [], about: 'further names of the base' }),
+  chatTemplate: string({ about: "a chat template in place of the base's own" }),
+  isolation: oneOf(['thread', 'process', 'none'], {
+    default: 'thread',
+    about: 'where the model computes: a thread or a process of its own, or none',
+  }),
+  learn: flag({
+    default: false,
+    about: 'learn from feedback to answers of requests with a "user"; users are kept in the state',
+  }),
+  trainShare: withInfo(shareField, { default: 'background' }),
+}
+
+/** Of ServingOptions, without `state`. */
+export const servingFields = {
+  model: string({ filled: true }),
+  adapters: unchecked<readonly ServedAdapter[]>('a list of { name, path }'),
+  prefixFolder: unchecked<NonNullable<ServingOptions['prefixFolder']>>('{ path, maxBytes }'),
+  ...ownFields,
+  ...backendFields,
+  ...registryFields,
+  ...routingFields,
+  ...modelFields,
+  ...ownEngineFields,
+}
+
+export interface OpenedServing {
+  readonly service: Service
+  /** undefined: there is none. */
+  readonly registry: LocalRegistry | undefined
+  close(): Promise<void>
+}
+
+/**
+ * Throws OptionError for wrong options, and what loading the model and its adapters throws; nothing
+ * runs then. Options of others are passed over.
+ */
+export async function openServing(
+  given: ServingOptions & { readonly logPrompts?: boolean | undefined },
+): Promise<OpenedServing> {
+  const options = pickOptions(given, servingFields)
+  const settings = readOptions('Server options', options, servingFields)
+  const { model, adapters = [], isolation, aliases, prefixFolder, chatTemplate } = settings
+  if (model === undefined) throw new OptionError('Server options: model is missing.')
+  const threads = chooseShareThreads(settings.trainShare, 'engine', options.threads)
+  const opened = await openServedModel({
+    model,
+    adapters,
+    aliases,
+    isolation,
+    chatTemplate,
+    users: settings.learn ? await findUsers(given.state) : undefined,
+    prefixFolder,
+    trustedKeys: await readTrustedKeys(settings.requireSigned),
+    routing: toRoutingTask(given, process.env),
+    vllm: toVllmTask(given, process.env),
+    load: { ...pickOptions(options, modelFields), ...(threads !== undefined && { threads }) },
+    engine: pickOptions(options, ownEngineFields),
+  })
+  try {
+    const registered = await openRegistered(opened.object, pickOptions(options, registryFields))
+    const { service, registry } = registered
+    const close = async (): Promise<void> => {
+      await registered.close()
+      await opened.close()
+    }
+    return { service, registry, close }
+  } catch (error) {
+    await opened.close()
+    throw error
+  }
+}
+
+/** Where users are kept: in the state folder, which is made here, or in memory. */
+async function findUsers(
+  folder: string = getStateDirectory(),
+): Promise<NonNullable<ServiceTask['users']>> {
+  if (folder === 'memory') return 'memory'
+  await prepareStateFolder(folder)
+  return { file: getUsersFile(folder) }
+}

@@ -1,0 +1,83 @@
+// The tools of MCP over standard input and output: the model is opened while the client makes
+// itself known, and everything ends with the client.
+
+import type { Readable, Writable } from 'node:stream'
+import { readOptions, string } from '../../base/schema.ts'
+import { createMcpFactory } from '../../server/api/mcp/create-mcp-server.ts'
+import type { McpCaller } from '../../server/api/mcp/mcp-tool.ts'
+import { mcpTools } from '../../server/api/mcp/tool-table.ts'
+import type { Service } from '../../server/service.ts'
+import { openServing, servingFields, type ServingOptions } from './open-serving.ts'
+
+export interface StartMcpOptions extends ServingOptions {
+  /** Of the program, as clients are told. */
+  readonly version?: string | undefined
+  readonly input: Readable
+  readonly output: Writable
+  /** Told what is no fault of the client. */
+  readonly onFault: (error: unknown) => void
+}
+
+export interface StartedMcp {
+  /** Resolves when the model is there; rejects where it cannot be opened. */
+  readonly ready: Promise<void>
+  /** Resolves when the client has gone. */
+  readonly ended: Promise<void>
+  close(): Promise<void>
+}
+
+const startFields = { state: string({ filled: true }), version: string(), ...servingFields }
+
+/** Throws OptionError for wrong options. */
+export async function startMcp(options: StartMcpOptions): Promise<StartedMcp> {
+  const { input, output, onFault, ...given } = options
+  const { version = '0.0.0' } = readOptions('Options of graft mcp', given, startFields)
+  const { serveStdio, StdioServerTransport } = await import('@modelcontextprotocol/server/stdio')
+  const opening = openServing(given)
+  opening.catch(() => undefined) // `ready` tells it, and so does every call
+  const service = createPendingService(opening)
+  const caller: McpCaller = {
+    service,
+    scopes: undefined,
+    owner: '',
+    createId: (prefix) => prefix + crypto.randomUUID().replaceAll('-', ''),
+    answer: (request, user, responseId, signal) =>
+      service.generate(Object.assign({}, request, { user, responseId }), signal),
+    onFault,
+  }
+  const ended = new Promise<void>((resolve) => {
+    input.once('end', resolve)
+    input.once('close', resolve)
+  })
+  const handle = serveStdio(
+    await createMcpFactory({ tools: mcpTools, version, findCaller: () => caller }),
+    { transport: new StdioServerTransport(input, output), onerror: onFault },
+  )
+  const ready = opening.then(() => undefined)
+  ready.catch(() => undefined)
+  return {
+    ready,
+    ended,
+    async close() {
+      await handle.close()
+      const opened = await opening.catch(() => undefined)
+      await opened?.close()
+    },
+  }
+}
+
+/** A service whose calls wait until it is there. */
+const createPendingService = (opening: Promise<{ readonly service: Service }>): Service =>
+  new Proxy({} as Service, {
+    get(_, name) {
+      if (name === 'generate')
+        return async function* (...given: Parameters<Service['generate']>) {
+          yield* (await opening).service.generate(...given)
+        }
+      return async (...given: unknown[]): Promise<unknown> => {
+        const { service } = await opening
+        const method = Reflect.get(service, name) as (...values: unknown[]) => unknown
+        return method.apply(service, given)
+      }
+    },
+  })
