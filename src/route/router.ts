@@ -61,6 +61,12 @@ export interface RouteReport {
   readonly upstream?: string | undefined
 }
 
+/** Who would answer, and how much speaks for each expert. */
+export interface RouteExplanation extends RouteReport {
+  /** Best first; experts of score 0 may be left out. */
+  readonly scores: readonly ExpertScore[]
+}
+
 /** One thing that spoke for an expert. */
 export interface RouteClue {
   readonly kind: 'example' | 'term' | 'pattern' | 'cluster' | 'step' | 'weight'

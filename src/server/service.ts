@@ -5,7 +5,7 @@
 import type { GrammarChoice } from '../formats/grammar/grammar-choice.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import type { SamplingOptions } from '../runtime/decode/sampling-options.ts'
-import type { ExpertScore, RouteReport } from '../route/router.ts'
+import type { RouteExplanation, RouteReport } from '../route/router.ts'
 import type { UserService } from './user-service.ts'
 import type { EngineStatistics } from '../runtime/engine/engine.ts'
 
@@ -256,17 +256,6 @@ export interface RegisteredEntry {
   readonly similarity: number | undefined
 }
 
-export interface RouteQuestion {
-  readonly conversation: Conversation
-  readonly user?: string | undefined
-}
-
-/** Who would answer, and how much speaks for each expert. */
-export interface RouteExplanation extends RouteReport {
-  /** Best first; experts of score 0 may be left out. */
-  readonly scores: readonly ExpertScore[]
-}
-
 export interface Service extends UserService {
   describe(): Promise<ServedBase>
   /**
@@ -296,7 +285,11 @@ export interface Service extends UserService {
    * What the router would decide; nothing is answered or logged. Throws RequestError without a
    * router.
    */
-  explainRoute(question: RouteQuestion, signal?: AbortSignal): Promise<RouteExplanation>
+  explainRoute(
+    conversation: Conversation,
+    user?: string,
+    signal?: AbortSignal,
+  ): Promise<RouteExplanation>
   loadExpert(request: LoadExpertRequest): Promise<ServedExpert>
   /** Resolves when the last answer of the expert has ended. */
   unloadExpert(name: string): Promise<void>

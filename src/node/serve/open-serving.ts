@@ -27,7 +27,7 @@ import { routingFields, type ServeRoutingOptions, toRoutingTask } from './routin
 import type { ServedAdapter, ServiceTask } from './service-module.ts'
 import { getStateDirectory, getUsersFile, prepareStateFolder } from './state/open-state.ts'
 
-export interface ServingOptions
+export interface ServedModelOptions
   extends
     ServeBackendOptions,
     ServeRegistryOptions,
@@ -73,11 +73,11 @@ const ownFields = {
   trainShare: withInfo(shareField, { default: 'background' }),
 }
 
-/** Of ServingOptions, without `state`. */
+/** Of ServedModelOptions, without `state`. */
 export const servingFields = {
   model: string({ filled: true }),
   adapters: unchecked<readonly ServedAdapter[]>('a list of { name, path }'),
-  prefixFolder: unchecked<NonNullable<ServingOptions['prefixFolder']>>('{ path, maxBytes }'),
+  prefixFolder: unchecked<NonNullable<ServedModelOptions['prefixFolder']>>('{ path, maxBytes }'),
   ...ownFields,
   ...backendFields,
   ...registryFields,
@@ -98,7 +98,7 @@ export interface OpenedServing {
  * runs then. Options of others are passed over.
  */
 export async function openServing(
-  given: ServingOptions & { readonly logPrompts?: boolean | undefined },
+  given: ServedModelOptions & { readonly logPrompts?: boolean | undefined },
 ): Promise<OpenedServing> {
   const options = pickOptions(given, servingFields)
   const settings = readOptions('Server options', options, servingFields)

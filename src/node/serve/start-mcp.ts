@@ -7,9 +7,9 @@ import { createMcpFactory } from '../../server/api/mcp/create-mcp-server.ts'
 import type { McpCaller } from '../../server/api/mcp/mcp-tool.ts'
 import { mcpTools } from '../../server/api/mcp/tool-table.ts'
 import type { Service } from '../../server/service.ts'
-import { openServing, servingFields, type ServingOptions } from './open-serving.ts'
+import { openServing, servingFields, type ServedModelOptions } from './open-serving.ts'
 
-export interface StartMcpOptions extends ServingOptions {
+export interface StartMcpOptions extends ServedModelOptions {
   /** Of the program, as clients are told. */
   readonly version?: string | undefined
   readonly input: Readable

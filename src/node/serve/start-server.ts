@@ -18,11 +18,11 @@ import {
 } from './open-operations.ts'
 import { batchesFields, type ServeBatchesOptions } from './open-batches.ts'
 import { openRoutes } from './open-routes.ts'
-import { openServing, servingFields, type ServingOptions } from './open-serving.ts'
+import { openServing, servingFields, type ServedModelOptions } from './open-serving.ts'
 
 export interface StartServerOptions
   extends
-    Omit<ServingOptions, 'state'>,
+    Omit<ServedModelOptions, 'state'>,
     ServeOperationOptions,
     ServeFilesOptions,
     ServeBatchesOptions {

@@ -4,17 +4,17 @@
 
 import { formatExpertSpec } from '../../adapters/serving/expert-spec.ts'
 import type { Preloader } from '../../route/preload/preloader.ts'
-import type { Router, RouteDecision, RouteReport, RouteRequest } from '../../route/router.ts'
+import type {
+  Router,
+  RouteDecision,
+  RouteExplanation,
+  RouteReport,
+  RouteRequest,
+} from '../../route/router.ts'
 import { writeDecisionRow, writeOutcomeRow } from '../../route/log/route-log.ts'
 import { replaceMethods } from '../accounts/replace-methods.ts'
 import { RequestError } from '../request-error.ts'
-import type {
-  AnswerEvent,
-  AnswerRequest,
-  RouteExplanation,
-  RouteQuestion,
-  Service,
-} from '../service.ts'
+import type { AnswerEvent, AnswerRequest, Conversation, Service } from '../service.ts'
 import type { FeedbackOutcome, FeedbackRequest } from '../user-service.ts'
 import { findRequestText } from './request-text.ts'
 import { streamUpstream, type Upstream } from './upstream.ts'
@@ -68,7 +68,8 @@ export function createRoutedService(service: Service, options: RoutingOptions): 
       isRouted(request.model)
         ? generateRouted(service, options, keep, request, signal)
         : service.generate(request, signal),
-    explainRoute: (question, signal) => explainRoute(service, options, question, signal),
+    explainRoute: (conversation, user, signal) =>
+      explainRoute(service, options, { conversation, user, signal }),
     feedback: (request) => takeFeedback(service, options, answers, request),
   })
 }
@@ -78,9 +79,13 @@ const isRouted = (model: string | undefined): boolean => model?.trim() === route
 async function explainRoute(
   service: Service,
   options: RoutingOptions,
-  { conversation, user }: RouteQuestion,
-  signal: AbortSignal | undefined,
+  asking: {
+    readonly conversation: Conversation
+    readonly user: string | undefined
+    readonly signal: AbortSignal | undefined
+  },
 ): Promise<RouteExplanation> {
+  const { conversation, user, signal } = asking
   const names = (await service.listExperts()).map(({ name }) => name)
   const asked: RouteRequest = {
     text: findRequestText({ conversation }) ?? '',

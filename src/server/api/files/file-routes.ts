@@ -29,7 +29,7 @@ export const toFileBody = ({ id, name, purpose, sizeBytes, createdAt, expiresAt 
 
 const tag = 'Files'
 
-export const createFileRoutes = (parts: FileRouteParts): readonly Route[] => [
+const createUploadRoute = (parts: FileRouteParts): Route =>
   defineRoute({
     method: 'POST',
     path: '/v1/files',
@@ -51,7 +51,10 @@ export const createFileRoutes = (parts: FileRouteParts): readonly Route[] => [
     },
     answer: { type: 'object', required: ['id', 'object', 'bytes', 'filename', 'purpose'] },
     handle: (call) => addFile(parts, call),
-  }),
+  })
+
+export const createFileRoutes = (parts: FileRouteParts): readonly Route[] => [
+  createUploadRoute(parts),
   defineRoute({
     method: 'GET',
     path: '/v1/files',

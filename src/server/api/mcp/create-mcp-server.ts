@@ -41,13 +41,13 @@ export async function createMcpFactory(parts: McpParts): Promise<McpServerFactor
         },
       },
     )
-    for (const tool of tools) if (mayCall(caller, tool)) addTool(server, tool, caller)
+    for (const tool of tools) if (canCall(caller, tool)) addTool(server, tool, caller)
     return server
   }
 }
 
 /** Whether a caller's key has the scope of a tool; others are not shown to it. */
-const mayCall = ({ scopes }: McpCaller, { scope }: McpTool): boolean =>
+const canCall = ({ scopes }: McpCaller, { scope }: McpTool): boolean =>
   scopes === undefined || scopes.includes(scope) || scopes.includes('admin')
 
 function addTool(server: McpServer, tool: McpTool, caller: McpCaller): void {

@@ -2,7 +2,7 @@
 // of the protocol: create-mcp-server.ts says it in MCP's words.
 
 import type { Fields, GivenOptions, JsonSchema } from '../../../base/schema.ts'
-import type { KeyScope } from '../../keys/api-key.ts'
+import type { RouteScope } from '../../route.ts'
 import type { AnswerEvent, AnswerRequest, Service } from '../../service.ts'
 
 /** Who calls tools: a client over HTTP with a key, or the program that started this one. */
@@ -47,7 +47,7 @@ export interface McpTool<Of extends Fields = Fields> {
   readonly title: string
   /** What a model reads to choose the tool. */
   readonly about: string
-  readonly scope: Exclude<KeyScope, 'admin'>
+  readonly scope: Exclude<RouteScope, 'open' | 'admin'>
   readonly fields: Of
   readonly required: readonly (keyof Of & string)[]
   /** The schema of what it gives. */

@@ -20,7 +20,7 @@ const signals = ['feedback', 'quality', 'correction'] as const
 /**
  * Gives feedback, and says what came of it. Throws RequestError for fields that do not go together.
  */
-export async function giveFeedback(
+export async function sendFeedback(
   service: Pick<UserService, 'feedback'>,
   body: GivenOptions<typeof feedbackFields>,
 ) {
@@ -57,7 +57,7 @@ const feedbackRoute = defineRoute({
   tag: 'users',
   summary: 'Learns from what a response got: a thumb, a quality, or a correction.',
   body: { fields: feedbackFields, required: ['id'] },
-  handle: async ({ service, body }) => Response.json(await giveFeedback(service, body)),
+  handle: async ({ service, body }) => Response.json(await sendFeedback(service, body)),
 })
 
 const listRoute = defineRoute({

@@ -1,6 +1,6 @@
 // feedback: what an answer of generate or object was worth; the user's tiers and the router learn.
 
-import { feedbackFields, giveFeedback } from '../../users/user-routes.ts'
+import { feedbackFields, sendFeedback } from '../../users/user-routes.ts'
 import { defineTool } from '../mcp-tool.ts'
 
 export const feedbackTool = defineTool({
@@ -25,7 +25,7 @@ export const feedbackTool = defineTool({
     required: ['id', 'user', 'expert', 'turn'],
   },
   async run({ given, caller }) {
-    const value = await giveFeedback(caller.service, given)
+    const value = await sendFeedback(caller.service, given)
     return { text: JSON.stringify(value), value }
   },
 })

@@ -4,7 +4,7 @@ import { collectAnswers } from '../../requests/collect-answers.ts'
 import { toRouteField } from '../../requests/route-fields.ts'
 import { toUsageBody } from '../../openai/usage.ts'
 import { defineTool } from '../mcp-tool.ts'
-import { askFields, tellPieces, toAskedRequest } from './prompt-fields.ts'
+import { askFields, reportPieces, toAskedRequest } from './prompt-fields.ts'
 
 export const generateTool = defineTool({
   name: 'generate',
@@ -34,7 +34,7 @@ export const generateTool = defineTool({
     const request = toAskedRequest(given, await caller.service.describe())
     const id = caller.createId('mcp-')
     const events = caller.answer(request, given.user, id, signal)
-    const { model, expert, route, answers } = await collectAnswers(tellPieces(call, events))
+    const { model, expert, route, answers } = await collectAnswers(reportPieces(call, events))
     const { text, reasoning, reason, usage } = answers[0]!
     return {
       text,

@@ -5,7 +5,7 @@ import { collectAnswers } from '../../requests/collect-answers.ts'
 import { jsonSchemaField } from '../../requests/read-grammar.ts'
 import { toUsageBody } from '../../openai/usage.ts'
 import { defineTool } from '../mcp-tool.ts'
-import { askFields, tellPieces, toAskedRequest } from './prompt-fields.ts'
+import { askFields, reportPieces, toAskedRequest } from './prompt-fields.ts'
 
 export const objectTool = defineTool({
   name: 'object',
@@ -34,7 +34,7 @@ export const objectTool = defineTool({
     const request = Object.assign({}, asked, { grammar: { type: 'json-schema', schema: schema! } })
     const id = caller.createId('mcp-')
     const events = caller.answer(request, given.user, id, signal)
-    const { model, expert, answers } = await collectAnswers(tellPieces(call, events))
+    const { model, expert, answers } = await collectAnswers(reportPieces(call, events))
     const { text, reason, usage } = answers[0]!
     return {
       text,

@@ -59,7 +59,7 @@ export function toAskedRequest(given: AskedFields, base: ServedBase): AnswerRequ
 }
 
 /** Tells of each piece of text as it comes. */
-export async function* tellPieces<Given>(
+export async function* reportPieces<Given>(
   { report }: McpToolCall<Given>,
   events: ReturnType<McpToolCall<Given>['caller']['answer']>,
 ): ReturnType<McpToolCall<Given>['caller']['answer']> {

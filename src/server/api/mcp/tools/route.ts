@@ -29,7 +29,7 @@ export const routeTool = defineTool({
   },
   async run({ given, caller, signal }) {
     const conversation = { messages: readMessages(given) }
-    const value = await caller.service.explainRoute({ conversation, user: given.user }, signal)
+    const value = await caller.service.explainRoute(conversation, given.user, signal)
     return { text: value.reason, value }
   },
 })

@@ -1,8 +1,8 @@
 // graft serve usage: what was used, by day, key, expert and user.
 
-import { createField, flag, string } from '../../base/schema.ts'
-import { defineCommand, toOption } from '../command.ts'
-import { stateOption } from '../serve/state-option.ts'
+import { createField, flag, string } from '../../../base/schema.ts'
+import { defineCommand, toOption } from '../../command.ts'
+import { stateOption } from '../../serve/state-option.ts'
 
 const createDay = (about: string) =>
   toOption(
@@ -32,7 +32,7 @@ export const serveUsageCommand = defineCommand({
     { command: 'graft serve usage --from 2026-11-01 --csv', about: 'for a spreadsheet' },
   ],
   async run({ values, terminal }) {
-    const { showUsage } = await import('../serve/show-usage.ts')
+    const { showUsage } = await import('../../serve/show-usage.ts')
     return showUsage(values, terminal)
   },
 })

@@ -1,13 +1,13 @@
 // graft serve: a model and its experts over HTTP.
 
-import { defineCommand } from '../command.ts'
+import { defineCommand } from '../../command.ts'
 
 export const serveCommand = defineCommand({
   name: 'serve',
   summary: 'serve a model and its experts over HTTP, for every OpenAI client',
   usage: '[model]',
   positionals: [0, 1],
-  options: async () => (await import('../serve/server-options.ts')).serverOptions,
+  options: async () => (await import('../../serve/server-options.ts')).serverOptions,
   examples: [
     { command: 'graft serve', about: 'the default model at http://127.0.0.1:8080/v1' },
     {
@@ -20,7 +20,7 @@ export const serveCommand = defineCommand({
     },
   ],
   async run(context) {
-    const { runServer } = await import('../serve/run-server.ts')
+    const { runServer } = await import('../../serve/run-server.ts')
     return runServer(context)
   },
 })

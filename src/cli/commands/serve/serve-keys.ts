@@ -1,9 +1,9 @@
 // graft serve keys: the keys that requests to a server need.
 
-import { string } from '../../base/schema.ts'
-import { limitFields } from '../../server/keys/api-key.ts'
-import { defineCommand, toOption, withAbout } from '../command.ts'
-import { stateOption } from '../serve/state-option.ts'
+import { string } from '../../../base/schema.ts'
+import { limitFields } from '../../../server/keys/api-key.ts'
+import { defineCommand, toOption, withAbout } from '../../command.ts'
+import { stateOption } from '../../serve/state-option.ts'
 
 export const serveKeysCommand = defineCommand({
   name: 'serve keys',
@@ -32,7 +32,7 @@ export const serveKeysCommand = defineCommand({
     { command: 'graft serve keys revoke ci', about: 'refused from the next request on' },
   ],
   async run({ values, positionals, terminal }) {
-    const { runKeyAction } = await import('../serve/manage-keys.ts')
+    const { runKeyAction } = await import('../../serve/manage-keys.ts')
     const limits = {
       requestsPerMinute: values['requests-per-minute'],
       tokensPerMinute: values['tokens-per-minute'],
