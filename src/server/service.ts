@@ -281,10 +281,7 @@ export interface Service extends UserService {
    * Those of the registry; none where there is no registry. Throws NotFoundError for a reference.
    */
   findRegistered(query: RegisteredQuery): Promise<readonly RegisteredEntry[]>
-  /**
-   * What the router would decide; nothing is answered or logged. Throws RequestError without a
-   * router.
-   */
+  /** What the router would decide; nothing is answered. Throws RequestError without a router. */
   explainRoute(
     conversation: Conversation,
     user?: string,
