@@ -1,8 +1,8 @@
 // The options of graft serve, from the tables of the server, and their values as it takes them.
 
 import { string, withInfo } from '../../base/schema.ts'
-import { batchesFields } from '../../node/serve/open-batches.ts'
-import { filesFields } from '../../node/serve/open-files.ts'
+import { batchesFields } from '../../node/serve/state/open-batches.ts'
+import { filesFields } from '../../node/serve/state/open-files.ts'
 import { serveOperationFields } from '../../node/serve/open-operations.ts'
 import { registryFields } from '../../node/serve/open-registered.ts'
 import { backendFields } from '../../node/serve/backend-options.ts'

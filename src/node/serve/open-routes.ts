@@ -4,8 +4,8 @@ import { createMcpRoutes } from '../../server/api/mcp/mcp-routes.ts'
 import { mcpTools } from '../../server/api/mcp/tool-table.ts'
 import type { Server } from '../../server/app.ts'
 import type { Route } from '../../server/route.ts'
-import { openBatches, type ServeBatchesOptions } from './open-batches.ts'
-import { openFiles, type ServeFilesOptions } from './open-files.ts'
+import { openBatches, type ServeBatchesOptions } from './state/open-batches.ts'
+import { openFiles, type ServeFilesOptions } from './state/open-files.ts'
 import type { OpenedOperations } from './open-operations.ts'
 
 export interface RouteSettings {

@@ -9,14 +9,14 @@ import type { Route } from '../../server/route.ts'
 import type { Service } from '../../server/service.ts'
 import { endServer, type EndedServer } from './end-server.ts'
 import { answerMalformedRequests } from './malformed-requests.ts'
-import { filesFields, type ServeFilesOptions } from './open-files.ts'
+import { filesFields, type ServeFilesOptions } from './state/open-files.ts'
 import {
   type OpenedOperations,
   openOperations,
   serveOperationFields,
   type ServeOperationOptions,
 } from './open-operations.ts'
-import { batchesFields, type ServeBatchesOptions } from './open-batches.ts'
+import { batchesFields, type ServeBatchesOptions } from './state/open-batches.ts'
 import { openRoutes } from './open-routes.ts'
 import { openServing, servingFields, type ServedModelOptions } from './open-serving.ts'
 

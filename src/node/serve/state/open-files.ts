@@ -3,12 +3,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { integer, type OptionFields, readOptions } from '../../base/schema.ts'
-import { createFileRoutes } from '../../server/api/files/file-routes.ts'
-import type { FileStore } from '../../server/api/files/file-store.ts'
-import type { Route } from '../../server/route.ts'
-import { openFileFolder } from './state/file-folder.ts'
-import { getStateDirectory, prepareStateFolder } from './state/open-state.ts'
+import { integer, type OptionFields, readOptions } from '../../../base/schema.ts'
+import { createFileRoutes } from '../../../server/api/files/file-routes.ts'
+import type { FileStore } from '../../../server/api/files/file-store.ts'
+import type { Route } from '../../../server/route.ts'
+import { openFileFolder } from './file-folder.ts'
+import { getStateDirectory, prepareStateFolder } from './open-state.ts'
 
 export interface ServeFilesOptions {
   /** Bytes of one uploaded file. Default 64 MiB. */

@@ -1,13 +1,13 @@
 // A server's batches: kept in the folder of its files, asked of the server itself.
 
 import { join } from 'node:path'
-import { integer, type OptionFields, readOptions } from '../../base/schema.ts'
-import { createAsk } from '../../server/api/batches/answer-lines.ts'
-import { BatchRunner } from '../../server/api/batches/batch-runner.ts'
-import { createBatchRoutes } from '../../server/api/batches/batch-routes.ts'
-import type { Route } from '../../server/route.ts'
+import { integer, type OptionFields, readOptions } from '../../../base/schema.ts'
+import { createAsk } from '../../../server/api/batches/answer-lines.ts'
+import { BatchRunner } from '../../../server/api/batches/batch-runner.ts'
+import { createBatchRoutes } from '../../../server/api/batches/batch-routes.ts'
+import type { Route } from '../../../server/route.ts'
 import type { OpenedFiles } from './open-files.ts'
-import { openBatchFolder } from './state/batch-folder.ts'
+import { openBatchFolder } from './batch-folder.ts'
 
 export interface ServeBatchesOptions {
   /** Requests of batches that are asked at a time. Default 4. */
