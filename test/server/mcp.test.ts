@@ -52,6 +52,10 @@ const call = (method: string, params: object = {}, key?: string) =>
 const callTool = async (name: string, given: object, key?: string) =>
   (await call('tools/call', { name, arguments: given }, key)).body
 
+/** The message of an error, of the protocol or of a tool; undefined where nothing failed. */
+const describeFailure = (body: ReturnType<typeof JSON.parse>): string | undefined =>
+  body.error?.message ?? (body.result.isError ? body.result.content[0].text : undefined)
+
 describe('/mcp', () => {
   it('shows a key the tools that it may call', async () => {
     const list = async (key: string) =>
@@ -63,9 +67,7 @@ describe('/mcp', () => {
     )
     expect(await list('boss')).toEqual(mcpTools.map(({ name }) => name))
     const refused = await callTool('learn', { prompt: 'a', answer: 'b', user: 'c' })
-    expect(refused.error ?? refused.result).toMatchObject(
-      refused.error ? { message: expect.stringContaining('learn') } : { isError: true },
-    )
+    expect(describeFailure(refused)).toContain('learn')
   })
 
   it('counts what tools took as usage of the key', async () => {
@@ -114,9 +116,7 @@ describe('/mcp', () => {
   ])('answers %s with an error, and lives', async (_, body, status) => {
     const answer = await send(body)
     expect(answer.status).toBe(status)
-    expect(answer.body.error ?? answer.body.result).toMatchObject(
-      answer.body.error ? { message: expect.any(String) } : { isError: true },
-    )
+    expect(describeFailure(answer.body)).toMatch(/\w/)
     expect((await call('ping')).body.result).toEqual({})
   })
 

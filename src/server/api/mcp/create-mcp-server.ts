@@ -76,7 +76,7 @@ async function runTool(
   given: Readonly<Record<string, unknown>>,
   { mcpReq }: ServerContext,
 ) {
-  const { progressToken } = mcpReq._meta ?? {}
+  const { _meta: { progressToken } = {} } = mcpReq
   const report = async (done: number, message: string, total?: number): Promise<void> => {
     if (progressToken === undefined) return
     const params = { progressToken, progress: done, message, ...(total !== undefined && { total }) }
