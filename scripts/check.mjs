@@ -28,6 +28,7 @@ const tests = (belongs, timeoutMs) => () => runTests(testFiles.filter(belongs), 
 
 const houseFiles = ['test/floors.test.ts', 'test/house.test.ts', 'test/pages.test.ts']
 const packagingFile = 'test/packaging.test.ts'
+const siteFile = 'test/site.test.ts'
 const isParity = (path) => path.startsWith('test/') && path.includes('parity')
 const isBrowser = (path) => path.startsWith('test/browser/')
 const isClient = (path) => path.startsWith('test/clients/')
@@ -37,7 +38,8 @@ const isEndToEnd = (path) =>
   !isParity(path) &&
   !isBrowser(path) &&
   !houseFiles.includes(path) &&
-  path !== packagingFile
+  path !== packagingFile &&
+  path !== siteFile
 
 /**
  * In this order: what is cheap and often wrong first. Every test file that is not long belongs to
@@ -57,8 +59,9 @@ const stages = {
   unit: tests((path) => !path.startsWith('test/')),
   parity: tests(isParity),
   'end-to-end': tests(isEndToEnd, 300_000),
-  clients: async () => (await installTools('clients')) ?? tests(isClient, 300_000)(),
-  browser: async () => (await installTools('browser')) ?? tests(isBrowser, 300_000)(),
+  clients: async () => (await installTools('test/clients')) ?? tests(isClient, 300_000)(),
+  browser: async () => (await installTools('test/browser')) ?? tests(isBrowser, 300_000)(),
+  site: tests((path) => path === siteFile, 300_000),
   packaging: tests((path) => path === packagingFile, 300_000),
 }
 

@@ -56,7 +56,7 @@ export const longParts = {
     about: 'lm-eval and Schemathesis in a virtual environment',
     minutes: 15,
     files: ['test/clients/lm-eval.long.test.ts', 'test/clients/schemathesis.long.test.ts'],
-    needs: 'clients',
+    needs: 'test/clients',
   },
   memory: {
     about: 'the planned peak of training beside the measured one',

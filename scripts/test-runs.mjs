@@ -7,7 +7,6 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const tool = (path) => join(root, 'node_modules', path)
 const scratch = mkdtempSync(join(tmpdir(), 'graft-check-'))
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
 
@@ -23,9 +22,9 @@ export const allTestFiles = globSync(
  * Runs a tool under this Node with its output passed through; gives its exit code, or 1 when it had
  * to be stopped. A test that loops without end cannot be stopped from within.
  */
-export function runTool(path, args, { environment = {}, minutes = 25 } = {}) {
+export function runTool(path, args, { environment = {}, minutes = 25, modules = root } = {}) {
   return new Promise((done) => {
-    const child = spawn(process.execPath, [tool(path), ...args], {
+    const child = spawn(process.execPath, [join(modules, 'node_modules', path), ...args], {
       cwd: root,
       stdio: 'inherit',
       env: { ...process.env, ...environment },
@@ -68,11 +67,11 @@ export async function runTests(files, { timeoutMs = 60_000, environment = {}, mi
 }
 
 /**
- * The packages of a folder of tests that has a lock file of its own ('clients', 'browser'), so that
- * starting the project stays quick. Gives a failure, or undefined.
+ * The packages of a folder that has a lock file of its own ('test/clients', 'site'), so that starting
+ * the project stays quick. Gives a failure, or undefined.
  */
 export async function installTools(name) {
-  const folder = join(root, 'test', name)
+  const folder = join(root, name)
   const [locked, installed] = ['package-lock.json', 'node_modules/.package-lock.json'].map((file) =>
     join(folder, file),
   )
