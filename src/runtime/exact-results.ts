@@ -1,5 +1,6 @@
 // Results over whole sequences by the exact path: logits, loss, pooled embeddings. Writes no text.
 
+import type { StatePooling } from '../adapters/serving/pooling.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import {
@@ -16,9 +17,15 @@ type Rows = readonly (readonly number[])[]
 export interface ExactResults {
   logits(ids: Rows, choice?: AdapterChoice): Promise<F32Tensor>
   loss(ids: Rows, labels: Rows, choice?: AdapterChoice): Promise<number>
-  /** Mean of each row's last hidden states, scaled to length 1: [N, D]. */
-  pool(ids: Rows, choice?: AdapterChoice): Promise<F32Tensor>
+  /** Each row's last hidden states, pooled and scaled to length 1: [N, D]. */
+  pool(ids: Rows, poolings: readonly StatePooling[], choice?: AdapterChoice): Promise<F32Tensor>
 }
+
+/** The positions whose states are averaged. */
+const listPooled = (pooling: StatePooling, length: number): number[] =>
+  pooling === 'mean'
+    ? Array.from({ length }, (_, position) => position)
+    : [pooling === 'last' ? length - 1 : 0]
 
 export function createExactResults(
   { vocabularySize, width }: ModelConfig,
@@ -59,9 +66,10 @@ export function createExactResults(
       )
       return losses.reduce((sum, loss) => sum + loss, 0) / scored.length
     },
-    async pool(ids, choice = {}) {
+    async pool(ids, poolings, choice = {}) {
       const result = f32([ids.length, width])
-      const rows = await each(ids, choice, 'hidden')
+      const places = ids.map((row, n) => listPooled(poolings[n]!, row.length))
+      const rows = await each(ids, choice, 'hidden', places)
       rows.forEach((row, n) => result.data.set(poolRows(row, width), n * width))
       return result
     },

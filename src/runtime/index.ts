@@ -18,6 +18,7 @@ export type { EngineOptions } from './engine/engine-options.ts'
 export { createModel, type Model } from './model.ts'
 export type {
   BatchOptions,
+  EmbedOptions,
   GradientsOptions,
   HiddenOptions,
   ModelOptions,

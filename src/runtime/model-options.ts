@@ -1,6 +1,7 @@
 // The options of a model's methods: their types, and the tables that check them.
 
 import type { Adapter } from '../adapters/index.ts'
+import { type StatePooling, poolings } from '../adapters/serving/pooling.ts'
 import { OptionError } from '../base/errors.ts'
 import { createField, isRecord, oneOf, type OptionFields, unchecked } from '../base/schema.ts'
 import type { Backend } from '../compute/backend.ts'
@@ -93,6 +94,17 @@ export const batchFields = {
   ...promptFields,
   ...adapterChoiceFields,
 } satisfies OptionFields<BatchOptions>
+
+/** Whose vectors, and how states become one. */
+export interface EmbedOptions extends AdapterChoice {
+  /** Default: as the expert was taught to, else the mean. */
+  readonly pooling?: StatePooling | undefined
+}
+
+export const embedFields = {
+  ...adapterChoiceFields,
+  pooling: oneOf(poolings),
+} satisfies OptionFields<EmbedOptions>
 
 export const hiddenFields = {
   ...adapterChoiceFields,

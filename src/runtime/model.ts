@@ -24,6 +24,8 @@ import {
   type BatchOptions,
   batchFields,
   checkAccuracy,
+  embedFields,
+  type EmbedOptions,
   gradientsFields,
   type GradientsOptions,
   hiddenFields,
@@ -47,6 +49,7 @@ import {
   runInGroups,
   selectExperts,
 } from './programs/row-groups.ts'
+import { findPooling } from '../adapters/serving/pooling.ts'
 import { generateObject, type ObjectAnswer, type ObjectOptions } from './object/generate-object.ts'
 import type { ValueOfSchema, ValueSchema } from './object/value-schema.ts'
 import type { Prompt } from './prompt.ts'
@@ -79,10 +82,10 @@ export interface Model {
     options: GradientsOptions,
   ): Promise<Gradients>
   /**
-   * One vector for each text or list of token ids, [N, D]: the mean of the last hidden states (after
-   * the final norm), scaled to length 1; exact.
+   * One vector for each text or list of token ids, [N, D]: the last hidden states (after the final
+   * norm), pooled as the expert was taught to, else their mean, and scaled to length 1; exact.
    */
-  embed(texts: readonly (string | readonly number[])[], options?: AdapterChoice): Promise<F32Tensor>
+  embed(texts: readonly (string | readonly number[])[], options?: EmbedOptions): Promise<F32Tensor>
   /**
    * Token ids of a prompt: text with BOS where the tokenizer adds it, messages through the chat
    * template, ids as they are. An expert's own tokenizer and template stand for the base's.
@@ -181,10 +184,12 @@ function createExactMethods({
       return exactResults.loss(ids, labels, choice)
     },
     async embed(texts, choice = {}) {
-      checkOptions('Options of embed', choice, adapterChoiceFields)
-      const experts = resolveExperts(texts.length, choice)
+      checkOptions('Options of embed', choice, embedFields)
+      const { pooling, ...chosen } = choice
+      const experts = resolveExperts(texts.length, chosen)
       const ids = texts.map((text, i) => encode(text, {}, experts[i]))
-      return exactResults.pool(ids, choice)
+      const poolings = experts.map((expert) => pooling ?? findPooling(expert) ?? 'mean')
+      return exactResults.pool(ids, poolings, chosen)
     },
     async gradients(ids, labels, options) {
       checkOptions('Options of gradients', options, gradientsFields)

@@ -22,6 +22,7 @@ import { chatRoute } from './api/openai/chat.ts'
 import { completionsRoute } from './api/openai/completions.ts'
 import { embeddingsRoute } from './api/openai/embeddings.ts'
 import { modelRoute, modelsRoute } from './api/openai/models.ts'
+import { rerankRoutes } from './api/rerank/rerank-routes.ts'
 import { responseRoutes } from './api/responses/response-routes.ts'
 import { userRoutes } from './api/users/user-routes.ts'
 import type { Route } from './route.ts'
@@ -34,6 +35,7 @@ export const routes: readonly Route[] = [
   chatRoute,
   completionsRoute,
   embeddingsRoute,
+  ...rerankRoutes,
   ...responseRoutes,
   ...messageRoutes,
   ...ollamaAnswerRoutes,

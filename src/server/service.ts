@@ -2,12 +2,22 @@
 // numbers, plain objects, typed arrays, async generators and signals. So it may live in a worker,
 // and HTTP stays quick while the model computes.
 
+import type { StatePooling } from '../adapters/serving/pooling.ts'
 import type { GrammarChoice } from '../formats/grammar/grammar-choice.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import type { SamplingOptions } from '../runtime/decode/sampling-options.ts'
 import type { RouteExplanation, RouteReport } from '../route/router.ts'
+import type {
+  AdapterScale,
+  EmbeddingResult,
+  EmbedRequest,
+  ExpertChoice,
+  PlainPrompt,
+} from './expert-choice.ts'
 import type { UserService } from './user-service.ts'
 import type { EngineStatistics } from '../runtime/engine/engine.ts'
+
+export type { AdapterScale, ExpertChoice, PlainPrompt } from './expert-choice.ts'
 
 /** The base that is served. */
 export interface ServedBase {
@@ -28,19 +38,6 @@ export interface ServedBase {
   readonly specialTokens: Readonly<Record<string, string>>
 }
 
-/** Who answers: an expert by `model`, or llama.cpp's scales by adapter id. */
-export interface ExpertChoice {
-  /** A name of the base, an expert or a mixture, with or without the base's name in front. */
-  readonly model?: string | undefined
-  readonly scales?: readonly AdapterScale[] | undefined
-}
-
-/** llama.cpp's `{ id, scale }`. */
-export interface AdapterScale {
-  readonly id: number
-  readonly scale: number
-}
-
 /** A conversation and how it is written as a prompt. */
 export interface Conversation {
   readonly messages: readonly ChatMessage[]
@@ -55,8 +52,6 @@ export interface Conversation {
   /** Opens the assistant's turn. Default: unless the last message is the assistant's. */
   readonly opensAnswer?: boolean | undefined
 }
-
-export type PlainPrompt = string | readonly number[]
 
 export interface AnswerRequest extends ExpertChoice {
   /** One conversation, or texts and token ids. */
@@ -175,12 +170,6 @@ export interface CallDelta {
   readonly arguments: string
 }
 
-export interface EmbeddingResult {
-  readonly vectors: readonly Float32Array[]
-  readonly promptTokens: number
-  readonly expert: string | undefined
-}
-
 export interface TokenizeRequest extends ExpertChoice {
   readonly text?: string | undefined
   readonly conversation?: Conversation | undefined
@@ -200,6 +189,8 @@ export interface ServedExpert {
   /** The hash of its content. */
   readonly key: string
   readonly kind: string
+  /** How it was taught to embed; undefined: it writes answers. */
+  readonly pooling?: StatePooling | undefined
   /** The system message that it was taught with. */
   readonly system: string | undefined
   readonly isPinned: boolean
@@ -264,11 +255,8 @@ export interface Service extends UserService {
    * before the engine's next step.
    */
   generate(request: AnswerRequest, signal?: AbortSignal): AsyncGenerator<AnswerEvent, void>
-  /** Mean of the last hidden states of each input, scaled to length 1. */
-  embed(
-    request: ExpertChoice & { readonly inputs: readonly PlainPrompt[] },
-    signal?: AbortSignal,
-  ): Promise<EmbeddingResult>
+  /** The last hidden states of each input, pooled and scaled to length 1. */
+  embed(request: EmbedRequest, signal?: AbortSignal): Promise<EmbeddingResult>
   tokenize(
     request: TokenizeRequest,
   ): Promise<{ readonly ids: readonly number[]; readonly tokens: readonly string[] }>

@@ -179,6 +179,7 @@ export const rooms: Record<string, readonly string[]> = {
     'request-error.ts',
     'error-response.ts',
     'user-service.ts',
+    'expert-choice.ts',
     'service.ts',
     'route.ts',
     'read-text.ts',

@@ -140,8 +140,8 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       }
     },
     generate: createAnswerer(parts),
-    embed: async ({ inputs, ...choice }, signal) =>
-      computeEmbeddings(inputs, chooser.choose(choice), { model, ...parts }, signal),
+    embed: async (request, signal) =>
+      computeEmbeddings(request, chooser.choose(request), { model, ...parts }, signal),
     ...createTextMethods(chooser, writer),
     ...createExpertMethods(experts, options.readAdapter),
     ...createUserMethods(learning ?? noLearning),

@@ -2,9 +2,10 @@
 // memory of all its inputs at once.
 
 import { type Expert, isMixture } from '../../adapters/serving/mixture.ts'
+import { findPooling } from '../../adapters/serving/pooling.ts'
 import { RequestError } from '../request-error.ts'
 import type { Model } from '../../runtime/model.ts'
-import type { EmbeddingResult, PlainPrompt } from '../service.ts'
+import type { EmbeddingResult, EmbedRequest } from '../expert-choice.ts'
 import type { ChosenExpert } from './choose-expert.ts'
 import type { ExpertRegister } from './expert-register.ts'
 import type { PromptWriter } from './write-prompt.ts'
@@ -20,7 +21,7 @@ export interface EmbedderParts {
 const batchTokens = 2048
 
 export async function computeEmbeddings(
-  inputs: readonly PlainPrompt[],
+  { inputs, pooling, onlyTaught = false }: EmbedRequest,
   chosen: ChosenExpert,
   { model, writer, experts, contextTokens }: EmbedderParts,
   signal: AbortSignal | undefined,
@@ -28,12 +29,14 @@ export async function computeEmbeddings(
   const rows = inputs.map((input) => writer.encode(input, chosen.reader))
   rows.forEach((ids, i) => checkInput(ids, i, contextTokens))
   const adapter = toExpert(chosen, experts)
+  if (onlyTaught && findPooling(adapter) === undefined) throw createUntaught(chosen, experts)
+  const options = { ...(pooling && { pooling }), ...(adapter && { adapter }) }
   const vectors: Float32Array[] = Array.from({ length: rows.length })
   for (const batch of planBatches(rows.map(({ length }) => length))) {
     signal?.throwIfAborted()
     const { data, shape } = await model.embed(
       batch.map((i) => rows[i]!),
-      adapter === undefined ? {} : { adapter },
+      options,
     )
     const width = shape[1]!
     batch.forEach((i, n) => (vectors[i] = data.slice(n * width, (n + 1) * width)))
@@ -59,6 +62,15 @@ function toExpert({ parts, isFade }: ChosenExpert, experts: ExpertRegister): Exp
     )
   })
   return mixture.length === 0 ? undefined : { mixture }
+}
+
+function createUntaught({ model }: ChosenExpert, experts: ExpertRegister): RequestError {
+  const taught = experts.list().flatMap(({ name, pooling }) => (pooling ? [name] : []))
+  const found = taught.length === 0 ? 'none is loaded' : `there are ${taught.join(', ')}`
+  return new RequestError(
+    `model: ${JSON.stringify(model)} was not taught to embed. Name an expert that learned with the loss "contrastive"; ${found}.`,
+    { param: 'model', code: 'not_supported' },
+  )
 }
 
 function checkInput({ length }: readonly number[], index: number, contextTokens: number): void {

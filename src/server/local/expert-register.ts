@@ -2,6 +2,7 @@
 // llama.cpp's clients use, where they came from, the system message that they were taught with.
 
 import { type Expert, isMixture } from '../../adapters/serving/mixture.ts'
+import { findPooling } from '../../adapters/serving/pooling.ts'
 import { OptionError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'
 import { quoteName } from '../../formats/quote.ts'
@@ -235,6 +236,7 @@ function describeExpert(
     version,
     key,
     kind: isMixture(described) ? 'mixture' : described.kind,
+    pooling: findPooling(handle.expert ?? described),
     system,
     isPinned,
     hasOwnTemplate,

@@ -13,6 +13,7 @@ const toBody = (expert: ServedExpert) => ({
   number: expert.id,
   path: expert.path ?? null,
   kind: expert.kind,
+  pooling: expert.pooling ?? null,
   version: expert.version,
   key: expert.key,
   system: expert.system ?? null,

@@ -1,5 +1,6 @@
 // POST /v1/embeddings: one vector for each input, through the base or an expert.
 
+import { poolings } from '../../../adapters/serving/pooling.ts'
 import { oneOf, string } from '../../../base/schema.ts'
 import { modelField } from '../requests/model-field.ts'
 import { refusedInEmbeddings } from '../requests/refused-fields.ts'
@@ -20,6 +21,7 @@ export const embeddingsRoute = defineRoute({
       encoding_format: oneOf(['float', 'base64'], { about: 'base64: float32, little-endian' }),
       user: string({ filled: true, about: 'who asks: for usage' }),
       lora: scalesField,
+      pooling: oneOf(poolings, { about: 'default: as the expert was taught to, else mean' }),
     },
     required: ['input'],
     refused: refusedInEmbeddings,
@@ -27,9 +29,9 @@ export const embeddingsRoute = defineRoute({
   answer: { type: 'object', required: ['object', 'data', 'model', 'usage'] },
   async handle({ service, body, signal, context }) {
     const inputs = readPrompts(body.input!)
-    const { model, lora: scales, encoding_format: format, user } = body
+    const { model, lora: scales, encoding_format: format, user, pooling } = body
     const started = performance.now()
-    const result = await service.embed({ model, scales, inputs }, signal)
+    const result = await service.embed({ model, scales, inputs, pooling }, signal)
     const { vectors, promptTokens, expert } = result
     context.get('reportUsage')?.({
       expert,

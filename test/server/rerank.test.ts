@@ -1,0 +1,107 @@
+// Reranking with an expert that was taught to embed, and the ways in which states become a vector.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { poolingKey } from '../../src/adapters/serving/pooling.ts'
+import { ask, createNoisyExpert, openTestServer, type TestServer } from '../support/server.ts'
+
+let server: TestServer
+const query = 'Lily saw a cat.'
+const documents = ['The dog is called Max.', 'Lily saw a cat.', 'One day it rained.']
+
+beforeAll(async () => {
+  server = await openTestServer()
+  const { model, engine } = server
+  const teach = (seed: number, pooling: string) =>
+    Object.assign({}, createNoisyExpert(model, seed), { metadata: { [poolingKey]: pooling } })
+  await engine.registerAdapter('writer', createNoisyExpert(model, 1))
+  await engine.registerAdapter('finder', teach(2, 'mean'))
+  await engine.registerAdapter('ender', teach(3, 'last'))
+})
+afterAll(() => server.close())
+
+const embed = async (body: object): Promise<number[][]> => {
+  const { body: answer } = await ask(server, '/v1/embeddings', { input: documents, ...body })
+  return answer.data.map(({ embedding }: { embedding: number[] }) => embedding)
+}
+const computeCosine = (a: number[], b: number[]): number =>
+  a.reduce((sum, value, i) => sum + value * b[i]!, 0)
+
+describe('/v1/rerank', () => {
+  it.each(['/v1/rerank', '/v2/rerank', '/rerank'])('%s ranks by the cosine', async (path) => {
+    const asked = { model: 'finder', query, documents }
+    const { status, body } = await ask(server, path, asked)
+    expect(status).toBe(200)
+    expect(body).toMatchObject({ object: 'list', model: 'finder' })
+    expect(body.id).toMatch(/^rerank-/)
+    expect(body.usage.total_tokens).toBeGreaterThan(20)
+    expect(body.results[0]).toMatchObject({ index: 1, document: { text: query } })
+    expect(body.results[0].relevance_score).toBeCloseTo(1, 4)
+    const [first] = await embed({ model: 'finder', input: [query] })
+    const vectors = await embed({ model: 'finder' })
+    for (const { index, relevance_score: score } of body.results)
+      expect(score).toBeCloseTo(computeCosine(first!, vectors[index]!), 5)
+    const scores = body.results.map((one: { relevance_score: number }) => one.relevance_score)
+    expect(scores).toEqual(scores.toSorted((a: number, b: number) => b - a))
+  })
+
+  it('takes objects, gives the best alone, and leaves texts out', async () => {
+    const objects = documents.map((text) => ({ text }))
+    const asked = { model: 'finder', query, documents: objects, top_n: 1, return_documents: false }
+    const { body } = await ask(server, '/v1/rerank', asked)
+    expect(body.results).toHaveLength(1)
+    expect(Object.keys(body.results[0])).toEqual(['index', 'relevance_score'])
+  })
+
+  it.each([
+    [{ model: 'writer' }, 400, 'model', '"writer" was not taught to embed'],
+    [{ model: 'stories260k' }, 400, 'model', 'there are finder, ender'],
+    [{ model: 'nobody' }, 404, 'model', 'There is no expert'],
+    [{ model: undefined }, 400, 'model', 'several experts were taught to embed: finder, ender'],
+    [{ documents: [] }, 400, 'documents', 'expected 1 to 2048'],
+    [{ documents: ['a', 3] }, 400, 'documents.1', 'expected a text'],
+    [{ documents: [{ image: 'x' }] }, 400, 'documents.0', 'expected a text'],
+    [{ query: '' }, 400, 'query', 'query'],
+    [{ rank_fields: ['a'] }, 400, 'rank_fields', 'documents are texts'],
+    [{ topn: 1 }, 400, 'topn', 'top_n'],
+  ])('refuses %j', async (more, status, param, words) => {
+    const answer = await ask(server, '/v1/rerank', { model: 'finder', query, documents, ...more })
+    expect([answer.status, answer.body.error.param]).toEqual([status, param])
+    expect(answer.body.error.message).toContain(words)
+  })
+
+  it('says which experts embed', async () => {
+    const { body } = await ask(server, '/v1/experts')
+    const found = body.data.map((one: { id: string; pooling: string }) => [one.id, one.pooling])
+    expect(Object.fromEntries(found)).toEqual({ writer: null, finder: 'mean', ender: 'last' })
+  })
+})
+
+describe('pooling', () => {
+  it('is as the expert was taught, else the mean, else as the request says', async () => {
+    const own = await embed({ model: 'ender' })
+    expect(await embed({ model: 'ender', pooling: 'last' })).toEqual(own)
+    expect(await embed({ model: 'ender', pooling: 'mean' })).not.toEqual(own)
+    const base = await embed({})
+    expect(await embed({ pooling: 'mean' })).toEqual(base)
+    expect((await ask(server, '/v1/embeddings', { input: 'a', pooling: 'sum' })).status).toBe(400)
+  })
+
+  it('is that of the states: the last, the first, and their mean', async () => {
+    const { model } = server
+    const ids = [1, 403, 407, 261]
+    const [states] = await model.hidden([ids], { at: 'all' })
+    const scale = (vector: Float32Array): number[] => {
+      const length = Math.hypot(...vector)
+      return Array.from(vector, (value) => value / length)
+    }
+    const mean = states![0]!.map((_, i) => states!.reduce((sum, row) => sum + row[i]!, 0) / 4)
+    for (const [pooling, wanted] of [
+      ['last', states![3]!],
+      ['cls', states![0]!],
+      ['mean', mean],
+    ] as const) {
+      const { data } = await model.embed([ids], { pooling })
+      scale(wanted).forEach((value, i) => expect(data[i]).toBeCloseTo(value, 4))
+    }
+  })
+})
