@@ -46,6 +46,8 @@ export interface Backend {
   /** Whether initializers may lie in files. */
   readonly readsFiles?: boolean
   compile(graph: Graph, options?: CompileOptions): Promise<Program>
+  /** Whether programs of a group share weights that are in memory, too. */
+  readonly sharesMemory?: boolean
   /** Absent: every program holds its own copy of its weights. */
   openGroup?(): ProgramGroup
 }

@@ -126,13 +126,10 @@ export function createOnnxRuntimeBackend(
       dispose: () => session.release(),
     }
   }
-  if (wasm) return withResidentWeights({ name: 'onnxruntime-web (WebAssembly)', compile })
-  return {
-    name: 'onnxruntime-node',
-    readsFiles: true,
-    compile,
-    openGroup: () => createProgramGroup({ open, compile, wrap, unwrap }),
-  }
+  const openGroup = () => createProgramGroup({ open, compile, wrap, unwrap })
+  if (wasm)
+    return withResidentWeights({ name: 'onnxruntime-web (WebAssembly)', compile, openGroup })
+  return { name: 'onnxruntime-node', readsFiles: true, compile, openGroup }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { f32, type Tensor } from '../base/tensor.ts'
+import { f32, type FileTensor, type Tensor } from '../base/tensor.ts'
 import { GraphBuilder } from '../graph/builder.ts'
-import type { Backend } from './backend.ts'
+import type { Backend, GroupMember } from './backend.ts'
 import { referenceBackend } from './reference.ts'
 import { withResidentWeights } from './resident-weights.ts'
 
@@ -13,6 +13,28 @@ function buildProduct() {
     g.op('linear', [g.input('x', 'f32', ['M', 2]), g.weight('w', [1, 2])], { module: 'm' }),
   )
   return g.build()
+}
+
+const packedProductBytes = 4 * 32
+
+/** y = x·Wᵀ over one row in 4 bits. */
+function buildPackedProduct(): GroupMember {
+  const g = new GraphBuilder()
+  const x = g.input('x', 'f32', ['M', 32])
+  const parts = [
+    g.input('w.codes', 'u8', [1, 1, 16], 'weight'),
+    g.input('w.scales', 'f32', [1], 'weight'),
+  ]
+  const form = { bits: 4, block: 32, inFeatures: 32, outFeatures: 1, accuracy: 4, module: 'm' }
+  g.output('y', g.op('quantizedLinear', [x, ...parts], form))
+  const codes: Tensor = { dtype: 'u8', shape: [1, 1, 16], data: new Uint8Array(16).fill(0x99) }
+  return {
+    graph: g.build(),
+    initializers: new Map([
+      ['w.codes', codes],
+      ['w.scales', f32([1], [2])],
+    ]),
+  }
 }
 
 /** The reference, and what it was told: initializers of each compilation, programs thrown away. */
@@ -75,6 +97,40 @@ describe('withResidentWeights', () => {
     const program = await withResidentWeights(backend).compile(buildProduct(), { lean: true })
     expect(await resultOf(program.run(feed(weight(1, 2))))).toBe(21)
     expect(compiled).toEqual([[]])
+  })
+  it('unpacks a weight once for all programs of a group, and gives its bytes back with the last', async () => {
+    const { backend } = createRecorder()
+    const joined: ReadonlyMap<string, Tensor | FileTensor>[] = []
+    const openGroup = () => ({
+      add: (members: readonly GroupMember[]) => {
+        joined.push(...members.map(({ initializers }) => initializers))
+        return Promise.all(
+          members.map(({ graph, initializers }) => backend.compile(graph, { initializers })),
+        )
+      },
+    })
+    const resident = withResidentWeights({ ...backend, openGroup }, packedProductBytes)
+    expect(resident.sharesMemory).toBe(true)
+    const group = resident.openGroup!()
+    const programs = await group.add([buildPackedProduct(), buildPackedProduct()])
+    const [later] = await group.add([buildPackedProduct()])
+    const names = joined.map((initializers) => [...initializers.keys()])
+    expect(names).toEqual([['w.codes.f32'], ['w.codes.f32'], ['w.codes.f32']])
+    expect(new Set(joined.map((initializers) => initializers.get('w.codes.f32'))).size).toBe(1)
+    const x = f32(
+      [1, 32],
+      Float32Array.from({ length: 32 }, (_, i) => i),
+    )
+    for (const program of [...programs, later!]) {
+      // codes 9, less 8, times the scale 2: all weights are 2
+      expect(await resultOf(program.run(new Map([['x', x]])))).toBe(2 * 496)
+    }
+    // no room for another group before the last program is gone
+    expect((await resident.openGroup!().add([buildPackedProduct()])).length).toBe(1)
+    expect([...joined.at(-1)!.keys()]).toEqual(['w.codes', 'w.scales'])
+    for (const program of [...programs, later!]) await program.dispose()
+    await resident.openGroup!().add([buildPackedProduct()])
+    expect([...joined.at(-1)!.keys()]).toEqual(['w.codes.f32'])
   })
   it('says which input was not fed', async () => {
     const { backend } = createRecorder()

@@ -3,10 +3,10 @@
 // Independent of ONNX Runtime.
 
 import { assertInternal } from '../base/errors.ts'
-import { isFileTensor, type Tensor } from '../base/tensor.ts'
+import { type FileTensor, isFileTensor, type Tensor } from '../base/tensor.ts'
 import type { Graph } from '../graph/ir.ts'
-import type { Backend, CompileOptions, Program } from './backend.ts'
-import { unpackLinears } from './unpack-linears.ts'
+import type { Backend, CompileOptions, GroupMember, Program, ProgramGroup } from './backend.ts'
+import { type UnpackedWeights, unpackLinears } from './unpack-linears.ts'
 
 /** WebAssembly addresses 4 GB; activations, caches and other programs need the rest. */
 const defaultBudgetBytes = 2e9
@@ -23,8 +23,13 @@ interface Budget {
  */
 export function withResidentWeights(backend: Backend, budgetBytes = defaultBudgetBytes): Backend {
   const budget: Budget = { leftBytes: budgetBytes }
+  const { openGroup } = backend
   return {
     name: backend.name,
+    ...(openGroup && {
+      sharesMemory: true,
+      openGroup: () => new ResidentGroup(openGroup(), budget),
+    }),
     async compile(graph, options = {}) {
       const given = requireInMemory(options.initializers)
       const unpacked = unpackLinears(graph, given, budget.leftBytes)
@@ -59,15 +64,18 @@ function requireInMemory(
   )
 }
 
-const countBytes = (tensors: ReadonlyMap<string, Tensor>): number =>
-  [...tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
+const countBytes = (tensors: ReadonlyMap<string, Tensor | FileTensor>): number =>
+  [...tensors.values()].reduce(
+    (sum, tensor) => sum + (isFileTensor(tensor) ? tensor.sizeBytes : tensor.data.byteLength),
+    0,
+  )
 
 const listFedWeights = ({
   graph,
   initializers,
 }: {
   readonly graph: Graph
-  readonly initializers: ReadonlyMap<string, Tensor>
+  readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
 }): string[] =>
   graph.inputs
     .filter(({ name, role }) => role === 'weight' && !initializers.has(name))
@@ -130,5 +138,45 @@ class ResidentProgram implements Program {
       this.#parts.budget.leftBytes += countBytes(resident)
       await (await program).dispose()
     }
+  }
+}
+
+/** Programs over one session: weights are unpacked once for all of them. */
+class ResidentGroup implements ProgramGroup {
+  readonly #group: ProgramGroup
+  readonly #budget: Budget
+  #weights: UnpackedWeights = new Map()
+  #alive = 0
+
+  constructor(group: ProgramGroup, budget: Budget) {
+    this.#group = group
+    this.#budget = budget
+  }
+
+  async add(members: readonly GroupMember[]): Promise<Program[]> {
+    const before = countBytes(this.#weights)
+    const unpacked = members.map(({ graph, initializers }) =>
+      unpackLinears(
+        graph,
+        requireInMemory(initializers),
+        this.#budget.leftBytes - (countBytes(this.#weights) - before),
+        this.#weights,
+      ),
+    )
+    this.#budget.leftBytes -= countBytes(this.#weights) - before
+    this.#alive += members.length
+    const programs = await this.#group.add(unpacked)
+    return programs.map((program) => ({
+      run: (feeds) => program.run(feeds),
+      dispose: async () => {
+        await program.dispose()
+        if (--this.#alive === 0) this.#giveBack()
+      },
+    }))
+  }
+
+  #giveBack(): void {
+    this.#budget.leftBytes += countBytes(this.#weights)
+    this.#weights = new Map()
   }
 }

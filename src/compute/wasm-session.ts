@@ -2,8 +2,9 @@
 // calls run one after the other, and running out of memory is one clear error.
 
 import { UnsupportedError } from '../base/errors.ts'
-import { isFileTensor, type Tensor, viewBytes } from '../base/tensor.ts'
+import { type FileTensor, isFileTensor, type Tensor, viewBytes } from '../base/tensor.ts'
 import { encodeOnnx, type OnnxModel } from '../formats/onnx.ts'
+import { LazyBytes } from './lazy-tensor.ts'
 import type { OnnxRuntime, OnnxSession } from './onnx-library.ts'
 
 // An initializer inside the model is held twice in WebAssembly's memory while the model is read;
@@ -47,7 +48,7 @@ export async function createWasmSession(
 ): Promise<OnnxSession> {
   const external = new Map(
     [...model.initializers].flatMap(([name, tensor]) =>
-      !isFileTensor(tensor) && tensor.data.byteLength >= leastExternalBytes
+      isFileTensor(tensor) || tensor.data.byteLength >= leastExternalBytes
         ? [[name, tensor] as const]
         : [],
     ),
@@ -62,7 +63,12 @@ export async function createWasmSession(
   }
 }
 
-const toExternalData = (tensors: ReadonlyMap<string, Tensor>): object =>
+const toExternalData = (tensors: ReadonlyMap<string, Tensor | FileTensor>): object =>
   tensors.size === 0
     ? {}
-    : { externalData: [...tensors].map(([path, tensor]) => ({ path, data: viewBytes(tensor) })) }
+    : {
+        externalData: [...tensors].map(([path, tensor]) => ({
+          path,
+          data: isFileTensor(tensor) ? new LazyBytes(tensor) : viewBytes(tensor),
+        })),
+      }

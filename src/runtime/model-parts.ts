@@ -3,6 +3,7 @@
 
 import type { Expert } from '../adapters/index.ts'
 import { OptionError } from '../base/errors.ts'
+import { sizeOf } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import type { PackedFiles } from '../compute/packed-files.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
@@ -136,8 +137,11 @@ function openCompiler(
   { admit, ...parts }: Omit<CompilerParts, 'admit'> & Pick<ModelOptions, 'admit'>,
 ): ProgramCompiler {
   const { weights, files } = parts
+  let weightBytes = 0
+  for (const { shape } of store.tensors.values()) weightBytes += 4 * sizeOf(shape)
   return createProgramCompiler({
     ...parts,
+    weightBytes,
     admit: admit && (() => admit(computeModelMemory({ graph, store, weights, files }))),
   })
 }

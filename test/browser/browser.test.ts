@@ -16,6 +16,7 @@ const suites = [
   { page: 'worker', fewest: 17 },
   { page: 'grammar', fewest: 1 },
   { page: 'registry', fewest: 33 },
+  { page: 'operations', fewest: 570 },
   { page: 'web-engine', fewest: 6 },
   { page: 'web-worker', fewest: 10 },
 ] as const
@@ -30,6 +31,7 @@ const programs: Readonly<
   worker: 'test/browser/pages/worker.ts',
   grammar: 'test/browser/pages/grammar.ts',
   registry: 'test/browser/pages/registry.ts',
+  operations: 'test/browser/pages/operations.ts',
   'web-engine': 'test/browser/pages/web-engine.ts',
   'web-worker': 'test/browser/pages/web-worker.ts',
   'worker-object': 'test/browser/pages/worker-object.ts',

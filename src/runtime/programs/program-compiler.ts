@@ -1,6 +1,6 @@
 // Makes programs of graphs and the base's weights. Where the backend reads files and there are some,
-// packed weights stay in files; those of a large model are in memory once for all programs of one
-// accuracy, otherwise each program holds its own.
+// packed weights stay in files. Those of a large model are in memory once for all programs of one
+// accuracy where the backend can, otherwise each program holds its own.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { Backend, Program, ProgramGroup } from '../../compute/backend.ts'
@@ -21,6 +21,9 @@ export interface WeightedGraph {
   readonly isAlone?: boolean
 }
 
+/** Smaller models are faster in programs of their own, whose copies are small. */
+const leastSharedBytes = 100e6
+
 export interface ProgramCompiler {
   /** Whether programs of one accuracy share their weights. */
   readonly isShared: boolean
@@ -35,6 +38,8 @@ export interface CompilerParts {
   readonly weights: BaseWeights
   readonly backend: Backend
   readonly files?: PackedFiles | undefined
+  /** Of the base, in f32. Default 0. */
+  readonly weightBytes?: number | undefined
   /** Called before the first program is compiled; throws where the machine cannot hold it. */
   readonly admit?: (() => void) | undefined
 }
@@ -43,10 +48,12 @@ export function createProgramCompiler({
   weights,
   backend,
   files: given,
+  weightBytes = 0,
   admit,
 }: CompilerParts): ProgramCompiler {
   const files = backend.readsFiles ? given : undefined
-  const openGroup = files?.isShared ? backend.openGroup : undefined
+  const isShared = files?.isShared ?? (backend.sharesMemory && weightBytes >= leastSharedBytes)
+  const openGroup = isShared ? backend.openGroup : undefined
   const groups = new Map<Accuracy, ProgramGroup>()
   let isAdmitted = false
   const getGroup = (accuracy: Accuracy): ProgramGroup | undefined => {

@@ -173,6 +173,7 @@ class Download {
   }
 
   async #begin(facts: FileFacts): Promise<void> {
+    await removeEntries(this.#folder, [absentName])
     await checkFreeSpace(this.#url, facts.sizeBytes)
     this.#facts = facts
     await this.#write(begunName, encodeJson(facts))

@@ -38,7 +38,8 @@ export async function requestFile(
   if (from !== undefined) headers['range'] = `bytes=${from}-${to ?? ''}`
   let response: Response
   try {
-    response = await fetch(url, { headers, signal: signal ?? null })
+    // The browser's own cache would keep large files twice, and parts of an earlier state.
+    response = await fetch(url, { headers, cache: 'no-store', signal: signal ?? null })
   } catch (cause) {
     signal?.throwIfAborted()
     throw createUnreachable(url, cause)

@@ -93,7 +93,7 @@ export async function openEngineWorker(options: WebEngineWorkerOptions): Promise
     learnerPort &&
     connectObject<WorkerLearner>(learnerPort.port1, { sequences: learnerSequences as never })
   const connections = [engine, learner].filter((one) => one !== undefined)
-  watchWorker(worker, connections, { onProgress, onNote })
+  listenToWorker(worker, connections, { onProgress, onNote })
   const message: OpenMessage = {
     type: 'graft-open',
     task: encoded,
@@ -102,7 +102,7 @@ export async function openEngineWorker(options: WebEngineWorkerOptions): Promise
   }
   const ports = learnerPort ? [port.port2, learnerPort.port2] : [port.port2]
   worker.postMessage(message, [...transfer, ...ports])
-  const abort = (): void => failAll(connections, signal!.reason)
+  const abort = (): void => closeWith(connections, signal!.reason)
   signal?.addEventListener('abort', abort, { once: true })
   try {
     await engine.ready
@@ -127,13 +127,13 @@ function openWorkerScript(given: WebEngineWorkerOptions['worker']): Worker {
 
 type Connections = readonly Pick<Connection<unknown>, 'fail'>[]
 
-function failAll(connections: Connections, reason: unknown): void {
+function closeWith(connections: Connections, reason: unknown): void {
   const error = reason instanceof Error ? reason : new WorkerError(String(reason))
   for (const connection of connections) connection.fail(error)
 }
 
 /** Takes what the worker tells while it opens, and its end. */
-function watchWorker(
+function listenToWorker(
   worker: Worker,
   connections: Connections,
   { onProgress, onNote }: Pick<WebEngineWorkerOptions, 'onProgress' | 'onNote'>,
@@ -146,7 +146,7 @@ function watchWorker(
     const reason = message
       ? `it failed: ${message}`
       : "its script could not be loaded. Give the worker or its script's URL: openEngineWorker({ worker })"
-    failAll(connections, new WorkerError(`The engine's worker ended: ${reason}.`))
+    closeWith(connections, new WorkerError(`The engine's worker ended: ${reason}.`))
   })
 }
 
@@ -159,7 +159,10 @@ function createClient(
   const dispose = async (): Promise<void> => {
     await engine.stop()
     worker.terminate()
-    failAll([engine, ...(learner ? [learner] : [])], new WorkerError('The engine was disposed of.'))
+    closeWith(
+      [engine, ...(learner ? [learner] : [])],
+      new WorkerError('The engine was disposed of.'),
+    )
   }
   const own: Partial<Record<PropertyKey, unknown>> = {
     dispose,

@@ -5,13 +5,13 @@ import { exposeFailure, exposeObject } from '../../runtime/worker/expose-object.
 import { openTask, type WebEngineTask } from './engine-object.ts'
 import type { OpeningMessage, OpenMessage } from './worker-messages.ts'
 
-const tell = (message: OpeningMessage): void => globalThis.postMessage(message, {})
+const report = (message: OpeningMessage): void => globalThis.postMessage(message, {})
 
 async function open({ task, port, learnerPort }: OpenMessage): Promise<void> {
   try {
     const opened = await openTask(decodeValue(task) as WebEngineTask, {
-      onProgress: (progress) => tell({ type: 'graft-progress', progress }),
-      onNote: (note) => tell({ type: 'graft-note', note }),
+      onProgress: (progress) => report({ type: 'graft-progress', progress }),
+      onNote: (note) => report({ type: 'graft-note', note }),
     })
     if (learnerPort && opened.learner) exposeObject(learnerPort, opened.learner)
     exposeObject(port, opened.engine, { close: () => opened.close() })
