@@ -15,6 +15,7 @@ import {
 } from '../../src/node/index.ts'
 import { type StartedServer, startServer } from '../../src/node/serve/start-server.ts'
 import type { StartServerOptions } from '../../src/node/serve/start-server.ts'
+import { graft } from '../support/cli.ts'
 import { createNoisyExpert } from '../support/server.ts'
 import { openVllmDouble, type VllmDouble, type VllmDoubleOptions } from '../support/vllm-double.ts'
 
@@ -275,6 +276,22 @@ describe('in front of vLLM', () => {
     expect(routed.status, JSON.stringify(routed.body)).toBe(200)
     expect(double.completions.at(-1)!.model).toBe(double.loads[0])
   })
+})
+
+describe('graft serve --backend vllm', () => {
+  it('takes the base that vLLM serves, and says what is off', async () => {
+    const double = await openVllmDouble()
+    opened.push(() => double.close())
+    const args = ['serve', 'stories260k', '--backend', 'vllm', '--url', double.url, '--port', '0']
+    const { code, stdout, stderr } = await graft([...args, '--state', join(folder, 'state')], {
+      onStart: (child) =>
+        child.stdout!.on('data', (chunk: Buffer) => {
+          if (chunk.toString().includes('Ctrl-C')) child.kill('SIGINT')
+        }),
+    })
+    expect([code, stderr]).toEqual([0, expect.not.stringContaining('graft: Server options')])
+    expect(stdout).toContain(`backend  vLLM at ${double.url}: LoRA only; no embeddings`)
+  }, 180_000)
 })
 
 describe('what is off is said', () => {

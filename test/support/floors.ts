@@ -221,6 +221,7 @@ export const rooms: Record<string, readonly string[]> = {
     '',
     'manifests',
     'replicas',
+    'ray',
     'worker',
     'registry',
     'route',

@@ -1,14 +1,9 @@
 // graft train: trains experts, each described by a training manifest, or one described by options
 // alone.
 
-import { resolve } from 'node:path'
-import type { GraftError } from '../../base/errors.ts'
-import type { RunFault } from '../../node/manifests/run-faults.ts'
-import type { TrainingRun } from '../../node/manifests/training-run.ts'
-import type { ParsedManifest } from '../../node/manifests/manifest-file.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import type { FailedExpert, PlannedExpert, TrainedExpert } from '../train/train-experts.ts'
-import type { TrainOptionTable, TrainValues } from '../train/train-option-table.ts'
+import type { FailedExpert, TrainedExpert } from '../train/train-experts.ts'
+import type { TrainOptionTable } from '../train/train-option-table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export const trainCommand = defineCommand<TrainOptionTable>({
@@ -44,9 +39,19 @@ export const trainCommand = defineCommand<TrainOptionTable>({
       about: 'as the manifest says, but for five epochs',
     },
     { command: 'graft train a.yaml b.yaml', about: 'one after another over one loaded base' },
+    {
+      command: 'graft train a.yaml b.yaml --on ray://127.0.0.1:8265 --shared /mnt/graft',
+      about: 'on the machines of a Ray cluster',
+    },
   ],
   async run(context) {
-    const { values, positionals, terminal, signal, commandLine, setExitCode } = context
+    const { values, positionals, signal, commandLine, setExitCode } = context
+    if (values.on !== undefined)
+      return (await import('../train/train-on-ray.ts')).trainOnRay(context)
+    if (values.shared !== undefined)
+      throw new UsageError('--shared is for --on: the folder that all machines see.')
+    const terminal = values.events ? withSilentReports(context.terminal) : context.terminal
+    const { planFromManifests, planFromOptions } = await import('../train/plan-runs.ts')
     const { readReplicaChoice } = await import('../train/replica-choice.ts')
     const replicas = readReplicaChoice(context)
     const planned =
@@ -78,7 +83,8 @@ export const trainCommand = defineCommand<TrainOptionTable>({
       command: 'graft train',
       about: planned.map(({ run }) => run.out).join(', '),
     })
-    const work = { values, terminal, signal, commandLine }
+    const lines = values.events ? await openLines(context.terminal) : undefined
+    const work = { values, terminal, signal, commandLine, lines }
     const training = replicas.command
       ? import('../train/train-with-replicas.ts').then(async ({ trainWithReplicas }) => [
           await trainWithReplicas(planned[0]!, replicas.command!, work),
@@ -98,111 +104,16 @@ export const trainCommand = defineCommand<TrainOptionTable>({
   },
 })
 
-/**
- * The only run of a command line without manifests. Bad input is thrown as the error that it is.
- */
-async function planFromOptions(values: TrainValues): Promise<PlannedExpert> {
-  const missing = (['data', 'out'] as const)
-    .filter((name) => values[name] === undefined && !(name === 'data' && values.role !== undefined))
-    .map((name) => `--${name}`)
-  if (missing.length > 0)
-    throw new UsageError(
-      `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. Or name a training manifest: graft train expert.yaml`,
-    )
-  const [
-    { targetPresets },
-    { toOverrides },
-    { applyOverride },
-    { findRunFaults },
-    { resolveTrainingRun },
-  ] = await Promise.all([
-    import('../../adapters/presets.ts'),
-    import('../train/train-overrides.ts'),
-    import('../../node/manifests/manifest-file.ts'),
-    import('../../node/manifests/run-faults.ts'),
-    import('../../node/manifests/training-run.ts'),
-  ])
-  const manifest = {}
-  for (const override of toOverrides(values, {
-    presets: [...targetPresets.keys()],
-    at: (path) => path,
-  }))
-    applyOverride(manifest, override)
-  const run = await resolveTrainingRun(manifest)
-  const [fault] = await findRunFaults(manifest, withRunChoices(run, values, values.resume))
-  if (fault) throw fault.error
-  return { run, manifest: undefined, resume: values.resume }
-}
-
-const withRunChoices = (
-  run: TrainingRun,
-  { overwrite }: TrainValues,
-  resume: boolean,
-): TrainingRun => ({
-  ...run,
-  options: { ...run.options, resume, overwrite },
+/** Lines of JSON have stdout for themselves; what is said beside them goes to stderr. */
+const withSilentReports = (terminal: Terminal): Terminal => ({
+  ...terminal,
+  print: () => undefined,
+  say: (line = '') => terminal.note(line),
 })
 
-/**
- * All manifests are read and checked, and all that is wrong in any of them is said, before anything
- * is trained.
- */
-async function planFromManifests(
-  values: TrainValues,
-  paths: readonly string[],
-): Promise<PlannedExpert[]> {
-  if (values.out !== undefined && paths.length > 1)
-    throw new UsageError(
-      '--out is for one expert; of several, each training manifest says its own.',
-    )
-  const [
-    { targetPresets },
-    { toOverrides },
-    { readManifest },
-    { findRunFaults, toManifestProblems },
-    { resolveTrainingRun, hasRunStarted },
-    { GraftError: Known, ManifestError },
-  ] = await Promise.all([
-    import('../../adapters/presets.ts'),
-    import('../train/train-overrides.ts'),
-    import('../../node/manifests/manifest-file.ts'),
-    import('../../node/manifests/run-faults.ts'),
-    import('../../node/manifests/training-run.ts'),
-    import('../../base/errors.ts'),
-  ])
-  const overrides = toOverrides(values, {
-    presets: [...targetPresets.keys()],
-    at: (path) => resolve(path),
-  })
-  const errors: GraftError[] = []
-  const planned: PlannedExpert[] = []
-  for (const path of paths) {
-    try {
-      const read: ParsedManifest = await readManifest(path, overrides)
-      const run = await resolveTrainingRun(read.manifest, path)
-      // Of several experts some may not have been begun when the others were interrupted.
-      const resume = values.resume && (paths.length === 1 || (await hasRunStarted(run.out)))
-      const faults: RunFault[] = await findRunFaults(
-        read.manifest,
-        withRunChoices(run, values, resume),
-      )
-      if (planned.some((other) => other.run.out === run.out))
-        faults.push({
-          key: ['out'],
-          error: new Known(`is ${run.out}; another training manifest has the same folder`),
-        })
-      if (faults.length > 0)
-        throw new ManifestError(read.locateProblems(toManifestProblems(faults)))
-      planned.push({ run, manifest: path, resume })
-    } catch (error) {
-      if (!Known.isInstance(error)) throw error
-      errors.push(error)
-    }
-  }
-  if (errors.length === 0) return planned
-  const faults = errors.flatMap((error) => (error instanceof ManifestError ? error.faults : []))
-  const others = errors.filter((error) => !(error instanceof ManifestError))
-  throw others.length > 0 ? others[0]! : new ManifestError(faults)
+async function openLines({ print, now }: Terminal) {
+  const { createLineWriter } = await import('../train/event-lines.ts')
+  return createLineWriter((text) => print(text), now)
 }
 
 function showFailures(failures: readonly FailedExpert[], { note }: Terminal): void {

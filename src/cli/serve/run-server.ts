@@ -3,13 +3,31 @@
 
 import { startServer, type StartedServer } from '../../node/serve/start-server.ts'
 import { announceTask } from '../../node/files/running.ts'
-import type { Context } from '../command.ts'
+import { type Context, UsageError } from '../command.ts'
 import { getRunningFolder } from '../home/places.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import { chooseServed } from './choose-served.ts'
 import { type serverOptions, type ServeValues, toServerSettings } from './server-options.ts'
 
-export async function runServer({
+export async function runServer(context: Context<typeof serverOptions>): Promise<unknown> {
+  const { values } = context
+  if (values.on !== undefined) return (await import('./serve-on-ray.ts')).serveOnRay(context)
+  checkRayOptions(values)
+  return runHere(context)
+}
+
+/** Throws UsageError for options that are for --on. */
+function checkRayOptions(values: ServeValues): void {
+  const stray = (['adapters', 'replicas', 'resident'] as const).find(
+    (name) => values[name] !== undefined,
+  )
+  if (stray !== undefined)
+    throw new UsageError(
+      `--${stray} is for --on, a Ray cluster. On one machine: --adapter name=path, or --adapter-folder.`,
+    )
+}
+
+async function runHere({
   values,
   positionals,
   terminal,

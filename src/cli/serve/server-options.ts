@@ -1,6 +1,6 @@
 // The options of graft serve, from the tables of the server, and their values as it takes them.
 
-import { string, withInfo } from '../../base/schema.ts'
+import { integer, string, withInfo } from '../../base/schema.ts'
 import { batchesFields } from '../../node/serve/state/open-batches.ts'
 import { filesFields } from '../../node/serve/state/open-files.ts'
 import { serveOperationFields } from '../../node/serve/open-operations.ts'
@@ -59,6 +59,24 @@ export const serverOptions = {
   backend: backendFields.backend,
   url: toOption(backendFields.url, { valueName: 'url' }),
   shared: toOption(backendFields.shared, { valueName: 'folder' }),
+  on: toOption(
+    string({
+      filled: true,
+      about: 'serve on a Ray cluster: ray://host:8265; its token: RAY_AUTH_TOKEN',
+    }),
+    { valueName: 'ray://host:port' },
+  ),
+  adapters: toOption(
+    string({ filled: true, about: 'with --on: the folder of experts that every machine sees' }),
+    { valueName: 'folder' },
+  ),
+  replicas: toOption(
+    string({ filled: true, about: 'with --on: servers, as a number or a range; 2 unless given' }),
+    { valueName: 'least..most' },
+  ),
+  resident: withInfo(integer({ from: 1 }), {
+    about: 'with --on: experts that each server holds at a time; 32 unless given',
+  }),
   'adapter-folder': toOption(
     string({ filled: true, about: 'folder from which requests may load experts' }),
     { valueName: 'folder', many: true },

@@ -18,7 +18,7 @@ export interface ReplicaChoice {
 const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value))
 
 /** Throws UsageError for a count that cannot be, or with what it does not go together. */
-function checkReplicas(values: TrainValues, positionals: readonly string[]): void {
+export function checkReplicas(values: TrainValues, positionals: readonly string[]): void {
   const { replicas = 1, plan } = values
   if (!isPowerOfTwo(replicas))
     throw new UsageError(`--replicas: got ${replicas}, expected a power of two: 1, 2, 4, 8 ….`)

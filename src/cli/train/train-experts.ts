@@ -20,6 +20,8 @@ import { toManifestScores } from '../shared/keep-scores.ts'
 import { readDate } from '../shared/date.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'
+import { checkBaseContent } from './check-base-content.ts'
+import { describeFailed, type LineWriter } from './event-lines.ts'
 import type { TrainValues } from './train-option-table.ts'
 import { showTraining, type TrainEnd } from './training-view.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -48,6 +50,8 @@ export interface ExpertsContext {
   readonly signal: AbortSignal
   /** As it was typed. */
   readonly commandLine?: string | undefined
+  /** Tells events as lines of JSON, with --events. */
+  readonly lines?: LineWriter | undefined
 }
 
 const getBaseSource = ({ run }: PlannedExpert): string => run.base ?? defaultModel
@@ -86,6 +90,7 @@ export async function trainExperts(
   const failed = (planned: PlannedExpert, error: unknown): void => {
     if (!GraftError.isInstance(error)) throw error
     results.push({ planned, error })
+    context.lines?.write(describeFailed(planned, error))
     if (experts.length > 1) context.terminal.note(`  failed: ${error.message.split('\n')[0]}`)
   }
   for (const group of groupByBase(experts)) {
@@ -100,7 +105,9 @@ export async function trainExperts(
       if (context.signal.aborted) break
       const place = experts.length > 1 ? `${results.length + 1} of ${experts.length}  ` : ''
       try {
-        results.push(await trainOne(planned, base, place, context))
+        const trained = await trainOne(planned, base, place, context)
+        results.push(trained)
+        context.lines?.write(Object.assign({ type: 'expert-end' }, summarizeExpert(trained)))
       } catch (error) {
         failed(planned, error)
       }
@@ -127,6 +134,7 @@ export async function openBase(
   const threads = chooseShareThreads(values['train-share'], 'job', values.threads)
   const source = getBaseSource(group[0]!)
   const model = await openModel(source, Object.assign({}, values, { threads }), terminal)
+  await checkBaseContent(model, values['base-sha256'])
   if (group.length === 1) return { model }
   const { createSharedPrograms } = await import('../../train/programs/shared-programs.ts')
   return { model: withCachedWeights(model), programs: createSharedPrograms() }
@@ -169,7 +177,8 @@ async function trainOne(
   const { train } = await import('../../node/index.ts')
   terminal.say(`${place}${describeStart(planned, model.base.name, terminal)}`)
   const options = collectRunOptions(planned, context)
-  const events = train({ ...options, model, ...(programs && { programs }) })
+  const trained = train({ ...options, model, ...(programs && { programs }) })
+  const events = context.lines?.tell(trained, { manifest: planned.manifest }) ?? trained
   const end = await showTraining(events, terminal, values)
   if (end.reason === 'stopped' || !run.evaluation) return { planned, end }
   return { planned, end, evaluation: await evaluateExpert(run, end.best.adapter, model, context) }

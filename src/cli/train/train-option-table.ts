@@ -179,6 +179,30 @@ const runOptions = {
     { valueName: 'count' },
   ),
   ...anyBaseOption,
+  events: flag({
+    about: 'a line of JSON for each event on stdout, for programs that watch the run',
+  }),
+  'base-sha256': toOption(
+    string({
+      filled: true,
+      about: 'train only on the base with this hash: "identity" of graft inspect --json',
+    }),
+    { valueName: 'hash' },
+  ),
+  on: toOption(
+    string({
+      filled: true,
+      about: 'train on a Ray cluster: ray://host:8265; its token: RAY_AUTH_TOKEN',
+    }),
+    { valueName: 'ray://host:port' },
+  ),
+  shared: toOption(
+    string({
+      filled: true,
+      about: 'with --on: the folder of manifests, rows and results that every machine sees',
+    }),
+    { valueName: 'folder' },
+  ),
   'train-share': withInfo(shareField, {
     about:
       'train beside a server on this machine: background gets what requests leave, half takes half of the threads',

@@ -3,6 +3,7 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { oneOf, type OptionFields, string } from '../../base/schema.ts'
+import { engineFields } from '../../runtime/engine/engine-options.ts'
 
 export interface ServeBackendOptions {
   /** Who computes. Default 'graft': this program. */
@@ -50,6 +51,13 @@ const ownOptions = [
   'ropeScaling',
 ] as const
 
+/** A command line fills in defaults, which ask for nothing. */
+function isTyped(name: string, value: unknown): boolean {
+  const field: { readonly default?: unknown } | undefined =
+    engineFields[name as keyof typeof engineFields]
+  return value !== undefined && value !== false && value !== field?.default
+}
+
 type Given = ServeBackendOptions & Readonly<Partial<Record<string, unknown>>>
 
 /**
@@ -75,7 +83,7 @@ export function toVllmTask(
     throw new OptionError(
       'Server options: learn: the head, layer, memory and slow tiers learn from hidden states and gradients, which vLLM does not give: they are off with backend "vllm". Leave learn out, or serve without backend.',
     )
-  const without = ownOptions.filter((name) => given[name] !== undefined && given[name] !== false)
+  const without = ownOptions.filter((name) => isTyped(name, given[name]))
   if (without.length > 0)
     throw new OptionError(
       `Server options: ${without.join(', ')}: without effect, because vLLM computes the answers. Give vLLM's own options when it starts.`,

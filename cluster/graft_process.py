@@ -1,0 +1,46 @@
+"""Processes of Graft beside a Ray worker: they end with it, and it ends with its node."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+import time
+
+
+def end_with_parent():
+    """Called in a child before its program starts: Ray kills the worker only."""
+    ctypes.CDLL("libc.so.6").prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    os.setsid()  # Ctrl-C in a terminal reaches the client, which asks for a stop
+
+
+def end_with_raylet():
+    """A worker whose raylet was killed stays on as an orphan and would write beside the next one."""
+    raylet = os.getppid()
+
+    def watch():
+        while os.getppid() == raylet:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def find_fault(job):
+    """Why this machine cannot do the job, in one line; None where it can."""
+    import ray
+
+    place = ray.util.get_node_ip_address()
+    try:
+        asked = subprocess.run([*job["graft"], "--version"], capture_output=True, text=True, timeout=180)
+    except OSError as error:
+        return f"{place}: {job['graft'][0]} cannot be started: {error.strerror}. Install graftlm {job['version']} there"
+    version = asked.stdout.strip()
+    if version != job["version"]:
+        return (
+            f"{place}: got graft {version or asked.stderr.strip()[-200:]}, expected {job['version']}. "
+            "Install the same version on every machine"
+        )
+    if not os.path.isdir(job["shared"]):
+        return f"{place}: {job['shared']} is not there. Mount the shared folder under the same path on every machine"
+    return None

@@ -1,0 +1,198 @@
+// graft serve --on ray://…: servers on the cluster's machines behind one address there, followed until
+// Ctrl-C. The experts are the folders of one folder that every machine sees.
+
+import { randomUUID } from 'node:crypto'
+import { readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { OptionError, WorkerError } from '../../base/errors.ts'
+import { isRecord } from '../../base/schema.ts'
+import { makeDirectory } from '../../node/files/make-directory.ts'
+import { chooseGraftCommand, readIsland } from '../../node/ray/island.ts'
+import { parseRayAddress, type RayAddress } from '../../node/ray/ray-address.ts'
+import { followRayJob, stopRayJob, submitRayJob } from '../../node/ray/ray-jobs.ts'
+import { type Context, UsageError } from '../command.ts'
+import { defaultModel } from '../shared/open-model.ts'
+import { serverOptions, type ServeValues } from './server-options.ts'
+
+type ServeContext = Context<typeof serverOptions>
+
+/** What the gate and the replicas themselves set. */
+const ownOptions = new Set([
+  'on',
+  'adapters',
+  'replicas',
+  'resident',
+  'host',
+  'port',
+  'state',
+  'adapter-folder',
+  'log',
+])
+
+/** Options that need one place for all servers. */
+const refusedOptions = [
+  'adapter',
+  'learn',
+  'router',
+  'registry',
+  'backend',
+  'url',
+  'shared',
+] as const
+
+export async function serveOnRay(context: ServeContext): Promise<unknown> {
+  const { values, terminal, signal } = context
+  const address = parseRayAddress(values.on!, process.env)
+  const job = await createServeJob(context, address)
+  const id = await submitRayJob(address, {
+    entrypoint: 'python graft_serve.py job.json',
+    files: [
+      ...(await readIsland()),
+      { name: 'job.json', bytes: new TextEncoder().encode(JSON.stringify(job)) },
+    ],
+  })
+  terminal.note(`Ray job ${id} at ${address.url}`)
+  const askStop = (): void => void writeFile(job.stop, '').catch(() => stopRayJob(address, id))
+  if (signal.aborted) askStop()
+  signal.addEventListener('abort', askStop)
+  try {
+    const events = followRayJob(address, id)
+    let next = await events.next()
+    let isStopped = false
+    for (; !next.done; next = await events.next()) {
+      const { type, error } = next.value
+      if (type === 'serving') showAddress(context, job)
+      if (type === 'failed')
+        throw new WorkerError(isRecord(error) ? String(error['message']) : 'The job failed.')
+      isStopped ||= type === 'job-end'
+    }
+    if (!isStopped) {
+      const { status, message, log } = next.value
+      throw new WorkerError(
+        `The Ray job ${id} ${status === 'STOPPED' ? 'was stopped' : 'failed'}: ${message.trim() || log.trim().split('\n').at(-1)}`,
+      )
+    }
+    return { job: id, url: `http://${job.host}:${job.port}` }
+  } finally {
+    signal.removeEventListener('abort', askStop)
+    await rm(job.stop, { force: true })
+  }
+}
+
+interface ServeJob {
+  readonly host: string
+  readonly port: number
+  readonly stop: string
+  readonly bases: readonly string[]
+  readonly replicas: readonly [number, number]
+  readonly resident: number
+  readonly [key: string]: unknown
+}
+
+/** What graft_serve.py reads. Throws UsageError and OptionError for options that do not fit. */
+async function createServeJob(
+  { values, positionals, version }: ServeContext,
+  address: RayAddress,
+): Promise<ServeJob> {
+  const stray = refusedOptions.find((name) => isGiven(values, name))
+  if (stray !== undefined)
+    throw new UsageError(
+      `--${stray}: not with --on. Experts are the folders of --adapters; routers, learning and registries serve on one machine: graft serve --${stray} … --backend vllm, or without --on.`,
+    )
+  const adapters = await checkAdapters(values.adapters)
+  const host = values.host ?? '127.0.0.1'
+  const key = process.env['GRAFT_SERVE_KEY']
+  if (!/^(127\.0\.0\.1|localhost|::1)$/.test(host) && !key && !values['without-keys'])
+    throw new OptionError(
+      `--host ${host}: others reach it, and there is no key. Put one into GRAFT_SERVE_KEY, or say --without-keys.`,
+    )
+  const base = positionals[0] ?? defaultModel
+  const stops = join(adapters, '.graft-jobs')
+  await makeDirectory(stops)
+  const command = [
+    ...chooseGraftCommand(address),
+    'serve',
+    base,
+    '--port',
+    '{port}',
+    '--state',
+    '{state}',
+    '--adapter-folder',
+    adapters,
+    '--registry',
+    'none',
+    '--log',
+    'off',
+    ...toArguments(values),
+  ]
+  return {
+    graft: chooseGraftCommand(address),
+    command,
+    version,
+    adapters,
+    shared: adapters,
+    bases: [base, ...(values.alias ?? []), 'base'],
+    replicas: parseReplicas(values.replicas),
+    resident: values.resident ?? 32,
+    ongoing: values['max-rows'] ?? 8,
+    threads: values.threads ?? 1,
+    host,
+    port: values.port ?? 8080,
+    key,
+    stop: join(stops, `${randomUUID()}.stop`),
+  }
+}
+
+const isGiven = (values: ServeValues, name: (typeof refusedOptions)[number]): boolean => {
+  const value: unknown = values[name]
+  return value !== undefined && value !== false && value !== 'graft'
+}
+
+async function checkAdapters(given: string | undefined): Promise<string> {
+  if (given === undefined)
+    throw new UsageError(
+      '--on needs --adapters: the folder of experts, which every machine sees under the same path.',
+    )
+  const folder = resolve(given)
+  if ((await stat(folder).catch(() => undefined))?.isDirectory()) return folder
+  throw new OptionError(`--adapters ${given}: is no folder here.`)
+}
+
+/** '4', or '2..16': from the least to the most. */
+export function parseReplicas(text = '2'): readonly [number, number] {
+  const [, least, most = least] = /^(\d+)(?:\.\.(\d+))?$/.exec(text) ?? []
+  const range = [Number(least), Number(most)] as const
+  if (range[0] >= 1 && range[1] >= range[0]) return range
+  throw new UsageError(`--replicas: got ${text}, expected a number or a range such as 2..16`)
+}
+
+/** Options of the servers themselves, as they were typed. */
+function toArguments(values: ServeValues): string[] {
+  return Object.keys(serverOptions).flatMap((name) => {
+    const value: unknown = values[name as keyof ServeValues]
+    if (ownOptions.has(name) || refusedOptions.some((one) => one === name)) return []
+    const usual = (serverOptions as Record<string, { readonly default?: unknown }>)[name]?.default
+    if (value === undefined || value === false || value === usual) return []
+    if (value === true) return [`--${name}`]
+    const all = Array.isArray(value) ? value : [value]
+    return all.flatMap((one) => [`--${name}`, String(one)])
+  })
+}
+
+async function showAddress({ terminal }: ServeContext, job: ServeJob): Promise<void> {
+  const { strong, faint } = terminal.style
+  const folders = await readdir(String(job['adapters']))
+  const experts = folders.filter((name) => !name.startsWith('.'))
+  const [least, most] = job.replicas
+  const servers = least === most ? String(least) : `${least} to ${most}`
+  for (const line of [
+    `Serving ${strong(job.bases[0]!)} at ${strong(`http://${job.host}:${job.port}/v1`)} on the head's machine`,
+    '',
+    `  servers  ${servers}, each with ${job.resident} experts at a time`,
+    `  experts  ${experts.length} in ${String(job['adapters'])}`,
+    `  access  ${job['key'] === undefined ? 'everybody who reaches it' : 'the key in GRAFT_SERVE_KEY'}`,
+    '',
+    faint('Ctrl-C ends it.'),
+  ])
+    terminal.say(line)
+}
