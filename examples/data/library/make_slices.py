@@ -121,7 +121,7 @@ def classification():
     te = clinc('test.jsonl', 70) + trec('test.jsonl', 70) + sst('test.jsonl', 60)
     rng.shuffle(tr)
     rng.shuffle(te)
-    write('classification', tr, te, 150)
+    write('classification', tr, te, 120)
 
 
 def cypher():
@@ -209,7 +209,7 @@ def tools():
             held.add(n)
     tr = [{k: r[k] for k in ('prompt', 'completion')} for r in rows if fnof(r) not in held]
     te = [{k: r[k] for k in ('prompt', 'completion', 'accepts')} for r in te][:150]
-    write('tools', tr, te, 100)
+    write('tools', tr, te, 80)
 
 
 def style():
@@ -234,7 +234,7 @@ def style():
     b = take(te, 90) + g[:60]
     R().shuffle(a)
     R().shuffle(b)
-    write('style', a, b, 100)
+    write('style', a, b, 80)
 
 
 def security():
@@ -278,7 +278,7 @@ def security():
     b = rows[:140] + sv[:40]
     rng.shuffle(a)
     rng.shuffle(b)
-    write('security', a, b, 120)
+    write('security', a, b, 100)
 
 
 def researcher():
@@ -321,7 +321,7 @@ def reviewer():
     b += q[:30]
     rng.shuffle(a)
     rng.shuffle(b)
-    write('reviewer', a, b, 120)
+    write('reviewer', a, b, 100)
 
 
 def architect():
@@ -407,7 +407,7 @@ def architect():
         }
 
     make = lambda n: [rng.choice([order, size, part, down])() for _ in range(n)]
-    write('architect', make(1400), make(420)[:400], 120)
+    write('architect', make(1400), make(420)[:400], 100)
 
 
 def coder():
@@ -445,7 +445,7 @@ def coder():
         for r in ok[100:]
         if len(r['completion']) + len(r['prompt']) < 620
     ]
-    write('coder', tr, [{k: r[k] for k in ('prompt', 'completion', 'test')} for r in te], 60)
+    write('coder', tr, [{k: r[k] for k in ('prompt', 'completion', 'test')} for r in te], 50)
 
 
 NAMES = (
