@@ -42,6 +42,10 @@ describe('a command that computes', () => {
     expect(start({}, () => pages)).toBeUndefined()
   })
 
+  it('goes on as a replica, whose pipes a new program would not get', () => {
+    expect(start({ env: { GRAFT_REPLICA: '{"rank":0,"size":2}' } })).toBeUndefined()
+  })
+
   it('goes on where nothing is said about pages, or the system refuses', () => {
     const fail = (): never => {
       throw new Error('no such file')

@@ -44,7 +44,8 @@ export function useHugePages(
   const { platform, argv, execArgv, execPath, env, execve } = current
   const args = argv.slice(1)
   if (platform !== 'linux' || !execve || !computing.has(command ?? '')) return
-  if (args.includes('--help')) return
+  // a replica's pipes would be closed; whoever starts replicas hands the variable on to them
+  if (args.includes('--help') || env['GRAFT_REPLICA']) return
   const set = env[variable] ?? ''
   if (set.includes(tunable) || !isOnRequest(readPages)) return
   const wanted = [set, `${tunable}=1`].filter((part) => part !== '').join(':')
