@@ -37,7 +37,7 @@ const options = {
   user: toOption(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
   store: toOption(
     string({ about: 'where users are kept, with --learn; without it the talk alone learns' }),
-    { valueName: 'folder|file.db' },
+    { valueName: 'folder|file.db|url' },
   ),
   ...tierOptions,
 } as const satisfies Options

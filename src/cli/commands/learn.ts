@@ -6,6 +6,15 @@ import { defineCommand, toOption, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 import { tierOptions } from '../shared/tier-options.ts'
 
+/** --users is --store under the name that the server has for it. Throws UsageError for both. */
+function withStore<
+  Given extends { readonly store?: string | undefined; users?: string | undefined },
+>(values: Given): Given {
+  if (values.store !== undefined && values.users !== undefined)
+    throw new UsageError('--store and --users say the same; give one of them.')
+  return { ...values, store: values.store ?? values.users }
+}
+
 export const learnCommand = defineCommand({
   name: 'learn',
   summary: 'stream turns past a model that learns from each, for a user whose state is kept',
@@ -24,10 +33,14 @@ export const learnCommand = defineCommand({
     user: toOption(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
     store: toOption(
       string({
-        about: 'where users are kept: a folder, or one SQLite file; without it nothing is kept',
+        about:
+          'where users are kept: a folder, one SQLite file, postgres://… or s3://bucket/prefix; without it nothing is kept',
       }),
-      { valueName: 'folder|file.db' },
+      { valueName: 'folder|file.db|url' },
     ),
+    users: toOption(string({ about: 'the same as --store, as graft serve calls it' }), {
+      valueName: 'folder|file.db|url',
+    }),
     turns: integer({ from: 1, about: 'only the first so many' }),
     system: string({ about: 'system message for rows that have none' }),
     ...tierOptions,
@@ -64,7 +77,8 @@ export const learnCommand = defineCommand({
     },
     { command: 'graft learn --show --user ada --store users.db', about: 'what is known about ada' },
   ],
-  async run({ values, terminal, signal, setExitCode }) {
+  async run({ values: given, terminal, signal, setExitCode }) {
+    const values = withStore(given)
     const { data, store, show, out, consolidate } = values
     if (show && store === undefined)
       throw new UsageError('--show wants to know where users are kept: --store <folder|file.db>.')

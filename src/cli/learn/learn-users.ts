@@ -21,12 +21,9 @@ import { formatBytes, formatCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-/** A file whose name ends in .db or .sqlite, or a folder. */
-export async function openStore(path: string): Promise<UserStore> {
-  if (/\.(db|sqlite)$/i.test(path))
-    return (await import('../../node/stores/sqlite-store.ts')).openSqliteStore(path)
-  return (await import('../../node/stores/file-store.ts')).createFileStore(path)
-}
+/** A folder, a file whose name ends in .db or .sqlite, postgres://… or s3://…. */
+export const openStore = async (place: string): Promise<UserStore> =>
+  (await import('../../node/stores/open-user-store.ts')).openUserStore(place)
 
 interface StoredTiers {
   readonly fastRank: number | undefined

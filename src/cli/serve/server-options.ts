@@ -40,6 +40,7 @@ export const serverOptions = {
   ...ropeScalingOption,
   isolation: servingFields.isolation,
   learn: servingFields.learn,
+  users: toOption(servingFields.users, { valueName: 'url|file.db|folder' }),
   'drain-seconds': serverFields.drainSeconds,
   'max-rows': withInfo(engineFields.maxRows, { about: 'answers that are written at a time' }),
   'kv-bytes': withInfo(engineFields.kvBytes, {
@@ -135,6 +136,7 @@ export const toServerSettings = (values: ServeValues) => ({
   weights: values.weights,
   isolation: values.isolation,
   learn: values.learn,
+  users: values.users,
   drainSeconds: values['drain-seconds'],
   maxRows: values['max-rows'],
   kvBytes: values['kv-bytes'],

@@ -79,9 +79,9 @@ export function toVllmTask(
     throw new OptionError(
       `Server options: url: got ${JSON.stringify(url)}, expected the address of the vLLM server, such as "http://127.0.0.1:8000".`,
     )
-  if (given['learn'] === true)
+  if (given['learn'] === true || given['users'] !== undefined)
     throw new OptionError(
-      'Server options: learn: the head, layer, memory and slow tiers learn from hidden states and gradients, which vLLM does not give: they are off with backend "vllm". Leave learn out, or serve without backend.',
+      'Server options: learn: the head, layer, memory and slow tiers learn from hidden states and gradients, which vLLM does not give: they are off with backend "vllm". Leave learn and users out, or serve without backend.',
     )
   const without = ownOptions.filter((name) => isTyped(name, given[name]))
   if (without.length > 0)

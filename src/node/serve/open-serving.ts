@@ -47,6 +47,11 @@ export interface ServedModelOptions
   /** Learns from feedback to users' answers, and keeps users in the state folder. Default false. */
   readonly learn?: boolean | undefined
   /**
+   * Where users are kept in place of the state folder: postgres://…, s3://bucket/prefix, a file that
+   * ends in .db, or a folder. Turns `learn` on.
+   */
+  readonly users?: string | undefined
+  /**
    * How training beside the server shares the machine: with 'half' the model has half of the
    * threads. Default 'background'.
    */
@@ -69,6 +74,11 @@ const ownFields = {
   learn: flag({
     default: false,
     about: 'learn from feedback to answers of requests with a "user"; users are kept in the state',
+  }),
+  users: string({
+    filled: true,
+    about:
+      'learn, and keep users there: postgres://…, s3://bucket/prefix, a file that ends in .db, or a folder',
   }),
   trainShare: withInfo(shareField, { default: 'background' }),
 }
@@ -111,7 +121,7 @@ export async function openServing(
     aliases,
     isolation,
     chatTemplate,
-    users: settings.learn ? await findUsers(given.state) : undefined,
+    users: await findUsers(settings, given.state),
     prefixFolder,
     trustedKeys: await readTrustedKeys(settings.requireSigned),
     routing: toRoutingTask(given, process.env),
@@ -133,11 +143,14 @@ export async function openServing(
   }
 }
 
-/** Where users are kept: in the state folder, which is made here, or in memory. */
+/** Where users are kept: at a place of their own, in the state folder, which is made here, or in memory. */
 async function findUsers(
+  { learn, users }: { readonly learn: boolean; readonly users?: string | undefined },
   folder: string = getStateDirectory(),
-): Promise<NonNullable<ServiceTask['users']>> {
+): Promise<ServiceTask['users']> {
+  if (users !== undefined) return { place: users }
+  if (!learn) return undefined
   if (folder === 'memory') return 'memory'
   await prepareStateFolder(folder)
-  return { file: getUsersFile(folder) }
+  return { place: getUsersFile(folder) }
 }

@@ -41,8 +41,8 @@ export interface ServiceTask {
   readonly routing?: RoutingTask | undefined
   /** A vLLM server that computes the answers in the place of an engine of this process. */
   readonly vllm?: VllmTask | undefined
-  /** Learns from users; they are kept in this SQLite file, or in memory. */
-  readonly users?: { readonly file: string } | 'memory' | undefined
+  /** Learns from users; they are kept at this place, as openUserStore takes it, or in memory. */
+  readonly users?: { readonly place: string } | 'memory' | undefined
   /** Adapters that cannot be read are left out with a line: a crash must not follow a crash. */
   readonly isStartedAgain: boolean
 }
@@ -159,7 +159,7 @@ async function openLearning(
   const store =
     users === 'memory'
       ? (await import('../../learn/store/memory-store.ts')).createMemoryStore()
-      : await (await import('../stores/sqlite-store.ts')).openSqliteStore(users.file)
+      : await (await import('../stores/open-user-store.ts')).openUserStore(users.place)
   const onProblem = ({ error }: { readonly error?: unknown }): void =>
     void process.stderr.write(`graft: a user could not be saved: ${String(error)}\n`)
   const learning = new UserLearning({ model, engine, store, learner: { now: Date.now, onProblem } })
