@@ -37,6 +37,19 @@ describe('examples', () => {
     expect(base).toMatch(/^base: +(?!Tom saw a cat)/)
     expect(again).toBe(expert)
   })
+  it('agents: a coder drafts, two others judge, past results and consensus are shown', () => {
+    const { stdout } = run('examples/agents.ts')
+    const lines = stdout.trim().split('\n')
+    expect(lines.slice(0, 3)).toEqual([
+      'coder: Tom saw a cat.',
+      'reviewer: It is good.',
+      'security: It is safe.',
+    ])
+    expect(lines[3]).toMatch(/^coder is expected to score 1.00/)
+    const scores = new Map(lines.slice(4, 9).map((line) => line.split(' ') as [string, string]))
+    expect([...scores.keys()]).toEqual(['a', 'b', 'c', 'merged', 'vote'])
+    expect(Number(scores.get('vote'))).toBeGreaterThan(0.5)
+  })
   it('users keeps a thousand apart with few in memory, tells the later of two writers, and restores', () => {
     const lines = run('examples/users.ts').stdout.trim().split('\n')
     const most = Number(/^1000 users taught, at most (\d+) in memory/.exec(lines[0]!)![1])

@@ -3,6 +3,8 @@
 
 import type { Benchmark } from '../../src/cli/bench/benchmark.ts'
 import { exchangeStudy } from './exchange/exchange.ts'
+import { consensusStudy } from './agents/consensus.ts'
+import { rewardStudy } from './agents/rewards.ts'
 import { engineProfile } from './engine/engine-profile.ts'
 import { forgetting } from './forgetting.ts'
 import { halfKvStudy } from './engine/half-kv.ts'
@@ -41,5 +43,7 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     sizes,
     routingPolicy,
     exchangeStudy,
+    consensusStudy,
+    rewardStudy,
   ].map((study) => [study.name, study]),
 )

@@ -53,7 +53,7 @@ export function getAnswer(example: Example): string {
 /** The answer that an example is judged on: of preferences the chosen one. */
 export function getAnswered(example: Example): SingleExample {
   if (example.kind === 'pair') return example.chosen
-  return example.kind === 'judged' ? example.answer : example
+  return example.kind === 'judged' || example.kind === 'graded' ? example.answer : example
 }
 
 function createExamplePrompt(
@@ -64,7 +64,7 @@ function createExamplePrompt(
   system: string | undefined,
   expert: Expert | undefined,
 ): Prompt {
-  if (example.kind === 'pair' || example.kind === 'judged')
+  if (example.kind === 'pair' || example.kind === 'judged' || example.kind === 'graded')
     return createExamplePrompt(getAnswered(example), name, number, model, system, expert)
   if (example.kind === 'text')
     throw new DataError(

@@ -55,3 +55,9 @@ export type {
 export type { FeedbackResult } from './updates/learn-turn.ts'
 export type { LearnerWarning, UserStatistics } from './users/statistics.ts'
 export type { NumberedVersion } from './users/user.ts'
+export {
+  type RewardResult,
+  type RewardRound,
+  trainByRewards,
+  type TrainByRewardsOptions,
+} from './rewards/train-by-rewards.ts'

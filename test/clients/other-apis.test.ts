@@ -139,6 +139,32 @@ describe.skipIf(!areInstalled)(title, () => {
     expect(['Oslo', 'Rome']).toContain(finalOutput.city)
   })
 
+  it('@openai/agents runs a coder, a reviewer and a security agent over chat completions', async () => {
+    const { Agent, Runner, OpenAIProvider, setTracingDisabled } = await loadClient('@openai/agents')
+    setTracingDisabled(true)
+    const modelProvider = new OpenAIProvider({
+      baseURL: `${server.url}/v1`,
+      apiKey: 'none',
+      useResponses: false,
+    })
+    const { name: base } = await server.service.describe()
+    const runner = new Runner({ modelProvider })
+    const makeAgent = (name: string, model: string) =>
+      new Agent({
+        name,
+        instructions: `You are the ${name}.`,
+        model,
+        modelSettings: { temperature: 0, maxTokens: 12 },
+      })
+    const { finalOutput: draft } = await runner.run(makeAgent('coder', 'noisy'), 'A dog')
+    const [review, check] = await Promise.all([
+      runner.run(makeAgent('reviewer', base), `Review: ${draft}`),
+      runner.run(makeAgent('security', 'noisy:0.5'), `Check: ${draft}`),
+    ])
+    expect(new Set([draft, review.finalOutput, check.finalOutput]).size).toBe(3)
+    expect(review.finalOutput.length).toBeGreaterThan(0)
+  })
+
   describe('@anthropic-ai/sdk', () => {
     const open = async () => {
       const { Anthropic } = await loadClient('@anthropic-ai/sdk')

@@ -13,7 +13,7 @@ decide declare decode deduplicate define delay dequantize describe detect diagon
 download draw drop
 embed emit encode end escape estimate evaluate exclude expand explain export expose extend extract
 factorize fetch fill find finish fit flatten fold follow forget format freeze
-gather generate get group
+gather generate get grade group
 handle hash hide
 ignore import improve indent index infer initialize insert inspect instantiate interleave interpolate intersect invert isolate iterate
 join judge
@@ -30,9 +30,9 @@ require reserve resolve resume repeat restore reverse revoke rewrite roll rotate
 sample save scale score search select send serialize serve set share shorten shortlist show shrink shuffle sign simplify simulate
 slice smooth solve sort split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
-take tap thaw thin throw time track train transpose tridiagonalize trim truncate
+take tap teach thaw thin throw time track train transpose tridiagonalize trim truncate
 undo unlearn unload unmask unpack unscore untie unwrap update use
-validate verify view visit
+validate verify view visit vote
 wait warn weigh whiten widen withdraw wrap write
 zero
 `

@@ -41,6 +41,10 @@ export function readTurns(
       throw new DataError(
         `${data.name}: row ${number} is a pair of answers. A learner is taught answers that were right; graft train --loss dpo learns from pairs.`,
       )
+    if (example.kind === 'graded')
+      throw new DataError(
+        `${data.name}: row ${number} is an answer with a reward. A learner is taught answers that were right; graft train --loss grpo learns from rewards.`,
+      )
     if (example.kind === 'judged')
       throw new DataError(
         `${data.name}: row ${number} is an answer that was judged. A learner is taught answers that were right; graft train --loss kto learns from judged ones.`,

@@ -17,8 +17,13 @@ export async function hashSequences(rows: readonly EncodedSequence[]): Promise<s
     floats.set(weights, at + ids.length)
     at += 2 * ids.length
   }
-  // the verdicts of judged rows count too; other data keeps its hash
-  const verdicts = rows.flatMap(({ isGood }) => (isGood === undefined ? [] : [Number(isGood)]))
+  // the verdicts of judged and graded rows count too; other data keeps its hash
+  const verdicts = rows.flatMap(({ isGood, reward, advantage }) => [
+    ...(isGood === undefined ? [] : [Number(isGood)]),
+    ...(reward === undefined
+      ? []
+      : [...new Int32Array(Float32Array.of(reward, advantage!).buffer)]),
+  ])
   const hashed = new Int32Array(size + verdicts.length)
   hashed.set(words)
   hashed.set(verdicts, size)

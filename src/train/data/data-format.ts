@@ -5,7 +5,7 @@ import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import type { RowLog } from './row-log.ts'
 
 /** What a model is to learn from one row. */
-export type Example = SingleExample | PairExample | JudgedExample
+export type Example = SingleExample | PairExample | JudgedExample | GradedExample
 
 /** Of two answers to one prompt, the first is to become likelier than the second. */
 export interface PairExample {
@@ -19,6 +19,13 @@ export interface JudgedExample {
   readonly kind: 'judged'
   readonly answer: SingleExample
   readonly isGood: boolean
+}
+
+/** An answer that got a reward, which counts against those of other answers to the same prompt. */
+export interface GradedExample {
+  readonly kind: 'graded'
+  readonly answer: SingleExample
+  readonly reward: number
 }
 
 export type SingleExample =

@@ -16,6 +16,7 @@ import {
   type ScoredTokens,
   unscoreTurnEnds,
 } from './spans.ts'
+import { computeAdvantages, type Grade } from './advantages.ts'
 import { swapAnswer } from './swap-answer.ts'
 import { createArgumentFitter } from '../../formats/text/tool-calls/fit-arguments.ts'
 
@@ -28,6 +29,10 @@ export interface EncodedSequence {
   readonly weights: Float32Array // [T]
   /** Of an answer that was judged: whether it was found good. */
   readonly isGood?: boolean
+  /** Of an answer that was graded: what it got. */
+  readonly reward?: number
+  /** The same against other answers to its prompt, in standard deviations. */
+  readonly advantage?: number
 }
 
 export interface EncodedData {
@@ -42,6 +47,8 @@ export interface EncodedData {
    * before, on which the loss measures how far the adapter moves from the reference.
    */
   readonly judged?: boolean
+  /** Whether rows are graded answers. */
+  readonly graded?: boolean
   /** Examples that were read. */
   readonly examples: number
   /** Rows cut to maxTokens. */
@@ -175,9 +182,35 @@ function encodeTwo(answers: readonly SingleExample[], encode: EncodeExample): Sc
 /** The rows of one example; `before` is the example before it. */
 function encodeExample(example: Example, before: Example, encode: EncodeExample): ScoredTokens[] {
   if (example.kind === 'pair') return encodeTwo([example.chosen, example.rejected], encode)
+  if (example.kind === 'graded') return encode(example.answer)
   if (example.kind !== 'judged') return encode(example)
   const other = before.kind === 'judged' ? before.answer : example.answer
   return encodeTwo([example.answer, swapAnswer(example.answer, other)], encode)
+}
+
+/** The row with what was said of its answer. */
+function addVerdict(
+  row: EncodedSequence,
+  example: Example,
+  at: number,
+  advantage: number | undefined,
+): EncodedSequence {
+  if (example.kind === 'judged' && at === 0) return { ...row, isGood: example.isGood }
+  if (example.kind === 'graded') return { ...row, reward: example.reward, advantage: advantage! }
+  return row
+}
+
+/** Answers to one prompt are a group. */
+const readGrade = (example: Example): Grade | undefined => {
+  if (example.kind !== 'graded') return undefined
+  const { answer, reward } = example
+  const asked =
+    answer.kind === 'chat'
+      ? answer.messages.slice(0, -1)
+      : answer.kind === 'text'
+        ? ''
+        : answer.prompt
+  return { group: JSON.stringify(asked), reward }
 }
 
 interface EncodedRows {
@@ -194,6 +227,7 @@ export function encodeExamples(
   together: boolean,
 ): EncodedRows {
   const encode = createExampleEncoder(options)
+  const graded = computeAdvantages(examples.map(({ example }) => readGrade(example)))
   const found: EncodedRows = { rows: [], problems: [], cut: 0, dropped: 0 }
   for (const [i, { number, example, weight }] of examples.entries()) {
     if (weight === 0) {
@@ -205,11 +239,7 @@ export function encodeExamples(
       const fits = made.map((tokens) => cutToLength(tokens, options.maxTokens, weight))
       // of two rows that belong together both or none
       const kept = fits.filter(({ row }, at) => row && (!together || fits[at ^ 1]?.row))
-      found.rows.push(
-        ...kept.map(({ row }, at) =>
-          example.kind === 'judged' && at === 0 ? { ...row!, isGood: example.isGood } : row!,
-        ),
-      )
+      found.rows.push(...kept.map(({ row }, at) => addVerdict(row!, example, at, graded[i])))
       found.dropped += fits.length - kept.length
       found.cut += kept.filter((fit) => fit.cut).length
     } catch (error) {
@@ -245,6 +275,7 @@ export function encodeData(data: RawDataset, options: EncodeOptions): EncodedDat
   const { format, examples, summary } = readExamples(data)
   const pairs = examples.some(({ example }) => example.kind === 'pair')
   const isJudged = examples.some(({ example }) => example.kind === 'judged')
+  const isGraded = examples.some(({ example }) => example.kind === 'graded')
   const found = encodeExamples(examples, options, pairs || isJudged)
   const { rows, problems, cut, dropped } = found
   if (problems.length > 0) throw createDataError(data.name, 'rows cannot be encoded', problems)
@@ -258,6 +289,7 @@ export function encodeData(data: RawDataset, options: EncodeOptions): EncodedDat
     rows,
     ...(pairs && { pairs }),
     ...(isJudged && { judged: true }),
+    ...(isGraded && { graded: true }),
     examples: examples.length,
     cut,
     dropped,

@@ -8,7 +8,7 @@ import { instruction } from './instruction.ts'
 import { createDataError, type RawDataset } from './jsonl.ts'
 import { messages, sharegpt } from './messages.ts'
 import { preference } from './preference.ts'
-import { judged, promptCompletion } from './prompt-completion.ts'
+import { graded, judged, promptCompletion } from './prompt-completion.ts'
 import { checkRowKeys, readWeight } from './row-keys.ts'
 import {
   countPaths,
@@ -21,10 +21,9 @@ import {
 import { text } from './text.ts'
 
 export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
-  [preference, messages, sharegpt, judged, promptCompletion, instruction, text].map((format) => [
-    format.name,
-    format,
-  ]),
+  [preference, messages, sharegpt, judged, graded, promptCompletion, instruction, text].map(
+    (format) => [format.name, format],
+  ),
 )
 
 const describeKeys = (row: DataRecord): string => Object.keys(row).join(', ') || 'none'

@@ -1,5 +1,6 @@
 // Pairs: { "prompt": "…", "completion": "…" }, each a string or, as TRL has it, a list of messages.
-// The completion is learned. With "label": true or false it is an answer that was judged.
+// The completion is learned. With "label": true or false it is an answer that was judged, with
+// "reward" one that got a number.
 
 import { addSystemMessage, findTurnProblem, readMessages } from './chat-messages.ts'
 import { readTools } from './chat-tools.ts'
@@ -96,5 +97,22 @@ export const judged: DataFormat = {
     const answer = readAnswer(row, log)
     if (typeof answer === 'string') return answer
     return { kind: 'judged', answer, isGood: readLabel(row['label'])! }
+  },
+}
+
+export const graded: DataFormat = {
+  name: 'graded',
+  syntax: '{ "prompt": "…", "completion": "…", "reward": 0.5 }',
+  keys: new Set([...promptCompletion.keys, 'reward']),
+  matches: (row) => promptCompletion.matches(row) && typeof row['reward'] === 'number',
+  findMismatch: (row) =>
+    promptCompletion.matches(row)
+      ? `"reward" must be a number, got ${JSON.stringify(row['reward'])?.slice(0, 40) ?? 'nothing'}`
+      : undefined,
+  read(row, log) {
+    const answer = readAnswer(row, log)
+    if (typeof answer === 'string') return answer
+    const reward = row['reward'] as number
+    return Number.isFinite(reward) ? { kind: 'graded', answer, reward } : '"reward" is not finite'
   },
 }

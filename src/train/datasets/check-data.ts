@@ -97,6 +97,7 @@ function listAnswers(example: Example): (readonly [string | undefined, SingleExa
       ['chosen', example.chosen],
       ['rejected', example.rejected],
     ]
+  if (example.kind === 'graded') return [[`reward ${example.reward}`, example.answer]]
   if (example.kind === 'judged') return [[example.isGood ? 'good' : 'bad', example.answer]]
   return [[undefined, example]]
 }

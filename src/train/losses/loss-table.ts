@@ -4,13 +4,18 @@ import { OptionError } from '../../base/errors.ts'
 import { crossEntropy } from './cross-entropy.ts'
 import { distillation } from './distillation.ts'
 import { dpo } from './dpo.ts'
+import { grpo } from './grpo.ts'
 import { ipo } from './ipo.ts'
 import { kto } from './kto.ts'
 import type { Loss } from './loss.ts'
+import { rejection } from './rejection.ts'
 import { simpo } from './simpo.ts'
 
 export const losses: ReadonlyMap<string, Loss> = new Map(
-  [crossEntropy, distillation, dpo, ipo, kto, simpo].map((row) => [row.name, row as Loss]),
+  [crossEntropy, distillation, dpo, grpo, ipo, kto, rejection, simpo].map((row) => [
+    row.name,
+    row as Loss,
+  ]),
 )
 
 export function getLoss(name: string): Loss {

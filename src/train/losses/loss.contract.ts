@@ -17,14 +17,17 @@ const vocabulary = 7
 const labels = [0, 3, 6, 3, 1, 5, 2]
 /** Two pairs, or four rows: so many learned tokens each. */
 const labelCounts = [2, 1, 3, 1]
+/** Of the four rows. */
+const grades = [1.5, -0.7, 0.4, -1.2].map((advantage) => ({
+  reward: advantage > 0 ? 1 : 0,
+  advantage,
+}))
 const step = 1e-5 // of the central difference in f64: its own error is about 1e-10
 
 /** A head that is nothing but logits. */
-function buildHeadGraph(ending: HeadGraph): Graph {
+function buildHeadGraph(ending: HeadGraph, words = vocabulary): Graph {
   const g = new GraphBuilder()
-  for (const [name, value] of Object.entries(
-    ending(g, g.input('logits', 'f32', ['M', vocabulary])),
-  ))
+  for (const [name, value] of Object.entries(ending(g, g.input('logits', 'f32', ['M', words]))))
     g.output(name, value)
   return g.build()
 }
@@ -53,15 +56,15 @@ export function collectLossFeeds(loss: Loss, settings: object): Map<string, Tens
   }
   const batch = { labels: Int32Array.from(labels) } as Batch
   for (const [name, tensor] of loss.feeds?.(
-    { batch, labelCounts, pairWeights: [0.25, 0.75], verdicts: [true, false], frozen },
+    { batch, labelCounts, pairWeights: [0.25, 0.75], verdicts: [true, false], grades, frozen },
     settings,
   ) ?? [])
     feeds.set(name, tensor)
   return feeds
 }
 
-export const buildLossGraph = (loss: Loss, settings: object): Graph =>
-  buildHeadGraph((g, logits) => loss.graph(g, logits, settings))
+export const buildLossGraph = (loss: Loss, settings: object, words?: number): Graph =>
+  buildHeadGraph((g, logits) => loss.graph(g, logits, settings), words)
 
 /** The graph with the values behind `stopGradient` at these feeds as constants. */
 function fixStopped(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Graph {

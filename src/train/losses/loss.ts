@@ -46,6 +46,8 @@ export interface LossBatch {
   readonly pairWeights: readonly number[]
   /** Of judged rows: whether each was found good. */
   readonly verdicts: readonly boolean[]
+  /** Of graded rows: what each got, and how that is beside others of its prompt. */
+  readonly grades: readonly { readonly reward: number; readonly advantage: number }[]
   /** What the frozen model says, where the loss asks one. */
   readonly frozen: NamedTensors
 }
@@ -59,10 +61,10 @@ export interface Loss<Settings extends object = object> {
   /** The loss where every token is equally likely, for losses of which that says something. */
   chance?(vocabularySize: number): number
   /**
-   * Single rows, pairs of a chosen and a rejected row, or judged rows, each with a row that its
-   * prompt shares with another answer.
+   * Single rows, pairs of a chosen and a rejected row, judged rows, each with a row that its
+   * prompt shares with another answer, or single rows that were graded.
    */
-  readonly learnsFrom: 'rows' | 'pairs' | 'judged'
+  readonly learnsFrom: 'rows' | 'pairs' | 'judged' | 'graded'
   /** The learning rate that is usual for the kind is multiplied by this; 1 unless given. */
   readonly rateFactor?: number
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
@@ -82,7 +84,7 @@ export interface Loss<Settings extends object = object> {
 
 /** Rows that belong together: 2 where the loss learns from pairs or from judged rows. */
 export const getGroupSize = ({ learnsFrom }: Pick<Loss, 'learnsFrom'>): number =>
-  learnsFrom === 'rows' ? 1 : 2
+  learnsFrom === 'rows' || learnsFrom === 'graded' ? 1 : 2
 
 /** All values of an output over several batches. */
 export const collectValues = (outputs: readonly NamedTensors[], name: string): number[] =>

@@ -12,6 +12,8 @@ const variants: Readonly<Record<string, readonly Readonly<Record<string, unknown
   dpo: [{}, { beta: 0.7, labelSmoothing: 0.2 }, { beta: 0.4, referenceFree: true }],
   ipo: [{}, { beta: 0.6 }],
   kto: [{}, { beta: 0.8, desirableWeight: 1.3, undesirableWeight: 0.6 }],
+  grpo: [{}, { beta: 0.5, clip: 0.05 }, { beta: 0, clip: 3 }],
+  rejection: [{}, { least: 0 }],
   simpo: [{}, { beta: 1.5, gamma: 0 }],
   distillation: [
     {},
@@ -34,7 +36,7 @@ describe('the table of losses', () => {
   })
   it('names what there is', () => {
     expect(() => getLoss('dop')).toThrow(
-      'There is no loss "dop". There are: cross-entropy, distillation, dpo, ipo, kto, simpo.',
+      'There is no loss "dop". There are: cross-entropy, distillation, dpo, grpo, ipo, kto, rejection, simpo.',
     )
   })
   it.each([

@@ -12,7 +12,13 @@ import {
 } from './auxiliary-model.ts'
 import type { EncodedData, EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
-import { getGroupSize, type HeadGraph, type Loss, type NamedTensors } from '../losses/loss.ts'
+import {
+  getGroupSize,
+  type HeadGraph,
+  type Loss,
+  type LossBatch,
+  type NamedTensors,
+} from '../losses/loss.ts'
 import { type BatchPlan, buildBatch, computeLabelScale } from '../batches/packing.ts'
 
 export interface Objective {
@@ -42,25 +48,30 @@ export interface Objective {
 const heldRows = {
   pairs: 'pairs of a chosen and a rejected answer',
   judged: 'answers judged good or bad ("label")',
+  graded: 'answers that were graded ("reward")',
 }
+
+/** The loss that learns from rows of a form. */
+const usualLosses = { pairs: 'dpo', judged: 'kto', graded: 'grpo' }
 
 const wantedRows: Readonly<Record<Loss['learnsFrom'], string>> = {
   rows: 'rows that are right',
   pairs: '{ "prompt": "…", "chosen": "…", "rejected": "…" }',
   judged: '{ "prompt": "…", "completion": "…", "label": true }',
+  graded: '{ "prompt": "…", "completion": "…", "reward": 0.5 }',
 }
 
 /** Throws DataError where the loss cannot learn from this data. */
 export function checkData(
-  { name, format, pairs = false, judged = false }: EncodedData,
+  { name, format, pairs = false, judged = false, graded = false }: EncodedData,
   { learnsFrom, name: loss }: Loss,
 ): void {
-  const held = pairs ? 'pairs' : judged ? 'judged' : 'rows'
+  const held = pairs ? 'pairs' : judged ? 'judged' : graded ? 'graded' : 'rows'
   if (held === learnsFrom) return
   throw new DataError(
     held === 'rows'
       ? `${name}: is of the format "${format}"; the loss "${loss}" learns from ${wantedRows[learnsFrom]}.`
-      : `${name}: holds ${heldRows[held]}, which the loss "${loss}" cannot learn from. Take the loss "${held === 'pairs' ? 'dpo' : 'kto'}".`,
+      : `${name}: holds ${heldRows[held]}, which the loss "${loss}" cannot learn from. Take the loss "${usualLosses[held]}".`,
   )
 }
 
@@ -72,6 +83,9 @@ const listPairWeights = ({ rows }: RunData, plan: BatchPlan, loss: Loss): number
   getGroupSize(loss) === 2
     ? plan.flat().flatMap((row, i) => (i % 2 === 0 ? [getPairWeight(rows, row)] : []))
     : []
+
+const readGrade = ({ reward, advantage }: EncodedSequence): LossBatch['grades'] =>
+  reward === undefined || advantage === undefined ? [] : [{ reward, advantage }]
 
 /** The objective of a run. Nothing is computed before the first batch. */
 export function createObjective(parts: ObjectiveParts): Objective {
@@ -101,6 +115,7 @@ export function createObjective(parts: ObjectiveParts): Objective {
             labelCounts: plan.flat().map((row) => countLabels(rows[row]!)),
             pairWeights: listPairWeights(data, plan, loss).map((weight) => weight / all),
             verdicts: plan.flat().flatMap((row) => rows[row]!.isGood ?? []),
+            grades: plan.flat().flatMap((row) => readGrade(rows[row]!)),
             frozen: auxiliary ? await auxiliary.getOutputs(data, plan) : new Map(),
           },
           own,

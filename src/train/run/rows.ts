@@ -115,10 +115,10 @@ function encodeRows(
  * holds them once for each line.
  */
 export const withVirtualTokens = (
-  { ids, weights, isGood }: EncodedSequence,
+  { ids, weights, ...verdict }: EncodedSequence,
   virtual: readonly number[],
 ): EncodedSequence => ({
-  ...(isGood !== undefined && { isGood }),
+  ...verdict,
   ids: Int32Array.of(...virtual, ...ids),
   weights: Float32Array.of(...virtual.map(() => 0), ...weights),
 })

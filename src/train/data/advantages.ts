@@ -1,0 +1,29 @@
+// How good an answer is beside others to the same prompt: the group-relative advantage of GRPO. Shao
+// et al. 2024, arXiv:2402.03300, section 4.1.
+
+/** What an answer got, and whose group it is of. */
+export interface Grade {
+  readonly group: string
+  readonly reward: number
+}
+
+/** Keeps a group whose rewards hardly differ from becoming noise; as TRL has it. */
+const floor = 1e-4
+
+/**
+ * (r − mean of the group) / (standard deviation + 1e-4), the sample's; 0 where all of a group got the
+ * same. Undefined where there is no grade.
+ */
+export function computeAdvantages(grades: readonly (Grade | undefined)[]): (number | undefined)[] {
+  const rewards = new Map<string, number[]>()
+  for (const grade of grades)
+    if (grade) rewards.set(grade.group, [...(rewards.get(grade.group) ?? []), grade.reward])
+  return grades.map((grade) => {
+    if (!grade) return undefined
+    const all = rewards.get(grade.group)!
+    const mean = all.reduce((sum, reward) => sum + reward, 0) / all.length
+    const squares = all.reduce((sum, reward) => sum + (reward - mean) ** 2, 0)
+    const deviation = Math.sqrt(squares / Math.max(1, all.length - 1))
+    return deviation === 0 ? 0 : (grade.reward - mean) / (deviation + floor)
+  })
+}

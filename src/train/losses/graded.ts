@@ -1,0 +1,13 @@
+// What losses over graded answers share: what each scored token is told of its answer.
+
+import { f32, type Tensor } from '../../base/tensor.ts'
+import type { LossBatch } from './loss.ts'
+
+/** A number for each scored token, [M], from its row's grade. */
+export function computeTokenValues(
+  { labelCounts, grades }: LossBatch,
+  read: (grade: LossBatch['grades'][number]) => number,
+): Tensor {
+  const values = labelCounts.flatMap((count, row) => Array<number>(count).fill(read(grades[row]!)))
+  return f32([values.length], values)
+}
