@@ -40,6 +40,7 @@ function compareExperts(
 ): number {
   const getScore = ({ manifest }: RegisteredExpert): number =>
     (metric === undefined ? undefined : manifest.scores?.[metric]?.value) ?? -Infinity
-  const difference = getScore(b) - getScore(a)
-  return difference > 0 || difference < 0 ? difference : a.addedAt < b.addedAt ? 1 : -1
+  const [first, second] = [a, b].map(getScore) as [number, number]
+  if (first !== second) return first > second ? -1 : 1
+  return a.addedAt < b.addedAt ? 1 : -1
 }
