@@ -60,22 +60,24 @@ describe('a form of the answer', () => {
   })
 
   it.each([
-    [schema({ type: 123 }), /type/],
-    [schema({ type: 'hiccup' }), /hiccup/],
+    [schema({ type: 123 }), /type/, 'response_format.json_schema.schema'],
+    [schema({ type: 'hiccup' }), /hiccup/, 'response_format.json_schema.schema'],
     [
       schema({ type: 'object', properties: { a: { type: 'hiccup' } } }),
       /#\/properties\/a\/type: got/,
+      'response_format.json_schema.schema',
     ],
-    [{ grammar: 'root ::= (' }, /line 1/],
-    [{ structured_outputs: { regex: '(' } }, /character/],
-    [{ grammar: 'root ::= "a"', response_format: { type: 'json_object' } }, /already/],
-  ] as [object, RegExp][])(
+    [{ grammar: 'root ::= (' }, /line 1/, 'grammar'],
+    [{ structured_outputs: { regex: '(' } }, /character/, 'structured_outputs.regex'],
+    [{ grammar: 'root ::= "a"', response_format: { type: 'json_object' } }, /already/, 'grammar'],
+  ] as [object, RegExp, string][])(
     '43, 44: case %# is 400 with the place, streamed or not',
-    async (body, message) => {
+    async (body, message, param) => {
       for (const stream of [false, true]) {
         const { status, body: answer } = await chat({ ...body, stream })
         expect(status).toBe(400)
         expect(answer.error.message).toMatch(message)
+        expect(answer.error.param).toBe(param)
       }
     },
   )

@@ -226,6 +226,29 @@ describe('what is refused, in the form of this API', () => {
       /tools\.0\.type: got "web_search_20250305"/,
     ],
     [{ tools: [{ name: 'a b' }] }, /tools\.0\.name/],
+    [{ messages: [{ role: 'user', content: 'a', nmae: 'x' }] }, /messages\.0\.nmae: is not known/],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'text', text: 'a', txt: 'b' }] }] },
+      /messages\.0\.content\.0\.txt: is not known here.*did you mean text/,
+    ],
+    [
+      {
+        messages: [
+          {
+            role: 'user',
+            content: [
+              {
+                type: 'document',
+                source: { type: 'text', data: 'a' },
+                citations: { enabled: true },
+              },
+            ],
+          },
+        ],
+      },
+      /messages\.0\.content\.0\.citations: answers hold no citations/,
+    ],
+    [{ system: [{ type: 'text', text: 'a', cache: 1 }] }, /system\.0\.cache: is not known/],
     [{ tool_choice: { type: 'any' } }, /tools are missing/],
     [{ thinking: { type: 'enabled', budget_tokens: 1024 } }, /thinking\.budget_tokens/],
     [{ metadata: { user: 'a' } }, /metadata\.user: is not known here/],

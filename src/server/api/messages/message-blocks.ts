@@ -3,7 +3,7 @@
 
 import { describeValue, isRecord } from '../../../base/schema.ts'
 import type { ChatMessage } from '../../../formats/text/chat-template.ts'
-import { createValueError } from '../requests/tool-field.ts'
+import { checkKeys, createValueError } from '../requests/tool-field.ts'
 
 type Block = Readonly<Record<string, unknown>>
 
@@ -33,7 +33,24 @@ function readBlocks(content: unknown, place: string): readonly Block[] {
       place,
       `got ${describeValue(content)}, expected a string or a list of blocks`,
     )
+  content.forEach((block, i) => checkBlock(block, `${place}.${i}`))
   return content
+}
+
+/** Keys of each type of block. `cache_control` asks for what happens anyway. */
+const blockKeys: Readonly<Record<string, readonly string[]>> = {
+  text: ['text', 'citations'],
+  document: ['source', 'title', 'context', 'citations'],
+  tool_use: ['id', 'name', 'input', 'caller'],
+  tool_result: ['tool_use_id', 'content', 'is_error'],
+  thinking: ['thinking', 'signature'],
+}
+
+/** Throws RequestError for a key that would have no effect. */
+function checkBlock(block: Block, place: string): void {
+  const { type } = block
+  const own = typeof type === 'string' ? blockKeys[type] : undefined
+  if (own) checkKeys(block, ['type', ...own, 'cache_control'], place)
 }
 
 /** Text, and documents whose source is text. */
@@ -41,9 +58,12 @@ function readText(block: Block, place: string): string {
   const { type, text, source } = block
   if (type === 'text' && typeof text === 'string') return text
   if (type === 'document' && isRecord(source) && source['type'] === 'text') {
-    const { title } = block
-    const head = typeof title === 'string' ? `${title}\n\n` : ''
-    return head + String(source['data'])
+    checkKeys(source, ['type', 'media_type', 'data'], `${place}.source`)
+    const { title, context, citations } = block
+    if (isRecord(citations) && citations['enabled'] === true)
+      throw createValueError(`${place}.citations`, 'answers hold no citations here')
+    const parts = [title, context].filter((part) => typeof part === 'string' && part !== '')
+    return [...parts, String(source['data'])].join('\n\n')
   }
   throw createValueError(
     place,
@@ -68,6 +88,7 @@ export function toChatMessages(messages: unknown, system: unknown): ChatMessage[
 function toMessages(message: unknown, place: string): ChatMessage[] {
   if (!isRecord(message))
     throw createValueError(place, `got ${describeValue(message)}, expected an object`)
+  checkKeys(message, ['role', 'content'], place)
   const { role, content } = message
   if (role !== 'user' && role !== 'assistant' && role !== 'system')
     throw createValueError(

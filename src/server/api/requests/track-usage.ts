@@ -1,5 +1,6 @@
 // Follows an answer's events and reports what it took, however it ends.
 
+import { describeGrammarFault } from './grammar-path.ts'
 import type { RouteCall, UsageReport } from '../../route.ts'
 import type { AnswerEvent, AnswerRequest } from '../../service.ts'
 
@@ -12,7 +13,7 @@ export interface RunningAnswer {
 
 /** Starts an answer that ends when the client goes away, and reports its usage. */
 export function startAnswer(
-  { service, signal, context }: RouteCall,
+  { service, signal, context, body }: RouteCall,
   request: AnswerRequest,
   user: string | undefined,
   responseId: string,
@@ -22,10 +23,23 @@ export function startAnswer(
   const tenant = joinTenant(context.get('tenant'), request.tenant)
   const asked = Object.assign({}, request, { user, responseId, tenant })
   const report = context.get('reportUsage')
-  const events = trackUsage(service.generate(asked, either), request.copies, (usage) =>
-    report?.({ ...usage, user, end: either.aborted ? 'cancelled' : usage.end }),
+  const events = trackUsage(
+    describeFaults(service.generate(asked, either), body),
+    request.copies,
+    (usage) => report?.({ ...usage, user, end: either.aborted ? 'cancelled' : usage.end }),
   )
   return { events, abort: () => gone.abort(new DOMException('The client has gone.', 'AbortError')) }
+}
+
+async function* describeFaults(
+  events: AsyncGenerator<AnswerEvent, void>,
+  body: unknown,
+): AsyncGenerator<AnswerEvent, void> {
+  try {
+    yield* events
+  } catch (error) {
+    throw describeGrammarFault(error, body)
+  }
 }
 
 const joinTenant = (own: string | undefined, salt: string | undefined): string | undefined =>

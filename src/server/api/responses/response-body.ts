@@ -99,7 +99,7 @@ const repeatRequest = (body: ResponseBody) => ({
   background: false,
   instructions: body.instructions ?? null,
   max_output_tokens: body.max_output_tokens ?? null,
-  max_tool_calls: body.max_tool_calls ?? null,
+  max_tool_calls: null,
   metadata: body.metadata ?? {},
   parallel_tool_calls: body.parallel_tool_calls ?? true,
   previous_response_id: null,

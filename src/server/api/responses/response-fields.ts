@@ -44,7 +44,9 @@ const inputFields = {
     (value) => ['none', 'auto', 'required'].includes(String(value)) || isRecord(value),
   ),
   parallel_tool_calls: flag({ about: 'false: at most one call' }),
-  reasoning: createObjectField('effort: where the chat template reads it, else given back as null'),
+  reasoning: createObjectField(
+    'effort: where the chat template reads it, else given back as null; summary: auto',
+  ),
   text: createObjectField('format: text, json_object, or json_schema with a schema'),
 }
 
@@ -61,10 +63,11 @@ const responseFields = {
   metadata: createObjectField('given back with the response'),
   user: string({ filled: true, about: 'who asks: for usage and for what is learned' }),
   safety_identifier: string({ about: 'given back with the response' }),
-  prompt_cache_key: string({ about: 'given back: all requests share one prefix cache' }),
+  prompt_cache_key: string({
+    about: 'given back: requests with one key, and all others, find each other’s prefixes',
+  }),
   client_metadata: createObjectField('of the client; has no effect on any server'),
   include: listOf(string({})),
-  max_tool_calls: integer({ from: 1, about: 'given back: it bounds tools of a server only' }),
 }
 
 const refused: Readonly<Record<string, RefusedField>> = {
@@ -76,6 +79,10 @@ const refused: Readonly<Record<string, RefusedField>> = {
   background: { reason: 'a response is answered while its request is open', neutral: [false] },
   truncation: { reason: 'the input is not cut; shorten it', neutral: ['disabled'] },
   top_logprobs: { reason: 'use /v1/chat/completions for log-probabilities', neutral: [0] },
+  max_tool_calls: {
+    reason:
+      'it bounds tools that a server runs, and this one runs none; parallel_tool_calls: false gives one call',
+  },
   service_tier: { reason: 'there are no service tiers here', neutral: ['auto', 'default'] },
   prompt_cache_retention: { reason: 'prefixes are cached as long as there is room' },
   context_management: { reason: 'conversations are not changed here', neutral: [[]] },
@@ -135,7 +142,7 @@ export function readEffort({ reasoning }: InputBody, base: ServedBase): unknown 
 }
 
 export function toConversation(body: InputBody, base: ServedBase): Conversation {
-  checkKeys(body.reasoning, ['effort', 'summary', 'generate_summary'], 'reasoning')
+  checkReasoning(body.reasoning)
   const offered = (body.tools ?? []).map(readTool)
   const { tools, toolChoice } = readChoice(body, offered)
   const effort = readEffort(body, base)
@@ -145,6 +152,20 @@ export function toConversation(body: InputBody, base: ServedBase): Conversation 
     toolChoice,
     oneCall: body.parallel_tool_calls === false,
     ...(effort !== undefined && { variables: { reasoning_effort: effort } }),
+  }
+}
+
+/** Reasoning is given whole, which is all that "auto" asks for. */
+function checkReasoning(reasoning: GivenRecord | undefined): void {
+  const summaries = ['summary', 'generate_summary']
+  checkKeys(reasoning, ['effort', ...summaries], 'reasoning')
+  for (const name of summaries) {
+    const wanted = reasoning?.[name] ?? 'auto'
+    if (wanted !== 'auto')
+      throw createValueError(
+        `reasoning.${name}`,
+        `got ${describeValue(wanted)}, expected "auto" or none, because reasoning is given whole and not summarised`,
+      )
   }
 }
 

@@ -1,6 +1,7 @@
 // OpenAI's Responses without a store: POST /v1/responses and /v1/responses/input_tokens.
 
 import { createErrorBody } from '../../error-response.ts'
+import { RequestError } from '../../request-error.ts'
 import { defineRoute, type Route, type RouteCall } from '../../route.ts'
 import type { AnswerRequest } from '../../service.ts'
 import { createEventStream, namedEvents } from '../requests/event-stream.ts'
@@ -96,4 +97,49 @@ const inputTokensRoute = defineRoute({
   },
 })
 
-export const responseRoutes: readonly Route[] = [responsesRoute, inputTokensRoute]
+const compactRoute = defineRoute({
+  method: 'POST',
+  path: '/v1/responses/compact',
+  scope: 'infer',
+  tag: 'OpenAI',
+  summary: 'Refused: conversations are not shortened here.',
+  body: inputTokensForm,
+  async handle() {
+    throw new RequestError(
+      'Conversations are not compacted here: leave out items of the input yourself.',
+      { code: 'not_supported' },
+    )
+  },
+})
+
+/** Routes of OpenAI's over stored responses, of which there are none. */
+const storedRoutes = (
+  [
+    ['GET', '/v1/responses/{response_id}'],
+    ['DELETE', '/v1/responses/{response_id}'],
+    ['POST', '/v1/responses/{response_id}/cancel'],
+    ['GET', '/v1/responses/{response_id}/input_items'],
+  ] as const
+).map(([method, path]) =>
+  defineRoute({
+    method,
+    path,
+    scope: 'infer',
+    tag: 'OpenAI',
+    summary: 'Answers 404: responses are not stored.',
+    async handle({ parameters }) {
+      const id = JSON.stringify(parameters['response_id']!.slice(0, 100))
+      throw new RequestError(
+        `There is no response ${id}: responses are not stored here. Keep what /v1/responses answered, and send its items as input.`,
+        { status: 404, param: 'response_id', code: 'response_not_stored' },
+      )
+    },
+  }),
+)
+
+export const responseRoutes: readonly Route[] = [
+  responsesRoute,
+  inputTokensRoute,
+  compactRoute,
+  ...storedRoutes,
+]
