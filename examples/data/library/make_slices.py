@@ -290,7 +290,7 @@ def researcher():
         'researcher',
         [f(x) for x in take(L('pubmedqa/train.jsonl'), 500)],
         [f(x) for x in take(L('pubmedqa/test.jsonl'), 200)],
-        120,
+        100,
     )
 
 

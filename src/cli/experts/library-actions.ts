@@ -74,6 +74,8 @@ async function withModel<Result>(
     return await use(model)
   } finally {
     await model.dispose()
+    const { nodeMetrics } = await import('../../node/metric-table.ts')
+    for (const metric of nodeMetrics.values()) metric.dispose?.()
   }
 }
 

@@ -2,15 +2,17 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { readQuestions } from '../../eval/questions.ts'
 import { getTierRecipe } from '../../train/options/adapter-tiers.ts'
 import { readDataFile } from '../data.ts'
+import { nodeMetrics } from '../metric-table.ts'
 import { getRecipeMetric } from './measure.ts'
 import { getLibraryRecipe, libraryRecipes } from './recipe-table.ts'
 import { openSlice, sliceDirectory } from './slice.ts'
 
 const recipes = [...libraryRecipes.values()]
+afterAll(() => nodeMetrics.forEach((metric) => metric.dispose?.()))
 
 describe.each(recipes.map((recipe) => [recipe.name, recipe] as const))('%s', (_, recipe) => {
   it('has rows to learn from and 50 to 150 others, each of which its metric can judge', async () => {
@@ -27,7 +29,6 @@ describe.each(recipes.map((recipe) => [recipe.name, recipe] as const))('%s', (_,
       learned.has(String(value['prompt']).toLowerCase()),
     )
     expect(twice).toEqual([])
-    metric.dispose?.()
   })
   it('names a tier, and its wanted answers score fully', async () => {
     expect(getTierRecipe(recipe.tier).kind).toMatch(/^(dora|ia3\+prompt-tuning)$/)
@@ -38,7 +39,6 @@ describe.each(recipes.map((recipe) => [recipe.name, recipe] as const))('%s', (_,
       const score = await metric.score({ row, wanted, answer: wanted, ...(labels && { labels }) })
       expect([recipe.name, wanted, score.value]).toEqual([recipe.name, wanted, 1])
     }
-    metric.dispose?.()
   })
   it('says where its rows are from', async () => {
     const files = await readdir(join(sliceDirectory, recipe.name))
