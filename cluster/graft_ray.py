@@ -24,7 +24,7 @@ import ray
 from graft_process import end_with_parent, end_with_raylet, find_fault
 
 ATTEMPTS = 4
-HEADER = struct.Struct("<IHHIIII")  # magic, version, rank, step, bytes of the note, floats, flags
+HEADER = "<IHHIIII"  # magic, version, rank, step, bytes of the note, floats, flags
 MAGIC = 0x54465247
 VERSION = 1
 LOST = (ray.exceptions.RayActorError, ray.exceptions.RayTaskError, ray.exceptions.GetTimeoutError)
@@ -234,19 +234,17 @@ class Replica:
 
         def place():  # in the child: the pipes become descriptors 3 and 4
             end_with_parent()
-            os.dup2(to_node, 60), os.dup2(from_node, 61), os.dup2(60, 3), os.dup2(61, 4)
-            for other in range(5, 256):
-                try:
-                    os.close(other)
-                except OSError:
-                    pass
+            ends = [fcntl.fcntl(pipe, fcntl.F_DUPFD, 512) for pipe in (to_node, from_node)]
+            for at, pipe in enumerate(ends):
+                os.dup2(pipe, 3 + at)
+            os.closerange(5, 4096)  # above all the other ends, which would keep the pipes open
 
         given = json.dumps(dict(rank=self.rank, size=self.size, attempt=self.attempt))
         self.child = start(
             self.job,
             self.job["groups"][0]["runs"],
             ["--resume"] if self.job["resume"] else [],
-            env={**os.environ, "GRAFT_REPLICA": given},
+            env={**os.environ, "GRAFT_REPLICA": given, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
             close_fds=False,
             preexec_fn=place,
         )
@@ -279,7 +277,7 @@ class Replica:
     def take(self):
         """The next contribution: a head, and the values in `size` chunks. After the last: how it ended."""
         begun = time.perf_counter()
-        head = bytearray(HEADER.size)
+        head = bytearray(struct.calcsize(HEADER))
         try:
             self._read(memoryview(head))
         except Ended:
@@ -288,7 +286,7 @@ class Replica:
             head = dict(end=code, events=self._drain(), tail=list(self.tail))
             return (head,) + (None,) * self.size
         waited = time.perf_counter() - begun
-        magic, version, rank, step, length, floats, flags = HEADER.unpack(head)
+        magic, version, rank, step, length, floats, flags = struct.unpack(HEADER, head)
         if magic != MAGIC or version != VERSION or rank != self.rank:
             raise RuntimeError(f"replica {self.rank} speaks another protocol: {magic:#x} {version} {rank}")
         note = bytearray(length)
@@ -304,7 +302,7 @@ class Replica:
 
     def give(self, step, note, stop, *chunks):
         floats = sum(len(chunk) for chunk in chunks if chunk is not None)
-        head = HEADER.pack(MAGIC, VERSION, self.rank, step, len(note), floats, int(stop))
+        head = struct.pack(HEADER, MAGIC, VERSION, self.rank, step, len(note), floats, int(stop))
         for part in (head, note, *(memoryview(chunk).cast("B") for chunk in chunks if chunk is not None)):
             view, at = memoryview(part), 0
             while at < len(view):
@@ -332,7 +330,7 @@ def meet(replicas, job):
         if failed:
             raise SystemExit(1)
         lines = [line for head in heads for line in head.get("tail", [])]
-        raise RuntimeError(f"a replica ended with {bad or ends}: {' '.join(lines)[-300:]}")
+        raise RuntimeError(f"a replica ended with {bad or ends}: {' '.join(lines)[:300]}")
     steps = {head["step"] for head in heads}
     if len(steps) > 1:
         raise RuntimeError(f"replicas are at the steps {sorted(steps)}")

@@ -63,6 +63,12 @@ export const longParts = {
     minutes: 6,
     files: ['test/train-plan.long.test.ts'],
   },
+  ray: {
+    about:
+      'training on a Ray cluster: killed workers, equal bytes, Ctrl-C; installs Ray once (490 MB)',
+    minutes: 10,
+    files: ['test/ray/cluster.long.test.ts'],
+  },
   'llama-cpp': {
     about: 'SmolLM2 in f16 with a LoRA: the tokens of llama.cpp',
     minutes: 5,

@@ -42,7 +42,7 @@ describe('the package', () => {
   it('holds only the build, the released experts, licences and the readme', () => {
     const others = [...packed.files.keys()].filter(
       (path) =>
-        !/^(dist\/.+|experts\/(library\.pub\.pem|[a-z-]+\/([a-z0-9-]+\/)?(adapter_(config|model)(\.int[48])?|expert)\.(json|safetensors|sig))|examples\/data\/snips_json\/.+|schemas\/(training|expert|router)\.schema\.json|cluster\/graft_(process|ray|serve)\.py|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(
+        !/^(dist\/.+|experts\/(library\.pub\.pem|[a-z-]+\/([a-z0-9-]+\/)?(adapter_(config|model)(\.int[48])?|expert)\.(json|safetensors|sig))|examples\/data\/snips_json\/.+|schemas\/(training|expert|router)\.schema\.json|cluster\/(graft_(process|ray|serve)\.py|kuberay\/[a-z-]+\.yaml)|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(
           path,
         ),
     )

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseRayAddress } from '../../src/node/ray/ray-address.ts'
-import { followRayJob, submitRayJob } from '../../src/node/ray/ray-jobs.ts'
+import { followRayJob, startRayJob } from '../../src/node/ray/ray-jobs.ts'
 import { createZip } from '../../src/node/ray/zip.ts'
 import { graft, graftHere, jsonl, scratchFolder, storyRows } from '../support/cli.ts'
 import {
@@ -245,15 +245,13 @@ describe('the Jobs API', () => {
     const address = parseRayAddress(`ray://127.0.0.1:${double.port}`, environment)
     const files = [{ name: 'x.py', bytes: Buffer.from('pass\n') }]
     for (const id of ['raysubmit_1', 'raysubmit_2']) {
-      expect(await submitRayJob(address, { entrypoint: 'python x.py', files })).toBe(id)
+      expect(await startRayJob(address, { entrypoint: 'python x.py', files })).toBe(id)
       const events = followRayJob(address, id)
       expect((await events.next()).value).toMatchObject({ status: 'SUCCEEDED' })
     }
     expect(double.requests.filter((one) => one.startsWith('PUT'))).toHaveLength(1)
     const wrong = parseRayAddress(`ray://127.0.0.1:${double.port}`, { RAY_AUTH_TOKEN: 'no' })
-    await expect(submitRayJob(wrong, { entrypoint: '', files })).rejects.toThrow(
-      /refuses the token/,
-    )
+    await expect(startRayJob(wrong, { entrypoint: '', files })).rejects.toThrow(/refuses the token/)
   })
 
   it('is not asked as browsers ask, which Ray refuses', async () => {
@@ -269,7 +267,7 @@ describe('the Jobs API', () => {
     const { port } = server.address() as AddressInfo
     const files = [{ name: 'x.py', bytes: Buffer.from('pass\n') }]
     const address = parseRayAddress(`ray://localhost:${port}`, {})
-    await expect(submitRayJob(address, { entrypoint: '', files })).rejects.toThrow(/gave no job id/)
+    await expect(startRayJob(address, { entrypoint: '', files })).rejects.toThrow(/gave no job id/)
     expect(Object.keys(headers).filter((name) => name.startsWith('sec-'))).toEqual([])
     server.close()
   })

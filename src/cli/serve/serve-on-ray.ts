@@ -9,7 +9,7 @@ import { isRecord } from '../../base/schema.ts'
 import { makeDirectory } from '../../node/files/make-directory.ts'
 import { chooseGraftCommand, readIsland } from '../../node/ray/island.ts'
 import { parseRayAddress, type RayAddress } from '../../node/ray/ray-address.ts'
-import { followRayJob, stopRayJob, submitRayJob } from '../../node/ray/ray-jobs.ts'
+import { describeRayEnd, followRayJob, endRayJob, startRayJob } from '../../node/ray/ray-jobs.ts'
 import { type Context, UsageError } from '../command.ts'
 import { defaultModel } from '../shared/open-model.ts'
 import { serverOptions, type ServeValues } from './server-options.ts'
@@ -44,7 +44,7 @@ export async function serveOnRay(context: ServeContext): Promise<unknown> {
   const { values, terminal, signal } = context
   const address = parseRayAddress(values.on!, process.env)
   const job = await createServeJob(context, address)
-  const id = await submitRayJob(address, {
+  const id = await startRayJob(address, {
     entrypoint: 'python graft_serve.py job.json',
     files: [
       ...(await readIsland()),
@@ -52,7 +52,7 @@ export async function serveOnRay(context: ServeContext): Promise<unknown> {
     ],
   })
   terminal.note(`Ray job ${id} at ${address.url}`)
-  const askStop = (): void => void writeFile(job.stop, '').catch(() => stopRayJob(address, id))
+  const askStop = (): void => void writeFile(job.stop, '').catch(() => endRayJob(address, id))
   if (signal.aborted) askStop()
   signal.addEventListener('abort', askStop)
   try {
@@ -66,12 +66,7 @@ export async function serveOnRay(context: ServeContext): Promise<unknown> {
         throw new WorkerError(isRecord(error) ? String(error['message']) : 'The job failed.')
       isStopped ||= type === 'job-end'
     }
-    if (!isStopped) {
-      const { status, message, log } = next.value
-      throw new WorkerError(
-        `The Ray job ${id} ${status === 'STOPPED' ? 'was stopped' : 'failed'}: ${message.trim() || log.trim().split('\n').at(-1)}`,
-      )
-    }
+    if (!isStopped) throw new WorkerError(describeRayEnd(id, next.value))
     return { job: id, url: `http://${job.host}:${job.port}` }
   } finally {
     signal.removeEventListener('abort', askStop)

@@ -23,8 +23,8 @@ export interface RayView {
 }
 
 interface RunState {
-  step: number
-  steps: number
+  readonly step: number
+  readonly steps: number
 }
 
 const readText = (value: unknown): string => (typeof value === 'string' ? value : '')
@@ -36,71 +36,77 @@ export function createRayView(
   manifests: readonly string[],
   asLines: boolean,
 ): RayView {
-  const runs = new Map<string, RunState>()
+  const screen = asLines ? undefined : createRayScreen(terminal, manifests.length)
   const results = new Map<string, RayResult>()
-  let progress: Progress | undefined
-  const say = (line: string): void => {
-    progress?.end(undefined)
-    progress = undefined
-    terminal.say(line)
-  }
   const finish = (manifest: string, result: Omit<RayResult, 'manifest'>): void => {
     results.set(manifest, Object.assign({ manifest }, result) as RayResult)
+    screen?.countEnd()
   }
-  const showStep = (manifest: string, { step, steps, loss }: ClusterEvent): void => {
-    runs.set(manifest, { step: Number(step), steps: Number(steps) })
-    const all = [...runs.values()]
-    const total = all.reduce((sum, one) => sum + one.steps, 0)
-    progress ??= terminal.progress('  training', total)
-    const ended = `${results.size} of ${manifests.length} ended`
-    progress.update(
-      all.reduce((sum, one) => sum + one.step, 0),
-      `${basename(manifest)} step ${Number(step)}/${Number(steps)}  loss ${Number(loss).toFixed(3)}  ${ended}`,
-    )
-  }
-  const showFailure = (manifest: string, message: string): void => {
+  const fail = (manifest: string, message: string): void => {
     finish(manifest, { reason: 'failed', error: message })
-    if (asLines) return
-    progress?.end(undefined)
-    progress = undefined
-    terminal.note(`graft: ${message.includes(manifest) ? '' : `${manifest}: `}${message}`)
+    screen?.note(`graft: ${message.includes(manifest) ? '' : `${manifest}: `}${message}`)
   }
-  const takeEnd = (event: ClusterEvent): void => {
-    const manifest = readText(event['manifest'])
+  const takeEnd = (manifest: string, event: ClusterEvent): void => {
     const { type: _type, history: _history, ...summary } = event
     finish(manifest, Object.assign({ reason: 'finished' }, summary))
     const last = isRecord(event['last']) ? event['last'] : {}
-    const where = describePath(readText(event['out']))
-    if (!asLines)
-      say(
-        `${where}: ${readText(event['reason'])} after step ${Number(last['step'])}, loss ${Number(last['loss']).toFixed(3)}`,
-      )
+    const where = describePath(readText(event['out']) || manifest)
+    screen?.say(
+      `${where}: ${readText(event['reason'])} after step ${Number(last['step'])}, loss ${Number(last['loss']).toFixed(3)}`,
+    )
   }
-  const only = manifests.length === 1 ? manifests[0] : undefined
   return {
-    fail: (manifest, { message }) => showFailure(manifest, message),
+    fail: (manifest, { message }) => fail(manifest, message),
     take(event) {
       if (asLines) terminal.print(JSON.stringify(event))
-      const manifest = readText(event['manifest']) || (only ?? '')
-      switch (event['type']) {
-        case 'step-end':
-          if (!asLines) showStep(manifest, event)
-          return
-        case 'expert-end':
-        case 'train-end': // of a replica
-          return takeEnd(Object.assign({}, event, { manifest }))
-        case 'failed': {
-          const error = isRecord(event['error']) ? event['error'] : event
-          return showFailure(manifest, readText(error['message']))
-        }
-        case 'worker-lost':
-          if (!asLines)
-            say(`  a worker was lost and its runs go on elsewhere: ${readText(event['error'])}`)
-      }
+      const manifest = readText(event['manifest']) || manifests[0]!
+      const { type } = event
+      if (type === 'step-end') screen?.showStep(manifest, event)
+      else if (type === 'expert-end' || type === 'train-end') takeEnd(manifest, event)
+      else if (type === 'failed') {
+        const error = isRecord(event['error']) ? event['error'] : event
+        fail(manifest, readText(error['message']))
+      } else if (type === 'worker-lost')
+        screen?.say(`  a worker was lost and its runs go on elsewhere: ${readText(event['error'])}`)
     },
     end() {
-      progress?.end(undefined)
+      screen?.close()
       return manifests.map((manifest) => results.get(manifest) ?? { manifest, reason: 'stopped' })
+    },
+  }
+}
+
+/** One bar over all runs; it gives way to lines. */
+function createRayScreen(terminal: Terminal, count: number) {
+  const runs = new Map<string, RunState>()
+  let ended = 0
+  let progress: Progress | undefined
+  const close = (): void => {
+    progress?.end(undefined)
+    progress = undefined
+  }
+  return {
+    close,
+    countEnd: () => void ended++,
+    say(line: string) {
+      close()
+      terminal.say(line)
+    },
+    note(line: string) {
+      close()
+      terminal.note(line)
+    },
+    showStep(manifest: string, { step, steps, loss }: ClusterEvent) {
+      runs.set(manifest, { step: Number(step), steps: Number(steps) })
+      const all = [...runs.values()]
+      progress ??= terminal.progress(
+        '  training',
+        all.reduce((sum, one) => sum + one.steps, 0),
+      )
+      progress.update(
+        all.reduce((sum, one) => sum + one.step, 0),
+        `${basename(manifest)} step ${Number(step)}/${Number(steps)}  loss ${Number(loss).toFixed(3)}  ${ended} of ${count} ended`,
+      )
     },
   }
 }

@@ -8,7 +8,7 @@ import { GraftError, OptionError, WorkerError } from '../../base/errors.ts'
 import { makeDirectory } from '../../node/files/make-directory.ts'
 import { chooseGraftCommand, readIsland } from '../../node/ray/island.ts'
 import { parseRayAddress, type RayAddress } from '../../node/ray/ray-address.ts'
-import { followRayJob, stopRayJob, submitRayJob } from '../../node/ray/ray-jobs.ts'
+import { describeRayEnd, followRayJob, endRayJob, startRayJob } from '../../node/ray/ray-jobs.ts'
 import { type Context, UsageError } from '../command.ts'
 import { describePath } from '../shared/describe-path.ts'
 import { defaultModel } from '../shared/open-model.ts'
@@ -172,7 +172,7 @@ async function runJob(
   { signal, terminal }: Context<TrainOptionTable>,
   take: (event: Readonly<Record<string, unknown>>) => void,
 ): Promise<void> {
-  const id = await submitRayJob(address, {
+  const id = await startRayJob(address, {
     entrypoint: 'python graft_ray.py job.json',
     files: [
       ...(await readIsland()),
@@ -180,8 +180,8 @@ async function runJob(
     ],
   })
   terminal.note(`Ray job ${id} at ${address.url}`)
-  const askStop = (): void => void writeFile(job.stop, '').catch(() => stopRayJob(address, id))
-  const stopAtOnce = (): void => void stopRayJob(address, id).finally(() => process.exit(130))
+  const askStop = (): void => void writeFile(job.stop, '').catch(() => endRayJob(address, id))
+  const stopAtOnce = (): void => void endRayJob(address, id).finally(() => process.exit(130))
   if (signal.aborted) askStop()
   signal.addEventListener('abort', () => {
     askStop()
@@ -196,9 +196,8 @@ async function runJob(
       take(next.value)
     }
     if (isEnded) return
-    const { status, message, log } = next.value
     throw new WorkerError(
-      `The Ray job ${id} ${status === 'STOPPED' ? 'was stopped' : 'failed'}: ${message.trim() || log.trim().split('\n').at(-1)}. Results so far are in ${describePath(String(job['shared']))}; go on with --resume.`,
+      `${describeRayEnd(id, next.value)} Results so far are in ${describePath(String(job['shared']))}; go on with --resume.`,
     )
   } finally {
     process.removeListener('SIGINT', stopAtOnce)

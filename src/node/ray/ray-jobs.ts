@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isRecord } from '../../base/schema.ts'
 import { StorageError, WorkerError } from '../../base/errors.ts'
 import type { RayAddress } from './ray-address.ts'
-import { askRay, requireRay } from './ray-request.ts'
+import { callRay, requireRay } from './ray-request.ts'
 import { createZip, type ZipEntry } from './zip.ts'
 
 export interface RayJob {
@@ -32,13 +32,13 @@ async function sendPackage(address: RayAddress, files: readonly ZipEntry[]): Pro
   const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16)
   const name = `_ray_pkg_${hash}.zip`
   const path = `packages/gcs/${name}`
-  const { status } = await askRay(address, { method: 'GET', path })
+  const { status } = await callRay(address, { method: 'GET', path })
   if (status !== 200) await requireRay(address, { method: 'PUT', path, body: bytes })
   return `gcs://${name}`
 }
 
 /** The id of the job. Throws WorkerError, StorageError. */
-export async function submitRayJob(
+export async function startRayJob(
   address: RayAddress,
   { entrypoint, files, environment = {} }: RayJob,
 ): Promise<string> {
@@ -58,7 +58,7 @@ export async function submitRayJob(
 }
 
 /** Ends a job at once; its processes end with it. */
-export const stopRayJob = (address: RayAddress, id: string): Promise<string> =>
+export const endRayJob = (address: RayAddress, id: string): Promise<string> =>
   requireRay(address, { method: 'POST', path: `jobs/${id}/stop` })
 
 /** The job's events, one for each line of JSON in its log, then how it ended. */
@@ -110,4 +110,13 @@ function* parseEvents(text: string): Generator<Readonly<Record<string, unknown>>
     }
     if (isRecord(value)) yield value
   }
+}
+
+/** Why a job ended that did not say so itself, in one line. */
+export function describeRayEnd(id: string, { status, message, log }: RayJobEnd): string {
+  if (status === 'STOPPED') return `The Ray job ${id} was stopped.`
+  const lines = `${message}\n${log}`.split('\n').map((line) => line.trim())
+  const told = lines.findLast((line) => /^[\w.]*(Error|Exception)\b/.test(line))
+  const last = lines.findLast((line) => line !== '' && !/^=+\.?$/.test(line))
+  return `The Ray job ${id} failed: ${told ?? last ?? 'it says nothing'}.`
 }

@@ -23,7 +23,7 @@ export interface RayAsk {
 const patienceMs = 30_000
 
 /** Throws WorkerError where the head does not answer. */
-export function askRay(address: RayAddress, { method, path, body }: RayAsk): Promise<RayReply> {
+export function callRay(address: RayAddress, { method, path, body }: RayAsk): Promise<RayReply> {
   const isBytes = body instanceof Uint8Array
   const bytes = body === undefined || isBytes ? body : Buffer.from(JSON.stringify(body))
   const headers: Record<string, string | number> = {}
@@ -59,7 +59,7 @@ const describeAbsence = ({ url }: RayAddress, cause: Error): WorkerError =>
 
 /** Throws StorageError, with the head's own words, for a status that is no success. */
 export async function requireRay(address: RayAddress, ask: RayAsk): Promise<string> {
-  const { status, text } = await askRay(address, ask)
+  const { status, text } = await callRay(address, ask)
   if (status < 300) return text
   if (status === 401 || status === 403)
     throw new StorageError(
