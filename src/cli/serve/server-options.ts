@@ -2,6 +2,7 @@
 
 import { integer, string, withInfo } from '../../base/schema.ts'
 import { batchesFields } from '../../node/serve/state/open-batches.ts'
+import { jobsFields } from '../../node/serve/state/open-jobs.ts'
 import { filesFields } from '../../node/serve/state/open-files.ts'
 import { serveOperationFields } from '../../node/serve/open-operations.ts'
 import { registryFields } from '../../node/serve/open-registered.ts'
@@ -118,6 +119,7 @@ export const serverOptions = {
   'max-file-bytes': filesFields.maxFileBytes,
   'files-bytes': filesFields.filesBytes,
   'batch-requests': batchesFields.batchRequests,
+  'max-jobs': jobsFields.maxJobs,
   'max-tokens': operation.maxTokens,
   'max-prompt-tokens': operation.maxPromptTokens,
   'max-answers': operation.maxAnswers,
@@ -171,6 +173,7 @@ export const toServerSettings = (values: ServeValues) => ({
   maxFileBytes: values['max-file-bytes'],
   filesBytes: values['files-bytes'],
   batchRequests: values['batch-requests'],
+  maxJobs: values['max-jobs'],
   maxTokens: values['max-tokens'],
   maxPromptTokens: values['max-prompt-tokens'],
   maxAnswers: values['max-answers'],

@@ -4,7 +4,6 @@
 import type { Expert } from '../../adapters/index.ts'
 import { OptionError, WorkerError } from '../../base/errors.ts'
 import { checkOptions, positiveInteger, string, unchecked, withInfo } from '../../base/schema.ts'
-import type { EngineClient } from '../../runtime/worker/engine-client.ts'
 import type { TrainPlan } from '../../train/estimate/estimate.ts'
 import type { DataInput } from '../data.ts'
 import type { TrainFilesOptions } from '../train-files.ts'
@@ -16,12 +15,14 @@ import { checkLowerLoss, type GateReport, type TrainGate } from './train-gate.ts
 import type { TrainJobEvent, TrainProcess, TrainTask } from './train-process.ts'
 import { planShare, shareField, type TrainShare } from './train-share.ts'
 
+type Current = Expert | string | undefined
+
 /** What jobs need of what serves. */
 export interface TrainerOptions {
   /** Gets the folder of every expert whose evaluation passed. */
-  readonly engine: Pick<EngineClient, 'registerAdapter'>
+  readonly engine: { registerAdapter(name: string, folder: string): Promise<unknown> }
   /** What serves under a name now, to compare with. Default: what these jobs made. */
-  readonly findCurrent?: ((name: string) => Expert | string | undefined) | undefined
+  readonly findCurrent?: ((name: string) => Current | Promise<Current>) | undefined
   /** Jobs that run at a time. Default 1. */
   readonly atOnce?: number | undefined
 }
@@ -111,7 +112,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
       const prepared = prepareTask(given, choice)
       const plan = await planTask(prepared, share)
       const job = queue.add(name, async function* (signal) {
-        const current = findCurrent ? findCurrent(name) : admitted.get(name)
+        const current = findCurrent ? await findCurrent(name) : admitted.get(name)
         const task = { ...prepared, current }
         const report = yield* runToReport(task, share, signal)
         const reason = await gate(report)

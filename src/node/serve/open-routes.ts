@@ -1,17 +1,15 @@
-// What a server offers beside its model: files and batches of clients, and the tools of MCP.
+// What a server offers beside its model: files, jobs and batches of clients, and the tools of MCP.
 
+import { createJobRoutes } from '../../server/api/jobs/job-routes.ts'
 import { createMcpRoutes } from '../../server/api/mcp/mcp-routes.ts'
 import { mcpTools } from '../../server/api/mcp/tool-table.ts'
 import type { Server } from '../../server/app.ts'
 import type { Route } from '../../server/route.ts'
-import { openBatches, type ServeBatchesOptions } from './state/open-batches.ts'
-import { openFiles, type ServeFilesOptions } from './state/open-files.ts'
 import type { OpenedOperations } from './open-operations.ts'
+import type { OpenedStored } from './open-stored.ts'
+import { openBatches, type ServeBatchesOptions } from './state/open-batches.ts'
 
 export interface RouteSettings {
-  /** The server's folder, or 'memory': nothing outlives the server. */
-  readonly state: string | undefined
-  readonly files: ServeFilesOptions
   readonly batches: ServeBatchesOptions
   readonly version: string
 }
@@ -20,26 +18,26 @@ export interface OpenedRoutes {
   readonly routes: readonly Route[]
   /** Goes on with what an earlier run left; from now on the server is asked. */
   begin(fetch: Server['fetch']): Promise<void>
-  /** Cuts off what runs behind requests; the next start goes on with it. */
+  /** Cuts off batches that run; the next start goes on with them. */
   stop(): Promise<void>
-  close(): Promise<void>
 }
 
-export async function openRoutes(
+export function openRoutes(
   { operations, onFailure }: OpenedOperations,
-  { state, files: fileOptions, batches: batchOptions, version }: RouteSettings,
-): Promise<OpenedRoutes> {
+  { opened, jobs }: OpenedStored,
+  { batches: batchOptions, version }: RouteSettings,
+): OpenedRoutes {
   const { maxBodyBytes, onFault } = operations
-  const files = await openFiles(state, fileOptions)
-  const batches = openBatches(files, batchOptions, onFailure)
+  const { files } = opened
+  const batches = openBatches(opened, batchOptions, onFailure)
   return {
     routes: [
-      ...files.routes,
+      ...opened.routes,
+      ...createJobRoutes({ files, jobs }),
       ...batches.routes,
       ...createMcpRoutes({ tools: mcpTools, version, maxBodyBytes, onFault }),
     ],
     begin: (fetch) => batches.begin(fetch),
     stop: () => batches.close(),
-    close: files.close,
   }
 }

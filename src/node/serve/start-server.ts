@@ -9,7 +9,6 @@ import type { Route } from '../../server/route.ts'
 import type { Service } from '../../server/service.ts'
 import { endServer, type EndedServer } from './end-server.ts'
 import { answerMalformedRequests } from './malformed-requests.ts'
-import { filesFields, type ServeFilesOptions } from './state/open-files.ts'
 import {
   type OpenedOperations,
   openOperations,
@@ -18,13 +17,14 @@ import {
 } from './open-operations.ts'
 import { batchesFields, type ServeBatchesOptions } from './state/open-batches.ts'
 import { openRoutes } from './open-routes.ts'
+import { openStored, storedFields, type StoredOptions } from './open-stored.ts'
 import { openServing, servingFields, type ServedModelOptions } from './open-serving.ts'
 
 export interface StartServerOptions
   extends
     Omit<ServedModelOptions, 'state'>,
     ServeOperationOptions,
-    ServeFilesOptions,
+    StoredOptions,
     ServeBatchesOptions {
   /** 0: any free port. Default 8080. */
   readonly port?: number | undefined
@@ -47,7 +47,7 @@ const startFields = {
   version: string(),
   ...serverFields,
   ...servingFields,
-  ...filesFields,
+  ...storedFields,
   ...batchesFields,
   ...serveOperationFields,
 }
@@ -82,19 +82,16 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
   const opened = await opening
   const parts: (() => Promise<unknown>)[] = [opened.close]
   try {
+    const stored = await openStored(opened, options)
+    parts.unshift(stored.close)
     const operations = await openOperations(
-      opened.service,
+      stored.service,
       pickOptions(options, serveOperationFields),
     )
     parts.unshift(operations.close)
     const { version = '0.0.0' } = settings
-    const further = await openRoutes(operations, {
-      state: settings.state,
-      files: pickOptions(options, filesFields),
-      batches: pickOptions(options, batchesFields),
-      version,
-    })
-    parts.unshift(further.close)
+    const batches = pickOptions(options, batchesFields)
+    const further = openRoutes(operations, stored, { batches, version })
     const { server, fetch } = createHttpServer(operations, further.routes, await modules, version)
     const url = await listen(server, host, port)
     await further.begin(fetch)
@@ -105,6 +102,7 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
       restored: operations.restored,
       async close() {
         await further.stop()
+        await stored.stop()
         const ended = await endServer(server, operations.operations.lifecycle, drainSeconds * 1000)
         for (const close of parts) await close()
         return ended
