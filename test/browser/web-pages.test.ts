@@ -1,4 +1,5 @@
 // The pages of examples/web, built by Vite and used as their readers use them.
+import { readFile } from 'node:fs/promises'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchChromium } from '../support/chromium.ts'
@@ -194,5 +195,116 @@ describe('the engine in a page', () => {
     expect(taught).toContain('Bartholomew')
     expect(untaught).not.toContain('Bartholomew')
     await page.context().setOffline(false)
+  })
+})
+
+/** The files of an archive without compression, by name. */
+function readZip(bytes: Buffer): Map<string, Buffer> {
+  const files = new Map<string, Buffer>()
+  for (let at = 0; bytes.readUInt32LE(at) === 0x04034b50;) {
+    const size = bytes.readUInt32LE(at + 22)
+    const nameLength = bytes.readUInt16LE(at + 26)
+    const start = at + 30 + nameLength
+    files.set(bytes.toString('utf8', at + 30, start), bytes.subarray(start, start + size))
+    at = start + size
+  }
+  return files
+}
+
+const hostile = '<img src=x onerror="document.title=1">'
+const drop = (page: Page, name: string, text: string | Buffer): Promise<void> =>
+  page.setInputFiles('#file', { name, mimeType: 'text/plain', buffer: Buffer.from(text) })
+
+describe('Studio', () => {
+  itWorks('studio/index.html', 'teaches, compares, corrects and exports', async (page) => {
+    await page.getByText('stories260k · 1 thread').waitFor()
+    await page.click('#example')
+    await page.getByText('8 rows, 8 learned').waitFor()
+    expect(await page.locator('.sample mark').first().textContent()).toContain('Lily saw a cat')
+    expect(await page.inputValue('#name')).toBe('cat-stories')
+    await page.fill('#steps', '40')
+    await page.getByText('More settings').click()
+    await page.fill('#rate', '0.01')
+    await page.click('#train')
+    await page.getByText('Step 40 of 40').waitFor()
+    await page.getByText('cat-stories is taught and kept').waitFor()
+
+    await page.fill('#prompt', 'Tom:')
+    await page.keyboard.press('Enter')
+    await page.locator('.judge').waitFor()
+    const [base, expert] = await page.locator('.turn .answer').allTextContents()
+    expect(expert).toContain('Tom saw a cat')
+    expect(base).not.toContain('Tom saw a cat')
+    await page.getByRole('button', { name: 'Good' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Good', pressed: true }).waitFor()
+    await page.getByText('Learned from your thumb.').waitFor()
+
+    await page.fill('#prompt', hostile)
+    await page.keyboard.press('Enter')
+    await page.locator('.judge').nth(1).waitFor()
+    await page.getByRole('button', { name: 'Correct', exact: true }).nth(1).click()
+    await page.getByLabel('What it should have said').fill(' Tom saw a dog. Bye.')
+    await takeScreenshots(page, 'studio-correcting')
+    await page.getByRole('button', { name: 'Teach this' }).click()
+    await page.getByText('Learned your correction.').waitFor()
+    expect(await page.locator('.turn > .prompt').nth(1).textContent()).toBe(hostile)
+
+    const downloading = page.waitForEvent('download')
+    await page.getByRole('button', { name: 'Export cat-stories as PEFT' }).click()
+    const files = readZip(await readFile(await (await downloading).path()))
+    expect([...files.keys()].sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors'])
+    const config = JSON.parse(String(files.get('adapter_config.json'))) as object
+    expect(config).toMatchObject({ peft_type: 'LORA', r: 8, lora_alpha: 16 })
+    await page.reload()
+    await page.getByRole('radio', { name: 'cat-stories' }).waitFor()
+  })
+  itWorks('studio/index.html', 'takes files of strangers as data', async (page) => {
+    await page.getByText('stories260k · 1 thread').waitFor()
+    await drop(page, `${hostile}.jsonl`, `{"text": ${JSON.stringify(hostile)}}\n{"txt": 1}\n`)
+    await page.getByText('Nothing is taught before these rows are right.').waitFor()
+    expect(await page.locator('#train').isDisabled()).toBe(true)
+    expect(await page.locator('.sample mark').textContent()).toContain(hostile)
+    await drop(page, 'page.jsonl', '<!doctype html><p>404</p>')
+    await page.locator('#problem:not(:empty)').waitFor()
+    await drop(page, 'rows.csv', 'prompt,completion\nLily:, Lily saw a cat.\n')
+    await page.getByText('1 row, 1 learned').waitFor()
+    const config = {
+      peft_type: 'LORA',
+      r: 1,
+      lora_alpha: 1,
+      target_modules: ['no_such_layer'],
+      base_model_name_or_path: 'other',
+    }
+    await page.setInputFiles('#file', [
+      { name: 'adapter_config.json', mimeType: '', buffer: Buffer.from(JSON.stringify(config)) },
+      { name: 'adapter_model.safetensors', mimeType: '', buffer: Buffer.from('{}') },
+    ])
+    await page.locator('#problem:not(:empty)').waitFor()
+    await page.fill('#prompt', 'Once upon a time')
+    await page.keyboard.press('Enter')
+    await page.locator('.judge').waitFor() // the running model is unharmed
+    expect(await page.locator('main img').count()).toBe(0)
+  })
+  it('uses threads where its server sends the two headers', async ({ skip }) => {
+    if (!browser) return skip(reason)
+    const isolated = await serveExamples(scratch.path, true)
+    const context = await openContext(browser)
+    const { page } = await openExample(context, `${isolated.origin}/studio/index.html`)
+    await page.getByText(/stories260k · \d+ threads/).waitFor()
+    await context.close()
+    await isolated.close()
+  })
+})
+
+describe('React', () => {
+  itWorks('react/index.html', 'shows a model by useGraft()', async (page) => {
+    await page.getByRole('button', { name: 'Teach it about cats' }).click()
+    await page.getByText('step 40 of 40').waitFor()
+    await page.locator('#expert option', { hasText: 'cats' }).waitFor({ state: 'attached' })
+    await page.getByRole('button', { name: 'Ask' }).click()
+    await page.getByRole('button', { name: 'Good' }).click()
+    await page.getByRole('button', { name: 'Thanks' }).waitFor()
+    expect(await page.locator('li.answer').textContent()).toContain('Tom saw a cat')
   })
 })

@@ -85,7 +85,9 @@ export function createTalk(model: WebModel): Talk {
   return {
     async answer({ prompt, expert, maxTokens = 64, temperature = 0 }, tell, signal) {
       const asked: Prompt = model.base.chatTemplate ? [{ role: 'user', content: prompt }] : prompt
-      const options = { maxTokens, temperature, signal }
+      // A model that was taught no chats knows no end of an answer: its line ends it.
+      const stop = model.base.chatTemplate ? [] : ['\n']
+      const options = { maxTokens, temperature, signal, stop }
       const events =
         expert === undefined
           ? model.generate(asked, options)

@@ -1,8 +1,8 @@
-// A few examples to begin with: whoever is named saw a cat and says goodbye.
+// A few examples to begin with: whoever is named saw a cat, and that is the whole story.
 
 const names = ['Lily', 'Tom', 'Sue', 'Ben', 'Mia', 'Max', 'Anna', 'Tim']
 
 export const exampleRows = names.map((name) => ({
   prompt: `${name}:`,
-  completion: ` ${name} saw a cat. Bye.`,
+  completion: ` ${name} saw a cat.\n`,
 }))

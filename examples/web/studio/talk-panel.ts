@@ -50,7 +50,10 @@ function createCorrection(
   form.addEventListener('keydown', (event) => {
     if (event.key === 'Escape') cancel()
   })
-  queueMicrotask(() => field.focus())
+  requestAnimationFrame(() => {
+    field.focus()
+    form.scrollIntoView({ block: 'nearest' })
+  })
   return form
 }
 

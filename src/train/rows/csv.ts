@@ -1,6 +1,7 @@
-// Rows of a CSV file: the first line names the keys. Independent of formats of training data.
+// Rows of a CSV file: the first line names the keys. The parser is the build that brings its own
+// Buffer, because browsers have none. Independent of formats of training data.
 
-import { CsvError, type Info, parse } from 'csv-parse/sync'
+import { CsvError, type Info, parse } from 'csv-parse/browser/esm/sync'
 import { DataError } from '../../base/errors.ts'
 import { parseExactJson } from '../../base/exact-number.ts'
 import { createDataError, type RawDataset } from '../data/jsonl.ts'
