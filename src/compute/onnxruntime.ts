@@ -9,6 +9,7 @@ import type { OnnxModel } from '../formats/onnx.ts'
 import type { Graph } from '../graph/ir.ts'
 import { toOutputName, toOnnx } from '../graph/passes/to-onnx.ts'
 import type { Backend, CompileOptions, Program } from './backend.ts'
+import { cpuDialect, type Dialect, wasmDialect } from './dialect.ts'
 import { createNativeSession } from './native-session.ts'
 import type { OnnxRuntime, OnnxSession, OnnxTensor } from './onnx-library.ts'
 import { createProgramGroup } from './program-group.ts'
@@ -61,20 +62,23 @@ const leanSettings = { enableMemPattern: false }
 // choice is longer and no faster: it keeps a core busy that other work needs.
 const spinSettings = { session: { intra_op: { spin_duration_us: '100' } } }
 
-const isWasm = ({ env }: OnnxRuntime, { wasm, session }: OnnxRuntimeOptions): boolean =>
-  wasm ??
-  (env?.versions?.['web'] !== undefined &&
-    env.versions['node'] === undefined &&
-    session?.['executionProviders'] === undefined)
+function chooseDialect({ env }: OnnxRuntime, { wasm, session }: OnnxRuntimeOptions): Dialect {
+  const isWasm =
+    wasm ??
+    (env?.versions?.['web'] !== undefined &&
+      env.versions['node'] === undefined &&
+      session?.['executionProviders'] === undefined)
+  return isWasm ? wasmDialect : cpuDialect
+}
 
 function toSettings(
   { threads, session }: OnnxRuntimeOptions,
-  wasm: boolean,
+  { executionProviders, hasSessionThreads }: Dialect,
 ): Readonly<Record<string, unknown>> {
   // Errors only: warnings name operators of graphs that users never see.
   const settings: Record<string, unknown> = { logSeverityLevel: 3 }
-  if (wasm) settings['executionProviders'] = ['wasm']
-  else {
+  if (executionProviders) settings['executionProviders'] = executionProviders
+  if (hasSessionThreads) {
     settings['extra'] = spinSettings
     if (threads !== undefined) {
       settings['intraOpNumThreads'] = threads
@@ -95,14 +99,15 @@ export function createOnnxRuntimeBackend(
   options: OnnxRuntimeOptions = {},
 ): Backend {
   checkOptions('Backend options', options, backendFields)
-  const wasm = isWasm(runtime, options)
-  const settings = toSettings(options, wasm)
+  const dialect = chooseDialect(runtime, options)
+  const { backendName, feedsAreCopied, readsFiles } = dialect
+  const settings = toSettings(options, dialect)
   const wrap = createTensorCache(runtime)
   const open = (model: OnnxModel, lean = false): Promise<OnnxSession> => {
     const chosen = lean ? { ...leanSettings, ...settings } : settings
-    return wasm
-      ? createWasmSession(runtime, model, chosen)
-      : createNativeSession(runtime, model, chosen)
+    return readsFiles
+      ? createNativeSession(runtime, model, chosen)
+      : createWasmSession(runtime, model, chosen)
   }
   const compile = async (
     graph: Graph,
@@ -127,9 +132,8 @@ export function createOnnxRuntimeBackend(
     }
   }
   const openGroup = () => createProgramGroup({ open, compile, wrap, unwrap })
-  if (wasm)
-    return withResidentWeights({ name: 'onnxruntime-web (WebAssembly)', compile, openGroup })
-  return { name: 'onnxruntime-node', readsFiles: true, compile, openGroup }
+  const backend: Backend = { name: backendName, readsFiles, compile, openGroup }
+  return feedsAreCopied ? withResidentWeights(backend) : backend
 }
 
 /**

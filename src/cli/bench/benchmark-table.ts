@@ -13,6 +13,7 @@ import { registryBenchmark } from './registry/registry.ts'
 import { serveBenchmark } from './serve.ts'
 import { swapBenchmark } from './swap.ts'
 import { trainBenchmark } from './train.ts'
+import { webBenchmark } from './web/web.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
   [
@@ -27,5 +28,6 @@ export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
     registryBenchmark,
     serveBenchmark,
     serveHttpBenchmark,
+    webBenchmark,
   ].map((benchmark) => [benchmark.name, benchmark]),
 )

@@ -1,0 +1,49 @@
+// What the page of `graft bench web` does: the engine's calls, each as one function.
+
+import { createAdapter } from '../../../src/adapters/create-adapter.ts'
+import type { Adapter } from '../../../src/adapters/adapter.ts'
+import { loadModel, train, type WebModel } from '../../../src/web/index.ts'
+
+let model: WebModel
+const experts: Adapter[] = []
+
+const bench = {
+  async open(url: string): Promise<void> {
+    model = await loadModel(url, { threads: 1 })
+  },
+  /** Writes so many tokens. */
+  async write(prompt: string, tokens: number, expert?: number): Promise<string> {
+    const adapter = expert === undefined ? undefined : experts[expert]
+    return model.complete(prompt, {
+      maxTokens: tokens,
+      minTokens: tokens,
+      temperature: 0,
+      ...(adapter && { adapter }),
+    })
+  },
+  async makeExperts(count: number): Promise<void> {
+    for (let seed = 0; seed < count; seed++)
+      experts.push(
+        await createAdapter('lora', { rank: 16, targets: 'all-linear', start: 'random' }, model, {
+          seed,
+        }),
+      )
+  },
+  /** Trains; calls at the end of each step. */
+  async trainSteps(rows: readonly object[], steps: number): Promise<number[]> {
+    const times: number[] = []
+    for await (const event of train({
+      model,
+      data: rows,
+      steps,
+      adapter: { kind: 'lora', config: { targets: 'all-linear', rank: 8 } },
+      batch: { rows: 2, tokens: 64 },
+      maxTokens: 64,
+      seed: 1,
+    }))
+      if (event.type === 'step-end') times.push(event.loss)
+    return times
+  },
+}
+
+Object.assign(globalThis, { bench })
