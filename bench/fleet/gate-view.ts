@@ -26,15 +26,18 @@ interface GateOptions {
 /** Milliseconds before demand is trusted. */
 const leastMs = 10_000
 
+/** By adapter, the replicas that hold it. */
+export type FleetPlaces = ReadonlyMap<number, ReadonlySet<number>>
+
 export function createGates(
   count: number,
-  servers: readonly SeenServer[],
+  { servers, places }: { readonly servers: readonly SeenServer[]; readonly places: FleetPlaces },
   options: GateOptions,
   draws: Draws,
 ): Gate[] {
   return Array.from({ length: count }, () =>
     count === 1
-      ? createExactGate(servers, options, draws)
+      ? createExactGate(servers, places, options, draws)
       : createBlindGate(servers.length, count, options, draws),
   )
 }
@@ -55,27 +58,19 @@ function createDemand(serviceMs: number, gates: number) {
 
 function createExactGate(
   servers: readonly SeenServer[],
+  places: FleetPlaces,
   { slots, serviceMs }: GateOptions,
   { uniform }: Draws,
 ): Gate {
-  const places = new Map<number, Set<number>>()
-  const holds = (replica: number, adapter: number): boolean => servers[replica]!.held.has(adapter)
   return {
     ...createDemand(serviceMs, 1),
     count: servers.length,
     slots,
     uniform,
     busy: (replica) => servers[replica]!.running + servers[replica]!.line.length,
-    holds,
-    *holders(adapter) {
-      const known = places.get(adapter) ?? []
-      for (const replica of known) if (holds(replica, adapter)) yield replica
-    },
-    send(replica, adapter) {
-      const known = places.get(adapter) ?? new Set()
-      for (const other of known) if (!holds(other, adapter)) known.delete(other)
-      places.set(adapter, known.add(replica))
-    },
+    holds: (replica, adapter) => servers[replica]!.held.has(adapter),
+    holders: (adapter) => places.get(adapter) ?? [],
+    send: () => undefined,
     finish: () => undefined,
   }
 }

@@ -71,10 +71,11 @@ export function simulateFleet(given: FleetOptions): FleetResult {
   const draws = createDraws(options.seed)
   const draw = createZipf(draws, options.adapters, options.exponent)
   const servers = Array.from({ length: options.replicas }, () => new FleetServer())
-  const gates = createGates(options.gates, servers, options, draws)
+  const places = new Map<number, Set<number>>()
+  const gates = createGates(options.gates, { servers, places }, options, draws)
   const counts: Counts = { hits: 0, loads: 0, waits: [] }
   const ends = new EventHeap<readonly [replica: number, gate: Gate]>()
-  const run = { servers, ends, counts, draws, ...options }
+  const run = { servers, places, ends, counts, draws, ...options }
   const gap = options.serviceMs / (options.load * options.replicas * options.slots)
   const warm = options.requests / 2
   let now = 0
@@ -90,7 +91,7 @@ export function simulateFleet(given: FleetOptions): FleetResult {
     gate.send(replica, adapter)
     const request = { adapter, at: now, gate, isCounted: i >= warm }
     const server = servers[replica]!
-    if (server.running < options.slots) begin(run, replica, request, now)
+    if (server.running < options.slots) startAnswer(run, replica, request, now)
     else server.line.push(request)
   }
   return summarize(counts, (now - measuredFrom) / 1000, options)
@@ -98,6 +99,7 @@ export function simulateFleet(given: FleetOptions): FleetResult {
 
 interface FleetRun {
   readonly servers: readonly FleetServer[]
+  readonly places: Map<number, Set<number>>
   readonly ends: EventHeap<readonly [replica: number, gate: Gate]>
   readonly counts: Counts
   readonly draws: Draws
@@ -113,16 +115,16 @@ function endOne(run: FleetRun): void {
   server.running--
   gate.finish(replica)
   const next = server.line.shift()
-  if (next) begin(run, replica, next, time)
+  if (next) startAnswer(run, replica, next, time)
 }
 
-function begin(run: FleetRun, replica: number, request: WaitingRequest, time: number): void {
+function startAnswer(run: FleetRun, replica: number, request: WaitingRequest, time: number): void {
   const { counts, draws, serviceMs } = run
   const server = run.servers[replica]!
   server.running++
   const isHit = server.held.delete(request.adapter)
   server.held.add(request.adapter)
-  if (server.held.size > run.resident) server.held.delete(server.held.values().next().value!)
+  if (!isHit) place(run, replica, request.adapter)
   const loading = isHit ? 0 : run.loadMs
   if (request.isCounted) {
     if (isHit) counts.hits++
@@ -130,6 +132,20 @@ function begin(run: FleetRun, replica: number, request: WaitingRequest, time: nu
     counts.waits.push(time - request.at + loading)
   }
   run.ends.push(time + loading + draws.exponential(serviceMs), [replica, request.gate])
+}
+
+/** Notes an adapter that was fetched, and the one that gives way. */
+function place({ servers, places, resident }: FleetRun, replica: number, adapter: number): void {
+  const { held } = servers[replica]!
+  const own = places.get(adapter)
+  if (own) own.add(replica)
+  else places.set(adapter, new Set([replica]))
+  if (held.size <= resident) return
+  const oldest = held.values().next().value!
+  held.delete(oldest)
+  const left = places.get(oldest)!
+  left.delete(replica)
+  if (left.size === 0) places.delete(oldest)
 }
 
 function summarize(

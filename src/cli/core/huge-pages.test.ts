@@ -38,10 +38,6 @@ describe('a command that computes', () => {
     expect(start({ env: { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=0' } })).toBeUndefined()
   })
 
-  it('goes on as a replica of a run, whose pipes a start would close', () => {
-    expect(start({ env: { GRAFT_REPLICA: '{"rank":0,"size":2}' } })).toBeUndefined()
-  })
-
   it.each(['[always] madvise never', 'always madvise [never]'])('goes on where %s', (pages) => {
     expect(start({}, () => pages)).toBeUndefined()
   })

@@ -46,6 +46,8 @@ export async function serveOnRay(context: ServeContext): Promise<unknown> {
   const job = await createServeJob(context, address)
   const id = await startRayJob(address, {
     entrypoint: 'python graft_serve.py job.json',
+    // a busy head needs more than the usual 5 s to start what listens
+    environment: { RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S: '60' },
     files: [
       ...(await readIsland()),
       { name: 'job.json', bytes: new TextEncoder().encode(JSON.stringify(job)) },
