@@ -2,6 +2,7 @@
 
 import type { Command } from './command.ts'
 import { adaptersCommand } from './commands/adapters.ts'
+import { batchCommand } from './commands/serve/batch.ts'
 import { benchCommand } from './commands/bench.ts'
 import { captureCommand } from './commands/capture.ts'
 import { chatCommand } from './commands/chat.ts'
@@ -41,6 +42,7 @@ const all = [
   improveCommand,
   serveCommand,
   mcpCommand,
+  batchCommand,
   serveKeysCommand,
   serveUsageCommand,
   routeTrainCommand,

@@ -1,0 +1,29 @@
+// The options of graft batch: those of graft serve that are about the model, and where results go.
+
+import { flag, integer, string } from '../../base/schema.ts'
+import { type Options, toOption } from '../command.ts'
+import { serverOptions } from './server-options.ts'
+
+export const batchOptions = {
+  out: toOption(string({ filled: true, about: 'where the results go: one line a request' }), {
+    valueName: 'results.jsonl',
+    short: 'o',
+    required: true,
+  }),
+  resume: flag({ about: 'go on where an earlier run was stopped' }),
+  'at-a-time': integer({ from: 1, default: 8, about: 'requests that are answered at a time' }),
+  model: toOption(string({ about: 'the base: as graft serve takes it' }), {
+    valueName: 'model',
+    short: 'm',
+  }),
+  adapter: serverOptions.adapter,
+  registry: serverOptions.registry,
+  'chat-template': serverOptions['chat-template'],
+  threads: serverOptions.threads,
+  weights: serverOptions.weights,
+  date: serverOptions.date,
+  'rope-scaling': serverOptions['rope-scaling'],
+  'max-rows': serverOptions['max-rows'],
+  'kv-bytes': serverOptions['kv-bytes'],
+  'expert-bytes': serverOptions['expert-bytes'],
+} satisfies Options
