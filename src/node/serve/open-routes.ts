@@ -6,7 +6,7 @@ import { mcpTools } from '../../server/api/mcp/tool-table.ts'
 import type { Server } from '../../server/app.ts'
 import type { Route } from '../../server/route.ts'
 import type { OpenedOperations } from './open-operations.ts'
-import type { OpenedStored } from './open-stored.ts'
+import type { OpenedStored } from './state/open-stored.ts'
 import { openBatches, type ServeBatchesOptions } from './state/open-batches.ts'
 
 export interface RouteSettings {

@@ -17,7 +17,7 @@ import {
 } from './open-operations.ts'
 import { batchesFields, type ServeBatchesOptions } from './state/open-batches.ts'
 import { openRoutes } from './open-routes.ts'
-import { openStored, storedFields, type StoredOptions } from './open-stored.ts'
+import { openStored, storedFields, type StoredOptions } from './state/open-stored.ts'
 import { openServing, servingFields, type ServedModelOptions } from './open-serving.ts'
 
 export interface StartServerOptions

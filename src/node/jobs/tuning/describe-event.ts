@@ -5,7 +5,7 @@ import type { TrainJobEvent } from '../train-process.ts'
 
 type Told = Omit<TuningEvent, 'id' | 'createdAt'>
 
-const inform = (message: string): Told => ({ level: 'info', message })
+const createInfo = (message: string): Told => ({ level: 'info', message })
 
 /** undefined for what clients are not told. */
 export function describeEvent(event: TrainJobEvent): Told | undefined {
@@ -13,35 +13,35 @@ export function describeEvent(event: TrainJobEvent): Told | undefined {
     case 'data-ready': {
       const { data, steps, resumedAt, trainableParameters } = event
       const begun = resumedAt > 0 ? `goes on after step ${resumedAt}` : 'has started'
-      return inform(
+      return createInfo(
         `The run ${begun}: ${data.examples} examples, ${data.tokens} tokens, ${steps} steps, ${trainableParameters} trainable numbers.`,
       )
     }
     case 'step-end': {
       const { step, steps, loss, learningRate } = event
-      return Object.assign(inform(`Step ${step}/${steps}: training loss ${loss.toFixed(4)}`), {
+      return Object.assign(createInfo(`Step ${step}/${steps}: training loss ${loss.toFixed(4)}`), {
         metrics: { step, total_steps: steps, train_loss: loss, learning_rate: learningRate },
       })
     }
     case 'validation-end': {
       const { step, loss } = event
-      return Object.assign(inform(`Step ${step}: validation loss ${loss.toFixed(4)}`), {
+      return Object.assign(createInfo(`Step ${step}: validation loss ${loss.toFixed(4)}`), {
         metrics: { step, valid_loss: loss },
       })
     }
     case 'checkpoint-saved':
-      return Object.assign(inform(`A checkpoint is written at step ${event.step}.`), {
+      return Object.assign(createInfo(`A checkpoint is written at step ${event.step}.`), {
         checkpoint: event.step,
       })
     case 'kind-changed':
     case 'job-resumed':
       return { level: 'warn', message: `The run goes on from a checkpoint: ${event.reason}` }
     case 'evaluation-start':
-      return inform(`The result is evaluated on ${event.rows} rows.`)
+      return createInfo(`The result is evaluated on ${event.rows} rows.`)
     case 'evaluation-end': {
       const { loss, baseLoss, currentLoss, rows } = event.report
       const serving = currentLoss === undefined ? '' : `, what serves ${currentLoss.toFixed(4)}`
-      return inform(
+      return createInfo(
         `Evaluated on ${rows} rows: loss ${loss.toFixed(4)}, the base ${baseLoss.toFixed(4)}${serving}.`,
       )
     }

@@ -40,13 +40,13 @@ export async function followRun(
       await ledger.end(id, ended, `The job is done: ${tunedModel} serves.`)
     } else {
       const message = `The result does not serve, because ${reason}.`
-      await failJob(ledger, id, { code: 'evaluation_not_passed', message }, resultFiles)
+      await endAsFailed(ledger, id, { code: 'evaluation_not_passed', message }, resultFiles)
     }
   } catch (error) {
     if (isClosing() || isCancelled()) return
     const { status, code = 'training_failed', message } = toRequestError(error)
     if (status >= 500) onFailure(`the job ${id} failed`, error)
-    await failJob(ledger, id, { code, message })
+    await endAsFailed(ledger, id, { code, message })
   }
 }
 
@@ -62,7 +62,7 @@ async function takeEvents(job: TuningJob, run: TrainJob, ledger: JobLedger): Pro
   }
 }
 
-export async function failJob(
+export async function endAsFailed(
   ledger: JobLedger,
   id: string,
   error: NonNullable<TuningJob['error']>,

@@ -15,7 +15,7 @@ import { RequestError } from '../../../server/request-error.ts'
 import { createTrainer, type Trainer, type TrainJob } from '../trainer.ts'
 import type { TrainShare } from '../train-share.ts'
 import { copyRows } from './copy-rows.ts'
-import { failJob, type FollowingParts, followRun } from './follow-run.ts'
+import { endAsFailed, type FollowingParts, followRun } from './follow-run.ts'
 import { JobFolder } from './job-folder.ts'
 import { isOpen, JobLedger } from './job-ledger.ts'
 import { checkResultName, findServing, type ResultPlaces, serveResult } from './serve-result.ts'
@@ -72,7 +72,8 @@ export class TuningRunner implements JobService {
           served.set(folder, await serveResult(this.#places, name, folder))
         },
       },
-      findCurrent: (name) => this.#findCurrent(name),
+      findCurrent: async (name) =>
+        (await findServing(this.#places, name)) ?? this.#findResult(name),
     })
   }
 
@@ -109,7 +110,7 @@ export class TuningRunner implements JobService {
     } catch (error) {
       this.#ledger.forget(id)
       await this.#folder.remove(id)
-      throw nameFile(error)
+      throw addFileParam(error)
     }
   }
 
@@ -193,10 +194,6 @@ export class TuningRunner implements JobService {
     )
   }
 
-  async #findCurrent(name: string): Promise<string | undefined> {
-    return (await findServing(this.#places, name)) ?? this.#findResult(name)
-  }
-
   /** The folder of the last result under a name. */
   #findResult(name: string): string | undefined {
     const job = this.#ledger
@@ -248,7 +245,7 @@ export class TuningRunner implements JobService {
       } catch (error) {
         if (this.#isClosing) return
         const { code = 'training_failed', message } = toRequestError(error)
-        await failJob(this.#ledger, job.id, { code, message })
+        await endAsFailed(this.#ledger, job.id, { code, message })
       }
     }
   }
@@ -268,7 +265,7 @@ async function findRows(folder: string): Promise<Rows> {
 }
 
 /** An error of rows, with the parameter that named their file. */
-function nameFile(error: unknown): unknown {
+function addFileParam(error: unknown): unknown {
   const found = toRequestError(error)
   if (found.status >= 500 || found.param !== undefined) return error
   if (found.code !== 'invalid_data' && found.code !== 'invalid_format') return error

@@ -49,7 +49,7 @@ export async function openJobs(places: JobPlaces, options: ServeJobsOptions): Pr
   const { maxJobs } = readOptions('Server options', options, jobsFields)
   const { opened, service, registry, source, share, needsSignature, onFailure } = places
   const folder = resolve(join(opened.folder, 'jobs'))
-  const hold = await holdFolder(folder)
+  const hold = await reserveFolder(folder)
   const runner = new TuningRunner({
     folder,
     files: opened.files,
@@ -87,7 +87,7 @@ function findRefusal(
 }
 
 /** One process at a time runs the jobs of a folder. */
-async function holdFolder(
+async function reserveFolder(
   folder: string,
 ): Promise<{ readonly holder: string | undefined; release(): Promise<void> }> {
   const held = Promise.withResolvers<string | undefined>()

@@ -16,7 +16,7 @@ import type { BodyForm } from '../../route.ts'
 import type { TuningMethod, TuningRequest, TuningSettings } from './job-service.ts'
 
 /** OpenAI's "auto", or a value. */
-const orAuto = (field: Field<number>): Field<number | 'auto'> =>
+const allowAuto = (field: Field<number>): Field<number | 'auto'> =>
   createField<number | 'auto'>(
     `"auto" or ${field.expected}`,
     { anyOf: [{ const: 'auto' }, field.schema] },
@@ -24,13 +24,13 @@ const orAuto = (field: Field<number>): Field<number | 'auto'> =>
   )
 
 const settingFields = {
-  n_epochs: orAuto(integer({ from: 1, to: 50 })),
-  batch_size: orAuto(integer({ from: 1, to: 256 })),
-  learning_rate_multiplier: orAuto(number({ above: 0, to: 1000 })),
+  n_epochs: allowAuto(integer({ from: 1, to: 50 })),
+  batch_size: allowAuto(integer({ from: 1, to: 256 })),
+  learning_rate_multiplier: allowAuto(number({ above: 0, to: 1000 })),
 }
 const supervisedFields = { hyperparameters: object(settingFields) }
 const dpoFields = {
-  hyperparameters: object({ ...settingFields, beta: orAuto(number({ above: 0, to: 10 })) }),
+  hyperparameters: object({ ...settingFields, beta: allowAuto(number({ above: 0, to: 10 })) }),
 }
 const methodFields = {
   type: oneOf(['supervised', 'dpo']),

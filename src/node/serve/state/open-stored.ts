@@ -1,15 +1,10 @@
 // What a server or graft mcp keeps for clients beside its model: their files and training jobs.
 
-import { pickOptions } from '../../base/schema.ts'
-import type { Service } from '../../server/service.ts'
-import type { OpenedServing, ServedModelOptions } from './open-serving.ts'
-import {
-  filesFields,
-  type OpenedFiles,
-  openFiles,
-  type ServeFilesOptions,
-} from './state/open-files.ts'
-import { jobsFields, type OpenedJobs, openJobs, type ServeJobsOptions } from './state/open-jobs.ts'
+import { pickOptions } from '../../../base/schema.ts'
+import type { Service } from '../../../server/service.ts'
+import type { OpenedServing, ServedModelOptions } from '../open-serving.ts'
+import { filesFields, type OpenedFiles, openFiles, type ServeFilesOptions } from './open-files.ts'
+import { jobsFields, type OpenedJobs, openJobs, type ServeJobsOptions } from './open-jobs.ts'
 
 export interface StoredOptions extends ServeFilesOptions, ServeJobsOptions {}
 
