@@ -17,7 +17,10 @@ const eras = [
   ['2025-11-25', {}],
   ['2026-07-28', { versionNegotiation: { mode: 'auto' } }],
 ] as const
-const toolNames = ['generate', 'object', 'experts', 'feedback', 'learn', 'route']
+const toolNames = [
+  ...['generate', 'object', 'experts', 'feedback'],
+  ...['learn', 'train', 'eval', 'route'],
+]
 
 describe.skipIf(!areInstalled)(title, () => {
   let folder: string

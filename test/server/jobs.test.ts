@@ -130,6 +130,39 @@ describe('a fine-tuning job', { timeout: 400_000 }, () => {
     })
   })
 
+  it('is made and looked at by the tool train', async () => {
+    const tool = async (given: object): Promise<Body> => {
+      const response = await fetch(`${server.url}/mcp`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+        },
+        body: JSON.stringify({
+          jsonrpc: '2.0',
+          id: 1,
+          method: 'tools/call',
+          params: { name: 'train', arguments: given },
+        }),
+      })
+      const text = await response.text()
+      return JSON.parse(/^data: (.*)$/m.exec(text)?.[1] ?? text).result
+    }
+    const before = (await call('/v1/files')).body.data.length
+    const given = rows
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as object)
+    const wrong = await tool({ rows: [{ promt: 'a' }] })
+    expect([wrong.isError, wrong.content[0].text]).toEqual([true, expect.stringContaining('promt')])
+    const made = await tool({ rows: given, name: 'told', epochs: 1 })
+    const { id } = made.structuredContent.job
+    expect((await call('/v1/files')).body.data).toHaveLength(before)
+    expect((await tool({ job: id })).content[0].text).toContain(id)
+    expect((await call(`${path}/${id}/cancel`, {})).body.status).toBe('cancelled')
+    expect((await tool({ job: 'ftjob-1' })).isError).toBe(true)
+  })
+
   it('is refused before it starts where something is wrong', async () => {
     const training_file = await upload(rows)
     const batch = await upload(rows, 'batch')
@@ -165,8 +198,8 @@ describe('a fine-tuning job', { timeout: 400_000 }, () => {
     }
     expect((await call(`${path}/ftjob-1`)).status).toBe(404)
     expect((await call(`${path}/ftjob-1/cancel`, {})).status).toBe(404)
-    expect((await call(path)).body.data).toHaveLength(2)
-    expect(await readdir(join(folder, 'state', 'jobs'))).toHaveLength(3) // two jobs and a lock
+    expect((await call(path)).body.data).toHaveLength(3)
+    expect(await readdir(join(folder, 'state', 'jobs'))).toHaveLength(4) // three jobs and a lock
   })
 
   it('can be cancelled, and goes on after a restart of the server', async () => {

@@ -70,6 +70,30 @@ describe('/mcp', () => {
     expect(describeFailure(refused)).toContain('learn')
   })
 
+  it('evaluates models on rows: what a model would write itself is exact, and its loss is lower', async () => {
+    const headers = { authorization: `Bearer ${keys.get('boss')}` }
+    const asked = { prompt: 'Once upon a time', max_tokens: 6, temperature: 0, logprobs: 0 }
+    const response = await server.fetch(
+      new Request('http://localhost/v1/completions', {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(asked),
+      }),
+    )
+    const [{ text, logprobs }] = ((await response.json()) as ReturnType<typeof JSON.parse>).choices
+    const rows = [{ prompt: asked.prompt, completion: text }]
+    const given = { rows, models: ['stories260k', 'coder'] }
+    const { structuredContent } = (await callTool('eval', given)).result
+    const [own, other] = structuredContent.results
+    const losses: number[] = logprobs.token_logprobs
+    const expected = -losses.reduce((sum, one) => sum + one, 0) / losses.length
+    expect(own.loss).toBeCloseTo(expected, 3)
+    expect([own.exact, structuredContent.rows]).toEqual([1, 1])
+    expect(other.loss).toBeGreaterThan(own.loss)
+    const wrong = await callTool('eval', { rows: [{ prompt: 'a' }] })
+    expect(describeFailure(wrong)).toContain('expected a list of 1 to 1000 rows')
+  })
+
   it('counts what tools took as usage of the key', async () => {
     const { result } = await callTool('generate', { prompt: 'Once', max_tokens: 4, model: 'coder' })
     expect(result.structuredContent.usage.completion_tokens).toBe(4)

@@ -2,7 +2,7 @@
 
 import { createJobRoutes } from '../../server/api/jobs/job-routes.ts'
 import { createMcpRoutes } from '../../server/api/mcp/mcp-routes.ts'
-import { mcpTools } from '../../server/api/mcp/tool-table.ts'
+import { listMcpTools } from '../../server/api/mcp/tool-table.ts'
 import type { Server } from '../../server/app.ts'
 import type { Route } from '../../server/route.ts'
 import type { OpenedOperations } from './open-operations.ts'
@@ -22,6 +22,8 @@ export interface OpenedRoutes {
   stop(): Promise<void>
 }
 
+const readSeconds = (): number => Math.floor(Date.now() / 1000)
+
 export function openRoutes(
   { operations, onFailure }: OpenedOperations,
   { opened, jobs }: OpenedStored,
@@ -35,7 +37,12 @@ export function openRoutes(
       ...opened.routes,
       ...createJobRoutes({ files, jobs }),
       ...batches.routes,
-      ...createMcpRoutes({ tools: mcpTools, version, maxBodyBytes, onFault }),
+      ...createMcpRoutes({
+        tools: listMcpTools({ files, jobs, readSeconds }),
+        version,
+        maxBodyBytes,
+        onFault,
+      }),
     ],
     begin: (fetch) => batches.begin(fetch),
     stop: () => batches.close(),

@@ -5,11 +5,14 @@ import type { Readable, Writable } from 'node:stream'
 import { readOptions, string } from '../../base/schema.ts'
 import { createMcpFactory } from '../../server/api/mcp/create-mcp-server.ts'
 import type { McpCaller } from '../../server/api/mcp/mcp-tool.ts'
-import { mcpTools } from '../../server/api/mcp/tool-table.ts'
+import { listMcpTools } from '../../server/api/mcp/tool-table.ts'
 import type { Service } from '../../server/service.ts'
+import type { FileStore } from '../../server/api/files/file-store.ts'
+import type { JobService } from '../../server/api/jobs/job-service.ts'
 import { openServing, servingFields, type ServedModelOptions } from './open-serving.ts'
+import { openStored, storedFields, type StoredOptions } from './state/open-stored.ts'
 
-export interface StartMcpOptions extends ServedModelOptions {
+export interface StartMcpOptions extends ServedModelOptions, StoredOptions {
   /** Of the program, as clients are told. */
   readonly version?: string | undefined
   readonly input: Readable
@@ -26,16 +29,26 @@ export interface StartedMcp {
   close(): Promise<void>
 }
 
-const startFields = { state: string({ filled: true }), version: string(), ...servingFields }
+const startFields = {
+  state: string({ filled: true }),
+  version: string(),
+  ...servingFields,
+  ...storedFields,
+}
 
 /** Throws OptionError for wrong options. */
 export async function startMcp(options: StartMcpOptions): Promise<StartedMcp> {
   const { input, output, onFault, ...given } = options
   const { version = '0.0.0' } = readOptions('Options of graft mcp', given, startFields)
   const { serveStdio, StdioServerTransport } = await import('@modelcontextprotocol/server/stdio')
-  const opening = openServing(given)
+  const opening = openAll(given)
   opening.catch(() => undefined) // `ready` tells it, and so does every call
-  const service = createPendingService(opening)
+  const service = createPending(opening.then((opened) => opened.service))
+  const tools = listMcpTools({
+    files: createPending<FileStore>(opening.then((opened) => opened.files)),
+    jobs: createPending<JobService>(opening.then((opened) => opened.jobs)),
+    readSeconds: () => Math.floor(Date.now() / 1000),
+  })
   const caller: McpCaller = {
     service,
     scopes: undefined,
@@ -49,10 +62,10 @@ export async function startMcp(options: StartMcpOptions): Promise<StartedMcp> {
     input.once('end', resolve)
     input.once('close', resolve)
   })
-  const handle = serveStdio(
-    await createMcpFactory({ tools: mcpTools, version, findCaller: () => caller }),
-    { transport: new StdioServerTransport(input, output), onerror: onFault },
-  )
+  const handle = serveStdio(await createMcpFactory({ tools, version, findCaller: () => caller }), {
+    transport: new StdioServerTransport(input, output),
+    onerror: onFault,
+  })
   const ready = opening.then(() => undefined)
   ready.catch(() => undefined)
   return {
@@ -66,18 +79,40 @@ export async function startMcp(options: StartMcpOptions): Promise<StartedMcp> {
   }
 }
 
-/** A service whose calls wait until it is there. */
-const createPendingService = (opening: Promise<{ readonly service: Service }>): Service =>
-  new Proxy({} as Service, {
+/** The model, and what is kept beside it. */
+async function openAll(options: ServedModelOptions & StoredOptions) {
+  const serving = await openServing(options)
+  try {
+    const { service, jobs, opened, close } = await openStored(serving, options)
+    return {
+      service,
+      jobs,
+      files: opened.files,
+      async close() {
+        await close()
+        await serving.close()
+      },
+    }
+  } catch (error) {
+    await serving.close()
+    throw error
+  }
+}
+
+/** An object whose calls wait until it is there. */
+function createPending<Of extends object>(opening: Promise<Of>): Of {
+  opening.catch(() => undefined) // every call tells it
+  return new Proxy({} as Of, {
     get(_, name) {
       if (name === 'generate')
         return async function* (...given: Parameters<Service['generate']>) {
-          yield* (await opening).service.generate(...given)
+          yield* ((await opening) as unknown as Service).generate(...given)
         }
       return async (...given: unknown[]): Promise<unknown> => {
-        const { service } = await opening
-        const method = Reflect.get(service, name) as (...values: unknown[]) => unknown
-        return method.apply(service, given)
+        const object = await opening
+        const method = Reflect.get(object, name) as (...values: unknown[]) => unknown
+        return method.apply(object, given)
       }
     },
   })
+}

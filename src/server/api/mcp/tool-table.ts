@@ -1,12 +1,14 @@
 // The table of MCP tools. A new tool is a file in tools/ and a row here.
 
 import type { McpTool } from './mcp-tool.ts'
+import { evalTool } from './tools/eval.ts'
 import { expertsTool } from './tools/experts.ts'
 import { feedbackTool } from './tools/feedback.ts'
 import { generateTool } from './tools/generate.ts'
 import { learnTool } from './tools/learn.ts'
 import { objectTool } from './tools/object.ts'
 import { routeTool } from './tools/route.ts'
+import { createTrainTool, type TrainToolParts } from './tools/train.ts'
 
 export const mcpTools: readonly McpTool[] = [
   generateTool,
@@ -14,5 +16,12 @@ export const mcpTools: readonly McpTool[] = [
   expertsTool,
   feedbackTool,
   learnTool,
+  evalTool,
   routeTool,
+]
+
+/** And the tool that needs what keeps files and jobs. */
+export const listMcpTools = (parts: TrainToolParts): readonly McpTool[] => [
+  ...mcpTools,
+  createTrainTool(parts),
 ]
