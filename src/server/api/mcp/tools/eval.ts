@@ -108,19 +108,24 @@ async function scoreRow<Given>(
 ): Promise<{ loss: number; tokens: number; isExact: boolean }> {
   const { service } = caller
   const { model } = shared
-  const asked = isChat
-    ? { conversation: { messages: [{ role: 'user', content: prompt }] }, addSpecialTokens: false }
-    : { text: prompt, addSpecialTokens: true }
-  const { ids } = await service.tokenize({ model, ...asked })
-  const right = await service.tokenize({ model, text: completion, addSpecialTokens: false })
+  const conversation = { messages: [{ role: 'user', content: prompt }] }
+  const start = isChat ? await service.applyTemplate({ model, conversation }) : prompt
+  const encode = async (text: string): Promise<readonly number[]> =>
+    (await service.tokenize({ model, text, addSpecialTokens: !isChat })).ids
+  const opening = await encode(start)
+  const all = await encode(start + completion)
+  // the last token of a prompt may become another one where the answer follows
+  const differing = opening.findIndex((id, i) => id !== all[i])
+  const begin = differing < 0 ? opening.length : differing
   const ask = (request: Partial<AnswerRequest>) =>
     collectAnswers(
       caller.answer(Object.assign({}, shared, request), undefined, caller.createId('mcp-'), signal),
     )
-  const whole = await ask({ prompts: [[...ids, ...right.ids]], maxTokens: 0, promptLogprobs: 0 })
-  const written = await ask({ prompts: [ids], maxTokens: right.ids.length })
-  const tokens = whole.answers[0]!.promptTokens!.slice(ids.length)
+  const whole = await ask({ prompts: [all], maxTokens: 0, promptLogprobs: 0 })
+  const asked = { prompts: [all.slice(0, begin)], maxTokens: all.length - begin }
+  const written = await ask(asked)
+  const tokens = whole.answers[0]!.promptTokens!.slice(begin)
   const loss = tokens.reduce((sum, { logprob }) => sum - (logprob ?? 0), 0)
-  const isExact = written.answers[0]!.ids.join() === right.ids.join()
+  const isExact = written.answers[0]!.ids.join() === all.slice(begin).join()
   return { loss, tokens: tokens.length, isExact }
 }
