@@ -36,7 +36,8 @@ export const describeResult = (result: VariantResult, isNew: boolean): string =>
 export function describeAims(results: readonly VariantResult[]): string[] {
   const find = (variant: string): VariantResult | undefined =>
     results.find((result) => result.variant === variant)
-  const [expert, lora] = [find('expert'), find('lora')]
+  const expert = find('expert')
+  const lora = find('lora')
   if (!expert || !lora) return []
   const share = computeShareOfLora(expert, lora)
   const difference = compareResults(lora, expert)
