@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { NotFoundError, OptionError, StorageError } from '../../base/errors.ts'
 import { resolveModel } from '../../node/models/resolve.ts'
+import { isPostgresAddress } from '../../node/registry/postgres-address.ts'
 import { readGivenDate } from '../shared/date.ts'
 import { defaultModel, embeddedModel, findExpert, showDownloads } from '../shared/open-model.ts'
 import { parseRopeScaling } from '../shared/rope-scaling-option.ts'
@@ -65,7 +66,8 @@ async function chooseRegistry(
   given: string | undefined,
   terminal: Terminal,
 ): Promise<string | undefined> {
-  if (given !== undefined) return given === 'none' ? undefined : resolve(given)
+  if (given === 'none') return undefined
+  if (given !== undefined) return isPostgresAddress(given) ? given : resolve(given)
   const { getRegistryDirectory } = await import('../../node/registry/registry-directory.ts')
   const { openRegistry } = await import('../../node/registry/open-registry.ts')
   const usual = getRegistryDirectory()

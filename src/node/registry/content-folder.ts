@@ -34,8 +34,8 @@ export async function hashFolder(folder: string): Promise<FolderContent> {
   return { hash, sizeBytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
 }
 
-/** Of temporary places of this process, over all registries. */
-let placeCount = 0
+/** Of temporary places of this process, over all registries; machines that share one differ. */
+let placeCount = Math.floor(Math.random() * 2 ** 40)
 
 /** In a registry's folder. */
 export const contentFolder = 'content'
@@ -46,17 +46,22 @@ export const contentFolder = 'content'
 export const createReceivedPath = (registry: string): string =>
   join(registry, contentFolder, `received.${process.pid}.${placeCount++}.tmp`)
 
+const abandonedMs = 24 * 3_600_000
+
 /** The places of content below one folder. */
 export class ContentFolder {
   readonly #path: string
+  readonly #isShared: boolean
 
-  private constructor(path: string) {
+  private constructor(path: string, isShared: boolean) {
     this.#path = path
+    this.#isShared = isShared
   }
 
-  static async open(path: string): Promise<ContentFolder> {
+  /** `isShared`: other machines write there, whose processes cannot be asked for. */
+  static async open(path: string, { isShared = false } = {}): Promise<ContentFolder> {
     await makeDirectory(path)
-    return new ContentFolder(path)
+    return new ContentFolder(path, isShared)
   }
 
   locate(hash: string): string {
@@ -156,12 +161,18 @@ export class ContentFolder {
     return (await readdir(this.#path)).filter((name) => /^[0-9a-f]{64}$/.test(name))
   }
 
+  async #isAbandoned(name: string, pid: number): Promise<boolean> {
+    if (!this.#isShared) return isProcessGone(pid)
+    const found = await stat(join(this.#path, name)).catch(() => undefined)
+    return found !== undefined && Date.now() - found.mtimeMs > abandonedMs
+  }
+
   /** Removes what ended processes left; returns its bytes. */
   async removeAbandoned(): Promise<number> {
     let freed = 0
     for (const name of await readdir(this.#path)) {
       const pid = /^(?:new|old|received)\.(\d+)\.\d+\.tmp$/.exec(name)?.[1]
-      if (pid === undefined || !isProcessGone(Number(pid))) continue
+      if (pid === undefined || !(await this.#isAbandoned(name, Number(pid)))) continue
       freed += await measureFolder(join(this.#path, name))
       await rm(join(this.#path, name), { recursive: true, force: true })
     }

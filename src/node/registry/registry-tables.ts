@@ -1,12 +1,13 @@
 // The index of a registry in SQLite: versions, channels, content that is being added, and changes
 // for those who watch. Every change is one transaction.
 
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { ConflictError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'
 import type { ExpertManifest } from '../../registry/manifest/manifest-fields.ts'
 import type { ExpertVector, RegisteredExpert, RegistryChange } from '../../registry/registry.ts'
 import { isProcessGone } from '../files/atomic-write.ts'
+import type { RegistryIndex } from './registry-index.ts'
 import { runTransaction, type SqliteSchema } from '../stores/sqlite-file.ts'
 
 export const registrySchema: SqliteSchema = {
@@ -34,8 +35,6 @@ CREATE TABLE IF NOT EXISTS vectors (
 ) STRICT`,
 }
 
-type SqlRow = Readonly<Record<string, SQLOutputValue>>
-
 export interface NewExpert {
   readonly id: string
   readonly version: string
@@ -54,7 +53,7 @@ export interface IndexedExpert extends RegisteredExpert {
 const keptChanges = 10_000
 
 /** Calls inside are short and synchronous; the caller waits for locks. */
-export class RegistryTables {
+export class RegistryTables implements RegistryIndex {
   readonly #database: DatabaseSync
   readonly #sql: ReturnType<typeof prepareStatements>
   /** Of this handle, which SQLite's own counter leaves out. */
@@ -80,9 +79,7 @@ export class RegistryTables {
       const { id, version, hash } = expert
       const known = this.#sql.get.get(id, version)
       if (known && known['hash'] !== hash)
-        throw new ConflictError(
-          `Expert ${quoteName(id)} has a version ${version} with other content (sha256:${String(known['hash']).slice(0, 12)}…, got sha256:${hash.slice(0, 12)}…). A version never changes: give the new one a higher number.`,
-        )
+        throw createVersionConflict(id, version, String(known['hash']), hash)
       if (!known) {
         this.#insert(expert)
         this.#note({ type: 'added', id, version })
@@ -215,7 +212,22 @@ export class RegistryTables {
   }
 }
 
-function toExpert(row: SqlRow, channels: Readonly<Record<string, string>>): IndexedExpert {
+/** The error for a version that is there with other content. */
+export const createVersionConflict = (
+  id: string,
+  version: string,
+  known: string,
+  given: string,
+): ConflictError =>
+  new ConflictError(
+    `Expert ${quoteName(id)} has a version ${version} with other content (sha256:${known.slice(0, 12)}…, got sha256:${given.slice(0, 12)}…). A version never changes: give the new one a higher number.`,
+  )
+
+/** A row of experts, in whatever database, with the channels of its name. */
+export function toExpert(
+  row: Readonly<Record<string, unknown>>,
+  channels: Readonly<Record<string, string>>,
+): IndexedExpert {
   const version = String(row['version'])
   return {
     id: String(row['id']),
@@ -233,8 +245,8 @@ function toExpert(row: SqlRow, channels: Readonly<Record<string, string>>): Inde
 const toBytes = (vector: Float32Array): Uint8Array =>
   new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength)
 
-const toVector = (value: SQLOutputValue | undefined): Float32Array | undefined =>
-  value instanceof Uint8Array ? new Float32Array(value.slice().buffer) : undefined
+const toVector = (value: unknown): Float32Array | undefined =>
+  value instanceof Uint8Array ? new Float32Array(Uint8Array.from(value).buffer) : undefined
 
 const prepareStatements = (database: DatabaseSync) => ({
   get: database.prepare('SELECT hash FROM experts WHERE id = ? AND version = ?'),

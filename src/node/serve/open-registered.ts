@@ -50,7 +50,7 @@ export async function openRegistered(
     for (const one of closers) await one()
   }
   const onFailure = (what: string, error: unknown): void =>
-    void process.stderr.write(`graft: ${folder}: ${what}: ${String(error)}\n`)
+    void process.stderr.write(`graft: ${registry.location}: ${what}: ${String(error)}\n`)
   try {
     const registered = await serveRegistered(service, {
       registry,

@@ -1,0 +1,39 @@
+// The contract of a registry's index: which versions there are, what channels point to, who begins
+// to need content. Kept in SQLite beside the content, or in Postgres for several machines.
+
+import type { ExpertVector, RegistryChange } from '../../registry/registry.ts'
+import type { SearchIndex } from '../../registry/search.ts'
+import type { IndexedExpert, NewExpert } from './registry-tables.ts'
+
+/** At once where the index is a file of this machine. */
+type Soon<T> = T | Promise<T>
+
+/** Every change is one transaction. */
+export interface RegistryIndex {
+  /** Content of this hash must not be removed until `endPending`, though no version has it yet. */
+  startPending(hash: string): Soon<void>
+  endPending(hash: string): Soon<void>
+  /** Adds a version, or finds the same. Throws ConflictError where it has other content. */
+  add(expert: NewExpert): Soon<void>
+  setChannel(id: string, channel: string, version: string | undefined): Soon<void>
+  setTags(id: string, version: string, tags: readonly string[]): Soon<void>
+  remove(id: string, version: string): Soon<void>
+  /** Detaches content that no version has, within a lock, so that nobody begins to need it. */
+  detachUnneeded(hashes: readonly string[], detach: (hash: string) => void): Soon<void>
+  listVersions(id: string): Soon<IndexedExpert[]>
+  listIds(): Soon<string[]>
+  readChannels(id: string): Soon<Record<string, string>>
+  /** Keeps vectors of versions that are there. */
+  setVectors(embedder: string, vectors: readonly ExpertVector[]): Soon<void>
+  /** Changes behind a place, and the newest place. */
+  readChanges(after: number): Soon<{ readonly changes: RegistryChange[]; readonly place: number }>
+  readonly newestPlace: Soon<number>
+}
+
+/** The newest version of every expert, read again when the index has changed. */
+export interface RegistryView {
+  /** In the order of their names. */
+  readonly newest: Soon<readonly IndexedExpert[]>
+  /** What searches go through, with the vectors of an embedder; those of `add` unless given. */
+  getIndex(embedder?: string): Soon<SearchIndex>
+}
