@@ -8,13 +8,8 @@ import type { ExpertVector, RegistryChange } from '../../registry/registry.ts'
 import { selectNewestVersions } from '../../registry/registry-rules.ts'
 import { createSearchIndex, type SearchIndex } from '../../registry/search.ts'
 import type { PostgresPool } from '../stores/postgres-pool.ts'
-import type { RegistryIndex, RegistryView } from './registry-index.ts'
-import {
-  createVersionConflict,
-  type IndexedExpert,
-  type NewExpert,
-  toExpert,
-} from './registry-tables.ts'
+import type { IndexedExpert, NewExpert, RegistryIndex, RegistryView } from './registry-index.ts'
+import { createVersionConflict, toExpert } from './registry-tables.ts'
 
 export const postgresRegistrySchema = `
 create table if not exists graft_experts (

@@ -1,9 +1,24 @@
 // The contract of a registry's index: which versions there are, what channels point to, who begins
 // to need content. Kept in SQLite beside the content, or in Postgres for several machines.
 
-import type { ExpertVector, RegistryChange } from '../../registry/registry.ts'
+import type { ExpertManifest } from '../../registry/manifest/manifest-fields.ts'
+import type { ExpertVector, RegisteredExpert, RegistryChange } from '../../registry/registry.ts'
 import type { SearchIndex } from '../../registry/search.ts'
-import type { IndexedExpert, NewExpert } from './registry-tables.ts'
+
+export interface NewExpert {
+  readonly id: string
+  readonly version: string
+  readonly hash: string
+  readonly sizeBytes: number
+  readonly addedAt: string
+  readonly manifest: ExpertManifest
+  readonly channels: readonly string[]
+  readonly vector: Float32Array | undefined
+}
+
+export interface IndexedExpert extends RegisteredExpert {
+  readonly vector: Float32Array | undefined
+}
 
 /** At once where the index is a file of this machine. */
 type Soon<T> = T | Promise<T>

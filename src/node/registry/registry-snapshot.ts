@@ -3,7 +3,8 @@
 
 import { selectNewestVersions } from '../../registry/registry-rules.ts'
 import { createSearchIndex, type SearchIndex } from '../../registry/search.ts'
-import type { IndexedExpert, RegistryTables } from './registry-tables.ts'
+import type { IndexedExpert } from './registry-index.ts'
+import type { RegistryTables } from './registry-tables.ts'
 
 /** Vectors that experts were added with. */
 const ownVectors = ''

@@ -5,9 +5,9 @@ import type { DatabaseSync } from 'node:sqlite'
 import { ConflictError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'
 import type { ExpertManifest } from '../../registry/manifest/manifest-fields.ts'
-import type { ExpertVector, RegisteredExpert, RegistryChange } from '../../registry/registry.ts'
+import type { ExpertVector, RegistryChange } from '../../registry/registry.ts'
 import { isProcessGone } from '../files/atomic-write.ts'
-import type { RegistryIndex } from './registry-index.ts'
+import type { IndexedExpert, NewExpert, RegistryIndex } from './registry-index.ts'
 import { runTransaction, type SqliteSchema } from '../stores/sqlite-file.ts'
 
 export const registrySchema: SqliteSchema = {
@@ -33,21 +33,6 @@ CREATE TABLE IF NOT EXISTS vectors (
   embedder TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL, vector BLOB NOT NULL,
   PRIMARY KEY (embedder, id, version)
 ) STRICT`,
-}
-
-export interface NewExpert {
-  readonly id: string
-  readonly version: string
-  readonly hash: string
-  readonly sizeBytes: number
-  readonly addedAt: string
-  readonly manifest: ExpertManifest
-  readonly channels: readonly string[]
-  readonly vector: Float32Array | undefined
-}
-
-export interface IndexedExpert extends RegisteredExpert {
-  readonly vector: Float32Array | undefined
 }
 
 const keptChanges = 10_000
