@@ -63,7 +63,7 @@ async function measureSeed(
   rounds: number,
 ): Promise<Map<string, number>> {
   const task = splitTask(seed)
-  const taught = await teach(model, task.labelled, { steps: 40, seed })
+  const taught = await teach(model, task.labelled, { steps: 120, seed })
   const reward = { model, adapter: taught, data: task.graded, metric, ...answers, rounds, seed }
   const candidates = new Map([
     ['taught', taught],
