@@ -153,7 +153,7 @@ describe('a fine-tuning job', { timeout: 400_000 }, () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as object)
-    const wrong = await tool({ rows: [{ promt: 'a' }] })
+    const wrong = await tool({ rows: given.map(() => ({ promt: 'a' })) })
     expect([wrong.isError, wrong.content[0].text]).toEqual([true, expect.stringContaining('promt')])
     const made = await tool({ rows: given, name: 'told', epochs: 1 })
     const { id } = made.structuredContent.job
@@ -168,6 +168,7 @@ describe('a fine-tuning job', { timeout: 400_000 }, () => {
     const batch = await upload(rows, 'batch')
     const wrong = await upload(rows + toLine({ promt: 'a' }) + 'no json\n')
     const asked = { model: 'stories260k', training_file }
+    const before = await readdir(join(folder, 'state', 'jobs'))
     for (const [body, status, param, message] of [
       [{ model: 'stories260k' }, 400, 'training_file', 'training_file is missing'],
       [{ ...asked, training_file: 'file-1' }, 404, 'training_file', 'no file "file-1"'],
@@ -198,8 +199,7 @@ describe('a fine-tuning job', { timeout: 400_000 }, () => {
     }
     expect((await call(`${path}/ftjob-1`)).status).toBe(404)
     expect((await call(`${path}/ftjob-1/cancel`, {})).status).toBe(404)
-    expect((await call(path)).body.data).toHaveLength(3)
-    expect(await readdir(join(folder, 'state', 'jobs'))).toHaveLength(4) // three jobs and a lock
+    expect(await readdir(join(folder, 'state', 'jobs'))).toEqual(before)
   })
 
   it('can be cancelled, and goes on after a restart of the server', async () => {
