@@ -1,6 +1,7 @@
 // What changes a server while it answers: experts that come, go, are replaced and published, users
 // who teach and are forgotten, and requests that are wrong.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { LocalRegistry } from '../../../src/node/registry/local-registry.ts'
 import type { SoakAction } from './actions.ts'
 import { passingModels, users } from './answer-actions.ts'
@@ -81,6 +82,38 @@ async function showUser(client: SoakClient): Promise<void> {
   else await client.send(`/v1/users/${user}${client.pick(['', '/export'])}`, undefined, { allowed })
 }
 
+const batchLines = ['a', 'b', 'c'].map((id) => ({
+  custom_id: id,
+  method: 'POST',
+  url: '/v1/completions',
+  body: { prompt: `Once ${id}`, max_tokens: 6 },
+}))
+
+/** A batch that is waited for, or cancelled; its files are removed. */
+async function runBatch(client: SoakClient): Promise<void> {
+  const form = new FormData()
+  form.append('purpose', 'batch')
+  form.append('file', new Blob([batchLines.map((line) => JSON.stringify(line)).join('\n')]), 'in')
+  const file = await client.send('/v1/files', form)
+  if (!file) return
+  const { id: input_file_id } = file.body
+  const asked = { input_file_id, endpoint: '/v1/completions', completion_window: '1h' }
+  const begun = await client.send('/v1/batches', asked)
+  const path = `/v1/batches/${begun?.body.id}`
+  // 409: it has ended already
+  if (client.random.integer(3) === 0)
+    await client.send(`${path}/cancel`, {}, { allowed: [200, 409] })
+  let batch = begun?.body
+  while (batch && !['completed', 'cancelled'].includes(batch.status)) {
+    await sleep(50)
+    batch = (await client.send(path))?.body
+  }
+  if (batch?.request_counts.total === 3 && batch.status === 'completed')
+    if (batch.request_counts.failed > 0) client.note(`a batch: ${JSON.stringify(batch)}`)
+  for (const one of [input_file_id, batch?.output_file_id, batch?.error_file_id])
+    if (one) await client.send(`/v1/files/${one}`, undefined, { method: 'DELETE' })
+}
+
 async function look(client: SoakClient): Promise<void> {
   const paths = ['/v1/models', '/v1/experts', '/metrics', '/healthz', '/v1/usage', '/api/tags']
   await client.send(client.pick(paths))
@@ -116,6 +149,7 @@ export const changeActions: readonly SoakAction[] = [
   { name: 'load and unload', weight: 8, run: moveExpert },
   { name: 'feedback', weight: 4, run: giveFeedback },
   { name: 'users', weight: 2, run: showUser },
+  { name: 'batches', weight: 2, run: runBatch },
   { name: 'look', weight: 6, run: look },
   { name: 'wrong requests', weight: 12, run: askWrongly },
 ]

@@ -18,7 +18,6 @@ export interface SendOptions {
   readonly allowed?: readonly number[]
   /** The client goes away after some milliseconds. */
   readonly leavesAfterMs?: number | undefined
-  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** No request may take longer. */
@@ -68,7 +67,7 @@ export class SoakClient {
     try {
       const response = await fetch(this.#url + path, {
         method,
-        headers: { 'content-type': 'application/json', ...options.headers },
+        headers: body instanceof FormData ? {} : { 'content-type': 'application/json' },
         signal: controller.signal,
         ...(body !== undefined && { body: toBody(body) }),
       })
