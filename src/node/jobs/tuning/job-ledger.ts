@@ -65,11 +65,10 @@ export class JobLedger {
     return this.put(Object.assign({}, this.get(id), change))
   }
 
-  /** The state that a job ends with, and an event that says so. */
+  /** An event, and the state that a job ends with: who sees the state finds the event. */
   async end(id: string, change: Partial<TuningJob>, message: string): Promise<TuningJob> {
-    const ended = await this.change(id, Object.assign({ finishedAt: this.readSeconds() }, change))
-    await this.tell(id, { level: ended.status === 'failed' ? 'error' : 'info', message })
-    return ended
+    await this.tell(id, { level: change.status === 'failed' ? 'error' : 'info', message })
+    return this.change(id, Object.assign({ finishedAt: this.readSeconds() }, change))
   }
 
   tell(id: string, event: Omit<TuningEvent, 'id' | 'createdAt'>): Promise<void> {
