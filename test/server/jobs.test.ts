@@ -114,7 +114,7 @@ describe('a fine-tuning job', { timeout: 400_000 }, () => {
     })
     expect(answer.body.choices[0].text).toMatch(/^ blue/)
     const [expert] = (await call('/v1/experts')).body.data
-    expect([expert.name, JSON.stringify(expert).includes('jobs')]).toEqual(['tales', false])
+    expect([expert.id, JSON.stringify(expert).includes('jobs')]).toEqual(['tales', false])
     expect((await call(path)).body.data.map((one: Body) => one.id)).toEqual([id])
   })
 
