@@ -1,17 +1,12 @@
 // A chat that learns from thumbs up and down, and from nothing else: node examples/thumbs-chat.ts
-// In a project of your own, import from 'graftlm/node'. Ada likes stories about boys; nobody tells
-// the model so.
+// Ada likes stories about boys; nobody tells the model so. Elsewhere import from 'graftlm/node'.
 
 import { createLearner } from '../src/learn/index.ts'
 import { loadModel } from '../src/node/index.ts'
 
 const model = await loadModel('stories260k', { threads: 1 })
 const learner = createLearner({ model })
-const judged = [
-  'Once upon a time, there was a',
-  'In a small house there lived a',
-  'There was once a',
-]
+const judged = ['Once upon a time, there was a', 'There was once a', 'In a small house lived a']
 const unseen = ['One day, a', 'On Sunday a']
 const isLiked = (text: string): boolean => /\b(boy|he|his|him|Tim|Tom)\b/.test(text)
 

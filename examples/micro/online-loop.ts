@@ -53,10 +53,5 @@ for (let time = 1; time <= 3000; time++) {
   sum = 0
   heard = 0
 }
-console.log(
-  'warnings:',
-  lora
-    .warnings()
-    .map(({ message }) => message)
-    .join(' ') || 'none',
-)
+const warnings = lora.warnings().map(({ message }) => message)
+console.log('warnings:', warnings.join(' ') || 'none')
