@@ -69,6 +69,11 @@ export const longParts = {
     minutes: 10,
     files: ['test/ray/cluster.long.test.ts'],
   },
+  stores: {
+    about: 'users in S3 as moto plays it (GRAFT_MOTO names a Python that has it)',
+    minutes: 2,
+    files: ['src/node/stores/s3-moto.long.test.ts'],
+  },
   'llama-cpp': {
     about: 'SmolLM2 in f16 with a LoRA: the tokens of llama.cpp',
     minutes: 5,

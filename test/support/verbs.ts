@@ -5,9 +5,9 @@
 
 const verbs = `
 accumulate acquire add advance agree align allocate allow announce answer append apply assemble assert assign attach
-attempt attend average await
-bind blend bootstrap broadcast build
-cache calibrate call capture check choose clear clip close collect combine compare compile
+adapt attempt attend average await
+begin bind blend bootstrap broadcast build
+cache calibrate call capture center check choose clear clip close collect combine compare compile
 complete compose compress compute conclude configure connect consolidate convert copy count create cut
 decide declare decode deduplicate define delay dequantize describe detect diagonalize differentiate discount divide double
 download draw drop
@@ -20,7 +20,7 @@ join judge
 keep
 learn leave limit link list listen load locate look
 make map mark match measure memoize merge migrate mirror mix move multiply
-normalize
+normalize note
 observe open orthonormalize
 pack pad parse pick place plan pluralize pool prepare print project promote prune
 publish quantize quote
