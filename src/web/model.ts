@@ -1,6 +1,7 @@
 // A base model in a browser, by URL, file, OPFS or catalogue name: opened, on onnxruntime-web.
 
 import { NotFoundError, UnsupportedError } from '../base/errors.ts'
+import type { TensorStore } from '../formats/tensor-store.ts'
 import {
   checkOptions,
   createField,
@@ -97,13 +98,14 @@ export async function loadModel(
   const opening = { cache, signal, onProgress, onNote, sha256 }
   const base = await openBaseModel(await resolveModel(source, opening), { ropeScaling })
   try {
+    checkAddressable(base.name, 'serving', countStoredBytes(base.weights))
     const backend = await openWebBackend({ runtime, threads, wasmPaths })
     const grammars = createLocalHost(openGrammarLibrary)
     const model = createModel({ grammars, base, backend, weights: choice, date, today })
     const weights = async ({
       quantization,
     }: { readonly quantization?: Quantization } = {}): Promise<Map<string, BaseWeight>> => {
-      checkAddressable(base.name, computeTrainedBytes(base.graph, quantization))
+      checkAddressable(base.name, 'training', computeTrainedBytes(base.graph, quantization))
       return quantization ? readQuantized(base, quantization) : readWeights(base)
     }
     const { dispose: closeModel } = model
@@ -122,13 +124,23 @@ export async function loadModel(
   }
 }
 
+const countStoredBytes = ({ tensors }: TensorStore): number =>
+  [...tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+
 /** What WebAssembly can address, less what a run needs beside the weights. */
 const addressableBytes = 3.6e9
 
-function checkAddressable(name: string, neededBytes: number): void {
+/** Throws UnsupportedError where a use of a model needs more than that. */
+export function checkAddressable(
+  name: string,
+  use: 'serving' | 'training',
+  neededBytes: number,
+): void {
   if (neededBytes <= addressableBytes) return
+  const advice =
+    use === 'training' ? ', or a quantised base (quantization: nf4)' : ', or one in fewer bits'
   throw new UnsupportedError(
-    `Model "${name}": training needs ${(neededBytes / 1e9).toFixed(1)} GB, and WebAssembly addresses 4 GB. Take a smaller model, or a quantised base (quantization: nf4).`,
+    `Model "${name}": ${use} needs ${(neededBytes / 1e9).toFixed(1)} GB, and WebAssembly addresses 4 GB. Take a smaller model${advice}.`,
   )
 }
 

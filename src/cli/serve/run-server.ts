@@ -103,6 +103,9 @@ async function showServer(
     ...(backend === undefined ? [] : [`  backend  ${backend}`]),
     `  models  ${models.join(', ')}`,
     `  tools  ${url}/mcp, for agents that speak MCP`,
+    ...(backend === undefined
+      ? [`  jobs  ${url}/v1/fine_tuning/jobs, from rows at /v1/files`]
+      : []),
     ...(registered.length > 0
       ? [`  registry  ${registry}, ${registered.length} expert${registered.length > 1 ? 's' : ''}`]
       : []),
