@@ -16,7 +16,9 @@ const isFault = (outcome: string): boolean => faults.some((fault) => fault === o
 
 describe('odd rows', () => {
   it('begin with sound ones of every format', () => {
-    expect(new Set(soundRows.map(([format]) => format))).toEqual(new Set(dataFormats.keys()))
+    // Rows with a reward are read by no other tool, so there is nothing to compare them with.
+    const compared = [...dataFormats.keys()].filter((format) => format !== 'graded')
+    expect(new Set(soundRows.map(([format]) => format))).toEqual(new Set(compared))
     for (const [format, row] of soundRows) {
       const { format: found, rows } = readRows(createRawDataset([row], 'data'))
       expect([found.name, rows[0]!.problems]).toEqual([format, []])

@@ -46,6 +46,7 @@ const rows: Readonly<Record<string, object>> = {
       { from: 'gpt', value: 'hello' },
     ],
   },
+  graded: { prompt: [user], completion: [assistant], reward: 0.5 },
   judged: { prompt: [user], completion: [assistant], label: true },
   'prompt-completion': { prompt: [user], completion: [assistant] },
   instruction: { instruction: 'a', input: 'b', output: 'c', system: 's', history: [['d', 'e']] },
