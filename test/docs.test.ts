@@ -60,7 +60,17 @@ beforeAll(() => {
     }),
   )
   writeFileSync(join(folder, 'index.js'), entry('src/index.ts'))
-  for (const part of ['adapters', 'eval', 'learn', 'micro', 'node', 'runtime', 'server', 'train'])
+  for (const part of [
+    'adapters',
+    'agents',
+    'eval',
+    'learn',
+    'micro',
+    'node',
+    'runtime',
+    'server',
+    'train',
+  ])
     writeFileSync(join(folder, `${part}.js`), entry(`src/${part}/index.ts`))
   writeFileSync(join(scratch.path, 'rows.jsonl'), jsonl(storyRows))
 })
@@ -119,6 +129,7 @@ describe('examples', () => {
 /** Commands of two words share a page: those below `graft serve` the one about running a server. */
 const getPageName = (command: string): string => {
   if (command === 'learn export') return 'improve'
+  if (command === 'batch') return 'batches'
   return command.startsWith('serve ') ? 'serve-operations' : command.split(' ')[0]!
 }
 

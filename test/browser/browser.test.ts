@@ -88,6 +88,8 @@ describe('in Chromium', () => {
       if (!browser) return skip(reason)
       const context = await browser.newContext()
       const { tab, problems } = await openPage(context, page)
+      // A page that loads ONNX Runtime first begins its suite later.
+      await tab.waitForFunction(() => 'outcomes' in globalThis)
       const outcomes = await tab.evaluate(
         () => (globalThis as unknown as { outcomes: Promise<Outcome[]> }).outcomes,
       )

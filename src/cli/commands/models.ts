@@ -3,7 +3,7 @@
 import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
 import { oneOf } from '../../base/schema.ts'
 import { checkValue, defineCommand, UsageError } from '../command.ts'
-import { findModelPlace, getRunningFolder } from '../home/places.ts'
+import { findModelPlace } from '../home/places.ts'
 import { modelOptions, openModel } from '../shared/open-model.ts'
 import { formatBytes, formatParameterCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
@@ -109,8 +109,11 @@ async function fetchModel(name: string, terminal: Terminal) {
   return result
 }
 
+/** What the cache keeps of models: downloads, hub files, prepared weights. */
+const modelFolders: ReadonlySet<string> = new Set(['files', 'hub', 'prepared'])
+
 async function listCache(terminal: Terminal) {
-  const [{ getCacheDirectory }, { readdir, stat }, { join, relative }] = await Promise.all([
+  const [{ getCacheDirectory }, { readdir, stat }, { join, relative, sep }] = await Promise.all([
     import('../../node/models/cache.ts'),
     import('node:fs/promises'),
     import('node:path'),
@@ -119,8 +122,8 @@ async function listCache(terminal: Terminal) {
   const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   const paths = found
     .filter((item) => item.isFile() && !item.name.endsWith('.lock'))
-    .filter((item) => item.parentPath !== getRunningFolder())
     .map((item) => join(item.parentPath, item.name))
+    .filter((path) => modelFolders.has(relative(folder, path).split(sep)[0]!))
   const files = await Promise.all(
     paths.map(async (path) => ({
       path: relative(folder, path),

@@ -7,6 +7,7 @@ import { either, positiveInteger, record, string, unchecked } from '../../base/s
 import type { Backend } from '../../compute/backend.ts'
 import { createOnnxRuntimeBackend, type OnnxRuntime } from '../../compute/onnxruntime.ts'
 import { checkProducts } from './check-products.ts'
+import { createYieldingBackend } from './yielding-backend.ts'
 
 /** onnxruntime-web, as `import * as ort from 'onnxruntime-web/wasm'` gives it. */
 export type WebRuntime = OnnxRuntime & {
@@ -125,5 +126,5 @@ async function openChecked(runtime: WebRuntime): Promise<Backend> {
       { cause },
     )
   }
-  return backend
+  return createYieldingBackend(backend)
 }

@@ -1,0 +1,42 @@
+// ONNX Runtime's WebAssembly computes on the thread that calls it and answers without leaving it, so
+// a text that is written token by token would keep every message and click waiting to its end.
+
+import type { Backend, Program } from '../../compute/backend.ts'
+
+/** How long a thread computes before it looks for messages. */
+const longestMs = 8
+
+/** A backend that lets its thread look for messages and input between runs. */
+export function createYieldingBackend(backend: Backend): Backend {
+  const { port1, port2 } = new MessageChannel()
+  const waiting: (() => void)[] = []
+  port1.onmessage = () => waiting.shift()?.()
+  let last = performance.now()
+  const leave = async (): Promise<void> => {
+    if (performance.now() - last < longestMs) return
+    await new Promise<void>((resolve) => {
+      waiting.push(resolve)
+      port2.postMessage(undefined)
+    })
+    last = performance.now()
+  }
+  const wrap = (program: Program): Program => ({
+    async run(feeds) {
+      const outputs = await program.run(feeds)
+      await leave()
+      return outputs
+    },
+    dispose: () => program.dispose(),
+  })
+  const { openGroup } = backend
+  return {
+    ...backend,
+    compile: async (graph, options) => wrap(await backend.compile(graph, options)),
+    ...(openGroup && {
+      openGroup: () => {
+        const group = openGroup()
+        return { add: async (members) => (await group.add(members)).map(wrap) }
+      },
+    }),
+  }
+}
