@@ -75,9 +75,9 @@ export const longParts = {
     files: ['src/node/stores/s3-moto.long.test.ts'],
   },
   'llama-cpp': {
-    about: 'SmolLM2 in f16 with a LoRA: the tokens of llama.cpp',
+    about: 'SmolLM2: the tokens of llama.cpp with a LoRA in f16, and those of transformers',
     minutes: 5,
-    files: ['test/llama-cpp-smollm2.long.test.ts'],
+    files: ['test/llama-cpp-smollm2.long.test.ts', 'test/smollm2-generate.long.test.ts'],
   },
   quickstart: {
     about: 'the main job on SmolLM2-135M-Instruct',

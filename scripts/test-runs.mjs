@@ -41,7 +41,10 @@ export function runTool(path, args, { environment = {}, minutes = 25, modules = 
 }
 
 /** Runs vitest over files. */
-export async function runTests(files, { timeoutMs = 60_000, environment = {}, minutes } = {}) {
+export async function runTests(
+  files,
+  { timeoutMs = 60_000, environment = {}, minutes, workers = 2 } = {},
+) {
   if (files.length === 0) return { passed: 0, failed: 0, skipped: [], failures: [] }
   const reportPath = join(scratch, 'report.json')
   rmSync(reportPath, { force: true })
@@ -49,7 +52,11 @@ export async function runTests(files, { timeoutMs = 60_000, environment = {}, mi
     '--reporter=default',
     `--reporter=${join(root, 'scripts', 'vitest-report.mjs')}`,
   ]
-  const limits = [`--testTimeout=${timeoutMs}`, `--hookTimeout=${timeoutMs}`]
+  const limits = [
+    `--testTimeout=${timeoutMs}`,
+    `--hookTimeout=${timeoutMs}`,
+    `--maxWorkers=${workers}`,
+  ]
   const code = await runTool('vitest/vitest.mjs', ['run', ...reporters, ...limits, ...files], {
     environment: { GRAFT_REPORT: reportPath, ...environment },
     minutes,
