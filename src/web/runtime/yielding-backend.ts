@@ -10,7 +10,8 @@ const longestMs = 8
 export function createYieldingBackend(backend: Backend): Backend {
   const { port1, port2 } = new MessageChannel()
   const waiting: (() => void)[] = []
-  port1.onmessage = () => waiting.shift()?.()
+  port1.addEventListener('message', () => waiting.shift()?.())
+  port1.start()
   let last = performance.now()
   const leave = async (): Promise<void> => {
     if (performance.now() - last < longestMs) return
