@@ -56,9 +56,9 @@ async function locateNamed(
   { name, path }: NamedPath,
   registry: string | undefined,
 ): Promise<NamedPath> {
-  const { findNamedExpert } = await import('../../node/library/released.ts')
+  const { findNamedExpert, requireExpertPath } = await import('../../node/library/released.ts')
   const found = await findNamedExpert(path, registry ?? null)
-  return { name, path: found ?? resolve(path) }
+  return { name, path: found ?? resolve(await requireExpertPath(path)) }
 }
 
 /** The registry that is named, else this user's, where that can be made; "none": no registry. */

@@ -201,8 +201,8 @@ export async function findExpert(
   trustedKeys?: readonly TrustedKey[],
 ): Promise<FoundExpert> {
   const { locateAdapter, readLocatedAdapter } = await import('../../node/located-adapter.ts')
-  const { findNamedExpert } = await import('../../node/library/released.ts')
-  const path = (await findNamedExpert(given)) ?? given
+  const { findNamedExpert, requireExpertPath } = await import('../../node/library/released.ts')
+  const path = (await findNamedExpert(given)) ?? (await requireExpertPath(given))
   const located = trustedKeys
     ? await (
         await import('../../node/registry/locate-signed.ts')

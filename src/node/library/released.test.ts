@@ -11,7 +11,14 @@ import { listFiles } from '../files/list-files.ts'
 import { verifyFolder } from '../registry/sign-folder.ts'
 import { getLibraryRecipe, libraryRecipes } from './recipe-table.ts'
 import { readLibraryNote } from './release-expert.ts'
-import { findNamedExpert, listReleased, releasedDirectory, releasedKeyFile } from './released.ts'
+import { NotFoundError } from '../../base/errors.ts'
+import {
+  findNamedExpert,
+  listReleased,
+  releasedDirectory,
+  releasedKeyFile,
+  requireExpertPath,
+} from './released.ts'
 
 const names = await listReleased()
 
@@ -46,6 +53,18 @@ describe('the released experts', () => {
     for (const { path } of await listFiles(releasedDirectory))
       sizeBytes += (await stat(join(releasedDirectory, path))).size
     expect(sizeBytes).toBeLessThan(12e6)
+  })
+})
+
+describe('requireExpertPath', () => {
+  it('refuses a plain name that nothing has, with the one that was probably meant', async () => {
+    const asked = requireExpertPath('sqll')
+    await expect(asked).rejects.toThrow(NotFoundError)
+    await expect(asked).rejects.toThrow(/There is no expert "sqll".* Did you mean sql\?/)
+  })
+  it('gives anything else back as a path', async () => {
+    expect(await requireExpertPath('./sqll')).toBe('./sqll')
+    expect(await requireExpertPath('package.json')).toBe('package.json')
   })
 })
 

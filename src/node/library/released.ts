@@ -3,6 +3,8 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { NotFoundError } from '../../base/errors.ts'
+import { findNearestName } from '../../base/suggest.ts'
 import { manifestFile } from '../../registry/manifest/expert-manifest.ts'
 import { isExpertName } from '../../registry/manifest/manifest-fields.ts'
 import { findRegistered } from '../registry/find-registered.ts'
@@ -48,4 +50,17 @@ export async function findNamedExpert(
   const registered = registry === null ? undefined : await findRegistered(text, registry)
   if (registered !== undefined || (await isThere(text))) return registered
   return findReleased(text)
+}
+
+/**
+ * What was asked for as a path. Throws NotFoundError for a plain name that nothing has: no file or
+ * folder here, no expert of a registry, none of the released ones.
+ */
+export async function requireExpertPath(text: string): Promise<string> {
+  if (!isExpertName(text) || (await isThere(text))) return text
+  const names = await listReleased()
+  const meant = findNearestName(text, names)
+  throw new NotFoundError(
+    `There is no expert "${text}": no file or folder of that name is here, the registry has none, and the released experts are ${names.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
+  )
 }
