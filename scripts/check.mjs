@@ -23,9 +23,8 @@ const plain =
 
 const testFiles = allTestFiles.filter((path) => !path.endsWith('.long.test.ts'))
 
-/** A stage of vitest over the files that `belongs` chooses. Stages that wait for processes take more workers. */
-const tests = (belongs, timeoutMs, workers) => () =>
-  runTests(testFiles.filter(belongs), { timeoutMs, workers })
+/** A stage of vitest over the files that `belongs` chooses. */
+const tests = (belongs, timeoutMs) => () => runTests(testFiles.filter(belongs), { timeoutMs })
 
 const houseFiles = ['test/floors.test.ts', 'test/house.test.ts', 'test/pages.test.ts']
 const packagingFile = 'test/packaging.test.ts'
@@ -59,9 +58,9 @@ const stages = {
   house: tests((path) => houseFiles.includes(path)),
   unit: tests((path) => !path.startsWith('test/')),
   parity: tests(isParity),
-  'end-to-end': tests(isEndToEnd, 300_000, 3),
+  'end-to-end': tests(isEndToEnd, 300_000),
   clients: async () => (await installTools('test/clients')) ?? tests(isClient, 300_000)(),
-  browser: async () => (await installTools('test/browser')) ?? tests(isBrowser, 300_000, 3)(),
+  browser: async () => (await installTools('test/browser')) ?? tests(isBrowser, 300_000)(),
   site: tests((path) => path === siteFile, 300_000),
   packaging: tests((path) => path === packagingFile, 300_000),
 }

@@ -69,6 +69,12 @@ export const longParts = {
     minutes: 10,
     files: ['test/ray/cluster.long.test.ts'],
   },
+  browser: {
+    about: 'training in tabs that are closed, or that train at the same time',
+    minutes: 3,
+    files: ['test/browser/training-tabs.long.test.ts'],
+    needs: 'test/browser',
+  },
   stores: {
     about: 'users in S3 as moto plays it (GRAFT_MOTO names a Python that has it)',
     minutes: 2,

@@ -41,10 +41,7 @@ export function runTool(path, args, { environment = {}, minutes = 25, modules = 
 }
 
 /** Runs vitest over files. */
-export async function runTests(
-  files,
-  { timeoutMs = 60_000, environment = {}, minutes, workers = 2 } = {},
-) {
+export async function runTests(files, { timeoutMs = 60_000, environment = {}, minutes } = {}) {
   if (files.length === 0) return { passed: 0, failed: 0, skipped: [], failures: [] }
   const reportPath = join(scratch, 'report.json')
   rmSync(reportPath, { force: true })
@@ -52,11 +49,7 @@ export async function runTests(
     '--reporter=default',
     `--reporter=${join(root, 'scripts', 'vitest-report.mjs')}`,
   ]
-  const limits = [
-    `--testTimeout=${timeoutMs}`,
-    `--hookTimeout=${timeoutMs}`,
-    `--maxWorkers=${workers}`,
-  ]
+  const limits = [`--testTimeout=${timeoutMs}`, `--hookTimeout=${timeoutMs}`]
   const code = await runTool('vitest/vitest.mjs', ['run', ...reporters, ...limits, ...files], {
     environment: { GRAFT_REPORT: reportPath, ...environment },
     minutes,

@@ -157,7 +157,7 @@ it(
       ...['learn', 'export', '--store', at('state/users.db'), '--model', 'stories260k'],
       ...['--as', 'pairs'],
     ])
-    expect(stdout).toContain('"chosen":" Lily saw a cat. The end."')
+    expect(stdout).toMatch(/"chosen":" \w+ saw a cat\. The end\."/)
     expect(stdout).not.toContain('zebra')
   },
 )
