@@ -93,6 +93,7 @@ export class UserLearning implements UserService {
     const where = { user, expert, turn }
     if (correction !== undefined) {
       const { losses } = await learner.correct({ user, turn, completion: correction })
+      await keepLearned(learner)
       const loss = losses.reduce((sum, one) => sum + one, 0) / Math.max(1, losses.length)
       return { ...where, loss }
     }
@@ -104,6 +105,7 @@ export class UserLearning implements UserService {
       ...(quality !== undefined && { quality }),
       ...(latencyRatio !== undefined && { latencyRatio }),
     })
+    await keepLearned(learner)
     return { ...where, reward, advantage, surprise }
   }
 
@@ -263,3 +265,9 @@ function createAbsence(responseId: string, user: string | undefined): NotFoundEr
     `There is no response ${JSON.stringify(responseId.slice(0, 100))}${whose} that can be rated.${hint}`,
   )
 }
+
+/**
+ * Feedback that was answered outlives the process. A store that takes nothing now stops no answers:
+ * the learner tells `onProblem`, keeps the user in memory and tries again.
+ */
+const keepLearned = (learner: Learner): Promise<void> => learner.flush().catch(() => undefined)
