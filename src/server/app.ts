@@ -18,15 +18,17 @@ export interface ServerOptions {
   readonly service: Service
   /** Run for every request, unknown paths included, in this order. */
   readonly middleware?: readonly Middleware[]
-  /** Run for matched requests before the body is read; `context.get('route')` says which. */
+  /**
+   * Run for matched requests before the body is read; `context.get('route')` is the matched route.
+   */
   readonly guards?: readonly Middleware[]
   /** Bytes of a body; longer ones are refused with 413. Default 8 MiB. */
   readonly maxBodyBytes?: number
   /** Further routes. */
   readonly routes?: readonly Route[]
-  /** Called with what is no fault of the request. */
+  /** Called with errors that the request did not cause. */
   readonly onFault?: (error: unknown, context: ServerContext) => void
-  /** Of the program, for /openapi.json. */
+  /** The program's version, for /openapi.json. */
   readonly version?: string
   /** Milliseconds since 1970. */
   readonly now?: () => number
@@ -153,7 +155,7 @@ function createPathError({ req }: ServerContext, routes: readonly Route[]): Requ
   })
 }
 
-/** An error as a response; what is the server's own fault is handed to `onFault` first. */
+/** An error as a response; the server's own errors are passed to `onFault` first. */
 function answerError(
   error: unknown,
   context: ServerContext,

@@ -64,8 +64,8 @@ const types: Readonly<Record<number, string>> = {
 const MOST_CHARACTERS = 6000
 
 /**
- * The RequestError that an error of any kind becomes. What is no GraftError is our own bug: its
- * message says nothing of the inside.
+ * The RequestError for an error of any kind. An error that is not a GraftError is our own bug: its
+ * message reveals nothing of the inside.
  */
 export function toRequestError(error: unknown): RequestError {
   if (error instanceof RequestError) return error
@@ -83,8 +83,8 @@ export function toRequestError(error: unknown): RequestError {
 }
 
 /**
- * A message with the last name of each absolute path alone: where files lie is not for clients.
- * Places within a schema (#/properties/a) stay.
+ * A message with only the last part of each absolute path, because clients must not learn where
+ * files are. Paths within a schema (#/properties/a) stay.
  */
 export const hidePaths = (message: string): string =>
   message
@@ -104,12 +104,12 @@ export function createErrorBody(error: unknown): ErrorBody {
   return { error: Object.assign({}, details, fields) }
 }
 
-/** OpenAI's clients repeat these by themselves unless they are told that it does not help. */
+/** OpenAI's clients repeat these by themselves unless a header says not to. */
 const mayBeRepeated = new Set([429, 503])
 
 /**
- * The response of an error, with the headers that say whether and when to repeat. `describe` puts
- * it into another form than OpenAI's.
+ * The response of an error, with the headers that say whether and when to retry. `describe`
+ * converts it to a form other than OpenAI's.
  */
 export function createErrorResponse(
   error: unknown,

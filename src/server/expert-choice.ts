@@ -1,8 +1,8 @@
-// Who answers a request, and what one for vectors says and gets.
+// Which expert a request asks for, and the contract of a request for vectors.
 
 import type { StatePooling } from '../adapters/serving/pooling.ts'
 
-/** Who answers: an expert by `model`, or llama.cpp's scales by adapter id. */
+/** An expert by `model`, or llama.cpp's scales by adapter id. */
 export interface ExpertChoice {
   /** A name of the base, an expert or a mixture, with or without the base's name in front. */
   readonly model?: string | undefined
@@ -19,9 +19,9 @@ export type PlainPrompt = string | readonly number[]
 
 export interface EmbedRequest extends ExpertChoice {
   readonly inputs: readonly PlainPrompt[]
-  /** Default: as the expert was taught to, else the mean. */
+  /** Default: the pooling that the expert was trained with, else the mean. */
   readonly pooling?: StatePooling | undefined
-  /** Refuses the base and experts that were not taught to embed. */
+  /** Refuses the base and experts that were not trained to embed. */
   readonly onlyTaught?: boolean | undefined
 }
 

@@ -1,5 +1,5 @@
-// graftlm/server: the server as a function from a request to a response, for any platform that has
-// web requests. Sockets and files are in graftlm/node.
+// graftlm/server: the server as a function from a request to a response, for any platform with web
+// requests. Sockets and files are in graftlm/node.
 
 export { createServer, type Middleware, type Server, type ServerOptions } from './app.ts'
 export { createAiProvider, type AiProviderOptions } from './api/ai-sdk/create-provider.ts'

@@ -1,4 +1,4 @@
-// The OpenAPI document of a server, written from the rows that its routes are checked by.
+// The OpenAPI document of a server, generated from the rows that its routes are checked by.
 
 import { describeFields, type Fields, type JsonSchema } from '../base/schema.ts'
 import { createErrorBody } from './error-response.ts'

@@ -13,15 +13,15 @@ import { type BodySource, readText } from './read-text.ts'
 import { RequestError } from './request-error.ts'
 import type { BodyForm } from './route.ts'
 
-/** Deeper bodies are refused, because whoever reads them later might do so by recursion. */
+/** Deeper bodies are refused, because later code might read them by recursion. */
 const MOST_LEVELS = 100
 
 const MOST_BYTES = 8 * 2 ** 20
 
-/** Of routes that take nothing: the body may be empty too. */
+/** For routes without fields: the body may also be empty. */
 export const noBody: BodyForm = { fields: {}, required: [] }
 
-/** The body as an object without entries that are null, which count as left out. */
+/** The body as an object; entries that are null count as absent and are left out. */
 export async function readBody(
   request: BodySource,
   form: BodyForm,
@@ -41,7 +41,7 @@ export async function readBody(
   return checkBody(given, form)
 }
 
-/** A body that is no object. */
+/** The error for a body that is not an object. */
 export async function readListBody(
   request: BodySource,
   field: Field,
@@ -65,7 +65,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Refuses what no client sends and what code that reads it may stumble over. */
+/** Refuses keys that no client sends and that could break code that reads them. */
 function checkDepth(body: unknown): void {
   let level: readonly unknown[] = [body]
   for (let depth = 0; level.length > 0; depth++) {
@@ -87,7 +87,7 @@ function checkDepth(body: unknown): void {
   }
 }
 
-/** The fields of a body that are kept. Throws RequestError that names all that is wrong. */
+/** The known fields of a body. Throws one RequestError that lists every problem. */
 export function checkBody(
   given: Readonly<Record<string, unknown>>,
   { fields, required, refused = {} }: BodyForm,

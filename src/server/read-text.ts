@@ -1,5 +1,4 @@
-// The text of a request's body, up to a number of bytes: what is longer is refused before it is
-// read whole.
+// The text of a request's body, with a size limit: a longer one is refused before it is read whole.
 
 import { RequestError } from './request-error.ts'
 

@@ -1,5 +1,5 @@
-// The error of a request: what went wrong, with the status and the fields of OpenAI's error object.
-// Its fields are plain, so that it keeps them on the way out of a worker.
+// The error of a request: the message with the status and the fields of OpenAI's error object. The
+// fields are plain, so that they survive the way out of a worker.
 
 import { GraftError } from '../base/errors.ts'
 
@@ -10,7 +10,7 @@ export interface RequestErrorFields {
   readonly type?: string | undefined
   /** The parameter that is wrong, as a path: `messages.2.content`. */
   readonly param?: string | undefined
-  /** A word for programs: `model_not_found`. */
+  /** A code for programs: `model_not_found`. */
   readonly code?: string | undefined
   /** Seconds after which the request may be repeated: the header Retry-After. */
   readonly retryAfter?: number | undefined

@@ -1,31 +1,31 @@
-// The contract of a route: one row says its path, who may call it, what its body is and what it
-// does. The app mounts the rows, and /openapi.json is written from them.
+// The contract of a route: one row holds its path, the scope it needs, its body and what it does.
+// The app mounts the rows, and /openapi.json is generated from them.
 
 import type { Context, MiddlewareHandler } from 'hono'
 import type { Field, Fields, GivenOptions, JsonSchema } from '../base/schema.ts'
 import type { ErrorBody } from './error-response.ts'
 import type { AnswerUsage, Service } from './service.ts'
 
-/** What a key must be allowed to do; 'open': no key is needed. */
+/** The scope that a key needs; 'open': no key is needed. */
 export type RouteScope = 'open' | 'infer' | 'feedback' | 'train' | 'admin'
 
-/** What one request took, reported once when it ends, also where it was cut off. */
+/** The usage of one request, reported once when it ends, also if it was cut off. */
 export interface UsageReport extends AnswerUsage {
   /** The expert as a mixture is written; undefined: the base. */
   readonly expert: string | undefined
   /** The request's `user`. */
   readonly user: string | undefined
-  /** 'cancelled': the client went away. */
+  /** 'cancelled': the client disconnected. */
   readonly end: 'done' | 'cancelled' | 'failed'
   readonly promptMs: number
   readonly decodeMs: number
 }
 
-/** What middleware and routes tell each other. */
+/** Values that middleware and routes share. */
 export interface ServerEnv {
-  /** What a program that asks its own server says beside the request; clients cannot. */
+  /** What a program passes when it calls its own server; clients cannot. */
   Bindings: {
-    /** The name of the key that the request counts as; '': of nobody. */
+    /** The name of the key that the request counts for; '': none. */
     onBehalfOf?: string | undefined
   }
   Variables: {
@@ -36,11 +36,11 @@ export interface ServerEnv {
     service: Service | undefined
     /** The body as it was read and checked. */
     body: Readonly<Record<string, unknown>> | undefined
-    /** Set by middleware: takes what the request used. */
+    /** Set by middleware: receives the request's usage. */
     reportUsage: ((usage: UsageReport) => void) | undefined
     /** Set by middleware: keeps the cached prefixes of one tenant from others. */
     tenant: string | undefined
-    /** Set by middleware: what the key may do; undefined where no key is needed. */
+    /** Set by middleware: the scopes of the key; undefined if no key is needed. */
     scopes: readonly string[] | undefined
   }
 }
@@ -52,11 +52,10 @@ export type Middleware = MiddlewareHandler<ServerEnv>
 export interface BodyForm<Of extends Fields = Fields> {
   readonly fields: Of
   readonly required: readonly (keyof Of & string)[]
-  /** Required too, and looked at by the route, which has words of its own for what is missing. */
+  /** Required, but checked by the route, which has its own message if one is missing. */
   readonly needed?: readonly (keyof Of & string)[]
   /**
-   * Known to clients, without effect here: name → what is accepted all the same, and why not
-   * others.
+   * Known to clients, without effect here: name → accepted values, and the reason why no others.
    */
   readonly refused?: Readonly<Record<string, RefusedField>>
 }
@@ -74,18 +73,18 @@ export interface RouteCall<Body = unknown> {
   /** The parts of the path in braces. */
   readonly parameters: Readonly<Record<string, string>>
   readonly query: URLSearchParams
-  /** Aborted when the client has gone. */
+  /** Aborts when the client disconnects. */
   readonly signal: AbortSignal
   readonly context: ServerContext
   /** Seconds since 1970. */
   readonly created: number
-  /** A new id with this in front: `chatcmpl-…`. */
+  /** A new id with this prefix: `chatcmpl-…`. */
   readonly createId: (prefix: string) => string
-  /** Of this program. */
+  /** The program's version. */
   readonly version: string
 }
 
-/** From OpenAI's error object to the body of another API. */
+/** Converts OpenAI's error object to the body of another API. */
 export type ErrorDescriber = (body: ErrorBody, requestId: string | undefined) => object
 
 export interface Route {
@@ -100,9 +99,9 @@ export interface Route {
   readonly listBody?: Field
   /** In place of `body`, where the route reads the request itself. */
   readonly ownBody?: { readonly contentType: string; readonly schema: JsonSchema }
-  /** What status 200 holds, as a JSON Schema. */
+  /** The content of status 200, as a JSON Schema. */
   readonly answer?: JsonSchema
-  /** The content type of a 200 that is no JSON. */
+  /** The content type of a 200 that is not JSON. */
   readonly contentType?: string
   /** An error's body in the form of this route's API. Default: OpenAI's. */
   readonly describeError?: ErrorDescriber

@@ -1,6 +1,6 @@
 // What the server's routes need of a model, its engine and its experts, in plain messages: strings,
-// numbers, plain objects, typed arrays, async generators and signals. So it may live in a worker,
-// and HTTP stays quick while the model computes.
+// numbers, plain objects, typed arrays, async generators and signals. So the service may run in a
+// worker, and HTTP stays responsive while the model computes.
 
 import type { StatePooling } from '../adapters/serving/pooling.ts'
 import type { GrammarChoice } from '../formats/grammar/grammar-choice.ts'
@@ -25,27 +25,27 @@ export interface ServedBase {
   /** Other names by which requests may ask for it. */
   readonly aliases: readonly string[]
   readonly contextTokens: number
-  /** Ids of prompts are below this. */
+  /** Size of the vocabulary: prompt ids are below it. */
   readonly vocabularySize: number
   /** Seconds since 1970. */
   readonly openedAt: number
   /** Sequences that run at a time. */
   readonly maxRows: number
   readonly chatTemplate: string
-  /** The kind of the router that answers for the model "auto", where there is one. */
+  /** The kind of the router behind the model "auto", if there is one. */
   readonly router?: string | undefined
   /** The texts of special tokens by name: `bos_token`. */
   readonly specialTokens: Readonly<Record<string, string>>
 }
 
-/** A conversation and how it is written as a prompt. */
+/** A conversation and the settings of its prompt. */
 export interface Conversation {
   readonly messages: readonly ChatMessage[]
   /** Functions that the model may call, in OpenAI's form. */
   readonly tools?: readonly unknown[] | undefined
   /** OpenAI's `tool_choice`. */
   readonly toolChoice?: unknown
-  /** At most one call. */
+  /** Limits the answer to one call. */
   readonly oneCall?: boolean | undefined
   /** Further variables of the chat template. */
   readonly variables?: Readonly<Record<string, unknown>> | undefined
@@ -59,32 +59,32 @@ export interface AnswerRequest extends ExpertChoice {
   readonly prompts?: readonly PlainPrompt[] | undefined
   /** Answers of each prompt; the one of prompt p and copy c has the index p · copies + c. */
   readonly copies: number
-  /** New tokens at most; undefined: as many as fit. */
+  /** Limit of new tokens; undefined: as many as fit. */
   readonly maxTokens?: number | undefined
   readonly minTokens?: number | undefined
   readonly sampling: SamplingOptions
-  /** undefined: another one each time. */
+  /** undefined: a different one each time. */
   readonly seed?: number | undefined
-  /** Tries several tokens in one call; undefined: as the engine does by default. */
+  /** Verifies several drafted tokens in one call; undefined: the engine's default. */
   readonly speculate?: boolean | undefined
   readonly stop: readonly string[]
-  /** What the whole answer must be. */
+  /** A grammar for the whole answer. */
   readonly grammar?: GrammarChoice | undefined
-  /** Alternatives beside each new token; undefined: no log-probabilities. */
+  /** Alternatives for each new token; undefined: no log-probabilities. */
   readonly logprobs?: number | undefined
-  /** The same of prompt tokens. */
+  /** The same for prompt tokens. */
   readonly promptLogprobs?: number | undefined
-  /** Prompts are given back as text. */
+  /** Prompts are returned as text. */
   readonly echoes?: boolean | undefined
-  /** Whose tiers answer, where the server learns. */
+  /** The user whose tiers answer, if the server learns. */
   readonly user?: string | undefined
-  /** What feedback will call the response. */
+  /** The response's id for feedback. */
   readonly responseId?: string | undefined
-  /** Prompts of one tenant never read what another's left in the cache. */
+  /** Prompts of one tenant never read another tenant's cached prefixes. */
   readonly tenant?: string | undefined
 }
 
-/** A token as clients see it; bytes are null where the tokenizer does not say them. */
+/** A token as clients see it; bytes are null if the tokenizer does not tell them. */
 export interface ShownToken {
   readonly id: number
   readonly text: string
@@ -123,25 +123,25 @@ export type AnswerEvent =
       readonly type: 'start'
       /** The expert that answers, as a mixture is written; undefined: the base. */
       readonly expert: string | undefined
-      /** The base's name, or the name the request gave. */
+      /** The base's name, or the name in the request. */
       readonly model: string
       /** Tokens of each prompt. */
       readonly promptTokens: readonly number[]
-      /** Each prompt as text, where `echoes` asks for it. */
+      /** Each prompt as text, if `echoes` asks for it. */
       readonly promptTexts: readonly string[]
       readonly seed: number
-      /** Where a router chose who answers. */
+      /** If a router chose the expert. */
       readonly route?: RouteReport | undefined
     }
-  /** Texts and tokens of a prompt, where promptLogprobs is asked. */
+  /** Texts and tokens of a prompt, if promptLogprobs is set. */
   | {
       readonly type: 'prompt'
       readonly index: number
       readonly text: string
-      /** The first token is predicted by nothing. */
+      /** The first token has no prediction. */
       readonly tokens: readonly (TokenReport | (ShownToken & { readonly logprob: null }))[]
     }
-  /** More of one answer. */
+  /** The next part of one answer. */
   | {
       readonly type: 'delta'
       readonly index: number
@@ -161,7 +161,7 @@ export type AnswerEvent =
       readonly times: AnswerTimes
     }
 
-/** A call's beginning has its id and name, what follows has arguments only. */
+/** The beginning of a call has its id and name; what follows has arguments only. */
 export interface CallDelta {
   /** Which call of the answer. */
   readonly call: number
@@ -179,23 +179,23 @@ export interface TokenizeRequest extends ExpertChoice {
 /** One loaded expert. */
 export interface ServedExpert {
   readonly name: string
-  /** llama.cpp's number of it: counts up, and is never used again. */
+  /** llama.cpp's number: counts up and is never reused. */
   readonly id: number
   /** Whether it was loaded from the server's registry, as `id@version`. */
   readonly isRegistered?: boolean | undefined
-  /** Where it was read from, as it was asked for; undefined: it was given by the program. */
+  /** The path that it was asked for by; undefined: the program passed it. */
   readonly path: string | undefined
   readonly version: number
   /** The hash of its content. */
   readonly key: string
   readonly kind: string
-  /** How it was taught to embed; undefined: it writes answers. */
+  /** The pooling that it was trained to embed with; undefined: it writes answers. */
   readonly pooling?: StatePooling | undefined
-  /** The system message that it was taught with. */
+  /** The system message of its training. */
   readonly system: string | undefined
   readonly isPinned: boolean
   readonly hasOwnTemplate: boolean
-  /** What llama.cpp's requests that name no expert are answered with. */
+  /** The scale for llama.cpp's requests that name no expert. */
   readonly scale: number
   /** Seconds since 1970. */
   readonly loadedAt: number
@@ -205,17 +205,17 @@ export interface ServedExpert {
 }
 
 export interface LoadExpertRequest {
-  /** undefined: the last part of the path, with a number where it is taken. */
+  /** undefined: the last part of the path, with a number if it is taken. */
   readonly name?: string | undefined
   readonly path: string
-  /** Takes the place of a loaded expert of that name; otherwise that is an error. */
+  /** Replaces a loaded expert of that name; otherwise a taken name is an error. */
   readonly replace?: boolean | undefined
   readonly scale?: number | undefined
   /** The root digest that its files must have. */
   readonly sha256?: string | undefined
 }
 
-/** What of a registry is asked for; nothing: the newest version of every expert. */
+/** A query of the registry; empty: the newest version of every expert. */
 export interface RegisteredQuery {
   /** One expert, as a request names it: `coder@^1.2`. */
   readonly reference?: string | undefined
@@ -232,7 +232,7 @@ export interface RegisteredQuery {
 export interface RegisteredEntry {
   readonly id: string
   readonly version: string
-  /** The root digest of its files: the key that it has in memory. */
+  /** The root digest of its files, which is its key in memory. */
   readonly sha256: string
   readonly kind: string
   readonly description: string | undefined
@@ -250,9 +250,9 @@ export interface RegisteredEntry {
 export interface Service extends UserService {
   describe(): Promise<ServedBase>
   /**
-   * Answers a request. Throws before the first event: RequestError or another GraftError for what
-   * cannot be answered; nothing is queued then. Leaving the loop, or the signal, ends its sequences
-   * before the engine's next step.
+   * Answers a request. Throws RequestError or another GraftError before the first event if the
+   * request cannot be answered; then nothing is queued. Leaving the loop, or the signal, ends its
+   * sequences before the engine's next step.
    */
   generate(request: AnswerRequest, signal?: AbortSignal): AsyncGenerator<AnswerEvent, void>
   /** The last hidden states of each input, pooled and scaled to length 1. */
@@ -261,15 +261,13 @@ export interface Service extends UserService {
     request: TokenizeRequest,
   ): Promise<{ readonly ids: readonly number[]; readonly tokens: readonly string[] }>
   detokenize(request: ExpertChoice & { readonly ids: readonly number[] }): Promise<string>
-  /** The prompt that a conversation becomes. */
+  /** A conversation as a prompt. */
   applyTemplate(request: ExpertChoice & { readonly conversation: Conversation }): Promise<string>
-  /** Those in memory. */
+  /** Experts in memory. */
   listExperts(): Promise<readonly ServedExpert[]>
-  /**
-   * Those of the registry; none where there is no registry. Throws NotFoundError for a reference.
-   */
+  /** Experts of the registry; empty without one. Throws NotFoundError for an unknown reference. */
   findRegistered(query: RegisteredQuery): Promise<readonly RegisteredEntry[]>
-  /** What the router would decide; nothing is answered. Throws RequestError without a router. */
+  /** The router's decision; nothing is answered. Throws RequestError without a router. */
   explainRoute(
     conversation: Conversation,
     user?: string,
@@ -282,6 +280,6 @@ export interface Service extends UserService {
   pinExpert(name: string, isPinned: boolean): Promise<ServedExpert>
   /** llama.cpp's scales, for requests that name no expert. Absent ones become 0. */
   setScales(scales: readonly AdapterScale[]): Promise<void>
-  /** What runs and waits, and what memory is used. */
+  /** Running and waiting requests, and memory in use. */
   stats(): Promise<EngineStatistics>
 }

@@ -1,19 +1,19 @@
-// What the server's routes need of users who are learned from, in plain messages.
+// What the server's routes need of users that it learns from, in plain messages.
 
-/** What a user, or a program, says of an answer. */
+/** Feedback on an answer by a user or a program. */
 export interface FeedbackRequest {
   /** The id of the response. */
   readonly responseId: string
-  /** Which answer of it. Default 0. */
+  /** Index of the answer in the response. Default 0. */
   readonly index?: number | undefined
-  /** Needed for a response of an earlier run of the server. */
+  /** Required for a response of an earlier run of the server. */
   readonly user?: string | undefined
   readonly feedback?: 'up' | 'down' | undefined
-  /** 0 to 1. */
+  /** Quality, 0 to 1. */
   readonly quality?: number | undefined
   /** Time taken / time wanted. */
   readonly latencyRatio?: number | undefined
-  /** What the answer should have been. */
+  /** The right answer. */
   readonly correction?: string | undefined
 }
 
@@ -22,20 +22,22 @@ export interface FeedbackOutcome {
   /** undefined: the base. */
   readonly expert: string | undefined
   readonly turn: number
-  /** Of a rating: its reward, and the reward minus the user's usual one. */
+  /** For a rating: its reward, and the reward minus the user's mean. */
   readonly reward?: number | undefined
   readonly advantage?: number | undefined
   readonly surprise?: number | undefined
-  /** Of a correction: its mean loss before it was learned, in nats a token. */
+  /** For a correction: its mean loss before it was learned, in nats per token. */
   readonly loss?: number | undefined
 }
 
 /** A user with one expert, or with the base. */
 export interface ServedUserReport {
   readonly expert: string | undefined
-  /** The expert's content hash; '' for the base; its beginning where it is not loaded. */
+  /**
+   * The expert's content hash; '' for the base; its first characters if the expert is not loaded.
+   */
   readonly key: string
-  /** False: something is kept, and only its expert could say what. */
+  /** False: something is stored, but only its expert can read it. */
   readonly isLoaded: boolean
   readonly statistics?: Readonly<Record<string, unknown>>
   readonly warnings?: readonly string[]
@@ -46,7 +48,7 @@ export interface ServedUserReport {
   }[]
 }
 
-/** A turn as it is kept, in words. */
+/** A stored turn as text. */
 export interface UserTurnReport {
   readonly expert: string | undefined
   readonly turn: number
@@ -54,7 +56,7 @@ export interface UserTurnReport {
   readonly prompt: string
   readonly answer: string
   readonly signal: Readonly<Record<string, unknown>> | undefined
-  /** Of a correction: what was answered in its place. */
+  /** For a correction: the answer that it replaced. */
   readonly replaced?: string | undefined
 }
 
@@ -67,15 +69,15 @@ export interface ForgottenTurns {
 
 /** All calls throw RequestError of status 400 where the server does not learn. */
 export interface UserService {
-  /** Throws RequestError of status 404 for a response that is not known or can no longer be rated. */
+  /** Throws RequestError of status 404 for a response that is unknown or can no longer be rated. */
   feedback(request: FeedbackRequest): Promise<FeedbackOutcome>
   listUsers(): Promise<readonly string[]>
-  /** By expert; empty for a user who is not known. */
+  /** By expert; empty for an unknown user. */
   showUser(user: string): Promise<readonly ServedUserReport[]>
-  /** Throws RequestError of status 409 where turns belong to an expert that is not loaded. */
+  /** Throws RequestError of status 409 if turns belong to an expert that is not loaded. */
   listUserTurns(user: string): Promise<readonly UserTurnReport[]>
   /** Removes a user from tiers, store, cached prefixes and responses. */
   forgetUser(user: string): Promise<void>
-  /** Takes back the turn of one response, wherever it was learned. */
+  /** Unlearns the turn of one response, wherever it was learned. */
   forgetTurn(user: string, responseId: string, index?: number): Promise<ForgottenTurns>
 }

@@ -1,5 +1,5 @@
-// What is known of one request, from its first header to its last byte. Middleware and the observed
-// service fill it in, observers read it. Independent of HTTP.
+// The account of one request, from its first header to its last byte. Middleware and the observed
+// service fill it in; observers read it. Independent of HTTP.
 
 import type { ApiKeyRecord } from '../keys/api-key.ts'
 import type { Route } from '../route.ts'
@@ -13,15 +13,15 @@ export interface Clock {
 
 /** How one answer ended. */
 export interface AnswerRecord {
-  /** As a mixture is written; '' for the base. */
+  /** The expert as a mixture is written; '' for the base. */
   readonly expert: string
   /** 'abort': the client went away; 'error': the engine failed. */
   readonly reason: AnswerEnd | 'abort' | 'error'
   readonly usage: AnswerUsage
-  /** Seconds; from the request's beginning to the answer's first token, and to its end. */
+  /** Seconds from the request's beginning to the answer's first token, and to its end. */
   readonly firstTokenSeconds: number | undefined
   readonly totalSeconds: number
-  /** Seconds of reading the prompt and of writing the answer. */
+  /** Seconds spent on reading the prompt and on writing the answer. */
   readonly prefillSeconds: number
   readonly decodeSeconds: number
 }
@@ -30,18 +30,18 @@ export interface AnswerRecord {
 export interface TokenGap {
   readonly expert: string
   readonly isFirst: boolean
-  /** Since the request began, or since the tokens before. */
+  /** Seconds since the request began, or since the previous tokens. */
   readonly seconds: number
   readonly tokens: number
 }
 
-/** Something that is told what happens to requests. No method may throw. */
+/** Receives what happens to requests. No method may throw. */
 export interface RequestObserver {
   /** An answer is queued. */
   onQueue?(account: RequestAccount, expert: string): void
   onTokens?(account: RequestAccount, gap: TokenGap): void
   onAnswer?(account: RequestAccount, answer: AnswerRecord): void
-  /** Nothing more follows. */
+  /** Called last: nothing follows. */
   onEnd?(account: RequestAccount): void
 }
 
@@ -62,13 +62,15 @@ export class RequestAccount {
   key: ApiKeyRecord | undefined
   /** The body as it was read and checked. */
   body: Readonly<Record<string, unknown>> = {}
-  /** The last expert that answered, as a mixture is written; '' for the base or for none. */
+  /**
+   * The last expert that answered, as a mixture is written; '' for the base, or if none answered.
+   */
   expert = ''
   readonly tokens = { prompt: 0, cached: 0, completion: 0 }
   readonly answers: AnswerRecord[] = []
   firstTokenMs: number | undefined
   status = 0
-  /** Why the request failed, for the log: it is not what the client is told. */
+  /** Why the request failed, for the log; the client gets another message. */
   failure: unknown
   /** The client went away before the end. */
   isDisconnected = false
@@ -86,13 +88,13 @@ export class RequestAccount {
     this.startedTick = clock.tick()
   }
 
-  /** The request's `user`, at most 256 characters; '' where it names none. */
+  /** The request's `user`, at most 256 characters; '' if it names none. */
   get user(): string {
     const { user } = this.body
     return typeof user === 'string' ? user.slice(0, 256) : ''
   }
 
-  /** Whether it ended otherwise than asked. */
+  /** Whether the request ended in an error or was cancelled. */
   get isFailed(): boolean {
     return this.isDisconnected || this.failure !== undefined || this.status >= 400
   }
@@ -102,7 +104,10 @@ export class RequestAccount {
     return (this.#clock.tick() - this.startedTick) / 1000
   }
 
-  /** It goes on until `release` was called as often, and once more for the response. */
+  /**
+   * The request stays open until `release` was called as often as this, and once more for the
+   * response.
+   */
   hold(): void {
     this.#holds++
   }

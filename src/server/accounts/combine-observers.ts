@@ -1,8 +1,9 @@
-// Several observers as one. What one of them throws reaches no request and no other observer.
+// Combines several observers into one. An error in one of them reaches no request and no other
+// observer.
 
 import type { RequestObserver } from './account.ts'
 
-/** `onFault` is told what an observer threw. */
+/** `onFault` receives what an observer threw. */
 export function combineObservers(
   observers: readonly RequestObserver[],
   onFault: (error: unknown) => void,

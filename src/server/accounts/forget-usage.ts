@@ -1,4 +1,4 @@
-// A user who is forgotten is forgotten in the usage too.
+// Removes a user's name from the usage when the user is forgotten.
 
 import type { RequestError } from '../request-error.ts'
 import type { Service } from '../service.ts'
@@ -6,7 +6,10 @@ import type { UsageLedger } from '../usage/usage-ledger.ts'
 import type { UsageStore } from '../usage/usage-row.ts'
 import { replaceMethods } from './replace-methods.ts'
 
-/** The service whose `forgetUser` also removes a user's rows, learning or not. */
+/**
+ * A service whose `forgetUser` also removes the user's rows of usage, whether the server learns or
+ * not.
+ */
 export const forgetUsage = (service: Service, ledger: UsageLedger, usage: UsageStore): Service =>
   replaceMethods(service, {
     async forgetUser(user) {

@@ -1,14 +1,14 @@
-// A service as one request uses it: every answer is counted and timed, and bounded by the server's
-// own limits. What the account is told does not depend on how a route reads the answer.
+// The service as one request uses it: every answer is counted and timed, and the server's own
+// limits apply. The counts do not depend on how a route reads the answer.
 
 import { RequestError } from '../request-error.ts'
 import type { AnswerEvent, AnswerRequest, Service } from '../service.ts'
 import { replaceMethods } from './replace-methods.ts'
 import type { AnswerRecord, RequestAccount, RequestObserver } from './account.ts'
 
-/** Bounds of one request; undefined: none. */
+/** Limits of one request; undefined: no limit. */
 export interface AnswerBounds {
-  /** New tokens of one answer: longer ones are cut, with `length`. */
+  /** New tokens of one answer: longer ones are cut, with the reason `length`. */
   readonly maxTokens?: number | undefined
   /** Tokens of one prompt. */
   readonly maxPromptTokens?: number | undefined
@@ -23,7 +23,7 @@ interface ObservedParts {
   readonly bounds: AnswerBounds
 }
 
-/** The service with `generate` and `embed` observed; all else is the service's own. */
+/** The service with `generate` and `embed` observed; all other methods are unchanged. */
 export function observeService(service: Service, parts: ObservedParts): Service {
   const observed: Partial<Service> = {
     generate: (request, signal) => observeAnswers(service, parts, request, signal),
@@ -39,7 +39,7 @@ export function observeService(service: Service, parts: ObservedParts): Service 
   return replaceMethods(service, observed)
 }
 
-/** What is known of one answer while it is written. */
+/** The state of one answer while it is written. */
 interface OpenAnswer {
   tokens: number
   lastSeconds: number
@@ -57,7 +57,10 @@ async function* observeAnswers(
   const watch = new AnswerWatch(account, observer, request.copies)
   const limit = openTimeLimit(bounds.maxSeconds)
   let isOpen = true
-  /** At once when the client goes away or the time is over, because nobody may read on then. */
+  /**
+   * Ends at once when the client disconnects or the time limit is reached, because nobody reads on
+   * then.
+   */
   const finish = (failure?: unknown): void => {
     if (!isOpen) return
     isOpen = false
@@ -88,7 +91,7 @@ async function* observeAnswers(
   }
 }
 
-/** A signal that is aborted after so many seconds, unless it was cleared. */
+/** A signal that aborts after the given number of seconds unless it is cleared. */
 function openTimeLimit(seconds = Infinity): { signal: AbortSignal; clear: () => void } {
   const controller = new AbortController()
   if (seconds === Infinity) return { signal: controller.signal, clear: () => undefined }
@@ -129,7 +132,7 @@ const cutRequest = (request: AnswerRequest, { maxTokens }: AnswerBounds): Answer
     ? request
     : Object.assign({}, request, { maxTokens })
 
-/** Follows the events of one call of `generate`. */
+/** Follows the events of one `generate` call. */
 class AnswerWatch {
   readonly #account: RequestAccount
   readonly #observer: RequestObserver
@@ -162,7 +165,8 @@ class AnswerWatch {
   }
 
   /**
-   * Tokens that are held back arrive together: the time since the last ones is shared among them.
+   * Tokens that were held back arrive together; the time since the previous ones is divided among
+   * them.
    */
   #addTokens(index: number, total: number): void {
     const answer = this.#open.get(index)
@@ -194,7 +198,7 @@ class AnswerWatch {
     this.#report(index, reason, usage, times.promptMs / 1000, times.decodeMs / 1000)
   }
 
-  /** The prompt of several answers is read once, and counts for the first of them. */
+  /** The prompt of several answers is read once and counted for the first of them. */
   #report(
     index: number,
     reason: AnswerRecord['reason'],
@@ -223,7 +227,7 @@ class AnswerWatch {
     this.#observer.onAnswer?.(this.#account, answer)
   }
 
-  /** Answers that did not end are reported with what they wrote; whether there were any. */
+  /** Reports answers that did not end, with what they wrote; returns whether there were any. */
   close(reason: 'abort' | 'error'): boolean {
     const isCut = this.#open.size > 0
     for (const [index, { tokens }] of this.#open) {

@@ -3,7 +3,7 @@
 import type { UsageLedger } from '../usage/usage-ledger.ts'
 import type { RequestObserver } from './account.ts'
 
-/** Requests to open paths and to none are no usage. */
+/** Requests to open paths and to unknown paths are not recorded. */
 export const createUsageRecorder = (ledger: UsageLedger): RequestObserver => ({
   onEnd: (account) => {
     const { route, key, expert, user, tokens } = account

@@ -1,8 +1,8 @@
-// A service with some methods replaced. Independent of which.
+// A service with some of its methods replaced.
 
 import type { Service } from '../service.ts'
 
-/** The service with these methods; all others are its own, bound to it. */
+/** The service with these methods; all others are bound to the original service. */
 export const replaceMethods = (service: Service, methods: Partial<Service>): Service =>
   new Proxy(service, {
     get(target, name) {

@@ -1,5 +1,5 @@
-// A middleware for the AI SDK that keeps a model's calls as rows for training: wrapLanguageModel({
-// model, middleware: createCaptureMiddleware({ write, rules }) }).
+// A middleware for the AI SDK that records a model's calls as rows for training:
+// wrapLanguageModel({ model, middleware: createCaptureMiddleware({ write, rules }) }).
 
 import { toChatMessages } from '../api/ai-sdk/read-prompt.ts'
 import type { PromptMessage } from '../api/ai-sdk/specification.ts'
@@ -11,7 +11,10 @@ export type CaptureMiddlewareOptions = Pick<
   CaptureOptions,
   'write' | 'rules' | 'now' | 'onCall'
 > & {
-  /** Whether this call may be kept. Default: all, whose consent the program answers for. */
+  /**
+   * Whether this call may be recorded. Default: all, because the program is responsible for
+   * consent.
+   */
   readonly consents?: ((call: MiddlewareCall) => boolean) | undefined
 }
 
@@ -73,7 +76,7 @@ function addPart(answer: CollectedAnswer, part: unknown): void {
   if (type === 'finish') answer.finish = part['finishReason']
 }
 
-/** `finishReason` is a word, or since "v4" an object with a word. */
+/** `finishReason` is a string, or since "v4" an object with one. */
 function toFinishReason(finish: unknown): string {
   const word = isRecord(finish) ? finish['unified'] : finish
   return word === 'tool-calls' ? 'tool_calls' : String(word)

@@ -1,4 +1,4 @@
-// A teacher's call as a row that graft train reads: the chat with the answer behind it.
+// A teacher's call as a row that graft train reads: the chat followed by the answer.
 
 import { isRecord } from '../../base/schema.ts'
 import { type RedactionCounts, type RedactionRule, redactValue } from './redaction.ts'
@@ -6,19 +6,19 @@ import { type RedactionCounts, type RedactionRule, redactValue } from './redacti
 export interface CapturedRow {
   readonly messages: readonly unknown[]
   readonly tools?: unknown
-  /** Where the row is from; training leaves it out. */
+  /** The origin of the row; training ignores it. */
   readonly captured: {
     readonly model: string | null
     readonly id: string | null
     /** As ISO 8601. */
     readonly at: string
-    /** 'given': the request said so; 'assumed': the operator answers for it. */
+    /** 'given': the request stated consent; 'assumed': the operator is responsible for it. */
     readonly consent: 'given' | 'assumed'
     readonly redacted: RedactionCounts
   }
 }
 
-/** One finished call: what was asked and what was answered, in the shapes of OpenAI's chat. */
+/** One finished call: the request and the answer, in the shapes of OpenAI's chat. */
 export interface TeacherCall {
   readonly request: Readonly<Record<string, unknown>>
   readonly response: Readonly<Record<string, unknown>>
@@ -34,7 +34,7 @@ const isText = (content: unknown): boolean =>
   typeof content === 'string' ||
   (Array.isArray(content) && content.every((part) => isRecord(part) && part['type'] === 'text'))
 
-/** Rows of a call, one for each choice, or why there are none. */
+/** Rows of a call, one for each choice, or the reason why there are none. */
 export function toCapturedRows(
   { request, response, consent, at }: TeacherCall,
   rules: readonly RedactionRule[],
@@ -71,7 +71,7 @@ export function toCapturedRows(
   return rows
 }
 
-/** The fields of an answer that are learned. */
+/** The fields of an answer that are trained on. */
 function readAnswer(message: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const answer: Record<string, unknown> = { role: 'assistant', content: message['content'] ?? null }
   for (const name of ['reasoning_content', 'tool_calls'])

@@ -1,5 +1,5 @@
-// A proxy in OpenAI's shape: passes each request on to a teacher and its answer back unchanged, and
-// keeps the call as a row for training. What fails on the way to the row never reaches the client.
+// A proxy with OpenAI's API: passes each request to a teacher and its answer back unchanged, and
+// records the call as a row for training. An error in recording never reaches the client.
 
 import { isRecord } from '../../base/schema.ts'
 import { createErrorResponse } from '../error-response.ts'
@@ -9,21 +9,21 @@ import { createStreamReader } from './read-stream.ts'
 import type { RedactionRule } from './redaction.ts'
 
 export interface CaptureOptions {
-  /** The teacher's address up to and with /v1. */
+  /** The teacher's address, up to and including /v1. */
   readonly upstream: string
-  /** Keeps one row. */
+  /** Stores one row. */
   readonly write: (row: CapturedRow) => Promise<void>
   readonly rules: readonly RedactionRule[]
   /**
-   * 'ask': only calls with the header `x-graft-consent: yes` are kept; 'assume': all but those with
-   * `no`, because the operator has the consent of those who ask.
+   * 'ask': only calls with the header `x-graft-consent: yes` are recorded; 'assume': all except
+   * those with `no`, because the operator has the users' consent.
    */
   readonly consent: 'ask' | 'assume'
   /** Of the platform. Default: globalThis.fetch. */
   readonly fetch?: typeof globalThis.fetch | undefined
   /** The current time; for tests. */
   readonly now?: (() => Date) | undefined
-  /** Hears of each call: kept, or why not. */
+  /** Called after each call: recorded, or the reason why not. */
   readonly onCall?: ((outcome: CaptureOutcome) => void) | undefined
   /** Larger bodies are refused. Default 8 MiB. */
   readonly maxBodyBytes?: number | undefined
@@ -52,7 +52,7 @@ const consentHeader = 'x-graft-consent'
 
 export interface Capture {
   fetch(request: Request): Promise<Response>
-  /** Resolves when the rows of all calls that have ended are kept. */
+  /** Resolves when the rows of all calls that have ended are stored. */
   settle(): Promise<void>
 }
 
@@ -122,7 +122,7 @@ async function sendOn(
       method: request.method,
       headers,
       ...(body && { body: body as Uint8Array<ArrayBuffer> }),
-      redirect: 'manual', // a teacher that moves would take the key along
+      redirect: 'manual', // a teacher that redirects would pass the key on
       signal: request.signal,
     })
   } catch (cause) {
@@ -145,7 +145,7 @@ function copyResponse({ status, headers: given }: Response, body: Response['body
   return new Response(body, { status, headers })
 }
 
-/** Passes the answer on as it comes, and keeps it when it is whole. */
+/** Passes the answer on as it arrives, and records it when it is complete. */
 function recordAnswer(
   request: Request,
   body: Uint8Array,

@@ -1,4 +1,4 @@
-// Puts the answer together that a stream of chat.completion.chunk events holds.
+// Assembles the answer of a stream of chat.completion.chunk events.
 
 import { isRecord } from '../../base/schema.ts'
 
@@ -15,12 +15,12 @@ interface StreamedChoice {
   finish: unknown
 }
 
-/** More bytes of one answer than anybody would learn from; what is longer is not recorded. */
+/** Limit in bytes of one recorded answer; longer ones are not recorded. */
 const mostBytes = 8 * 2 ** 20
 
 export interface StreamReader {
   push(bytes: Uint8Array): void
-  /** The response as it would have been without streaming; undefined where it did not end. */
+  /** The response as it would be without streaming; undefined if it did not end. */
   end(): Readonly<Record<string, unknown>> | undefined
 }
 

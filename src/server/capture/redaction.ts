@@ -1,5 +1,5 @@
-// Takes secrets and personal data out of captured rows, by rules. A rule replaces what it finds by
-// its name in brackets, so that a row still reads as it was meant.
+// Removes secrets and personal data from captured rows, by rules. A rule replaces each match by its
+// name in brackets, so that the row still makes sense.
 
 import { OptionError } from '../../base/errors.ts'
 import { isRecord } from '../../base/schema.ts'
@@ -8,11 +8,11 @@ import { findNearestName } from '../../base/suggest.ts'
 export interface RedactionRule {
   /** 'emails' */
   readonly name: string
-  /** What stands in the place of what is found: '[email]'. */
+  /** The replacement of a match: '[email]'. */
   readonly mark: string
-  /** Global patterns; a group named `secret` is what is replaced, else the whole. */
+  /** Global patterns; a group named `secret` is replaced if there is one, else the whole match. */
   readonly patterns: readonly RegExp[]
-  /** Whether what a pattern found is meant. Default: always. */
+  /** Whether a match counts. Default: always. */
   readonly isMeant?: ((found: string) => boolean) | undefined
 }
 
@@ -26,7 +26,7 @@ function hasCardChecksum(found: string): boolean {
   return sum % 10 === 0
 }
 
-/** Forms of keys as their issuers document them for secret scanning, and assignments of passwords. */
+/** Key formats that issuers document for secret scanning, and assignments of passwords. */
 const keyPatterns = [
   /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|$)/g,
   /\bsk-[A-Za-z0-9_-]{16,}/g,
@@ -86,7 +86,7 @@ export function parseRedaction(text: string): RedactionRule[] {
   })
 }
 
-/** A rule of one's own: 'case=C-[0-9]+' marks what the pattern finds as [case]. Throws OptionError. */
+/** A custom rule: 'case=C-[0-9]+' replaces matches of the pattern by [case]. Throws OptionError. */
 export function parseRedactionPattern(text: string): RedactionRule {
   const [, name, pattern] = /^([a-z][a-z0-9-]*)=(.+)$/s.exec(text) ?? []
   if (name === undefined || pattern === undefined)
@@ -103,7 +103,7 @@ export function parseRedactionPattern(text: string): RedactionRule {
   }
 }
 
-/** How often each rule has replaced something. */
+/** How often each rule replaced something. */
 export type RedactionCounts = Record<string, number>
 
 function redactText(
@@ -126,7 +126,7 @@ function redactText(
   return result
 }
 
-/** The JSON value with every text in it redacted, keys of objects too; counts what was replaced. */
+/** The JSON value with every string redacted, keys of objects too; counts the replacements. */
 export function redactValue(
   value: unknown,
   rules: readonly RedactionRule[],

@@ -1,10 +1,10 @@
-// Whether the text of a path may be an expert at all, before anything is looked at on a disk.
+// Checks the text of an expert's path before the file system is touched.
 
 import { RequestError } from '../request-error.ts'
 
 const longestPath = 1024
 
-/** The error of a path that is refused: it says why, and nothing of the server's folders. */
+/** The error for a refused path: it gives the reason and reveals none of the server's folders. */
 export const createPathRefusal = (reason: string): RequestError =>
   new RequestError(
     `The path of the expert ${reason}. Experts are loaded from allowed folders only.`,
@@ -15,8 +15,8 @@ export const createPathRefusal = (reason: string): RequestError =>
   )
 
 /**
- * Throws RequestError of status 400 for a text that is no path below a folder: too long, with
- * control characters, with `..`, or of another scheme. `C:\` is no scheme.
+ * Throws RequestError of status 400 for a text that is not a path below a folder: too long, with
+ * control characters, with `..`, or with another scheme. `C:\` is not a scheme.
  */
 export function checkExpertPath(path: string): void {
   const problem = findPathProblem(path)

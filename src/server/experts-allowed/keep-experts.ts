@@ -1,5 +1,5 @@
-// A service that loads experts from allowed places only, and remembers what requests loaded, so
-// that a restart comes back with the same experts.
+// A service that loads experts from allowed folders only, and records what requests loaded, so that
+// a restarted server has the same experts.
 
 import { replaceMethods } from '../accounts/replace-methods.ts'
 import { RequestError } from '../request-error.ts'
@@ -9,8 +9,8 @@ import type { LoadedExpertRecord, LoadedExpertStore } from '../state/server-stat
 /** Where experts may be loaded from. */
 export interface ExpertPlaces {
   /**
-   * The place of a path that a request gave. Throws RequestError: 400 for what is not allowed, 404
-   * for what is allowed and not there.
+   * The allowed path for a path in a request. Throws RequestError: 400 if it is not allowed, 404 if
+   * it is allowed and missing.
    */
   resolve(path: string): Promise<string>
 }
@@ -18,15 +18,15 @@ export interface ExpertPlaces {
 export interface KeptExpertsParts {
   readonly places: ExpertPlaces
   readonly store: LoadedExpertStore
-  /** The base's name: records of another base are left alone. */
+  /** The base's name: records of another base are ignored. */
   readonly base: string
   /** Milliseconds since 1970. */
   readonly now: () => number
-  /** Called where the store fails after the expert was loaded. */
+  /** Called if the store fails after the expert was loaded. */
   readonly onFailure: (error: unknown) => void
 }
 
-/** What came of the experts that an earlier run had loaded. */
+/** The result of reloading the experts of an earlier run. */
 export interface RestoredExperts {
   readonly loaded: readonly string[]
   readonly skipped: readonly { readonly name: string; readonly error: unknown }[]
@@ -34,11 +34,14 @@ export interface RestoredExperts {
 
 export interface KeptExperts {
   readonly service: Service
-  /** Loads again what requests had loaded. What cannot be loaded is skipped and stays recorded. */
+  /**
+   * Reloads what requests had loaded. An expert that cannot be loaded is skipped and stays
+   * recorded.
+   */
   restore(): Promise<RestoredExperts>
 }
 
-/** The error of every path, where no folder is allowed. */
+/** The error for every path if no folder is allowed. */
 export const noPlaces: ExpertPlaces = {
   resolve: async () => {
     throw new RequestError(
@@ -50,7 +53,7 @@ export const noPlaces: ExpertPlaces = {
 
 export function keepExperts(service: Service, parts: KeptExpertsParts): KeptExperts {
   const { places, store, base, now, onFailure } = parts
-  /** Paths as requests gave them, by name: where experts lie is not for clients. */
+  /** Paths as requests gave them, by name, because clients must not learn where experts are. */
   const given = new Map<string, string>()
   const show = (expert: ServedExpert): ServedExpert => {
     const path = given.get(expert.name)
@@ -67,7 +70,7 @@ export function keepExperts(service: Service, parts: KeptExpertsParts): KeptExpe
   }
   const record = async ({ name, isPinned }: ServedExpert): Promise<void> => {
     const path = given.get(name)
-    if (path === undefined) return // the operator's own: it is there again without us
+    if (path === undefined) return // loaded by the operator: it comes back without our record
     const loadedAt = new Date(now()).toISOString()
     await store.put(base, { name, path, pinned: isPinned, loadedAt }).catch(onFailure)
   }
@@ -104,7 +107,7 @@ async function restoreExperts(
   const loaded: string[] = []
   const skipped: { name: string; error: unknown }[] = []
   for (const { name, path, pinned } of records) {
-    if (there.has(name)) continue // given at the start, which goes before
+    if (there.has(name)) continue // an expert given at the start takes precedence
     try {
       await load({ name, path })
       if (pinned) await service.pinExpert(name, true)
@@ -116,7 +119,7 @@ async function restoreExperts(
   return { loaded, skipped }
 }
 
-/** An error that names the path as it was given, and not the place it stands for. */
+/** An error that names the path as the request gave it, not the path it resolves to. */
 function replacePath(error: unknown, place: string, path: string): unknown {
   if (!(error instanceof Error) || place === path || !error.message.includes(place)) return error
   const message = error.message.replaceAll(place, path)

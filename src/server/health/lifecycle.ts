@@ -1,5 +1,5 @@
-// Whether a server takes requests: from its start until it is asked to end, and then until the last
-// request has ended. Independent of HTTP.
+// Whether a server accepts requests: from its start until it is asked to stop. It then waits for
+// the running requests. Independent of HTTP.
 
 export type LifecycleStage = 'ready' | 'draining'
 
@@ -27,8 +27,8 @@ export class Lifecycle {
   }
 
   /**
-   * Takes no more requests; resolves when those that run have ended, or after `limitMs`. Whether
-   * all have ended.
+   * Accepts no more requests; resolves when the running ones have ended, or after `limitMs`.
+   * Returns whether all have ended.
    */
   async drain(limitMs: number): Promise<boolean> {
     this.#stage = 'draining'

@@ -1,5 +1,5 @@
-// API keys: how they are made, what is kept of them, and what each may do. Independent of where
-// they are kept and of HTTP.
+// API keys: how they are made, what is stored of them, and what each may do. Independent of the
+// store and of HTTP.
 
 import { OptionError } from '../../base/errors.ts'
 import {
@@ -17,7 +17,7 @@ import { quoteName } from '../../formats/quote.ts'
 export const scopes = ['infer', 'feedback', 'train', 'admin'] as const
 export type KeyScope = (typeof scopes)[number]
 
-/** Bounds of one key; an absent one is the server's own, or none. */
+/** Limits of one key; an absent one is the server's own, or none. */
 export interface KeyLimits {
   readonly requestsPerMinute?: number | undefined
   /** Tokens of prompts and answers together. */
@@ -26,12 +26,12 @@ export interface KeyLimits {
   readonly concurrent?: number | undefined
 }
 
-/** What is kept of a key: enough to recognise it, not enough to use it. */
+/** The stored record of a key: enough to recognise the key, not enough to use it. */
 export interface ApiKeyRecord {
   readonly name: string
   /** SHA-256 of the key's text, in hexadecimal. */
   readonly hash: string
-  /** The last four characters, by which its owner tells it from others. */
+  /** The last four characters, by which the owner recognises it. */
   readonly hint: string
   readonly scopes: readonly KeyScope[]
   readonly limits: KeyLimits
@@ -64,14 +64,14 @@ export interface NewKeyOptions extends KeyLimits {
   readonly scopes?: readonly KeyScope[] | undefined
 }
 
-/** Where the text of a key begins, so that a scanner for leaked secrets can find it. */
+/** The prefix of a key's text, so that a scanner for leaked secrets can find it. */
 const prefix = 'graft_'
 const randomBytes = 32
 
 /**
- * A key and its record. The text is shown once and kept nowhere: only its SHA-256 is. A slow hash
+ * A key and its record. The text is shown once and not stored; only its SHA-256 is. A slow hash
  * (scrypt, Argon2) protects passwords, which can be guessed; 256 random bits cannot, so one SHA-256
- * is enough, and a request does not wait for it. `random`: 32 bytes from a secure source.
+ * is enough and costs a request no time. `random`: 32 bytes from a secure source.
  */
 export function createApiKey(
   options: NewKeyOptions,

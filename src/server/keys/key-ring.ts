@@ -1,6 +1,5 @@
-// The keys of a server: added, listed, revoked, and found by what a request presents. Another
-// process may change them at any time; the next request sees it. Independent of where they are
-// kept.
+// The keys of a server: add, list, revoke, and find by what a request presents. Another process may
+// change them at any time; the next request sees the change. Independent of the store.
 
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'
@@ -17,11 +16,11 @@ import {
 export interface KeyStore {
   /** All records, revoked ones included, in the order in which they were made. */
   list(): Promise<readonly ApiKeyRecord[]>
-  /** Adds a record; false where there is one of that name. */
+  /** Adds a record; false if the name exists. */
   add(record: ApiKeyRecord): Promise<boolean>
-  /** Marks a record as revoked; false where there is none of that name. */
+  /** Marks a record as revoked; false if the name does not exist. */
   revoke(name: string, revokedAt: string): Promise<boolean>
-  /** Another value whenever a record may have changed, also by another process. */
+  /** A value that changes whenever a record may have changed, also by another process. */
   readVersion(): Promise<string | number>
 }
 
@@ -33,7 +32,7 @@ export interface KeyRingParts {
   readonly now: () => number
 }
 
-/** Longer texts are no keys; they are not even hashed. */
+/** Longer texts are not keys; they are not even hashed. */
 const longestKey = 512
 
 export class KeyRing {
@@ -45,7 +44,9 @@ export class KeyRing {
     this.#parts = parts
   }
 
-  /** Makes a key; `text` is given this once. Throws OptionError for a name that was used before. */
+  /**
+   * Makes a key; `text` is returned only here. Throws OptionError for a name that was used before.
+   */
   async add(options: NewKeyOptions): Promise<{ text: string; record: ApiKeyRecord }> {
     const { store, random } = this.#parts
     const key = createApiKey(options, random(32), this.#describeNow())
@@ -58,7 +59,7 @@ export class KeyRing {
     )
   }
 
-  /** All records, revoked ones included. */
+  /** All records, including revoked ones. */
   async list(): Promise<readonly ApiKeyRecord[]> {
     await this.#refresh()
     return this.#records
@@ -92,7 +93,7 @@ export class KeyRing {
     await this.#refresh()
     if (text.length > longestKey) return undefined
     const hash = hashApiKey(text)
-    // every record is compared, so that the time says nothing about which one fits
+    // every record is compared, so that the time does not reveal which one matches
     let found: ApiKeyRecord | undefined
     for (const record of this.#records) if (isSameHash(record.hash, hash)) found = record
     return found?.revokedAt === undefined ? found : undefined

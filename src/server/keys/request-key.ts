@@ -1,17 +1,17 @@
-// Who makes a request, and whether its key may do what the route does. What is decided goes by the
-// route that was matched and not by the path, so no way of writing a path is a way around it.
+// Finds the key of a request and checks its scope. The decision depends on the matched route, not
+// on the path, so that no spelling of a path gets around it.
 
 import { RequestError } from '../request-error.ts'
 import type { Route, ServerContext } from '../route.ts'
 import { type ApiKeyRecord, describeApiKey, hasScope } from './api-key.ts'
 import type { KeyRing } from './key-ring.ts'
 
-/** Who may come in while no key was ever made. */
+/** Which clients may come in as long as no key was ever made. */
 export const keylessAccesses = ['nobody', 'loopback', 'anyone'] as const
 export type KeylessAccess = (typeof keylessAccesses)[number]
 
 /**
- * The key of a request; undefined where none is needed, because none was ever made. Throws
+ * The key of a request; undefined if none is needed, because none was ever made. Throws
  * RequestError of status 401.
  */
 export async function getRequestKey(
@@ -28,7 +28,7 @@ export async function getRequestKey(
   return key
 }
 
-/** The key of work that goes on after its request. Throws where it was revoked meanwhile. */
+/** The key of work that continues after its request. Throws if it was revoked meanwhile. */
 async function getNamedKey(name: string, keys: KeyRing): Promise<ApiKeyRecord> {
   const found = (await keys.list()).find((key) => key.name === name)
   if (found && found.revokedAt === undefined) return found
@@ -58,7 +58,7 @@ function refuseKey(text: string | undefined): RequestError {
   })
 }
 
-/** Throws RequestError of status 403 where the key has no scope for the route. */
+/** Throws RequestError of status 403 if the key lacks the route's scope. */
 export function checkScope(key: ApiKeyRecord | undefined, route: Route): void {
   if (key === undefined || route.scope === 'open' || hasScope(key, route.scope)) return
   throw new RequestError(

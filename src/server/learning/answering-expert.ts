@@ -1,14 +1,13 @@
-// Who answers a user, beside the base. Independent of learners, which a server loads only where it
-// learns.
+// The expert that answers a user. Independent of learners, which a server loads only if it learns.
 
 import { isMixture } from '../../adapters/serving/mixture.ts'
 import type { ExpertHandle } from '../../runtime/engine/pool/adapter-pool.ts'
 
-/** Who answers a user, beside the base. */
+/** The expert that answers a user; without one the base answers. */
 export interface AnsweringExpert {
   readonly handle: ExpertHandle
 }
 
-/** Whether tiers can stand on an expert: on one adapter that is kept as it is. */
+/** Whether tiers can be learned on top of an expert: it is one adapter in f32. */
 export const canLearnOn = ({ handle: { expert } }: AnsweringExpert): boolean =>
   expert !== undefined && !isMixture(expert)

@@ -1,4 +1,4 @@
-// The users' calls of a server that does not learn.
+// The user calls of a server that does not learn.
 
 import { RequestError } from '../request-error.ts'
 import type { UserService } from '../user-service.ts'

@@ -1,5 +1,5 @@
-// Which turn of which user a response was: kept in memory for the newest responses, and with each
-// user for a restart.
+// Maps a response to the user's turn: in memory for the newest responses, and stored with each user
+// for a restart.
 
 import type { UserStore } from '../../learn/store/user-store.ts'
 import { isRecord } from '../../base/schema.ts'
@@ -9,7 +9,7 @@ export interface ResponseTurn {
   readonly responseId: string
   readonly index: number
   readonly user: string
-  /** Whose expert's turn it is (`computeScope`). */
+  /** The expert of the turn (`computeScope`). */
   readonly scope: string
   readonly turn: number
 }
@@ -24,7 +24,7 @@ export class ResponseTurns {
   /** Users in the store, by scope and name, whose responses changed since they were saved. */
   readonly #changed = new Set<string>()
 
-  /** `store` has the users of all scopes. */
+  /** `store` holds the users of all scopes. */
   constructor(store: UserStore) {
     this.#store = store
   }
@@ -35,7 +35,7 @@ export class ResponseTurns {
     if (this.#turns.size > mostResponses) this.#turns.delete(this.#turns.keys().next().value!)
   }
 
-  /** `names`: users of the store among whose saved responses it may be, too. */
+  /** `names`: also searches the saved responses of these users. */
   async find(
     responseId: string,
     index: number,
@@ -50,7 +50,7 @@ export class ResponseTurns {
     return undefined
   }
 
-  /** Forgets a user's responses; those of some turns only, where these are given. */
+  /** Forgets a user's responses; if turns are given, only those of these turns. */
   remove(user: string, scope?: string, turns?: readonly number[]): string[] {
     const removed: string[] = []
     for (const [key, found] of this.#turns) {
@@ -63,7 +63,7 @@ export class ResponseTurns {
     return removed
   }
 
-  /** Writes what changed, with each user. */
+  /** Writes the changes, with each user. */
   async save(): Promise<void> {
     const byName = Map.groupBy(this.#turns.values(), ({ scope, user }) => scope + user)
     for (const name of this.#changed) {

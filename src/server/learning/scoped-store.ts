@@ -1,16 +1,16 @@
-// One store for users of several experts: a user's tiers belong to the expert that answered, so each
-// expert has users of its own, below the expert's content hash.
+// One store for the users of several experts: a user's tiers belong to the expert that answered, so
+// each expert has separate users, under the expert's content hash.
 
 import type { UserStore } from '../../learn/store/user-store.ts'
 
 const DIGITS = 16
 const separator = '\n'
 
-/** What the names of users of an expert begin with; '' of the base. */
+/** The prefix of the names of an expert's users; '' for the base. */
 export const computeScope = (key: string): string =>
   key === '' ? '' : `${key.slice(0, DIGITS)}${separator}`
 
-/** The user of a name in the store, and whose expert's it is. */
+/** The user of a stored name, and the expert. */
 export function splitScope(name: string): { readonly scope: string; readonly user: string } {
   const end = name.indexOf(separator)
   const isScoped = end === DIGITS && /^[0-9a-f]+$/.test(name.slice(0, end))

@@ -1,4 +1,4 @@
-// Learning in a server: a learner for each expert that users were answered by, over one store; and
+// Learning in a server: a learner for each expert that has answered users, over one store; and
 // which response was which turn. Independent of HTTP.
 
 import type { Adapter } from '../../adapters/adapter.ts'
@@ -25,7 +25,7 @@ import { computeScope, createScopedStore, splitScope } from './scoped-store.ts'
 export interface UserLearningOptions {
   readonly model: LearnerOptions['model']
   readonly engine: Pick<Engine, 'forgetTenant' | 'experts'>
-  /** Where users are kept; it stays open. */
+  /** The store of users; it stays open. */
   readonly store: UserStore
   /** Options of every learner: tiers, schedule, kept turns. */
   readonly learner?: Omit<LearnerOptions, 'model' | 'expert' | 'store'> | undefined
@@ -39,9 +39,9 @@ interface OpenLearner {
   readonly learner: Learner
 }
 
-/** An answer of a user, on its way. */
+/** An answer for a user that is being written. */
 export interface LearnedAnswer extends Omit<UserAnswer, 'finish'> {
-  /** To be called with its end: what the response is known by from now on. */
+  /** To be called at its end, with the id of the response. */
   finish(
     generation: Parameters<UserAnswer['finish']>[0],
     response: { readonly id: string; readonly index: number } | undefined,
@@ -60,8 +60,8 @@ export class UserLearning implements UserService {
   }
 
   /**
-   * What an answer to a user needs, by the base or by an expert that one can learn on
-   * (`canLearnOn`). Throws OptionError for a user's name that cannot be kept.
+   * What an answer for a user needs, by the base or by an expert that can be learned on
+   * (`canLearnOn`). Throws OptionError for an invalid user name.
    */
   async startAnswer(
     user: string,
@@ -211,7 +211,7 @@ export class UserLearning implements UserService {
     return opened
   }
 
-  /** The learner of an expert that is loaded; undefined: its expert is not. */
+  /** The learner of a loaded expert; undefined if its expert is not loaded. */
   #findLearner(scope: string): OpenLearner | undefined {
     const known = this.#learners.get(scope)
     if (known) return known
@@ -230,7 +230,7 @@ export class UserLearning implements UserService {
     )
   }
 
-  /** Whose experts' tiers something is kept of for a user. */
+  /** The experts with which something is stored for a user. */
   async #listScopes(user: string): Promise<string[]> {
     await this.#flush()
     const names = (await this.#options.store.users()).map(splitScope)

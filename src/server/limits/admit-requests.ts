@@ -1,4 +1,4 @@
-// Holds requests to the limits of their keys, and gives back what they held when they end.
+// Applies the limits of keys to requests, and releases what they hold when they end.
 
 import type { RequestAccount, RequestObserver } from '../accounts/account.ts'
 import { describeApiKey, type KeyLimits } from '../keys/api-key.ts'
@@ -7,7 +7,7 @@ import type { Admission, KeyLimiter, LimitedKey } from './key-limiter.ts'
 export interface RequestAdmission {
   /** Throws RequestError of status 429. Returns headers for the response. */
   admit(account: RequestAccount): Readonly<Record<string, string>>
-  /** Ends what was admitted. */
+  /** Ends an admitted request. */
   readonly observer: RequestObserver
 }
 

@@ -1,16 +1,16 @@
-// Who may begin a request now: requests and tokens a minute and requests at the same time of each
-// key, and requests at the same time of all. Counted in this process, from zero at its start.
-// Independent of HTTP.
+// Decides whether a request may begin now: requests and tokens per minute and concurrent requests
+// of each key, and concurrent requests of all keys. Counted in this process, from zero at its
+// start. Independent of HTTP.
 
 import type { KeyLimits } from '../keys/api-key.ts'
 import { RequestError } from '../request-error.ts'
 import { formatReset, RateBucket } from './rate-bucket.ts'
 
-/** A request that may begin. */
+/** An admitted request. */
 export interface Admission {
-  /** OpenAI's `x-ratelimit-…`, where the key has limits. */
+  /** OpenAI's `x-ratelimit-…` headers, if the key has limits. */
   readonly headers: Readonly<Record<string, string>>
-  /** Called once, at the request's end, with the tokens of its prompts and answers. */
+  /** Called once, at the request's end, with its prompt and answer tokens. */
   end(tokens: number): void
 }
 
@@ -24,12 +24,12 @@ export interface LimitedKey {
 interface KeyState {
   readonly requests: RateBucket | undefined
   readonly tokens: RateBucket | undefined
-  /** What the state was made for. */
+  /** The limits that the state was made for. */
   readonly limits: string
   running: number
 }
 
-/** A refused request of the concurrency limits is repeated after this many seconds. */
+/** A request that a concurrency limit refuses may be retried after this many seconds. */
 const busyRetrySeconds = 1
 
 export class KeyLimiter {
@@ -39,22 +39,22 @@ export class KeyLimiter {
   readonly #keys = new Map<string, KeyState>()
   #running = 0
 
-  /** `mostRunning`: requests that are answered or wait at a time. `now` in milliseconds. */
+  /** `mostRunning`: requests that run or wait at a time. `now` in milliseconds. */
   constructor(mostRunning: number, now: () => number) {
     this.#mostRunning = mostRunning
     this.#now = now
   }
 
-  /** Requests that were admitted and have not ended. */
+  /** Admitted requests that have not ended. */
   get running(): number {
     return this.#running
   }
 
   /**
    * Admits a request or throws a RequestError of status 429. A request begins while the key's
-   * balance of tokens is above zero; what it took is subtracted at its end, also below zero,
-   * because nobody knows before how long an answer becomes. So the average holds, and bursts wait
-   * later.
+   * balance of tokens is above zero; what it used is subtracted at its end, also below zero,
+   * because the length of an answer is not known before. So the average holds, and later requests
+   * wait after a burst.
    */
   admit(key: LimitedKey): Admission {
     const now = this.#now()
@@ -105,7 +105,7 @@ export class KeyLimiter {
       )
   }
 
-  /** The state of a key; a new one where its limits were changed. */
+  /** The state of a key; a new one if its limits were changed. */
   #getState({ name, limits }: LimitedKey, now: number): KeyState {
     const { requestsPerMinute, tokensPerMinute } = limits
     const written = JSON.stringify([requestsPerMinute, tokensPerMinute])

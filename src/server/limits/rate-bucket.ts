@@ -1,4 +1,4 @@
-// A rate limit as a bucket: it holds a minute's worth, what is taken comes back evenly. Independent
+// A rate limit as a token bucket: it holds the amount of one minute and refills evenly. Independent
 // of what is counted; the time is an argument.
 
 const minuteMs = 60_000
@@ -15,7 +15,7 @@ export class RateBucket {
     this.#at = now
   }
 
-  /** What may be taken now; below zero where more was taken than there was. */
+  /** The balance; below zero if more was taken than there was. */
   readBalance(now: number): number {
     const elapsed = Math.max(0, now - this.#at)
     this.#balance = Math.min(this.perMinute, this.#balance + (elapsed * this.perMinute) / minuteMs)

@@ -1,12 +1,13 @@
-// Answers to a user whose tiers act: each copy is asked by itself, because each is a turn.
+// Answers for a user whose tiers are active: each copy is a separate request, because each is a
+// turn.
 
 import type { EngineRequest, EngineSequence } from '../../runtime/engine/engine.ts'
 import { type AnsweringExpert, canLearnOn } from '../learning/answering-expert.ts'
 import type { AnswererParts, AnswerPlan } from './answer-plan.ts'
 
 /**
- * Whether a user's tiers act: the request names a user, the server learns, and the base or one
- * expert by itself answers. A mixture has no tiers, because they would belong to none of its experts.
+ * Whether a user's tiers are active: the request names a user, the server learns, and the base or a
+ * single expert answers. A mixture has no tiers, because they would belong to none of its experts.
  */
 export function isLearned(
   { request, chosen }: Pick<AnswerPlan, 'request' | 'chosen'>,
@@ -30,7 +31,7 @@ export async function addLearnedAnswers(
     const index = asked.index! + copy
     const answer = await learning!.startAnswer(request.user!, expert, asked.prompt)
     const { adapter, ...tiers } = answer.request
-    // By its name it keeps the slot that it has.
+    // The name keeps it in its slot.
     const isItself = adapter === expert?.handle.expert
     const own = { ...tiers, adapter: isItself ? asked.adapter : adapter, index }
     sequences.push(await engine.add(Object.assign({}, asked, own)))

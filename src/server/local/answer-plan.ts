@@ -1,4 +1,4 @@
-// What answering requests needs, and what is known of one before it is queued. Types only.
+// What answering needs, and what is known of a request before it is queued. Types only.
 
 import type { LearnedAnswer, UserLearning } from '../learning/user-learning.ts'
 import type { AnswerRequest } from '../service.ts'
@@ -14,12 +14,12 @@ export interface AnswererParts {
   readonly chooser: ExpertChooser
   readonly writer: PromptWriter
   readonly contextTokens: number
-  /** New tokens at most, whatever a request asks for. */
+  /** Limit of new tokens, whatever a request asks for. */
   readonly maxTokens: number | undefined
   readonly createSeed: () => number
-  /** A new id of a call. */
+  /** Returns a new id for a tool call. */
   readonly createId: () => string
-  /** undefined: nobody is learned from. */
+  /** undefined: the server does not learn. */
   readonly learning: UserLearning | undefined
 }
 
@@ -30,8 +30,8 @@ export interface AnswerPlan {
   readonly prompts: readonly WrittenPrompt[]
   readonly seed: number
   readonly texts: TokenTexts | undefined
-  /** Answers of which the prompt's tokens were told. */
+  /** Answers whose prompt tokens were already emitted. */
   readonly told: Set<number>
-  /** Of a user's answers: what is done with their ends. */
+  /** For a user's answers: what happens at their end. */
   readonly finishers: Map<number, LearnedAnswer['finish']>
 }

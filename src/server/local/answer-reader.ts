@@ -1,5 +1,5 @@
-// Reads the text of one answer of a conversation: text, reasoning, calls with their ids. Calls that
-// may turn out as none are told when they are whole.
+// Reads the text of one answer of a conversation as text, reasoning and calls with ids. Text that
+// may or may not be a call is emitted when that is decided.
 
 import type { ToolCallParser } from '../../formats/text/tool-calls/create-parser.ts'
 import type { ToolCallEvent } from '../../formats/text/tool-calls/tool-call-format.ts'
@@ -13,7 +13,7 @@ export interface AnswerPiece {
 }
 
 export interface AnswerReader {
-  /** Calls that were told. */
+  /** Calls that were emitted. */
   readonly calls: number
   push(text: string): AnswerPiece[]
   end(): AnswerPiece[]
@@ -55,7 +55,7 @@ export function createAnswerReader(
         return [{ call: { call: calls++, id: createId(), name, arguments: given } }]
       }
       case 'call-broken':
-        // Of a call that a grammar holds, the limit of tokens has cut the rest: it was told so far.
+        // A grammar guarantees the call, but the token limit cut it; what was written is emitted.
         if (!open) return []
         open = undefined
         return [{ text: event.text }]

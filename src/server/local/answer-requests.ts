@@ -1,5 +1,5 @@
-// Answers requests with an engine: prompts are written and checked first, then every answer is
-// queued, and their events come out as one stream.
+// Answers requests with an engine: writes and checks the prompts, queues every answer, and merges
+// their events into one stream.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
@@ -60,7 +60,7 @@ const describeStart = ({ chosen: { spec, model }, prompts, seed }: AnswerPlan): 
   seed,
 })
 
-/** Throws for everything that is wrong with a request; nothing is queued then. */
+/** Throws for everything that is wrong with a request; then nothing is queued. */
 function planAnswers(request: AnswerRequest, parts: AnswererParts): AnswerPlan {
   const { chooser, writer, createSeed } = parts
   const chosen = chooser.choose(request)
@@ -176,7 +176,7 @@ function toEngineRequest(
   }
 }
 
-/** A form of the whole answer and calls that are demanded exclude each other. */
+/** A grammar for the whole answer and required calls exclude each other. */
 function chooseGrammar(
   asked: GrammarChoice | undefined,
   form: AnswerForm | undefined,
@@ -189,7 +189,7 @@ function chooseGrammar(
   return asked ?? form?.grammar
 }
 
-/** One for each answer of a conversation. */
+/** One reader for each answer of a conversation. */
 const createReaders = (
   { request, prompts }: AnswerPlan,
   createId: () => string,

@@ -1,5 +1,5 @@
-// What a chat template can do with tools, and how answers written by it are read: the format of
-// calls and reasoning that it speaks for. Found out once for each template.
+// What a chat template can do with tools, and how answers written with it are read: its format of
+// calls and of reasoning. Found once for each template.
 
 import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
 import type { ChatRenderer, ChatTemplate } from '../../formats/text/chat-template.ts'
@@ -34,9 +34,9 @@ import type { Conversation } from '../service.ts'
 export interface AnswerForm {
   /** Special tokens that its text keeps. */
   readonly keepTokens: readonly string[]
-  /** Holds the answer to calls, where calls are demanded. */
+  /** Constrains the answer to calls, if calls are required. */
   readonly grammar: GrammarChoice | undefined
-  /** Calls cannot turn out as none, because a grammar holds them: they may be told as they come. */
+  /** A grammar guarantees the calls, so they may be emitted while they are written. */
   readonly isCertain: boolean
   createParser(): ToolCallParser
 }
@@ -77,7 +77,7 @@ export function createChatForm(
   }
 }
 
-/** Any day will do, and the same day always gives the same answer. */
+/** Any date will do; the same date always gives the same answer. */
 const inspectSupport = (render: ChatRenderer, specialTokens: SpecialTokens): TemplateSupport =>
   inspectTemplate((messages, tools) =>
     render(messages, { specialTokens, now: new Date(0), ...(tools && { tools }) }),

@@ -1,5 +1,5 @@
-// Who answers a request: its `model` with the base's name taken off first, or llama.cpp's scales.
-// What is unknown is an error, and never the base.
+// Which expert answers a request: its `model` after removing the base's name, or llama.cpp's
+// scales. An unknown name is an error; the base never answers in its place.
 
 import { type Expert, isMixture } from '../../adapters/serving/mixture.ts'
 import {
@@ -17,20 +17,20 @@ export interface ChosenExpert {
   readonly spec: string | undefined
   /** The experts and their weights. */
   readonly parts: readonly SpecPart[]
-  /** Others follow along the answer. */
+  /** Experts that take over later in the answer. */
   readonly isFade: boolean
   /** How it reads and writes text. */
   readonly reader: Expert | undefined
-  /** The system message that its experts were taught with, where they agree. */
+  /** The system message that its experts were trained with, if they agree. */
   readonly system: string | undefined
   /** Its experts. */
   readonly names: readonly string[]
-  /** What the answer says about who answered: what was asked for. */
+  /** The name that the answer reports: the one that was asked for. */
   readonly model: string
 }
 
 export interface ExpertChooser {
-  /** Throws RequestError of status 404 for a name that nobody has. */
+  /** Throws RequestError of status 404 for an unknown name. */
   choose(choice: ExpertChoice): ChosenExpert
 }
 
@@ -77,7 +77,7 @@ export function createExpertChooser(
 const listStandingScales = (experts: ExpertRegister) =>
   experts.list().flatMap(({ id, scale }) => (scale === 0 ? [] : [{ id, scale }]))
 
-/** 'smollm2-135m-instruct:q4_1:coder' → coder: the longest name of the base is taken off first. */
+/** 'smollm2-135m-instruct:q4_1:coder' → coder: the longest name of the base is removed first. */
 export function readModelName(model: string, baseNames: readonly string[]): ExpertSpec {
   const text = model.trim()
   if (text === '')

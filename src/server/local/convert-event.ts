@@ -1,4 +1,5 @@
-// Events of the engine as clients get them: texts read into pieces, tokens with their texts.
+// Converts events of the engine to those of clients: texts split into pieces, tokens with their
+// texts.
 
 import type { TokenLogprob } from '../../runtime/decode/logprobs.ts'
 import type { GenerateEvent } from '../../runtime/engine/request.ts'
@@ -6,7 +7,7 @@ import type { AnswerEvent, TokenReport } from '../service.ts'
 import type { AnswerPlan } from './answer-plan.ts'
 import type { AnswerPiece, AnswerReader } from './answer-reader.ts'
 
-/** The events of the engine as clients get them. */
+/** The engine's events in the form for clients. */
 export function* convertEvent(
   event: GenerateEvent,
   index: number,
@@ -27,7 +28,7 @@ export function* convertEvent(
   if (!isDelta) yield describeEnd(event, index, reader)
 }
 
-/** Tokens go with the first piece, or by themselves. */
+/** Tokens go with the first piece, or alone if there is none. */
 function* convertPieces(
   pieces: readonly AnswerPiece[],
   tokens: readonly TokenReport[] | undefined,

@@ -1,4 +1,4 @@
-// The service over a model and an engine of this process.
+// Creates the service over a model and an engine of this process.
 
 import { getExpertText, type TextBase } from '../../adapters/files/expert-text.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
@@ -37,7 +37,7 @@ export type AdapterReader = (
   readonly adapter: Adapter
   /** The system message that it was taught with. */
   readonly system?: string | undefined
-  /** The root digest of its files, where they were hashed. */
+  /** The root digest of its files, if they were hashed. */
   readonly sha256?: string | undefined
 }>
 
@@ -51,24 +51,27 @@ export interface StartingExpert {
 export interface ServiceOptions {
   readonly model: Model
   readonly engine: ServingEngine
-  /** How the base is listed. Default: its own name. */
+  /** The base's name in lists. Default: its own name. */
   readonly name?: string | undefined
   /** Further names by which requests may ask for the base. */
   readonly aliases?: readonly string[] | undefined
   readonly experts?: readonly StartingExpert[] | undefined
-  /** Reads adapters that requests load; without it they cannot. Checks where they may lie. */
+  /**
+   * Reads adapters that requests load, and checks where they may be; without it requests cannot
+   * load any.
+   */
   readonly readAdapter?: AdapterReader | undefined
   /** A chat template in place of the base's own. */
   readonly chatTemplate?: string | undefined
-  /** Tokens of prompt and answer at most. Default: what the model's configuration says. */
+  /** Limit of prompt and answer together, in tokens. Default: the model's configuration. */
   readonly contextTokens?: number | undefined
-  /** New tokens of an answer at most, whatever requests ask for. */
+  /** Limit of new tokens of an answer, whatever requests ask for. */
   readonly maxTokens?: number | undefined
   /** Sequences that run at a time, as the engine was made with. */
   readonly maxRows?: number | undefined
-  /** Learns from users' feedback; without it nobody is learned from. */
+  /** Learns from users' feedback; without it the server does not learn. */
   readonly learning?: UserLearning | undefined
-  /** What templates show as the date, unless an expert was taught with another. */
+  /** The date that templates show, unless an expert was trained with another. */
   readonly today?: (() => Date) | undefined
   /** Milliseconds since 1970. */
   readonly now?: (() => number) | undefined

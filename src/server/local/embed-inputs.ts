@@ -17,7 +17,7 @@ export interface EmbedderParts {
   readonly contextTokens: number
 }
 
-/** Tokens of a batch at most, padding included; one input may have more. */
+/** Limit of a batch's tokens, padding included; a single input may have more. */
 const batchTokens = 2048
 
 export async function computeEmbeddings(
@@ -92,7 +92,7 @@ function checkInput({ length }: readonly number[], index: number, contextTokens:
     )
 }
 
-/** Rows of like length together; each batch is a list of rows. */
+/** Groups rows of similar length; each batch is a list of rows. */
 function planBatches(lengths: readonly number[]): number[][] {
   const order = lengths.map((_, i) => i).toSorted((a, b) => lengths[a]! - lengths[b]!)
   const batches: number[][] = []

@@ -1,5 +1,5 @@
-// The experts of a server: by name, with what the pool does not keep of them: the number that
-// llama.cpp's clients use, where they came from, the system message that they were taught with.
+// The experts of a server by name, with what the engine's pool does not keep: llama.cpp's number,
+// the path, the system message of the training.
 
 import { type Expert, isMixture } from '../../adapters/serving/mixture.ts'
 import { findPooling } from '../../adapters/serving/pooling.ts'
@@ -11,7 +11,7 @@ import { RequestError } from '../request-error.ts'
 import type { AdapterScale, ServedExpert } from '../service.ts'
 import type { ExpertShelf, ServingEngine } from './serving-engine.ts'
 
-/** What is said of an expert when it is loaded. */
+/** What is known of an expert when it is loaded. */
 export interface ExpertOrigin {
   readonly path?: string | undefined
   readonly system?: string | undefined
@@ -49,7 +49,7 @@ export class ExpertRegister {
     this.#parts = parts
   }
 
-  /** Also those that a program registered at the engine itself. */
+  /** Includes those that a program registered at the engine itself. */
   list(): ServedExpert[] {
     return this.#pool
       .list()
@@ -73,7 +73,7 @@ export class ExpertRegister {
     return describeExpert(handle, record, this.#parts.hasOwnTemplate(handle.described))
   }
 
-  /** The error for a name that nobody has. */
+  /** The error for an unknown name. */
   createAbsence(name: string, others: readonly string[] = []): RequestError {
     const names = [...this.#pool.list().map((handle) => handle.name!), ...others]
     const meant = findNearestName(name, names)
@@ -85,8 +85,8 @@ export class ExpertRegister {
   }
 
   /**
-   * Registers an expert. Throws OptionError for a name that cannot be one or is taken, and what the
-   * pool throws; nothing has changed then.
+   * Registers an expert. Throws OptionError for a name that is invalid or taken, and what the pool
+   * throws; then nothing has changed.
    */
   async load(
     name: string,
@@ -143,7 +143,7 @@ export class ExpertRegister {
     return this.describe(name)
   }
 
-  /** Beside pinned experts one more must find room, or nothing else could be asked any more. */
+  /** One place must stay free of pinned experts, or no other could be asked any more. */
   #checkPinRoom(name: string): void {
     const bytes = this.#pool.countSlotBytes(name)
     const { pinnedBytes, budgetBytes } = this.#pool.statistics

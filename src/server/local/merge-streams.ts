@@ -1,4 +1,4 @@
-// Several streams as one, in the order in which their items come. The first error ends all.
+// Merges several streams, in the order in which their items arrive. The first error ends all.
 
 /** Items with the number of their stream. Leaving the loop returns every stream. */
 export async function* mergeStreams<Item>(

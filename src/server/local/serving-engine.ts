@@ -1,5 +1,5 @@
 // What a service needs of the engine that computes its answers. Types only: the engine of this
-// process fulfils it, and so does a server elsewhere that computes.
+// process implements it, and so does a server elsewhere.
 
 import type { Engine, EngineStatistics } from '../../runtime/engine/engine.ts'
 import type { AdapterPool } from '../../runtime/engine/pool/adapter-pool.ts'

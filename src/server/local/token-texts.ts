@@ -1,5 +1,4 @@
-// The text and the bytes of single tokens, as log-probabilities show them: what a token writes within
-// a text.
+// The text and the bytes of single tokens for log-probabilities: what a token writes within a text.
 
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import type { TokenLogprob } from '../../runtime/decode/logprobs.ts'
@@ -12,7 +11,7 @@ export interface TokenTexts {
 
 const textsOf = new WeakMap<Tokenizer, TokenTexts>()
 
-/** Kept for each tokenizer, with the tokens that were asked for. */
+/** Cached for each tokenizer, for the tokens that were asked for. */
 export function getTokenTexts(tokenizer: Tokenizer): TokenTexts {
   const known = textsOf.get(tokenizer)
   if (known) return known

@@ -1,5 +1,5 @@
-// From a conversation to the prompt that the model reads: the expert's template and system message,
-// content in parts, an answer that the client has begun.
+// Turns a conversation into the prompt that the model reads: the expert's template and system
+// message, content in parts, an answer that the client has begun.
 
 import {
   checkTokensKnown,
@@ -21,7 +21,7 @@ import { RequestError } from '../request-error.ts'
 import type { Conversation, PlainPrompt } from '../service.ts'
 import { type AnswerForm, type ChatForm, createChatForm } from './chat-form.ts'
 
-/** For a model that says nothing of its own; llama.cpp does the same. */
+/** For a model without a template; llama.cpp uses the same. */
 export const fallbackTemplate = [
   '{% for message in messages %}',
   "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}",
@@ -40,11 +40,11 @@ export interface PromptWriterParts {
 export interface WrittenPrompt {
   readonly ids: readonly number[]
   readonly text: string
-  /** The answer goes on in the prompt's last text. */
+  /** The answer continues the prompt's last text. */
   readonly isBegun: boolean
   /** How the answer of a conversation is read. */
   readonly form?: AnswerForm | undefined
-  /** Further texts that end the answer, where the template's own end is no token. */
+  /** Further texts that end the answer, if the template's end is not a token. */
   readonly stop: readonly string[]
 }
 
@@ -62,7 +62,7 @@ export interface PromptWriter {
   getTokenizer(expert: Expert | undefined): Tokenizer
 }
 
-/** Stands for the end of an answer that the client has begun, while the template is rendered. */
+/** Marks the end of an answer that the client has begun, while the template is rendered. */
 const endMark = '\u{E000}graft-end\u{E000}'
 
 export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
@@ -83,7 +83,7 @@ export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
     writeConversation(conversation, expert, system) {
       const text = render(conversation, expert, system)
       const template = getTemplate(expert)
-      // A model's own template writes BOS itself where there is one; others do not know it.
+      // A model's own template writes BOS itself if there is one; others do not know it.
       const isForeign = template === fallbackTemplate || template === chatTemplate
       const bos = getExpertText(base, expert).specialTokens['bos_token']
       const hasBos = bos !== undefined && text.startsWith(bos)
@@ -101,7 +101,7 @@ export function createPromptWriter(parts: PromptWriterParts): PromptWriter {
   }
 }
 
-/** Whether the answer goes on in the last message. */
+/** Whether the answer continues the last message. */
 const isContinued = ({ messages, opensAnswer }: Conversation): boolean =>
   messages.at(-1)?.role === 'assistant' && opensAnswer !== true
 
@@ -109,7 +109,7 @@ interface Templates extends Pick<PromptWriter, 'getTemplate' | 'render'> {
   getForm(expert: Expert | undefined): ChatForm
 }
 
-/** The templates of experts, each parsed and looked at once. */
+/** The templates of experts, each parsed and examined once. */
 function createTemplates(
   { model: { base }, chatTemplate, today }: PromptWriterParts,
   getTokenizer: PromptWriter['getTokenizer'],
@@ -198,7 +198,10 @@ function cutAtMark(text: string): string {
   )
 }
 
-/** Throws RequestError for a variable that the template does not read: it would be without effect. */
+/**
+ * Throws RequestError for a variable that the template does not read, because it would have no
+ * effect.
+ */
 function checkVariables(
   variables: Readonly<Record<string, unknown>>,
   template: ChatTemplate,

@@ -1,8 +1,8 @@
-// The id of a request: the caller's own where it is plain, else a new one.
+// The id of a request: the caller's if it is plain, else a new one.
 
 import { toHex } from '../../base/sha256.ts'
 
-/** Letters, digits and a few signs that no log, header or shell reads otherwise. */
+/** Letters, digits and a few signs that no log, header or shell interprets. */
 const plainId = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/
 
 /** `random`: 16 bytes. */

@@ -1,6 +1,6 @@
-// One line of JSON for each request but the probes of health. It names the key and the expert,
-// never the user and no words of a prompt unless prompts are asked for: what was written to a log
-// cannot be forgotten again.
+// One line of JSON for each request except health probes. It names the key and the expert, never
+// the user, and no text of a prompt unless prompts are asked for, because what is written to a log
+// cannot be deleted again.
 
 import type { RequestAccount, RequestObserver } from '../accounts/account.ts'
 import { toRequestError } from '../error-response.ts'
@@ -8,7 +8,7 @@ import { toRequestError } from '../error-response.ts'
 export interface RequestLogParts {
   /** Takes a line without its end. */
   readonly write: (line: string) => void
-  /** Also what was asked. Default false. */
+  /** Also logs prompts. Default false. */
   readonly prompts?: boolean | undefined
 }
 
@@ -33,7 +33,7 @@ function describeRequest(account: RequestAccount, prompts: boolean): Record<stri
     event: 'request',
     request_id: id,
     method: method.slice(0, 20),
-    // a route's own words, because a path may hold the name of a user
+    // the route's pattern, because a path may contain a user's name
     path: route?.path ?? hideUser(path).slice(0, longestPath),
     status,
     duration_ms: round(account.durationMs),
@@ -60,8 +60,8 @@ const cutPrompt = (asked: unknown): unknown => {
 }
 
 /**
- * Of a refused request the code alone, because the message may quote it; of our own failure all
- * that is known.
+ * For a refused request only the code, because the message may quote it; for our own failure
+ * everything.
  */
 function describeFailure({ failure, status }: RequestAccount): unknown {
   if (failure === undefined) return undefined
@@ -72,9 +72,9 @@ function describeFailure({ failure, status }: RequestAccount): unknown {
 }
 
 /**
- * A record as one line. JSON escapes line breaks and ESC; these also break lines or steer
- * terminals: the C1 controls, DEL, the line and paragraph separators and the signs that turn the
- * direction.
+ * A record as one line. JSON escapes line breaks and ESC; these characters also break lines or
+ * control terminals: C1 controls, DEL, the line and paragraph separators, and the signs that change
+ * the text direction.
  */
 export const formatLogLine = (record: Readonly<Record<string, unknown>>): string =>
   JSON.stringify(record).replaceAll(

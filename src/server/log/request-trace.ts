@@ -19,7 +19,7 @@ const mostAnswers = 32
 export const createRequestTrace = (parts: RequestTraceParts): RequestObserver => ({
   onEnd: (account) => {
     const parent = parseTraceparent(account.start.parent)
-    if (parent?.isSampled === false) return // the caller keeps none of this trace
+    if (parent?.isSampled === false) return // the caller does not record this trace
     const { random } = parts
     const traceId = parent?.traceId ?? toHex(random(16))
     const spanId = toHex(random(8))

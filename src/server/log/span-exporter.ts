@@ -1,6 +1,6 @@
 // Sends spans to an OpenTelemetry collector, as OTLP/HTTP in JSON. Own code, because
-// OpenTelemetry's packages for the same are more than twenty and need Node. A collector that is
-// away costs spans and nothing else.
+// OpenTelemetry's packages for it are more than twenty and need Node. If the collector is
+// unreachable, only spans are lost.
 
 import type { TraceSettings } from './trace-settings.ts'
 
@@ -16,7 +16,7 @@ export interface TraceSpan {
   /** Milliseconds since 1970. */
   readonly startMs: number
   readonly endMs: number
-  /** Those that are undefined are left out. */
+  /** Undefined ones are left out. */
   readonly attributes: Readonly<Record<string, SpanValue | undefined>>
   readonly isError: boolean
 }
@@ -46,7 +46,7 @@ export class SpanExporter {
     this.#parts = parts
   }
 
-  /** Spans that were given up because the collector did not take them. */
+  /** Spans that were dropped because the collector did not accept them. */
   get dropped(): number {
     return this.#dropped
   }
@@ -64,7 +64,7 @@ export class SpanExporter {
     }, this.#parts.intervalMs ?? 5000)
   }
 
-  /** Sends what waits. */
+  /** Sends the pending spans. */
   flush(): Promise<void> {
     this.#sending ??= this.#send().finally(() => {
       this.#sending = undefined

@@ -1,6 +1,6 @@
 // W3C trace context: the header `traceparent`, by which a request's span belongs to its caller's.
 
-/** Where a span belongs. */
+/** The position of a span in a trace. */
 export interface TraceContext {
   /** 32 and 16 digits of hexadecimal. */
   readonly traceId: string
@@ -8,7 +8,7 @@ export interface TraceContext {
   readonly isSampled: boolean
 }
 
-/** undefined for a header that is none; the request begins a trace of its own then. */
+/** undefined for an invalid header; the request then begins a new trace. */
 export function parseTraceparent(header: string | undefined): TraceContext | undefined {
   const match = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/.exec(
     header ?? '',

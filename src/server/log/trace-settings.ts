@@ -1,10 +1,10 @@
-// What OpenTelemetry's environment variables say, as far as they concern a server that sends spans
-// over OTLP/HTTP in JSON. https://opentelemetry.io/docs/specs/otel/protocol/exporter/
+// Reads OpenTelemetry's environment variables for spans over OTLP/HTTP in JSON.
+// https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 
 import { OptionError } from '../../base/errors.ts'
 
 export interface TraceSettings {
-  /** Where spans are posted to. */
+  /** The URL that spans are posted to. */
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly resource: Readonly<Record<string, string>>
@@ -13,8 +13,7 @@ export interface TraceSettings {
 type Variables = Readonly<Record<string, string | undefined>>
 
 /**
- * undefined where no endpoint is set, or spans are switched off. Throws OptionError for wrong
- * values.
+ * undefined if no endpoint is set or spans are switched off. Throws OptionError for wrong values.
  */
 export function readTraceSettings(variables: Variables): TraceSettings | undefined {
   const own = variables['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']
@@ -39,7 +38,7 @@ export function readTraceSettings(variables: Variables): TraceSettings | undefin
   }
 }
 
-/** Collectors take JSON where they take Protobuf over HTTP, but not over gRPC. */
+/** Collectors accept JSON wherever they accept Protobuf over HTTP, but not over gRPC. */
 function checkProtocol(variables: Variables): void {
   const protocol =
     variables['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL'] || variables['OTEL_EXPORTER_OTLP_PROTOCOL']

@@ -1,5 +1,5 @@
-// What a server measures: vLLM's names, which dashboards and gateways read, and beside them our own
-// by expert and route. No label names a user or holds text that a client chose.
+// The server's metrics: vLLM's names, which dashboards and gateways read, and our own by expert and
+// route. No label names a user or holds text that a client chose.
 
 import { stepTokenBounds } from '../../runtime/engine/statistics.ts'
 import { Counter, Gauge, Histogram, type MetricRegistry } from './registry.ts'

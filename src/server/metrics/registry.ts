@@ -1,5 +1,5 @@
-// Counters, gauges and histograms as Prometheus' text (exposition format 0.0.4). Own code, because
-// prom-client needs Node (cluster, perf_hooks) and this runs wherever a Request becomes a Response.
+// Counters, gauges and histograms in Prometheus' text format (0.0.4). Own code, because prom-client
+// needs Node (cluster, perf_hooks), and this runs wherever a Request becomes a Response.
 
 import { assertInternal } from '../../base/errors.ts'
 
@@ -31,7 +31,7 @@ interface Metric {
 
 const namePattern = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/
 
-/** Backslash, quote and line feed, as the format says. */
+/** Escapes backslash, quote and line feed, as the format requires. */
 const escapeLabel = (value: string): string =>
   value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 
@@ -89,7 +89,7 @@ class SeriesTable<Value> {
   }
 }
 
-/** Counts up. */
+/** A value that only grows. */
 export class Counter implements Metric {
   readonly name: string
   readonly #table: SeriesTable<number>
@@ -104,7 +104,7 @@ export class Counter implements Metric {
     this.#table.get(labels).value += by
   }
 
-  /** For counts that are kept elsewhere. */
+  /** For counts that are held elsewhere. */
   set(value: number, labels: Labels = {}): void {
     this.#table.get(labels).value = value
   }
@@ -124,7 +124,7 @@ export class Counter implements Metric {
   }
 }
 
-/** Goes up and down. */
+/** A value that goes up and down. */
 export class Gauge implements Metric {
   readonly name: string
   readonly #table: SeriesTable<number>
@@ -160,7 +160,7 @@ interface Distribution {
   count: number
 }
 
-/** How often values were up to each bound. */
+/** Counts of values up to each bound. */
 export class Histogram implements Metric {
   readonly name: string
   readonly #bounds: readonly number[]
@@ -185,7 +185,7 @@ export class Histogram implements Metric {
     distribution.count += times
   }
 
-  /** For counts that are kept elsewhere, one for each bound. */
+  /** For counts that are held elsewhere, one for each bound. */
   set(
     { counts, sum, count }: Omit<Distribution, 'counts'> & { readonly counts: readonly number[] },
     labels: Labels = {},
@@ -228,7 +228,7 @@ export class MetricRegistry {
     return metric
   }
 
-  /** Calls this before the text is made, for values that are kept elsewhere. */
+  /** Calls this before the text is written, for values that are held elsewhere. */
   collectWith(collect: () => void | Promise<void>): void {
     this.#collectors.push(collect)
   }
@@ -244,5 +244,5 @@ export class MetricRegistry {
   }
 }
 
-/** What /metrics is sent as. */
+/** The content type of /metrics. */
 export const metricsContentType = 'text/plain; version=0.0.4; charset=utf-8'

@@ -1,4 +1,4 @@
-// Fills a server's metrics: counts as requests go on, gauges when they are asked for.
+// Updates a server's metrics: counts as requests proceed, gauges when they are read.
 
 import type {
   AnswerRecord,
@@ -15,7 +15,7 @@ import {
 } from './metric-table.ts'
 import { MetricRegistry } from './registry.ts'
 
-/** vLLM's words for how an answer ended. */
+/** vLLM's names for how an answer ended. */
 const finishedReasons: Readonly<Record<AnswerRecord['reason'], string>> = {
   eos: 'stop',
   stop: 'stop',
@@ -32,7 +32,7 @@ export interface ServerMetricsParts {
   readonly now: () => number
 }
 
-/** What the answers of one expert do now. */
+/** The current work of one expert. */
 interface Flow {
   running: number
   waiting: number
@@ -114,7 +114,7 @@ export class ServerMetrics implements RequestObserver {
     if (isDisconnected) this.#vllm.disconnected.add(1, this.#labels)
   }
 
-  /** Clients may write any number of mixtures, so all of them are one label. */
+  /** Clients may write any number of mixtures, so all mixtures share one label. */
   #nameExpert(expert: string): string {
     if (expert === '') return this.#labels.model_name
     return /[+>"]|:\s*[-+.\d]/.test(expert) ? 'mixture' : expert
@@ -127,7 +127,7 @@ export class ServerMetrics implements RequestObserver {
     return flow
   }
 
-  /** Counts of an expert are there from the time it is loaded on, also while it is idle. */
+  /** Counters of an expert exist from the time it is loaded, also while it is idle. */
   #showExpert(expert: string): void {
     for (const one of ['answers', 'promptTokens', 'completionTokens'] as const)
       this.#own[one].add(0, { expert })
@@ -180,7 +180,7 @@ export class ServerMetrics implements RequestObserver {
         .join(',')
     const running = list('running')
     const waiting = list('waiting')
-    this.#vllm.loraInfo.clear() // one series: each scrape shows the names of its own time
+    this.#vllm.loraInfo.clear() // one series: each scrape shows the names at its own time
     this.#vllm.loraInfo.set(this.#parts.now() / 1000, {
       max_lora: String(this.#parts.base.maxRows),
       running_lora_adapters: running,

@@ -1,5 +1,4 @@
-// The routes of a server's operation: is it alive, does it take requests, what was measured and
-// used.
+// The routes of a server's operation: health, readiness, metrics, usage.
 
 import type { Lifecycle } from '../health/lifecycle.ts'
 import { metricsContentType } from '../metrics/registry.ts'
@@ -22,7 +21,7 @@ export interface OperationRouteParts {
   readonly openMetrics: boolean
 }
 
-/** Seconds after which a server that ends may be there again. */
+/** Seconds after which a server that shuts down may be back. */
 export const restartSeconds = 5
 
 export const createOperationRoutes = (parts: OperationRouteParts): readonly Route[] => [
@@ -78,7 +77,7 @@ export const createOperationRoutes = (parts: OperationRouteParts): readonly Rout
   }),
 ]
 
-/** Throws RequestError of status 503 unless requests are taken. */
+/** Throws RequestError of status 503 if the server accepts no requests. */
 export function checkStage({ stage }: Lifecycle): void {
   if (stage === 'ready') return
   throw new RequestError(

@@ -1,6 +1,6 @@
-// All that a server promises beside its answers, put together: keys, limits, usage, metrics, a log,
-// spans, origins, health, and an end in good order. What createServer takes as middleware and
-// guards.
+// Everything a server does besides answering, put together: keys, limits, usage, metrics, log,
+// spans, origins, health, and a clean shutdown. The result is what createServer takes as middleware
+// and guards.
 
 import { readOptions } from '../../base/schema.ts'
 import { type Clock, RequestAccount, type RequestObserver } from '../accounts/account.ts'
@@ -33,15 +33,15 @@ export interface OperationParts {
   readonly clock: Clock
   /** Random bytes from a secure source. */
   readonly random: (count: number) => Uint8Array
-  /** One line a request; undefined: none. */
+  /** Receives one line per request; undefined: no log. */
   readonly log?: RequestLogParts | undefined
   /** Where spans are sent; undefined: nowhere. */
   readonly trace?: SpanExporterParts | undefined
-  /** Told what fails behind a request that is answered all the same. */
+  /** Receives errors behind a request that is answered all the same. */
   readonly onFailure: (what: string, error: unknown) => void
 }
 
-/** What createServer takes, and what whoever runs the server needs. */
+/** What createServer takes, and what the program that runs the server needs. */
 export interface Operations {
   readonly middleware: readonly Middleware[]
   readonly guards: readonly Middleware[]
@@ -115,7 +115,7 @@ function openExporter({ trace, onFailure }: OperationParts): SpanExporter | unde
   return new SpanExporter(Object.assign({ onFailure: report }, trace))
 }
 
-/** The log and the spans, where they are wanted. */
+/** The log and the spans, if they are wanted. */
 function listReporters(
   { log, random, base }: OperationParts,
   exporter: SpanExporter | undefined,
@@ -156,7 +156,7 @@ const createEntrance =
       account.status = context.res.status
       if (req.raw.signal.aborted) account.isDisconnected = true
       context.res.headers.set('x-request-id', start.id)
-      // what was not read of a long body is not waited for; a server that ends takes nothing more
+      // the rest of a long body is not waited for; a server that shuts down accepts nothing more
       if (account.status === 413 || lifecycle.stage === 'draining')
         context.res.headers.set('connection', 'close')
       account.release()
@@ -169,7 +169,7 @@ const createOrigins = ({ settings, keys }: Shared): Middleware =>
     isOpenOnLoopback: async () => settings.keyless === 'loopback' && !(await keys.hasKeys()),
   })
 
-/** Without a key nobody learns which paths there are. */
+/** Without a key a client cannot learn which paths exist. */
 const createUnknownPathCheck =
   ({ keys, settings }: Shared): Middleware =>
   async (context, next) => {
@@ -177,7 +177,7 @@ const createUnknownPathCheck =
     if (context.get('route') === undefined) await getRequestKey(context, keys, settings.keyless)
   }
 
-/** What every route but the open ones asks of a request. */
+/** The checks of every route that is not open. */
 const createGuard =
   (shared: Shared): Middleware =>
   async (context, next) => {
@@ -186,7 +186,7 @@ const createGuard =
     if (route.scope === 'open') return next()
     const account = accounts.get(context)!
     account.key = await getRequestKey(context, keys, settings.keyless)
-    // what one key had read is found in the cache by that key alone
+    // a cached prefix of one key is found by that key alone
     if (account.key) context.set('tenant', account.key.name)
     context.set('scopes', account.key?.scopes)
     checkScope(account.key, route)

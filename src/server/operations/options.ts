@@ -14,9 +14,9 @@ import type { AnswerBounds } from '../accounts/observe-service.ts'
 import { type KeyLimits, limitFields } from '../keys/api-key.ts'
 import { type KeylessAccess, keylessAccesses } from '../keys/request-key.ts'
 
-/** Bounds of each key that has none of its own, of the server, and of each request. */
+/** Limits of each key that has none of its own, of the server, and of each request. */
 export interface OperationOptions extends KeyLimits, AnswerBounds {
-  /** Requests that are answered or wait at a time. Default 256. */
+  /** Requests that run or wait at a time. Default 256. */
   readonly maxRequests?: number | undefined
   /** Default 8 MiB. */
   readonly maxBodyBytes?: number | undefined
@@ -24,7 +24,7 @@ export interface OperationOptions extends KeyLimits, AnswerBounds {
   readonly cors?: readonly string[] | undefined
   /** /metrics needs no key. */
   readonly openMetrics?: boolean | undefined
-  /** Who may come in while no key was ever made. Default: nobody. */
+  /** Which clients may come in as long as no key was ever made. Default: none. */
   readonly keyless?: KeylessAccess | undefined
 }
 

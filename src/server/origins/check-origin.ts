@@ -1,5 +1,5 @@
-// Which pages of browsers may use the server: CORS by a list of origins, and, where no key is
-// needed, protection from pages that the user happens to visit.
+// Which browser pages may use the server: CORS by a list of origins, and, if no key is needed,
+// protection from other pages that the user visits.
 // https://fetch.spec.whatwg.org/#http-cors-protocol
 
 import { OptionError } from '../../base/errors.ts'
@@ -25,7 +25,7 @@ const exposed = [
 ].join(', ')
 const preflightSeconds = 600
 
-/** Throws OptionError for what is no origin: a path, a missing scheme. */
+/** Throws OptionError for an invalid origin: a path, a missing scheme. */
 export function checkOrigins(origins: readonly string[]): void {
   for (const origin of origins) {
     if (origin === '*') continue
@@ -61,7 +61,7 @@ export function createOriginCheck({ origins, isOpenOnLoopback }: OriginOptions):
   }
 }
 
-/** Status 200 without a body: what the browser may do next. */
+/** Status 200 without a body, with what the browser may do next. */
 function answerPreflight(
   origin: string,
   readHeader: (name: string) => string | undefined,
@@ -81,8 +81,8 @@ function answerPreflight(
 }
 
 /**
- * A page of another site can send requests to this machine, also without CORS, and a name of its
- * own can lead to 127.0.0.1 (DNS rebinding). Without keys nothing else would stop it.
+ * A page of another site can send requests to this machine without CORS, and a domain of its own
+ * can resolve to 127.0.0.1 (DNS rebinding). Without keys nothing else would stop it.
  */
 function checkPage(
   url: string,

@@ -1,5 +1,5 @@
-// What a server says about its registry: experts by reference, by words, filters and meaning, and
-// which of them are in memory.
+// The server's view of its registry: experts by reference, by words, filters and meaning, and which
+// of them are in memory.
 
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { createEmbedder, type Embedder, searchByMeaning } from '../../registry/meaning.ts'
@@ -11,7 +11,7 @@ import type { ResidentVersions } from './resident-versions.ts'
 export interface EntryFinder {
   readonly registry: Registry
   readonly residents: ResidentVersions
-  /** Embeds questions and descriptions by the base's states. */
+  /** Embeds questions and descriptions by the base's hidden states. */
   readonly embedder: Embedder
 }
 
@@ -42,7 +42,7 @@ async function resolveReference(reference: string, registry: Registry): Promise<
   }
 }
 
-/** An embedder over what a service answers with: the base, whatever experts it has. */
+/** An embedder over the part of a service that answers: the base, whatever experts it has. */
 export async function createServiceEmbedder(service: Service): Promise<Embedder> {
   const { name } = await service.describe()
   return createEmbedder(

@@ -1,5 +1,5 @@
-// The experts that a request's `model` names, with those of a registry replaced by the names that
-// they have in memory: coder@stable:0.7+poet:0.3 → coder@1.2.0:0.7+poet:0.3.
+// The experts that a request's `model` names; those of a registry are replaced by their names in
+// memory: coder@stable:0.7+poet:0.3 → coder@1.2.0:0.7+poet:0.3.
 
 import {
   type ExpertSpec,

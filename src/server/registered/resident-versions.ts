@@ -1,5 +1,5 @@
-// Versions of registered experts that are in a server's memory, each under the name `id@version`.
-// They are loaded when a request needs them, and the longest unused give way.
+// Versions of registered experts in a server's memory, each under the name `id@version`. They are
+// loaded when a request needs them; the least recently used ones are evicted.
 
 import type { ResolvedExpert } from '../../registry/registry.ts'
 import { RequestError } from '../request-error.ts'
@@ -8,7 +8,7 @@ import type { Service } from '../service.ts'
 
 export interface ResidentParts {
   readonly service: Service
-  /** Bytes of the files of idle experts at most. */
+  /** Limit in bytes of the files of idle experts. */
   readonly maxBytes: number
 }
 
@@ -21,11 +21,11 @@ interface Resident {
   users: number
   lastUsed: number
   isPinned: boolean
-  /** Whether it is gone from the registry, and goes when its last request ends. */
+  /** Whether it was removed from the registry; it is unloaded when its last request ends. */
   isRemoved: boolean
 }
 
-/** A version that stays in memory until it is released, once. */
+/** A version that stays in memory until `release` is called, once. */
 export interface ResidentHold {
   readonly name: string
   release(): Promise<void>
@@ -53,8 +53,8 @@ export class ResidentVersions {
   }
 
   /**
-   * Makes a version resident and keeps it so until the hold is released. Throws RequestError that
-   * names it for what loading it throws; nothing has changed then.
+   * Makes a version resident and keeps it until the hold is released. Throws a RequestError that
+   * names it if loading fails; then nothing has changed.
    */
   async hold(found: ResolvedExpert): Promise<ResidentHold> {
     const name = toResidentName(found)
@@ -102,7 +102,7 @@ export class ResidentVersions {
     else await this.#makeRoom()
   }
 
-  /** Lets a version go that the registry no longer has; requests that use it end on it. */
+  /** Drops a version that the registry no longer has; its running requests finish on it. */
   async drop(name: string): Promise<void> {
     const resident = this.#residents.get(name)
     if (!resident) return
@@ -120,7 +120,7 @@ export class ResidentVersions {
     this.#residents.delete(name)
   }
 
-  /** A worker that was started again could not load it: the next request tries anew. */
+  /** A restarted worker could not load it: the next request tries again. */
   forgetLost(names: readonly string[], error: unknown): void {
     if (toRequestError(error).code !== 'model_not_found') return
     for (const name of names) this.#residents.delete(name)

@@ -1,6 +1,6 @@
-// A service whose requests name experts of a registry too: `coder`, `coder@^1.2`, `coder@stable`,
-// alone or in a mixture. They are loaded when they are asked for. A version that is published while
-// the server runs answers the next request; requests that run keep the version they began with.
+// A service whose requests may name experts of a registry: `coder`, `coder@^1.2`, `coder@stable`,
+// alone or in a mixture. They are loaded on demand. A version that is published while the server
+// runs answers the next request; running requests keep their version.
 
 import { GraftError, NotFoundError, OptionError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'
@@ -18,9 +18,9 @@ import { type ResidentHold, ResidentVersions } from './resident-versions.ts'
 
 export interface RegisteredParts {
   readonly registry: Registry
-  /** Bytes of the files of registered experts that stay in memory while nobody uses them. */
+  /** Limit in bytes of the files of registered experts that stay in memory while idle. */
   readonly maxBytes: number
-  /** Called where a change of the registry cannot be followed; requests are answered all the same. */
+  /** Called if a change of the registry cannot be followed; requests are still answered. */
   readonly onFailure: (what: string, error: unknown) => void
 }
 
@@ -83,7 +83,7 @@ function createRegisteredService(
     findRegistered: (query) => findEntries(query, finder),
     async listExperts() {
       const all = await given.listExperts()
-      // where a registry keeps its files is not for clients
+      // clients must not learn where a registry keeps its files
       return all.map((one) =>
         residents.hasName(one.name)
           ? Object.assign({}, one, { path: undefined, isRegistered: true })
@@ -150,16 +150,18 @@ function isReference(name: string): boolean {
 
 interface NamedExperts {
   readonly baseNames: readonly string[]
-  /** Experts that the operator or requests have loaded; they go before the registry's. */
+  /**
+   * Experts that the operator or requests have loaded; they take precedence over the registry's.
+   */
   readonly loaded: Set<string>
 }
 
 /** A choice whose experts are in memory until it is released. */
 interface EnteredChoice<Choice> {
   readonly choice: Choice
-  /** What the request called its experts; undefined where nothing was replaced. */
+  /** The names that the request used; undefined if nothing was replaced. */
   readonly model: string | undefined
-  /** What registered experts are called in memory. */
+  /** The names of registered experts in memory. */
   readonly names: readonly string[]
   release(): Promise<void>
 }
@@ -179,7 +181,7 @@ class RegisteredExperts {
     this.residents = new ResidentVersions({ service, maxBytes: parts.maxBytes })
   }
 
-  /** Throws RequestError of status 404 for a name that nobody has. */
+  /** Throws RequestError of status 404 for an unknown name. */
   async enter<Choice extends ExpertChoice>(choice: Choice): Promise<EnteredChoice<Choice>> {
     const { model } = choice
     const none = { choice, model: undefined, names: [], release: async () => undefined }
@@ -230,7 +232,7 @@ class RegisteredExperts {
       this.#asked.delete(this.#asked.keys().next().value as string)
   }
 
-  /** Whether there is a version of the expert that a reference is about. */
+  /** Whether there is a version of the expert that a reference names. */
   async #has(reference: string): Promise<boolean> {
     const [id] = reference.split('@')
     return (await this.#parts.registry.list(id)).length > 0

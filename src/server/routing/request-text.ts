@@ -1,9 +1,9 @@
-// What a request asks: the text that a router reads.
+// The text of a request that a router reads.
 
 import { isRecord } from '../../base/schema.ts'
 import type { AnswerRequest } from '../service.ts'
 
-/** The last message of the user; of several parts those that are text. */
+/** The user's last message; if it has several parts, those that are text. */
 export function findUserText(messages: readonly unknown[]): string | undefined {
   const last = messages.findLast((message) => isRecord(message) && message['role'] === 'user')
   const content: unknown = isRecord(last) ? last['content'] : undefined
@@ -15,7 +15,7 @@ export function findUserText(messages: readonly unknown[]): string | undefined {
   return texts.join('\n')
 }
 
-/** undefined for token ids and conversations without a message of the user. */
+/** undefined for token ids and for conversations without a user message. */
 export function findRequestText({
   conversation,
   prompts = [],

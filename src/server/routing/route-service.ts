@@ -1,6 +1,6 @@
-// A service whose requests may ask for the model "auto": a router chooses who answers, the response
-// says who it is and why, and every decision is a row of a log. All other requests pass as they
-// are.
+// A service whose requests may ask for the model "auto": a router chooses the expert, the response
+// reports it with the reason, and every decision is a row of a log. All other requests are
+// unchanged.
 
 import { formatExpertSpec } from '../../adapters/serving/expert-spec.ts'
 import type { Preloader } from '../../route/preload/preloader.ts'
@@ -26,15 +26,17 @@ export interface RoutingOptions {
   readonly router: Router
   /** A hash of the router's file, for the log. */
   readonly routerSha256?: string | undefined
-  /** Who answers what no expert and not the base should; with `escalateBelow`. */
+  /** Answers requests that neither an expert nor the base should answer; with `escalateBelow`. */
   readonly upstream?: Upstream | undefined
   /** The confidence below which the upstream is asked. */
   readonly escalateBelow?: number | undefined
   /** Experts in memory now. Default: all that are loaded. */
   readonly listResident?: (() => readonly string[]) | undefined
-  /** Told who asked and which expert answers, before it does: loads ahead what is asked next. */
+  /**
+   * Called with the user and the chosen expert before it answers: loads ahead what is asked next.
+   */
   readonly preloader?: Pick<Preloader, 'note'> | undefined
-  /** Takes lines of the log; absent: none is kept. */
+  /** Receives lines of the log; absent: no log. */
   readonly writeRow?: ((line: string) => void) | undefined
   /** Whether the log holds prompts. */
   readonly logsPrompts: boolean
@@ -50,10 +52,10 @@ interface RoutedAnswer {
   readonly decision: RouteDecision
 }
 
-/** Decisions for which feedback is still taken. */
+/** Decisions for which feedback is still accepted. */
 const keptAnswers = 10_000
 
-/** Wraps a service. Throws nothing by itself. */
+/** Wraps a service. Does not throw. */
 export function createRoutedService(service: Service, options: RoutingOptions): Service {
   const answers = new Map<string, RoutedAnswer>()
   const keep = (id: string, answer: RoutedAnswer): void => {
@@ -132,13 +134,13 @@ async function* generateRouted(
     report.reason += ` ${failed}`
   }
   const session = request.user ?? request.tenant
-  // Not waited for: what is loaded ahead must not delay this answer.
+  // Not awaited, because loading ahead must not delay this answer.
   if (session !== undefined) void options.preloader?.note(session, decision.expert)
   const model = toModel(decision) ?? base.name
   yield* withReport(service.generate({ ...request, model }, signal), report)
 }
 
-/** Throws RequestError for what one decision cannot be made for. */
+/** Throws RequestError for requests that no single decision can answer. */
 function checkRoutable({ prompts = [], scales }: AnswerRequest): void {
   if (prompts.length > 1)
     throw new RequestError(
@@ -155,7 +157,7 @@ function checkRoutable({ prompts = [], scales }: AnswerRequest): void {
     )
 }
 
-/** A decision for an expert that was unloaded is the base's, with the reason. */
+/** If the chosen expert was unloaded, the base answers, with the reason. */
 function withoutAbsent(decision: RouteDecision, names: readonly string[]): RouteDecision {
   const chosen = decision.mixture?.map(({ name }) => name) ?? [decision.expert]
   const absent = chosen.find((name) => name !== undefined && !names.includes(name))
@@ -197,8 +199,8 @@ async function* withReport(
 }
 
 /**
- * The upstream's answer; what is returned says why there was none. An answer that breaks off later
- * is an error like every other.
+ * The upstream's answer; the return value is the reason if there was none. An answer that breaks
+ * off later is an ordinary error.
  */
 async function* callUpstream(
   upstream: Upstream,

@@ -1,5 +1,5 @@
-// An OpenAI-compatible server that answers what a router is not sure of: its stream as the events
-// of an answer. Independent of routers.
+// An OpenAI-compatible server that answers when a router is not sure: its stream as the events of
+// an answer. Independent of routers.
 
 import { isRecord } from '../../base/schema.ts'
 import { readRecords, shownCharacters, UpstreamError } from '../vllm/read-records.ts'
@@ -39,7 +39,7 @@ function createBody({ model }: Upstream, request: AnswerRequest): Record<string,
   return Object.assign(plain, asked)
 }
 
-/** Throws UpstreamError; before the first event where there is no answer at all. */
+/** Throws UpstreamError; before the first event if there is no answer at all. */
 export async function* streamUpstream(
   upstream: Upstream,
   request: AnswerRequest,

@@ -1,5 +1,5 @@
-// What a server keeps over a restart: keys, usage, and the experts that were loaded by requests.
-// Users' tiers are kept in a UserStore. Independent of where it is kept.
+// What a server stores across restarts: keys, usage, and the experts that requests loaded. Users'
+// tiers are in a UserStore. Independent of the place.
 
 import type { KeyStore } from '../keys/key-ring.ts'
 import type { UsageStore } from '../usage/usage-row.ts'
@@ -7,7 +7,7 @@ import type { UsageStore } from '../usage/usage-row.ts'
 /** An expert that a request loaded, and how to load it again. */
 export interface LoadedExpertRecord {
   readonly name: string
-  /** As the request gave it; it is checked again when it is loaded again. */
+  /** The path that the request gave; it is checked again when it is reloaded. */
   readonly path: string
   readonly pinned: boolean
   /** ISO 8601. */
@@ -24,7 +24,8 @@ export interface LoadedExpertStore {
 }
 
 /**
- * All of it. Every call rejects with StorageError where the store fails; nothing has changed then.
+ * The whole state. Every call rejects with StorageError if the store fails; then nothing has
+ * changed.
  */
 export interface ServerState {
   readonly keys: KeyStore

@@ -1,6 +1,6 @@
 // A service that tries new versions of registered experts: a share of the requests for `coder` is
-// answered by the version that is tried, and what users say of an answer is a vote for its version. A
-// version that is worse beyond the interval is no longer asked.
+// answered by the candidate, and users' feedback votes for the version that answered. A candidate
+// that is worse beyond the interval gets no more requests.
 
 import { GraftError } from '../../base/errors.ts'
 import { parseReference } from '../../registry/reference.ts'
@@ -20,7 +20,7 @@ export interface TrialServiceParts {
   readonly trials: TrialStore
   /** Withdraws versions that learned from a user. */
   readonly withdrawUser: (user: string) => Promise<unknown>
-  /** Told what no request can be. */
+  /** Receives errors that no request can report. */
   readonly onFailure: (what: string, error: unknown) => void
   readonly createId: () => string
 }
@@ -41,7 +41,7 @@ export async function createTriedService(
       try {
         await given.forgetUser(user)
       } catch (error) {
-        if (!isLearningOff(error)) throw error // what is kept of a user here is gone
+        if (!isLearningOff(error)) throw error // what is stored of a user here is removed
       }
     },
   })
@@ -68,7 +68,7 @@ class TriedRequests {
   readonly #given: Service
   readonly #parts: TrialServiceParts
   readonly #baseNames: readonly string[]
-  /** By trial: the look that was judged last. */
+  /** By trial: the last look that was judged. */
   readonly #judged = new Map<number, number>()
 
   constructor(given: Service, parts: TrialServiceParts, baseNames: readonly string[]) {
@@ -77,7 +77,7 @@ class TriedRequests {
     this.#baseNames = baseNames
   }
 
-  /** The request, with names of experts that are tried replaced by one of their two versions. */
+  /** The request with names of experts under trial replaced by one of their two versions. */
   async assign(request: AnswerRequest): Promise<AnswerRequest> {
     if (request.model === undefined) return request
     const spec = readModelName(request.model, this.#baseNames)
@@ -97,8 +97,8 @@ class TriedRequests {
   }
 
   /**
-   * The trial that a name takes part in: one that is no version, no range and no hash, and means the
-   * version that is tried against.
+   * The trial that a name takes part in: the name has no version, range or hash, and means the
+   * version that the trial compares with.
    */
   async #findTrial(name: string): Promise<Trial | undefined> {
     const reference = parseName(name)
@@ -131,7 +131,7 @@ class TriedRequests {
     }
   }
 
-  /** Ends a trial whose candidate is worse, at each look once. */
+  /** Ends a trial whose candidate is worse; once at each look. */
   async #endWorse(trial: Trial): Promise<void> {
     if (trial.state !== 'running') return
     const { trials } = this.#parts

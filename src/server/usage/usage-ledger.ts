@@ -1,18 +1,21 @@
-// Gathers what requests used and writes it to the store soon after: a full disk delays the rows and
-// never fails a request. Independent of HTTP.
+// Collects the usage of requests and writes it to the store soon after: a full disk delays the rows
+// and never fails a request. Independent of HTTP.
 
 import { sumUsage, type UsageRow, type UsageStore } from './usage-row.ts'
 
 export interface UsageLedgerParts {
   readonly store: UsageStore
   /**
-   * Called once for each row of failures: when writing begins to fail, and with undefined when it
+   * Called once per series of failures: when writing begins to fail, and with undefined when it
    * works again.
    */
   readonly onFailure?: (error: unknown) => void
 }
 
-/** Rows that wait for a store that fails; the oldest are added up, so that the list stays short. */
+/**
+ * Limit of rows that wait for a failing store; the oldest are added up, so that the list stays
+ * short.
+ */
 const mostPending = 10_000
 
 export class UsageLedger {
@@ -25,14 +28,14 @@ export class UsageLedger {
     this.#parts = parts
   }
 
-  /** Adds a request's row; it is written in the background. */
+  /** Adds a request's row; written in the background. */
   add(row: UsageRow): void {
     this.#pending.push(row)
     if (this.#pending.length > mostPending) this.#pending = sumUsage(this.#pending)
     void this.flush()
   }
 
-  /** Writes what waits; resolves when nothing waits, or the store failed. */
+  /** Writes pending rows; resolves when none is left, or when the store failed. */
   flush(): Promise<void> {
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined
@@ -57,7 +60,7 @@ export class UsageLedger {
         this.#pending = [...rows, ...this.#pending]
         if (!this.#isFailing) this.#parts.onFailure?.(error)
         this.#isFailing = true
-        return // tried again with the next request
+        return // retried with the next request
       }
     }
   }

@@ -1,21 +1,21 @@
-// What was used: one row for each day, key, expert and user. Rows add up, so that their number goes
-// with the number of users and not with that of requests. Independent of where they are kept.
+// Usage: one row for each day, key, expert and user. Rows add up, so their number grows with the
+// number of users, not of requests. Independent of the store.
 
-/** What one request used, or several of the same day, key, expert and user. */
+/** The usage of one request, or of several with the same day, key, expert and user. */
 export interface UsageRow {
   /** In UTC, '2026-11-30'. */
   readonly day: string
-  /** The name of the key; '' where the server needs none. */
+  /** The name of the key; '' if the server needs none. */
   readonly key: string
-  /** As the request named it, '' for the base. */
+  /** The name in the request; '' for the base. */
   readonly expert: string
   /** The request's `user`; '' where it named none. */
   readonly user: string
   readonly requests: number
-  /** Requests that ended with an error or were given up by the client. */
+  /** Requests that ended with an error or were cancelled by the client. */
   readonly failed: number
   readonly promptTokens: number
-  /** Those of them that were found in the cache. */
+  /** Prompt tokens that were found in the cache. */
   readonly cachedTokens: number
   readonly completionTokens: number
 }
@@ -29,11 +29,11 @@ export interface UsageFilter {
 
 /** Where rows are kept. */
 export interface UsageStore {
-  /** Adds to the rows of the same day, key, expert and user: all rows, or none where it fails. */
+  /** Adds to the rows of the same day, key, expert and user: all rows, or none if it fails. */
   add(rows: readonly UsageRow[]): Promise<void>
   /** In the order of day, key, expert and user. */
   list(filter?: UsageFilter): Promise<readonly UsageRow[]>
-  /** Rows of the user keep their counts and lose the name. */
+  /** The user's rows keep their counts and lose the name. */
   forgetUser(user: string): Promise<void>
 }
 
@@ -46,7 +46,7 @@ export const usageCounts = [
   'completionTokens',
 ] as const
 
-/** Equal for rows that are one row. */
+/** Equal for rows that belong together. */
 export const getUsageKey = (row: UsageRow): string =>
   JSON.stringify(usageNames.map((name) => row[name]))
 
@@ -61,7 +61,7 @@ export function sumUsage(rows: Iterable<UsageRow>): UsageRow[] {
   return [...sums.values()]
 }
 
-/** The sum of two rows that are one row. */
+/** The sum of two rows that belong together. */
 export function addUsage(a: UsageRow, b: UsageRow): UsageRow {
   const counts = usageCounts.map((name) => [name, a[name] + b[name]] as const)
   return Object.assign({}, a, Object.fromEntries(counts)) as UsageRow
@@ -97,8 +97,8 @@ export const formatUsageCsv = (rows: readonly UsageRow[]): string =>
     .join('')
 
 /**
- * A cell. Spreadsheets compute a text that begins with one of these characters, and users choose
- * their names: an apostrophe before it keeps it a text.
+ * A cell. Spreadsheets evaluate a text that begins with one of these characters, and users choose
+ * their names: a leading apostrophe keeps it a text.
  */
 function formatCell(value: string | number): string {
   if (typeof value === 'number') return String(value)

@@ -1,5 +1,5 @@
-// Which experts vLLM can serve: LoRA matrices on linear layers, one scale for all. Every other is
-// refused with the command that makes one of it that vLLM can serve.
+// Which experts vLLM can serve: LoRA matrices on linear layers, with one scale for all. Every other
+// one is refused with the command that converts it.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { AdapterConfig } from '../../adapters/kinds/kind.ts'
@@ -12,14 +12,14 @@ type Way = 'compress' | 'fold' | 'none'
 
 interface Obstacle {
   readonly what: string
-  /** What makes a form of it that vLLM serves. */
+  /** How to convert it to a form that vLLM serves. */
   readonly way: Way
 }
 
 const hasItems = (value: object | undefined): boolean =>
   value !== undefined && Object.keys(value).length > 0
 
-/** What of a configuration vLLM does not read. */
+/** Parts of a configuration that vLLM does not read. */
 function findObstacle({ kind, config }: Pick<Adapter, 'kind' | 'config'>): Obstacle | undefined {
   const { effect } = getKind(kind)
   if (effect === 'precedes') return { what: `of kind ${kind}`, way: 'none' }
@@ -55,7 +55,7 @@ const advice: Readonly<Record<Way, (name: string) => string>> = {
   none: () => 'No LoRA can be made of it: serve it without --backend.',
 }
 
-/** The adapter of an expert; throws RequestError for what vLLM cannot serve. */
+/** The adapter of an expert; throws RequestError if vLLM cannot serve it. */
 export function checkVllmKind(name: string, expert: Expert): Adapter {
   if (isMixture(expert))
     throw new RequestError(

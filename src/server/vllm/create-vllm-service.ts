@@ -1,5 +1,5 @@
-// The service of graft serve over a vLLM server: everything of a service but what needs hidden
-// states. Checks first that the server computes the same base.
+// The service of graft serve over a vLLM server: everything except what needs hidden states. First
+// checks that the server runs the same base.
 
 import { MismatchError, OptionError } from '../../base/errors.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
@@ -8,7 +8,7 @@ import { RequestError } from '../request-error.ts'
 import type { Service } from '../service.ts'
 import type { VllmClient, VllmModel } from './vllm-client.ts'
 
-/** The base of a vLLM server. Throws OptionError where it lists none. */
+/** The base of a vLLM server. Throws OptionError if it lists none. */
 export async function findVllmBase({
   listModels,
   place,
@@ -22,8 +22,8 @@ export async function findVllmBase({
 const sampleText = 'The 27 quick (brown) foxes — été, naïve; 北京…\n\t{"a": [1, 2]}'
 
 /**
- * Throws MismatchError where the server cuts a text into other tokens than the base does, which is
- * then another one. Gives false where it has no route to ask.
+ * Throws MismatchError if the server splits a text into other tokens than the base does, because it
+ * is another base then. Returns false if it has no route for that.
  */
 export async function checkVllmTokens(
   client: Pick<VllmClient, 'tokenize' | 'place'>,

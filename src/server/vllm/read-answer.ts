@@ -1,5 +1,5 @@
-// vLLM's records of one answer as the events of an engine: token ids become text here, by the same
-// tokenizer, stop strings and special tokens as in an engine of this process.
+// Converts vLLM's records of one answer to the events of an engine: token ids become text here,
+// with the tokenizer, stop strings and special tokens of an engine of this process.
 
 import { WorkerError } from '../../base/errors.ts'
 import { isRecord } from '../../base/schema.ts'
@@ -16,15 +16,15 @@ type JsonRecord = Readonly<Record<string, unknown>>
 export interface AnswerReading {
   readonly request: EngineRequest
   readonly writing: AnswerWriting
-  /** New tokens at most; 0: the prompt is only scored. */
+  /** Limit of new tokens; 0: the prompt is only scored. */
   readonly maxTokens: number
   /** Milliseconds. */
   readonly now: () => number
-  /** Counts new tokens for whoever asks while it runs. */
+  /** Counts new tokens for callers that ask while it runs. */
   readonly onToken: () => void
 }
 
-/** What is known of an answer so far. */
+/** The state of an answer so far. */
 class RemoteAnswer {
   readonly ids: number[] = []
   readonly tokens: TokenLogprob[] = []
@@ -41,7 +41,7 @@ class RemoteAnswer {
     this.#matcher = createStopMatcher(request.stop ?? [])
   }
 
-  /** Takes one id; the text that is final now. */
+  /** Takes one id; returns the text that is final now. */
   push(id: number): string {
     if (this.#reading.writing.eosIds.has(id)) return this.end('eos')
     this.ids.push(id)
@@ -65,7 +65,7 @@ class RemoteAnswer {
   }
 }
 
-/** Throws WorkerError where the stream ends before the answer. */
+/** Throws WorkerError if the stream ends before the answer. */
 export async function* readAnswer(
   records: AsyncIterable<JsonRecord>,
   reading: AnswerReading,

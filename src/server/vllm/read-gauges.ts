@@ -1,4 +1,4 @@
-// What a vLLM server's metrics say about its queue and its cache.
+// The queue and the cache of a vLLM server, from its metrics.
 
 export interface VllmGauges {
   readonly running: number | undefined

@@ -1,5 +1,5 @@
-// vLLM's log-probabilities by token id: of an answer as lists with 'token_id:<id>' in place of
-// texts, of a prompt as one record of ids for each token.
+// vLLM's log-probabilities by token id: for an answer as lists with 'token_id:<id>' in place of
+// texts, for a prompt as one record of ids per token.
 
 import { isRecord } from '../../base/schema.ts'
 import type { RankedToken, TokenLogprob } from '../../runtime/decode/logprobs.ts'
@@ -32,7 +32,7 @@ export function readChosenTokens(
   })
 }
 
-/** The scores of a prompt's tokens, the first of which has none; undefined where there are none. */
+/** The scores of a prompt's tokens, the first of which has none; undefined if there are none. */
 export function readPromptTokens(
   { prompt_logprobs: given }: JsonRecord,
   prompt: readonly number[],

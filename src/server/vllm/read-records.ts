@@ -3,13 +3,13 @@
 import { GraftError } from '../../base/errors.ts'
 import { isRecord } from '../../base/schema.ts'
 
-/** Another server refused, broke off, or sent what is no answer. */
+/** Another server refused, disconnected, or sent an invalid answer. */
 export class UpstreamError extends GraftError {}
 
 /** Characters of another server's error that are shown. */
 export const shownCharacters = 200
 
-/** Throws UpstreamError for what is no JSON object, and for an error in the stream. */
+/** Throws UpstreamError for a record that is not a JSON object, and for an error in the stream. */
 export async function* readRecords(
   response: Response,
 ): AsyncGenerator<Readonly<Record<string, unknown>>, void> {

@@ -1,5 +1,5 @@
 // The calls of a vLLM server that Graft makes: models, tokens, adapters, completions, metrics.
-// Knows its paths, statuses and error bodies, and nothing of experts or requests.
+// Knows its paths, statuses and error bodies. Independent of experts and requests.
 
 import { isRecord } from '../../base/schema.ts'
 import { RequestError } from '../request-error.ts'
@@ -8,7 +8,7 @@ import { parseRecord, readRecords, shownCharacters } from './read-records.ts'
 export interface VllmAddress {
   /** With or without `/v1`: 'http://127.0.0.1:8000'. */
   readonly url: string
-  /** As vLLM's --api-key. */
+  /** The key of vLLM's --api-key. */
   readonly key?: string | undefined
 }
 
@@ -26,13 +26,13 @@ export interface VllmClient {
   /** The host and the port. */
   readonly place: string
   listModels(): Promise<readonly VllmModel[]>
-  /** The ids of a text without special tokens; undefined where the server has no such route. */
+  /** The ids of a text without special tokens; undefined if the server has no such route. */
   tokenize(model: string, prompt: string): Promise<readonly number[] | undefined>
-  /** An adapter that is loaded already is no error. */
+  /** An adapter that is already loaded is not an error. */
   load(name: string, path: string): Promise<void>
-  /** An adapter that is not there is no error. */
+  /** An adapter that does not exist is not an error. */
   unload(name: string): Promise<void>
-  /** The records of an answer. Throws before the first one what the server refuses. */
+  /** The records of an answer. Throws before the first one if the server refuses. */
   complete(
     body: Readonly<Record<string, unknown>>,
     signal: AbortSignal,

@@ -1,5 +1,5 @@
-// A vLLM server in the place of the engine of this process: requests are checked and named here,
-// computed there. Names, checks and versions of experts are those of an engine's own pool.
+// A vLLM server in place of the engine of this process: requests are checked and named here and
+// computed there. Names, checks and versions of experts are those of the engine's pool.
 
 import { parseExpertSpec } from '../../adapters/serving/expert-spec.ts'
 import { checkPromptIds } from '../../runtime/engine/engine-checks.ts'
@@ -24,7 +24,7 @@ import { type VllmClient, VllmRefusal } from './vllm-client.ts'
 import { toVllmName, VllmExperts, type VllmExpertsParts } from './vllm-experts.ts'
 
 export interface VllmEngineParts extends VllmExpertsParts {
-  /** Of this process: its pool names and checks experts; it computes nothing. */
+  /** The pool of this process names and checks experts; it computes nothing. */
   readonly engine: Pick<Engine, 'registerAdapter' | 'unloadAdapter' | 'stats'> & {
     readonly experts: AdapterPool
   }
@@ -59,7 +59,7 @@ class VllmEngine implements ServingEngine {
   }
 
   /**
-   * Each answer is a request of its own there, so that each can be cancelled; prefixes are shared.
+   * Each answer is a separate request there, so that each can be cancelled; prefixes are shared.
    */
   async addCopies(request: EngineRequest, count: number): Promise<EngineSequence[]> {
     const { config } = this.#parts
@@ -75,7 +75,7 @@ class VllmEngine implements ServingEngine {
     throw failed.reason
   }
 
-  /** The one LoRA of a request; throws RequestError for what vLLM cannot add up. */
+  /** The one LoRA of a request; throws RequestError if vLLM cannot add the experts up. */
   async #resolve(adapter: EngineRequest['adapter']): Promise<ExpertHandle | undefined> {
     if (adapter === undefined) return undefined
     const { experts } = this.#parts.engine
@@ -138,9 +138,7 @@ class VllmEngine implements ServingEngine {
     }
   }
 
-  /**
-   * A server that was started again has lost its adapters: this one is loaded, and asked once more.
-   */
+  /** A restarted server has lost its adapters: loads this one and asks once more. */
   async #complete(
     body: Readonly<Record<string, unknown>>,
     handle: ExpertHandle | undefined,
@@ -168,12 +166,12 @@ class VllmEngine implements ServingEngine {
       await this.#restore(name, old)
       throw error
     }
-    // Answers that run end on the old one.
+    // Running answers finish on the old one.
     if (old) void this.#contents.remove(old.key).catch(() => undefined)
     return handle
   }
 
-  /** The name as it was before a content that the server refused. */
+  /** Restores the name after the server refused a new content. */
   async #restore(name: string, old: ExpertHandle | undefined): Promise<void> {
     const { engine } = this.#parts
     if (old?.expert) await engine.registerAdapter(name, old.expert, old.metadata, old.key)
@@ -187,7 +185,7 @@ class VllmEngine implements ServingEngine {
     await this.#contents.remove(key)
   }
 
-  /** Answers are computed elsewhere, whether they are waited for or not. */
+  /** Answers are computed elsewhere, whether they are awaited or not. */
   async run(): Promise<void> {}
 
   async stats(): Promise<EngineStatistics> {
@@ -198,7 +196,7 @@ class VllmEngine implements ServingEngine {
       running: gauges.running ?? this.#running,
       waiting: gauges.waiting ?? 0,
       preemptions: gauges.preemptions ?? 0,
-      // vLLM says its share only: in thousandths
+      // vLLM reports its share only: in thousandths
       kv: Object.assign({}, own.kv, {
         blocks: { capacity: 1000, used, cached: 0, free: 1000 - used },
       }),

@@ -1,6 +1,6 @@
-// The experts of a vLLM server: each content under a name of its own, so that a replaced expert
-// does not change answers that run. They are loaded by call, again where the server has lost them,
-// and unloaded when nobody needs them.
+// The experts of a vLLM server: each content under a separate name, so that a replaced expert does
+// not change running answers. They are loaded by call, again if the server has lost them, and
+// unloaded when no request needs them.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { RequestError } from '../request-error.ts'
@@ -8,13 +8,13 @@ import type { VllmClient } from './vllm-client.ts'
 
 export interface VllmExpertsParts {
   readonly client: Pick<VllmClient, 'load' | 'unload' | 'place'>
-  /** Puts an adapter where the server can read it; gives the folder as the server knows it. */
+  /** Writes an adapter where the server can read it; returns the folder by the server's path. */
   readonly writeAdapter: (key: string, adapter: Adapter) => Promise<string>
 }
 
 interface LoadedContent {
   readonly folder: Promise<string>
-  /** Registered under how many names. */
+  /** Names that it is registered under. */
   names: number
   /** Requests that use it now. */
   users: number
@@ -24,7 +24,7 @@ interface LoadedContent {
   readonly waiters: (() => void)[]
 }
 
-/** What vLLM calls a content: the same on every server of Graft before it. */
+/** vLLM's name of a content: the same for every Graft server in front of it. */
 export const toVllmName = (key: string): string => `graft-${key.replace(/^\w+:/, '').slice(0, 16)}`
 
 export class VllmExperts {
@@ -39,7 +39,7 @@ export class VllmExperts {
     return this.#contents.size
   }
 
-  /** Loads a content for one more name. Throws what writing and the server refuse. */
+  /** Loads a content for one more name. Throws what writing and the server throw. */
   async add(key: string, adapter: Adapter): Promise<void> {
     const known = this.#contents.get(key)
     if (known) {
@@ -63,12 +63,12 @@ export class VllmExperts {
     }
   }
 
-  /** One name less; resolves when the server has let it go, after its last request. */
+  /** Removes one name; resolves when the server has unloaded it, after its last request. */
   async remove(key: string): Promise<void> {
     const content = this.#contents.get(key)
     if (!content || --content.names > 0) return
     if (content.users > 0) await new Promise<void>((done) => content.waiters.push(done))
-    if (content.names > 0 || this.#contents.get(key) !== content) return // it came back
+    if (content.names > 0 || this.#contents.get(key) !== content) return // it was registered again
     this.#contents.delete(key)
     await this.#parts.client.unload(toVllmName(key))
   }
@@ -96,9 +96,7 @@ export class VllmExperts {
     }
   }
 
-  /**
-   * Loads a content that the server no longer has: it was started again, or another unloaded it.
-   */
+  /** Reloads a content that the server lost: it was restarted, or another client unloaded it. */
   async reload(key: string): Promise<void> {
     const content = this.#contents.get(key)
     if (!content) return

@@ -1,5 +1,5 @@
 // An engine's request as vLLM's completion: prompts and answers travel as token ids, so that
-// templates, tools and texts are Graft's own. Settings that vLLM cannot keep are refused.
+// templates, tools and texts are Graft's own. Settings that vLLM does not support are refused.
 
 import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
 import type { EngineRequest } from '../../runtime/engine/engine.ts'
@@ -17,7 +17,7 @@ export interface CompletionParts {
 /** vLLM and OpenAI bound biases to ±100; −100 keeps a token out. */
 const banBias = -100
 
-/** Throws RequestError for a setting that vLLM has no counterpart of. */
+/** Throws RequestError for a setting that vLLM does not have. */
 export function createCompletion(
   request: EngineRequest,
   { model, maxTokens, eosIds, copy }: CompletionParts,

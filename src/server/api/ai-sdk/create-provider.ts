@@ -1,5 +1,5 @@
-// A provider for the AI SDK (npm's `ai`) over a service of this process: no socket, and the same
-// checks, experts and errors as of the server's routes.
+// A provider for the AI SDK (npm's `ai`) over a service of this process: no socket, and the checks,
+// experts and errors of the server's routes.
 
 import { checkOptions, string, unchecked } from '../../../base/schema.ts'
 import { RequestError } from '../../request-error.ts'
@@ -19,15 +19,15 @@ import type {
 import { PartWriter, toCallEnd, toCallUsage, toContent } from './write-parts.ts'
 
 export interface AiProviderOptions {
-  /** Of `createService`, or of a started server. */
+  /** The result of `createService`, or of a started server. */
   readonly service: Service
-  /** What `ai` calls the provider in its errors and spans. Default: graft. */
+  /** The provider's name in the SDK's errors and spans. Default: graft. */
   readonly name?: string | undefined
 }
 
 const fields = { service: unchecked<Service>('a service'), name: string({ filled: true }) }
 
-/** Values of one call of an embedding model, as many as the route takes. */
+/** Values in one call of an embedding model: as many as the route takes. */
 const MOST_VALUES = 2048
 
 /**
@@ -36,9 +36,9 @@ const MOST_VALUES = 2048
  *     const graft = createAiProvider({ service })
  *     const { text } = await generateText({ model: graft('coder'), prompt: 'Hello' })
  *
- * A model's name is what the server takes as `model`. Fields of /v1/chat/completions beyond the SDK's
- * are given as `providerOptions: { graft: { min_p: 0.1, user: 'ada' } }`. Calls throw RequestError for
- * what the route refuses.
+ * A model's name is what the server takes as `model`. Fields of /v1/chat/completions beyond the
+ * SDK's are given as `providerOptions: { graft: { min_p: 0.1, user: 'ada' } }`. Calls throw
+ * RequestError for what the route refuses.
  */
 export function createAiProvider(options: AiProviderOptions): AiProvider {
   checkOptions('Options of createAiProvider', options, fields)
@@ -87,7 +87,7 @@ function createLanguageModel(service: Service, provider: string, modelId: string
     },
     async doStream(call) {
       const { events, response, warnings } = await start(call)
-      const first = await events.next() // what cannot be answered throws here
+      const first = await events.next() // a request that cannot be answered throws here
       const isRaw = call.includeRawChunks ?? false
       const parts = writeParts({ events, first, writer: new PartWriter(response), isRaw })
       return { stream: createPartStream(warnings, parts, events) }
@@ -112,7 +112,7 @@ async function* writeParts({
   }
 }
 
-/** Parts as they are read; a stream that is left ends the answer. */
+/** Parts in the order they are read; leaving the stream ends the answer. */
 function createPartStream(
   warnings: CallWarning[],
   parts: AsyncGenerator<CallPart, void>,

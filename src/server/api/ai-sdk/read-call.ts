@@ -1,4 +1,4 @@
-// A call of the AI SDK as the body of /v1/chat/completions, which is checked as that route does.
+// Turns a call of the AI SDK into the body of /v1/chat/completions, with the checks of that route.
 
 import { checkBody } from '../../read-body.ts'
 import type { BodyForm } from '../../route.ts'
@@ -13,7 +13,7 @@ export interface ReadCall {
   readonly warnings: CallWarning[]
 }
 
-/** Fields of the route that say what the specification says in its own way. */
+/** Fields of the route that the specification names differently. */
 const ownFields = ['messages', 'model', 'stream', 'stream_options', 'n']
 
 /** Throws RequestError, as the route does. */

@@ -6,7 +6,7 @@ import type { PromptMessage, PromptPart } from './specification.ts'
 
 type Message = Readonly<Record<string, unknown>>
 
-/** Throws RequestError for parts that are no text: images, files. */
+/** Throws RequestError for parts that are not text: images, files. */
 export const toChatMessages = (prompt: readonly PromptMessage[]): Message[] =>
   prompt.flatMap((message, i) => convertMessage(message, `prompt.${i}`))
 
@@ -58,7 +58,7 @@ function writeOutput(output: unknown): string {
   return JSON.stringify(value)
 }
 
-/** Text, and files of text. */
+/** Text, and files whose content is text. */
 function readPart(part: PromptPart, place: string): string {
   const { type, text, mediaType = '', data } = part
   if (type === 'text' && typeof text === 'string') return text

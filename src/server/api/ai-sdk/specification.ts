@@ -1,7 +1,7 @@
-// What the AI SDK (npm's `ai`, version 7) calls a provider, as far as Graft takes part: its
-// specification "v4", written down here so that the package is not needed.
+// The provider interface of the AI SDK (npm's `ai`, version 7), as far as Graft implements it:
+// specification "v4", written out here so that the package is not needed.
 
-/** What a call was given that has no effect, or another one than asked for. */
+/** A setting of the call that has no effect, or another effect than asked for. */
 export interface CallWarning {
   readonly type: 'unsupported'
   readonly feature: string
@@ -42,7 +42,7 @@ export interface LanguageCall {
   readonly reasoning?: string | undefined
   readonly includeRawChunks?: boolean | undefined
   readonly abortSignal?: AbortSignal | undefined
-  /** Of Graft: fields of /v1/chat/completions under the key `graft`. */
+  /** Graft's options: fields of /v1/chat/completions under the key `graft`. */
   readonly providerOptions?: ProviderSettings | undefined
 }
 
@@ -76,7 +76,7 @@ export interface CallUsage {
   outputTokens: { total: number; text: number; reasoning: number }
 }
 
-/** By provider; `responseId` is what feedback calls the answer. */
+/** By provider; `responseId` is the answer's id for feedback. */
 export interface CallMetadata {
   [provider: string]: { expert: string | null; seed: number; responseId: string }
 }
@@ -139,13 +139,13 @@ export interface AiEmbeddingModel {
   }>
 }
 
-/** A provider that `ai` takes: called with a name, it gives a language model. */
+/** A provider that `ai` takes: called with a name, it returns a language model. */
 export interface AiProvider {
   (modelId: string): AiLanguageModel
   readonly specificationVersion: 'v4'
-  /** Who answers, as the server's `model` names it: `coder`, `coder:0.7+poet:0.3`. */
+  /** The model's name as the server takes it: `coder`, `coder:0.7+poet:0.3`. */
   languageModel(modelId: string): AiLanguageModel
   embeddingModel(modelId: string): AiEmbeddingModel
-  /** Throws: there is none. */
+  /** Throws, because there is no image model. */
   imageModel(modelId: string): never
 }

@@ -46,7 +46,7 @@ interface OpenCall {
   input: string
 }
 
-/** What is open in a stream: text, reasoning, or calls, each of which is closed once. */
+/** What is open in a stream: text, reasoning or calls; each is closed once. */
 export class PartWriter {
   readonly #response: CallResponse
   #open: { readonly type: 'text' | 'reasoning'; readonly id: string } | undefined
@@ -115,7 +115,7 @@ export class PartWriter {
     return parts
   }
 
-  /** A call is whole when the next one begins, or the answer ends. */
+  /** A call is complete when the next one begins or the answer ends. */
   #closeCalls(): CallPart[] {
     const calls = [...this.#calls.values()]
     this.#calls.clear()

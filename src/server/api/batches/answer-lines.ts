@@ -1,5 +1,5 @@
-// Asks the requests of a batch, several at a time, and gives each result as it comes. A request that
-// a limit refuses is asked again.
+// Answers the requests of a batch, several at a time, and returns each result as soon as it is
+// there. A request that a rate limit refuses is sent again.
 
 import { isRecord } from '../../../base/schema.ts'
 import type { BatchAnswer, BatchRequest, BatchResult } from './batch-lines.ts'
@@ -11,7 +11,7 @@ export type AskRoute = (
   signal: AbortSignal,
 ) => Promise<BatchAnswer & { readonly retryAfterSeconds?: number | undefined }>
 
-/** From a server's `fetch`; `env`: what the server is told beside the request. */
+/** The server's `fetch`; `env`: what a program passes beside the request. */
 export const createAsk =
   (fetch: (request: Request, env?: object) => Promise<Response>, env: object = {}): AskRoute =>
   async ({ url, body }, signal) => {
@@ -23,7 +23,7 @@ export const createAsk =
     })
     const response = await fetch(request, env)
     const text = await response.text()
-    signal.throwIfAborted() // the body of an answer that was left says nothing
+    signal.throwIfAborted() // the body of an answer that was abandoned is empty
     const retryAfter = response.headers.get('retry-after')
     return {
       status: response.status,
@@ -36,7 +36,7 @@ export const createAsk =
 const isJson = ({ headers }: Response): boolean =>
   headers.get('content-type')?.includes('json') === true
 
-/** Lets so many callers in at a time, in the order in which they come. */
+/** Lets a number of callers in at a time, first come, first served. */
 export class Turnstile {
   #free: number
   readonly #waiting: (() => void)[] = []
@@ -62,19 +62,19 @@ export class Turnstile {
 
 export interface AnswerLinesParts {
   readonly ask: AskRoute
-  /** Shared by all batches of a server, so that each gets its turn. */
+  /** Shared by all batches of a server, so that each makes progress. */
   readonly turnstile: Turnstile
   /** Requests of this batch that wait or run at a time. */
   readonly atATime: number
   readonly createId: () => string
   readonly signal: AbortSignal
-  /** Takes each result, in the order in which they come. */
+  /** Receives each result, in the order in which they finish. */
   readonly onResult: (result: BatchResult) => Promise<void>
 }
 
 /**
  * Resolves when all requests are answered. Rejects when the signal aborts, or when a request or
- * `onResult` throws; what runs has ended then.
+ * `onResult` throws; running requests have ended by then.
  */
 export async function answerLines(
   requests: AsyncIterable<BatchRequest>,
@@ -128,7 +128,7 @@ async function answerLine(request: BatchRequest, parts: AnswerLinesParts): Promi
   }
 }
 
-/** A limit that time lifts; one that is too small for the request at all says no time. */
+/** A limit that lifts with time. A limit that this request can never meet has no time. */
 const isRefusedForNow = ({ status, body, retryAfterSeconds }: Awaited<ReturnType<AskRoute>>) =>
   (status === 429 || status === 503) && retryAfterSeconds !== undefined && isRecord(body)
 

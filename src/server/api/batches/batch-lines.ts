@@ -1,11 +1,11 @@
-// The lines of a batch's file: requests in OpenAI's form, checked before the first is asked, and
-// results in the form of its output.
+// The lines of a batch's file: requests in OpenAI's form, checked before the first one is sent, and
+// results in the form of its output file.
 
 import { describeValue, isRecord } from '../../../base/schema.ts'
 import { findNearestName } from '../../../base/suggest.ts'
 import type { BatchProblem, BatchUsage } from './batch.ts'
 
-/** Routes that batches may ask. */
+/** Routes that batches may call. */
 export const batchEndpoints = [
   '/v1/chat/completions',
   '/v1/completions',
@@ -24,12 +24,12 @@ export interface BatchRequest {
 }
 
 export interface NumberedLine {
-  /** From 1. */
+  /** Line number, from 1. */
   readonly number: number
   readonly text: string
 }
 
-/** Lines with anything in them. */
+/** Lines that are not blank. */
 export async function* readNumberedLines(
   chunks: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<NumberedLine> {
@@ -48,7 +48,7 @@ export async function* readNumberedLines(
   if (rest.trim() !== '') yield { number: number + 1, text: rest }
 }
 
-/** A line as a request, or what is wrong with it. */
+/** A line as a request, or the reason why it is invalid. */
 export function parseBatchLine(text: string, endpoint: string | undefined): BatchRequest | Fault {
   let line: unknown
   try {
@@ -104,7 +104,7 @@ function findLineProblem(
   return undefined
 }
 
-/** What is wrong with a line. */
+/** A problem in a line. */
 export class Fault {
   readonly code: string
   readonly message: string
@@ -118,11 +118,11 @@ export class Fault {
 
 export interface CheckedLines {
   readonly total: number
-  /** The first hundred at most. */
+  /** The first hundred problems at most. */
   readonly problems: readonly BatchProblem[]
 }
 
-/** Reads all lines and keeps none. */
+/** Checks all lines and keeps none in memory. */
 export async function checkBatchLines(
   lines: AsyncIterable<NumberedLine>,
   endpoint: string | undefined,
@@ -152,7 +152,7 @@ export async function checkBatchLines(
   return { total, problems }
 }
 
-/** Remembers a request's id; a fault where an earlier line has it. */
+/** Records a request's id; returns a problem if an earlier line has it. */
 function findRepetition(
   { customId }: BatchRequest,
   number: number,
@@ -173,7 +173,7 @@ export interface BatchAnswer {
   readonly body: unknown
 }
 
-/** A line of the output, or of the file of errors. */
+/** A line of the output file, or of the error file. */
 export interface BatchResult {
   readonly id: string
   readonly custom_id: string
@@ -202,7 +202,7 @@ export const toUnanswered = (
 export const isAnswered = ({ response }: BatchResult): boolean =>
   response !== null && response.status_code < 300
 
-/** The tokens of an answer, in the words of any of the APIs. */
+/** The tokens of an answer, with the field names of any of the APIs. */
 export function addResultUsage(sum: BatchUsage, { response }: BatchResult): BatchUsage {
   const body = isRecord(response?.body) ? response.body : {}
   const usage = isRecord(body['usage']) ? body['usage'] : {}

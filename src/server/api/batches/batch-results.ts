@@ -1,4 +1,4 @@
-// The results of a batch as its two files: what was answered, and what was not.
+// Writes the results of a batch as its two files: answers and errors.
 
 import type { BatchCounts, BatchUsage } from './batch.ts'
 import { noUsage } from './batch.ts'
@@ -21,8 +21,8 @@ const reasons = {
 } as const
 
 /**
- * Results in the order of the input; requests without one are failed. Of two results of a request,
- * the first counts.
+ * Results in the order of the input; requests without a result are failed. If a request has two
+ * results, the first counts.
  */
 export function collectResults(
   customIds: readonly string[],

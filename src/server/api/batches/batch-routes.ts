@@ -1,4 +1,4 @@
-// OpenAI's batches: POST and GET /v1/batches, GET /v1/batches/{batch_id}, and its cancel.
+// OpenAI's batches: POST and GET /v1/batches, GET /v1/batches/{batch_id}, and POST to its cancel.
 
 import { createField, type GivenOptions, isRecord, oneOf, string } from '../../../base/schema.ts'
 import { RequestError } from '../../request-error.ts'
@@ -152,7 +152,7 @@ async function endBatch(
   })
 }
 
-/** '24h' and the like in seconds. */
+/** '24h' and similar in seconds. */
 function readWindow(text: string): number {
   const [, count, unit] = /^(\d{1,6})([mh])$/.exec(text) ?? []
   const seconds = Number(count) * (unit === 'h' ? 3600 : 60)

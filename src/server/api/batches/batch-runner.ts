@@ -1,5 +1,5 @@
-// Runs batches in the background: reads the input, asks its requests, makes the files of results. What
-// a server that ended left is gone on with. Several batches take turns.
+// Runs batches in the background: reads the input, sends its requests, writes the files of results.
+// Continues batches that an earlier process left unfinished. Several batches share the places.
 
 import type { FileStore } from '../files/file-store.ts'
 import { answerLines, type AskRoute, Turnstile } from './answer-lines.ts'
@@ -20,21 +20,23 @@ import type { BatchStore } from './batch-store.ts'
 export interface BatchRunnerParts {
   readonly store: BatchStore
   readonly files: FileStore
-  /** Asks the server for the key that a batch belongs to. */
+  /** Sends a request with the key that the batch belongs to. */
   readonly createAsk: (owner: string) => AskRoute
   /** Requests of all batches that run at a time. */
   readonly atATime: number
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly createId: (prefix: string) => string
-  /** Told what stops a batch beside its requests; it is gone on with at the next start. */
+  /**
+   * Receives what stops a batch, other than its requests; the batch continues at the next start.
+   */
   readonly onFailure: (what: string, error: unknown) => void
 }
 
 /** Why a batch stops before its last request. */
 type StopReason = 'cancelled' | 'expired' | 'closed'
 
-/** A batch that is worked on, as it is now. */
+/** A running batch in its current state. */
 interface Running {
   batch: RequestBatch
   readonly controller: AbortController
@@ -54,12 +56,12 @@ export class BatchRunner {
     this.#turnstile = new Turnstile(parts.atATime)
   }
 
-  /** Goes on with what an earlier run left. */
+  /** Continues what an earlier run left. */
   async resume(): Promise<void> {
     for (const batch of await this.#parts.store.list()) if (!hasEnded(batch)) this.#start(batch)
   }
 
-  /** As they are now, in the order in which they were made. */
+  /** In their current state, in the order in which they were made. */
   async list(): Promise<readonly RequestBatch[]> {
     const kept = await this.#parts.store.list()
     return kept.map((batch) => this.#running.get(batch.id)?.batch ?? batch)
@@ -69,7 +71,7 @@ export class BatchRunner {
     return this.#running.get(id)?.batch ?? this.#parts.store.find(id)
   }
 
-  /** Takes a new batch, whose input file is copied, since it may be deleted meanwhile. */
+  /** Takes a new batch. Its input file is copied, because the client may delete it meanwhile. */
   async add(batch: RequestBatch): Promise<void> {
     const { store, files } = this.#parts
     await store.writeInput(batch.id, toChunks(await files.read(batch.inputFileId)))
@@ -77,7 +79,10 @@ export class BatchRunner {
     this.#start(batch)
   }
 
-  /** Ends a batch; requests that run are cut off. The batch as it is now; undefined: it has ended. */
+  /**
+   * Cancels a batch; running requests are aborted. Returns the batch in its current state;
+   * undefined if it has ended.
+   */
   async cancel(id: string): Promise<RequestBatch | undefined> {
     const running = this.#running.get(id)
     if (!running || !['validating', 'in_progress'].includes(running.batch.status)) return undefined
@@ -86,7 +91,7 @@ export class BatchRunner {
     return running.batch
   }
 
-  /** Cuts off what runs; the next start goes on with it. */
+  /** Aborts what runs; the next start continues it. */
   async close(): Promise<void> {
     this.#isClosed = true
     const all = [...this.#running.values()]
@@ -94,7 +99,7 @@ export class BatchRunner {
     await Promise.all(all.map(({ ended }) => ended))
   }
 
-  /** Resolves when a batch has ended, or was cut off. */
+  /** Resolves when a batch has ended or was aborted. */
   async waitFor(id: string): Promise<void> {
     await this.#running.get(id)?.ended
   }
@@ -108,7 +113,7 @@ export class BatchRunner {
       .finally(() => this.#running.delete(batch.id))
   }
 
-  /** Enters a status and keeps it. Counts are kept with the results, and not at every one. */
+  /** Sets a status and stores it. Counts are stored with the results, not after each one. */
   async #move(
     running: Running,
     status: RequestBatch['status'],
@@ -138,7 +143,7 @@ export class BatchRunner {
     await this.#finish(running, isCancelled ? 'cancelled' : (reason ?? 'completed'))
   }
 
-  /** Whether the batch may go on: its lines are well. */
+  /** Whether the batch may continue: all its lines are valid. */
   async #check(running: Running): Promise<boolean> {
     const { id, endpoint } = running.batch
     const { total, problems } = await checkBatchLines(this.#readLines(id), endpoint)
@@ -193,7 +198,7 @@ export class BatchRunner {
     }
   }
 
-  /** Those without a result. */
+  /** Requests without a result. */
   async *#readRequests(
     { id, endpoint }: RequestBatch,
     done: ReadonlySet<string>,
@@ -204,7 +209,7 @@ export class BatchRunner {
     }
   }
 
-  /** Makes the files of results, in the order of the input. */
+  /** Writes the files of results, in the order of the input. */
   async #finish(running: Running, end: 'completed' | 'cancelled' | 'expired'): Promise<void> {
     const { store, files, createId, now } = this.#parts
     if (end === 'completed') await this.#move(running, 'finalizing')

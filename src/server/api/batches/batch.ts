@@ -1,4 +1,4 @@
-// A batch: a file of requests that are answered in the background, as OpenAI describes it.
+// A batch: a file of requests that are answered in the background, as in OpenAI's API.
 
 export type BatchStatus =
   | 'validating'
@@ -10,11 +10,11 @@ export type BatchStatus =
   | 'cancelling'
   | 'cancelled'
 
-/** What is wrong with the input file. */
+/** Problems of the input file. */
 export interface BatchProblem {
   readonly code: string
   readonly message: string
-  /** Of the file, from 1; undefined: of the whole file. */
+  /** Line of the file, from 1; undefined: the whole file. */
   readonly line?: number | undefined
   readonly param?: string | undefined
 }
@@ -53,7 +53,7 @@ export interface RequestBatch {
   /** The name of the key that asked; '': of requests without a key. */
   readonly owner: string
   readonly metadata: Readonly<Record<string, string>> | undefined
-  /** Seconds that the files of results are kept; undefined: for good. */
+  /** Seconds for which the files of results are kept; undefined: forever. */
   readonly outputSeconds: number | undefined
   /** Seconds since 1970. */
   readonly createdAt: number
@@ -66,7 +66,7 @@ export interface RequestBatch {
   readonly errorFileId?: string | undefined
 }
 
-/** Statuses after which nothing happens any more. */
+/** Final statuses. */
 const endStatuses: readonly BatchStatus[] = ['failed', 'completed', 'expired', 'cancelled']
 
 export const hasEnded = ({ status }: Pick<RequestBatch, 'status'>): boolean =>

@@ -1,4 +1,4 @@
-// Experts by name: list, load, swap, unload, pin, and what they did.
+// Experts by name: list, load, swap, unload, pin, and their statistics.
 
 import { flag, string } from '../../../base/schema.ts'
 import { findNearestName } from '../../../base/suggest.ts'

@@ -1,10 +1,10 @@
-// The server's registry: its experts, found by words, filters and meaning, or one by reference.
+// The server's registry: search experts by words, filters and meaning, or read one by reference.
 
 import { RequestError } from '../../request-error.ts'
 import { defineRoute } from '../../route.ts'
 import type { RegisteredEntry, RegisteredQuery } from '../../service.ts'
 
-/** What is in memory has the key that stands here as its hash. */
+/** The version in memory has this hash as its key. */
 export const toRegisteredBody = (entry: RegisteredEntry) => ({
   id: entry.id,
   object: 'registered_expert',

@@ -1,13 +1,13 @@
-// Files that clients upload, such as rows to learn from, and files that the server makes for them.
-// Independent of where they are kept.
+// Files that clients upload, such as training rows, and files that the server writes for them.
+// Independent of where they are stored.
 
-/** What a file is for. Clients upload the first two; the others are made by the server. */
+/** The purpose of a file. Clients upload the first two; the server writes the others. */
 export const uploadPurposes = ['fine-tune', 'batch'] as const
 export const filePurposes = [...uploadPurposes, 'fine-tune-results', 'batch_output'] as const
 export type FilePurpose = (typeof filePurposes)[number]
 
 export interface NewFile {
-  /** As the client calls it. */
+  /** The name that the client gave. */
   readonly name: string
   readonly purpose: FilePurpose
   /** The name of the key that may use it; '': of requests without a key. */
@@ -25,7 +25,7 @@ export interface StoredFile extends NewFile {
 
 /** Calls reject with StorageError where the store fails; nothing has changed then. */
 export interface FileStore {
-  /** The file appears whole or not at all. */
+  /** Atomic: readers see the whole file or none. */
   add(file: NewFile, content: Iterable<Uint8Array>): Promise<StoredFile>
   /** In the order in which they were added. */
   list(): Promise<readonly StoredFile[]>
@@ -33,8 +33,8 @@ export interface FileStore {
   find(id: string): Promise<StoredFile | undefined>
   /** Rejects with NotFoundError. */
   read(id: string): Promise<ReadableStream<Uint8Array>>
-  /** Where its content lies, for a process that reads it by path. Rejects with NotFoundError. */
+  /** The path of its content, for a process that reads it by path. Rejects with NotFoundError. */
   locate(id: string): Promise<string>
-  /** Nothing happens where there is none. */
+  /** Does nothing for an unknown file. */
   delete(id: string): Promise<void>
 }

@@ -1,23 +1,23 @@
-// Which files a request may see: those of its own key, all of them for a key with the scope admin.
+// Which files a request may use: those of its own key; all of them with a key of the scope admin.
 
 import { RequestError } from '../../request-error.ts'
 import type { ServerContext } from '../../route.ts'
 import type { FileStore, StoredFile } from './file-store.ts'
 
-/** The name under which a request's files and jobs are kept; '': there are no keys. */
+/** The name under which a request's files and jobs are stored; '': the server has no keys. */
 export const getOwner = (context: ServerContext): string => context.get('tenant') ?? ''
 
-/** Whether a request may do what needs a scope: always where no key is needed. */
+/** Whether a request has a scope; always true if no key is needed. */
 export const isAllowed = (context: ServerContext, scope: 'train' | 'admin'): boolean => {
   const scopes = context.get('scopes')
   return scopes === undefined || scopes.includes(scope) || scopes.includes('admin')
 }
 
-/** Whether what is kept under a name is shown to a request. */
+/** Whether a request may see what is stored under a name. */
 export const isShown = (context: ServerContext, { owner }: { readonly owner: string }): boolean =>
   owner === getOwner(context) || isAllowed(context, 'admin')
 
-/** The file of an id. Throws RequestError of status 404 also for one of another key. */
+/** The file with this id. Throws RequestError of status 404 also if it belongs to another key. */
 export async function getOwnFile(
   store: FileStore,
   context: ServerContext,

@@ -1,4 +1,4 @@
-// An uploaded file: a body of multipart/form-data, up to a number of bytes.
+// Reads an uploaded file: a body of multipart/form-data with a size limit.
 
 import { describeUnknownOption } from '../../../base/schema.ts'
 import { RequestError } from '../../request-error.ts'
@@ -18,10 +18,10 @@ const anchorName = 'expires_after[anchor]'
 const secondsName = 'expires_after[seconds]'
 const fieldNames = ['file', 'purpose', anchorName, secondsName]
 
-/** Of boundaries, names and short fields, beside the file itself. */
+/** Bytes of boundaries, names and short fields, besides the file itself. */
 const envelopeBytes = 16_384
 
-/** Throws RequestError: 413 for a longer file, 400 for whatever else is wrong. */
+/** Throws RequestError: 413 if the file is too long, 400 for everything else. */
 export async function readUpload(context: ServerContext, maxFileBytes: number): Promise<Upload> {
   const form = await readForm(context, maxFileBytes + envelopeBytes)
   const given = new Map<string, string | File>()

@@ -1,4 +1,4 @@
-// The body of POST /v1/fine_tuning/jobs, and the request that it is.
+// The body of POST /v1/fine_tuning/jobs, and its translation to a request.
 
 import {
   createField,
@@ -89,7 +89,7 @@ export const jobForm: BodyForm<typeof jobFields> = {
   refused: { integrations: { reason: 'nothing is sent elsewhere', neutral: [[]] } },
 }
 
-/** What of a body needs no files. Throws RequestError where fields do not go together. */
+/** Checks of a body that need no files. Throws RequestError if fields contradict each other. */
 export function readTuning(body: JobBody): Omit<TuningRequest, 'training' | 'validation'> {
   const { model, suffix, seed, adapter = {}, metadata = {} } = body
   const method = body.method?.type ?? 'supervised'

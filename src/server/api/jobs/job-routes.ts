@@ -1,5 +1,5 @@
-// OpenAI's fine-tuning jobs: POST and GET /v1/fine_tuning/jobs, and of one job its state, events,
-// checkpoints and its cancel.
+// OpenAI's fine-tuning jobs: POST and GET /v1/fine_tuning/jobs, and the state, events, checkpoints
+// and cancel of one job.
 
 import { RequestError } from '../../request-error.ts'
 import { defineRoute, type Route, type RouteCall, type ServerContext } from '../../route.ts'

@@ -1,5 +1,5 @@
-// Training jobs of clients: what is asked, what is kept of one, and who runs them. Independent of
-// how they are run.
+// Training jobs of clients: the request, the stored job, and the contract of who runs them.
+// Independent of how they are run.
 
 import type { StoredFile } from '../files/file-store.ts'
 
@@ -8,17 +8,17 @@ export type TuningStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'canc
 /** What rows are: answers to imitate, or pairs of which one is preferred. */
 export type TuningMethod = 'supervised' | 'dpo'
 
-/** 'auto': as the program chooses. */
+/** 'auto': the trainer's default. */
 export interface TuningSettings {
   readonly epochs: number | 'auto'
   readonly batchRows: number | 'auto'
-  /** Times the usual learning rate of the adapter's kind. */
+  /** Factor of the usual learning rate of the adapter's kind. */
   readonly rateMultiplier: number | 'auto'
-  /** Of dpo. */
+  /** β of dpo. */
   readonly beta: number | 'auto'
 }
 
-/** The adapter that is made; absent: a LoRA on all linear layers. */
+/** The adapter to train. Default: a LoRA on all linear layers. */
 export interface TuningAdapter {
   readonly kind?: string | undefined
   readonly rank?: number | undefined
@@ -26,12 +26,12 @@ export interface TuningAdapter {
 }
 
 export interface TuningRequest {
-  /** The base, or an expert to train on. */
+  /** The base, or an expert to continue from. */
   readonly model: string
   readonly training: StoredFile
-  /** Rows that decide whether the result serves; absent: a tenth of the training rows. */
+  /** Rows that decide whether the result is served. Default: a tenth of the training rows. */
   readonly validation: StoredFile | undefined
-  /** The name under which the result serves; absent: made from the job's id. */
+  /** The name under which the result is served. Default: made from the job's id. */
   readonly suffix: string | undefined
   readonly seed: number | undefined
   readonly method: TuningMethod
@@ -40,19 +40,19 @@ export interface TuningRequest {
   readonly metadata: Readonly<Record<string, string>>
 }
 
-/** A job as it is kept; plain values. */
+/** A stored job; plain values. */
 export interface TuningJob {
   readonly id: string
-  /** The name of the key that sees it; '': of requests without a key. */
+  /** The name of the key that may see it; '': requests without a key. */
   readonly owner: string
   /** Seconds since 1970. */
   readonly createdAt: number
   readonly finishedAt?: number | undefined
   readonly status: TuningStatus
   readonly model: string
-  /** The base that is trained on, as the server names it. */
+  /** The base that it trains on, by the server's name for it. */
   readonly base: string
-  /** The name under which the result serves. */
+  /** The name under which the result is served. */
   readonly name: string
   readonly trainingFile: string
   readonly validationFile: string | undefined
@@ -62,7 +62,7 @@ export interface TuningJob {
   readonly adapter: TuningAdapter
   readonly metadata: Readonly<Record<string, string>>
   readonly error?: { readonly code: string; readonly message: string } | undefined
-  /** What requests name the result. */
+  /** The name by which requests ask for the result. */
   readonly tunedModel?: string | undefined
   readonly trainedTokens?: number | undefined
   readonly resultFiles: readonly string[]
@@ -74,16 +74,16 @@ export interface TuningEvent {
   readonly createdAt: number
   readonly level: 'info' | 'warn' | 'error'
   readonly message: string
-  /** Of a step or a validation. */
+  /** Losses of a step or of a validation. */
   readonly metrics?: Readonly<Record<string, number>> | undefined
-  /** The step of a checkpoint from which the run can go on. */
+  /** The step of a checkpoint from which the run can resume. */
   readonly checkpoint?: number | undefined
 }
 
 export interface JobService {
   /**
-   * Checks base, files and rows, and queues a job. Throws RequestError or another GraftError for
-   * what is wrong; nothing is kept then.
+   * Checks base, files and rows, and queues a job. Throws RequestError or another GraftError if
+   * something is wrong; then no job is stored.
    */
   create(request: TuningRequest, owner: string): Promise<TuningJob>
   /** In the order in which they were made. */

@@ -1,4 +1,4 @@
-// llama.cpp's adapters: by number, with a scale that requests without a model are answered with.
+// llama.cpp's adapters: by number, with the scale that applies to requests without a model.
 
 import { integer, number, string } from '../../../base/schema.ts'
 import { RequestError } from '../../request-error.ts'
@@ -19,7 +19,7 @@ export const listAdaptersRoute = defineRoute({
   },
 })
 
-/** The body is a list, and so is no table of fields. */
+/** The body is a list, so it has no table of fields. */
 export const setScalesRoute = defineRoute({
   method: 'POST',
   path: '/lora-adapters',

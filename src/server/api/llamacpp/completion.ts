@@ -1,4 +1,4 @@
-// POST /completion: llama.cpp's own way to continue a text, with its names and defaults.
+// POST /completion: llama.cpp's own completion route, with its names and defaults.
 
 import {
   createField,

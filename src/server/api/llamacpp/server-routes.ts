@@ -1,4 +1,4 @@
-// What llama.cpp's clients ask of the server itself: whether it is ready, what it serves, who runs.
+// llama.cpp's routes about the server itself: health, properties, slots.
 
 import { defineRoute } from '../../route.ts'
 import { chatFields, toConversation } from '../openai/chat-fields.ts'

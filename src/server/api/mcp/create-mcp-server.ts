@@ -1,5 +1,5 @@
-// Our tools in MCP's words: a factory of servers, as both transports and both eras of the protocol
-// take it.
+// The tools as an MCP server: a factory that both transports and both generations of the protocol
+// use.
 
 import type { McpServer, McpServerFactory, ServerContext } from '@modelcontextprotocol/server'
 import {
@@ -16,14 +16,14 @@ import type { McpCaller, McpTool } from './mcp-tool.ts'
 export interface McpParts {
   readonly tools: readonly McpTool[]
   readonly version: string
-  /** Who calls, from what the transport passed on. */
+  /** The caller, from what the transport passed on. */
   readonly findCaller: (context: Parameters<McpServerFactory>[0]) => McpCaller | Promise<McpCaller>
 }
 
 const instructions =
   'Graft serves one local base model and many small experts of it. Call experts to see who can answer, generate or object to ask one of them by "model", feedback or learn to teach a user of yours, train to make a new expert from rows.'
 
-/** Loads the library of the protocol, which nothing else needs. */
+/** Loads the protocol's library, which nothing else needs. */
 export async function createMcpFactory(parts: McpParts): Promise<McpServerFactory> {
   const { McpServer } = await import('@modelcontextprotocol/server')
   const { tools, version, findCaller } = parts
@@ -34,7 +34,7 @@ export async function createMcpFactory(parts: McpParts): Promise<McpServerFactor
       {
         instructions,
         capabilities: { tools: {} },
-        // The tools of a key change only with the program.
+        // The tools of a key change only when the program is updated.
         cacheHints: {
           'tools/list': { ttlMs: 60_000, cacheScope: 'private' },
           'server/discover': { ttlMs: 60_000, cacheScope: 'private' },
@@ -46,7 +46,7 @@ export async function createMcpFactory(parts: McpParts): Promise<McpServerFactor
   }
 }
 
-/** Whether a caller's key has the scope of a tool; others are not shown to it. */
+/** Whether a caller's key has the scope of a tool; other tools are not listed. */
 const canCall = ({ scopes }: McpCaller, { scope }: McpTool): boolean =>
   scopes === undefined || scopes.includes(scope) || scopes.includes('admin')
 
@@ -95,7 +95,7 @@ async function runTool(
   }
 }
 
-/** The arguments of a tool, checked as the bodies of routes are: null counts as left out. */
+/** The arguments of a tool, checked like the bodies of routes: null counts as absent. */
 const createToolSchema = ({ fields, required }: McpTool) =>
   createSchema(
     Object.assign(describeFields(fields), required.length > 0 && { required }),
@@ -117,7 +117,7 @@ function readArguments(given: unknown, fields: Fields, required: readonly string
   return problems.length > 0 ? { issues: [{ message: joinProblems(problems) }] } : { value }
 }
 
-/** A schema as the library takes it (Standard Schema), with our own check. */
+/** A schema in the library's form (Standard Schema), with our own check. */
 const createSchema = (schema: JsonSchema, validate: (value: unknown) => Checked) => ({
   '~standard': {
     version: 1 as const,

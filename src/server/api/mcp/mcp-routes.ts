@@ -1,5 +1,5 @@
-// /mcp: the tools over Streamable HTTP, without sessions, for clients of 2026-07-28 and of the
-// protocol's revisions before it.
+// /mcp: the tools over Streamable HTTP, without sessions, for the protocol's revision 2026-07-28
+// and earlier ones.
 
 import type { McpHttpHandler } from '@modelcontextprotocol/server'
 import type { ErrorBody } from '../../error-response.ts'
@@ -14,7 +14,7 @@ export interface McpRouteParts {
   readonly version: string
   /** Bytes of a message; longer ones are refused with 413. */
   readonly maxBodyBytes: number
-  /** Told what is no fault of a request. */
+  /** Receives errors that the request did not cause. */
   readonly onFault: (error: unknown, context: ServerContext) => void
 }
 
@@ -89,10 +89,10 @@ const createCaller = (call: RouteCall, { onFault }: McpRouteParts): McpCaller =>
   onFault: (error) => onFault(error, call.context),
 })
 
-/** JSON-RPC's range for errors of a server. */
+/** JSON-RPC's range for server errors. */
 const serverError = -32_000
 
-/** What is refused before the protocol begins, such as a missing key. */
+/** Errors before the protocol begins, such as a missing key. */
 const describeError = ({ error }: ErrorBody): object => ({
   jsonrpc: '2.0',
   id: null,

@@ -1,27 +1,29 @@
 // The contract of an MCP tool: one file per tool in tools/, one row in tool-table.ts. Independent
-// of the protocol: create-mcp-server.ts says it in MCP's words.
+// of the protocol, which create-mcp-server.ts adds.
 
 import type { Fields, GivenOptions, JsonSchema } from '../../../base/schema.ts'
 import type { RouteScope } from '../../route.ts'
 import type { AnswerEvent, AnswerRequest, Service } from '../../service.ts'
 
-/** Who calls tools: a client over HTTP with a key, or the program that started this one. */
+/**
+ * The caller of a tool: a client over HTTP with a key, or the program that started this process.
+ */
 export interface McpCaller {
   readonly service: Service
-  /** What its key may do; undefined: everything. */
+  /** The scopes of its key; undefined: all. */
   readonly scopes: readonly string[] | undefined
-  /** The name of its key; '': there is none. */
+  /** The name of its key; '': no key. */
   readonly owner: string
-  /** A new id with this in front. */
+  /** A new id with this prefix. */
   readonly createId: (prefix: string) => string
-  /** Answers a request and counts what it took. */
+  /** Answers a request and counts its usage. */
   answer(
     request: AnswerRequest,
     user: string | undefined,
     responseId: string,
     signal: AbortSignal,
   ): AsyncGenerator<AnswerEvent, void>
-  /** Told what is no fault of the caller. */
+  /** Receives errors that the caller did not cause. */
   onFault(error: unknown): void
 }
 
@@ -29,30 +31,30 @@ export interface McpCaller {
 export interface McpToolCall<Given> {
   readonly given: Given
   readonly caller: McpCaller
-  /** Aborted when the caller has gone or has cancelled the call. */
+  /** Aborts when the caller disconnects or cancels the call. */
   readonly signal: AbortSignal
-  /** Tells how far it is; does nothing where nobody asked to be told. */
+  /** Reports progress; does nothing if the caller did not ask for it. */
   report(done: number, message: string, total?: number): Promise<void>
 }
 
 export interface McpToolResult {
-  /** For a model that reads text only. */
+  /** The answer as text, for a model that reads text only. */
   readonly text: string
-  /** The same as a value that fits `answer`. */
+  /** The answer as a value that fits `answer`. */
   readonly value: object
 }
 
 export interface McpTool<Of extends Fields = Fields> {
   readonly name: string
   readonly title: string
-  /** What a model reads to choose the tool. */
+  /** The description by which a model chooses the tool. */
   readonly about: string
   readonly scope: Exclude<RouteScope, 'open' | 'admin'>
   readonly fields: Of
   readonly required: readonly (keyof Of & string)[]
-  /** The schema of what it gives. */
+  /** The schema of its answer. */
   readonly answer: JsonSchema
-  /** Whether nothing is changed by it. */
+  /** Whether it changes nothing. */
   readonly isReadOnly: boolean
   run(call: McpToolCall<GivenOptions<Of>>): Promise<McpToolResult>
 }

@@ -20,7 +20,7 @@ export const mcpTools: readonly McpTool[] = [
   routeTool,
 ]
 
-/** And the tool that needs what keeps files and jobs. */
+/** The table with the tool that needs a store for files and jobs. */
 export const listMcpTools = (parts: TrainToolParts): readonly McpTool[] => [
   ...mcpTools,
   createTrainTool(parts),

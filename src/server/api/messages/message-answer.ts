@@ -11,7 +11,7 @@ const stopReasons: Readonly<Record<AnswerEnd, string>> = {
   calls: 'tool_use',
 }
 
-/** Tokens that were read from the cache are not among `input_tokens`. */
+/** `input_tokens` does not include tokens that were read from the cache. */
 export const toUsage = (usage: AnswerUsage) => ({
   input_tokens: usage.promptTokens - usage.cachedTokens,
   output_tokens: usage.completionTokens,
@@ -53,8 +53,8 @@ export interface MessageEventWriter {
 }
 
 /**
- * The events of one message: message_start, blocks as they begin, grow and end, message_delta with
- * the reason and the usage, message_stop. `findStop`: which text ended the answer.
+ * The events of one message: message_start; blocks that begin, grow and end; message_delta with the
+ * reason and the usage; message_stop. `findStop`: which stop text ended the answer.
  */
 export function createMessageEventWriter(
   id: string,
@@ -117,7 +117,7 @@ export function createMessageEventWriter(
   }
 }
 
-/** What is in the cache is known at the end only, so that all prompt tokens count here. */
+/** All prompt tokens count here, because the number from the cache is known at the end only. */
 const startMessage = (id: string, event: AnswerEvent & { readonly type: 'start' }) => ({
   id,
   type: 'message',

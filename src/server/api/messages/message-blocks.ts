@@ -1,5 +1,5 @@
-// The blocks of Anthropic's Messages as messages of a chat. Blocks that this model cannot read are
-// refused by name.
+// Turns the blocks of Anthropic's Messages into messages of a chat. Blocks that this model cannot
+// read are refused by name.
 
 import { describeValue, isRecord } from '../../../base/schema.ts'
 import type { ChatMessage } from '../../../formats/text/chat-template.ts'
@@ -8,7 +8,7 @@ import { checkKeys, createValueError } from '../requests/tool-field.ts'
 type Block = Readonly<Record<string, unknown>>
 
 /**
- * Changes with every request of some clients, so that no prefix would ever be found in the cache.
+ * Some clients change it with every request, so that no prefix would ever be found in the cache.
  */
 const billingLine = /^x-anthropic-billing-header:[^\n]*(?:\n|$)/i
 
@@ -102,7 +102,7 @@ function toMessages(message: unknown, place: string): ChatMessage[] {
     : toQuestion(content, at)
 }
 
-/** Results of tools are messages of their own, before the text beside them. */
+/** Results of tools become separate messages, before the text of the same message. */
 function toQuestion(content: unknown, place: string): ChatMessage[] {
   if (typeof content === 'string') return [{ role: 'user', content }]
   const results: ChatMessage[] = []

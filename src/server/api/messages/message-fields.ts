@@ -1,4 +1,4 @@
-// The body of /v1/messages, and the request that it is.
+// The body of /v1/messages, and its translation to a request.
 
 import {
   createField,
@@ -58,7 +58,7 @@ const messageFields = {
   metadata: createObjectField('user_id: for usage and for what is learned'),
 }
 
-/** Neutral where a request asks for what happens anyway. */
+/** Values that ask for what happens anyway. */
 const refused: Readonly<Record<string, RefusedField>> = {
   service_tier: { reason: 'there are no service tiers here', neutral: ['auto', 'standard_only'] },
   container: { reason: 'no code is run here' },
@@ -78,7 +78,7 @@ export const messageForm: BodyForm<typeof messageFields> = {
   refused,
 }
 
-/** What counts is the same with the fields of an answer, which clients send along. */
+/** Fields of answers that clients send back are ignored. */
 export const countForm: BodyForm<typeof conversationFields> = {
   fields: conversationFields,
   required: ['messages'],
@@ -151,8 +151,8 @@ function readChoice(
 }
 
 /**
- * Variables of the chat template. A template without a switch never reasons where that is turned
- * off, and does as it does where the model may choose; both need no variable.
+ * Variables of the chat template. A template without a switch never reasons if reasoning is turned
+ * off, and decides by itself if the model may choose; neither needs a variable.
  */
 function readVariables(
   { thinking, output_config: output }: ConversationBody,

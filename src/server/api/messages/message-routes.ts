@@ -16,7 +16,7 @@ import {
   toMessageRequest,
 } from './message-fields.ts'
 
-/** Words that differ from OpenAI's. */
+/** Names that differ from OpenAI's. */
 const errorTypes: Readonly<Record<string, string>> = {
   exceed_context_size_error: 'invalid_request_error',
   conflict_error: 'invalid_request_error',
@@ -50,7 +50,7 @@ const messagesRoute = defineRoute({
 
 type MessageCall = RouteCall<MessageBody>
 
-/** Which of the texts ended an answer: the one that its tokens hold. */
+/** Which of the stop texts ended an answer: the one that its tokens contain. */
 async function findStopSequence(
   service: Service,
   { model, stop }: AnswerRequest,

@@ -1,4 +1,4 @@
-// Ollama's /api/chat and /api/generate: an answer whole, or line by line.
+// Ollama's /api/chat and /api/generate: an answer as one object, or one line per piece.
 
 import { createField, describeValue, flag, isRecord, string } from '../../../base/schema.ts'
 import type { ChatMessage } from '../../../formats/text/chat-template.ts'
@@ -29,7 +29,7 @@ const listField = createField<readonly GivenRecord[]>(
 
 const textOnly = 'this model reads and writes text only'
 
-/** What a line holds beside its end: the answer in the form of its route. */
+/** The content of a line in the form of its route: the answer. */
 type ToContent = (parts: AnswerParts) => object
 
 interface AnswerParts {
@@ -59,7 +59,9 @@ const toCall = ({ id, name, arguments: given }: CollectedCall, index: number): o
 
 const createTime = (): string => new Date().toISOString()
 
-/** Lines of one answer. Calls are given whole, at the end: their arguments are objects. */
+/**
+ * The lines of one answer. Calls come complete, at the end, because their arguments are objects.
+ */
 function createLineWriter(model: string, toContent: ToContent) {
   const calls: CollectedCall[] = []
   const toLine = (parts: Partial<AnswerParts>, end: object): object =>
@@ -105,7 +107,7 @@ async function answer(
   })
 }
 
-/** Messages as Ollama has them: arguments as objects, results by the tool's name, thinking. */
+/** Messages in Ollama's form: arguments as objects, results by the tool's name, thinking. */
 function toChatMessage(message: GivenRecord, i: number): ChatMessage {
   const { role, content = '', images, thinking, tool_calls: calls } = message
   const place = `messages.${i}`

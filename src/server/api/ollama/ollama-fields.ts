@@ -1,4 +1,4 @@
-// What Ollama's routes have in common: options as the engine takes them, formats, errors, times.
+// What Ollama's routes share: options for the engine, formats, errors, times.
 
 import {
   createField,
@@ -102,11 +102,11 @@ export const refusedAnswerFields: Readonly<Record<string, RefusedField>> = {
 
 type AnswerBody = GivenOptions<typeof answerFields>
 
-/** A name without Ollama's tag for the newest; undefined: the base. */
+/** The name without Ollama's tag `:latest`; undefined: the base. */
 export const readModel = (model: string | undefined): string | undefined =>
   model?.trim().replace(/:latest$/, '') || undefined
 
-/** The options and the format as a request has them. Throws RequestError. */
+/** The options and the format of a request. Throws RequestError. */
 export function readAnswerOptions(
   body: AnswerBody,
   base: ServedBase,
@@ -150,8 +150,8 @@ function readFormat(format: string | GivenRecord | undefined): GrammarChoice | u
 }
 
 /**
- * Variables of the chat template for `think`; a template without a switch does not reason where it
- * is told not to.
+ * Variables of the chat template for `think`; a template without a switch does not reason if it is
+ * turned off.
  */
 export function readThinking(
   think: boolean | string | undefined,
@@ -189,7 +189,9 @@ export const toEnd = (
   eval_duration: toNanoseconds(times.decodeMs),
 })
 
-/** The answer to a request that asks for nothing: the model is loaded, as it always is. */
+/**
+ * The answer to a request with an empty prompt, which asks to load the model; it is always loaded.
+ */
 export const describeLoaded = (model: string, content: object): Response =>
   Response.json({
     model,

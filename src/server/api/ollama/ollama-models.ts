@@ -1,5 +1,5 @@
 // Ollama's lists of models: /api/tags, /api/ps, /api/show, /api/version. The base and each expert
-// are models there.
+// are listed as models.
 
 import { flag, string } from '../../../base/schema.ts'
 import { findNearestName } from '../../../base/suggest.ts'
@@ -10,7 +10,7 @@ import { describeError, readModel } from './ollama-fields.ts'
 
 const toTime = (seconds: number): string => new Date(seconds * 1000).toISOString()
 
-/** What Graft does not know of a model is empty. */
+/** Fields that Graft does not know of a model are empty. */
 const createDetails = (parent: string, kind: string) => ({
   parent_model: parent,
   format: '',
@@ -67,7 +67,7 @@ const psRoute = defineRoute({
     return Response.json({
       models: models.map((model) => ({
         ...model,
-        expires_at: '2318-04-25T00:00:00Z', // as Ollama says of a model that stays
+        expires_at: '2318-04-25T00:00:00Z', // Ollama's value for a model that stays loaded
         size_vram: 0,
         context_length: base.contextTokens,
       })),

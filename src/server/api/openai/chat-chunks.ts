@@ -1,5 +1,5 @@
-// The chunks of a streamed chat: the role once, texts and calls as they come, one chunk with the
-// reason at each answer's end, the usage last.
+// The chunks of a streamed chat: the role once; texts and calls; one chunk with the finish reason
+// of each answer; the usage last.
 
 import type { AnswerEvent } from '../../service.ts'
 import { toRouteField } from '../requests/route-fields.ts'

@@ -1,4 +1,4 @@
-// The body of /v1/chat/completions, and the request that it is.
+// The body of /v1/chat/completions, and its translation to a request.
 
 import {
   createField,
@@ -118,7 +118,7 @@ export const chatForm: BodyForm<typeof chatFields> = {
   refused: refusedInChat,
 }
 
-/** The request of a body. Throws RequestError where fields do not go together. */
+/** The request of a body. Throws RequestError if fields contradict each other. */
 export function toChatRequest(body: ChatBody, base: ServedBase): AnswerRequest {
   checkStreamOptions(body)
   const maxTokens = readMaxTokens(body)
@@ -197,7 +197,7 @@ export function toConversation(
   }
 }
 
-/** undefined: as the last message says. */
+/** undefined: the last message decides. */
 function readOpening({
   messages = [],
   add_generation_prompt: opens,

@@ -1,4 +1,4 @@
-// POST /v1/chat/completions: a conversation answered, whole or streamed.
+// POST /v1/chat/completions: answers a conversation, whole or streamed.
 
 import { createEventStream } from '../requests/event-stream.ts'
 import { collectAnswers, type CollectedAnswer, sumUsage } from '../requests/collect-answers.ts'

@@ -1,4 +1,4 @@
-// The usage of a streamed answer: what was written so far, and in all at the end.
+// The usage of a streamed answer: so far in each chunk, and in total at the end.
 
 import { sumUsage } from '../requests/collect-answers.ts'
 import type { AnswerEvent, AnswerUsage } from '../../service.ts'
@@ -6,7 +6,7 @@ import { toUsageBody, type UsageBody } from './usage.ts'
 
 export interface ChunkUsage {
   take(event: AnswerEvent): void
-  /** What was read and written so far. */
+  /** Tokens read and written so far. */
   describeSoFar(): UsageBody
   describeAll(): UsageBody
 }

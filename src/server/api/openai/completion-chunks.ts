@@ -1,5 +1,5 @@
-// The chunks of a streamed completion: texts as they come, the reason in each answer's last one, the
-// usage last.
+// The chunks of a streamed completion: texts, the finish reason in the last chunk of each answer,
+// the usage last.
 
 import type { AnswerEvent, AnswerRequest } from '../../service.ts'
 import { createChunkUsage } from './chunk-usage.ts'
@@ -53,7 +53,7 @@ export function createTextWriter(
   }
 }
 
-/** What of an event is text. With log-probabilities an echoed prompt comes with its own. */
+/** The text of an event. With log-probabilities an echoed prompt comes with its own. */
 function listPieces(
   event: AnswerEvent,
   form: { readonly copies: number; readonly echoes: boolean; readonly isScored: boolean },

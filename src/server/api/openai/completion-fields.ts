@@ -1,4 +1,4 @@
-// The body of /v1/completions, and the request that it is.
+// The body of /v1/completions, and its translation to a request.
 
 import { createField, flag, type GivenOptions, integer } from '../../../base/schema.ts'
 import { RequestError } from '../../request-error.ts'
@@ -18,7 +18,7 @@ import {
 import type { BodyForm } from '../../route.ts'
 import type { AnswerRequest, PlainPrompt, ServedBase } from '../../service.ts'
 
-/** Prompts times answers of one request at most. */
+/** Limit of prompts times answers of one request. */
 const MOST_ANSWERS = 2048
 
 const isIds = (value: unknown): value is readonly number[] =>
@@ -79,7 +79,7 @@ export const completionForm: BodyForm<typeof completionFields> = {
   refused: refusedInCompletions,
 }
 
-/** The request of a body. Throws RequestError where fields do not go together. */
+/** The request of a body. Throws RequestError if fields contradict each other. */
 export function toCompletionRequest(body: CompletionBody, base: ServedBase): AnswerRequest {
   checkStreamOptions(body)
   const { max_tokens: maxTokens = 16, echo = false, logprobs, n: copies = 1, stream } = body

@@ -1,4 +1,4 @@
-// Log-probabilities in the form of OpenAI's completions: lists side by side.
+// Log-probabilities in the form of OpenAI's completions: parallel lists.
 
 import type { ShownToken, TokenReport } from '../../service.ts'
 
@@ -14,7 +14,7 @@ export interface CompletionLogprobs {
   readonly text_offset: readonly number[]
 }
 
-/** Writes tokens in the order in which they come; offsets go on from call to call. */
+/** Writes tokens in order; offsets continue from call to call. */
 export function createLogprobWriter(
   alternatives: number,
 ): (tokens: readonly AnyToken[]) => CompletionLogprobs {

@@ -1,4 +1,4 @@
-// POST /v1/completions: texts and token ids continued, whole or streamed.
+// POST /v1/completions: continues texts and token ids, whole or streamed.
 
 import { collectAnswers, type CollectedAnswer, sumUsage } from '../requests/collect-answers.ts'
 import { createEventStream } from '../requests/event-stream.ts'

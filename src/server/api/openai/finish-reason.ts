@@ -1,4 +1,4 @@
-// Why an answer ended, in OpenAI's words.
+// The finish reason of an answer, by OpenAI's names.
 
 import type { AnswerEnd } from '../../service.ts'
 

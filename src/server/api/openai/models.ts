@@ -1,5 +1,5 @@
 // GET /v1/models and /v1/models/{model}: the base first, then experts in memory, then those of the
-// registry, whose newest versions requests may name as well.
+// registry, whose newest versions requests may name too.
 
 import { findNearestName } from '../../../base/suggest.ts'
 import { toRequestError } from '../../error-response.ts'
@@ -19,7 +19,7 @@ interface ModelBody {
   readonly state: 'resident' | 'registered'
 }
 
-/** vLLM's fields beside OpenAI's: what it is made of, and the context. */
+/** vLLM's fields beyond OpenAI's: the parent model and the context length. */
 const toModelBody = (
   id: string,
   root: string,
@@ -70,12 +70,12 @@ async function listModels(service: Service): Promise<ModelBody[]> {
     ...(base.router === undefined ? [] : [toRouterBody(base)]),
     ...experts.map((one) => toExpertBody(one, base)),
     ...registered
-      .filter(({ id }) => !loaded.has(id)) // what is loaded under the name goes before
+      .filter(({ id }) => !loaded.has(id)) // a loaded expert of that name takes precedence
       .map((one) => toRegisteredBody(one.id, one, base)),
   ]
 }
 
-/** A version of the registry by reference; undefined where there is none. */
+/** A version of the registry by reference; undefined if there is none. */
 async function findReference(service: Service, reference: string): Promise<ModelBody | undefined> {
   try {
     const [entry] = await service.findRegistered({ reference })

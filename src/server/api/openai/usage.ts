@@ -1,4 +1,4 @@
-// What an answer took, in OpenAI's form.
+// The usage of an answer in OpenAI's form.
 
 import type { AnswerUsage } from '../../service.ts'
 

@@ -1,4 +1,4 @@
-// Answers as they come in, put together by their index: for responses that are not streamed.
+// Collects the events of answers by their index, for responses that are not streamed.
 
 import type { RouteReport } from '../../../route/router.ts'
 import type {

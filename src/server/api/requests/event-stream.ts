@@ -1,10 +1,12 @@
-// An answer as server-sent events. What is wrong before the first event is an ordinary error; later
-// it is a record with an error, after which the stream ends. A client that goes away ends the
+// An answer as server-sent events. An error before the first event is an ordinary error response; a
+// later one is a record with an error, and ends the stream. A client that disconnects ends the
 // answer.
 
 import { createErrorBody } from '../../error-response.ts'
 
-/** Milliseconds of silence after which a comment is sent, so that nobody closes the connection. */
+/**
+ * Milliseconds of silence after which a comment is sent, so that no proxy closes the connection.
+ */
 const KEEP_ALIVE_MS = 15_000
 
 const encoder = new TextEncoder()
@@ -24,14 +26,14 @@ export interface EventStreamOptions<Event> {
   readonly keepAliveMs?: number
   /** Further headers, from the first event. */
   readonly toHeaders?: (first: Event) => Readonly<Record<string, string>>
-  /** Called when the client has gone. */
+  /** Called when the client has disconnected. */
   readonly onGone: () => void
 }
 
 export interface StreamForm {
   readonly contentType: string
   write(record: unknown): string
-  /** Sent in silence; none where a client would take it for a record. */
+  /** Sent during silence; none if a client would take it for a record. */
   readonly keepAlive?: string
 }
 
@@ -44,7 +46,7 @@ const dataLines: StreamForm = {
   keepAlive: sseKeepAlive,
 }
 
-/** Server-sent events that are named by the record's `type`. */
+/** Server-sent events named by the record's `type`. */
 export const namedEvents: StreamForm = {
   contentType: sseType,
   write: (record) =>

@@ -1,4 +1,4 @@
-// Where in a body the grammar stands that does not compile, in the words of its API.
+// The path of the grammar that does not compile, by the field names of its API.
 
 import { GraftError } from '../../../base/errors.ts'
 import { isRecord } from '../../../base/schema.ts'
@@ -7,7 +7,7 @@ import { RequestError } from '../../request-error.ts'
 
 const partNames = ['schema', 'pattern', 'regex', 'grammar']
 
-/** The path of what a format holds: `response_format.json_schema.schema`. */
+/** The path of a format's content: `response_format.json_schema.schema`. */
 function extendPath(path: string, value: unknown): string {
   if (!isRecord(value)) return path
   if (isRecord(value['json_schema'])) return extendPath(`${path}.json_schema`, value['json_schema'])
@@ -15,7 +15,7 @@ function extendPath(path: string, value: unknown): string {
   return part === undefined ? path : `${path}.${part}`
 }
 
-/** undefined where the body has no grammar. */
+/** undefined if the body has no grammar. */
 export function findGrammarPath(body: unknown): string | undefined {
   if (!isRecord(body)) return undefined
   const { text, output_config: output, structured_outputs: outputs } = body
@@ -29,9 +29,9 @@ export function findGrammarPath(body: unknown): string | undefined {
   return body['tools'] === undefined ? undefined : 'tools'
 }
 
-/** The same error, with the path of the field for a grammar that does not compile. */
+/** The same error, with the field's path if a grammar does not compile. */
 export function describeGrammarFault(error: unknown, body: unknown): unknown {
-  // by its name, which it keeps on the way out of a worker
+  // by its name, which survives the way out of a worker
   if (!GraftError.isInstance(error) || error.name !== 'GrammarError') return error
   const found = toRequestError(error)
   if (found.param !== undefined) return error

@@ -32,7 +32,7 @@ interface ExpertBody {
   }
 }
 
-/** Who answers, as a model's name. Throws RequestError for a merge that is no weighted sum. */
+/** The model's name. Throws RequestError for a merge that is not a weighted sum. */
 export function readModel(
   { model, lora, merged_adapters: merged }: ExpertBody,
   { name: baseName, aliases }: ServedBase,

@@ -1,10 +1,10 @@
-// The messages of a conversation as clients send them. Fields beyond these are let through to the
-// template, since clients send names, refusals and annotations along.
+// The messages of a conversation as clients send them. Unknown fields are passed to the template,
+// because clients send names, refusals and annotations along.
 
 import { createField, describeValue, isRecord } from '../../../base/schema.ts'
 import type { ChatMessage } from '../../../formats/text/chat-template.ts'
 
-/** Parts that are text: of OpenAI's chat, and of answers given back. */
+/** Parts that are text: of OpenAI's chat, and of answers that are sent back. */
 const textTypes = ['text', 'input_text', 'output_text']
 
 const partSchema = {

@@ -1,4 +1,4 @@
-// The field that says who answers.
+// The field that names the expert.
 
 import { string } from '../../../base/schema.ts'
 

@@ -1,4 +1,4 @@
-// Lists in OpenAI's pages: ?limit=, ?after= and ?order=, over items that have an id.
+// Pages of lists as in OpenAI's API: ?limit=, ?after= and ?order=, over items with an id.
 
 import { RequestError } from '../../request-error.ts'
 
@@ -10,7 +10,7 @@ export interface Page {
 }
 
 export interface PageRules {
-  /** Parameters of the route beside those of a page. */
+  /** Parameters of the route besides those of a page. */
   readonly further?: readonly string[]
   readonly limit: number
   readonly mostLimit: number
@@ -39,7 +39,7 @@ const refuse = (param: string, problem: string): RequestError =>
     code: 'invalid_value',
   })
 
-/** One page of items that are given from the oldest to the newest. */
+/** One page of items, which are passed from the oldest to the newest. */
 export function toPageBody<Item extends { readonly id: string }>(
   oldestFirst: readonly Item[],
   { limit, after, order }: Page,

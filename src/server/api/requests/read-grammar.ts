@@ -1,4 +1,4 @@
-// What an answer must be, from the fields in which clients say it: OpenAI's response_format, vLLM's
+// The form that an answer must have, from the clients' fields: OpenAI's response_format, vLLM's
 // structured_outputs, llama.cpp's grammar and json_schema. One of them at most.
 
 import {
@@ -54,14 +54,14 @@ export const grammarFields = {
   grammar: string({ filled: true, about: "a grammar in llama.cpp's notation" }),
 }
 
-/** llama.cpp's own route names a schema directly. */
+/** llama.cpp's own route has a schema as a field of its own. */
 export const jsonSchemaField = withInfo(schemaField, { about: 'a JSON Schema of the answer' })
 
 const refuse = (param: string, message: string): never => {
   throw new RequestError(`${param}: ${message}`, { param, code: 'invalid_value' })
 }
 
-/** Throws RequestError for a form that is wrong, and for two at once. */
+/** Throws RequestError for an invalid form, and for two at once. */
 export function readGrammar(body: {
   readonly response_format?: GivenRecord
   readonly structured_outputs?: GivenRecord
@@ -91,7 +91,7 @@ function readFormat(format: GivenRecord): GrammarChoice | undefined {
         ? { type: 'json' }
         : readSchema(format['schema'], 'response_format.schema')
     case 'json_schema': {
-      // llama.cpp's clients put the schema beside the type
+      // llama.cpp's clients put the schema next to the type
       const wrapped = isRecord(format['json_schema']) ? format['json_schema']['schema'] : undefined
       return readSchema(wrapped ?? format['schema'], 'response_format.json_schema.schema')
     }

@@ -1,4 +1,4 @@
-// Fields that OpenAI's, vLLM's and llama.cpp's clients know and that have no effect here. Each is
+// Fields that clients of OpenAI, vLLM and llama.cpp know and that have no effect here. Each is
 // refused with its reason, unless its value asks for what happens anyway.
 
 import type { RefusedField } from '../../route.ts'
@@ -13,7 +13,7 @@ const noBilling = 'there are no service tiers here'
 const oneCache = 'all requests share one prefix cache; use cache_salt to keep them apart'
 const textOnly = 'this model reads and writes text only'
 
-/** Of OpenAI's chat and completions. */
+/** Fields of OpenAI's chat and completions. */
 const openai: Readonly<Record<string, RefusedField>> = {
   store: refuse(notStored, false),
   metadata: refuse(notStored, {}),
@@ -30,7 +30,7 @@ const openai: Readonly<Record<string, RefusedField>> = {
   prompt_cache_retention: refuse(oneCache),
 }
 
-/** Of vLLM's chat and completions. */
+/** Fields of vLLM's chat and completions. */
 const vllm: Readonly<Record<string, RefusedField>> = {
   use_beam_search: refuse('answers are drawn token by token, without beams', false),
   length_penalty: refuse('it is of beam search, which there is not', 1),

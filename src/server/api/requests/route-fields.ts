@@ -1,8 +1,8 @@
-// What a response says of a router's decision: a field of the body, and headers.
+// How a response reports a router's decision: a field of the body, and headers.
 
 import type { RouteReport } from '../../../route/router.ts'
 
-/** The field `route` of a body; nothing where no router decided. */
+/** The field `route` of a body; empty if no router decided. */
 export const toRouteField = (route: RouteReport | undefined): { readonly route?: RouteReport } =>
   route ? { route } : {}
 

@@ -1,5 +1,5 @@
-// What the requests of several APIs have in common: how tokens are chosen, where answers end. The
-// ranges are OpenAI's; fields beyond OpenAI's have vLLM's names.
+// Fields that the requests of several APIs share: sampling, and where answers end. The ranges are
+// OpenAI's; fields beyond OpenAI's have vLLM's names.
 
 import {
   createField,
@@ -54,7 +54,7 @@ const seedField = createField<number>(
   (value) => typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= 2 ** 63,
 )
 
-/** Beyond it activations overflow, and every answer would fail. */
+/** Larger values overflow activations, and every answer would fail. */
 const MOST_SCALE = 1000
 
 const scaleFields = {
@@ -95,7 +95,7 @@ export const samplingFields = {
 
 type SamplingBody = GivenOptions<typeof samplingFields>
 
-/** As the engine takes it. Throws RequestError for a bias of a token that there is not. */
+/** In the engine's form. Throws RequestError for a bias of an unknown token. */
 export function readSampling(body: SamplingBody, vocabularySize: number): SamplingOptions {
   const unknown = Object.keys(body.logit_bias ?? {}).find((id) => Number(id) >= vocabularySize)
   if (unknown !== undefined)
@@ -116,14 +116,14 @@ export function readSampling(body: SamplingBody, vocabularySize: number): Sampli
   }
 }
 
-/** Of 64 bits as one that the engine takes exactly. */
+/** A seed of 64 bits as one that the engine takes exactly. */
 export const readSeed = (seed: number | undefined): number | undefined =>
   seed === undefined || Number.isSafeInteger(seed) ? seed : Number(BigInt.asIntN(53, BigInt(seed)))
 
 export const readStop = (stop: string | readonly string[] | undefined): readonly string[] =>
   stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop
 
-/** Throws RequestError where more tokens must be written than may be. */
+/** Throws RequestError if the minimum of tokens is above the maximum. */
 export function readMinTokens(body: SamplingBody, maxTokens: number | undefined): number {
   const { min_tokens: least = 0, ignore_eos: ignoresEnd = false } = body
   if (least > (maxTokens ?? Infinity))

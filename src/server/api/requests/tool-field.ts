@@ -1,4 +1,4 @@
-// Tools and objects of the APIs beside OpenAI's chat, in the form that conversations have.
+// Tools and objects of the APIs other than OpenAI's chat, in the form that conversations have.
 
 import { createField, describeValue, isRecord } from '../../../base/schema.ts'
 import { findNearestName } from '../../../base/suggest.ts'
@@ -10,7 +10,7 @@ export interface GivenTool {
   readonly parameters: unknown
 }
 
-/** OpenAI's form of a function. Throws RequestError for a name that is none. */
+/** OpenAI's form of a function. Throws RequestError for an invalid name. */
 export function toFunctionTool(
   { name, description, parameters }: GivenTool,
   place: string,
@@ -34,7 +34,7 @@ export function toFunctionTool(
 
 const MOST_TOOLS = 128
 
-/** Tools as their own API has them; `toFunctionTool` checks each. */
+/** Tools in the form of their API; `toFunctionTool` checks each. */
 export const toolListField = createField<readonly GivenRecord[]>(
   `a list of at most ${MOST_TOOLS} tools`,
   { type: 'array', maxItems: MOST_TOOLS, items: { type: 'object' } },
@@ -62,13 +62,16 @@ export function checkKeys(
   )
 }
 
-/** The entries that were given, as fields of a body are. */
+/** The entries that were given; null counts as absent, as in the fields of a body. */
 export const pickGiven = <Of extends object>(values: Of): Partial<Of> =>
   Object.fromEntries(
     Object.entries(values).filter(([, value]) => value !== undefined),
   ) as Partial<Of>
 
-/** The arguments of a call as an object; a text that is none, which a model may write, under one key. */
+/**
+ * The arguments of a call as an object; a text that is not an object, which a model may write,
+ * under one key.
+ */
 export function parseArguments(text: string): unknown {
   try {
     return JSON.parse(text === '' ? '{}' : text)
@@ -77,6 +80,6 @@ export function parseArguments(text: string): unknown {
   }
 }
 
-/** A value of the body that is wrong, at its path. */
+/** The error of a wrong value in the body, at its path. */
 export const createValueError = (param: string, text: string): RequestError =>
   new RequestError(`${param}: ${text}.`, { param, code: 'invalid_value' })

@@ -1,17 +1,17 @@
-// Follows an answer's events and reports what it took, however it ends.
+// Follows an answer's events and reports its usage, however it ends.
 
 import { describeGrammarFault } from './grammar-path.ts'
 import type { RouteCall, UsageReport } from '../../route.ts'
 import type { AnswerEvent, AnswerRequest } from '../../service.ts'
 
-/** An answer under way: its events, and how to end it. */
+/** A running answer: its events, and how to end it. */
 export interface RunningAnswer {
   readonly events: AsyncGenerator<AnswerEvent, void>
-  /** Called when the client has gone. */
+  /** Called when the client has disconnected. */
   abort(): void
 }
 
-/** Starts an answer that ends when the client goes away, and reports its usage. */
+/** Starts an answer that ends when the client disconnects, and reports its usage. */
 export function startAnswer(
   { service, signal, context, body }: RouteCall,
   request: AnswerRequest,

@@ -1,5 +1,5 @@
-// Reranking as Cohere, Jina and vLLM offer it: documents by how close each is to a query, in the
-// vectors of an expert that was taught to embed.
+// Reranking as Cohere, Jina and vLLM offer it: scores documents by their similarity to a query, in
+// the vectors of an expert that was trained to embed.
 
 import {
   createField,
@@ -53,7 +53,7 @@ const fields = {
   user: string({ filled: true, about: 'who asks: for usage' }),
 }
 
-/** Says which document is wrong. */
+/** Names the document that is wrong. */
 function findDocumentProblems(value: unknown, name: string): string[] {
   if (!Array.isArray(value) || value.length === 0 || value.length > mostDocuments)
     return [
@@ -91,12 +91,12 @@ const createRoute = (path: string): Route =>
     handle: rankDocuments,
   })
 
-/** vLLM answers at all three. */
+/** vLLM answers at all three paths. */
 export const rerankRoutes: readonly Route[] = ['/v1/rerank', '/v2/rerank', '/rerank'].map(
   createRoute,
 )
 
-/** The model that is asked; where none is named, the only expert that was taught to embed. */
+/** The requested model; if none is named, the only expert that was trained to embed. */
 async function chooseModel(service: Service, model: string | undefined): Promise<string> {
   if (model !== undefined) return model
   const taught = (await service.listExperts()).filter(({ pooling }) => pooling !== undefined)

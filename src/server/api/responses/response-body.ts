@@ -1,4 +1,4 @@
-// A response object of OpenAI's Responses, whole or as far as it has come.
+// A response object of OpenAI's Responses, whole or as far as it is written.
 
 import type { AnswerEnd, AnswerUsage } from '../../service.ts'
 import type { ResponseBody } from './response-fields.ts'
@@ -74,7 +74,7 @@ export interface ResponseState {
   readonly error?: { readonly code: string; readonly message: string }
 }
 
-/** All fields that the specification requires, with those of the request given back. */
+/** All fields that the specification requires, with those of the request repeated. */
 export function toResponse(state: ResponseState): Readonly<Record<string, unknown>> {
   const { id, created, model, body, output, end, error } = state
   const isCut = end?.reason === 'length'

@@ -1,5 +1,5 @@
-// The events of a streamed response: items as they begin, grow and end, each event numbered. The
-// same writer puts a whole response together, so that both are one.
+// The events of a streamed response: items that begin, grow and end, each event numbered. The same
+// writer builds a whole response, so that both agree.
 
 import type { AnswerEvent } from '../../service.ts'
 import {
@@ -51,7 +51,7 @@ export class ResponseWriter {
     return this.#options.id
   }
 
-  /** The response as it is now. */
+  /** The response in its current state. */
   get response(): Readonly<Record<string, unknown>> {
     return toResponse(Object.assign({ output: this.#output, model: this.#model }, this.#state))
   }
@@ -80,7 +80,7 @@ export class ResponseWriter {
     }
   }
 
-  /** What follows where the answer fails after its beginning. */
+  /** The events of an answer that fails after its beginning. */
   toFailure(error: { readonly code: string; readonly message: string }): object[] {
     this.#state = Object.assign({}, this.#state, { error })
     return [this.#count({ type: 'response.failed', response: this.response })]
@@ -132,7 +132,7 @@ export class ResponseWriter {
     ]
   }
 
-  /** Where the open item and its only part stand. */
+  /** The indices of the open item and of its only part. */
   #place(): object {
     const { id, type } = this.#item!
     const place = { item_id: id, output_index: this.#output.length }

@@ -1,4 +1,4 @@
-// The body of /v1/responses, and the request that it is.
+// The body of /v1/responses, and its translation to a request.
 
 import {
   createField,
@@ -133,8 +133,8 @@ export function toResponseRequest(body: ResponseBody, base: ServedBase): AnswerR
 }
 
 /**
- * The effort that the chat template reads; undefined where it reads none, because clients send one
- * to every model. The response says which one took effect.
+ * The effort that the chat template reads; undefined if it reads none, because clients send one to
+ * every model. The response reports which one took effect.
  */
 export function readEffort({ reasoning }: InputBody, base: ServedBase): unknown {
   const effort = reasoning?.['effort'] ?? undefined
@@ -155,7 +155,7 @@ export function toConversation(body: InputBody, base: ServedBase): Conversation 
   }
 }
 
-/** Reasoning is given whole, which is all that "auto" asks for. */
+/** Reasoning is returned whole, which is all that "auto" asks for. */
 function checkReasoning(reasoning: GivenRecord | undefined): void {
   const summaries = ['summary', 'generate_summary']
   checkKeys(reasoning, ['effort', ...summaries], 'reasoning')

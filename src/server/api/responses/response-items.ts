@@ -1,5 +1,5 @@
 // The input of OpenAI's Responses as messages of a chat: texts, items that clients wrote, and items
-// of earlier answers given back.
+// of earlier answers that are sent back.
 
 import { describeValue, isRecord } from '../../../base/schema.ts'
 import type { ChatMessage } from '../../../formats/text/chat-template.ts'
@@ -29,14 +29,14 @@ function readPart(part: unknown, place: string): string {
   )
 }
 
-/** An answer that is put together of the items that it was given as. */
+/** An assistant message that is built from several items. */
 interface OpenAnswer {
   texts: string[]
   thoughts: string[]
   calls: object[]
 }
 
-/** Reads items one after the other; those of one answer become one message. */
+/** Reads items in order; those of one answer become one message. */
 class ConversationReader {
   readonly messages: ChatMessage[] = []
   #answer: OpenAnswer | undefined
@@ -68,7 +68,7 @@ class ConversationReader {
       case 'reasoning': {
         const { content, summary } = item
         const given = Array.isArray(content) && content.length > 0 ? content : (summary ?? [])
-        // a new answer begins with its reasoning
+        // reasoning begins a new answer
         if (this.#answer && this.#answer.texts.length + this.#answer.calls.length > 0) this.end()
         this.#openAnswer().thoughts.push(readText(given, place))
         return
@@ -119,7 +119,7 @@ class ConversationReader {
   }
 }
 
-/** The chat of `instructions` and `input`. Throws RequestError with the place of what is wrong. */
+/** The chat of `instructions` and `input`. Throws RequestError with the path of what is wrong. */
 export function toChatMessages(input: unknown, instructions: string | undefined): ChatMessage[] {
   const reader = new ConversationReader()
   if (instructions !== undefined && instructions !== '')
@@ -136,7 +136,7 @@ export function toChatMessages(input: unknown, instructions: string | undefined)
   return mergeSystemMessages(reader.messages)
 }
 
-/** Chat templates take one system message, at the beginning: neighbours there become one. */
+/** Chat templates take one system message, at the beginning: adjacent ones there become one. */
 function mergeSystemMessages(messages: readonly ChatMessage[]): ChatMessage[] {
   const end = messages.findIndex(({ role }) => role !== 'system')
   const count = end < 0 ? messages.length : end

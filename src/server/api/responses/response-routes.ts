@@ -112,7 +112,7 @@ const compactRoute = defineRoute({
   },
 })
 
-/** Routes of OpenAI's over stored responses, of which there are none. */
+/** OpenAI's routes for stored responses; nothing is stored. */
 const storedRoutes = (
   [
     ['GET', '/v1/responses/{response_id}'],

@@ -1,4 +1,4 @@
-// Feedback for a response, and what is kept of a user: shown, exported, forgotten.
+// Feedback for a response, and a user's data: show, export, forget.
 
 import { type GivenOptions, integer, number, oneOf, string } from '../../../base/schema.ts'
 import { RequestError } from '../../request-error.ts'
@@ -17,9 +17,7 @@ export const feedbackFields = {
 
 const signals = ['feedback', 'quality', 'correction'] as const
 
-/**
- * Gives feedback, and says what came of it. Throws RequestError for fields that do not go together.
- */
+/** Applies feedback and returns its effect. Throws RequestError if fields contradict each other. */
 export async function sendFeedback(
   service: Pick<UserService, 'feedback'>,
   body: GivenOptions<typeof feedbackFields>,

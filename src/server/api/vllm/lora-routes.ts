@@ -1,4 +1,4 @@
-// vLLM's routes that load and unload adapters at run time. Answers are plain text, as there.
+// vLLM's routes that load and unload adapters at run time. Answers are plain text, as vLLM's are.
 
 import { createField, flag, withInfo } from '../../../base/schema.ts'
 import { toRequestError } from '../../error-response.ts'
@@ -15,7 +15,7 @@ const nameField = withInfo(textField, { about: 'the name that requests give as m
 const createTextResponse = (text: string): Response =>
   new Response(text, { headers: { 'content-type': 'text/plain; charset=utf-8' } })
 
-/** vLLM's words for what is wrong: clients of these routes look for them. */
+/** vLLM's error texts, because clients of these routes look for them. */
 function toLoraError(error: unknown, names: Readonly<Record<string, string>>): RequestError {
   const found = toRequestError(error)
   const { status, message, code, details, param } = found
@@ -27,7 +27,7 @@ function toLoraError(error: unknown, names: Readonly<Record<string, string>>): R
 
 const fieldNames = { name: 'lora_name', path: 'lora_path', model: 'lora_name' }
 
-/** Both are looked at here, because a missing one has vLLM's own type of error. */
+/** Both are checked here, because a missing one has vLLM's own type of error. */
 function requireText(value: string | undefined, param: string): string {
   if (value !== undefined && value !== '') return value
   throw new RequestError(`${param} is missing or empty.`, {

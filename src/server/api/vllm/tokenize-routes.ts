@@ -1,4 +1,4 @@
-// Token ids of texts and back, as vLLM's clients ask (prompt, messages) and as llama.cpp's do
+// Texts to token ids and back, as vLLM's clients ask (prompt, messages) and as llama.cpp's do
 // (content): both use the same paths.
 
 import { createField, flag, isRecord, listOf, naturalNumber, string } from '../../../base/schema.ts'

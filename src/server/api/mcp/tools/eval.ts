@@ -1,5 +1,5 @@
-// eval: how well models know the answers of rows: the mean loss of the answers' tokens, and how many
-// are written exactly.
+// eval: how well models know the answers of rows: the mean loss of the answers' tokens, and how
+// many answers are written exactly.
 
 import { createField, flag, isRecord, listOf, string } from '../../../../base/schema.ts'
 import type { AnswerRequest } from '../../../service.ts'
@@ -99,7 +99,7 @@ export const evalTool = defineTool({
   },
 })
 
-/** The summed loss of an answer's tokens, and whether the model writes it by itself. */
+/** The summed loss of an answer's tokens, and whether the model writes the answer itself. */
 async function scoreRow<Given>(
   { caller, signal }: McpToolCall<Given>,
   shared: Pick<AnswerRequest, 'model' | 'copies' | 'sampling' | 'stop'>,
@@ -114,7 +114,7 @@ async function scoreRow<Given>(
     (await service.tokenize({ model, text, addSpecialTokens: !isChat })).ids
   const opening = await encode(start)
   const all = await encode(start + completion)
-  // the last token of a prompt may become another one where the answer follows
+  // the last token of a prompt may change when the answer follows
   const differing = opening.findIndex((id, i) => id !== all[i])
   const begin = differing < 0 ? opening.length : differing
   const ask = (request: Partial<AnswerRequest>) =>

@@ -1,4 +1,4 @@
-// experts: who can answer; those in memory, and those that the registry would load.
+// experts: lists the experts in memory and those that the registry can load.
 
 import { integer, listOf, string } from '../../../../base/schema.ts'
 import type { ServedExpert } from '../../../service.ts'

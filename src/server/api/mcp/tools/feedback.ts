@@ -1,4 +1,4 @@
-// feedback: what an answer of generate or object was worth; the user's tiers and the router learn.
+// feedback: rates an answer of generate or object; the user's tiers and the router learn from it.
 
 import { feedbackFields, sendFeedback } from '../../users/user-routes.ts'
 import { defineTool } from '../mcp-tool.ts'

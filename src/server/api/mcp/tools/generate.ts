@@ -1,4 +1,4 @@
-// generate: a text by the base, an expert or a mixture.
+// generate: text by the base, an expert or a mixture.
 
 import { collectAnswers } from '../../requests/collect-answers.ts'
 import { toRouteField } from '../../requests/route-fields.ts'

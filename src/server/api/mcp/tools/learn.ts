@@ -1,4 +1,4 @@
-// learn: teaches a user's tiers what the answer to a prompt is.
+// learn: teaches a user's tiers the right answer to a prompt.
 
 import { string, withInfo } from '../../../../base/schema.ts'
 import { chatFields, toChatRequest } from '../../openai/chat-fields.ts'
@@ -35,7 +35,7 @@ export const learnTool = defineTool({
     const { answer, user, model } = given
     const messages = readMessages(given)
     const { service } = caller
-    await service.showUser(user!) // refuses where the server does not learn
+    await service.showUser(user!) // refuses if the server does not learn
     const request = toChatRequest(
       { messages, max_tokens: 1, temperature: 0, ...(model !== undefined && { model }) },
       await service.describe(),

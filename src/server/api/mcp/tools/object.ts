@@ -1,4 +1,4 @@
-// object: JSON that fits a schema, because every token is held to it.
+// object: JSON that fits a schema, because a grammar constrains every token.
 
 import { RequestError } from '../../../request-error.ts'
 import { collectAnswers } from '../../requests/collect-answers.ts'

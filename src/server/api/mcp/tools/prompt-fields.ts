@@ -1,5 +1,4 @@
-// What tools that ask the model take: a prompt or a conversation, who answers, how tokens are
-// chosen.
+// Fields of the tools that call the model: a prompt or a conversation, the expert, the sampling.
 
 import { type GivenOptions, string, withInfo } from '../../../../base/schema.ts'
 import { RequestError } from '../../../request-error.ts'
@@ -29,7 +28,7 @@ export const askFields = {
 
 export type AskedFields = GivenOptions<typeof askFields>
 
-/** Throws RequestError unless there is either a prompt or a conversation. */
+/** Throws RequestError unless there is exactly one of prompt and conversation. */
 export function readMessages({
   prompt,
   messages,
@@ -52,13 +51,13 @@ export function readMessages({
   return [...first, { role: 'user', content: prompt }]
 }
 
-/** The request of a tool that asks the model. */
+/** The request of a tool that calls the model. */
 export function toAskedRequest(given: AskedFields, base: ServedBase): AnswerRequest {
   const { prompt: _prompt, system: _system, user: _user, ...rest } = given
   return toChatRequest(Object.assign({}, rest, { messages: readMessages(given) }), base)
 }
 
-/** Tells of each piece of text as it comes. */
+/** Reports each piece of text when it is written. */
 export async function* reportPieces<Given>(
   { report }: McpToolCall<Given>,
   events: ReturnType<McpToolCall<Given>['caller']['answer']>,

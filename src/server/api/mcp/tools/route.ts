@@ -1,4 +1,4 @@
-// route: which expert a prompt would go to, and why.
+// route: which expert the router would choose for a prompt, and why.
 
 import { string } from '../../../../base/schema.ts'
 import { defineTool } from '../mcp-tool.ts'

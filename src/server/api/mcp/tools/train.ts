@@ -1,4 +1,4 @@
-// train: a new expert from rows, as a job; and how a job goes.
+// train: trains a new expert on rows, as a job; and the state of a job.
 
 import { createField, integer, isRecord, string } from '../../../../base/schema.ts'
 import type { FileStore } from '../../files/file-store.ts'
@@ -72,7 +72,7 @@ export const createTrainTool = (parts: TrainToolParts): McpTool =>
         const request = Object.assign(tuning, { training, validation: undefined })
         return await describeJob(parts, await parts.jobs.create(request, caller.owner))
       } finally {
-        await parts.files.delete(training.id) // the job has the rows in its own folder
+        await parts.files.delete(training.id) // the job has copied the rows to its own folder
       }
     },
   })
