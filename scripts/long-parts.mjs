@@ -25,6 +25,11 @@ export const longParts = {
     minutes: 8,
     files: ['src/node/library/check-released.long.test.ts'],
   },
+  capture: {
+    about: "an expert learns a teacher's calls, and answers before it those that it can",
+    minutes: 2,
+    files: ['test/e2e/replace.long.test.ts'],
+  },
   grammar: {
     about: 'over 1,000 samples under JSON Schemas',
     minutes: 4,

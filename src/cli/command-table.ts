@@ -4,7 +4,7 @@ import type { Command } from './command.ts'
 import { adaptersCommand } from './commands/adapters.ts'
 import { batchCommand } from './commands/serve/batch.ts'
 import { benchCommand } from './commands/bench.ts'
-import { captureCommand } from './commands/capture.ts'
+import { captureCommand, captureReplaceCommand } from './commands/capture.ts'
 import { chatCommand } from './commands/chat.ts'
 import { compressCommand } from './commands/compress.ts'
 import { convertCommand } from './commands/convert.ts'
@@ -34,6 +34,7 @@ const all = [
   trainCommand,
   dataCommand,
   captureCommand,
+  captureReplaceCommand,
   evalCommand,
   runCommand,
   chatCommand,

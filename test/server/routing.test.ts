@@ -181,6 +181,17 @@ describe('a server with a router', () => {
     const sure = await ask(routed, '/v1/chat/completions', chat('a poem'))
     expect(sure.body.route.upstream).toBeUndefined()
   })
+  it('asks the upstream for what no expert answers, where the base answers nothing', async () => {
+    const at = { url: upstream.url, model: 'big-model' }
+    const routed = await openRouted({ upstream: at, escalateBelow: 0, baseAnswers: false })
+    for (const content of ['Hello', 'boo']) {
+      const { body, headers } = await ask(routed, '/v1/chat/completions', chat(content))
+      expect([content, headers.get('x-graft-expert')]).toEqual([content, 'upstream'])
+      expect(body.route.reason).toContain('no expert that is loaded was chosen')
+    }
+    const known = await ask(routed, '/v1/chat/completions', chat('a poem'))
+    expect(known.headers.get('x-graft-expert')).toBe('poet')
+  })
   it('answers itself where the upstream does not, and says that', async () => {
     const at = { url: upstream.url, model: 'big-model' }
     const routed = await openRouted({ upstream: at, escalateBelow: 0.4 })

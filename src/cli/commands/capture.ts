@@ -1,8 +1,10 @@
-// graft capture: a proxy that keeps a teacher's calls as rows for training.
+// graft capture: a proxy that keeps a teacher's calls as rows for training; graft capture replace: of
+// those calls an expert that replaces those it can, and the router that knows which.
 
 import { string } from '../../base/schema.ts'
-import { captureFields } from '../../node/capture/capture-options.ts'
+import { captureFields, replaceFields } from '../../node/capture/capture-options.ts'
 import { defineCommand, toOption } from '../command.ts'
+import { defaultModel } from '../shared/open-model.ts'
 
 export const captureCommand = defineCommand({
   name: 'capture',
@@ -36,5 +38,50 @@ export const captureCommand = defineCommand({
   async run({ values, terminal, signal }) {
     const { runCapture } = await import('../capture/run-capture.ts')
     return runCapture(values, terminal, signal)
+  },
+})
+
+export const captureReplaceCommand = defineCommand({
+  name: 'capture replace',
+  summary:
+    'make an expert that replaces the captured calls it can, and the router that knows which',
+  usage: '--data <calls.jsonl> --out <folder>',
+  positionals: [0, 0],
+  options: {
+    data: toOption(string({ filled: true, about: 'captured rows' }), {
+      valueName: 'calls.jsonl',
+      short: 'd',
+      required: true,
+    }),
+    out: toOption(string({ filled: true, about: 'folder for the expert and the router' }), {
+      valueName: 'folder',
+      short: 'o',
+      required: true,
+    }),
+    model: toOption(string({ default: defaultModel, about: 'the base that is trained on' }), {
+      valueName: 'model',
+      short: 'm',
+    }),
+    metric: toOption(
+      string({ default: 'token-f1', about: "judges answers by the teacher's: see graft eval" }),
+      { valueName: 'name' },
+    ),
+    least: replaceFields.least,
+    trust: toOption(replaceFields.trust, { valueName: 'share' }),
+    held: toOption(replaceFields.held, { valueName: 'share' }),
+    epochs: replaceFields.epochs,
+    'learning-rate': replaceFields.learningRate,
+    'new-tokens': replaceFields.newTokens,
+    seed: replaceFields.seed,
+  },
+  examples: [
+    {
+      command: 'graft capture replace --data calls.jsonl --out replaced',
+      about: 'then serve both with the command that it prints',
+    },
+  ],
+  async run({ values, terminal, signal, commandLine }) {
+    const { runReplace } = await import('../capture/run-replace.ts')
+    return runReplace(values, { terminal, signal, commandLine })
   },
 })

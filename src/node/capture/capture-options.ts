@@ -1,6 +1,14 @@
-// The options of the proxy that keeps a teacher's calls.
+// The options of the proxy that keeps a teacher's calls, and of replacing those calls.
 
-import { integer, listOf, oneOf, string, unchecked } from '../../base/schema.ts'
+import {
+  integer,
+  listOf,
+  number,
+  oneOf,
+  type OptionValues,
+  string,
+  unchecked,
+} from '../../base/schema.ts'
 import type { CaptureOutcome } from '../../server/capture/create-capture.ts'
 
 export interface StartCaptureOptions {
@@ -40,3 +48,31 @@ export const captureFields = {
   redactPatterns: listOf(string({ filled: true })),
   onCall: unchecked<(outcome: CaptureOutcome) => void>('a function'),
 }
+
+/** Of replacing a teacher’s calls. */
+export const replaceFields = {
+  least: number({
+    above: 0,
+    to: 1,
+    default: 0.8,
+    about: "the score against the teacher's answer from which on an answer is good",
+  }),
+  trust: number({
+    above: 0,
+    below: 1,
+    default: 0.9,
+    about: 'share of the answers by the expert that must be good, at the low end of its interval',
+  }),
+  held: number({
+    above: 0,
+    below: 1,
+    default: 0.4,
+    about: 'share of the calls that judge the expert and teach the router',
+  }),
+  epochs: integer({ from: 1, default: 3, about: 'times that each row is seen' }),
+  learningRate: number({ above: 0, about: "of the training; the kind's own unless given" }),
+  newTokens: integer({ from: 1, default: 96, about: 'tokens of an answer at most' }),
+  seed: integer({ default: 0, about: 'of splits and training' }),
+}
+
+export type ReplaceSettings = OptionValues<typeof replaceFields>

@@ -53,6 +53,7 @@ export async function openRouting(
     routerSha256: sha256,
     upstream: routing.upstream,
     escalateBelow,
+    baseAnswers: !file.calibration || (escalateBelow ?? 0) < (file.calibration.threshold ?? 0),
     logsPrompts: routing.logsPrompts,
     learns,
     now: Date.now,

@@ -30,6 +30,11 @@ export interface RoutingOptions {
   readonly upstream?: Upstream | undefined
   /** The confidence below which the upstream is asked. */
   readonly escalateBelow?: number | undefined
+  /**
+   * Whether the base answers where no expert does; else the upstream does that too, also for an
+   * expert that was unloaded. Default: true.
+   */
+  readonly baseAnswers?: boolean | undefined
   /** Experts in memory now. Default: all that are loaded. */
   readonly listResident?: (() => readonly string[]) | undefined
   /**
@@ -129,7 +134,7 @@ async function* generateRouted(
   writeDecision(options, id, asked, decision, escalates)
   const report = toReport(decision, options.router.kind)
   if (escalates) {
-    const failed = yield* callUpstream(options.upstream!, request, report, signal)
+    const failed = yield* callUpstream(options, request, report, signal)
     if (failed === undefined) return
     report.reason += ` ${failed}`
   }
@@ -171,9 +176,10 @@ function withoutAbsent(decision: RouteDecision, names: readonly string[]): Route
 }
 
 const isEscalated = (
-  { confidence }: RouteDecision,
-  { upstream, escalateBelow = 0 }: RoutingOptions,
-): boolean => upstream !== undefined && confidence < escalateBelow
+  { confidence, expert }: RouteDecision,
+  { upstream, escalateBelow = 0, baseAnswers = true }: RoutingOptions,
+): boolean =>
+  upstream !== undefined && (confidence < escalateBelow || (!baseAnswers && expert === undefined))
 
 /** As a request would name it; undefined: the base. */
 function toModel({ expert, mixture }: RouteDecision): string | undefined {
@@ -203,13 +209,17 @@ async function* withReport(
  * off later is an ordinary error.
  */
 async function* callUpstream(
-  upstream: Upstream,
+  { upstream, escalateBelow = 0 }: RoutingOptions,
   request: AnswerRequest,
   report: RouteReport,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<AnswerEvent, string | undefined> {
-  const { host } = new URL(upstream.url)
-  const reason = `The upstream ${host} answers, because the confidence is ${(report.confidence * 100).toFixed(1)} %.`
+  const { host } = new URL(upstream!.url)
+  const because =
+    report.confidence < escalateBelow
+      ? `the confidence is ${(report.confidence * 100).toFixed(1)} %`
+      : 'no expert that is loaded was chosen'
+  const reason = `The upstream ${host} answers, because ${because}.`
   const route = {
     expert: null,
     confidence: report.confidence,
@@ -219,7 +229,7 @@ async function* callUpstream(
   }
   let isBegun = false
   try {
-    for await (const event of streamUpstream(upstream, request, signal)) {
+    for await (const event of streamUpstream(upstream!, request, signal)) {
       isBegun = true
       yield event.type === 'start' ? Object.assign({}, event, { route }) : event
     }
