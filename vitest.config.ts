@@ -1,6 +1,7 @@
 // How vitest runs here: two workers (the machines that matter have two cores), long tests only where they are asked for.
 // Stages other than unit are chosen by path in scripts/check.mjs; this file knows nothing of them.
 import { configDefaults, defineConfig } from 'vitest/config'
+import SlowFirst from './scripts/slow-first.ts'
 
 const long = process.env['GRAFT_LONG'] === '1'
 // GRAFT_BACKEND=wasm: tests that import ONNX Runtime get the WebAssembly one.
@@ -14,6 +15,7 @@ export default defineConfig({
     exclude: long ? configDefaults.exclude : [...configDefaults.exclude, '**/*.long.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: SlowFirst },
     testTimeout: 60_000,
     hookTimeout: 60_000,
     allowOnly: false,

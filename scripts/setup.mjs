@@ -103,7 +103,9 @@ function placeNode() {
     )
   const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
   say(`fetching Node ${version} for this project (once) ...`)
-  const script = spawnSync(process.execPath, ['installArchSpecificPackage.js'], {
+  // npm ci removes node_modules, and with it this very Node where it came from there.
+  const node = existsSync(process.execPath) ? process.execPath : 'node'
+  const script = spawnSync(node, ['installArchSpecificPackage.js'], {
     cwd: folder,
     encoding: 'utf8',
     env: {
