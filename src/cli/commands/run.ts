@@ -62,7 +62,7 @@ export const runCommand = defineCommand({
   ],
   async run({ values, positionals, terminal, signal }) {
     const opened = await openExperts(values, terminal, openDefaultModel)
-    const { model, adapter, answerer } = opened
+    const { model, answerer } = opened
     const [{ composePrompt }, { collectFadeAdapters }] = await Promise.all([
       import('../../runtime/chat-prompt.ts'),
       import('../../adapters/serving/fade.ts'),
@@ -72,8 +72,6 @@ export const runCommand = defineCommand({
     const prompt = composePrompt(model, positionals[0]!, system, [], reader)
     const grammar = await readGrammarOptions(values)
     const options = { ...toGenerateOptions(values), grammar, adapter: answerer, signal }
-    // compiles the program, so that speeds are those of the model
-    await model.nextLogits([[0]], values.exact ? 'exact' : 'fast', { adapter })
     for await (const event of model.generate(prompt, options)) {
       if (event.type === 'text-delta') terminal.write(event.text)
       else {

@@ -67,7 +67,7 @@ export async function openModel(
   terminal: Terminal,
 ): Promise<LoadedModel> {
   const ropeScaling = parseRopeScaling(scaling)
-  const { loadModel } = await import('../../node/index.ts')
+  const { loadModel } = await import('../../node/model.ts') // the entry brings training along
   const downloads = showDownloads(terminal)
   const model = await loadModel(source, {
     threads,

@@ -93,7 +93,7 @@ export class Engine {
   /** Throws OptionError for options that are wrong or leave no room for one sequence. */
   constructor(parts: EngineParts, options: EngineOptions = {}) {
     const settings = readOptions('Engine options', options, engineFields)
-    const { config, weights, steps, programs, pool, parameters, cores, now } = parts
+    const { config, pool, parameters, cores, now } = parts
     const { maxRows, maxWaitMs } = settings
     const pieceTokens = settings.pieceTokens ?? choosePieceTokens(parameters, cores)
     checkPieceTokens(pieceTokens)
@@ -130,7 +130,7 @@ export class Engine {
       memory,
       scheduler: this.#scheduler,
       rows,
-      runner: new StepRunner({ config, weights, steps, programs, memory, element, products, pool }),
+      runner: new StepRunner({ ...parts, memory, element, products }),
       clock: this.#clock,
       now,
       createLackError: (task) => this.#intake.createLackError(task),

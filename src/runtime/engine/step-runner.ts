@@ -27,6 +27,8 @@ export interface StepRunnerParts extends StepFeedParts {
   /** How layers multiply while prompts are read. */
   readonly products: PromptProducts
   readonly pool: AdapterPool
+  /** Milliseconds. */
+  readonly now: () => number
 }
 
 /** What a call computed of the tokens that are looked at. */
@@ -146,18 +148,33 @@ export class StepRunner {
     const { bank, from, tasks, pieces } = call
     const { steps, element: past } = this.#parts
     const { needs, feeds } = this.#experts.collect(kind, tasks, pieces[0]!.length)
-    const program = await steps[kind]({
+    const { exact } = tasks[0]!.settings
+    const compiled = steps[kind]({
       ...needs,
-      accuracy: tasks[0]!.settings.exact ? 'exact' : 'fast',
-      products: tasks[0]!.settings.exact ? 'same' : products,
+      accuracy: exact ? 'exact' : 'fast',
+      products: exact ? 'same' : products,
       states: getTapLayer(tasks[0]!),
       past,
     })
+    const program = await this.#waitFor(compiled, tasks)
     const span = createSpan(call)
     const own = await (kind === 'decode'
       ? collectDecodeFeeds(this.#parts, span)
       : collectPrefillFeeds(this.#parts, span))
     return program.run(new Map([...own, ...bank.feeds(from, tasks.length), ...feeds]))
+  }
+
+  /** A program; what compiling it takes is no time in which the tasks read or wrote. */
+  async #waitFor<Kind>(compiled: Promise<Kind>, tasks: readonly ServedSequence[]): Promise<Kind> {
+    const { now } = this.#parts
+    const asked = now()
+    const program = await compiled
+    const waited = now() - asked
+    for (const { times } of tasks) {
+      times.started += waited
+      if (times.first > 0) times.first += waited
+    }
+    return program
   }
 
   /** All rows have the same adapter. */
@@ -168,7 +185,7 @@ export class StepRunner {
     const adapter = lease!.attached!
     const tap = getTapLayer(tasks[0]!)
     const accuracy = settings.exact ? 'exact' : 'fast'
-    const program = await programs.get(adapter, accuracy, tap, element)
+    const program = await this.#waitFor(programs.get(adapter, accuracy, tap, element), tasks)
     const { lengths, capacity, sequenceLengths, picks, logits } = createSpan(call)
     const starts = lease!.handle.invocation && tasks.map(({ activeFrom }) => activeFrom)
     const feeds = new Map<string, Tensor>([
