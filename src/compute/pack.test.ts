@@ -9,7 +9,14 @@ import { toF16Bits } from '../formats/half.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import type { Backend } from './backend.ts'
 import { createOnnxRuntimeBackend } from './onnxruntime.ts'
-import { splitHalves, type PackedWeight, packWeight, quantizeWeight, stackPacked } from './pack.ts'
+import {
+  type PackedWeight,
+  PackRoom,
+  packWeight,
+  packWeights,
+  quantizeWeight,
+  splitHalves,
+} from './pack.ts'
 import { type PackedBlockType, packers } from './packing/packer-table.ts'
 import { referenceBackend } from './reference.ts'
 
@@ -148,17 +155,25 @@ describe('packWeight', () => {
   })
 })
 
-describe('stackPacked', () => {
-  it('is the rows of its parts one after the other', async () => {
-    const parts = [4, 2, 3].map((rows, i) => packWeight(randomBlocks('q4_1', [rows, 96], i)))
+describe('weights that are packed as one', () => {
+  const room = new PackRoom()
+  packWeights([randomBlocks('q4_1', [30, 96])], room) // leaves its numbers there
+  it.each([
+    ['q4_1', 'q4_1', 'q4_1'],
+    ['q4_0', 'q4_1', 'q4_0'],
+    ['q5_0', 'q5_1', 'q5_0'],
+  ] as const)('are the rows of each one after the other: %s, %s, %s', async (...dtypes) => {
+    const weights = [4, 2, 3].map((rows, i) => randomBlocks(dtypes[i]!, [rows, 96], i))
+    const parts = weights.map(packWeight)
+    const rows = parts.reduce((sum, { outFeatures }) => sum + outFeatures, 0)
     const x = randomInput(2, 96)
-    const together = await multiply(referenceBackend, stackPacked(parts), x, 0)
+    const together = await multiply(referenceBackend, packWeights(weights, room), x, 0)
     const apart = await Promise.all(parts.map((part) => multiply(referenceBackend, part, x, 0)))
     for (let row = 0; row < 2; row++) {
       const expected = apart.flatMap((y, i) => [
         ...y.subarray(row * parts[i]!.outFeatures, (row + 1) * parts[i]!.outFeatures),
       ])
-      expect([...together.subarray(row * 9, row * 9 + 9)]).toEqual(expected)
+      expect([...together.subarray(row * rows, (row + 1) * rows)]).toEqual(expected)
     }
   })
 })

@@ -7,7 +7,7 @@ import { ShapeError, UnsupportedError } from '../base/errors.ts'
 import { viewBytes, f32, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import { quants } from '../formats/quants/quant-table.ts'
-import type { Packer, UnpackedBlock } from './packing/packer.ts'
+import type { PackedArrays, Packer, UnpackedBlock } from './packing/packer.ts'
 import { hasPacker, packers } from './packing/packer-table.ts'
 
 /** Changes with the form of packed weights, so that files of an older form are made anew. */
@@ -31,10 +31,85 @@ export const isPackable = ({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): b
   hasPacker(dtype) && shape.length === 2
 
 /**
+ * Arrays that packing one weight after the other uses again: what was packed before in the same room
+ * is overwritten.
+ */
+export class PackRoom {
+  readonly #buffers = new Map<string, ArrayBuffer>()
+
+  take(part: string, sizeBytes: number): ArrayBuffer {
+    const known = this.#buffers.get(part)
+    if (known && known.byteLength >= sizeBytes) return known
+    const made = new ArrayBuffer(sizeBytes)
+    this.#buffers.set(part, made)
+    return made
+  }
+}
+
+/** A weight whose type and bytes fit its shape. */
+interface CheckedWeight {
+  readonly packer: Packer
+  readonly bytes: Uint8Array
+  readonly outFeatures: number
+  readonly inFeatures: number
+  /** Of a block of the file. */
+  readonly elements: number
+  readonly blockBytes: number
+}
+
+/**
  * Repacks a weight [out, in]. Throws UnsupportedError where the type has no blocks, ShapeError
  * where the bytes do not fit the shape.
  */
-export function packWeight(weight: Tensor): PackedWeight {
+export const packWeight = (weight: Tensor): PackedWeight => packWeights([weight])
+
+/**
+ * Repacks weights that read the same input as one: rows one after the other. They must share bits,
+ * block and input width. Throws as packWeight does.
+ */
+export function packWeights(
+  weights: readonly Tensor[],
+  room: PackRoom = new PackRoom(),
+): PackedWeight {
+  const parts = weights.map(checkWeight)
+  const [{ packer, inFeatures }] = parts as [CheckedWeight, ...CheckedWeight[]]
+  const { bits, block } = packer
+  const perRow = inFeatures / block
+  const allRows = parts.reduce((sum, { outFeatures }) => sum + outFeatures, 0)
+  const values = allRows * perRow
+  const codeBytes = (allRows * inFeatures * bits) / 8
+  const codes = new Uint8Array(room.take('codes', codeBytes), 0, codeBytes)
+  const scales = new Float32Array(room.take('scales', 4 * values), 0, values)
+  const withOffsets = parts.filter((part) => part.packer.withOffsets).length
+  const offsets =
+    withOffsets > 0 ? new Float32Array(room.take('offsets', 4 * values), 0, values) : undefined
+  if (withOffsets < parts.length) offsets?.fill(0)
+  let firstRow = 0
+  for (const part of parts) {
+    const from = firstRow * perRow
+    const blocks = part.outFeatures * perRow
+    packBlocks(part, {
+      codes: codes.subarray((from * block * bits) / 8, ((from + blocks) * block * bits) / 8),
+      scales: scales.subarray(from, from + blocks),
+      offsets,
+      firstRow,
+      allRows,
+      perRow,
+    })
+    firstRow += part.outFeatures
+  }
+  return {
+    bits,
+    block,
+    outFeatures: allRows,
+    inFeatures,
+    codes: { dtype: 'u8', shape: [allRows, perRow, (block * bits) / 8], data: codes },
+    scales: f32([values], scales),
+    ...(offsets && { offsets: f32([perRow, allRows], offsets) }),
+  }
+}
+
+function checkWeight(weight: Tensor): CheckedWeight {
   const { dtype, shape } = weight
   const [outFeatures, inFeatures] = shape
   if (
@@ -57,36 +132,19 @@ export function packWeight(weight: Tensor): PackedWeight {
       `Packing a ${dtype} weight [${shape.join(', ')}]: got ${bytes.length} bytes; rows must be whole blocks of ${elements} values, ${blockBytes} bytes each.`,
     )
   }
-  return packBlocks(packers[dtype], bytes, outFeatures, inFeatures, elements, blockBytes)
+  return { packer: packers[dtype], bytes, outFeatures, inFeatures, elements, blockBytes }
 }
 
-function packBlocks(
-  packer: Packer,
-  bytes: Uint8Array,
-  outFeatures: number,
-  inFeatures: number,
-  elements: number,
-  blockBytes: number,
-): PackedWeight {
-  const { bits, block, withOffsets } = packer
-  const perRow = inFeatures / block
-  const codes = new Uint8Array((outFeatures * inFeatures * bits) / 8)
-  const scales = new Float32Array(outFeatures * perRow)
-  const offsets = withOffsets ? new Float32Array(perRow * outFeatures) : undefined
+type OpenArrays = Omit<PackedArrays, 'codes'> & { readonly codes: Uint8Array }
+
+function packBlocks(weight: CheckedWeight, into: OpenArrays): void {
+  const { packer, bytes } = weight
+  const { codes, scales, offsets, firstRow, allRows, perRow } = into
   const words = viewWords(bytes)
-  if (packer.packAll && words) {
-    const arrays = { codes: new Uint32Array(codes.buffer), scales, offsets, outFeatures }
-    packer.packAll(words, arrays)
-  } else unpackBlocks(packer, bytes, { codes, scales, offsets, outFeatures, elements, blockBytes })
-  return {
-    bits,
-    block,
-    outFeatures,
-    inFeatures,
-    codes: { dtype: 'u8', shape: [outFeatures, perRow, (block * bits) / 8], data: codes },
-    scales: f32([outFeatures * perRow], scales),
-    ...(offsets && { offsets: f32([perRow, outFeatures], offsets) }),
-  }
+  if (packer.packAll && words && codes.byteOffset % 4 === 0) {
+    const codeWords = new Uint32Array(codes.buffer, codes.byteOffset, codes.length / 4)
+    packer.packAll(words, { codes: codeWords, scales, offsets, firstRow, allRows, perRow })
+  } else unpackBlocks(weight, into)
 }
 
 /** The bytes in words of 16 bits, where they begin at an even place. */
@@ -95,23 +153,12 @@ const viewWords = ({ buffer, byteOffset, length }: Uint8Array): Uint16Array | un
     ? new Uint16Array(buffer, byteOffset, length / 2)
     : undefined
 
-interface OpenWeight {
-  readonly codes: Uint8Array
-  readonly scales: Float32Array
-  readonly offsets: Float32Array | undefined
-  readonly outFeatures: number
-  readonly elements: number
-  readonly blockBytes: number
-}
-
 /** Block by block. */
 function unpackBlocks(
-  { bits, block, unpack }: Packer,
-  bytes: Uint8Array,
-  { codes, scales, offsets, outFeatures, elements, blockBytes }: OpenWeight,
+  { packer: { bits, block, unpack, withOffsets }, bytes, elements, blockBytes }: CheckedWeight,
+  { codes, scales, offsets, firstRow, allRows, perRow }: OpenArrays,
 ): void {
   const groups = elements / block // packed blocks in one block of the file
-  const perRow = scales.length / outFeatures
   const unpacked: UnpackedBlock = {
     codes: new Uint8Array(elements),
     scales: new Float64Array(groups),
@@ -124,8 +171,9 @@ function unpackBlocks(
     for (let group = 0; group < groups; group++) {
       const at = index * groups + group
       scales[at] = unpacked.scales[group]!
-      if (offsets)
-        offsets[(at % perRow) * outFeatures + Math.floor(at / perRow)] = unpacked.offsets[group]!
+      if (offsets && withOffsets)
+        offsets[(at % perRow) * allRows + firstRow + Math.floor(at / perRow)] =
+          unpacked.offsets[group]!
     }
   }
 }
@@ -134,51 +182,6 @@ function writeCodes(codes: Uint8Array, bits: 4 | 8, out: Uint8Array, at: number)
   if (bits === 8) out.set(codes, at)
   else
     for (let i = 0; i < codes.length; i += 2) out[at + (i >> 1)] = codes[i]! | (codes[i + 1]! << 4)
-}
-
-/**
- * Weights that read the same input as one: rows one after the other. They must share bits, block
- * and input width.
- */
-export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
-  const [first] = parts as [PackedWeight, ...PackedWeight[]]
-  if (parts.length === 1) return first
-  const outFeatures = parts.reduce((sum, part) => sum + part.outFeatures, 0)
-  const perRow = first.inFeatures / first.block
-  const codes = new Uint8Array((outFeatures * first.inFeatures * first.bits) / 8)
-  const scales = new Float32Array(outFeatures * perRow)
-  const offsets = parts.some((part) => part.offsets)
-    ? new Float32Array(perRow * outFeatures)
-    : undefined
-  let row = 0
-  for (const part of parts) {
-    codes.set(part.codes.data, (row * first.inFeatures * first.bits) / 8)
-    scales.set(part.scales.data, row * perRow)
-    if (offsets && part.offsets) stackOffsets(part.offsets.data, offsets, row, perRow)
-    row += part.outFeatures
-  }
-  return {
-    ...first,
-    outFeatures,
-    codes: {
-      dtype: 'u8',
-      shape: [outFeatures, perRow, (first.block * first.bits) / 8],
-      data: codes,
-    },
-    scales: f32([outFeatures * perRow], scales),
-    ...(offsets && { offsets: f32([perRow, outFeatures], offsets) }),
-  }
-}
-
-/**
- * Puts offsets [in/block, out of one part] after those of the parts before: `row` outputs from the
- * left of [in/block, out of all].
- */
-function stackOffsets(part: Float32Array, all: Float32Array, row: number, perRow: number): void {
-  const width = part.length / perRow
-  const total = all.length / perRow
-  for (let block = 0; block < perRow; block++)
-    all.set(part.subarray(block * width, (block + 1) * width), block * total + row)
 }
 
 /**

@@ -2,13 +2,17 @@
 // every program of a model the same one. Says nothing of where the files lie.
 
 import type { FileTensor, Tensor } from '../base/tensor.ts'
+import type { PackRoom } from './pack.ts'
 
 /** What is packed at once: one weight, or several that share a product. */
 export interface PackedPart {
   /** In the order in which they are written. */
   readonly tensors: readonly NamedTensor[]
-  /** Packs it; called only where the file is not there yet. */
-  make(): Promise<ReadonlyMap<string, Tensor>>
+  /**
+   * Packs it, where a room is given into that: what was made there before is overwritten once
+   * reading has ended. Called only where the file is not there yet.
+   */
+  make(room?: PackRoom): Promise<ReadonlyMap<string, Tensor>>
 }
 
 export interface NamedTensor {
@@ -24,8 +28,8 @@ export interface PackedFiles {
    */
   readonly isShared: boolean
   /**
-   * The tensors of all parts by name, in one file. A file that is not there yet is written one part
-   * at a time. Undefined where no file can be written: no permission, no room.
+   * The tensors of all parts by name, in one file. A file that is not there yet is written part by
+   * part, with two more on their way. Undefined where no file can be written: no permission, no room.
    */
   keep(parts: readonly PackedPart[]): Promise<ReadonlyMap<string, FileTensor> | undefined>
   /** Ends pending writes; the tensors cannot be opened afterwards. */

@@ -25,7 +25,8 @@ export function toFiniteFloat32(name: string, tensor: Tensor): F32Tensor {
   const values = toFloat32(tensor)
   let check = 0
   // 0, or NaN as soon as one value is NaN or infinite
-  for (const value of values) check += value - value
+  // by index: iterating takes ten times as long
+  for (let i = 0; i < values.length; i++) check += values[i]! - values[i]!
   if (check === 0) return f32(tensor.shape, values)
   const at = values.findIndex((value) => !Number.isFinite(value))
   throw new NumericError(

@@ -33,7 +33,13 @@ export interface PackedArrays {
   readonly codes: Uint32Array
   /** [out, in/block] */
   readonly scales: Float32Array
-  /** [in/block, out], for formats with offsets. */
+  /**
+   * [in/block, out of all], for formats with offsets: this weight's rows begin at `firstRow` of all
+   * that are packed as one.
+   */
   readonly offsets: Float32Array | undefined
-  readonly outFeatures: number
+  readonly firstRow: number
+  readonly allRows: number
+  /** in/block */
+  readonly perRow: number
 }

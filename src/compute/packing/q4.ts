@@ -42,14 +42,14 @@ function packQ4_0(words: Uint16Array, { codes, scales }: PackedArrays): void {
   }
 }
 
-function packQ4_1(words: Uint16Array, { codes, scales, offsets, outFeatures }: PackedArrays): void {
+function packQ4_1(words: Uint16Array, into: PackedArrays): void {
+  const { codes, scales, offsets, firstRow, allRows, perRow } = into
   const values = getF16Values()
-  const perRow = scales.length / outFeatures
-  for (let row = 0, block = 0; row < outFeatures; row++)
+  for (let block = 0, to = firstRow; block < scales.length; to++)
     for (let column = 0; column < perRow; column++, block++) {
       const d = values[words[10 * block]!]!
       scales[block] = d
-      offsets![column * outFeatures + row] = values[words[10 * block + 1]!]! + 8 * d
+      offsets![column * allRows + to] = values[words[10 * block + 1]!]! + 8 * d
       interleaveNibbles(words, 10 * block + 2, codes, 4 * block)
     }
 }

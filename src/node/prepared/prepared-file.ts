@@ -6,6 +6,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { isRecord } from '../../base/schema.ts'
 import { viewBytes, type Tensor } from '../../base/tensor.ts'
+import { PackRoom } from '../../compute/pack.ts'
 import type { NamedTensor, PackedPart } from '../../compute/packed-files.ts'
 
 /** Where a tensor lies, and what its ends must be like. */
@@ -41,23 +42,49 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promis
   }
 }
 
-/** Writes the parts one at a time: no more than one is in memory. Nothing is synced. */
+/** Parts that are read and packed while one is written. */
+const partsAhead = 2
+
+/**
+ * Writes the parts one after the other; the next two are read and packed meanwhile. Nothing is
+ * synced.
+ */
 export async function writePrepared(
   file: FileHandle,
   parts: readonly PackedPart[],
 ): Promise<PreparedTensor[]> {
   const written: PreparedTensor[] = []
-  let at = 0
-  for (const part of parts) {
-    const made = await part.make()
-    for (const { name, dtype, shape } of part.tensors) {
-      const bytes = viewBytes(made.get(name) as Tensor)
-      await writeAll(file, bytes, at)
-      const checks = sample(bytes)
-      written.push({ name, dtype, shape, offsetBytes: at, sizeBytes: bytes.length, checks })
-      at = alignUp(at + bytes.length)
-    }
+  const rooms = Array.from({ length: partsAhead + 1 }, () => new PackRoom())
+  const begin = (index: number): Promise<ReadonlyMap<string, Tensor>> | undefined => {
+    const making = parts[index]?.make(rooms[index % rooms.length])
+    making?.catch(() => undefined) // told where it is awaited
+    return making
   }
+  const begun = Array.from({ length: partsAhead }, (_, index) => begin(index))
+  let at = 0
+  let writing: Promise<void> = Promise.resolve()
+  for (const [index, { tensors }] of parts.entries()) {
+    const made = (await begun[index])!
+    await writing // its room is the next one's
+    begun.push(begin(index + partsAhead))
+    const places = tensors.map(({ name, dtype, shape }) => {
+      const bytes = viewBytes(made.get(name) as Tensor)
+      const offsetBytes = at
+      at = alignUp(at + bytes.length)
+      written.push({
+        name,
+        dtype,
+        shape,
+        offsetBytes,
+        sizeBytes: bytes.length,
+        checks: sample(bytes),
+      })
+      return { bytes, offsetBytes }
+    })
+    writing = writePlaces(file, places)
+    writing.catch(() => undefined)
+  }
+  await writing
   const index = Buffer.from(JSON.stringify(written))
   const footer = Buffer.alloc(footerBytes)
   footer.write(magic, 'latin1')
@@ -65,6 +92,13 @@ export async function writePrepared(
   footer.set(hashIndex(index), 16)
   await writeAll(file, Buffer.concat([index, footer]), at)
   return written
+}
+
+async function writePlaces(
+  file: FileHandle,
+  places: readonly { readonly bytes: Uint8Array; readonly offsetBytes: number }[],
+): Promise<void> {
+  for (const { bytes, offsetBytes } of places) await writeAll(file, bytes, offsetBytes)
 }
 
 /** The index of a whole file; undefined where the file is not there, cut or damaged. */

@@ -34,7 +34,7 @@ it.each(['iq4_nl', 'mxfp4'] as const)(
     }
     const weights = createBaseWeights(base.graph, store)
     expect(weights.formOf(name)).toMatchObject({ bits: 8, block: 32 })
-    expect(await weights.packed(name)).toEqual(packWeight(quantizeWeight(blocks, 'q8')!))
+    expect(await weights.packed([name])).toEqual(packWeight(quantizeWeight(blocks, 'q8')!))
     const exact = createBaseWeights(base.graph, store, 'f32')
     expect((await exact.float(name)).data).toEqual(toFloat32(blocks))
     expect(() => packWeight(blocks)).toThrow(/iq4_nl|mxfp4/)

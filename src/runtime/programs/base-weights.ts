@@ -5,7 +5,12 @@
 import { countBytes, type DType, isBlockType } from '../../base/dtype.ts'
 import { OptionError } from '../../base/errors.ts'
 import { viewBytes, type F32Tensor, fromBytes, type Tensor } from '../../base/tensor.ts'
-import { type PackedWeight, packWeight, quantizeWeight } from '../../compute/pack.ts'
+import {
+  type PackedWeight,
+  type PackRoom,
+  packWeights,
+  quantizeWeight,
+} from '../../compute/pack.ts'
 import type { PackedForm } from '../../compute/pack-linears.ts'
 import { hasPacker, type PackedBlockType, packers } from '../../compute/packing/packer-table.ts'
 import { toFloat32 } from '../../formats/convert.ts'
@@ -24,8 +29,11 @@ export type WeightChoice = (typeof weightChoices)[number]
 export interface BaseWeights {
   /** How the linear layer's weight is kept while serving; undefined: f32. */
   formOf(name: string): PackedForm | undefined
-  /** Throws NumericError for scales that are NaN or infinite. */
-  packed(name: string): Promise<PackedWeight>
+  /**
+   * Several weights that read the same input as one, packed into the room where one is given. Throws
+   * NumericError for scales that are NaN or infinite.
+   */
+  packed(names: readonly string[], room?: PackRoom): Promise<PackedWeight>
   /** f32; kept for the next program that is fed with it. */
   float(name: string): Promise<F32Tensor>
   /** f32, to be read once: not kept. */
@@ -85,10 +93,14 @@ function createWeightReader(model: ModelGraph, store: TensorStore, choice: Weigh
   }
 }
 
-function packFinite(name: string, tensor: Tensor): PackedWeight {
-  const packed = packWeight(tensor)
+function packFinite(
+  names: readonly string[],
+  tensors: readonly Tensor[],
+  room: PackRoom | undefined,
+): PackedWeight {
+  const packed = packWeights(tensors, room)
   for (const part of [packed.scales, packed.offsets])
-    if (part) toFiniteFloat32(`${name} (block scales)`, part)
+    if (part) toFiniteFloat32(`${names.join(', ')} (block scales)`, part)
   return packed
 }
 
@@ -124,7 +136,8 @@ export function createBaseWeights(
       const { bits, block, withOffsets } = packers[blockType]
       return { bits, block, withOffsets }
     },
-    packed: async (name) => packFinite(name, await read(name)),
+    packed: async (names, room) =>
+      packFinite(names, await Promise.all(names.map((name) => read(name))), room),
     float,
     floatUncached: (name) => kept.get(name) ?? readFloat(name),
     async floats() {

@@ -7,7 +7,6 @@ import {
   collectPackedInputs,
   getPackedWeightName,
 } from '../../compute/pack-linears.ts'
-import { stackPacked } from '../../compute/pack.ts'
 import type { PackedFiles, PackedPart } from '../../compute/packed-files.ts'
 import type { Graph, GraphInput } from '../../graph/ir.ts'
 import type { BaseWeights } from './base-weights.ts'
@@ -75,10 +74,9 @@ function listPackedParts(
   }
   return [...inputs].map(([weight, own]): PackedPart => ({
     tensors: own.map(({ name, dtype, shape }) => ({ name, dtype, shape: shape.map(Number) })),
-    async make() {
+    async make(room) {
       const parts = stackOf.get(weight)?.parts.map((part) => part.weight) ?? [weight]
-      const packed = await Promise.all(parts.map((part) => weights.packed(part)))
-      return collectPackedInputs(weight, stackPacked(packed), accuracy)
+      return collectPackedInputs(weight, await weights.packed(parts, room), accuracy)
     },
   }))
 }
