@@ -45,6 +45,8 @@ export interface Backend {
   readonly name: string
   /** Whether initializers may lie in files. */
   readonly readsFiles?: boolean
+  /** False: tensors without elements must not be fed. Absent: they may. */
+  readonly emptyTensors?: boolean
   compile(graph: Graph, options?: CompileOptions): Promise<Program>
   /** Whether programs of a group share weights that are in memory, too. */
   readonly sharesMemory?: boolean

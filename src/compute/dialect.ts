@@ -1,13 +1,27 @@
 // How a platform of ONNX Runtime is used: what differs between them as one value, so that a platform
 // is a row here. Independent of the library.
 
+import { allOwnOperators, type OwnOperators } from '../graph/own-operators.ts'
+
 export interface Dialect {
   /** Shown to users. */
   readonly backendName: string
   /** Undefined: the library's own choice. */
   readonly executionProviders: readonly string[] | undefined
+  /**
+   * ONNX Runtime's own operators that the platform has kernels for; what would be written with
+   * another is written in plain ONNX operators.
+   */
+  readonly operators: OwnOperators
+  /**
+   * Tensors without elements may be fed and be constants: caches of no slots, factors of rank 0. A
+   * GPU's driver ends the process.
+   */
+  readonly emptyTensors: boolean
   /** Feeding costs a copy: weights belong inside of programs, as f32 where they fit. */
   readonly feedsAreCopied: boolean
+  /** Calls of all sessions run one after the other. */
+  readonly isSerial: boolean
   /** Initializers may lie in files, which ONNX Runtime reads itself. */
   readonly readsFiles: boolean
   /** How many threads compute is an option of a session; otherwise of the whole library. */
@@ -17,7 +31,10 @@ export interface Dialect {
 export const cpuDialect: Dialect = {
   backendName: 'onnxruntime-node',
   executionProviders: undefined,
+  operators: allOwnOperators,
+  emptyTensors: true,
   feedsAreCopied: false,
+  isSerial: false,
   readsFiles: true,
   hasSessionThreads: true,
 }
@@ -25,7 +42,10 @@ export const cpuDialect: Dialect = {
 export const wasmDialect: Dialect = {
   backendName: 'onnxruntime-web (WebAssembly)',
   executionProviders: ['wasm'],
+  operators: allOwnOperators,
+  emptyTensors: true,
   feedsAreCopied: true,
+  isSerial: true,
   readsFiles: false,
   hasSessionThreads: false,
 }

@@ -4,7 +4,7 @@
 import { UnsupportedError } from '../base/errors.ts'
 import { checkOptions, flag, type OptionFields, positiveInteger, record } from '../base/schema.ts'
 import type { DType } from '../base/dtype.ts'
-import type { Tensor, TensorData } from '../base/tensor.ts'
+import { f32, type Tensor, type TensorData } from '../base/tensor.ts'
 import type { OnnxModel } from '../formats/onnx.ts'
 import type { Graph } from '../graph/ir.ts'
 import { toOutputName, toOnnx } from '../graph/passes/to-onnx.ts'
@@ -12,7 +12,8 @@ import type { Backend, CompileOptions, Program } from './backend.ts'
 import { cpuDialect, type Dialect, wasmDialect } from './dialect.ts'
 import { createNativeSession } from './native-session.ts'
 import type { OnnxRuntime, OnnxSession, OnnxTensor } from './onnx-library.ts'
-import { createProgramGroup } from './program-group.ts'
+import { createProgramGroup, type FedInput } from './program-group.ts'
+import { openInTurn } from './serial-calls.ts'
 import { withResidentWeights } from './resident-weights.ts'
 import { createWasmSession } from './wasm-session.ts'
 
@@ -92,38 +93,40 @@ function toSettings(
  * Runs graphs on ONNX Runtime. Natively, inputs are passed without a copy. On WebAssembly they are
  * copied into its memory, so base weights are kept there, in f32 where they fit
  * (`withResidentWeights`); `threads` is set by the caller, at `env.wasm.numThreads`. Outputs are
- * fresh arrays.
+ * fresh arrays. `dialect` says what the platform can do; default: by the library that is loaded.
  */
 export function createOnnxRuntimeBackend(
   runtime: OnnxRuntime,
   options: OnnxRuntimeOptions = {},
+  dialect = chooseDialect(runtime, options),
 ): Backend {
   checkOptions('Backend options', options, backendFields)
-  const dialect = chooseDialect(runtime, options)
-  const { backendName, feedsAreCopied, readsFiles } = dialect
+  const { backendName, operators, emptyTensors, feedsAreCopied, isSerial, readsFiles } = dialect
   const settings = toSettings(options, dialect)
   const wrap = createTensorCache(runtime)
   const open = (model: OnnxModel, lean = false): Promise<OnnxSession> => {
     const chosen = lean ? { ...leanSettings, ...settings } : settings
-    return readsFiles
-      ? createNativeSession(runtime, model, chosen)
-      : createWasmSession(runtime, model, chosen)
+    const create = readsFiles ? createNativeSession : createWasmSession
+    const openSession = () => create(runtime, model, chosen)
+    return isSerial ? openInTurn(runtime, openSession) : openSession()
   }
+  const toFed = emptyTensors ? (_input: FedInput, tensor: Tensor) => tensor : fillEmpty
   const compile = async (
     graph: Graph,
     { initializers, lean = false }: CompileOptions = {},
   ): Promise<Program> => {
-    const model = toOnnx(graph, initializers)
+    const model = toOnnx(graph, initializers, operators)
     const session = await open(model, lean)
-    const inputs = model.inputs.map(({ name }) => name)
+    const inputs = graph.inputs.filter(({ name }) => !initializers?.has(name))
     const outputs = [...graph.outputs.keys()].map((name) => [name, toOutputName(name)] as const)
     return {
       async run(feeds) {
         const fed: Record<string, OnnxTensor> = {}
-        for (const name of inputs) {
+        for (const input of inputs) {
+          const { name } = input
           const tensor = feeds.get(name)
           if (!tensor) throw new UnsupportedError(`Graph input "${name}" was not fed.`)
-          fed[name] = wrap(tensor)
+          fed[name] = wrap(toFed(input, tensor))
         }
         const results = await session.run(fed)
         return new Map(outputs.map(([name, given]) => [name, unwrap(results[given]!)]))
@@ -131,9 +134,28 @@ export function createOnnxRuntimeBackend(
       dispose: () => session.release(),
     }
   }
-  const openGroup = () => createProgramGroup({ open, compile, wrap, unwrap })
-  const backend: Backend = { name: backendName, readsFiles, compile, openGroup }
+  const openGroup = () => createProgramGroup({ open, compile, wrap, unwrap, toFed, dialect })
+  const backend: Backend = { name: backendName, readsFiles, emptyTensors, compile, openGroup }
   return feedsAreCopied ? withResidentWeights(backend) : backend
+}
+
+/** Factors of rank 1 that change nothing, by those of rank 0 that they stand for. */
+const neutralFactors = new WeakMap<Tensor, Tensor>()
+
+/**
+ * A tensor that a platform takes which cannot take one without elements: it ends the process there,
+ * without an error. An adapter's factors of rank 0 become zeros of rank 1, which add nothing either.
+ */
+function fillEmpty({ name, role }: FedInput, tensor: Tensor): Tensor {
+  if (!tensor.shape.includes(0)) return tensor
+  if (role === 'adapter' && tensor.dtype === 'f32') {
+    const filled = neutralFactors.get(tensor) ?? f32(tensor.shape.map((length) => length || 1))
+    neutralFactors.set(tensor, filled)
+    return filled
+  }
+  throw new UnsupportedError(
+    `Graph input "${name}": got a tensor of shape [${tensor.shape.join(', ')}], which has no elements; this platform takes none. Feed one that changes nothing.`,
+  )
 }
 
 /**

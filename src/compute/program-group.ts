@@ -4,18 +4,25 @@
 import { assertInternal, UnsupportedError } from '../base/errors.ts'
 import { sizeOf, type Tensor, type TensorData } from '../base/tensor.ts'
 import type { OnnxModel, OnnxValue } from '../formats/onnx.ts'
-import type { Graph } from '../graph/ir.ts'
+import type { Graph, GraphInput } from '../graph/ir.ts'
 import { toMemberInput } from '../graph/passes/join-branches.ts'
 import { joinGraphs, type JoinedMember } from '../graph/passes/join-graphs.ts'
 import { toOnnx, toOutputName } from '../graph/passes/to-onnx.ts'
 import type { CompileOptions, GroupMember, Program, ProgramGroup } from './backend.ts'
+import type { Dialect } from './dialect.ts'
 import type { OnnxSession, OnnxTensor } from './onnx-library.ts'
+
+/** What a backend asks about an input before it is fed. */
+export type FedInput = Pick<GraphInput, 'name' | 'role'>
 
 export interface GroupParts {
   open(model: OnnxModel): Promise<OnnxSession>
   compile(graph: Graph, options: CompileOptions): Promise<Program>
   wrap(tensor: Tensor): OnnxTensor
   unwrap(tensor: OnnxTensor): Tensor
+  /** The tensor in a form that the platform takes; throws where there is none. */
+  toFed(input: FedInput, tensor: Tensor): Tensor
+  readonly dialect: Pick<Dialect, 'operators' | 'emptyTensors'>
 }
 
 /** The model of all members, before it is opened. */
@@ -46,7 +53,7 @@ class SessionGroup implements ProgramGroup {
 
   add(added: readonly GroupMember[]): Promise<Program[]> {
     return this.#change(async () => {
-      const group = joinMembers([...this.#alive, ...added])
+      const group = joinMembers([...this.#alive, ...added], this.#parts.dialect)
       if (!group)
         return Promise.all(
           added.map(({ graph, initializers }) => this.#parts.compile(graph, { initializers })),
@@ -95,7 +102,7 @@ class SessionGroup implements ProgramGroup {
   }
 
   async #reopen(): Promise<void> {
-    const group = this.#open ? undefined : joinMembers([...this.#alive])
+    const group = this.#open ? undefined : joinMembers([...this.#alive], this.#parts.dialect)
     if (group) await this.#replace(group)
   }
 
@@ -107,10 +114,13 @@ class SessionGroup implements ProgramGroup {
     const joined = open?.members.get(member)
     assertInternal(open && joined, 'a program of a group is run before it is disposed of')
     const fed: Record<string, OnnxTensor> = { ...open.fixed.get(member) }
-    for (const [name, given] of joined.inputs) {
-      const tensor = feeds.get(name)
-      if (!tensor) throw new UnsupportedError(`Graph input "${name}" was not fed.`)
-      fed[given] = this.#parts.wrap(tensor)
+    const { wrap, toFed } = this.#parts
+    for (const input of member.graph.inputs) {
+      const given = joined.inputs.get(input.name)
+      if (given === undefined) continue
+      const tensor = feeds.get(input.name)
+      if (!tensor) throw new UnsupportedError(`Graph input "${input.name}" was not fed.`)
+      fed[given] = wrap(toFed(input, tensor))
     }
     const results = await open.session.run(fed, [...joined.outputs.values()])
     return new Map(
@@ -120,11 +130,14 @@ class SessionGroup implements ProgramGroup {
 }
 
 /** Undefined where the members do not share their products. */
-function joinMembers(members: readonly GroupMember[]): GroupModel | undefined {
+function joinMembers(
+  members: readonly GroupMember[],
+  dialect: GroupParts['dialect'],
+): GroupModel | undefined {
   const [first] = members
   if (!first) return undefined
-  if (members.length === 1) return toSingle(first)
-  const joined = joinGraphs(members)
+  if (members.length === 1) return toSingle(first, dialect)
+  const joined = joinGraphs(members, dialect)
   return (
     joined && {
       model: joined.model,
@@ -133,8 +146,8 @@ function joinMembers(members: readonly GroupMember[]): GroupModel | undefined {
   )
 }
 
-function toSingle(member: GroupMember): GroupModel {
-  const model = toOnnx(member.graph, member.initializers)
+function toSingle(member: GroupMember, { operators }: GroupParts['dialect']): GroupModel {
+  const model = toOnnx(member.graph, member.initializers, operators)
   const names = {
     inputs: new Map(model.inputs.map(({ name }) => [name, name])),
     outputs: new Map([...member.graph.outputs.keys()].map((name) => [name, toOutputName(name)])),
@@ -144,7 +157,7 @@ function toSingle(member: GroupMember): GroupModel {
 
 function collectFixedFeeds(
   { model, members }: GroupModel,
-  { wrap }: GroupParts,
+  { wrap, dialect }: GroupParts,
 ): ReadonlyMap<GroupMember, Readonly<Record<string, OnnxTensor>>> {
   const choose = (is: boolean): OnnxTensor =>
     wrap({ dtype: 'bool', shape: [], data: Uint8Array.of(is ? 1 : 0) })
@@ -154,7 +167,8 @@ function collectFixedFeeds(
       const own = new Set(inputs.values())
       const fixed: Record<string, OnnxTensor> = {}
       for (const input of model.inputs)
-        if (!own.has(input.name)) fixed[input.name] = wrap(createUnused(input))
+        if (!own.has(input.name))
+          fixed[input.name] = wrap(createUnused(input, dialect.emptyTensors ? 0 : 1))
       for (let other = 0; other < all.length - 1; other++)
         fixed[toMemberInput(other)] = choose(other === index)
       return [member, fixed] as const
@@ -162,9 +176,9 @@ function collectFixedFeeds(
   )
 }
 
-/** An empty tensor where the shape allows one. */
-function createUnused({ dtype, shape: dims }: OnnxValue): Tensor {
-  const shape = dims.map((dim) => (typeof dim === 'number' ? dim : 0))
+/** Zeros, `least` along every axis that has no fixed length. */
+function createUnused({ dtype, shape: dims }: OnnxValue, least: number): Tensor {
+  const shape = dims.map((dim) => (typeof dim === 'number' ? dim : least))
   const size = sizeOf(shape)
   return { dtype, shape, data: createZeros(dtype, size) }
 }

@@ -1,5 +1,5 @@
-// Sessions of ONNX Runtime on WebAssembly: large initializers are handed over beside the model, all
-// calls run one after the other, and running out of memory is one clear error.
+// Sessions of ONNX Runtime on WebAssembly: large initializers are handed over beside the model, and
+// running out of memory is one clear error.
 
 import { UnsupportedError } from '../base/errors.ts'
 import { type FileTensor, isFileTensor, type Tensor, viewBytes } from '../base/tensor.ts'
@@ -10,24 +10,6 @@ import type { OnnxRuntime, OnnxSession } from './onnx-library.ts'
 // An initializer inside the model is held twice in WebAssembly's memory while the model is read;
 // below this size that does not count.
 const leastExternalBytes = 1 << 16
-
-type Call<Result> = () => Promise<Result>
-
-/**
- * The end of the calls to a library. All its sessions share one stack in WebAssembly's memory, which
- * a second call that begins before the first has ended would overwrite.
- */
-const lastCalls = new WeakMap<object, Promise<unknown>>()
-
-function callInTurn<Result>({ InferenceSession }: OnnxRuntime, call: Call<Result>) {
-  const before = lastCalls.get(InferenceSession) ?? Promise.resolve()
-  const result = before.then(call).catch(throwMemoryError)
-  lastCalls.set(
-    InferenceSession,
-    result.catch(() => undefined),
-  )
-  return result
-}
 
 /** WebAssembly that is out of memory fails with words of its own, or with a bare number. */
 function throwMemoryError(error: unknown): never {
@@ -54,12 +36,11 @@ export async function createWasmSession(
     ),
   )
   const bytes = encodeOnnx(model, new Set(external.keys()))
-  const session = await callInTurn(runtime, () =>
-    runtime.InferenceSession.create(bytes, { ...settings, ...toExternalData(external) }),
-  )
+  const options = { ...settings, ...toExternalData(external) }
+  const session = await runtime.InferenceSession.create(bytes, options).catch(throwMemoryError)
   return {
-    run: (feeds, outputs) => callInTurn(runtime, () => session.run(feeds, outputs)),
-    release: () => callInTurn(runtime, () => session.release()),
+    run: (feeds, outputs) => session.run(feeds, outputs).catch(throwMemoryError),
+    release: () => session.release(),
   }
 }
 

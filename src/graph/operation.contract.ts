@@ -5,13 +5,15 @@ import { describe, expect, it } from 'vitest'
 import type { DType } from '../base/dtype.ts'
 import { random, type Random } from '../base/random.ts'
 import { f32, i64, sizeOf, type Tensor } from '../base/tensor.ts'
+import type { OnnxNode } from '../formats/onnx.ts'
 import { GraphBuilder } from './builder.ts'
 import { evaluate } from './evaluate.ts'
 import { toGradientName, withGradients } from './passes/gradient.ts'
 import type { Attributes, Dim, Graph } from './ir.ts'
 import { getOperation } from './operation-table.ts'
 import { boundShape, doubled, expectClose, normal } from './testing.ts'
-import { onnxBackend } from '../../test/support/onnx.ts'
+import { toOnnx } from './passes/to-onnx.ts'
+import { onnxBackend, plainBackend } from '../../test/support/onnx.ts'
 
 /** One input: random numbers of a shape, unless `values` makes them. */
 export interface CaseInput {
@@ -57,8 +59,9 @@ const feedsOf = (tensors: readonly Tensor[]): Map<string, Tensor> =>
 async function onOnnxRuntime(
   graph: Graph,
   feeds: ReadonlyMap<string, Tensor>,
+  backend = onnxBackend,
 ): Promise<Map<string, Tensor>> {
-  const program = await onnxBackend.compile(graph)
+  const program = await backend.compile(graph)
   try {
     return await program.run(feeds)
   } finally {
@@ -123,6 +126,32 @@ function gradientContract(
       )
     }
   })
+  if (usesOwnOperators(withGradient()))
+    it('gradient in plain ONNX operators = gradient on the reference', async () => {
+      const got = await runPlainly(withGradient(), feeds)
+      const expected = evaluate(withGradient(), feeds)
+      for (const input of inputs) {
+        const gradient = toGradientName(input)
+        expectClose(got.get(gradient), expected.get(gradient)!, 1e-4, `gradient of ${input}`)
+      }
+    })
+}
+
+/** Whether a graph is written otherwise where the platform has plain ONNX operators only. */
+const usesOwnOperators = (graph: Graph): boolean => listOwnOperators(toOnnx(graph).nodes).length > 0
+
+/** Names of ONNX Runtime's own operators, also inside of other nodes. */
+const listOwnOperators = (nodes: readonly OnnxNode[]): string[] =>
+  nodes.flatMap(({ type, domain, attributes }) => [
+    ...(domain === '' ? [] : [type]),
+    ...Object.values(attributes).flatMap((attribute) =>
+      'graph' in attribute ? listOwnOperators(attribute.graph.nodes) : [],
+    ),
+  ])
+
+const runPlainly = (graph: Graph, feeds: ReadonlyMap<string, Tensor>) => {
+  expect(listOwnOperators(toOnnx(graph, undefined, new Set()).nodes)).toEqual([])
+  return onOnnxRuntime(graph, feeds, plainBackend)
 }
 
 /** Runs the suite for one case of an operation. */
@@ -143,6 +172,12 @@ export function operationContract(name: string, one: OperationCase): void {
       const got = await onOnnxRuntime(graphOf(name, one, tensors), feedsOf(tensors))
       expectClose(got.get('y'), y, 1e-4)
     })
+    const written = graphOf(name, one, tensors)
+    const isEmpty = tensors.some(({ shape }) => shape.includes(0))
+    if (usesOwnOperators(written) && !isEmpty)
+      it('in plain ONNX operators = reference', async () => {
+        expectClose((await runPlainly(written, feedsOf(tensors))).get('y'), y, 1e-4)
+      })
     const { gradient, expand } = getOperation(name)
     const differentiable = (gradient ?? expand) && one.inputs.some(({ constant }) => !constant)
     const seed = y.shape.length === 0 ? f32([], [1]) : normal(numbers, y.shape) // a scalar's seed is always 1

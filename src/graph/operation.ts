@@ -4,6 +4,7 @@
 import type { Tensor } from '../base/tensor.ts'
 import type { OnnxAttribute } from '../formats/onnx.ts'
 import type { Attributes, Dim, Value, ValueType } from './ir.ts'
+import type { OwnOperator } from './own-operators.ts'
 
 /** What rules may build with; the graph builder implements it. */
 export interface Operators {
@@ -45,9 +46,11 @@ export interface OnnxEmitter {
     attributes?: Record<string, OnnxAttribute>,
     output?: string,
   ): string
-  /** The same in ONNX Runtime's own operator domain. */
+  /** Whether the platform has this operator of ONNX Runtime's own domain. */
+  has(operator: OwnOperator): boolean
+  /** Adds a node of that domain. */
   microsoft(
-    type: string,
+    type: OwnOperator,
     inputs: readonly string[],
     attributes?: Record<string, OnnxAttribute>,
     output?: string,

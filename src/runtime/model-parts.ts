@@ -94,6 +94,7 @@ export function createModelParts({
       config,
       weights,
       program: (served, states) => programs.get(served, accuracy, states),
+      emptyTensors: backend.emptyTensors,
     })
   const openHead = (accuracy: Accuracy): DisposableHead =>
     createHead({ model: graph, weights, backend, compiler, accuracy })

@@ -67,6 +67,7 @@ export const rooms: Record<string, readonly string[]> = {
   ],
   graph: [
     'ir.ts',
+    'own-operators.ts',
     'operation.ts',
     'quantized-base',
     'ops',

@@ -4,8 +4,9 @@
 import { assertInternal, ShapeError } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import { describeShape, multiplyDims, type Attributes, type Value } from '../ir.ts'
-import type { OnnxContext, OnnxEmitter, Operation, Operators } from '../operation.ts'
+import type { OnnxEmitter, Operation, Operators } from '../operation.ts'
 import { createZerosLike, asFloats, getNumberAttribute, type Floats } from './arrays.ts'
+import { emitProduct } from './product.ts'
 
 export interface AttentionForm {
   heads: number
@@ -217,30 +218,39 @@ export const cachedAttention: Operation = {
   },
   evaluate: ([q, k, v, pastK, pastV, mask], attributes) =>
     attend(q!, joinSpan(pastK!, k!), joinSpan(pastV!, v!), mask!, readAttentionForm(attributes)),
-  onnx: emitCachedAttention,
+  onnx: (emit, { inputs, output, attributes }) =>
+    emitCachedAttention(
+      emit,
+      inputs.map(({ name }) => name) as CachedAttentionNames,
+      output.name,
+      attributes,
+    ),
 }
 
-function emitCachedAttention(emit: OnnxEmitter, { inputs, output, attributes }: OnnxContext): void {
-  const [q, k, v, pastK, pastV, mask, split] = inputs.map(({ name }) => name) as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-  ]
+type CachedAttentionNames = [
+  q: string,
+  k: string,
+  v: string,
+  pastK: string,
+  pastV: string,
+  mask: string,
+  split: string,
+]
+
+export function emitCachedAttention(
+  emit: OnnxEmitter,
+  [q, k, v, pastK, pastV, mask, split]: CachedAttentionNames,
+  output: string,
+  attributes: Attributes,
+): void {
   const { heads, kvHeads, headWidth: d, scale, softcap } = readAttentionForm(attributes)
   const reshape = (x: string, dims: number[]): string => emit.node('Reshape', [x, emit.ints(dims)])
   const perHead = emit.node('Transpose', [reshape(q, [0, -1, heads, d])], {
     perm: { ints: [0, 2, 1, 3] },
   }) // [N, H, T, d]
   const query = reshape(perHead, [0, kvHeads, -1, d]) // [N, K, (H/K)·T, d]
-  const product = { transB: { int: 1 }, alpha: { float: scale } }
-  const parts = [
-    emit.microsoft('FusedMatMul', [query, pastK], product),
-    emit.microsoft('FusedMatMul', [query, k], product),
-  ]
+  const product = { transB: true, alpha: scale }
+  const parts = [pastK, k].map((keys) => emitProduct(emit, [query, 4], [keys, 4], product))
   const scores = emit.node('Concat', parts, { axis: { int: 3 } }) // [N, K, (H/K)·T, P+T]
   const capped = softcap
     ? emit.node('Mul', [
@@ -276,5 +286,5 @@ function emitCachedAttention(emit: OnnxEmitter, { inputs, output, attributes }: 
   const rows = emit.node('Transpose', [reshape(mixed, [0, heads, -1, d])], {
     perm: { ints: [0, 2, 1, 3] },
   }) // [N, T, H, d]
-  emit.node('Reshape', [rows, emit.ints([0, -1, heads * d])], {}, output.name)
+  emit.node('Reshape', [rows, emit.ints([0, -1, heads * d])], {}, output)
 }

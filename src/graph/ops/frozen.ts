@@ -8,6 +8,7 @@ import { getLastDim, type Attributes, type Value } from '../ir.ts'
 import type { OnnxEmitter, Operation } from '../operation.ts'
 import { createZerosLike, checkDim, toIntegers, getListAttribute } from './arrays.ts'
 import { matmul } from './matmul.ts'
+import { emitProduct } from './product.ts'
 
 // Attributes of all four: `form`, a name in the table of forms, and `weight`, the shape [rows,
 // columns] that the parts stand for.
@@ -57,10 +58,10 @@ export const frozenLinear: Operation = {
   onnx(emit, { inputs: [x, ...parts], output, attributes }) {
     const form = getForm(attributes)
     const shape = shapeOf(attributes)
-    if (form.emitProduct)
-      return form.emitProduct(emit, x!.name, listNames(parts), shape, output.name)
+    if (form.product && emit.has(form.product.operator))
+      return form.product.emit(emit, x!.name, listNames(parts), shape, output.name)
     const weight = form.emitWeight(emit, listNames(parts), shape, emitOneAfter(emit, x!.name))
-    emit.microsoft('FusedMatMul', [x!.name, weight], { transB: { int: 1 } }, output.name)
+    emitProduct(emit, [x!.name, x!.shape.length], [weight, 2], { transB: true }, output.name)
   },
 }
 

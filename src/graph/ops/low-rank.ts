@@ -5,6 +5,7 @@
 import type { Tensor } from '../../base/tensor.ts'
 import type { Dim } from '../ir.ts'
 import type { OnnxEmitter, Operation } from '../operation.ts'
+import { emitProduct } from './product.ts'
 import { asFloats, checkRank, createZerosLike, getListAttribute, toIntegers } from './arrays.ts'
 
 const isIdentity = (owners: readonly number[]): boolean => owners.every((part, u) => part === u)
@@ -17,8 +18,9 @@ const computeWidth = (unit: Dim, units: number): number => (unit as number) * un
 const emitSpread = (emit: OnnxEmitter, low: string, owners: readonly number[]): string =>
   isIdentity(owners) ? low : emit.node('Gather', [low, emit.ints(owners)], { axis: { int: 1 } })
 
-const emitProduct = (emit: OnnxEmitter, x: string, matrix: string): string =>
-  emit.microsoft('FusedMatMul', [x, matrix], { transB: { int: 1 }, alpha: { float: 1 } })
+/** x·Mᵀ, x of rank 4. */
+const emitRows = (emit: OnnxEmitter, x: string, matrix: string, rank: number): string =>
+  emitProduct(emit, [x, 4], [matrix, rank], { transB: true })
 
 /** out[to + j] = Σ low[from + r]·B[start + j·R + r] */
 function multiplyUnit(
@@ -65,7 +67,7 @@ export const partsProduct: Operation = {
   onnx(emit, { inputs: [low, B], output, attributes }) {
     const owners = getListAttribute(attributes, 'owners')
     const byPart = emit.node('Reshape', [low!.name, emit.ints([0, countParts(owners), 1, -1])])
-    const product = emitProduct(emit, emitSpread(emit, byPart, owners), B!.name) // [N, U, 1, unit]
+    const product = emitRows(emit, emitSpread(emit, byPart, owners), B!.name, 3) // [N, U, 1, unit]
     const width = output.shape.at(-1) as number
     emit.node('Reshape', [product, emit.ints([0, 1, width])], {}, output.name)
   },
@@ -121,9 +123,9 @@ export const groupedProduct: Operation = {
       string,
     ]
     const owners = getListAttribute(attributes, 'owners')
-    const low = emitProduct(emit, emit.node('GatherND', [x, rows]), A) // [G, P, M, R]
+    const low = emitRows(emit, emit.node('GatherND', [x, rows]), A, 4) // [G, P, M, R]
     const gained = emit.node('Mul', [low, gain])
-    const high = emitProduct(emit, emitSpread(emit, gained, owners), B) // [G, U, M, unit]
+    const high = emitRows(emit, emitSpread(emit, gained, owners), B, 4) // [G, U, M, unit]
     if (owners.length === 1) return void emit.node('GatherND', [high, back], {}, output.name)
     const width = output.shape.at(-1) as number
     const units = emit.node('GatherND', [high, back]) // [N, 1, U, unit]

@@ -11,7 +11,8 @@ import {
   type Dim,
   type Value,
 } from '../ir.ts'
-import type { OnnxEmitter, Operation, Operators } from '../operation.ts'
+import type { Operation, Operators } from '../operation.ts'
+import { emitProduct, type ProductSide } from './product.ts'
 import {
   createZerosLike,
   checkDim,
@@ -112,24 +113,16 @@ export const matmul: Operation = {
     return [needs(0) ? left() : undefined, needs(1) ? right() : undefined]
   },
   onnx: (emit, { inputs, output, attributes }) =>
-    emitMatmul(emit, inputs[0]!.name, inputs[1]!.name, readForm(attributes), output.name),
+    void emitProduct(
+      emit,
+      toSide(inputs[0]!),
+      toSide(inputs[1]!),
+      readForm(attributes),
+      output.name,
+    ),
 }
 
-function emitMatmul(
-  emit: OnnxEmitter,
-  a: string,
-  b: string,
-  { transA, transB, alpha }: Form,
-  output: string,
-): void {
-  if (!transA && !transB && alpha === 1) return void emit.node('MatMul', [a, b], {}, output)
-  emit.microsoft(
-    'FusedMatMul',
-    [a, b],
-    { transA: { int: +transA }, transB: { int: +transB }, alpha: { float: alpha } },
-    output,
-  )
-}
+const toSide = ({ name, shape }: Value): ProductSide => [name, shape.length]
 
 /**
  * x·Aᵀ of one sequence such that a token's numbers do not depend on how many tokens go with it. x:
@@ -152,8 +145,8 @@ export const chunkedProduct: Operation = {
       axis: { int: 0 },
     })
     const chunks = emit.node('Reshape', [A!.name, view]) // [1, R/c, c, in]
-    const form = { transA: { int: 0 }, transB: { int: 1 }, alpha: { float: 1 } }
-    const parts = emit.microsoft('FusedMatMul', [x!.name, chunks], form) // [1, R/c, T, c]
+    const sides = [[x!.name, 3] as const, [chunks, 4] as const] as const
+    const parts = emitProduct(emit, ...sides, { transB: true }) // [1, R/c, T, c]
     const byToken = emit.node('Transpose', [parts], { perm: { ints: [0, 2, 1, 3] } })
     emit.node('Reshape', [byToken, emit.ints([0, 0, -1])], {}, output.name)
   },
@@ -190,10 +183,10 @@ export const linear: Operation = {
     ]
   },
   onnx(emit, { inputs: [x, weight, bias], output }) {
-    const form = { transA: false, transB: true, alpha: 1 }
-    if (!bias) return emitMatmul(emit, x!.name, weight!.name, form, output.name)
-    const product = emit.fresh()
-    emitMatmul(emit, x!.name, weight!.name, form, product)
+    const form = { transB: true }
+    const sides = [toSide(x!), toSide(weight!)] as const
+    if (!bias) return void emitProduct(emit, ...sides, form, output.name)
+    const product = emitProduct(emit, ...sides, form)
     emit.node('Add', [product, bias.name], {}, output.name)
   },
 }

@@ -4,11 +4,18 @@
 
 import { ShapeError } from '../../base/errors.ts'
 import { getLastDim, type Attributes } from '../ir.ts'
-import type { Operation } from '../operation.ts'
+import type { OnnxEmitter, Operation } from '../operation.ts'
+import { emitNibbles } from '../quantized-base/nibbles.ts'
+import { emitProduct } from './product.ts'
 import { asFloats, checkDim, createZerosLike, getNumberAttribute, roundToEven } from './arrays.ts'
 
 /** The code that stands for zero: 8 of 16, 128 of 256, MatMulNBits' default. */
 export const computeZeroCode = (bits: number): number => 1 << (bits - 1)
+
+const readBlocks = (attributes: Attributes): readonly [number, number, number, number] =>
+  ['bits', 'block', 'outFeatures', 'inFeatures'].map((name) =>
+    getNumberAttribute(attributes, name),
+  ) as [number, number, number, number]
 
 /** The f32 weight [out, in] of codes, scales and offsets as the operation's inputs hold them. */
 export function dequantizeWeight(
@@ -17,9 +24,7 @@ export function dequantizeWeight(
   offsets: Float32Array | undefined,
   attributes: Attributes,
 ): Float32Array {
-  const [bits, block, outputs, inputs] = ['bits', 'block', 'outFeatures', 'inFeatures'].map(
-    (name) => getNumberAttribute(attributes, name),
-  ) as [number, number, number, number]
+  const [bits, block, outputs, inputs] = readBlocks(attributes)
   const blocks = inputs / block
   const zero = computeZeroCode(bits)
   const weight = new Float32Array(outputs * inputs)
@@ -33,6 +38,25 @@ export function dequantizeWeight(
     }
   }
   return weight
+}
+
+const FLOAT = 1 // TensorProto.DataType
+
+/** The weight [out, in] without its offsets, in plain operators. */
+function emitWeight(
+  emit: OnnxEmitter,
+  [codes, scales]: readonly [string, string],
+  attributes: Attributes,
+): string {
+  const [bits, block, outputs, inputs] = readBlocks(attributes)
+  const blocks = inputs / block
+  const bytes = bits === 8 ? codes : emitNibbles(emit, codes, 3, 'low first')
+  const rows = emit.node('Reshape', [bytes, emit.ints([outputs, blocks, block])])
+  const values = emit.node('Cast', [rows], { to: { int: FLOAT } })
+  const centred = emit.node('Sub', [values, emit.float(computeZeroCode(bits))])
+  const factors = emit.node('Reshape', [scales, emit.ints([outputs, blocks, 1])])
+  const scaled = emit.node('Mul', [centred, factors])
+  return emit.node('Reshape', [scaled, emit.ints([outputs, inputs])])
 }
 
 /**
@@ -87,12 +111,16 @@ export const quantizedLinear: Operation = {
       block_size: { int: block },
       accuracy_level: { int: getNumberAttribute(attributes, 'accuracy') },
     }
-    const product = emit.microsoft(
-      'MatMulNBits',
-      [x!.name, codes!.name, scales!.name],
-      form,
-      offsets ? undefined : output.name,
-    )
+    const end = offsets ? undefined : output.name
+    const product = emit.has('MatMulNBits')
+      ? emit.microsoft('MatMulNBits', [x!.name, codes!.name, scales!.name], form, end)
+      : emitProduct(
+          emit,
+          [x!.name, x!.shape.length],
+          [emitWeight(emit, [codes!.name, scales!.name], attributes), 2],
+          { transB: true },
+          end,
+        )
     if (!offsets) return
     // ONNX Runtime merges the sums of layers that read the same x: they are the same node.
     const blocks = emit.node('Reshape', [
@@ -104,6 +132,14 @@ export const quantizedLinear: Operation = {
     })
     emit.node('Add', [product, emit.node('MatMul', [sums, offsets.name])], {}, output.name)
   },
+}
+
+function emitIntegerProduct(
+  emit: OnnxEmitter,
+  [x, codes, scales, zero]: readonly [string, string, string, string],
+): string {
+  const sums = emit.node('MatMulInteger', [x, codes, zero])
+  return emit.node('Mul', [emit.node('Cast', [sums], { to: { int: FLOAT } }), scales])
 }
 
 const MOST_CODE = 127
@@ -164,13 +200,12 @@ export const int8Linear: Operation = {
     }))
     const zeros = emit.node('Expand', [zero, emit.node('Shape', [step])])
     const quantized = emit.node('QuantizeLinear', [scaled, step, zeros], { axis: { int: 1 } })
-    const product = emit.microsoft('MatMulIntegerToFloat', [
-      quantized,
-      codes!.name,
-      emit.float(1),
-      scales!.name,
-      zero,
-    ])
+    const product = emit.has('MatMulIntegerToFloat')
+      ? emit.microsoft('MatMulIntegerToFloat', [
+          ...[quantized, codes!.name],
+          ...[emit.float(1), scales!.name, zero],
+        ])
+      : emitIntegerProduct(emit, [quantized, codes!.name, scales!.name, zero])
     const steps = emit.node('Unsqueeze', [step, emit.ints([0, 2])]) // [1, T, 1]
     emit.node('Mul', [product, steps], {}, output.name)
   },

@@ -2,7 +2,7 @@
 
 import { ShapeError } from '../../base/errors.ts'
 import { getLastDim } from '../ir.ts'
-import type { Operation } from '../operation.ts'
+import type { OnnxEmitter, Operation } from '../operation.ts'
 import {
   createZerosLike,
   getFlagAttribute,
@@ -74,11 +74,36 @@ export const rotary: Operation = {
     // 0: the whole head turns
     const partial = turned === (getLastDim(x!) as number) / heads ? 0 : turned
     const sine = getFlagAttribute(attributes, 'inverse') ? emit.node('Neg', [sin!.name]) : sin!.name
-    emit.microsoft(
-      'RotaryEmbedding',
-      [x!.name, positions!.name, cos!.name, sine],
-      { num_heads: { int: heads }, rotary_embedding_dim: { int: partial } },
-      output.name,
-    )
+    const names = [x!.name, positions!.name, cos!.name, sine] as const
+    if (!emit.has('RotaryEmbedding'))
+      return emitTurns(emit, names, output.name, { heads, width: getLastDim(x!) as number, turned })
+    const form = { num_heads: { int: heads }, rotary_embedding_dim: { int: partial } }
+    emit.microsoft('RotaryEmbedding', names, form, output.name)
   },
+}
+
+/** The same in plain operators. */
+function emitTurns(
+  emit: OnnxEmitter,
+  [x, positions, cos, sin]: readonly [string, string, string, string],
+  output: string,
+  { heads, width, turned }: { heads: number; width: number; turned: number },
+): void {
+  const head = width / heads
+  const take = (table: string): string => {
+    const rows = emit.node('Gather', [table, positions], { axis: { int: 0 } })
+    return emit.node('Unsqueeze', [rows, emit.ints([2])]) // [N, T, 1, r/2]
+  }
+  const cosines = take(cos)
+  const sines = take(sin)
+  const parts = [emit.fresh(), emit.fresh(), ...(turned < head ? [emit.fresh()] : [])]
+  const lengths = [turned / 2, turned / 2, ...(turned < head ? [head - turned] : [])]
+  const split = emit.node('Reshape', [x, emit.ints([0, 0, heads, head])])
+  emit.nodeWithOutputs('Split', '', [split, emit.ints(lengths)], { axis: { int: 3 } }, parts)
+  const [first, second, ...rest] = parts as [string, string, ...string[]]
+  const mix = (type: 'Add' | 'Sub', along: string, across: string): string =>
+    emit.node(type, [emit.node('Mul', [along, cosines]), emit.node('Mul', [across, sines])])
+  const turns = [mix('Sub', first, second), mix('Add', second, first), ...rest]
+  const joined = emit.node('Concat', turns, { axis: { int: 3 } })
+  emit.node('Reshape', [joined, emit.ints([0, 0, width])], {}, output)
 }

@@ -5,7 +5,15 @@
 import type { Tensor } from '../../base/tensor.ts'
 import type { OnnxContext, OnnxEmitter, Operation } from '../operation.ts'
 import { createZerosLike, getNumberAttribute, visitIndices } from './arrays.ts'
-import { attend, checkWidths, joinSpan, readAttentionForm, splitHeads } from './attention.ts'
+import {
+  attend,
+  checkWidths,
+  emitCachedAttention,
+  joinSpan,
+  readAttentionForm,
+  splitHeads,
+} from './attention.ts'
+import { emitProduct } from './product.ts'
 
 /**
  * One new token of each row over [past | new]. q: [N, 1, H·d], k and v: [N, K, 1, d], past keys and
@@ -35,15 +43,16 @@ function emitBlockAttention(emit: OnnxEmitter, { inputs, output, attributes }: O
   const reshape = (x: string, dims: number[]): string => emit.node('Reshape', [x, emit.ints(dims)])
   const swap = { perm: { ints: [0, 1, 3, 4, 2, 5] } } // [N, K, B, H/K, 1, W] → [N, K, H/K, 1, B, W]
   const swapBack = { perm: { ints: [0, 1, 4, 2, 3, 5] } }
-  const product = { transB: { int: 1 }, alpha: { float: 1 } }
+  const product = { transB: true }
   const scaled = scale === 1 ? q : emit.node('Mul', [q, emit.float(scale)])
-  const blocks = emit.microsoft(
-    'FusedMatMul',
-    [reshape(scaled, [0, kvHeads, 1, group, 1, d]), emit.node('Reshape', [pastK, pastShape])],
+  const blocks = emitProduct(
+    emit,
+    [reshape(scaled, [0, kvHeads, 1, group, 1, d]), 6],
+    [emit.node('Reshape', [pastK, pastShape]), 6],
     product,
   ) // [N, K, B, H/K, 1, W]
   const before = reshape(emit.node('Transpose', [blocks], swap), [0, kvHeads, group, -1])
-  const own = emit.microsoft('FusedMatMul', [reshape(scaled, [0, kvHeads, group, d]), k], product) // [N, K, H/K, 1]
+  const own = emitProduct(emit, [reshape(scaled, [0, kvHeads, group, d]), 4], [k, 4], product) // [N, K, H/K, 1]
   const scores = emit.node('Concat', [before, own], { axis: { int: 3 } }) // [N, K, H/K, C+1]
   const capped = softcap
     ? emit.node('Mul', [
@@ -82,7 +91,9 @@ export const pieceAttention: Operation = {
     const mask = computePieceMask(q!, pastK!, last!, getNumberAttribute(attributes, 'window'))
     return attend(q!, joinSpan(pastK!, fresh(k!)), joinSpan(pastV!, fresh(v!)), mask, form)
   },
-  onnx(emit, { inputs, output, attributes }) {
+  onnx(emit, context) {
+    if (!emit.has('GroupQueryAttention')) return emitMaskedPiece(emit, context)
+    const { inputs, output, attributes } = context
     const { heads, kvHeads, scale } = readAttentionForm(attributes)
     const window = getNumberAttribute(attributes, 'window')
     // Keys and values of all tokens are outputs that the fast kernels need; they stay inside.
@@ -99,6 +110,80 @@ export const pieceAttention: Operation = {
       [output.name, emit.fresh(), emit.fresh()],
     )
   },
+}
+
+const INT32 = 6 // TensorProto.DataType
+const UNSEEN = -1e30
+
+/** The same in plain operators: cachedAttention under a mask that is made here. */
+function emitMaskedPiece(emit: OnnxEmitter, { inputs, output, attributes }: OnnxContext): void {
+  const [q, k, v, pastK, pastV, last] = inputs.map(({ name }) => name) as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ]
+  const { kvHeads, headWidth } = readAttentionForm(attributes)
+  const countAlong = (x: string, axis: number): string =>
+    emit.node('Shape', [x], { start: { int: axis }, end: { int: axis + 1 } }) // i64 [1]
+  const split = [countAlong(pastK, 2), countAlong(q, 1)] as const
+  const toHeads = (x: string): string => {
+    const heads = emit.node('Reshape', [x, emit.ints([0, -1, kvHeads, headWidth])])
+    return emit.node('Transpose', [heads], { perm: { ints: [0, 2, 1, 3] } })
+  }
+  const mask = emitPieceMask(emit, {
+    last,
+    split,
+    window: getNumberAttribute(attributes, 'window'),
+  })
+  const joined = emit.node('Concat', split, { axis: { int: 0 } })
+  emitCachedAttention(
+    emit,
+    [q, toHeads(k), toHeads(v), pastK, pastV, mask, joined],
+    output.name,
+    attributes,
+  )
+}
+
+interface PieceMask {
+  readonly last: string
+  /** i64 [1] each: slots of the cache, new tokens. */
+  readonly split: readonly [slots: string, tokens: string]
+  readonly window: number
+}
+
+/** What `computePieceMask` computes, f32 [N, 1, T, C+T]. */
+function emitPieceMask(emit: OnnxEmitter, { last, split, window }: PieceMask): string {
+  const [slots, tokens] = split.map((count) => emit.node('Cast', [count], { to: { int: INT32 } }))
+  const whole = (name: string, shape: readonly number[], value: number): string =>
+    emit.constant(name, () => ({ dtype: 'i32', shape, data: Int32Array.of(value) }))
+  const zero = whole('%zero32', [], 0)
+  const one = whole('%one32', [], 1)
+  const countUp = (to: string): string =>
+    emit.node('Range', [zero, emit.node('Squeeze', [to, emit.ints([0])]), one])
+  const ended = emit.node('Add', [emit.node('Unsqueeze', [last, emit.ints([1, 2, 3])]), one])
+  const length = emit.node('Sub', [ended, tokens!]) // [N, 1, 1, 1]
+  const places = countUp(emit.node('Add', [slots!, tokens!])) // [C+T]
+  const isPast = emit.node('Less', [places, slots!])
+  const ofNew = emit.node('Sub', [emit.node('Add', [length, places]), slots!])
+  const keys = emit.node('Where', [isPast, places, ofNew]) // [N, 1, 1, C+T]
+  const queries = emit.node('Add', [
+    length,
+    emit.node('Unsqueeze', [countUp(tokens!), emit.ints([1])]),
+  ]) // [N, 1, T, 1]
+  const isFilled = emit.node('Or', [
+    emit.node('Not', [isPast]),
+    emit.node('Less', [places, length]),
+  ])
+  const conditions = [isFilled, emit.node('LessOrEqual', [keys, queries])]
+  if (window > 0) {
+    const width = whole(`%window${window}`, [], window)
+    conditions.push(emit.node('Greater', [keys, emit.node('Sub', [queries, width])]))
+  }
+  const isSeen = conditions.reduce((all, condition) => emit.node('And', [all, condition]))
+  return emit.node('Where', [isSeen, emit.float(0), emit.float(UNSEEN)])
 }
 
 /** Which of [past | new] each query sees: [N, 1, T, C+T], 0 where it does. */

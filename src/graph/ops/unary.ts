@@ -63,8 +63,10 @@ const computeSigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
 export const silu = defineUnary('silu', {
   apply: (x) => x * computeSigmoid(x),
   gradient: (g, x, _y, upstream) => g.op('siluGradient', [x, upstream]),
-  onnx: (emit, input, output) =>
-    void emit.microsoft('QuickGelu', [input], { alpha: { float: 1 } }, output),
+  onnx(emit, input, output) {
+    if (emit.has('QuickGelu')) emit.microsoft('QuickGelu', [input], { alpha: { float: 1 } }, output)
+    else emit.node('Mul', [input, emit.node('Sigmoid', [input])], {}, output)
+  },
 })
 
 /** σ(x)·(1 + x·(1 − σ(x))) · upstream */

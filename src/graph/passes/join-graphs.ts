@@ -10,12 +10,19 @@ import { expandComposites } from './rewrite.ts'
 import { joinBranches, type MemberBranch, toMemberInput } from './join-branches.ts'
 import { joinInputs } from './join-inputs.ts'
 import { planStages, type SharedProduct, type StagePlan, type StageSlot } from './stage-plan.ts'
+import { allOwnOperators, type OwnOperators } from '../own-operators.ts'
 import { emitNodes, opsets } from './to-onnx.ts'
 
 export interface JoinSource {
   readonly graph: Graph
   /** Those that lie in files are shared; the others become part of the graph's own branches. */
   readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
+}
+
+/** What the platform can do. */
+export interface JoinForm {
+  readonly operators: OwnOperators
+  readonly emptyTensors: boolean
 }
 
 export interface JoinedMember {
@@ -83,7 +90,10 @@ function toProduct(
  * One model of all graphs. Undefined where they do not have the same products in the same order, so
  * that they cannot share them.
  */
-export function joinGraphs(sources: readonly JoinSource[]): JoinedModel | undefined {
+export function joinGraphs(
+  sources: readonly JoinSource[],
+  form: JoinForm = { operators: allOwnOperators, emptyTensors: true },
+): JoinedModel | undefined {
   const parts = sources.map(toPart)
   const [first] = parts
   assertInternal(first, 'there is a graph to join')
@@ -94,14 +104,19 @@ export function joinGraphs(sources: readonly JoinSource[]): JoinedModel | undefi
   if (products.length === 0 || !parts.every(isAlike)) return undefined
   const { inputs, renamed } = joinInputs(parts)
   const plan = planStages(parts, renamed)
-  return plan && buildModel(parts, plan, inputs, renamed)
+  return plan && buildModel(parts, { plan, inputs, renamed, form })
+}
+
+interface JoinPlan {
+  readonly plan: StagePlan
+  readonly inputs: readonly OnnxValue[]
+  readonly renamed: readonly ReadonlyMap<string, string>[]
+  readonly form: JoinForm
 }
 
 function buildModel(
   parts: readonly JoinPart[],
-  plan: StagePlan,
-  inputs: readonly OnnxValue[],
-  renamed: readonly ReadonlyMap<string, string>[],
+  { plan, inputs, renamed, form }: JoinPlan,
 ): JoinedModel {
   const [first] = parts as [JoinPart]
   const nodes: OnnxNode[] = []
@@ -110,7 +125,7 @@ function buildModel(
   for (let stage = 0; stage <= first.shared.length; stage++) {
     const slots = plan.slots[stage]!
     if (slots.length > 0) {
-      const branches = parts.map((part) => buildBranch(part, stage, plan))
+      const branches = parts.map((part) => buildBranch(part, stage, plan, form))
       const joined = joinBranches(branches, slots, conditions)
       nodes.push(...joined.nodes)
       for (const [name, tensor] of joined.initializers) initializers.set(name, tensor)
@@ -122,7 +137,7 @@ function buildModel(
       if (held) initializers.set(name, held)
     }
     const named = (value: Value): Value => ({ ...value, name: plan.nameOf(first, value.name) })
-    const emitted = emitNodes(product.nodes, named, `%p${stage}`)
+    const emitted = emitNodes(product.nodes, named, `%p${stage}`, form.operators)
     nodes.push(...emitted.nodes)
     for (const [name, tensor] of emitted.initializers) initializers.set(name, tensor)
   }
@@ -168,7 +183,12 @@ function collectOutputs(
 }
 
 /** The nodes of one graph in one stage. */
-function buildBranch(part: JoinPart, stage: number, plan: StagePlan): MemberBranch {
+function buildBranch(
+  part: JoinPart,
+  stage: number,
+  plan: StagePlan,
+  { operators, emptyTensors }: JoinForm,
+): MemberBranch {
   const { index, graph } = part
   const prefix = `%m${index}.${stage}:`
   const own = graph.nodes.filter(({ output }) => plan.stageOf(part, output.name) === stage)
@@ -183,15 +203,15 @@ function buildBranch(part: JoinPart, stage: number, plan: StagePlan): MemberBran
     held.set(prefix + name, tensor)
     return { ...value, name: prefix + name }
   }
-  const emitted = emitNodes(own, named, prefix)
+  const emitted = emitNodes(own, named, prefix, operators)
   const nodes = [...emitted.nodes]
   const outputs = plan.slots[stage]!.map((slot, at) => {
     const { dtype } = slot
     const value = slot.values[index]
     if (value) return { name: prefix + value.name, dtype }
-    // What this graph does not make: an empty tensor that it never reads.
+    // What this graph does not make: a tensor that it never reads.
     const name = `${prefix}%none${at}`
-    held.set(`${name}.value`, createEmpty(slot))
+    held.set(`${name}.value`, createUnread(slot, emptyTensors ? 0 : 1))
     nodes.push({
       type: 'Identity',
       domain: '',
@@ -205,11 +225,11 @@ function buildBranch(part: JoinPart, stage: number, plan: StagePlan): MemberBran
   return { branch: { nodes, initializers, outputs }, prefix }
 }
 
-function createEmpty({ dtype }: StageSlot): Tensor {
-  const shape = [0]
+function createUnread({ dtype }: StageSlot, length: number): Tensor {
+  const shape = [length]
   if (dtype === 'f32') return f32(shape)
-  if (dtype === 'i64') return { dtype, shape, data: new BigInt64Array(0) }
-  if (dtype === 'i32') return { dtype, shape, data: new Int32Array(0) }
-  if (dtype === 'f16') return { dtype, shape, data: new Uint16Array(0) }
-  return { dtype, shape, data: new Uint8Array(0) }
+  if (dtype === 'i64') return { dtype, shape, data: new BigInt64Array(length) }
+  if (dtype === 'i32') return { dtype, shape, data: new Int32Array(length) }
+  if (dtype === 'f16') return { dtype, shape, data: new Uint16Array(length) }
+  return { dtype, shape, data: new Uint8Array(length) }
 }

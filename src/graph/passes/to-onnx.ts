@@ -6,6 +6,7 @@ import { f32, type FileTensor, i64, type Tensor } from '../../base/tensor.ts'
 import type { Graph, Node, Value } from '../ir.ts'
 import { getOperation } from '../operation-table.ts'
 import type { OnnxEmitter } from '../operation.ts'
+import { allOwnOperators, type OwnOperator, type OwnOperators } from '../own-operators.ts'
 import { expandComposites } from './rewrite.ts'
 
 const MICROSOFT = 'com.microsoft'
@@ -14,10 +15,12 @@ class Emitter implements OnnxEmitter {
   readonly nodes: OnnxNode[] = []
   readonly initializers = new Map<string, Tensor>()
   readonly #prefix: string
+  readonly #operators: OwnOperators
   #count = 0
 
-  constructor(prefix: string) {
+  constructor(prefix: string, operators: OwnOperators) {
     this.#prefix = prefix
+    this.#operators = operators
   }
 
   fresh(): string {
@@ -41,8 +44,11 @@ class Emitter implements OnnxEmitter {
     this.nodeWithOutputs(type, '', inputs, attributes, [output])
     return output
   }
+  has(operator: OwnOperator): boolean {
+    return this.#operators.has(operator)
+  }
   microsoft(
-    type: string,
+    type: OwnOperator,
     inputs: readonly string[],
     attributes: Record<string, OnnxAttribute> = {},
     output = this.fresh(),
@@ -77,8 +83,9 @@ export function emitNodes(
   nodes: readonly Node[],
   named: (value: Value) => Value,
   prefix = '',
+  operators = allOwnOperators,
 ): EmittedNodes {
-  const emit = new Emitter(prefix)
+  const emit = new Emitter(prefix, operators)
   const cuts = findCuts(nodes)
   for (const node of nodes) {
     const cut = cuts.get(node.output.name)
@@ -101,11 +108,12 @@ export const opsets: OnnxModel['opsets'] = { '': 21, [MICROSOFT]: 1 }
 
 /**
  * The ONNX form of a graph. Inputs that `initializers` holds become part of the model, so that the
- * runtime may repack them once.
+ * runtime may repack them once. Of ONNX Runtime's own operators, `operators` alone are used.
  */
 export function toOnnx(
   graph: Graph,
   initializers: ReadonlyMap<string, Tensor | FileTensor> = new Map(),
+  operators = allOwnOperators,
 ): OnnxModel {
   const expanded = expandComposites(graph)
   const held = new Map<string, Tensor | FileTensor>(expanded.constants)
@@ -115,7 +123,7 @@ export function toOnnx(
   }
   const given = mapOutputNames(expanded)
   const named = (value: Value): Value => ({ ...value, name: given.get(value.name) ?? value.name })
-  const emitted = emitNodes(expanded.nodes, named)
+  const emitted = emitNodes(expanded.nodes, named, '', operators)
   const copies = [...expanded.outputs].flatMap(([name, value]) =>
     given.get(value.name) === toOutputName(name)
       ? []

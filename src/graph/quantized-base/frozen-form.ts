@@ -4,6 +4,7 @@
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { OnnxEmitter } from '../operation.ts'
+import type { OwnOperator } from '../own-operators.ts'
 
 export type FrozenShape = readonly [rows: number, columns: number]
 
@@ -28,14 +29,17 @@ export interface FrozenForm {
    * nothing is made before it is there.
    */
   emitWeight(emit: OnnxEmitter, parts: readonly string[], shape: FrozenShape, one: string): string
-  /** Writes y = x·Wᵀ where that is cheaper than by the matrix. */
-  emitProduct?(
-    emit: OnnxEmitter,
-    x: string,
-    parts: readonly string[],
-    shape: FrozenShape,
-    output: string,
-  ): void
+  /** Writes y = x·Wᵀ where that is cheaper than by the matrix, and the platform has the operator. */
+  readonly product?: {
+    readonly operator: OwnOperator
+    emit(
+      emit: OnnxEmitter,
+      x: string,
+      parts: readonly string[],
+      shape: FrozenShape,
+      output: string,
+    ): void
+  }
   /**
    * Writes rows by i64 number where that is cheaper than by the matrix: ids [..] of a rank → [..,
    * columns].

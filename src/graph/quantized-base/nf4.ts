@@ -8,9 +8,11 @@ import {
   computeDynamicMap,
   NF4_ABSMAX_BLOCK,
   NF4_BLOCK,
+  nf4Levels,
   quantizeNf4,
 } from '../../formats/quants/nf4.ts'
 import type { OnnxEmitter } from '../operation.ts'
+import { emitNibbles } from './nibbles.ts'
 import type { FrozenForm, FrozenShape } from './frozen-form.ts'
 
 const INT32 = 6 // TensorProto.DataType
@@ -53,6 +55,23 @@ function emitProduct(
   return emit.microsoft('MatMulBnb4', [a, parts[0]!, emitAbsmax(emit, parts, shape)], form, output)
 }
 
+/** The matrix in plain operators: the level of each code times the magnitude of its block. */
+function emitLevels(
+  emit: OnnxEmitter,
+  parts: readonly string[],
+  shape: FrozenShape,
+  one: string,
+): string {
+  const levels = emit.constant('%nf4.levels', () => f32([16], nf4Levels))
+  const nibbles = emitNibbles(emit, parts[0]!, 1, 'high first') // [values / 2, 2]
+  const codes = emit.node('Cast', [nibbles], { to: { int: INT32 } })
+  const looked = emit.node('Gather', [levels, codes], { axis: { int: 0 } })
+  const blocks = emit.node('Reshape', [looked, emit.ints([-1, NF4_BLOCK])])
+  const absmax = emit.node('Mul', [emitAbsmax(emit, parts, shape), one])
+  const factors = emit.node('Unsqueeze', [absmax, emit.ints([1])])
+  return emit.node('Reshape', [emit.node('Mul', [blocks, factors]), emit.ints(shape)])
+}
+
 export const nf4: FrozenForm = {
   name: 'nf4',
   fits: ([rows, columns]) => (rows * columns) % NF4_BLOCK === 0,
@@ -89,10 +108,13 @@ export const nf4: FrozenForm = {
    * the same, rows taken columns apart (ONNX Runtime 1.30).
    */
   emitWeight(emit, parts, shape, one) {
+    if (!emit.has('MatMulBnb4')) return emitLevels(emit, parts, shape, one)
     const a = emit.node('Reshape', [one, emit.ints([1, 1])])
     const flat = emitProduct(emit, a, parts, shape, [shape[0] * shape[1], 1])
     return emit.node('Reshape', [flat, emit.ints(shape)])
   },
-  emitProduct: (emit, x, parts, shape, output) =>
-    void emitProduct(emit, x, parts, shape, shape, output),
+  product: {
+    operator: 'MatMulBnb4',
+    emit: (emit, x, parts, shape, output) => void emitProduct(emit, x, parts, shape, shape, output),
+  },
 }

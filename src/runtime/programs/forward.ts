@@ -13,7 +13,7 @@ import type { BaseWeights } from './base-weights.ts'
 import { LOGIT_ROWS, STATES } from './cached-graph.ts'
 import { collectCallFeeds } from './call-feeds.ts'
 import { isPerRow, type ServedExperts } from './row-groups.ts'
-import { createKvCache, type KvCache } from './kv-cache.ts'
+import { createKvCache, type KvCache, STEP_SLOTS } from './kv-cache.ts'
 import type { ServingProgram } from './serving-program.ts'
 
 /**
@@ -76,6 +76,8 @@ export interface ForwardParts {
   readonly config: ModelConfig
   readonly weights: BaseWeights
   readonly program: (served: ServedExperts, states?: number) => Promise<ServingProgram>
+  /** Whether programs may be fed tensors without elements. Default true. */
+  readonly emptyTensors?: boolean | undefined
 }
 
 function checkLengths(
@@ -136,7 +138,7 @@ function tapStates(
 }
 
 export function createForward(parts: ForwardParts): Forward {
-  const { config, program } = parts
+  const { config, program, emptyTensors = true } = parts
   const shape = computeCacheShape(config)
 
   const forward = async (
@@ -172,7 +174,8 @@ export function createForward(parts: ForwardParts): Forward {
       const call = await collectCallFeeds(parts, newTokens)
       const feeds = new Map<string, Tensor>([...cache.feeds(), ...call])
       feeds.set('rows', i64([rows.length], rows))
-      feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))
+      const logitRows = want === 'logits' ? [...rows.keys()] : emptyTensors ? [] : [0]
+      feeds.set(LOGIT_ROWS, i64([logitRows.length], logitRows))
       const outputs = await compiled.run(feeds, served)
       cache.append(
         outputs,
@@ -186,5 +189,7 @@ export function createForward(parts: ForwardParts): Forward {
     }
     return results
   }
-  return Object.assign(forward, { cache: (batch: number) => createKvCache(shape, batch) })
+  return Object.assign(forward, {
+    cache: (batch: number) => createKvCache(shape, batch, emptyTensors ? 0 : STEP_SLOTS),
+  })
 }

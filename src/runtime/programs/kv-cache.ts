@@ -28,19 +28,20 @@ export interface KvCache {
 }
 
 // slots are added in steps, so that shapes change rarely; growing a long cache adds a sixteenth
-const STEP = 64
+export const STEP_SLOTS = 64
 
 const computeCapacity = (tokens: number): number =>
-  Math.ceil((tokens + Math.max(STEP / 2, tokens / 16)) / STEP) * STEP
+  Math.ceil((tokens + Math.max(STEP_SLOTS / 2, tokens / 16)) / STEP_SLOTS) * STEP_SLOTS
 
 type Slots = ReadonlyMap<string, Tensor<Float32Array>>
 
-/** An empty cache for `batch` rows. */
-export function createKvCache(shape: CacheShape, batch: number): KvCache {
+/** An empty cache for `batch` rows, with slots for the first tokens where a program needs some. */
+export function createKvCache(shape: CacheShape, batch: number, capacity = 0): KvCache {
   const lengths = new Array<number>(batch).fill(0)
   const states = new RowStates(shape.states)
   states.allocate(batch)
-  return new GrowingKvCache(shape, lengths, 0, { slots: allocateSlots(shape, batch, 0), states })
+  const slots = allocateSlots(shape, batch, capacity)
+  return new GrowingKvCache(shape, lengths, capacity, { slots, states })
 }
 
 function allocateSlots(

@@ -82,18 +82,10 @@ function emitScan(
   output: string,
   reverse: boolean,
 ): void {
-  const names = Array.from({ length: 8 }, () => emit.fresh())
-  const [carry, matrix, addition, factor, product, scaled, summed, next] = names as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
+  const names = Array.from({ length: 9 }, () => emit.fresh())
+  const [carry, matrix, addition, factor, product, scaled, summed, next, before] = names as [
+    ...[string, string, string, string, string, string, string, string, string],
   ]
-  const before = emit.fresh()
   const node = (type: string, inputs: readonly string[], name: string, more = {}, domain = '') => ({
     type,
     domain,
@@ -101,16 +93,18 @@ function emitScan(
     outputs: [name],
     attributes: more,
   })
+  const turned = emit.fresh()
+  const fused = reverse && emit.has('FusedMatMul')
+  const plain = [
+    ...(reverse ? [node('Transpose', [matrix], turned, { perm: { ints: [0, 1, 3, 2] } })] : []),
+    node('MatMul', [reverse ? turned : matrix, carry], product),
+  ]
   const body = {
     inputs: [carry, matrix, addition, factor].map((name) => ({ name, dtype: 'f32' as const })),
     nodes: [
-      node(
-        'FusedMatMul',
-        [matrix, carry],
-        product,
-        { transA: { int: reverse ? 1 : 0 } },
-        'com.microsoft',
-      ),
+      ...(fused
+        ? [node('FusedMatMul', [matrix, carry], product, { transA: { int: 1 } }, 'com.microsoft')]
+        : plain),
       node('Mul', [carry, factor], scaled),
       node('Add', [product, scaled], summed),
       node('Add', [summed, addition], next),
