@@ -48,7 +48,7 @@ function copyAssets() {
   return assets.length
 }
 
-function build() {
+async function build() {
   rmSync(target, { recursive: true, force: true })
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   for (const project of ['tsconfig.build.json', 'tsconfig.build-web.json']) {
@@ -63,6 +63,11 @@ function build() {
   const assets = copyAssets()
   const command = join(target, 'cli', 'main.js')
   if (existsSync(command)) chmodSync(command, 0o755)
+  const { buildStudio } = await import('./build-studio.mjs')
+  const studio = await buildStudio()
+  console.error(
+    `build: Studio, ${studio.files} files of ${(studio.packedBytes / 1e6).toFixed(2)} MB by gzip, ${(studio.bytes / 1e6).toFixed(2)} MB without`,
+  )
   console.error(
     `build: ${globSync('**/*.js', { cwd: target }).length} modules and ${assets} other files in dist/`,
   )

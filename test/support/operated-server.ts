@@ -22,6 +22,8 @@ export interface OperatedServerSettings {
   readonly options?: OperationOptions
   readonly parts?: Partial<OperationParts>
   readonly onFault?: ServerOptions['onFault']
+  /** Beside the server's own. */
+  readonly routes?: ServerOptions['routes']
 }
 
 /** With the experts `coder` and `poet`. Everybody may come in, unless the options say otherwise. */
@@ -32,6 +34,7 @@ export async function openOperatedServer({
   options,
   parts,
   onFault,
+  routes: further = [],
 }: OperatedServerSettings = {}) {
   const model = await loadModel('stories260k')
   const engine = createEngine(Object.assign({ model, maxRows: 4 }, engineOptions))
@@ -72,7 +75,7 @@ export async function openOperatedServer({
     middleware,
     guards,
     maxBodyBytes,
-    routes,
+    routes: [...routes, ...further],
     onFault: (error, context) => {
       onFault?.(error, context)
       operations.onFault(error, context)

@@ -12,9 +12,17 @@ import { createExpertList } from './expert-list.ts'
 import { listenToDrops } from './drops.ts'
 import { createTalkPanel } from './talk-panel.ts'
 
-const given = new URLSearchParams(location.search).get('model')
-const source = given ?? new URL('../models/stories260k/', document.baseURI).href
-const graft = new GraftStore({ source, sideBySide: true })
+/** A name of the catalogue or of the hub stands for itself; else it is an address beside the page. */
+function findSource(): string {
+  const given = new URLSearchParams(location.search).get('model')
+  if (given !== null && !given.includes('/') && !given.endsWith('.gguf')) return given
+  if (given?.startsWith('hf:')) return given
+  // Who serves the page says in it which model it opens.
+  const place = given ?? document.documentElement.dataset['model']!
+  return new URL(place, document.baseURI).href
+}
+
+const graft = new GraftStore({ source: findSource(), sideBySide: true })
 const showTurns = createTalkPanel(graft)
 const showExperts = createExpertList(graft)
 let rows: Rows | undefined
@@ -144,3 +152,5 @@ theme.addEventListener('change', () => {
 applyTheme()
 show(graft.getState())
 await graft.open()
+const note = document.documentElement.dataset['note'] ?? ''
+if (note !== '') setText('notice', note)

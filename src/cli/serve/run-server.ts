@@ -87,7 +87,7 @@ async function showServer(
   { registry, backend }: ShownPlaces,
   terminal: Terminal,
 ): Promise<void> {
-  const { url, service, access, restored } = server
+  const { url, service, access, restored, studio } = server
   const [{ name }, experts, registered] = await Promise.all([
     service.describe(),
     service.listExperts(),
@@ -102,6 +102,9 @@ async function showServer(
     '',
     ...(backend === undefined ? [] : [`  backend  ${backend}`]),
     `  models  ${models.join(', ')}`,
+    ...(studio === undefined
+      ? []
+      : [`  studio  ${studio}, a page that teaches and compares experts in your browser`]),
     `  tools  ${url}/mcp, for agents that speak MCP`,
     ...(backend === undefined
       ? [`  jobs  ${url}/v1/fine_tuning/jobs, from rows at /v1/files`]

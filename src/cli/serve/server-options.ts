@@ -10,6 +10,7 @@ import { backendFields } from '../../node/serve/backend-options.ts'
 import { routingFields } from '../../node/serve/routing-options.ts'
 import { servingFields } from '../../node/serve/open-serving.ts'
 import { serverFields } from '../../node/serve/start-server.ts'
+import { studioFields } from '../../node/serve/studio/open-studio.ts'
 import { engineFields } from '../../runtime/engine/engine-options.ts'
 import { type Options, toOption, type Values } from '../command.ts'
 import { adapterForms, modelOptions } from '../shared/open-model.ts'
@@ -108,6 +109,7 @@ export const serverOptions = {
     valueName: 'origin',
     many: true,
   }),
+  'without-studio': studioFields.withoutStudio,
   'open-metrics': operation.openMetrics,
   log: toOption(operation.log, { valueName: 'stderr|off|file' }),
   'log-prompts': operation.logPrompts,
@@ -162,6 +164,7 @@ export const toServerSettings = (values: ServeValues) => ({
   registryBytes: values['registry-bytes'],
   requireSigned: values['require-signed'] ?? [],
   cors: values.cors ?? [],
+  withoutStudio: values['without-studio'],
   openMetrics: values['open-metrics'],
   log: values.log,
   logPrompts: values['log-prompts'],

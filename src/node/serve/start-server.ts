@@ -17,6 +17,13 @@ import {
 } from './open-operations.ts'
 import { batchesFields, type ServeBatchesOptions } from './state/open-batches.ts'
 import { openRoutes } from './open-routes.ts'
+import {
+  findStudioPage,
+  type OpenedStudio,
+  openStudio,
+  type ServeStudioOptions,
+  studioFields,
+} from './studio/open-studio.ts'
 import { openStored, storedFields, type StoredOptions } from './state/open-stored.ts'
 import { openServing, servingFields, type ServedModelOptions } from './open-serving.ts'
 
@@ -25,7 +32,8 @@ export interface StartServerOptions
     Omit<ServedModelOptions, 'state'>,
     ServeOperationOptions,
     StoredOptions,
-    ServeBatchesOptions {
+    ServeBatchesOptions,
+    ServeStudioOptions {
   /** 0: any free port. Default 8080. */
   readonly port?: number | undefined
   /** Seconds that running requests may still take at the end. Default 30. */
@@ -50,6 +58,7 @@ const startFields = {
   ...storedFields,
   ...batchesFields,
   ...serveOperationFields,
+  ...studioFields,
 }
 
 export interface StartedServer {
@@ -58,6 +67,8 @@ export interface StartedServer {
   readonly service: Service
   /** What to say about keys. */
   readonly access: string
+  /** Where Studio is; undefined: it is not offered, or not built. */
+  readonly studio: string | undefined
   /** Experts that an earlier run had loaded. */
   readonly restored: OpenedOperations['restored']
   /** Refuses new requests, answers those that run, closes everything. */
@@ -92,13 +103,17 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
     const { version = '0.0.0' } = settings
     const batches = pickOptions(options, batchesFields)
     const further = openRoutes(operations, stored, { batches, version })
-    const { server, fetch } = createHttpServer(operations, further.routes, await modules, version)
+    const studio = await openOwnStudio(options, operations)
+    parts.unshift(async () => studio?.close())
+    const routes = [...further.routes, ...(studio?.routes ?? [])]
+    const { server, fetch } = createHttpServer(operations, routes, await modules, version)
     const url = await listen(server, host, port)
     await further.begin(fetch)
     return {
       url,
       service: operations.service,
       access: operations.access,
+      studio: studio && `${url}/studio`,
       restored: operations.restored,
       async close() {
         await further.stop()
@@ -112,6 +127,17 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
     for (const close of parts) await close()
     throw error
   }
+}
+
+/** Undefined where it is not wanted, or was not built. */
+async function openOwnStudio(
+  { model, backend, withoutStudio }: StartServerOptions,
+  { operations }: OpenedOperations,
+): Promise<OpenedStudio | undefined> {
+  const page = withoutStudio ? undefined : findStudioPage()
+  if (page === undefined) return undefined
+  const needsKey = (): Promise<boolean> => operations.keys.hasKeys()
+  return openStudio({ model: backend === 'vllm' ? undefined : model, page, needsKey })
 }
 
 /** Hono and the routes, which are loaded here, and not before. */
