@@ -5,7 +5,8 @@
 A replica is a process of `graft serve` (or of any server with OpenAI's routes and vLLM's two calls for
 adapters) on a port of its own machine. The gate listens for HTTP, reads the request's `model`, and
 asks a replica that holds the adapter; which ones may hold it follows from a hash of both names, and how
-many from how often it is asked for. Knows nothing of models.
+many from how often it is asked for. A user that servers learn from is answered by one replica, which
+follows from a hash, too. Knows nothing of models.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import collections
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 
 import aiohttp
 import ray
@@ -34,6 +37,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 WINDOW_S = 10.0  # demand is counted over the last seconds
 FULL = 0.6  # of a replica's slots, above which an adapter gets one home more
 TRIES = 4
+KEPT_ANSWERS = 20_000  # of which the gate knows whose they are
+
+
+def join_route(adapter, user):
+    """What Ray Serve's router is told of a request: the adapter, and who asks where servers learn."""
+    return f"{adapter}/{hashlib.blake2b(user.encode(), digest_size=8).hexdigest()}" if user else adapter
 
 
 def score(name, replica):
@@ -58,9 +67,12 @@ class Placement:
         demand = len(asked) / WINDOW_S * self.seconds  # slots that it keeps busy
         return min(replicas, max(2, int(demand / (FULL * self.slots)) + 1))
 
-    def order(self, name, replicas):
+    def order(self, route, replicas):
         """Replicas to ask, the best first: homes that hold it and have a free slot, homes with room."""
+        name, _, user = route.partition("/")
         replicas = [one for one in replicas]
+        if user:  # nobody else, because what it has learned is in that one's memory
+            return sorted(replicas, key=lambda one: score(user, one))[:1]
         if not name:
             return sorted(replicas, key=lambda one: self.busy[one])
         homes = sorted(replicas, key=lambda one: score(name, one))
@@ -77,7 +89,8 @@ class Placement:
 
         return [one for _, one in sorted(enumerate(homes), key=rank)]
 
-    def begin(self, name, replica):
+    def begin(self, route, replica):
+        name, _, _ = route.partition("/")
         self.busy[replica] += 1
         if not name:
             return
@@ -239,12 +252,13 @@ def build(job):
         async def answer(self, method, path, headers, body):
             """First the status and who answered, then the bytes as they come."""
             await self.server.wait_ready()
-            versioned = serve.get_multiplexed_model_id()
+            versioned, _, _ = serve.get_multiplexed_model_id().partition("/")
             before = self.loads
             if versioned:
                 await self.adapter(versioned)
                 given = json.loads(body)
-                body = json.dumps(dict(given, model=versioned)).encode()
+                if "model" in given:  # feedback names an answer
+                    body = json.dumps(dict(given, model=versioned)).encode()
             async with await self.server.ask(method, path, data=body, headers=headers) as answer:
                 replica = serve.get_replica_context().replica_id.unique_id
                 yield json.dumps(
@@ -267,14 +281,42 @@ def build(job):
     class Gate:
         def __init__(self, engines):
             self.engines = engines
+            self.answers = collections.OrderedDict()  # id → who asked, and the adapter that answered
 
-        def name_expert(self, body):
+        def find_user(self, path, given):
+            """Whom a request is of; None where servers do not learn or it names nobody."""
+            if not job.get("learns"):
+                return None
+            named = re.match(r"/v1/users/([^/]+)", path)
+            if named:
+                return urllib.parse.unquote(named[1])
+            metadata = given.get("metadata")
+            known = self.answers.get(given.get("id"), (None, ""))[0] if path == "/v1/feedback" else None
+            user = given.get("user") or (metadata.get("user_id") if isinstance(metadata, dict) else None) or known
+            return user if isinstance(user, str) else None
+
+        async def note_answer(self, parts, user, versioned):
+            """Passes an answer on, and keeps its id: feedback names nothing else."""
+            head = b""
+            async for part in parts:
+                if head is not None:
+                    head += part
+                    found = re.search(rb'"id":\s*"([^"]+)"', head)
+                    if found:
+                        self.answers[found[1].decode()] = (user, versioned)
+                        if len(self.answers) > KEPT_ANSWERS:
+                            self.answers.popitem(last=False)
+                    if found or len(head) > 4096:
+                        head = None
+                yield part
+
+        def name_expert(self, path, given):
             """The adapter that a request asks for, with its version; '' for the base."""
-            try:
-                name = json.loads(body).get("model") or ""
-            except (ValueError, AttributeError):
-                return ""  # the server says what is wrong
-            if name in job["bases"] or not name:
+            if path == "/v1/feedback":  # learned under what answered
+                versioned = self.answers.get(given.get("id"), (None, ""))[1]
+                return versioned if versioned and versioned == self.name_expert("", dict(model=versioned.rpartition(".")[0])) else ""
+            name = given.get("model") or ""
+            if not isinstance(name, str) or name in job["bases"] or not name:
                 return ""
             for base in job["bases"]:
                 name = name.removeprefix(f"{base}:")
@@ -288,17 +330,27 @@ def build(job):
                 return refuse(401, "The key is missing or wrong.", "invalid_api_key")
             if request.url.path == "/v1/models":
                 return JSONResponse(self.list_models())
+            path = request.url.path
             try:
-                versioned = self.name_expert(body)
+                given = json.loads(body)
+            except ValueError:
+                given = None  # the server says what is wrong
+            given = given if isinstance(given, dict) else {}
+            user = self.find_user(path, given)
+            if user and path == "/v1/feedback":
+                body = json.dumps(dict(given, user=user)).encode()
+            try:
+                versioned = self.name_expert(path, given)
             except Absent as absent:
                 return JSONResponse(
                     dict(error=dict(message=f'There is no expert "{absent}".', type="not_found_error", param="model", code="model_not_found")), 404
                 )
             headers = {"content-type": request.headers.get("content-type", "application/json")}
-            options = dict(stream=True, **({"multiplexed_model_id": versioned} if versioned else {}))
-            path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            route = join_route(versioned, user)
+            options = dict(stream=True, **({"multiplexed_model_id": route} if route else {}))
+            target = path + (f"?{request.url.query}" if request.url.query else "")
             for left in reversed(range(TRIES)):  # until the first byte, another replica can take over
-                parts = self.engines.options(**options).answer.remote(request.method, path, headers, body)
+                parts = self.engines.options(**options).answer.remote(request.method, target, headers, body)
                 try:
                     head = json.loads(await anext(aiter(parts)))
                     break
@@ -306,6 +358,8 @@ def build(job):
                     if left == 0:
                         return refuse(503, str(error).strip().splitlines()[-1], "unavailable")
                     await asyncio.sleep(0.2)
+            if user and path != "/v1/feedback":
+                parts = self.note_answer(parts, user, versioned)
             return StreamingResponse(
                 parts,
                 head["status"],
@@ -315,7 +369,8 @@ def build(job):
 
         def list_models(self):
             names = sorted(name for name in os.listdir(job["adapters"]) if os.path.exists(os.path.join(job["adapters"], name, "adapter_config.json")))
-            data = [dict(id=job["bases"][0], object="model")] + [dict(id=name, object="model", parent=job["bases"][0]) for name in names]
+            bases = [job["bases"][0], *(["auto"] if "auto" in job["bases"] else [])]
+            data = [dict(id=name, object="model") for name in bases] + [dict(id=name, object="model", parent=job["bases"][0]) for name in names]
             return dict(object="list", data=data)
 
     return Gate.bind(Engine.bind())

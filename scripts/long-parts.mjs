@@ -70,8 +70,8 @@ export const longParts = {
   },
   ray: {
     about:
-      'training on a Ray cluster: killed workers, equal bytes, Ctrl-C; installs Ray once (490 MB)',
-    minutes: 10,
+      'training and serving on a Ray cluster: kills, equal bytes, placement; installs Ray once (490 MB)',
+    minutes: 20,
     files: ['test/ray/cluster.long.test.ts'],
   },
   browser: {
@@ -81,9 +81,12 @@ export const longParts = {
     needs: 'test/browser',
   },
   stores: {
-    about: 'users in S3 as moto plays it (GRAFT_MOTO names a Python that has it)',
-    minutes: 2,
-    files: ['src/node/stores/s3-moto.long.test.ts'],
+    about: 'users and experts in S3 as moto plays it (GRAFT_MOTO names a Python that has it)',
+    minutes: 3,
+    files: [
+      'src/node/stores/s3-moto.long.test.ts',
+      'src/node/registry/content/s3-moto.long.test.ts',
+    ],
   },
   'llama-cpp': {
     about: 'SmolLM2: the tokens of llama.cpp with a LoRA in f16, and those of transformers',

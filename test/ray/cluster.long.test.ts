@@ -3,7 +3,7 @@
 // loopback alone and nothing stays behind.
 
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest'
 import { getCacheDirectory } from '../../src/node/models/cache.ts'
@@ -42,10 +42,11 @@ function run(name: string): Promise<ReturnType<typeof JSON.parse>> {
 beforeAll(() => {
   if (spawnSync('unshare', ['--net', 'true']).status !== 0)
     reason = 'this user may not make a network of its own (unshare --net)'
-  else if (!existsSync(join(venv, 'bin', 'ray'))) {
+  else if (spawnSync(python, ['-c', 'import aiohttp, numpy, ray.serve']).status !== 0) {
     spawnSync('python3', ['-m', 'venv', venv])
-    const made = spawnSync(python, ['-m', 'pip', 'install', '-q', `ray[default,serve]==${version}`])
-    if (made.status !== 0) reason = `ray ${version} cannot be installed here`
+    const packages = [`ray[default,serve]==${version}`, 'numpy']
+    if (spawnSync(python, ['-m', 'pip', 'install', '-q', ...packages]).status !== 0)
+      reason = `ray ${version} cannot be installed here`
   }
 }, 900_000)
 afterAll(() => scratch.remove())
@@ -66,14 +67,46 @@ describe('on a real cluster', () => {
     })
   }, 900_000)
 
-  it('trains two replicas to the bytes of one process, also with one killed', async (context) => {
+  it('trains two replicas to the bytes of one process, also with a process, an actor, a node killed', async (context) => {
     skipWithout(context)
-    const { codes, hashes, lost, exchangeMs, errors } = await run('replicas')
-    expect([codes, errors]).toEqual([[0, 0, 0], expect.anything()])
+    const { codes, hashes, lost, exchangeMs, resumedSeconds, left } = await run('replicas')
+    expect(codes).toEqual([0, 0, 0, 0, 0])
     expect(new Set(hashes).size).toBe(1)
-    expect(lost).toBe(1)
+    expect([lost, left]).toEqual([[1, 1, 1], 0])
     expect(exchangeMs).toBeLessThan(150)
+    for (const seconds of resumedSeconds as number[]) expect(seconds).toBeLessThan(10)
   }, 900_000)
+
+  it('trains six experts 1.6 times as fast on two nodes of a core each as on one', async (context) => {
+    skipWithout(context)
+    if (availableParallelism() < 2) context.skip('this machine has one core')
+    const { codes, ratio } = await run('speed')
+    expect(codes).toEqual([0, 0])
+    expect(ratio).toBeGreaterThan(1.6)
+  }, 900_000)
+
+  it('serves experts where they are loaded, also after kills; users and experts stay', async (context) => {
+    skipWithout(context)
+    const seen = await run('serve')
+    expect(seen.fit.seconds).toEqual(Array.from({ length: 10 }, () => 0))
+    for (const loads of seen.exact.seconds as number[]) expect(loads).toBeLessThanOrEqual(6)
+    expect(seen.hotSeconds).toBeLessThan(10)
+    expect(seen).toMatchObject({
+      routeCode: 0,
+      routed: 200,
+      absent: 404,
+      taught: { replicas: 1, statuses: [200] },
+      learned: true,
+      stranger: false,
+      killed: { answered: 40 },
+      learnedAfterKill: [200, true],
+      learnedAfterRestart: [200, true],
+      expertAfterRestart: 200,
+      listed: true,
+      codes: [0, 0],
+      left: 0,
+    })
+  }, 1_500_000)
 
   it('ends a run after its step on Ctrl-C, and leaves no process', async (context) => {
     skipWithout(context)

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 
+os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"  # jobs call "python"
 os.environ.update(RAY_DISABLE_USAGE_STATS="1", RAY_usage_stats_enabled="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="1")
 from ray.cluster_utils import Cluster  # noqa: E402
 

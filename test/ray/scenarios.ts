@@ -7,8 +7,11 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { graft, jsonl, storyRows } from '../support/cli.ts'
+import { doubleKeys } from '../support/s3-double.ts'
 import { root } from '../support/sources.ts'
+import { tryServe } from './serve-scenario.ts'
 
+Object.assign(process.env, doubleKeys) // the machines of the cluster have them, too
 const [name = '', python = '', folder = ''] = process.argv.slice(2)
 const port = 8299
 const address = `ray://127.0.0.1:${port}`
@@ -116,38 +119,84 @@ async function tryExperts() {
   }
 }
 
-/** Two replicas against one process; then with a process killed in the middle. */
-async function tryReplicas() {
-  const more = ', accumulation: 4'
-  const alone = await graft(['train', writeManifest('alone', { steps: 60, more }), '--shards', '4'])
-  const run = (file: string, onEvent?: Parameters<typeof trainOnCluster>[1]) =>
-    trainOnCluster(
-      [writeManifest(file, { steps: 60, more }), '--shards', '4', '--replicas', '2'],
-      onEvent,
-    )
-  const plain = await run('plain')
-  let victim = 0
-  let killedAt = 0
+const pickMedian = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1]!
+
+/** Two replicas; from step 30 on `lose` is called once. How long the next step took then. */
+async function trainReplicas(
+  file: string,
+  steps: number,
+  lose?: (replicas: readonly ReplicaIds[]) => void,
+) {
+  let ids: readonly ReplicaIds[] = []
+  let lostAt = 0
   let lostMs = 0
-  const killed = await run('killed', (event) => {
-    const { type } = event
-    if (type === 'replicas' && victim === 0)
-      victim = (event['replicas'] as { process: number }[])[1]!.process
-    if (type !== 'step-end') return
-    if (killedAt === 0 && Number(event['step']) >= 30) {
-      killedAt = performance.now()
-      process.kill(victim, 'SIGKILL')
-    } else if (killedAt > 0 && lostMs === 0) lostMs = performance.now() - killedAt
+  const args = [writeManifest(file, { steps, more: ', accumulation: 4' })]
+  const run = await trainOnCluster([...args, '--shards', '4', '--replicas', '2'], (event) => {
+    if (event['type'] === 'replicas') ids = event['replicas'] as ReplicaIds[]
+    if (event['type'] !== 'step-end' || !lose) return
+    if (lostAt === 0 && Number(event['step']) >= 30) {
+      lostAt = performance.now()
+      lose(ids)
+    } else if (lostAt > 0 && lostMs === 0 && Number(event['step']) < 30)
+      lostMs = performance.now() - lostAt
   })
-  const times = listTypes(plain.events, 'exchange').map(({ ms }) => Number(ms))
   return {
-    codes: [alone.code, plain.code, killed.code],
-    hashes: ['alone', 'plain', 'killed'].map(hashAdapter),
-    lost: listTypes(killed.events, 'worker-lost').length,
-    exchangeMs: times.toSorted((a, b) => a - b)[times.length >> 1],
+    code: run.code,
+    hash: run.code === 0 ? hashAdapter(file) : run.stderr.slice(-300),
+    lost: listTypes(run.events, 'worker-lost').length,
+    exchanges: listTypes(run.events, 'exchange').map(({ ms }) => Number(ms)),
     resumedSeconds: lostMs / 1000,
-    errors: [plain.stderr, killed.stderr].map((text) => text.slice(-300)),
   }
+}
+
+interface ReplicaIds {
+  readonly worker: number
+  readonly process: number
+  readonly node: string
+}
+
+/** Two replicas against one process; then with a process, an actor and a node killed. */
+async function tryReplicas({ cluster }: ScenarioPlace) {
+  const manifest = writeManifest('alone', { steps: 60, more: ', accumulation: 4' })
+  const alone = await graft(['train', manifest, '--shards', '4'])
+  const plain = await trainReplicas('plain', 60)
+  const runs = {
+    process: await trainReplicas('process', 60, (ids) => process.kill(ids[1]!.process, 'SIGKILL')),
+    actor: await trainReplicas('actor', 60, (ids) => process.kill(ids[0]!.worker, 'SIGKILL')),
+    node: await trainReplicas('node', 60, () => void cluster.stdin!.write('kill\n')),
+  }
+  await sleep(3_000)
+  return {
+    codes: [alone, plain, ...Object.values(runs)].map(({ code }) => code),
+    hashes: [hashAdapter('alone'), plain.hash, ...Object.values(runs).map(({ hash }) => hash)],
+    lost: Object.values(runs).map(({ lost }) => lost),
+    exchangeMs: pickMedian(plain.exchanges),
+    resumedSeconds: Object.values(runs).map(({ resumedSeconds }) => resumedSeconds),
+    left: await countGraftProcesses(),
+  }
+}
+
+/** Six experts on one node and on two: seconds from the first bundle to the end. */
+async function trySpeed({ cluster }: ScenarioPlace) {
+  const train = async (prefix: string) => {
+    const files = Array.from({ length: 6 }, (_, i) => `${prefix}${i}`)
+    const manifests = files.map((file, seed) =>
+      writeManifest(file, { steps: 400, seed, more: ', accumulation: 2' }),
+    )
+    let begun = 0
+    const started = performance.now()
+    const { code } = await trainOnCluster(manifests, ({ type }) => {
+      if (type === 'bundle' && begun === 0) begun = performance.now()
+    })
+    const now = performance.now()
+    return { code, seconds: (now - begun) / 1000, wholeSeconds: (now - started) / 1000 }
+  }
+  const two = await train('two')
+  cluster.stdin!.write('kill\n')
+  await sleep(15_000) // until the cluster knows
+  const one = await train('one')
+  return { codes: [one.code, two.code], one, two, ratio: one.seconds / two.seconds }
 }
 
 /** Ctrl-C in the middle: every run ends with a checkpoint, and no process stays. */
@@ -172,16 +221,27 @@ async function tryStop() {
   }
 }
 
-const scenarios: Readonly<Record<string, { nodes: number; run: () => Promise<object> }>> = {
+interface ScenarioPlace {
+  readonly cluster: ChildProcess
+}
+
+interface Scenario {
+  readonly nodes: number
+  readonly run: (place: ScenarioPlace) => Promise<object>
+}
+
+const scenarios: Readonly<Record<string, Scenario>> = {
   experts: { nodes: 2, run: tryExperts },
-  replicas: { nodes: 2, run: tryReplicas },
+  replicas: { nodes: 3, run: tryReplicas },
+  speed: { nodes: 2, run: trySpeed },
   stop: { nodes: 1, run: tryStop },
+  serve: { nodes: 2, run: () => tryServe(address, folder, 10) },
 }
 
 const { nodes, run } = scenarios[name]!
 mkdirSync(folder, { recursive: true })
 writeFileSync(join(folder, 'rows.jsonl'), jsonl(storyRows.slice(0, 8)))
 const cluster = await openCluster(nodes)
-console.log(JSON.stringify(await run()))
+console.log(JSON.stringify(await run({ cluster })))
 cluster.stdin!.end()
 process.exit(0)

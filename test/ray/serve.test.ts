@@ -1,9 +1,10 @@
 // graft serve --on ray://…, against a head that answers as Ray does: what the cluster is told, what is
 // shown, and how it ends. The gate and the replicas themselves are tested on Ray (npm run test:long).
 
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { createRouter } from '../../src/node/index.ts'
 import { parseReplicas } from '../../src/cli/serve/serve-on-ray.ts'
 import { graft, graftHere, scratchFolder } from '../support/cli.ts'
 import { openRayDouble, type RayDouble, type RayJobRun } from '../support/ray-double.ts'
@@ -12,7 +13,18 @@ const scratch = scratchFolder()
 const adapters = join(scratch.path, 'experts')
 const opened: RayDouble[] = []
 
-beforeAll(() => mkdirSync(join(adapters, 'coder'), { recursive: true }))
+const router = join(scratch.path, 'router.json')
+
+beforeAll(async () => {
+  mkdirSync(join(adapters, 'coder'), { recursive: true })
+  writeFileSync(join(adapters, 'coder', 'adapter_config.json'), '{}')
+  const experts = [
+    { name: 'coder', keywords: ['code'] },
+    { name: 'music', keywords: ['song'] },
+  ]
+  const made = await createRouter({ kind: 'keyword', experts })
+  writeFileSync(router, JSON.stringify(made.save()))
+})
 afterEach(async () => {
   for (const double of opened.splice(0)) await double.close()
 })
@@ -89,7 +101,20 @@ describe('graft serve --on', () => {
     [['--on', 'ray://127.0.0.1:1'], '--on needs --adapters'],
     [['--on', 'ray://127.0.0.1:1', '--adapters', 'absent'], 'is no folder here'],
     [['--on', 'ray://10.1.2.3', '--adapters', adapters], 'there is no token'],
-    [['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--learn'], '--learn: not with --on'],
+    [['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--learn'], '--users postgres://'],
+    [
+      ['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--users', 'u.db'],
+      '--users: with --on',
+    ],
+    [
+      ['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--users', 'postgres://127.0.0.1:1/x'],
+      'postgres://127.0.0.1:1/x: cannot be used: nothing listens there (ECONNREFUSED).',
+    ],
+    [
+      ['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--router', router],
+      'its expert "music" is no folder of',
+    ],
+    [['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--route-log', 'x'], '--route-log: not'],
     [['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--replicas', '3..2'], 'got 3..2'],
     [['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--host', '0.0.0.0'], 'there is no key'],
     [['--replicas', '2'], '--replicas is for --on'],

@@ -12,6 +12,8 @@ interface StoredObject {
   bytes: Buffer
   readonly etag: string
   readonly metadata: Readonly<Record<string, string>>
+  /** As ISO 8601; now unless a test gives it. */
+  modified?: string
 }
 
 export interface S3Double {
@@ -76,7 +78,7 @@ function listPage(objects: ReadonlyMap<string, StoredObject>, query: URLSearchPa
   const items = page.map(({ key, isFolder }) =>
     isFolder
       ? `<CommonPrefixes><Prefix>${escapeXml(key)}</Prefix></CommonPrefixes>`
-      : `<Contents><Key>${escapeXml(key)}</Key><Size>${objects.get(key)!.bytes.length}</Size></Contents>`,
+      : `<Contents><Key>${escapeXml(key)}</Key><Size>${objects.get(key)!.bytes.length}</Size><LastModified>${objects.get(key)!.modified ?? new Date().toISOString()}</LastModified></Contents>`,
   )
   const next =
     left.length > pageSize

@@ -2,15 +2,16 @@
 // Ctrl-C. The experts are the folders of one folder that every machine sees.
 
 import { randomUUID } from 'node:crypto'
-import { readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { OptionError, WorkerError } from '../../base/errors.ts'
+import { NotFoundError, OptionError, WorkerError } from '../../base/errors.ts'
 import { isRecord } from '../../base/schema.ts'
 import { makeDirectory } from '../../node/files/make-directory.ts'
 import { chooseGraftCommand, readIsland } from '../../node/ray/island.ts'
 import { parseRayAddress, type RayAddress } from '../../node/ray/ray-address.ts'
 import { describeRayEnd, followRayJob, endRayJob, startRayJob } from '../../node/ray/ray-jobs.ts'
 import { type Context, UsageError } from '../command.ts'
+import { routedModel } from '../../server/routing/route-service.ts'
 import { defaultModel } from '../shared/open-model.ts'
 import { serverOptions, type ServeValues } from './server-options.ts'
 
@@ -27,18 +28,11 @@ const ownOptions = new Set([
   'state',
   'adapter-folder',
   'log',
+  'router',
 ])
 
 /** Options that need one place for all servers. */
-const refusedOptions = [
-  'adapter',
-  'learn',
-  'router',
-  'registry',
-  'backend',
-  'url',
-  'shared',
-] as const
+const refusedOptions = ['adapter', 'registry', 'backend', 'url', 'shared', 'route-log'] as const
 
 export async function serveOnRay(context: ServeContext): Promise<unknown> {
   const { values, terminal, signal } = context
@@ -73,6 +67,7 @@ export async function serveOnRay(context: ServeContext): Promise<unknown> {
   } finally {
     signal.removeEventListener('abort', askStop)
     await rm(job.stop, { force: true })
+    await rm(`${job.stop}.router.json`, { force: true })
   }
 }
 
@@ -94,9 +89,10 @@ async function createServeJob(
   const stray = refusedOptions.find((name) => isGiven(values, name))
   if (stray !== undefined)
     throw new UsageError(
-      `--${stray}: not with --on. Experts are the folders of --adapters; routers, learning and registries serve on one machine: graft serve --${stray} … --backend vllm, or without --on.`,
+      `--${stray}: not with --on. Experts are the folders of --adapters; registries and logs of routes are of one machine: graft serve --${stray} … without --on.`,
     )
   const adapters = await checkAdapters(values.adapters)
+  await checkUsers(values)
   const host = values.host ?? '127.0.0.1'
   const key = process.env['GRAFT_SERVE_KEY']
   if (!/^(127\.0\.0\.1|localhost|::1)$/.test(host) && !key && !values['without-keys'])
@@ -106,6 +102,8 @@ async function createServeJob(
   const base = positionals[0] ?? defaultModel
   const stops = join(adapters, '.graft-jobs')
   await makeDirectory(stops)
+  const stop = join(stops, `${randomUUID()}.stop`)
+  const router = await shareRouter(values.router, adapters, `${stop}.router.json`)
   const command = [
     ...chooseGraftCommand(address),
     'serve',
@@ -120,6 +118,7 @@ async function createServeJob(
     'none',
     '--log',
     'off',
+    ...router,
     ...toArguments(values),
   ]
   return {
@@ -128,7 +127,8 @@ async function createServeJob(
     version,
     adapters,
     shared: adapters,
-    bases: [base, ...(values.alias ?? []), 'base'],
+    bases: [base, ...(values.alias ?? []), 'base', ...(values.router ? [routedModel] : [])],
+    learns: values.users !== undefined,
     replicas: parseReplicas(values.replicas),
     resident: values.resident ?? 32,
     ongoing: values['max-rows'] ?? 8,
@@ -136,7 +136,7 @@ async function createServeJob(
     host,
     port: values.port ?? 8080,
     key,
-    stop: join(stops, `${randomUUID()}.stop`),
+    stop,
   }
 }
 
@@ -153,6 +153,44 @@ async function checkAdapters(given: string | undefined): Promise<string> {
   const folder = resolve(given)
   if ((await stat(folder).catch(() => undefined))?.isDirectory()) return folder
   throw new OptionError(`--adapters ${given}: is no folder here.`)
+}
+
+/** Throws UsageError for users that servers could not share, StorageError where their store is away. */
+async function checkUsers({ learn, users }: ServeValues): Promise<void> {
+  const isShared = users !== undefined && /^(postgres(ql)?|s3):\/\//i.test(users)
+  if (!isShared && (learn || users !== undefined))
+    throw new UsageError(
+      `--${users === undefined ? 'learn' : 'users'}: with --on the servers share their users: --users postgres://… or s3://….`,
+    )
+  if (!isShared) return
+  const { openUserStore } = await import('../../node/stores/open-user-store.ts')
+  await (await openUserStore(users)).close()
+}
+
+/**
+ * The router's file beside the experts, where every machine sees it, and its experts, which each
+ * server holds. Throws NotFoundError for one that is no folder there.
+ */
+async function shareRouter(
+  path: string | undefined,
+  adapters: string,
+  copy: string,
+): Promise<readonly string[]> {
+  if (path === undefined) return []
+  const { readRouterFile } = await import('../../node/route/router-path.ts')
+  const { file } = await readRouterFile(path)
+  const names = file.experts.map(({ name }) => name).filter((name) => name !== 'base')
+  for (const name of names)
+    if (!(await stat(join(adapters, name, 'adapter_config.json')).catch(() => undefined)))
+      throw new NotFoundError(
+        `--router ${path}: its expert "${name}" is no folder of ${adapters}. Put it there, or train the router again.`,
+      )
+  await copyFile(path, copy)
+  return [
+    ...names.flatMap((name) => ['--adapter', `${name}=${join(adapters, name)}`]),
+    '--router',
+    copy,
+  ]
 }
 
 /** '4', or '2..16': from the least to the most. */

@@ -17,6 +17,7 @@ import { isProcessGone, syncDirectory } from '../files/atomic-write.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 import { listFiles } from '../files/list-files.ts'
+import type { RegistryContent, StagedContent } from './content/registry-content.ts'
 
 export interface FolderContent {
   readonly hash: string
@@ -49,7 +50,7 @@ export const createReceivedPath = (registry: string): string =>
 const abandonedMs = 24 * 3_600_000
 
 /** The places of content below one folder. */
-export class ContentFolder {
+export class ContentFolder implements RegistryContent {
   readonly #path: string
   readonly #isShared: boolean
 
@@ -68,26 +69,37 @@ export class ContentFolder {
     return join(this.#path, hash)
   }
 
+  async open(hash: string): Promise<string> {
+    return this.locate(hash)
+  }
+
+  async compute(hash: string): Promise<string> {
+    return (await hashFolder(this.locate(hash))).hash
+  }
+
   async has(hash: string): Promise<boolean> {
     return (await stat(this.locate(hash)).catch(() => undefined)) !== undefined
   }
 
-  /**
-   * Copies a folder, without the checkpoints of a run, to a place of its own and hashes the copy,
-   * because the source may change meanwhile; `prepare` may change the copy before. `keep` moves it to
-   * its place, or finds the same there; `drop` removes it.
-   */
+  /** A new folder beside the content, and how it becomes content. */
+  async createPlace(): Promise<ContentPlace> {
+    const path = join(this.#path, `new.${process.pid}.${placeCount++}.tmp`)
+    await mkdir(path)
+    return {
+      path,
+      keep: (hash) => this.#keepOrJoin(path, hash),
+      drop: () => rm(path, { recursive: true, force: true }),
+    }
+  }
+
   async stage(folder: string, prepare?: (place: string) => Promise<void>): Promise<StagedContent> {
-    const place = join(this.#path, `new.${process.pid}.${placeCount++}.tmp`)
-    const drop = (): Promise<void> => rm(place, { recursive: true, force: true })
+    const { path: place, keep: keepAs, drop } = await this.createPlace()
     try {
-      await mkdir(place)
       for (const { path } of await listFiles(folder))
         if (!isIgnoredPath(path, runFolders)) await copyDurably(folder, place, path)
       await prepare?.(place)
       const content = await hashFolder(place)
-      const keep = (): Promise<void> => this.#keepOrJoin(place, content.hash)
-      return { place, content, drop, keep }
+      return { place, content, drop, keep: () => keepAs(content.hash) }
     } catch (error) {
       await drop()
       throw findErrorCode(error) === undefined
@@ -102,8 +114,8 @@ export class ContentFolder {
    */
   async #keepOrJoin(place: string, hash: string): Promise<void> {
     if (!(await this.has(hash))) return this.#keep(place, hash)
-    const isWhole = await hashFolder(this.locate(hash)).then(
-      (found) => found.hash === hash,
+    const isWhole = await this.compute(hash).then(
+      (found) => found === hash,
       () => false,
     )
     if (isWhole) return this.#passSignature(place, hash)
@@ -135,12 +147,11 @@ export class ContentFolder {
     }
   }
 
-  /** Content that nobody needs: taken from its place at once, removed afterwards. */
-  prepareRemoval(hash: string): ContentRemoval {
+  prepareRemoval(hash: string) {
     const from = this.locate(hash)
     const place = join(this.#path, `old.${process.pid}.${placeCount++}.tmp`)
     return {
-      detach() {
+      detach(): void {
         try {
           renameSync(from, place)
         } catch (error) {
@@ -148,7 +159,7 @@ export class ContentFolder {
             throw toStorageError(`${from}: cannot be removed`, error)
         }
       },
-      async finish() {
+      async finish(): Promise<number> {
         const freed = await measureFolder(place)
         await rm(place, { recursive: true, force: true })
         return freed
@@ -156,7 +167,6 @@ export class ContentFolder {
     }
   }
 
-  /** Hashes of all content. */
   async list(): Promise<string[]> {
     return (await readdir(this.#path)).filter((name) => /^[0-9a-f]{64}$/.test(name))
   }
@@ -167,7 +177,6 @@ export class ContentFolder {
     return found !== undefined && Date.now() - found.mtimeMs > abandonedMs
   }
 
-  /** Removes what ended processes left; returns its bytes. */
   async removeAbandoned(): Promise<number> {
     let freed = 0
     for (const name of await readdir(this.#path)) {
@@ -180,17 +189,10 @@ export class ContentFolder {
   }
 }
 
-export interface ContentRemoval {
-  /** Takes the content from its place, without waiting: within a lock. */
-  detach(): void
-  /** Removes it; returns its bytes. */
-  finish(): Promise<number>
-}
-
-export interface StagedContent {
-  readonly place: string
-  readonly content: FolderContent
-  keep(): Promise<void>
+export interface ContentPlace {
+  readonly path: string
+  /** Moves it to the place of its hash, or finds the same there. */
+  keep(hash: string): Promise<void>
   drop(): Promise<void>
 }
 

@@ -1,4 +1,4 @@
-// A registry over its parts: an index, and a folder of content. Independent of where the index is.
+// A registry over its parts: an index, and what keeps the files. Independent of where both are.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OptionError, SignatureError } from '../../base/errors.ts'
@@ -22,7 +22,7 @@ import {
   type TagChange,
 } from '../../registry/registry-rules.ts'
 import { checkVectors, searchExperts, type SearchableExpert } from '../../registry/search.ts'
-import { type ContentFolder, type ContentRemoval, hashFolder } from './content-folder.ts'
+import type { ContentRemoval, RegistryContent } from './content/registry-content.ts'
 import type { ImportOptions } from './archive/import-archive.ts'
 import { readFolderManifest, renameManifest } from './folder-manifest.ts'
 import type { LocalRegistry } from './local-registry.ts'
@@ -43,7 +43,7 @@ const pollMs = 40
 
 export interface RegistryParts {
   readonly location: string
-  readonly content: ContentFolder
+  readonly content: RegistryContent
   readonly tables: RegistryIndex
   readonly snapshot: RegistryView
   readonly run: <T>(work: () => T | Promise<T>) => Promise<T>
@@ -117,7 +117,7 @@ export class FolderRegistry implements LocalRegistry {
 
   async resolve(reference: string): Promise<ResolvedExpert> {
     const found = await this.#find(reference)
-    return { ...found, location: this.#parts.content.locate(found.hash) }
+    return { ...found, location: await this.#parts.content.open(found.hash) }
   }
 
   async #find(text: string): Promise<RegisteredExpert> {
@@ -175,7 +175,7 @@ export class FolderRegistry implements LocalRegistry {
 
   async verify(reference: string): Promise<RegisteredExpert> {
     const found = await this.resolve(reference)
-    const { hash } = await hashFolder(found.location)
+    const hash = await this.#parts.content.compute(found.hash)
     if (hash !== found.hash)
       throw new SignatureError(
         `Expert ${quoteName(reference)}: its files have the hash sha256:${hash}, and the index says sha256:${found.hash}: they were changed. Remove it and add it again.`,
@@ -203,8 +203,8 @@ export class FolderRegistry implements LocalRegistry {
     await run(() =>
       tables.detachUnneeded(hashes, (hash) => {
         const removal = content.prepareRemoval(hash)
-        removal.detach()
         removals.push(removal)
+        return removal.detach()
       }),
     )
     let freed = 0

@@ -12,28 +12,35 @@ import type { LocalRegistry } from './local-registry.ts'
 import { isPostgresAddress, splitPostgresAddress } from './postgres-address.ts'
 import { RegistrySnapshot } from './registry-snapshot.ts'
 import { registrySchema, RegistryTables } from './registry-tables.ts'
-import { FolderRegistry } from './folder-registry.ts'
+import { FolderRegistry, type RegistryParts } from './folder-registry.ts'
+import { getCopiesDirectory } from './registry-directory.ts'
 
 export interface RegistryOptions {
   /** How long a call waits for another process that is writing, in milliseconds. Default 10,000. */
   readonly waitMs?: number | undefined
   /** The current time, as ISO 8601; for tests. */
   readonly now?: (() => string) | undefined
-  /** The folder of the files, which all machines see; for a registry whose index is in Postgres. */
+  /**
+   * For a registry whose index is in Postgres: where the files are. A folder that all machines see,
+   * or s3://bucket/prefix.
+   */
   readonly content?: string | undefined
+  /** The folder of this machine's copies of files in S3. Default: in the cache. */
+  readonly copies?: string | undefined
 }
 
 const registryFields = {
   waitMs: integer({ from: 0, default: 10_000 }),
   now: unchecked<() => string>('a function'),
   content: string({ filled: true }),
+  copies: string({ filled: true }),
 }
 
 /**
  * Opens the registry in a folder, or makes one; or one whose index is in Postgres and whose files are
- * in a folder that all its machines see: 'postgres://host/database' with `content`, or with
- * '?content=/mnt/experts' in the address. Throws StorageError for a newer registry, and where the
- * database is away.
+ * in a folder that all its machines see or in S3: 'postgres://host/database' with `content`, or with
+ * '?content=/mnt/experts' or '?content=s3://bucket/prefix' in the address. Throws StorageError for a
+ * newer registry, and where the database or the bucket is away.
  */
 export async function openRegistry(
   location: string,
@@ -42,8 +49,9 @@ export async function openRegistry(
   checkOptions('Registry options', options, registryFields)
   const { waitMs = registryFields.waitMs.default, now = () => new Date().toISOString() } = options
   if (isPostgresAddress(location)) return openShared(location, options, now)
-  if (options.content !== undefined)
-    throw new OptionError('Registry options: content is for a registry at postgres://….')
+  for (const name of ['content', 'copies'] as const)
+    if (options[name] !== undefined)
+      throw new OptionError(`Registry options: ${name} is for a registry at postgres://….`)
   try {
     await makeDirectory(location)
   } catch (error) {
@@ -67,26 +75,21 @@ async function openShared(
   options: RegistryOptions,
   now: () => string,
 ): Promise<LocalRegistry> {
-  const { location, content: named } = splitPostgresAddress(address)
-  const folder = options.content ?? named
-  if (folder === undefined)
+  const { location: database, content: named } = splitPostgresAddress(address)
+  const place = options.content ?? named
+  if (place === undefined)
     throw new OptionError(
-      'A registry in Postgres needs a folder for its files that all machines see: ?content=/mnt/experts in the address, or the option content.',
+      'A registry in Postgres needs a place for its files that all machines see: ?content=/mnt/experts or ?content=s3://bucket/prefix in the address, or the option content.',
     )
-  try {
-    await makeDirectory(folder)
-  } catch (error) {
-    throw toStorageError(`${folder}: cannot be made`, error)
-  }
+  const { location, content } = await openSharedContent(place, options.copies)
   const [{ openPostgres }, { PostgresIndex, postgresRegistrySchema }] = await Promise.all([
     import('../stores/postgres-pool.ts'),
     import('./postgres-index.ts'),
   ])
-  const pool = await openPostgres(location, postgresRegistrySchema)
-  const content = await ContentFolder.open(join(folder, contentFolder), { isShared: true })
+  const pool = await openPostgres(database, postgresRegistrySchema)
   const index = new PostgresIndex(pool)
   return new FolderRegistry({
-    location: folder,
+    location,
     content,
     tables: index,
     snapshot: index,
@@ -94,4 +97,24 @@ async function openShared(
     now,
     close: () => pool.close(),
   })
+}
+
+/** The files of a registry of several machines, and the folder on this one for what else it needs. */
+async function openSharedContent(
+  place: string,
+  copies: string | undefined,
+): Promise<Pick<RegistryParts, 'location' | 'content'>> {
+  const isBucket = /^s3:\/\//i.test(place)
+  if (copies !== undefined && !isBucket)
+    throw new OptionError(`Registry options: copies is for files at s3://…, got ${place}.`)
+  const location = isBucket ? (copies ?? getCopiesDirectory(place)) : place
+  try {
+    await makeDirectory(location)
+  } catch (error) {
+    throw toStorageError(`${location}: cannot be made`, error)
+  }
+  const folder = join(location, contentFolder)
+  if (!isBucket) return { location, content: await ContentFolder.open(folder, { isShared: true }) }
+  const { openS3Content } = await import('./content/s3-content.ts')
+  return { location, content: await openS3Content(place, folder) }
 }

@@ -9,7 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { createExpert, openStories } from '../../../test/support/engine.ts'
 import type { RegistryPlace } from '../../registry/registry.contract.ts'
+import type { RegisteredExpert } from '../../registry/registry.ts'
 import { saveAdapter } from '../adapters.ts'
+import type { LocalRegistry } from './local-registry.ts'
 import { openRegistry } from './open-registry.ts'
 import { listNeededBlobs } from './publish/layout-folder.ts'
 import { publishExpert } from './publish/publish-expert.ts'
@@ -73,6 +75,23 @@ async function makePlace(folder: string, seeds: string): Promise<FolderPlace> {
     },
     remove: () => rm(folder, { recursive: true }),
   }
+}
+
+/** Each handle adds so many versions of an expert of its own; what it lists then. */
+export async function addTogether(
+  registries: readonly LocalRegistry[],
+  seeds: string,
+  times: number,
+): Promise<(readonly RegisteredExpert[])[]> {
+  const addAll = async (registry: LocalRegistry, writer: number) => {
+    for (let i = 0; i < times; i++)
+      await registry.add(join(seeds, `${i % 12}`), {
+        id: `expert-${writer}`,
+        version: `1.0.${i}`,
+      })
+  }
+  await Promise.all(registries.map(addAll))
+  return Promise.all(registries.map((one, writer) => one.list(`expert-${writer}`)))
 }
 
 /**

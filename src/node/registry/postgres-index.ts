@@ -8,7 +8,13 @@ import type { ExpertVector, RegistryChange } from '../../registry/registry.ts'
 import { selectNewestVersions } from '../../registry/registry-rules.ts'
 import { createSearchIndex, type SearchIndex } from '../../registry/search.ts'
 import type { PostgresPool } from '../stores/postgres-pool.ts'
-import type { IndexedExpert, NewExpert, RegistryIndex, RegistryView } from './registry-index.ts'
+import type {
+  IndexedExpert,
+  NewExpert,
+  RegistryIndex,
+  RegistryView,
+  Soon,
+} from './registry-index.ts'
 import { createVersionConflict, toExpert } from './registry-tables.ts'
 
 export const postgresRegistrySchema = `
@@ -122,7 +128,7 @@ export class PostgresIndex implements RegistryIndex, RegistryView {
     })
   }
 
-  detachUnneeded(hashes: readonly string[], detach: (hash: string) => void): Promise<void> {
+  detachUnneeded(hashes: readonly string[], detach: (hash: string) => Soon<void>): Promise<void> {
     return this.#write(async (client) => {
       await client.query(
         `delete from graft_pending where since < now() - interval '${pendingHours} hours'`,
@@ -132,7 +138,7 @@ export class PostgresIndex implements RegistryIndex, RegistryView {
         [hashes],
       )
       const needed = new Set(rows.map((row) => row['hash']))
-      for (const hash of hashes) if (!needed.has(hash)) detach(hash)
+      for (const hash of hashes) if (!needed.has(hash)) await detach(hash)
     })
   }
 

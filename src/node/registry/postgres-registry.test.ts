@@ -40,7 +40,7 @@ describe.skipIf(bin === undefined)(title, () => {
 describe('a registry at postgres://…', () => {
   it('needs a folder for its files', async () => {
     await expect(openRegistry('postgres://127.0.0.1:1/x')).rejects.toThrow(
-      'needs a folder for its files that all machines see: ?content=/mnt/experts in the address',
+      'needs a place for its files that all machines see: ?content=/mnt/experts or ?content=s3://',
     )
     await expect(openRegistry('/tmp/registry', { content: '/tmp/x' })).rejects.toThrow(
       'content is for a registry at postgres://',

@@ -21,7 +21,7 @@ export interface IndexedExpert extends RegisteredExpert {
 }
 
 /** At once where the index is a file of this machine. */
-type Soon<T> = T | Promise<T>
+export type Soon<T> = T | Promise<T>
 
 /** Every change is one transaction. */
 export interface RegistryIndex {
@@ -34,7 +34,7 @@ export interface RegistryIndex {
   setTags(id: string, version: string, tags: readonly string[]): Soon<void>
   remove(id: string, version: string): Soon<void>
   /** Detaches content that no version has, within a lock, so that nobody begins to need it. */
-  detachUnneeded(hashes: readonly string[], detach: (hash: string) => void): Soon<void>
+  detachUnneeded(hashes: readonly string[], detach: (hash: string) => Soon<void>): Soon<void>
   listVersions(id: string): Soon<IndexedExpert[]>
   listIds(): Soon<string[]>
   readChannels(id: string): Soon<Record<string, string>>

@@ -106,7 +106,8 @@ export class RegistryTables implements RegistryIndex {
   }
 
   /** Detaches content that no version has, within a lock, so that nobody begins to need it. */
-  detachUnneeded(hashes: readonly string[], detach: (hash: string) => void): void {
+  /** `detach` works at once: the files of an index in SQLite are in a folder. */
+  detachUnneeded(hashes: readonly string[], detach: (hash: string) => unknown): void {
     this.#write(() => {
       for (const row of this.#sql.listPending.all())
         if (isProcessGone(Number(row['pid'])))

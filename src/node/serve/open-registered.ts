@@ -58,7 +58,7 @@ export async function openRegistered(
       onFailure,
     })
     closers.unshift(() => registered.close())
-    const opened = await openTrials(folder)
+    const opened = await openTrials(registry.location)
     closers.unshift(() => opened.close())
     const tried = await createTriedService(registered.service, {
       registry,

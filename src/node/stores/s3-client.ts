@@ -3,9 +3,10 @@
 // is installed and the environment has no keys.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { OptionError, StorageError } from '../../base/errors.ts'
-import { findErrorCode, toStorageError } from '../files/system-errors.ts'
-import { encodePart, type S3Credentials, signRequest } from './s3-signature.ts'
+import { StorageError } from '../../base/errors.ts'
+import { toStorageError } from '../files/system-errors.ts'
+import { openCredentials, parseAddress, type S3Address, type S3Environment } from './s3-address.ts'
+import { encodePart, signRequest } from './s3-signature.ts'
 
 export interface S3Object {
   readonly etag: string
@@ -32,8 +33,15 @@ export type S3Written =
       readonly isUncertain: boolean
     }
 
+export interface S3Key {
+  readonly key: string
+  readonly sizeBytes: number
+  /** Milliseconds since 1970. */
+  readonly modifiedMs: number
+}
+
 export interface S3Listing {
-  readonly keys: readonly { readonly key: string; readonly sizeBytes: number }[]
+  readonly keys: readonly S3Key[]
   /** What stands between the prefix and the next "/", where one was asked for. */
   readonly folders: readonly string[]
 }
@@ -41,7 +49,10 @@ export interface S3Listing {
 /** Keys are below the address's prefix. */
 export interface S3Bucket {
   readonly name: string
-  get(key: string): Promise<S3Object | undefined>
+  /** Throws StorageError where the bucket is away, is not there, or refuses the keys. */
+  check(): Promise<void>
+  /** `sizeBytes`, where it is known, says how long it may take. */
+  get(key: string, sizeBytes?: number): Promise<S3Object | undefined>
   /** The object without its bytes. */
   head(key: string): Promise<Omit<S3Object, 'bytes'> | undefined>
   put(key: string, put: S3Put): Promise<S3Written>
@@ -50,73 +61,10 @@ export interface S3Bucket {
   list(prefix: string, byFolder?: boolean): Promise<S3Listing>
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
-
-interface S3Address {
-  readonly name: string
-  /** With a "/" at its end. */
-  readonly base: URL
-  readonly prefix: string
-  readonly region: string
-}
-
-/** s3://bucket/prefix?endpoint=…&region=…; the rest is AWS's own variables. */
-function parseAddress(address: string, environment: Environment): S3Address {
-  const refuse = (problem: string): never => {
-    throw new OptionError(
-      `${address}: ${problem}; expected s3://bucket/prefix, with ?endpoint=https://… for other servers than AWS's.`,
-    )
-  }
-  const url = URL.canParse(address) ? new URL(address) : refuse('cannot be read')
-  const unknown = [...url.searchParams.keys()].find((key) => !['endpoint', 'region'].includes(key))
-  if (unknown !== undefined) refuse(`has the part "${unknown}"`)
-  const bucket = url.host
-  if (!/^[a-z0-9][a-z0-9.-]{1,62}$/.test(bucket)) refuse('names no bucket')
-  const prefix = decodeURIComponent(url.pathname.replace(/^\/+|\/+$/g, ''))
-  const region =
-    url.searchParams.get('region') ??
-    environment['AWS_REGION'] ??
-    environment['AWS_DEFAULT_REGION'] ??
-    'us-east-1'
-  const endpoint =
-    url.searchParams.get('endpoint') ??
-    environment['AWS_ENDPOINT_URL_S3'] ??
-    environment['AWS_ENDPOINT_URL']
-  if (endpoint !== undefined && !/^https?:\/\//.test(endpoint))
-    refuse(`its endpoint is ${endpoint}`)
-  const base = endpoint
-    ? new URL(`${endpoint.replace(/\/+$/, '')}/${bucket}/`)
-    : new URL(`https://${bucket}.s3.${region}.amazonaws.com/`)
-  const name = `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}`
-  return { name, base, prefix: prefix === '' ? '' : `${prefix}/`, region }
-}
-
-/** AWS's package, which knows profiles, roles and single sign-on. */
-const credentialPackage = '@aws-sdk/credential-providers'
-
-/** Keys of the environment, or of AWS's chain. Throws OptionError where there are none. */
-async function openCredentials(environment: Environment): Promise<() => Promise<S3Credentials>> {
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = environment
-  if (accessKeyId && secretAccessKey) {
-    const keys = { accessKeyId, secretAccessKey, sessionToken: environment['AWS_SESSION_TOKEN'] }
-    return () => Promise.resolve(keys)
-  }
-  try {
-    const chain = (await import(credentialPackage)) as {
-      fromNodeProviderChain(): () => Promise<S3Credentials>
-    }
-    return chain.fromNodeProviderChain()
-  } catch (cause) {
-    if (findErrorCode(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
-    throw new OptionError(
-      `S3 needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install ${credentialPackage} beside Graft for profiles and roles.`,
-      { cause },
-    )
-  }
-}
-
 const waitsMs = [100, 400, 1600] // before a request is sent again
+/** A request may take a minute, and longer for many bytes. */
 const timeoutMs = 60_000
+const slowestBytesPerMs = 500
 const noBytes = new Uint8Array(0)
 
 const decodeXml = (text: string): string =>
@@ -141,16 +89,19 @@ interface S3Request {
   readonly query?: Readonly<Record<string, string>>
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Uint8Array
+  /** Of the answer, where it is known. */
+  readonly sizeBytes?: number
 }
 
 /** Opens a bucket. Nothing is asked of it before the first call. */
 export async function openS3Bucket(
   address: string,
-  environment: Environment = process.env,
+  environment: S3Environment = process.env,
 ): Promise<S3Bucket> {
   const parsed = parseAddress(address, environment)
   const getCredentials = await openCredentials(environment)
-  const sendOnce = async ({ method, key, query, headers = {}, body }: S3Request) => {
+  const sendOnce = async (given: S3Request) => {
+    const { method, key, query, headers = {}, body, sizeBytes = body?.length ?? 0 } = given
     const path = key === undefined ? '' : (parsed.prefix + key).split('/').map(encodePart).join('/')
     const url = new URL(parsed.base.href + path)
     for (const [name, value] of Object.entries(query ?? {})) url.searchParams.set(name, value)
@@ -159,7 +110,7 @@ export async function openS3Bucket(
     return fetch(url, {
       method,
       headers: signRequest(request, credentials, parsed.region, new Date()),
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.timeout(timeoutMs + Math.ceil(sizeBytes / slowestBytesPerMs)),
       ...(body && { body: body as Uint8Array<ArrayBuffer> }),
     })
   }
@@ -203,8 +154,12 @@ function toObject(response: Response): Omit<S3Object, 'bytes'> {
 type SendRequest = (request: S3Request) => Promise<{ response: Response; tries: number }>
 
 function createBucket({ name, prefix: root }: S3Address, send: SendRequest): S3Bucket {
-  const ask = async (method: 'GET' | 'HEAD', key: string): Promise<Response | undefined> => {
-    const { response } = await send({ method, key })
+  const ask = async (
+    method: 'GET' | 'HEAD',
+    key: string,
+    sizeBytes = 0,
+  ): Promise<Response | undefined> => {
+    const { response } = await send({ method, key, sizeBytes })
     if (response.ok) return response
     // a bucket that is not there has a body that says so
     if (response.status === 404 && (method === 'HEAD' || !(await isBucketGone(response))))
@@ -213,8 +168,11 @@ function createBucket({ name, prefix: root }: S3Address, send: SendRequest): S3B
   }
   return {
     name,
-    async get(key) {
-      const response = await ask('GET', key)
+    async check() {
+      await (await ask('GET', 'graft'))?.body?.cancel()
+    },
+    async get(key, sizeBytes) {
+      const response = await ask('GET', key, sizeBytes)
       if (!response) return undefined
       const bytes = await response.arrayBuffer().catch((cause: unknown) => {
         throw toStorageError(`${name}: cannot be read`, cause)
@@ -260,7 +218,7 @@ async function listObjects(
   prefix: string,
   byFolder: boolean,
 ): Promise<S3Listing> {
-  const keys: { key: string; sizeBytes: number }[] = []
+  const keys: S3Key[] = []
   const folders: string[] = []
   let token: string | undefined
   do {
@@ -274,6 +232,7 @@ async function listObjects(
       keys.push({
         key: findTag(item, 'Key')!.slice(root.length),
         sizeBytes: Number(findTag(item, 'Size')),
+        modifiedMs: Date.parse(findTag(item, 'LastModified') ?? ''),
       })
     for (const item of listElements(xml, 'CommonPrefixes'))
       folders.push(findTag(item, 'Prefix')!.slice(root.length + prefix.length, -1))

@@ -52,13 +52,16 @@ function toFound(
 
 /**
  * Opens the users below an address such as s3://bucket/prefix; `?endpoint=https://…` for other
- * servers than AWS's, which must know conditional writes. Throws OptionError without keys.
+ * servers than AWS's, which must know conditional writes. Throws OptionError without keys,
+ * StorageError where the bucket is away or refuses them.
  */
 export async function openS3Store(
   address: string,
   environment?: Readonly<Record<string, string | undefined>>,
 ): Promise<UserStore> {
-  return new S3Store(await openS3Bucket(address, environment))
+  const bucket = await openS3Bucket(address, environment)
+  await bucket.check()
+  return new S3Store(bucket)
 }
 
 const unconditionalTries = 20
