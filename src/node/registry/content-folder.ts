@@ -17,12 +17,7 @@ import { isProcessGone, syncDirectory } from '../files/atomic-write.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 import { listFiles } from '../files/list-files.ts'
-import type { RegistryContent, StagedContent } from './content/registry-content.ts'
-
-export interface FolderContent {
-  readonly hash: string
-  readonly sizeBytes: number
-}
+import type { FolderContent, RegistryContent, StagedContent } from './content/registry-content.ts'
 
 /** The root digest of a folder's files but its signature. */
 export async function hashFolder(folder: string): Promise<FolderContent> {

@@ -1,7 +1,10 @@
 // The contract of what keeps experts' files by content hash: whole or not at all, and never changed.
 // A folder that all machines see, or an S3 bucket with a copy of what this machine has used.
 
-import type { FolderContent } from '../content-folder.ts'
+export interface FolderContent {
+  readonly hash: string
+  readonly sizeBytes: number
+}
 
 export interface RegistryContent {
   /**

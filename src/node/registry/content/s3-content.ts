@@ -13,11 +13,11 @@ import { ContentFolder, type ContentPlace, hashFolder } from '../content-folder.
 import type { ContentRemoval, RegistryContent, StagedContent } from './registry-content.ts'
 import {
   contentPrefix,
-  deleteList,
+  removeList,
   type FoundFiles,
-  type KeptFile,
+  type ContentFile,
   listKept,
-  nameFile,
+  formatFileKey,
   parseKey,
   readKeptFiles,
   writeKeptFiles,
@@ -97,7 +97,7 @@ class S3Content implements RegistryContent {
     return {
       detach: async () => {
         found = await readKeptFiles(this.#bucket, hash)
-        await deleteList(this.#bucket, hash)
+        await removeList(this.#bucket, hash)
         copy.detach()
       },
       finish: async () => {
@@ -163,7 +163,7 @@ class S3Content implements RegistryContent {
       return etag === undefined ? this.#keepOrJoin(folder, hash) : undefined
     }
     const place = randomUUID()
-    const files: KeptFile[] = []
+    const files: ContentFile[] = []
     for (const { path } of await listFiles(folder))
       files.push(await this.#upload(folder, hash, place, path))
     const list = { place, files, signature }
@@ -183,9 +183,9 @@ class S3Content implements RegistryContent {
     }
   }
 
-  async #upload(folder: string, hash: string, place: string, path: string): Promise<KeptFile> {
+  async #upload(folder: string, hash: string, place: string, path: string): Promise<ContentFile> {
     const bytes = await readFile(join(folder, path))
-    await this.#bucket.put(nameFile(hash, place, path), { bytes })
+    await this.#bucket.put(formatFileKey(hash, place, path), { bytes })
     return { path, sizeBytes: bytes.length }
   }
 
@@ -206,7 +206,7 @@ class S3Content implements RegistryContent {
   /** The hash of what was fetched; files that are missing leave another one. */
   async #fetchInto({ path: folder }: ContentPlace, hash: string, found: FoundFiles) {
     for (const { path, sizeBytes } of found.files) {
-      const object = await this.#bucket.get(nameFile(hash, found.place, path), sizeBytes)
+      const object = await this.#bucket.get(formatFileKey(hash, found.place, path), sizeBytes)
       if (!object) continue
       await makeDirectory(dirname(join(folder, path)))
       await writeFile(join(folder, path), object.bytes)
@@ -218,7 +218,7 @@ class S3Content implements RegistryContent {
   }
 
   async #deleteFiles(hash: string, place: string): Promise<void> {
-    const { keys } = await this.#bucket.list(nameFile(hash, place, ''))
+    const { keys } = await this.#bucket.list(formatFileKey(hash, place, ''))
     for (const { key } of keys) await this.#bucket.delete(key)
   }
 }

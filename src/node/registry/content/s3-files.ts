@@ -6,7 +6,7 @@ import { isRecord } from '../../../base/field.ts'
 import { findPathProblem } from '../../../registry/signing/resources.ts'
 import type { S3Bucket, S3Written } from '../../stores/s3-client.ts'
 
-export interface KeptFile {
+export interface ContentFile {
   readonly path: string
   readonly sizeBytes: number
 }
@@ -15,7 +15,7 @@ export interface KeptFile {
 export interface KeptFiles {
   /** Between the hash and the paths in the keys of the files. */
   readonly place: string
-  readonly files: readonly KeptFile[]
+  readonly files: readonly ContentFile[]
   /** SHA-256 of the signature, which no content hash covers; null without one. */
   readonly signature: string | null
 }
@@ -30,9 +30,9 @@ const layout = 1
 export const contentPrefix = 'content/'
 const listSuffix = '.json'
 
-const nameList = (hash: string): string => `${contentPrefix}${hash}${listSuffix}`
+const formatListKey = (hash: string): string => `${contentPrefix}${hash}${listSuffix}`
 
-export const nameFile = (hash: string, place: string, path: string): string =>
+export const formatFileKey = (hash: string, place: string, path: string): string =>
   `${contentPrefix}${hash}/${place}/${path}`
 
 /** What a key stands for; undefined for a key of others. */
@@ -41,7 +41,7 @@ export function parseKey(key: string): { hash: string; place: string | undefined
   return hash === undefined ? undefined : { hash, place }
 }
 
-const isFile = (value: unknown): value is KeptFile =>
+const isFile = (value: unknown): value is ContentFile =>
   isRecord(value) &&
   typeof value['path'] === 'string' &&
   findPathProblem(value['path']) === undefined &&
@@ -65,12 +65,12 @@ export async function readKeptFiles(
   bucket: S3Bucket,
   hash: string,
 ): Promise<FoundFiles | undefined> {
-  const object = await bucket.get(nameList(hash))
+  const object = await bucket.get(formatListKey(hash))
   if (object === undefined) return undefined
   const value = parseJson(new TextDecoder().decode(object.bytes))
   if (!isList(value))
     throw new FormatError(
-      `${bucket.name}: ${nameList(hash)} is no list of files that this version of Graft can read.`,
+      `${bucket.name}: ${formatListKey(hash)} is no list of files that this version of Graft can read.`,
     )
   const { place, files, signature } = value
   return { place, files, signature, etag: object.etag }
@@ -93,11 +93,11 @@ export function writeKeptFiles(
 ): Promise<S3Written> {
   const text = JSON.stringify({ layout, place, files, signature })
   const condition = found ? { etag: found.etag } : ({ absent: true } as const)
-  return bucket.put(nameList(hash), { bytes: new TextEncoder().encode(text), condition })
+  return bucket.put(formatListKey(hash), { bytes: new TextEncoder().encode(text), condition })
 }
 
-export const deleteList = (bucket: S3Bucket, hash: string): Promise<void> =>
-  bucket.delete(nameList(hash))
+export const removeList = (bucket: S3Bucket, hash: string): Promise<void> =>
+  bucket.delete(formatListKey(hash))
 
 /** Hashes that have a list. */
 export async function listKept(bucket: S3Bucket): Promise<string[]> {
