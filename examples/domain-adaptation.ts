@@ -33,14 +33,14 @@ const printRow = (name: string, first: number, second: number): void =>
 const printLosses = async (name: string, who: string): Promise<void> =>
   printRow(name, await measureLoss(who, unseen), await measureLoss(who, stories))
 
-console.log('nats a token                 1st half  2nd half')
+console.log('nats per token                 1st half  2nd half')
 const early = await measureLoss('nobody', turns.slice(0, half))
 const late = await measureLoss('nobody', turns.slice(half))
 printRow('frozen model', early, late)
 const learned = [losses.slice(0, half), losses.slice(half)].map(computeMean)
 printRow('learning from each turn', learned[0]!, learned[1]!)
 
-console.log('\nnats a token                   unseen   stories')
+console.log('\nnats per token                   unseen   stories')
 await printLosses('frozen model', 'nobody')
 await printLosses('fast tier and memory', user)
 const verdict = await learner.consolidate(user, { canaries: stories, bound: 0.01 })

@@ -142,7 +142,7 @@ export const longContext: Benchmark = {
       for (const at of bands[0]!.keys())
         yield toBenchmarkRow({
           name: `${source}, ${name}, tokens ${at * band + 1} to ${Math.min((at + 1) * band, tokens)}`,
-          unit: 'nats a token',
+          unit: 'nats per token',
           higherIsBetter: false,
           ours: bands.map((losses) => losses[at]!),
           note: `${bands.length} windows of ${tokens} tokens, factor ${factor}`,

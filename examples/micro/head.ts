@@ -1,4 +1,4 @@
-// Learning one token at a time at a language model's head, from the 64 likeliest tokens alone. The
+// Learning one token at a time at a language model's head, from the 64 most likely tokens alone. The
 // head here is made up: 500 tokens of width 64; with a real model, hidden states, logits and rows
 // come from whatever serves it. node examples/micro/head.ts; in a project of your own, import from
 // 'graftlm/micro'.

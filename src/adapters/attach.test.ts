@@ -84,7 +84,7 @@ describe('attach', () => {
   it('says when an adapter touches nothing', () => {
     expect(() =>
       attach(model, { kind: 'lora', config: completeLora({ targets: ['c_attn'] }) }),
-    ).toThrow('touches no layer of this model')
+    ).toThrow('changes no layer of this model')
   })
 
   it('reaches layers that are packed in blocks, and says what it cannot do to them', () => {

@@ -66,7 +66,7 @@ export function attachKind<Config extends AdapterConfig>(
   )
   if (touched === 0 && blocks.every((block, i) => block === attached.blocks[i]))
     throw new OptionError(
-      `The ${kind.name} adapter touches no layer of this model; was it made for another one?`,
+      `The ${kind.name} adapter changes no layer of this model; was it made for another one?`,
     )
   const virtualTokens = kind.virtualTokens?.(config)
   return {

@@ -103,7 +103,7 @@ describe('createAdapter', () => {
   it('refuses feedForward of IA3 that is no target', async () => {
     const make = (config: object) => createAdapter('ia3', config, model)
     await expect(make({ feedForward: ['down_prj'] })).rejects.toThrow(
-      'IA3 options: feedForward: ["down_prj"] is none of the targets, k_proj, v_proj, down_proj.',
+      'IA3 options: feedForward: ["down_prj"] is not one of the targets k_proj, v_proj, down_proj.',
     )
     await expect(make({ targets: ['q_proj'], feedForward: ['down_proj'] })).rejects.toThrow('none')
     expect((await make({ targets: ['q_proj'] })).tensors.size).toBe(5)

@@ -128,7 +128,7 @@ export function selectTargetModules(
     problems.push(`there is no layer ${missing.join(', ')} (the model has ${layers.size})`)
   const hit = modules.filter(createTargetMatcher(choice))
   if (problems.length === 0 && hit.length === 0)
-    problems.push(`${JSON.stringify(choice.targets)} hits nothing that is not left out`)
+    problems.push(`${JSON.stringify(choice.targets)} matches no module that is not left out`)
   if (problems.length > 0) {
     throw new OptionError(
       `Adapter targets: ${problems.join('; ')}. The model's modules are ${listModuleNames(modules).join(', ')}.`,

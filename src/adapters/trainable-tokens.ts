@@ -57,7 +57,7 @@ function checkNames(choice: TokenChoice, tables: readonly AdaptableLayer[]): voi
   )
   if (lost.length > 0)
     throw new OptionError(
-      `trainableTokens: ${lost.join(', ')} is no embedding or head; there are ${paths.join(', ')}.`,
+      `trainableTokens: ${lost.join(', ')} is not an embedding or head; there are ${paths.join(', ')}.`,
     )
 }
 

@@ -25,7 +25,7 @@ const pattern = /^\s*([a-z0-9-]+)\s*(>=|<=)\s*(\S+)\s*$/u
 
 /**
  * Requirements from text: 'exact-match>=0.8,perplexity<=5'. Throws OptionError for another form, an
- * unknown metric and a bound that is no number.
+ * unknown metric and a bound that is not a number.
  */
 export function parseRequirements(text: string, known: Iterable<string>): ScoreRequirement[] {
   const names = [...known]
@@ -57,7 +57,7 @@ export function describeRequirement({ metric, atLeast, atMost }: ScoreRequiremen
 }
 
 /**
- * Holds the last candidate's figures against their bounds. A figure that is no number meets none.
+ * Holds the last candidate's figures against their bounds. A figure that is not a number meets none.
  * Throws OptionError where a metric was not evaluated, or a requirement has no bound.
  */
 export function checkRequirements(

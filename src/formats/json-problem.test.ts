@@ -33,7 +33,7 @@ it('finds nothing in what JSON.stringify wrote', () => {
   fc.assert(fc.property(fc.json(), (text) => findJsonProblem(text, 1000) === undefined))
 })
 
-it('ends on text that is no JSON', () => {
+it('ends on text that is not JSON', () => {
   fc.assert(
     fc.property(
       fc.array(fc.constantFrom('{', '}', '[', ']', '"', '\\', ':', ',', 'a', '\u0000')),

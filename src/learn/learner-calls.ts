@@ -96,7 +96,7 @@ export interface Learner extends UserReaders {
   correct(correction: CorrectedTurn): Promise<CompletionScores>
   /** Learns a completion that was right; returns the losses from before. */
   learn(turn: LearnedTurn): Promise<CompletionScores>
-  /** The loss of a completion under this user's model, in nats a token; nothing is learned. */
+  /** The loss of a completion under this user's model, in nats per token; nothing is learned. */
   loss(turn: LearnedTurn): Promise<number>
   /**
    * Moves what was learned into the slow tier, by training or by an exact sum; changes nothing where

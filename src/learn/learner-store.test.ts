@@ -211,7 +211,7 @@ describe('a state that does not belong', () => {
     const problems: PoolProblem[] = []
     const second = made({ onProblem: (problem) => problems.push(problem) })
     expect((await second.statistics('ada')).learned).toBe(1)
-    expect(problems[0]!.refused![0]!.reason).toMatch(/torn or was changed/)
+    expect(problems[0]!.refused![0]!.reason).toMatch(/incomplete or was changed/)
   })
 })
 

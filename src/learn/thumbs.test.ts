@@ -20,7 +20,7 @@ const likes = (text: string): boolean => /\b(boy|he|his|him|Tim|Tom)\b/.test(tex
 
 /**
  * log p of what the user would like − log p of what not, on openings that were never judged: mean
- * nats a token.
+ * nats per token.
  */
 async function margin(learner: Learner, user: string): Promise<number> {
   let sum = 0

@@ -87,7 +87,7 @@ const defineTargets = (presets: readonly string[]): Field =>
       ],
     },
     isPaths,
-    { about: 'which layers the adapter hits; all-linear for most kinds unless given' },
+    { about: 'which layers the adapter changes (default: all-linear for most kinds)' },
   )
 
 const weightsField = createField<Readonly<Record<string, number>>>(
@@ -97,7 +97,7 @@ const weightsField = createField<Readonly<Record<string, number>>>(
     isRecord(value) &&
     Object.keys(value).length > 0 &&
     Object.values(value).every((weight) => number().is(weight)),
-  { about: 'several experts with their weights, mixed as they are served' },
+  { about: 'several experts with weights, mixed as in serving' },
 )
 
 const teacherSection: ManifestSection = {
@@ -105,7 +105,7 @@ const teacherSection: ManifestSection = {
   keys: {
     adapter: definePath('the folder of an expert; relative to the manifest'),
     mixture: weightsField,
-    model: definePath('another model of the same vocabulary; the base itself unless given'),
+    model: definePath('another model of the same vocabulary (default: the base itself)'),
   },
 }
 
@@ -117,19 +117,19 @@ const defineDataSection = (formats: readonly string[], needsData: boolean): Mani
       'files of rows (JSONL, JSON, CSV or Parquet), one or a list; relative to the manifest',
     ),
     format: oneOf(formats, {
-      about: 'the form of the rows; found out from the first row unless given',
+      about: 'the form of the rows (default: read from the first row)',
     }),
-    system: string({ about: 'system message for rows that have none; the expert remembers it' }),
+    system: string({ about: 'system message for rows that have none; stored with the expert' }),
     validation: either(number({ above: 0, below: 1 }), definePaths(''), {
       about: 'rows to validate on: a share of the data such as 0.1, or files of their own',
     }),
     labels: listOf(filled, {
       least: 1,
-      about: 'all the answers there are, for rows that are labelled: any other answer is an error',
+      about: 'the possible answers, for labelled rows: any other answer is an error',
     }),
     license: string({
       filled: true,
-      about: 'the licence that the data is under, such as CC0-1.0; the expert says it',
+      about: 'the licence of the data, such as CC0-1.0; stored with the expert',
     }),
   },
 })
@@ -138,20 +138,18 @@ const defineEvaluationSection = (metrics: readonly string[]): ManifestSection =>
   about: 'what is measured after the training',
   required: ['metrics'],
   keys: {
-    data: definePaths('rows to evaluate on after the training; the validation rows unless given'),
+    data: definePaths('rows to evaluate on after the training (default: the validation rows)'),
     metrics: listOf(oneOf(metrics), { least: 1, about: 'what is measured' }),
     rows: defineCount('only the first rows'),
-    newTokens: defineCount('tokens of an answer at most; 96 unless given'),
-    stop: definePath('end answers where this text would begin'),
+    newTokens: defineCount('tokens of an answer at most (default: 96)'),
+    stop: definePath('end answers before this text'),
   },
 })
 
 /** Runs' own keys of the section `schedule`, beside the settings of training. */
 const scheduleKeys: Fields = {
-  validateEverySteps: defineCount(
-    'steps between validations; at the end of each epoch unless given',
-  ),
-  saveEverySteps: defineCount('steps between checkpoints to resume from; 25 unless given'),
+  validateEverySteps: defineCount('steps between validations (default: at the end of each epoch)'),
+  saveEverySteps: defineCount('steps between checkpoints to resume from (default: 25)'),
 }
 
 /** The section of each row, with keys that all rows share. */
@@ -208,11 +206,11 @@ const defineKinds = ({ kinds, targets }: ManifestTables): ManifestChoiceKey => {
 const defineRecipes = ({ roles, tiers }: ManifestTables) => ({
   role: oneOf(roles, {
     about:
-      "a role: its rank, alpha, targets and synthetic examples, each unless it is given; name, description and tags are the role's",
+      'a role: sets the rank, alpha, targets and synthetic examples that are not given, and name, description and tags',
   }),
   tier: oneOf(tiers, {
     about:
-      'a tier (ultralight, medium, heavy) or a class of tasks: its kind, rank and targets, each unless it is given',
+      'a tier (ultralight, medium, heavy) or a class of tasks: sets the kind, rank and targets that are not given',
   }),
 })
 
@@ -227,51 +225,51 @@ export function defineTrainingManifest(tables: ManifestTables, needsData = true)
     ...(needsData && { required: ['data'] }),
     keys: {
       base: definePath('the base model: a catalogue name, hf:owner/name, a folder or a .gguf file'),
-      out: definePath("the expert's folder; beside the manifest and named like it unless given"),
+      out: definePath("the expert's folder (default: beside the manifest and named like it)"),
       ...tables.description,
       kind: defineKinds(tables),
       targets: defineTargets(tables.targets),
       ...defineRecipes(tables),
       data: defineDataSection(tables.formats, needsData),
       batch: {
-        about: 'how much is learned at once',
+        about: 'the size of a batch',
         keys: {
-          rows: defineCount('lines of a batch; 4 unless given'),
-          tokens: integer({ from: 2, about: 'tokens of a line; 256 unless given' }),
+          rows: defineCount('lines of a batch (default: 4)'),
+          tokens: integer({ from: 2, about: 'tokens of a line (default: 256)' }),
           ...settings.batch,
         },
       },
-      schedule: defineChoice(schedules, 'cosine', 'how long, and how the learning rate moves', {
+      schedule: defineChoice(schedules, 'cosine', 'length of the run and learning rate', {
         ...settings.schedule,
         ...scheduleKeys,
       }),
       optimizer: defineChoice(
         optimizers,
         'adamw',
-        'the rule of a step, and its options',
+        'the optimiser and its options',
         settings.optimizer,
       ),
       loss: defineChoice(losses, 'cross-entropy', 'the training loss, and its options'),
       teacher: teacherSection,
       ewc: {
-        about: 'protects what earlier tasks need, and measures what this one does',
+        about: 'protects earlier tasks, and measures what this one needs (EWC)',
         keys: {
           ...tables.ewc,
           from: definePath(
-            'the folder with what earlier tasks left (ewc.safetensors); that of the expert in "from" unless given',
+            'the folder with the state of earlier tasks, ewc.safetensors (default: that of the expert in "from")',
           ),
         },
       },
       evaluation: defineEvaluationSection(tables.metrics),
       from: definePath(
-        'the folder of an expert to continue from, in place of a fresh one; relative to the manifest',
+        'the folder of an expert to continue from, instead of a new one; relative to the manifest',
       ),
       checkpointing: either(flag(), positiveInteger, {
         about:
-          'compute layers twice instead of keeping them: less memory, more time; a number: into how many segments',
+          'gradient checkpointing: computes layers twice, with less memory and more time; a number: into how many segments',
       }),
       reference: definePath(
-        'for losses over pairs: the folder of an expert to compare with, in place of the bare base',
+        'for losses over pairs: the folder of an expert to compare with, instead of the base',
       ),
       ...settings.top,
     },

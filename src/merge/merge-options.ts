@@ -36,7 +36,7 @@ const weights: Field<MergeWeights> = {
       ],
     },
     (value) => (Array.isArray(value) || isRecord(value)) && Object.values(value).every(isWeight),
-    { about: 'one per adapter, 1 each unless given' },
+    { about: 'one per adapter (default: 1 each)' },
   ),
   findProblems(value, name) {
     if (!Array.isArray(value) && !isRecord(value))
@@ -79,7 +79,7 @@ export const methodOptions = {
     above: 0,
     to: 1,
     about:
-      'the smallest rank that keeps this share of the squared singular values, in every module by itself',
+      'the smallest rank that keeps this share of the squared singular values, chosen for each module',
   }),
   seed: integer({ default: 0, about: 'for methods that draw at random' }),
 }
@@ -92,7 +92,7 @@ export const resultOptions = {
   tags: listOf(string(), { about: 'tags of the result, in its metadata' }),
   dtype: oneOf(mergedDtypes, { default: 'f32', about: 'element type of the result’s tensors' }),
   targets: either(string(), listOf(string()), {
-    about: 'modules to merge: a preset, ends of names, or a regular expression; all unless given',
+    about: 'modules to merge: a preset, ends of names, or a regular expression (default: all)',
   }),
 }
 

@@ -33,7 +33,7 @@ describe('loadAdapter', () => {
     },
   )
 
-  it('says that they need a model, and what is no adapter', async () => {
+  it('says that they need a model, and what is not an adapter', async () => {
     await expect(loadAdapter(at('x.gguf'))).rejects.toThrow('loadAdapter(path, { model })')
     await expect(loadAdapter(at('mlx'))).rejects.toThrow('is an adapter of mlx-lm')
     await expect(loadAdapter(at('Modelfile.base'), { model })).rejects.toThrow(

@@ -19,7 +19,7 @@ export type DataInput = string | readonly string[] | TrainData
 
 /**
  * Reads a file of rows: JSONL, a JSON array, CSV or Parquet, each also compressed by gzip or
- * Zstandard. Throws NotFoundError, and DataError that names every row which is no JSON object.
+ * Zstandard. Throws NotFoundError, and DataError that names every row which is not a JSON object.
  */
 export async function readDataFile(path: string): Promise<RawDataset> {
   const bytes = await readFile(path).catch((cause: unknown) => {

@@ -49,12 +49,12 @@ export async function checkOutFolder(
   // A run that was killed before its first checkpoint starts anew, because it had not got further.
   if (resume && !begun)
     throw new OptionError(
-      `${out}: no run was begun here to go on from. Leave out resume, or name the folder of the earlier run.`,
+      `${out}: there is no earlier run to resume. Leave out resume, or name the folder of the earlier run.`,
     )
   if (resume || overwrite || !(hasAdapter || hasCheckpoints)) return
   const found = hasAdapter ? 'an adapter' : 'the checkpoints of a run that did not end'
   throw new OptionError(
-    `${out}: holds ${found} already. Choose another folder, go on from its checkpoint (resume), or replace it (overwrite).`,
+    `${out}: holds ${found} already. Choose another folder, continue from its checkpoint (resume), or replace it (overwrite).`,
   )
 }
 

@@ -44,7 +44,7 @@ export function parseReference(text: string): ExpertReference {
   if (semver.validRange(wanted) !== null) return { id, choice: { type: 'range', range: wanted } }
   if (isChannelName(wanted)) return { id, choice: { type: 'channel', channel: wanted } }
   throw new OptionError(
-    `${quoteName(text)}: ${quoteName(wanted)} is no version (1.2.0), no range (^1.2), no channel (stable) and no hash (sha256:…).`,
+    `${quoteName(text)}: ${quoteName(wanted)} is not a version (1.2.0), a range (^1.2), a channel (stable) or a hash (sha256:…).`,
   )
 }
 

@@ -81,7 +81,7 @@ export function describeRegistry<Source>(
       await expect(registry.setChannel('coder', 'stable', '9.0.0')).rejects.toThrow(NotFoundError)
     })
 
-    it('never changes a version; the same content again is no error', async () => {
+    it('never changes a version; the same content again is not an error', async () => {
       const first = await add({}, 1)
       expect((await add({}, 1)).hash).toBe(first.hash)
       await expect(add({}, 2)).rejects.toThrow(ConflictError)
@@ -197,7 +197,7 @@ export function describeRegistry<Source>(
       await expect(registry.setVectors('', [])).rejects.toThrow(OptionError)
     })
 
-    it('gives and takes tags without changing the content', async () => {
+    it('adds and removes tags without changing the content', async () => {
       const { hash } = await add({ tags: ['a'] })
       await registry.tag('coder', { add: ['b', 'c'], remove: ['a'] })
       const { tags, hash: now } = await registry.resolve('coder')

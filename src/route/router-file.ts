@@ -121,7 +121,7 @@ export function checkRouterFile(value: unknown, name: string): asserts value is 
     )
   const problems = findRouterProblems(value)
   if (problems.length > 0)
-    throw new FormatError(`${name}: is no file of a router: ${joinProblems(problems)}`)
+    throw new FormatError(`${name}: is not the file of a router: ${joinProblems(problems)}`)
 }
 
 /** Throws OptionError where two experts have one name, or there is none. */

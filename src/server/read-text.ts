@@ -35,6 +35,6 @@ export async function readText(request: BodySource, maxBytes: number): Promise<s
 /** The error of a body that is too long. */
 export const refuseLength = (bytes: number, maxBytes: number): RequestError =>
   new RequestError(
-    `The body has ${bytes} bytes or more; this server takes ${maxBytes}. Send less at a time.`,
+    `The body has ${bytes} bytes or more; this server allows ${maxBytes}. Send less at a time.`,
     { status: 413, code: 'body_too_large' },
   )

@@ -21,7 +21,7 @@ export const openData = async (data: WebDataInput): Promise<TrainData> =>
 
 /**
  * The rows of a file: JSONL, a JSON array, CSV or Parquet, each also compressed by gzip. Throws
- * NotFoundError, StorageError, and DataError that names every row which is no JSON object.
+ * NotFoundError, StorageError, and DataError that names every row which is not a JSON object.
  */
 export async function readDataFile(source: FileSource): Promise<RawDataset> {
   const { name, bytes } = await readFile(source)

@@ -191,7 +191,7 @@ async function openFromCatalogue(
   }
   throw new NotFoundError(
     [
-      `The base model ${name} could not be had:`,
+      `The base model ${name} could not be loaded:`,
       ...failures,
       'Put its folder or .gguf file on a server that lets this site read from it, and load it by its URL; or choose it as a file.',
     ].join('\n'),

@@ -53,7 +53,7 @@ export async function openOutFolder(
     if (!isResumed && !options.overwrite && isUsed) {
       const found = hasAdapter ? 'an adapter' : 'the checkpoints of a run that did not end'
       throw new OptionError(
-        `${name}: holds ${found} already. Choose another folder, go on from its checkpoint (resume), or replace it (overwrite).`,
+        `${name}: holds ${found} already. Choose another folder, continue from its checkpoint (resume), or replace it (overwrite).`,
       )
     }
     return { handle, name, isResumed, release }
@@ -70,7 +70,7 @@ function chooseResume(
 ): boolean {
   if (resume === true && !hasCheckpoints)
     throw new OptionError(
-      `${name}: no run was begun here to go on from. Leave out resume, give resume: 'auto', or name the folder of the earlier run.`,
+      `${name}: there is no earlier run to resume. Leave out resume, give resume: 'auto', or name the folder of the earlier run.`,
     )
   return resume !== false && hasCheckpoints
 }

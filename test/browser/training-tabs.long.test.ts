@@ -100,7 +100,7 @@ describe('training in tabs', () => {
         /OptionError: .*an adapter already/,
       )
       expect(await call(first, 'train', 'opfs:runs/none', { resume: true })).toMatch(
-        /OptionError: .*no run was begun here/,
+        /OptionError: .*there is no earlier run to resume/,
       )
     },
   )

@@ -183,7 +183,7 @@ describe('training data', () => {
   const good = '{"prompt": "a", "completion": "b"}\n'
   it.each([
     [
-      'that is no JSON names each row',
+      'that is not JSON names each row',
       `${good}{"prompt":\n${good}nonsense\n`,
       [/row 2: /, /row 4: /],
     ],

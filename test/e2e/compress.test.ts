@@ -81,7 +81,7 @@ describe('graft compress', () => {
     expect(itself.lossAfter).toBe(itself.lossBefore)
   }, 60_000)
   it.each([
-    [['compress', 'large', '--out', 'x'], 2, '--rank or --energy is missing'],
+    [['compress', 'large', '--out', 'x'], 2, 'give --rank or --energy'],
     [['compress', 'large', '--rank', '2', '--heal', '3', '--out', 'x'], 2, '--heal wants rows'],
     [['compress', 'large', '--energy', '2', '--out', 'x'], 1, 'energy: got 2'],
     [['compress', 'large', '--rank', '2', '--out', 'large'], 1, 'exists already'],

@@ -52,7 +52,7 @@ describe('graft data check', () => {
     expect(unknown.stderr).toContain('row 1 is of no known format; its keys are a.')
   })
   it.each([
-    [['data'], 'something is missing: graft data check <file.jsonl ...>'],
+    [['data'], 'an argument is missing: graft data check <file.jsonl ...>'],
     [['data', 'chek', 'x'], 'Did you mean "check"?'],
     [['data', 'check', 'x', '--system', 'y'], '--system depends on the model'],
   ])('%j is wrong usage: 2', async (args, message) => {

@@ -148,7 +148,7 @@ describe('an expert of two kinds', () => {
     })
     for (const [wrong, message] of [
       ['kind: [ia3, promt-tuning]', /Did you mean prompt-tuning/],
-      ['kind: [prompt-tuning, prefix-tuning]', /both take the places before/],
+      ['kind: [prompt-tuning, prefix-tuning]', /both put tokens before/],
       ['kind:\n  name: [ia3, prompt-tuning]\n  virtualToken: 4', /virtualTokens/],
       ['kind:\n  name: [ia3, prompt-tuning]\n  ia3:\n    feedForwrd: []', /feedForward/],
     ] as const) {

@@ -196,7 +196,7 @@ describe('graft learn', () => {
   })
   it.each([
     [['--user', 'ada'], 2, '--data is missing'],
-    [['--show'], 2, '--show wants to know where users are kept'],
+    [['--show'], 2, '--show needs the place where users are stored'],
     [['--data', 'rows.jsonl', '--out', 'x'], 2, 'add --consolidate'],
     [['--data', 'rows.jsonl', '--out', 'x', '--store', 'none.db'], 1, 'has no adapter yet'],
     [
@@ -265,7 +265,7 @@ describe('graft chat --learn', () => {
       '--store',
       'thumbs.db',
     )
-    expect(stderr.match(/There is no answer to judge, or it is judged already\./g)).toHaveLength(2)
+    expect(stderr.match(/There is no answer to rate, or it was rated already\./g)).toHaveLength(2)
     expect(stderr).toMatch(
       /learned: more like this[^]*learned: less like this[^]*\/up {2}\/down {2}\/teach/,
     )

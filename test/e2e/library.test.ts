@@ -29,7 +29,7 @@ it('a build wants a recipe that is there, and a check an expert', async () => {
     1,
     expect.stringMatching(/no recipe "sqll"\. Did you mean "sql"\?/),
   ])
-  expect((await graft(['experts', 'build'], options)).stderr).toMatch(/wants a recipe or --all/)
+  expect((await graft(['experts', 'build'], options)).stderr).toMatch(/needs a recipe or --all/)
   expect((await graft(['experts', 'check', 'x'], options)).stderr).toMatch(/no expert "x"/)
   expect((await graft(['experts', 'build', 'sql', '--channel', 'x'], options)).stderr).toMatch(
     /takes no --channel/,

@@ -109,7 +109,7 @@ describe('replicas as processes', { timeout: 240_000 }, () => {
       process.kill(pids[1]!, 'SIGKILL'),
     )
     await expect(run).rejects.toThrow(
-      /Replica 1 of 2 was lost in attempt 2 of 2 \(SIGKILL.*resume goes on/,
+      /Replica 1 of 2 was lost in attempt 2 of 2 \(SIGKILL.*resume continues/,
     )
   })
   it('tell what is wrong with a run once, and do not try again', async () => {

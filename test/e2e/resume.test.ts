@@ -108,7 +108,7 @@ describe('Ctrl-C', () => {
     expect(existsSync(at('stopped', 'adapter_config.json'))).toBe(false)
     const rest = await graft([...command('stopped'), '--resume'])
     expect([rest.code, rest.code === 0 ? '' : rest.stderr]).toEqual([0, ''])
-    expect(rest.stdout).toMatch(/going on after step \d+/)
+    expect(rest.stdout).toMatch(/continuing after step \d+/)
     expect(weights('stopped')).toBe(weights('whole'))
   })
 })
@@ -126,7 +126,10 @@ describe('--resume', () => {
   })
   it('refuses a folder in which no run was begun', async () => {
     const { code, stderr } = await graft([...command('nowhere'), '--resume'])
-    expect([code, stderr]).toEqual([1, expect.stringContaining('no run was begun here')])
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining('there is no earlier run to resume'),
+    ])
     expect(existsSync(at('nowhere'))).toBe(false)
   })
   it('of a run that has ended changes nothing', async () => {
@@ -140,7 +143,7 @@ describe('--resume', () => {
     const { code, stderr } = await graft([...command('whole'), '--resume', '--date', '2020-02-03'])
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     expect(stderr).toMatch(
-      /--date 2020-02-03 is not used: the run goes on with the date of its checkpoint, 20\d\d-\d\d-\d\d/,
+      /--date 2020-02-03 is not used: the run continues with the date of its checkpoint, 20\d\d-\d\d-\d\d/,
     )
   })
 })

@@ -305,7 +305,7 @@ describe('graft quickstart on the embedded model', () => {
     const args = ['quickstart', '--rows', '16', '--test-rows', '2', '--out', at('fallback')]
     const { code, stdout, stderr } = await graft(args, { environment, cwd: scratch.path })
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
-    expect(stderr).toContain('Going on with the embedded model stories260k')
+    expect(stderr).toContain('Continuing with the embedded model stories260k')
     expect(stderr).toContain('could not be had')
     expect(stdout).toContain('three words in, a story')
   })

@@ -134,7 +134,7 @@ describe('graft train --on', () => {
     })
     const { code, stdout, stderr } = await graftHere(['train', a, ...on(double)])
     expect([code, stderr]).toEqual([0, expect.stringContaining('a.yaml step 1/2  loss 2.500')])
-    expect(stdout).toContain('a worker was lost and its runs go on elsewhere: The node is dead.')
+    expect(stdout).toContain('a worker was lost and its runs continue elsewhere: The node is dead.')
     expect(stdout).toContain('finished after step 2, loss 1.250')
   })
 
@@ -200,7 +200,7 @@ describe('graft train --on', () => {
     const { code, stderr } = await graftHere(['train', a, ...on(double)])
     expect([code, stderr.trim().split('\n').at(-1)]).toEqual([
       1,
-      expect.stringMatching(/The Ray job raysubmit_1 failed: .*go on with --resume/),
+      expect.stringMatching(/The Ray job raysubmit_1 failed: .*continue with --resume/),
     ])
   })
 })

@@ -153,7 +153,7 @@ const isHolder = (holder: object, key: string): boolean =>
   typeof Reflect.get(holder, key) === 'object' &&
   Reflect.get(holder, key) !== null
 
-/** A valid body with up to three fields replaced, at any depth, or a text that is no JSON. */
+/** A valid body with up to three fields replaced, at any depth, or a text that is not JSON. */
 function createBody(path: string, draw: (limit: number) => number): string {
   const bodies = valid[path]!
   const text = JSON.stringify(bodies[draw(bodies.length)])

@@ -53,10 +53,10 @@ describe('/v1/rerank', () => {
   })
 
   it.each([
-    [{ model: 'writer' }, 400, 'model', '"writer" was not taught to embed'],
+    [{ model: 'writer' }, 400, 'model', '"writer" was not trained to embed'],
     [{ model: 'stories260k' }, 400, 'model', 'there are finder, ender'],
     [{ model: 'nobody' }, 404, 'model', 'There is no expert'],
-    [{ model: undefined }, 400, 'model', 'several experts were taught to embed: finder, ender'],
+    [{ model: undefined }, 400, 'model', 'several experts were trained to embed: finder, ender'],
     [{ documents: [] }, 400, 'documents', 'expected 1 to 2048'],
     [{ documents: ['a', 3] }, 400, 'documents.1', 'expected a text'],
     [{ documents: [{ image: 'x' }] }, 400, 'documents.0', 'expected a text'],

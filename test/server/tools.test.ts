@@ -105,10 +105,7 @@ describe('calls', () => {
       /Did you mean "get_weather"/,
     ],
     [{ tools: [tools[0], tools[0]] }, /two tools have the name/],
-    [
-      { tool_choice: 'required', response_format: { type: 'json_object' } },
-      /one of them at a time/,
-    ],
+    [{ tool_choice: 'required', response_format: { type: 'json_object' } }, /give one of them/],
   ] as [object, RegExp][])('49: case %# is 400', async (body, message) => {
     expect((await chat(body)).error.message).toMatch(message)
   })

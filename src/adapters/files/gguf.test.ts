@@ -284,7 +284,7 @@ describe('a GGUF adapter that is wrong in one place', () => {
   it.each([
     { type: 'string' as const, value: '4' },
     { type: 'f32' as const, value: NaN },
-  ])('names an alpha that is no number: %j', async (alpha) => {
+  ])('names an alpha that is not a number: %j', async (alpha) => {
     const { metadata, tensors } = await parts()
     await expect(
       load({ metadata: metadata.set('adapter.lora.alpha', alpha), tensors }),

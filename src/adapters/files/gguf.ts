@@ -205,7 +205,7 @@ function readSettings({ name, metadata }: GgufFile, config: ModelConfig): Settin
     problems.push(`adapter.lora.alpha: got ${describeValue(alpha)}, expected a number`)
   if (problems.length > 0)
     throw new UnsupportedError(
-      `${name}: is no LoRA adapter for this model:\n  ${problems.join('\n  ')}`,
+      `${name}: is not a LoRA adapter for this model:\n  ${problems.join('\n  ')}`,
     )
   return {
     alpha: alpha as number,
@@ -242,7 +242,8 @@ async function readPairs(file: GgufFile, model: ModelGraph): Promise<Pair[]> {
     )
   const pairs: Pair[] = []
   for (const [module, { a, b }] of sides) {
-    if (!a || !b) throw new FormatError(`${file.name}: ${a ?? b} has no partner.`)
+    if (!a || !b)
+      throw new FormatError(`${file.name}: ${a ?? b} lacks the other matrix of its pair.`)
     const heads = findReorderedHeads(model.config, module.path)
     const tensorA = await file.read(a)
     const tensorB = await file.read(b)

@@ -292,7 +292,9 @@ describe('bad input', () => {
       )
     })
     expect(error).toBeInstanceOf(FormatError)
-    expect(error.message).toContain('adapter_model.int4.safetensors: its int4 blocks are not whole')
+    expect(error.message).toContain(
+      'adapter_model.int4.safetensors: its int4 blocks are incomplete',
+    )
     expect(error.message).toContain('has no scales')
     expect(error.message).toContain('there are no codes for these scales')
     expect(error.message).toMatch(
@@ -308,7 +310,9 @@ describe('bad input', () => {
         else texts['graft.storage'] = text
       })
     const sound = { version: 1, dtype: 'int4', blockSize: 64 }
-    expect((await header(undefined)).message).toContain('does not say how its int4 blocks lie')
+    expect((await header(undefined)).message).toContain(
+      'does not tell the layout of its int4 blocks',
+    )
     expect((await header('{')).message).toContain('is not a JSON object')
     expect((await header('[[[[[[1]]]]]]')).message).toContain('is not a JSON object')
     expect(await header(JSON.stringify({ ...sound, version: 2, shapes: {} }))).toBeInstanceOf(

@@ -187,7 +187,7 @@ export function readHeldTensors(
     if (!file.tensors.has(key + codesName)) problems.push(`${key}: has a shape and no codes`)
   if (problems.length > 0)
     throw new FormatError(
-      `${fileName}: its ${dtype} blocks are not whole; the file is torn or was changed:\n${joinProblems(problems)}`,
+      `${fileName}: its ${dtype} blocks are incomplete; the file is damaged or was changed:\n${joinProblems(problems)}`,
     )
   return { tensors, metadata }
 }
@@ -240,7 +240,7 @@ function readHeader(
 ): ReadonlyMap<string, readonly number[]> | undefined {
   if (text === undefined)
     throw new FormatError(
-      `${fileName}: its header does not say how its ${dtype} blocks lie (${headerKey}).`,
+      `${fileName}: its header does not tell the layout of its ${dtype} blocks (${headerKey}).`,
     )
   const header = parseJson(text)
   if (!isRecord(header))

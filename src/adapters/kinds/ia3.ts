@@ -66,7 +66,7 @@ function checkFeedForward({ targets, feedForward }: GivenOptions<typeof options>
   )
   if (lost.length > 0)
     throw new OptionError(
-      `IA3 options: feedForward: ${JSON.stringify(lost)} is none of the targets, ${among.join(', ')}.`,
+      `IA3 options: feedForward: ${JSON.stringify(lost)} is not one of the targets ${among.join(', ')}.`,
     )
 }
 

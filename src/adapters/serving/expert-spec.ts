@@ -148,7 +148,7 @@ function readQuoted(reader: Reader): string {
   const quoted = matchAt(quotedAt, text, at)?.[0]
   const refuse = (): never => {
     throw new OptionError(
-      `${describeValue(text)}: the name at place ${at + 1} begins with a quotation mark, and is no JSON string.`,
+      `${describeValue(text)}: the name at place ${at + 1} begins with a quotation mark, and is not a JSON string.`,
     )
   }
   if (quoted === undefined) return refuse()

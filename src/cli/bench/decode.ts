@@ -102,7 +102,7 @@ async function* compareDecoding(
 export const decodeBenchmark: Benchmark = {
   name: 'decode',
   summary:
-    'reading 256 tokens and writing on, 4-bit 135M model with LoRA r16: tokens a second, beside llama.cpp',
+    'reading 256 tokens and writing on, 4-bit 135M model with LoRA r16: tokens per second, compared with llama.cpp',
   needs: 'GRAFT_BENCH_LLAMA: a folder with node-llama-cpp 3.22.1; the model smollm2-135m-instruct',
   async *run(context) {
     let files: LlamaFiles | undefined

@@ -131,7 +131,7 @@ async function* compareMerges(context: BenchmarkContext): AsyncIterable<Benchmar
 export const mergeBenchmark: Benchmark = {
   name: 'merge',
   summary:
-    'three LoRA adapters (r16, all linears, 135M shape) into one by several methods: seconds, beside PEFT',
+    'three LoRA adapters (r16, all linears, 135M shape) into one by several methods: seconds, compared with PEFT',
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
   run: compareMerges,
 }

@@ -120,7 +120,7 @@ export const microCases: readonly MicroCase[] = [
   { name: 'step with momentum and EWC', goalUs: 5, usesKernels: true, make: createFullStepCall },
   { name: 'signal: reward and advantage', goalUs: 5, usesKernels: false, make: createRewardCall },
   {
-    name: 'one token at the head: 64 likeliest, 576, rank 4',
+    name: 'one token at the head: 64 most likely tokens, 576, rank 4',
     goalUs: 50,
     usesKernels: true,
     make: createHeadUpdateCall,

@@ -24,7 +24,7 @@ const createRequest = (adapter: Adapter | undefined): EngineRequest => ({
   minTokens: newTokens,
 })
 
-/** Prompt and new tokens a second, of requests that are all there at once. */
+/** Prompt and new tokens per second, of requests that are all there at once. */
 export async function measureTogether(
   engine: Engine,
   experts: readonly (Adapter | undefined)[],

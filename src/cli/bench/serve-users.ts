@@ -21,7 +21,7 @@ async function readAll(events: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of events);
 }
 
-/** New tokens a second of all streams together. */
+/** New tokens per second of all streams together. */
 async function measureStreams(open: (index: number) => AsyncIterable<unknown>): Promise<number> {
   const started = performance.now()
   await Promise.all(users.map((_, i) => readAll(open(i))))

@@ -19,7 +19,7 @@ const rows = 160
 const data = fileURLToPath(new URL('../../../examples/data/snips_json', import.meta.url))
 
 /**
- * Real tokens a second of each step after the first two, which warm up. A shared beginning counts
+ * Real tokens per second of each step after the first two, which warm up. A shared beginning counts
  * for each of its rows.
  */
 async function measureGraft(model: LoadedModel): Promise<number[]> {

@@ -147,7 +147,7 @@ async function measureVectorTraining(): Promise<BenchmarkRow> {
 
 export const trainBenchmark: Benchmark = {
   name: 'train',
-  summary: 'LoRA r16 on all linears of a 135M model: tokens a second, beside PEFT',
+  summary: 'LoRA r16 on all linears of a 135M model: tokens per second, compared with PEFT',
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
   async *run(context) {
     yield await compareTraining(

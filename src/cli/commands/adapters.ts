@@ -13,22 +13,21 @@ import type { Terminal } from '../ui/terminal.ts'
 
 export const adaptersCommand = defineCommand({
   name: 'adapters',
-  summary: 'adapter kinds, target presets, and the experts in a folder',
+  summary: 'lists adapter kinds, target presets and the experts in a folder',
   usage: '[folder]',
   positionals: [0, 1],
   options: {
     model: toOption(
-      string({ about: 'tell what each kind would cost on this base, before anything is made' }),
+      string({ about: 'show what each kind costs on this base; nothing is trained' }),
       { valueName: 'model', short: 'm' },
     ),
     rank: integer({
       from: 1,
-      about: 'with --model: rank of the kinds that have one; 16 for lora and dora unless given',
+      about: 'with --model: rank of the kinds that have one (default: 16 for lora and dora)',
     }),
     targets: toOption(
       string({
-        about:
-          'with --model: a preset, or names with commas; as graft train takes them unless given',
+        about: 'with --model: a preset, or names with commas (default: as graft train takes them)',
       }),
       { valueName: 'names' },
     ),
@@ -38,7 +37,7 @@ export const adaptersCommand = defineCommand({
     { command: 'graft adapters experts', about: 'the experts below another one' },
     {
       command: 'graft adapters --model smollm2-135m-instruct --rank 8',
-      about: 'parameters, bytes and work a token of every kind',
+      about: 'parameters, bytes and operations per token of every kind',
     },
     { command: 'graft inspect experts/legal', about: 'everything about one of them' },
   ],

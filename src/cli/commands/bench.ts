@@ -19,7 +19,7 @@ export const createBenchCommand = (
   defineCommand({
     name: 'bench',
     invocation,
-    summary: 'benchmarks: training and decoding, beside PEFT and llama.cpp where installed',
+    summary: 'benchmarks: training and decoding, compared with PEFT and llama.cpp if installed',
     usage: '[name]',
     positionals: [0, 1],
     options: {

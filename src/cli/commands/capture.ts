@@ -8,7 +8,7 @@ import { defaultModel } from '../shared/open-model.ts'
 
 export const captureCommand = defineCommand({
   name: 'capture',
-  summary: "keep a teacher's calls as rows for training: a proxy in OpenAI's shape",
+  summary: "record a teacher's calls as training rows, by a proxy with OpenAI's API",
   usage: '--upstream <url> --out <rows.jsonl>',
   positionals: [0, 0],
   options: {
@@ -17,7 +17,7 @@ export const captureCommand = defineCommand({
     consent: captureFields.consent,
     redact: toOption(captureFields.redact, { valueName: 'rules' }),
     'redact-pattern': toOption(
-      string({ filled: true, about: 'a further rule: what the pattern finds becomes [name]' }),
+      string({ filled: true, about: 'a further rule: matches of the pattern become [name]' }),
       { valueName: 'name=pattern', many: true },
     ),
     host: captureFields.host,
@@ -26,14 +26,17 @@ export const captureCommand = defineCommand({
   examples: [
     {
       command: 'graft capture --upstream https://api.example.com/v1 --out calls.jsonl',
-      about: 'then set baseURL of the client to the address that it prints',
+      about: "then point the client's baseURL to the address that it prints",
     },
     {
       command:
         'graft capture --upstream http://127.0.0.1:8080/v1 --out calls.jsonl --consent assume --redact-pattern case=C-[0-9]+',
       about: 'all calls, with case numbers taken out too',
     },
-    { command: 'graft train --data calls.jsonl --out student', about: 'learn from what was kept' },
+    {
+      command: 'graft train --data calls.jsonl --out student',
+      about: 'train on what was recorded',
+    },
   ],
   async run({ values, terminal, signal }) {
     const { runCapture } = await import('../capture/run-capture.ts')

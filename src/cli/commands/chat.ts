@@ -36,7 +36,9 @@ const options = {
   learn: flag({ about: 'learn from /up, /down and /teach, for one user' }),
   user: toOption(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
   store: toOption(
-    string({ about: 'where users are kept, with --learn; without it the talk alone learns' }),
+    string({
+      about: 'with --learn: where users are stored; without it what is learned ends with the chat',
+    }),
     { valueName: 'folder|file.db|url' },
   ),
   ...tierOptions,
@@ -53,23 +55,23 @@ interface Conversation {
 
 export const chatCommand = defineCommand({
   name: 'chat',
-  summary: 'talk with the base model or an expert; swap experts while talking',
+  summary: 'chat with the base model or an expert; swap experts during the chat',
   usage: '',
   positionals: [0, 0],
   options,
   examples: [
-    { command: 'graft chat', about: 'talk with the default base model' },
+    { command: 'graft chat', about: 'chat with the default base model' },
     {
       command: 'graft chat --adapter .graft/quickstart',
       about: 'with an expert; /base and /adapter <folder> swap while talking',
     },
     {
       command: 'graft chat --learn --user ada --store users.db',
-      about: 'learns from /up, /down and /teach <what was right>',
+      about: 'learns from /up, /down and /teach <the right answer>',
     },
     {
       command: 'echo "Tell me a story" | graft chat --model stories260k --json',
-      about: 'a line in, an answer out',
+      about: 'one prompt per line in, one answer per line out',
     },
   ],
   async run(context) {
@@ -115,11 +117,11 @@ function checkLearning(values: Values<typeof options>): void {
   const names = ['fast-rank', 'fast-layers', 'head-rank', 'learning-rate', 'no-memory'] as const
   const given = names.find((name) => values[name] !== undefined && values[name] !== false)
   if (!learn && given !== undefined)
-    throw new UsageError(`--${given} is of the tiers that learn: add --learn.`)
+    throw new UsageError(`--${given} sets the tiers that learn: add --learn.`)
   if (learn && values.next)
-    throw new UsageError('--next is for experts that do not learn: leave it out, or --learn.')
+    throw new UsageError('--next works without --learn only: leave one of them out.')
   if (!learn && store !== undefined)
-    throw new UsageError('--store keeps what is learned: add --learn.')
+    throw new UsageError('--store stores what is learned: add --learn.')
 }
 
 /** The user's tiers go on from the expert, where one is named. */
@@ -136,7 +138,7 @@ async function openLearning(
 
 const describeChatCommands = ({ learner }: Conversation): string =>
   learner
-    ? '/up  /down  /teach <what was right>  /system <text>  /new  /quit'
+    ? '/up  /down  /teach <right answer>  /system <text>  /new  /quit'
     : '/base  /adapter <folder[=weight]>  /system <text>  /new  /quit'
 
 const selectAccuracy = ({ exact }: { readonly exact: boolean }) => (exact ? 'exact' : 'fast')

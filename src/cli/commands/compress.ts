@@ -7,18 +7,18 @@ import { anyBaseOption, modelOptions } from '../shared/open-model.ts'
 
 export const compressCommand = defineCommand({
   name: 'compress',
-  summary: 'an expert at a lower rank, with what that lost, healed where wanted',
+  summary: "lower an expert's rank, measure the loss, and repair it by a short training",
   usage: '<adapter folder> --rank <r> --out <folder>',
   positionals: [1, 1],
   options: {
     ...modelOptions,
     model: withInfo(modelOptions.model, {
-      about: "the base, to measure on; the expert's own unless given",
+      about: "the base, to measure on (default: the expert's own)",
     }),
-    rank: integer({ from: 1, about: 'directions kept in each module at most' }),
+    rank: integer({ from: 1, about: 'most directions that each module keeps' }),
     energy: number({
       about:
-        'the smallest rank that keeps this share of the squared singular values, in every module by itself',
+        'the smallest rank that keeps this share of the squared singular values, chosen for each module',
     }),
     data: toOption(
       string({ about: 'rows to measure on: loss before and after, and how far predictions moved' }),
@@ -27,15 +27,15 @@ export const compressCommand = defineCommand({
     heal: toOption(
       integer({
         from: 1,
-        about: 'steps in which the small expert then learns from the large one, on --data',
+        about: 'steps of recovery training: the small expert learns from the large one, on --data',
       }),
       { valueName: 'steps' },
     ),
     'learning-rate': number({ from: 0, default: 5e-4, about: 'of the healing' }),
     'max-tokens': integer({ from: 2, default: 256, about: 'longer rows are cut' }),
-    seed: integer({ default: 0, about: "of the rows' order while healing" }),
+    seed: integer({ default: 0, about: "of the rows' order in the recovery training" }),
     ...anyBaseOption,
-    out: toOption(string({ about: 'where the result goes; must not exist yet' }), {
+    out: toOption(string({ about: 'folder of the result; it must not exist yet' }), {
       valueName: 'folder',
       short: 'o',
       required: true,
@@ -52,15 +52,14 @@ export const compressCommand = defineCommand({
     },
     {
       command: 'graft compress my-expert --energy 0.95 --out small',
-      about: 'as much rank as the energy needs',
+      about: 'the rank that the energy needs',
     },
   ],
   async run({ values, positionals, terminal, signal, commandLine: command }) {
     const { rank, energy, data, heal, out } = values
-    if (rank === undefined && energy === undefined)
-      throw new UsageError('--rank or --energy is missing.')
+    if (rank === undefined && energy === undefined) throw new UsageError('give --rank or --energy.')
     if (heal !== undefined && data === undefined)
-      throw new UsageError('--heal wants rows to learn on: --data <file.jsonl>.')
+      throw new UsageError('--heal needs rows to train on: --data <file.jsonl>.')
     await checkAbsent(out)
     const { compressFolder } = await import('../merge/compress-folder.ts')
     const learning = {

@@ -13,7 +13,7 @@ const floats: readonly string[] = ['f32', 'f16', 'bf16'] satisfies readonly Floa
 export const convertCommand = defineCommand({
   name: 'convert',
   summary:
-    'a GGUF model into a safetensors folder, or an adapter into fewer bits or another format',
+    'convert a GGUF model to a safetensors folder, or an adapter to fewer bits or another format',
   usage: '<from> <to>',
   positionals: [2, 2],
   options: {
@@ -23,10 +23,10 @@ export const convertCommand = defineCommand({
     }),
     model: withInfo(modelOptions.model, {
       about:
-        "of an adapter: its base, to see how far answers moved; needed for GGUF's and mlx-lm's files",
+        'of an adapter: its base, to measure how far answers moved; files of llama.cpp and mlx-lm need it',
     }),
     threads: modelOptions.threads,
-    prompts: integer({ from: 0, default: 20, about: 'prompts on which that is seen; 0: none' }),
+    prompts: integer({ from: 0, default: 20, about: 'prompts that this is measured on; 0: none' }),
   },
   examples: [
     {
@@ -35,11 +35,11 @@ export const convertCommand = defineCommand({
     },
     {
       command: 'graft convert my-expert small --dtype int4 --model smollm2-135m-instruct',
-      about: 'an adapter at a seventh of the size, and what that costs',
+      about: 'an adapter at a seventh of the size, with the measured loss',
     },
     {
       command: 'graft convert my-expert my-expert.gguf --model base.gguf',
-      about: 'a LoRA for llama.cpp; the other way round too',
+      about: 'a LoRA for llama.cpp; the reverse works too',
     },
   ],
   async run({ positionals: [from, to], values, terminal, commandLine: command }) {

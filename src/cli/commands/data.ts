@@ -21,7 +21,7 @@ const usualTokens = 512
 
 const options = {
   model: withInfo(modelOptions.model, {
-    about: 'also counts tokens, and shows rows as the chat template of this model does',
+    about: "also counts tokens, and shows rows in this model's chat template",
   }),
   date: modelOptions.date,
   system: toOption(string({ about: 'system message for rows that have none; with --model' }), {
@@ -37,26 +37,26 @@ type DataValues = Context<typeof options>['values']
 
 export const dataCommand = defineCommand({
   name: 'data',
-  summary: 'what a file of rows teaches: format, learned text, what is left out and why',
+  summary: 'check a file of rows: format, learned text, what is left out and why',
   usage: 'check <file.jsonl ...>',
   positionals: [2, 100],
   options,
   examples: [
     {
       command: 'graft data check rows.jsonl',
-      about: 'the format, and what of three rows is learned',
+      about: 'the format, and the learned text of three rows',
     },
     {
       command: 'graft data check rows.jsonl --model stories260k',
-      about: 'also tokens, and rows as the model will see them',
+      about: 'also tokens, and rows as the model reads them',
     },
-    { command: 'graft data check rows.jsonl --json', about: 'everything, for programs' },
+    { command: 'graft data check rows.jsonl --json', about: 'the same as JSON, for programs' },
   ],
   async run({ positionals: [action, ...files], values, terminal, setExitCode }) {
     checkValue(actions, action, 'action')
     for (const name of ['system', 'max-tokens', 'date'] as const)
       if (values[name] !== undefined && values.model === undefined)
-        throw new UsageError(`--${name} depends on the model; name one with --model.`)
+        throw new UsageError(`--${name} depends on a model; name one with --model.`)
     const [{ readDataFiles }, { checkData }, { describeCheck }] = await Promise.all([
       import('../../node/data.ts'),
       import('../../train/datasets/check-data.ts'),

@@ -21,7 +21,7 @@ const options = {
     short: 'd',
     required: true,
   }),
-  metrics: toOption(string({ about: 'what is measured, with commas; perplexity unless given' }), {
+  metrics: toOption(string({ about: 'what is measured, with commas (default: perplexity)' }), {
     valueName: 'names',
   }),
   against: toOption(
@@ -30,27 +30,26 @@ const options = {
       valueName: 'folder|base',
     },
   ),
-  labels: toOption(
-    string({ about: 'all the answers there are, with commas, for label-accuracy' }),
-    {
-      valueName: 'names',
-    },
-  ),
+  labels: toOption(string({ about: 'the possible answers, with commas, for label-accuracy' }), {
+    valueName: 'names',
+  }),
   require: toOption(
-    string({ about: 'what the figures must reach, with commas; exit code 1 where one does not' }),
+    string({
+      about: 'bounds that the figures must reach, with commas; exit code 1 if one does not',
+    }),
     { valueName: 'metric>=figure' },
   ),
-  junit: toOption(string({ about: 'also write what --require found as a JUnit report' }), {
+  junit: toOption(string({ about: 'also write the result of --require as a JUnit report' }), {
     valueName: 'file.xml',
   }),
   rows: integer({ from: 1, about: 'only the first rows' }),
   system: string({ about: "system message for rows that have none (default: the expert's own)" }),
   'max-tokens': integer({ from: 2, default: 512, about: 'longer rows are cut' }),
   generate: flag({
-    about: 'also write the answers: exact-match, and JSON where the rows hold JSON',
+    about: 'also generate answers: measures exact-match, and JSON if the rows hold JSON',
   }),
   'new-tokens': integer({ from: 1, default: 96, about: 'tokens of an answer at most' }),
-  stop: string({ about: 'end answers where this text would begin' }),
+  stop: string({ about: 'end answers before this text' }),
   seed: integer({ default: 0, about: 'of the intervals' }),
 } as const
 
@@ -58,7 +57,7 @@ type EvalValues = Context<typeof options>['values']
 
 export const evalCommand = defineCommand({
   name: 'eval',
-  summary: 'metrics of a model or an expert on rows, with confidence intervals',
+  summary: 'measure a model or an expert on rows, with confidence intervals',
   usage: '--data <file.jsonl>',
   positionals: [0, 0],
   options,
@@ -69,12 +68,12 @@ export const evalCommand = defineCommand({
     },
     {
       command: 'graft eval --data rows.jsonl --adapter my-expert --generate',
-      about: 'an expert, with its answers compared',
+      about: 'an expert, also by its answers',
     },
     {
       command:
         'graft eval --data rows.jsonl --adapter my-expert --against base --metrics token-f1,exact-match',
-      about: 'is it better than its base, and how sure is that',
+      about: 'whether it is better than its base, with the confidence',
     },
     {
       command:

@@ -5,7 +5,7 @@ import { defineCommand, toOption } from '../command.ts'
 
 export const expertsCommand = defineCommand({
   name: 'experts',
-  summary: 'keep experts by name and version: add, list, search, verify, export …',
+  summary: 'manage experts by name and version: add, list, search, verify, export …',
   usage: '<action> [arguments]',
   positionals: [1, 3],
   options: {
@@ -16,24 +16,24 @@ export const expertsCommand = defineCommand({
       { valueName: 'folder' },
     ),
     name: toOption(
-      string({ about: "add: the expert's name; its manifest's or folder's unless given" }),
+      string({ about: "add: the expert's name (default: its manifest's or folder's)" }),
       {
         valueName: 'name',
       },
     ),
     version: toOption(
-      string({ about: "add: its semantic version; its manifest's, else 0.1.0, unless given" }),
+      string({ about: "add: its semantic version (default: its manifest's, else 0.1.0)" }),
       { valueName: '1.2.0' },
     ),
-    channel: toOption(string({ about: 'add, channel: a word that points to the version' }), {
+    channel: toOption(string({ about: 'add, channel: a channel that points to the version' }), {
       valueName: 'stable',
       many: true,
     }),
-    tag: toOption(string({ about: 'tag: gives a tag; search: only experts with it' }), {
+    tag: toOption(string({ about: 'tag: adds a tag; search: only experts with it' }), {
       valueName: 'word',
       many: true,
     }),
-    untag: toOption(string({ about: 'tag: takes a tag away' }), { valueName: 'word', many: true }),
+    untag: toOption(string({ about: 'tag: removes a tag' }), { valueName: 'word', many: true }),
     domain: toOption(string({ about: 'search: only experts of this domain' }), {
       valueName: 'word',
     }),
@@ -44,7 +44,7 @@ export const expertsCommand = defineCommand({
       valueName: 'metric=0.8',
     }),
     meaning: flag({
-      about: 'search: the words are a question; experts closest to what it means come first',
+      about: 'search: ranks experts by the meaning of the words, a question',
     }),
     model: toOption(
       string({ about: 'search --meaning: the base that reads the texts; build, check: the base' }),
@@ -66,26 +66,26 @@ export const expertsCommand = defineCommand({
     ),
     'max-bytes': integer({
       from: 1,
-      about: 'add --from, import: bytes of an expert at most; 4 GiB unless given',
+      about: 'add --from, import: bytes of an expert at most (default: 4 GiB)',
     }),
-    write: flag({ about: 'migrate: writes what is shown without it' }),
-    undo: flag({ about: 'migrate: takes it back' }),
+    write: flag({ about: 'migrate: write the changes; without it they are only shown' }),
+    undo: flag({ about: 'migrate: undo it' }),
     share: number({
       above: 0,
       to: 1,
-      about: 'shadow: the share of requests that the version answers; 0.1 unless given',
+      about: 'shadow: the share of requests that the version answers (default: 0.1)',
     }),
     votes: integer({
       from: 1,
-      about: 'shadow: users who must have judged each version; 20 unless given',
+      about: 'shadow: users who must have rated each version (default: 20)',
     }),
     canaries: toOption(string({ about: 'shadow: rows that must not get worse by more than 1 %' }), {
       valueName: 'rows.jsonl',
     }),
-    force: flag({ about: 'promote: without waiting for votes' }),
+    force: flag({ about: 'promote: do not wait for votes' }),
     all: flag({ about: 'build: every recipe of the library' }),
     lora: flag({ about: 'build: also a LoRA of rank 16 on the same rows, to compare with' }),
-    out: toOption(string({ about: 'build: where experts go; .graft/experts unless given' }), {
+    out: toOption(string({ about: 'build: where experts go (default: .graft/experts)' }), {
       valueName: 'folder',
     }),
     data: toOption(string({ about: 'build, check: folder of rows; those of the checkout' }), {
@@ -93,9 +93,9 @@ export const expertsCommand = defineCommand({
     }),
     seed: integer({ about: 'build: another seed than 0' }),
     steps: integer({ from: 1, about: "build: other steps than the recipe's" }),
-    rows: integer({ from: 1, about: 'build: held-out rows to measure on; all unless given' }),
-    threads: integer({ from: 1, about: 'build, check: threads of an operator' }),
-    'allow-private': flag({ about: 'with --from: redirects may lead into the own network' }),
+    rows: integer({ from: 1, about: 'build: held-out rows to measure on (default: all)' }),
+    threads: integer({ from: 1, about: 'build, check: threads that compute' }),
+    'allow-private': flag({ about: 'with --from: allow redirects to private addresses' }),
   },
   examples: [
     {
@@ -110,11 +110,11 @@ export const expertsCommand = defineCommand({
     { command: 'graft experts show coder@stable', about: 'its manifest, hash and channels' },
     {
       command: 'graft experts add coder@stable --from https://example.org/experts',
-      about: 'as somebody publishes it: every byte is compared with its digest',
+      about: 'as it is published elsewhere: every byte is checked against its digest',
     },
     {
       command: 'graft experts shadow coder@1.3.0-rc.1 --share 0.1',
-      about: 'a server lets it answer a tenth of the requests for coder',
+      about: 'a server answers a tenth of the requests for coder with it',
     },
     { command: 'graft run "Add a test" --adapter coder@^1.2', about: 'answer with it' },
   ],

@@ -11,7 +11,7 @@ const presetNames = ['all-linear', 'attention', 'mlp', 'default']
 
 export const extractCommand = defineCommand({
   name: 'extract',
-  summary: 'the adapter between a base and a model that was tuned from it',
+  summary: 'extract an adapter from a base and a model that was tuned from it',
   usage: '--base <model> --tuned <model> --rank <r> --out <folder>',
   positionals: [0, 0],
   options: {
@@ -21,23 +21,23 @@ export const extractCommand = defineCommand({
       }),
       { short: 'b', required: true },
     ),
-    tuned: toOption(withInfo(model, { about: 'the model to arrive at, of the same form' }), {
+    tuned: toOption(withInfo(model, { about: 'the tuned model, of the same form' }), {
       short: 't',
       required: true,
     }),
-    rank: integer({ from: 1, about: 'directions kept in each layer at most' }),
+    rank: integer({ from: 1, about: 'most directions that each layer keeps' }),
     energy: number({
       about:
-        'the smallest rank that keeps this share of the squared singular values, in every layer by itself',
+        'the smallest rank that keeps this share of the squared singular values, chosen for each layer',
     }),
     targets: toOption(
       string({
         about:
-          "layers to look at, with commas: q_proj,v_proj, or 'all-linear' (default), 'attention', 'mlp'",
+          "layers to compare, with commas: q_proj,v_proj, or 'all-linear' (default), 'attention', 'mlp'",
       }),
       { valueName: 'names' },
     ),
-    out: toOption(string({ about: 'where the adapter goes; must not exist yet' }), {
+    out: toOption(string({ about: 'folder of the adapter; it must not exist yet' }), {
       valueName: 'folder',
       short: 'o',
       required: true,
@@ -51,13 +51,12 @@ export const extractCommand = defineCommand({
     },
     {
       command: 'graft extract --base base.gguf --tuned tuned.gguf --energy 0.9 --out my-expert',
-      about: 'as much rank as nine tenths of the change need',
+      about: 'the rank that nine tenths of the change need',
     },
   ],
   async run({ values, terminal, commandLine: command }) {
     const { base, tuned, rank, energy, targets, out } = values
-    if (rank === undefined && energy === undefined)
-      throw new UsageError('--rank or --energy is missing.')
+    if (rank === undefined && energy === undefined) throw new UsageError('give --rank or --energy.')
     await checkAbsent(out)
     const { extractFolder } = await import('../merge/extract-folder.ts')
     return extractFolder(

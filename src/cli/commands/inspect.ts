@@ -13,7 +13,7 @@ const options = {
     about:
       'prompts on which the fast path of a quantised model is compared with the exact one; 0: none',
   }),
-  norms: flag({ about: 'of a model: the norm of every weight; reads all of them' }),
+  norms: flag({ about: 'of a model: the norm of every weight; reads the whole file' }),
   model: withInfo(modelOptions.model, {
     about:
       "of an adapter: its base, for what depends on the base's weights (DoRA, IA3) or graph (VeRA)",
@@ -23,7 +23,7 @@ const options = {
 
 export const inspectCommand = defineCommand({
   name: 'inspect',
-  summary: 'what is in a model or an adapter: shapes, bytes, norms, hash',
+  summary: 'show what is in a model or an adapter: shapes, bytes, norms, hash',
   usage: '<folder | file | name>',
   positionals: [1, 1],
   options,
@@ -31,7 +31,7 @@ export const inspectCommand = defineCommand({
     { command: 'graft inspect stories260k', about: 'a model of the catalogue' },
     {
       command: 'graft inspect model.gguf',
-      about: 'a quantised model, and how far its fast path lies from the exact one',
+      about: 'a quantised model, and the error of its fast path',
     },
     { command: 'graft inspect .graft/quickstart --all', about: 'an adapter, tensor by tensor' },
     {

@@ -11,21 +11,24 @@ function withStore<
   Given extends { readonly store?: string | undefined; users?: string | undefined },
 >(values: Given): Given {
   if (values.store !== undefined && values.users !== undefined)
-    throw new UsageError('--store and --users say the same; give one of them.')
+    throw new UsageError('--store and --users are the same option; give one of them.')
   return { ...values, store: values.store ?? values.users }
 }
 
 export const learnCommand = defineCommand({
   name: 'learn',
-  summary: 'stream turns past a model that learns from each, for a user whose state is kept',
+  summary: 'learn from a file of turns, one by one, for a user whose state is stored',
   usage: '',
   positionals: [0, 0],
   options: {
     ...modelOptions,
-    data: toOption(string({ about: 'turns, in the formats of graft train; every answer is one' }), {
-      valueName: 'file.jsonl',
-      short: 'd',
-    }),
+    data: toOption(
+      string({ about: 'turns, in the formats of graft train; each answer is a turn' }),
+      {
+        valueName: 'file.jsonl',
+        short: 'd',
+      },
+    ),
     adapter: toOption(
       string({ about: 'an expert that users start from, in place of the base alone' }),
       { valueName: 'folder', short: 'a' },
@@ -34,38 +37,41 @@ export const learnCommand = defineCommand({
     store: toOption(
       string({
         about:
-          'where users are kept: a folder, one SQLite file, postgres://… or s3://bucket/prefix; without it nothing is kept',
+          'where users are stored: a folder, a SQLite file, postgres://… or s3://bucket/prefix; without it nothing is stored',
       }),
       { valueName: 'folder|file.db|url' },
     ),
-    users: toOption(string({ about: 'the same as --store, as graft serve calls it' }), {
+    users: toOption(string({ about: 'the same as --store, by the name of graft serve' }), {
       valueName: 'folder|file.db|url',
     }),
-    turns: integer({ from: 1, about: 'only the first so many' }),
+    turns: integer({ from: 1, about: 'only the first n turns' }),
     system: string({ about: 'system message for rows that have none' }),
     ...tierOptions,
     canaries: toOption(
-      string({ about: 'turns that must not get worse by more than 1 %: else the tiers go back' }),
+      string({
+        about:
+          'turns that must not get worse by more than 1 %; otherwise the tiers are rolled back',
+      }),
       { valueName: 'file.jsonl' },
     ),
     consolidate: flag({
-      about: 'afterwards, train what was learned into the slow tier; kept where its gate agrees',
+      about: 'afterwards train what was learned into the slow tier, if its validation gate passes',
     }),
     epochs: integer({
       from: 1,
-      about: 'passes of the slow tier over what was learned; 2 unless given',
+      about: 'passes of the slow tier over what was learned (default: 2)',
     }),
     out: toOption(
-      string({ about: 'where the slow tier goes as a PEFT folder; must not exist yet' }),
+      string({ about: 'folder for the slow tier as a PEFT adapter; it must not exist yet' }),
       { valueName: 'folder', short: 'o' },
     ),
     plot: toOption(string({ about: 'the loss curve' }), { valueName: 'file.svg' }),
-    show: flag({ about: 'learn nothing: say what is known about the user' }),
+    show: flag({ about: 'learn nothing: show what is stored of the user' }),
   },
   examples: [
     {
       command: 'graft learn --data rows.jsonl',
-      about: 'how much the default base gains, turn by turn; nothing is kept',
+      about: 'how much the default base gains, turn by turn; nothing is stored',
     },
     {
       command: 'graft learn --data rows.jsonl --user ada --store users.db',
@@ -73,20 +79,22 @@ export const learnCommand = defineCommand({
     },
     {
       command: 'graft learn --data rows.jsonl --user ada --store users.db --consolidate --out ada',
-      about: 'and handed to an adapter',
+      about: 'and written as an adapter',
     },
-    { command: 'graft learn --show --user ada --store users.db', about: 'what is known about ada' },
+    { command: 'graft learn --show --user ada --store users.db', about: 'what is stored of ada' },
   ],
   async run({ values: given, terminal, signal, setExitCode }) {
     const values = withStore(given)
     const { data, store, show, out, consolidate } = values
     if (show && store === undefined)
-      throw new UsageError('--show wants to know where users are kept: --store <folder|file.db>.')
+      throw new UsageError(
+        '--show needs the place where users are stored: --store <folder|file.db>.',
+      )
     if (!show && data === undefined)
-      throw new UsageError('--data is missing; or say --show to look at a user.')
+      throw new UsageError('give --data, or --show to look at a user.')
     if (out !== undefined && !consolidate && store === undefined)
       throw new UsageError(
-        '--out writes the slow tier, which is empty until it takes over what was learned: add --consolidate.',
+        '--out writes the slow tier, which is empty before a consolidation: add --consolidate.',
       )
     const { learnTurns, inspectUser } = await import('../learn/learn-stream.ts')
     if (show) return inspectUser(values, terminal)

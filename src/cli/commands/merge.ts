@@ -1,4 +1,4 @@
-// graft merge: merges several experts into one adapter, or into the weights of a base.
+// graft merge: merges merge several experts into one adapter, or into the weights of a base.
 
 import { flag, integer, number, oneOf, string, withInfo } from '../../base/schema.ts'
 import type { MergedType, MergeRecipe } from '../../merge/index.ts'
@@ -34,7 +34,7 @@ const recipeOptions = {
 
 export const mergeCommand = defineCommand({
   name: 'merge',
-  summary: 'several experts into one adapter, or into the weights of a base',
+  summary: 'merge several experts into one adapter, or into the weights of a base',
   usage: '<adapter folders...> --out <folder> [--into-base]',
   positionals: [0, Infinity],
   options: {
@@ -42,7 +42,7 @@ export const mergeCommand = defineCommand({
     out: toOption(
       string({
         about:
-          'where the result goes, with --into-base also a file that ends in .gguf; must not exist yet',
+          'folder of the result, or with --into-base a file that ends in .gguf; it must not exist yet',
       }),
       { valueName: 'folder', short: 'o' },
     ),
@@ -52,7 +52,7 @@ export const mergeCommand = defineCommand({
     }),
     'any-base': flag({
       about:
-        'also adapters of bases that differ in name or hash, such as two quantisations of one model',
+        'allow adapters of bases that differ in name or hash, such as two quantisations of one model',
     }),
     'into-base': flag({
       about:
@@ -85,7 +85,7 @@ export const mergeCommand = defineCommand({
     {
       command: 'graft merge coder --into-base --model model.gguf --out coder.gguf',
       about:
-        'the same for llama.cpp: a quantised base is quantised again where it changes, and how far that moved its logits is said',
+        'the same for llama.cpp; a quantised base is quantised again where it changes, and the shift of its logits is shown',
     },
     { command: 'graft merge --methods', about: 'every method with its options' },
   ],
@@ -102,7 +102,9 @@ export const mergeCommand = defineCommand({
     const { mergeMethods } = await import('../../merge/method-table.ts')
     if (values.methods) return listMethods([...mergeMethods.values()], terminal)
     if (positionals.length === 0)
-      throw new UsageError('something is missing: graft merge <adapter folders...> --out <folder>')
+      throw new UsageError(
+        'an argument is missing: graft merge <adapter folders...> --out <folder>',
+      )
     if (values.out === undefined) throw new UsageError('--out is missing.')
     await checkAbsent(values.out)
     if (values['into-base']) {

@@ -13,7 +13,7 @@ const actions = oneOf(['list', 'cached', 'fetch', 'plan'])
 
 export const modelsCommand = defineCommand({
   name: 'models',
-  summary: 'base models: what there is, what is on this machine, fetch one, what one needs',
+  summary: 'base models: list, show the cache, fetch one, estimate its memory',
   usage: '[list | cached | fetch <model> | plan <model>]',
   positionals: [0, 2],
   options: { weights: modelOptions.weights },
@@ -29,7 +29,7 @@ export const modelsCommand = defineCommand({
     },
     {
       command: 'graft models plan ./model.gguf',
-      about: 'the memory that it will need, and what this machine has',
+      about: 'the memory that it needs, and what this machine has',
     },
     { command: 'graft models cached', about: 'files in the cache, with their sizes' },
   ],
@@ -37,11 +37,11 @@ export const modelsCommand = defineCommand({
     checkValue(actions, action, 'action')
     const wantsModel = action === 'fetch' || action === 'plan'
     if (wantsModel && name === undefined)
-      throw new UsageError(`${action} wants a model: graft models ${action} <model>`)
+      throw new UsageError(`${action} needs a model: graft models ${action} <model>`)
     if (values.weights !== undefined && action !== 'plan')
       throw new UsageError('--weights is for graft models plan.')
     if (!wantsModel && name !== undefined)
-      throw new UsageError(`${JSON.stringify(name)} is one word too many.`)
+      throw new UsageError(`unexpected argument ${JSON.stringify(name)}.`)
     if (action === 'fetch') return fetchModel(name!, terminal)
     if (action === 'plan') {
       const { showModelPlan } = await import('../inspect/show-model-plan.ts')

@@ -6,7 +6,7 @@ import { defaultModel } from '../shared/open-model.ts'
 
 export const quickstartCommand = defineCommand({
   name: 'quickstart',
-  summary: 'teach an expert, see what it learned, swap it in and out: start here',
+  summary: 'train a first expert, see what it learned, swap it in and out: start here',
   usage: '',
   positionals: [0, 0],
   options: quickstartOptions,
@@ -15,10 +15,10 @@ export const quickstartCommand = defineCommand({
       command: 'graft quickstart',
       about: `on ${defaultModel}, fetched when needed; on the embedded model where it cannot be had`,
     },
-    { command: 'graft quickstart --quick', about: 'a first look in a minute' },
+    { command: 'graft quickstart --quick', about: 'a first look in one minute' },
     {
       command: `graft quickstart --model ${smallModel}`,
-      about: 'needs no download, takes seconds',
+      about: 'needs no download and takes seconds',
     },
   ],
   run: async (context) => (await import('../quickstart/run-quickstart.ts')).runQuickstart(context),

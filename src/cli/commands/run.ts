@@ -41,7 +41,7 @@ export const runCommand = defineCommand({
     },
     {
       command: 'graft run "Play some jazz" --adapter .graft/quickstart',
-      about: 'an expert; its base is found by itself',
+      about: 'an expert; its base is found in its files',
     },
     {
       command: 'graft run "Is this safe?" --adapter coder=0.7 --adapter security=0.3',
@@ -49,7 +49,7 @@ export const runCommand = defineCommand({
     },
     {
       command: 'graft run "A story" --adapter coder --next 20-60:poet',
-      about: 'from one expert over to another, along the answer',
+      about: 'from one expert to another, within the answer',
     },
     {
       command: 'graft run "A poem" --temperature 0.8 --top-p 0.95 --seed 3',

@@ -8,7 +8,7 @@ import type { Terminal } from '../ui/terminal.ts'
 
 export const trainCommand = defineCommand<TrainOptionTable>({
   name: 'train',
-  summary: 'teach experts (LoRA) from files of rows',
+  summary: 'train experts (LoRA and other kinds) on files of rows',
   usage: '[expert.yaml ...]',
   positionals: [0, 100],
   options: async () => (await import('../train/train-options.ts')).trainOptions,
@@ -20,15 +20,15 @@ export const trainCommand = defineCommand<TrainOptionTable>({
     },
     {
       command: 'graft train --data rows.jsonl --out my-expert --validation 0.1 --epochs 3',
-      about: 'keeps the epoch that does best on a tenth of the rows',
+      about: 'keeps the epoch that is best on a tenth of the rows',
     },
     {
       command: 'graft train --data rows.jsonl --out my-expert --resume',
-      about: 'resumes where Ctrl-C or a power cut ended it',
+      about: 'resumes after Ctrl-C or a power cut',
     },
     {
       command: 'graft train --data rows.jsonl --out my-expert --plan',
-      about: 'how much memory and time that will take; nothing is written',
+      about: 'how much memory and time it will take; nothing is written',
     },
     {
       command: 'graft train --role coder --out my-coder --validation 0.1',
@@ -36,7 +36,7 @@ export const trainCommand = defineCommand<TrainOptionTable>({
     },
     {
       command: 'graft train expert.yaml --epochs 5',
-      about: 'as the manifest says, but for five epochs',
+      about: 'as in the manifest, but five epochs',
     },
     { command: 'graft train a.yaml b.yaml', about: 'one after another over one loaded base' },
     {

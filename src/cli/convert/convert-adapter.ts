@@ -198,10 +198,10 @@ function show(result: ConversionResult, { print, graft }: Terminal): void {
   if (error === null)
     print(
       tensorError === 0
-        ? '  its numbers are the same as before'
-        : `  its numbers moved by ${formatPercent(tensorError)}`,
+        ? '  its numbers are unchanged'
+        : `  its numbers changed by ${formatPercent(tensorError)}`,
     )
-  else if (error === 0) print('  ΔW is the same as before')
+  else if (error === 0) print('  ΔW is unchanged')
   else for (const line of describeErrors(result.modules, error)) print(line)
   if (forward) {
     const { prompts, relative, ofChange, meanDivergence, equalGreedy } = forward
@@ -214,7 +214,7 @@ function show(result: ConversionResult, { print, graft }: Terminal): void {
   }
   if (dropped.includes('text'))
     print(
-      '  left out: its tokenizer and chat template, which a GGUF adapter cannot hold; the base’s are used with it',
+      '  left out: its tokenizer and chat template, which a GGUF adapter cannot hold; it will use the base’s',
     )
   if (dropped.includes('system'))
     print(`  left out: the system message, which a GGUF adapter cannot hold; pass it as --system`)

@@ -21,7 +21,7 @@ export async function convertModel(
   const resolved = await resolveModel(from)
   if (!('gguf' in resolved))
     throw new UnsupportedError(
-      `${from}: is a folder in the Hugging Face layout already; only GGUF files are converted.`,
+      `${from}: is already a folder in the Hugging Face layout; only GGUF files are converted.`,
     )
   let progress: Progress | undefined
   const { tensors, sizeBytes } = await writeHuggingFaceCopy(

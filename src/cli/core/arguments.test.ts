@@ -68,11 +68,11 @@ describe('parseArguments', () => {
     [['--rate', ''], '--rate: got "", expected a number ≥ 0'],
     [['--steps', '1.5'], '--steps: got 1.5, expected an integer'],
     [['--steps', 'Infinity'], '--steps: got Infinity, expected an integer'],
-    [['--out'], '--out wants a value: --out <text>.'],
-    [['--out', '--force'], '--out wants a value: --out <text>.'],
+    [['--out'], '--out needs a value: --out <text>.'],
+    [['--out', '--force'], '--out needs a value: --out <text>.'],
     [['--force=1'], '--force takes no value, got "1".'],
     [['--mode', 'fats'], '--mode: got "fats", expected "slow", "fast". Did you mean "fast"?'],
-    [['a', 'b'], '"b" is one word too many: graft probe [word]'],
+    [['a', 'b'], 'unexpected argument "b": graft probe [word]'],
   ])('%j', (args, message) => {
     expect(() => parse(...args)).toThrow(UsageError)
     expect(() => parse(...args)).toThrow(message)

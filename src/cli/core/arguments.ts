@@ -115,7 +115,7 @@ function parseOptionValue({ rawName, value, inlineValue }: OptionToken, spec: Op
   const looksLikeOption =
     value?.startsWith('-') && !inlineValue && !(isNumber(spec) && number !== undefined)
   if (value === undefined || looksLikeOption)
-    throw new UsageError(`${rawName} wants a value: ${rawName}${describePlaceholder(spec)}.`)
+    throw new UsageError(`${rawName} needs a value: ${rawName}${describePlaceholder(spec)}.`)
   const parsed = isNumber(spec) ? (number ?? value) : value
   checkValue(spec, parsed, rawName)
   return parsed
@@ -138,10 +138,10 @@ function checkRequired(options: Options, given: Readonly<Record<string, unknown>
 function checkPositionals(command: Command, positionals: readonly string[]): void {
   const [least, most] = command.positionals
   if (positionals.length < least)
-    throw new UsageError(`something is missing: ${getInvocation(command)} ${command.usage}`)
+    throw new UsageError(`an argument is missing: ${getInvocation(command)} ${command.usage}`)
   if (positionals.length > most)
     throw new UsageError(
-      `${JSON.stringify(positionals[most])} is one word too many: ${getInvocation(command)} ${command.usage}`,
+      `unexpected argument ${JSON.stringify(positionals[most])}: ${getInvocation(command)} ${command.usage}`,
     )
 }
 

@@ -31,9 +31,9 @@ function markLearned(text: string, style: Style): string {
 }
 
 const answerNotes: Readonly<Record<string, string>> = {
-  chosen: 'to become likelier than the rejected one',
+  chosen: 'to become more likely than the rejected one',
   rejected: 'to become less likely than the chosen one',
-  good: 'to become likelier',
+  good: 'to become more likely',
   bad: 'to become less likely',
 }
 

@@ -22,7 +22,7 @@ export type LibraryAction = Omit<Action, 'run'> & {
 export const libraryActions: Readonly<Record<string, LibraryAction>> = {
   build: {
     usage: '<recipe> | --all',
-    about: 'trains and measures experts of the library from their recipes; goes on where it stood',
+    about: 'trains and measures experts of the library from their recipes; resumes an earlier build',
     words: [0, 1],
     options: ['all', 'out', 'data', 'seed', 'steps', 'rows', 'lora', 'model', 'threads'],
     async run([name], context) {
@@ -34,7 +34,7 @@ export const libraryActions: Readonly<Record<string, LibraryAction>> = {
   check: {
     usage: '[name]',
     about:
-      'verifies and measures the released experts again on 50 rows; fails where one has fallen',
+      'verifies and measures the released experts again on 50 rows; fails if one got worse',
     words: [0, 1],
     options: ['from', 'data', 'key', 'model', 'threads'],
     async run([name], context) {
@@ -59,7 +59,7 @@ async function chooseRecipes(name: string | undefined, all: boolean): Promise<Ex
   const { getLibraryRecipe, libraryRecipes } = await import('../../node/library/recipe-table.ts')
   if (all === (name !== undefined))
     throw new UsageError(
-      `graft experts build wants a recipe or --all; there are: ${[...libraryRecipes.keys()].join(', ')}.`,
+      `graft experts build needs a recipe or --all; there are: ${[...libraryRecipes.keys()].join(', ')}.`,
     )
   return name === undefined ? [...libraryRecipes.values()] : [getLibraryRecipe(name)]
 }

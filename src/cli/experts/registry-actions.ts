@@ -43,7 +43,7 @@ export const registryActions: Actions = {
       const experts = published ? published.list(id) : await registry.list(id)
       for (const line of formatTable(listExpertRows(experts))) terminal.print(line)
       if (experts.length === 0)
-        terminal.print('There is none; graft experts add <folder> adds one.')
+        terminal.print('The registry is empty; graft experts add <folder> adds an expert.')
       return experts.map(toExpertJson)
     },
   },
@@ -64,13 +64,13 @@ export const registryActions: Actions = {
   search: searchAction,
   tag: {
     usage: '<name[@version]>',
-    about: 'gives and takes tags',
+    about: 'adds and removes tags',
     words: [1, 1],
     options: ['tag', 'untag'],
     async run([reference], { registry, values, terminal }) {
       const { tag: add = [], untag: remove = [] } = values
       if (add.length + remove.length === 0)
-        throw new UsageError('graft experts tag wants --tag or --untag.')
+        throw new UsageError('graft experts tag needs --tag or --untag.')
       const found = await registry.tag(reference!, { add, remove })
       terminal.print(`${found.id}@${found.version}: ${found.tags.join(', ') || 'no tags'}`)
       return toExpertJson(found)
@@ -78,12 +78,12 @@ export const registryActions: Actions = {
   },
   channel: {
     usage: '<name> [version]',
-    about: 'points channels to a version; without one it takes them away',
+    about: 'points channels to a version, or removes them if none is given',
     words: [1, 2],
     options: ['channel'],
     async run([id, version], { registry, values, terminal }) {
       const { channel: channels = [] } = values
-      if (channels.length === 0) throw new UsageError('graft experts channel wants --channel.')
+      if (channels.length === 0) throw new UsageError('graft experts channel needs --channel.')
       for (const channel of channels) await registry.setChannel(id!, channel, version)
       terminal.print(`${channels.join(', ')} → ${version ?? 'nothing'}`)
       return { id, channels, version: version ?? null }
@@ -91,18 +91,18 @@ export const registryActions: Actions = {
   },
   verify: {
     usage: '<name[@version] | folder>',
-    about: 'compares files with their hash, and with a signature where --key is given',
+    about: 'compares files with their hash, and with a signature if --key is given',
     words: [1, 1],
     options: ['key'],
     async run([reference], { registry, values, terminal }) {
       const { key: keys } = values
       const { isFolder, place, hash } = await findFolder(reference!, registry)
       if (isFolder && keys === undefined)
-        throw new UsageError('graft experts verify <folder> wants --key, a trusted public key.')
+        throw new UsageError('graft experts verify <folder> needs --key, a trusted public key.')
       if (!isFolder) await registry.verify(reference!)
       if (keys) await (await import('../../node/registry/sign-folder.ts')).verifyFolder(place, keys)
       const by = keys ? ', signed by a trusted key' : ''
-      terminal.print(`${reference}: every file is as it was${by}`)
+      terminal.print(`${reference}: every file is unchanged${by}`)
       return { place, hash, isSigned: keys !== undefined }
     },
   },
@@ -114,7 +114,7 @@ export const registryActions: Actions = {
     async run([folder], { values, terminal }) {
       const [key, ...others] = values.key ?? []
       if (key === undefined || others.length > 0)
-        throw new UsageError('graft experts sign wants one --key, a private key in PEM.')
+        throw new UsageError('graft experts sign needs one --key, a private key in PEM.')
       const { signFolder } = await import('../../node/registry/sign-folder.ts')
       const signature = await signFolder(folder!, key)
       terminal.print(`${signature} is written`)
@@ -134,7 +134,7 @@ export const registryActions: Actions = {
   },
   gc: {
     usage: '',
-    about: 'removes what no version needs and what ended processes left',
+    about: 'removes files that no version needs, and leftovers of ended processes',
     words: [0, 0],
     options: [],
     async run(_, { registry, terminal }) {
@@ -154,7 +154,7 @@ export const registryActions: Actions = {
       const rows = listDifferences(a, b)
       for (const line of formatTable(rows.map(({ key, before, after }) => [key, before, after])))
         terminal.print(line)
-      if (rows.length === 0) terminal.print('They are the same.')
+      if (rows.length === 0) terminal.print('They are identical.')
       return rows
     },
   },

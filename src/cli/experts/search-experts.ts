@@ -48,7 +48,7 @@ async function searchMeaning(
       'graft experts search: what is published has no vectors: leave --meaning out, or add it first.',
     )
   if (question === undefined)
-    throw new UsageError('graft experts search --meaning wants a question: what it is for.')
+    throw new UsageError('graft experts search --meaning needs a question about what the expert should do.')
   const given = { date: undefined, weights: undefined, threads: undefined }
   const options = Object.assign({ 'rope-scaling': undefined }, given)
   const model = await (values.model === undefined

@@ -25,7 +25,7 @@ export const siteActions: Actions = {
   },
   withdraw: {
     usage: '<name[@version]> <folder>',
-    about: 'takes a version out of what is published in a folder',
+    about: 'removes a version from the experts published in a folder',
     words: [2, 2],
     options: [],
     async run([reference, folder], { terminal }) {
@@ -82,7 +82,7 @@ export const siteActions: Actions = {
   },
   migrate: {
     usage: '<folder>',
-    about: 'shows what would become of older experts; --write does it, --undo takes it back',
+    about: 'shows the changes to older experts; --write makes them, --undo reverts them',
     words: [1, 1],
     options: ['name', 'version', 'write', 'undo'],
     run: ([folder], context) => migrateFolders(folder!, context),
@@ -106,7 +106,7 @@ async function migrateFolders(folder: string, { values, terminal }: ActionContex
   for (const one of folders) rows.push(await (undo ? undoOne(one, write) : migrateOne(one, values)))
   const shown = rows.map((row) => [row.folder, row.from, row.error?.message ?? row.becomes])
   for (const line of formatTable([['folder', 'is', 'becomes'], ...shown])) terminal.print(line)
-  if (!write) terminal.print('Nothing was written; --write does it.')
+  if (!write) terminal.print('Nothing was written; add --write.')
   const failed = rows.filter(({ error }) => error)
   if (failed.length > 0)
     throw new FormatError(

@@ -26,7 +26,7 @@ const loadChecks = () => import('../../node/improve/check-trial.ts')
 export const trialActions: Actions = {
   shadow: {
     usage: '<name@version>',
-    about: 'lets a version answer a share of requests beside the one that answers now',
+    about: 'starts a trial: the version answers a share of the requests',
     words: [1, 1],
     options: ['share', 'votes', 'canaries', 'model'],
     run: ([reference], context) =>
@@ -34,21 +34,21 @@ export const trialActions: Actions = {
   },
   trials: {
     usage: '[name]',
-    about: 'versions that are being tried or were, with votes',
+    about: 'trials, running and ended, with votes',
     words: [0, 1],
     options: [],
     run: ([id], context) => withTrials(context, (places) => listTrials(id, places, context)),
   },
   promote: {
     usage: '<name>',
-    about: 'releases the version that is tried, where votes call it better',
+    about: 'releases the version under trial if votes call it better',
     words: [1, 1],
     options: ['force', 'model'],
     run: ([id], context) => withTrials(context, (places) => promoteTried(id!, places, context)),
   },
   rollback: {
     usage: '<name>',
-    about: 'ends the trial, or puts the version before the last promotion back',
+    about: 'ends the trial, or reverts the last promotion',
     words: [1, 1],
     options: [],
     run: ([id], { registry, terminal }) =>

@@ -21,7 +21,7 @@ it('a newcomer is shown the quickstart', () => {
     '',
     'next:',
     '  graft quickstart                               trains a first expert and shows what it learned',
-    '  graft train --data rows.jsonl --out my-expert  one on rows of your own',
+    '  graft train --data rows.jsonl --out my-expert  trains one on your own rows',
   ])
 })
 

@@ -36,14 +36,19 @@ export function chooseNextCommands({ registered, folders, running }: HomeFacts):
       { command: `curl ${server.about}/v1/models`, about: 'who answers there' },
       ...(folders[0] === undefined
         ? []
-        : [{ command: `graft experts add ${folders[0]}`, about: 'keep it by name and version' }]),
+        : [
+            {
+              command: `graft experts add ${folders[0]}`,
+              about: 'adds it to the registry by name and version',
+            },
+          ]),
     ]
   if (expert === undefined)
     return [
       { command: 'graft quickstart', about: 'trains a first expert and shows what it learned' },
       {
         command: 'graft train --data rows.jsonl --out my-expert',
-        about: 'one on rows of your own',
+        about: 'trains one on your own rows',
       },
     ]
   return [

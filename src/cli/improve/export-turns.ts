@@ -69,8 +69,8 @@ export async function exportTurns(values: ExportValues, terminal: Terminal): Pro
     await writeRows(rows, out, terminal)
     const names = new Set(histories.map((history) => history.user))
     const notes = [
-      unread > 0 && `${unread} turns left out: their prompts hold more than the messages of a chat`,
-      undecided > 0 && `${undecided} turns left out: they were called neither good nor bad`,
+      unread > 0 && `${unread} turns left out: their prompts contain more than a chat's messages`,
+      undecided > 0 && `${undecided} turns left out: they were rated neither good nor bad`,
       ...Object.entries(redacted).map(([rule, count]) => `${count} ${rule} taken out`),
     ].filter((note) => note !== false)
     for (const note of notes) terminal.note(note)

@@ -90,7 +90,7 @@ describe('an mlx-lm folder', () => {
     for (const module of [half.replace('.lora_a', ''), other.replace('.lora_b', '')])
       expect(String(error)).toContain(`${module}: has only one of its two matrices`)
     await writeMlx('lora_layers', {})
-    await expect(open()).rejects.toThrow('lora_parameters.scale is no number')
+    await expect(open()).rejects.toThrow('lora_parameters.scale is not a number')
   })
 })
 
@@ -109,7 +109,7 @@ describe('adapterAt', () => {
     expect(await findAdapter(directory)).toBeUndefined()
     expect(await findAdapter(join(directory, 'nothing.gguf'))).toBeUndefined()
   })
-  it('says that a file of tensors alone is no adapter', async () => {
+  it('says that a file of tensors alone is not an adapter', async () => {
     await writeFile(
       join(path, 'adapter_model.safetensors'),
       await readFile(join(parity('lora_qv_r8'), 'adapter_model.safetensors')),

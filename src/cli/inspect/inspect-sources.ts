@@ -121,7 +121,7 @@ const mlx: AdapterFormat = {
       }
       const scale = Number((parameters as Readonly<Record<string, unknown>>)['scale'])
       if (!Number.isFinite(scale))
-        throw new FormatError(`${path}: ${configFile}: lora_parameters.scale is no number.`)
+        throw new FormatError(`${path}: ${configFile}: lora_parameters.scale is not a number.`)
       const inferred = pairs.toAdapter(
         file,
         kind === 'dora' ? 'dora' : 'lora',
@@ -228,7 +228,7 @@ class LoraPairs {
     ]
     if (problems.length > 0 || this.#ranks.size === 0)
       throw new FormatError(
-        `${file}: is no sound LoRA adapter:\n  ${problems.length > 0 ? problems.join('\n  ') : 'it has no tensors'}`,
+        `${file}: is not a sound LoRA adapter:\n  ${problems.length > 0 ? problems.join('\n  ') : 'it has no tensors'}`,
       )
     const [rank] = this.#ranks.values()
     const patterns = (valueOf: (own: number) => number): Record<string, number> =>
@@ -251,7 +251,7 @@ class LoraPairs {
 export const adapterFormats: readonly AdapterFormat[] = [peft, mlx, gguf]
 
 /**
- * What is at the path as the format that takes it; undefined where it is no adapter. A file of an
+ * What is at the path as the format that takes it; undefined where it is not an adapter. A file of an
  * adapter's folder stands for the folder, a Modelfile for its ADAPTER.
  */
 export async function findAdapter(

@@ -69,7 +69,7 @@ class UserConversation implements ChatLearner {
 
   async judge(feedback: 'up' | 'down'): Promise<string> {
     if (this.#turn === undefined)
-      throw new NotFoundError('There is no answer to judge, or it is judged already.')
+      throw new NotFoundError('There is no answer to rate, or it was rated already.')
     await this.#learner.feedback({ user: this.#user, turn: this.#turn, feedback })
     this.#turn = undefined
     return feedback === 'up' ? 'learned: more like this' : 'learned: less like this'
@@ -77,7 +77,7 @@ class UserConversation implements ChatLearner {
 
   async teach(completion: string): Promise<string> {
     if (this.#asked === undefined)
-      throw new NotFoundError('Nothing was asked yet, so there is nothing to teach.')
+      throw new NotFoundError('There is no question yet, so there is nothing to teach.')
     const { losses } = await this.#learner.learn({
       user: this.#user,
       prompt: this.#asked,

@@ -234,7 +234,7 @@ async function consolidate(
   terminal: Terminal,
 ): Promise<ConsolidationResult> {
   const progress = terminal.progress('  consolidating', undefined)
-  progress.update(0, 'what was learned is trained into the slow tier')
+  progress.update(0, 'training what was learned into the slow tier')
   const verdict = await learner.consolidate(user)
   progress.end()
   return verdict

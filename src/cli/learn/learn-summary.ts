@@ -7,7 +7,7 @@ import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 /**
- * A turn's mean losses in nats a token: of the model as it is, and of the user's before the turn
+ * A turn's mean losses in nats per token: of the model as it is, and of the user's before the turn
  * was learned; and what learning it took.
  */
 export interface LearnedTurnRecord {
@@ -62,7 +62,7 @@ export function showLearnResult(result: LearnResult, { say, note, graft, style }
   const { user, store, statistics: of, consolidation, out, plot } = result
   if (result.reason === 'stopped')
     say(
-      `Stopped after ${formatCount(result.turns)} turns${store === null ? '' : '; what was learned is kept'}.`,
+      `Stopped after ${formatCount(result.turns)} turns${store === null ? '' : '; what was learned is stored'}.`,
     )
   const row = (name: string, gain: Gain | null): string[][] =>
     gain
@@ -77,7 +77,7 @@ export function showLearnResult(result: LearnResult, { say, note, graft, style }
       : []
   const rows = [...row('first half', result.firstHalf), ...row('second half', result.secondHalf)]
   for (const line of formatTable(
-    [['  nats a token', 'frozen', 'learning', 'gain'], ...rows],
+    [['  nats per token', 'frozen', 'learning', 'gain'], ...rows],
     ['left', 'right', 'right', 'right'],
   ))
     say(line)
@@ -89,7 +89,7 @@ export function showLearnResult(result: LearnResult, { say, note, graft, style }
     say(
       `  slow tier: ${consolidation.kept ? `version ${of.version}` : 'rolled back'}; ${consolidation.reason}`,
     )
-  if (of.rollbacks > 0) say(`  canaries made the tiers go back ${of.rollbacks} times`)
+  if (of.rollbacks > 0) say(`  canaries rolled the tiers back ${of.rollbacks} times`)
   if (result.unwritten !== null)
     note(
       `${describePath(result.unwritten)}: not written; the slow tier has no version yet. More turns or --epochs may help.`,
@@ -97,7 +97,8 @@ export function showLearnResult(result: LearnResult, { say, note, graft, style }
   if (out !== null) say(`  adapter     ${describePath(out)}  (a PEFT folder)`)
   if (plot !== null) say(`  loss curve  ${describePath(plot)}`)
   for (const { message } of result.warnings) note(message)
-  if (store === null) return say('  Nothing is kept of this: --store <folder|file.db> keeps users.')
+  if (store === null)
+    return say('  Nothing of this is stored: --store <folder|file.db> stores users.')
   say()
   say('next:')
   const name = /^[\w.@-]+$/.test(user) ? user : `'${user.replaceAll("'", `'\\''`)}'`

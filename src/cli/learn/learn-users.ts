@@ -53,7 +53,7 @@ async function readStoredTiers(store: UserStore, user: string): Promise<StoredTi
   }
   if (fast === undefined)
     throw new OptionError(
-      `${store.name}: user ${JSON.stringify(user)} is no learner's; other programs keep states of their own.`,
+      `${store.name}: user ${JSON.stringify(user)} does not belong to a learner; other programs have states of their own.`,
     )
   const layers = new Set(deep?.modules.map((path) => /\.(\d+)\./.exec(path)?.[1]))
   return {
@@ -225,7 +225,7 @@ export function showUser(
   const facts: readonly (readonly [string, string])[] = [
     [
       'turns learned',
-      `${formatCount(of.learned)}, loss ${of.firstLoss.toFixed(3)} at first, ${of.recentLoss.toFixed(3)} lately (nats a token)`,
+      `${formatCount(of.learned)}, loss ${of.firstLoss.toFixed(3)} at first, ${of.recentLoss.toFixed(3)} lately (nats per token)`,
     ],
     [
       'signals',
@@ -239,7 +239,7 @@ export function showUser(
     ],
     [
       'trust',
-      `${of.trust}${of.rollbacks > 0 ? `; canaries made the tiers go back ${of.rollbacks} times` : ''}`,
+      `${of.trust}${of.rollbacks > 0 ? `; canaries rolled the tiers back ${of.rollbacks} times` : ''}`,
     ],
   ]
   for (const line of formatTable(facts.map(([name, value]) => [`  ${name}`, value]))) print(line)

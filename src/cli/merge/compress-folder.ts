@@ -191,7 +191,7 @@ async function runRecovery(
   return end.adapter
 }
 
-/** Loss and divergence in nats a token, as cut and as healed. */
+/** Loss and divergence in nats per token, as cut and as healed. */
 function showDistances(
   cut: ExpertDistance | undefined,
   healed: ExpertDistance | undefined,

@@ -91,9 +91,9 @@ function resolveBase(located: readonly LocatedAdapter[]): string {
   if (first !== undefined && others.length === 0) return first
   const found =
     first === undefined
-      ? 'none of the adapters says'
+      ? 'no adapter names one'
       : `the adapters say ${[first, ...others].join(' and ')}`
-  throw new OptionError(`Which base to merge into is not clear: ${found}. Name it with --model.`)
+  throw new OptionError(`The base to merge into is not known: ${found}. Name it with --model.`)
 }
 
 function show(report: IntoBaseReport, base: string, adapters: number, { print }: Terminal): void {
@@ -106,7 +106,7 @@ function show(report: IntoBaseReport, base: string, adapters: number, { print }:
   const heads = ['  changed', 'types', 'rounding beside weight', 'beside change', 'worst', 'in']
   for (const line of formatTable([heads, ...rows], ['right', 'left', 'right', 'right', 'right']))
     print(line)
-  if (untied) print('  the head, which shared the weight of the embedding, has one of its own now')
+  if (untied) print("  the head shared the embedding's weight and now has a weight of its own")
   if (!distance || !change) return
   const { prompts, largestGap, equalGreedy } = distance
   print(

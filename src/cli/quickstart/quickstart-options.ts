@@ -15,12 +15,12 @@ export const quickstartOptions = {
   out: toOption(
     string({
       default: join('.graft', 'quickstart'),
-      about: 'where the expert goes; what lies there is replaced',
+      about: 'folder of the expert; its content is replaced',
     }),
     { valueName: 'folder', short: 'o' },
   ),
-  rows: integer({ from: 8, about: 'rows to train on, 500 unless given; 1,500 are there' }),
-  'test-rows': integer({ from: 1, about: 'rows to judge on, 50 unless given; 100 are there' }),
+  rows: integer({ from: 8, about: 'rows to train on, of 1,500 (default: 500)' }),
+  'test-rows': integer({ from: 1, about: 'rows to measure on, of 100 (default: 50)' }),
   quick: flag({
     about: `only ${quickRows.train} rows to train on and ${quickRows.test} to judge on: a look, not a result`,
   }),

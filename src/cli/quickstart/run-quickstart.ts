@@ -37,7 +37,7 @@ export async function runQuickstart(context: QuickstartContext) {
   const after = await judge(stages, 'expert', adapter, { model, task, rows: rows.test, context })
   showScores(before.scores, after.scores, terminal)
   await showExamples(rows.test, after.answers, { model, task, context })
-  const swap = await stages.run('swap', 'expert → base → expert while text is written', () =>
+  const swap = await stages.run('swap', 'expert → base → expert within one text', () =>
     runSwap(model, task, rows.test[0]!, adapter, context),
   )
   showSwap(swap, terminal)
@@ -70,7 +70,7 @@ async function loadBase({ values, terminal }: QuickstartContext): Promise<Loaded
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error
     terminal.note(
-      `${error.message}\n\nGoing on with the embedded model ${smallModel}, and with a task that it can learn.`,
+      `${error.message}\n\nContinuing with the embedded model ${smallModel}, and with a task that it can learn.`,
     )
     return openModel(smallModel, values, terminal)
   }

@@ -73,7 +73,7 @@ function describeRouterEvaluation(
       (point) =>
         `${point.threshold.toFixed(3).padStart(9)}  ${formatPercent(point.coverage).padStart(8)}  ${formatPercent(point.errors).padStart(6)}  ${formatPercent(point.outOfScopeRecall).padStart(20)}`,
     ),
-    ...(confusions.length > 0 ? ['', 'taken for each other most often:'] : []),
+    ...(confusions.length > 0 ? ['', 'confused most often:'] : []),
     ...confusions.slice(0, 5).map(({ right, got, rows }) => `  ${right} → ${got}: ${rows}`),
   ]
 }
@@ -106,7 +106,7 @@ function describeOffPolicy({
   ...estimates
 }: OffPolicyReport): string[] {
   const names = {
-    logged: 'what was chosen earned',
+    logged: 'reward of the logged choices',
     ips: 'inverse propensity scores',
     snips: 'normalised (SNIPS)',
     doublyRobust: 'doubly robust',

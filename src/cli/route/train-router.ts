@@ -72,7 +72,9 @@ export async function trainRouter(
         `calibrated on ${rows} held-out prompts: expected calibration error ${(error * 100).toFixed(1)} %, threshold ${threshold?.toFixed(3)}`,
       )
     else if (examples.length > 0)
-      terminal.note('Too few prompts were held out to calibrate: confidences are the softmax’s.')
+      terminal.note(
+        'Too few prompts were held out for a calibration: confidences are the softmax’s.',
+      )
     return {
       router: values.out,
       kind: row.kind,

@@ -52,7 +52,9 @@ export async function answerFile(context: BatchContext): Promise<unknown> {
   } catch (error) {
     if (!signal.aborted) throw error
     progress.end()
-    terminal.note(`${done.size} of ${total} are answered; the same with --resume goes on.`)
+    terminal.note(
+      `${done.size} of ${total} are answered; the same command with --resume continues.`,
+    )
     setExitCode(130)
     return { out: part, total, answered: done.size }
   }
@@ -67,7 +69,7 @@ async function checkPlaces(out: string, part: string, isResumed: boolean): Promi
   if (await isThere(out)) throw new OptionError(`--out ${out}: exists already.`)
   if (!isResumed && (await isThere(part)))
     throw new OptionError(
-      `${part}: an earlier run was stopped. Go on with --resume, or remove the file.`,
+      `${part}: an earlier run was stopped. Continue with --resume, or remove the file.`,
     )
 }
 

@@ -5,13 +5,13 @@ import { type Options, toOption } from '../command.ts'
 import { serverOptions } from './server-options.ts'
 
 export const batchOptions = {
-  out: toOption(string({ filled: true, about: 'where the results go: one line a request' }), {
+  out: toOption(string({ filled: true, about: 'file of the results: one line per request' }), {
     valueName: 'results.jsonl',
     short: 'o',
     required: true,
   }),
-  resume: flag({ about: 'go on where an earlier run was stopped' }),
-  'at-a-time': integer({ from: 1, default: 8, about: 'requests that are answered at a time' }),
+  resume: flag({ about: 'continue where an earlier run was stopped' }),
+  'at-a-time': integer({ from: 1, default: 8, about: 'requests answered at the same time' }),
   model: toOption(string({ about: 'the base: as graft serve takes it' }), {
     valueName: 'model',
     short: 'm',

@@ -116,7 +116,7 @@ async function chooseModel(
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error
     terminal.note(
-      `${error.message}\n\nServing the embedded model ${embeddedModel}, which knows children's stories only.`,
+      `${error.message}\n\nServing the embedded model ${embeddedModel}, which only knows children's stories.`,
     )
     return embeddedModel
   }
@@ -129,6 +129,6 @@ async function findCommonBase(adapters: readonly NamedPath[], terminal: Terminal
   if (new Set(bases).size === 1) return bases[0]!
   const lines = adapters.map(({ path }, i) => `${path}: ${bases[i]}`)
   throw new OptionError(
-    `These experts name different bases, and a server has one. Name it: graft serve <model>.\n  ${lines.join('\n  ')}`,
+    `These experts name different bases, and a server has one base. Name it: graft serve <model>.\n  ${lines.join('\n  ')}`,
   )
 }

@@ -31,7 +31,7 @@ export async function runKeyAction(
     throw new UsageError(
       action === 'list'
         ? 'graft serve keys list takes no name.'
-        : `graft serve keys ${action} wants the name of a key.`,
+        : `graft serve keys ${action} needs the name of a key.`,
     )
   const { getStateDirectory, openState } = await import('../../node/serve/state/open-state.ts')
   const state = await openState(values.state ?? getStateDirectory())
@@ -91,7 +91,7 @@ async function listKeys(ring: KeyRing, { print }: Terminal): Promise<unknown> {
       : `revoked ${record.revokedAt.slice(0, 10)}`,
   ])
   for (const line of formatTable(rows)) print(line)
-  if (rows.length === 0) print('There is no key; graft serve keys add <name> makes one.')
+  if (rows.length === 0) print('There is no key yet; graft serve keys add <name> makes one.')
   return records.map(describeKey)
 }
 

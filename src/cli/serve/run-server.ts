@@ -54,10 +54,10 @@ async function runHere({
     if (signal.aborted) stop()
     signal.addEventListener('abort', () => stop(), { once: true })
   })
-  terminal.note('Answering what runs; new requests are refused.')
+  terminal.note('Finishing the running requests; new ones are refused.')
   const { isWhole, cutRequests } = await server.close()
   await endTask()
-  if (!isWhole) terminal.note(`${cutRequests} requests were cut off.`)
+  if (!isWhole) terminal.note(`${cutRequests} requests were aborted.`)
   return { url: server.url, model, cutRequests }
 }
 
@@ -123,7 +123,7 @@ async function showServer(
     `  const client = new OpenAI({ baseURL: '${url}/v1', apiKey: 'none' })`,
     `  await client.chat.completions.create(${body})`,
     '',
-    faint('Ctrl-C ends it; what runs is answered first.'),
+    faint('Ctrl-C stops it after the running requests.'),
   ]
   for (const line of lines) terminal.say(line)
 }

@@ -97,7 +97,7 @@ async function createServeJob(
   const key = process.env['GRAFT_SERVE_KEY']
   if (!/^(127\.0\.0\.1|localhost|::1)$/.test(host) && !key && !values['without-keys'])
     throw new OptionError(
-      `--host ${host}: others reach it, and there is no key. Put one into GRAFT_SERVE_KEY, or say --without-keys.`,
+      `--host ${host}: other machines can reach it, and there is no key. Set GRAFT_SERVE_KEY, or give --without-keys.`,
     )
   const base = positionals[0] ?? defaultModel
   const stops = join(adapters, '.graft-jobs')
@@ -152,7 +152,7 @@ async function checkAdapters(given: string | undefined): Promise<string> {
     )
   const folder = resolve(given)
   if ((await stat(folder).catch(() => undefined))?.isDirectory()) return folder
-  throw new OptionError(`--adapters ${given}: is no folder here.`)
+  throw new OptionError(`--adapters ${given}: is not a folder on this machine.`)
 }
 
 /** Throws UsageError for users that servers could not share, StorageError where their store is away. */
@@ -225,7 +225,7 @@ async function showAddress({ terminal }: ServeContext, job: ServeJob): Promise<v
     '',
     `  servers  ${servers}, each with ${job.resident} experts at a time`,
     `  experts  ${experts.length} in ${String(job['adapters'])}`,
-    `  access  ${job['key'] === undefined ? 'everybody who reaches it' : 'the key in GRAFT_SERVE_KEY'}`,
+    `  access  ${job['key'] === undefined ? 'everybody who can reach it' : 'the key in GRAFT_SERVE_KEY'}`,
     '',
     faint('Ctrl-C ends it.'),
   ])

@@ -30,7 +30,7 @@ export const serverOptions = {
   host: operation.host,
   port: toOption(serverFields.port, { short: 'p' }),
   'without-keys': operation.withoutKeys,
-  alias: toOption(string({ filled: true, about: 'a further name of the base' }), {
+  alias: toOption(string({ filled: true, about: 'another name of the base' }), {
     valueName: 'name',
     many: true,
   }),
@@ -44,16 +44,16 @@ export const serverOptions = {
   learn: servingFields.learn,
   users: toOption(servingFields.users, { valueName: 'url|file.db|folder' }),
   'drain-seconds': serverFields.drainSeconds,
-  'max-rows': withInfo(engineFields.maxRows, { about: 'answers that are written at a time' }),
+  'max-rows': withInfo(engineFields.maxRows, { about: 'answers written at the same time' }),
   'kv-bytes': withInfo(engineFields.kvBytes, {
-    about: 'bytes of keys and values that answers and cached prefixes share; 1 GiB unless given',
+    about: 'bytes of keys and values that answers and cached prefixes share (default: 1 GiB)',
   }),
   'kv-element': withInfo(engineFields.kvElement, { about: 'how keys and values are kept' }),
   'expert-bytes': withInfo(engineFields.expertBytes, {
-    about: 'bytes of the slots that experts act from; 512 MiB unless given',
+    about: 'bytes of the slots that experts act from (default: 512 MiB)',
   }),
   'max-wait-ms': withInfo(engineFields.maxWaitMs, {
-    about: 'milliseconds after which a waiting request goes before all others',
+    about: 'milliseconds after which a waiting request goes first',
   }),
   'prompt-products': engineFields.promptProducts,
   speculate: engineFields.speculate,
@@ -74,11 +74,11 @@ export const serverOptions = {
     { valueName: 'folder' },
   ),
   replicas: toOption(
-    string({ filled: true, about: 'with --on: servers, as a number or a range; 2 unless given' }),
+    string({ filled: true, about: 'with --on: servers, as a number or a range (default: 2)' }),
     { valueName: 'least..most' },
   ),
   resident: withInfo(integer({ from: 1 }), {
-    about: 'with --on: experts that each server holds at a time; 32 unless given',
+    about: 'with --on: experts that each server holds at a time (default: 32)',
   }),
   'adapter-folder': toOption(
     string({ filled: true, about: 'folder from which requests may load experts' }),
@@ -101,7 +101,7 @@ export const serverOptions = {
   'require-signed': toOption(
     string({
       filled: true,
-      about: 'load only experts that this public key, or another of several, has signed',
+      about: 'load only experts signed with this public key; several may be given',
     }),
     { valueName: 'key.pem', many: true },
   ),

@@ -6,7 +6,7 @@ import { toOption } from '../command.ts'
 export const stateOption = toOption(
   string({
     about:
-      'folder of keys, usage and loaded experts; GRAFT_STATE, else ~/.local/state/graft unless given',
+      'folder of keys, usage and loaded experts (default: GRAFT_STATE, else ~/.local/state/graft)',
   }),
   { valueName: 'folder' },
 )

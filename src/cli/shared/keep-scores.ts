@@ -53,7 +53,7 @@ async function findReasonToLeave(folder: string): Promise<string | undefined> {
 
 const answerTokens = 64
 
-/** Milliseconds to the first token and tokens a second of one answer, and the machine. */
+/** Milliseconds to the first token and tokens per second of one answer, and the machine. */
 export async function measureAnswer(
   model: LoadedModel,
   prompt: Prompt,

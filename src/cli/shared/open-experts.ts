@@ -34,7 +34,7 @@ export const nextOption = {
   next: toOption(
     string({
       about:
-        'who goes on from a token of the answer: 40:poet, or 20-60:poet to fade over to it; base for the base alone',
+        'who continues from a token of the answer: 40:poet, or 20-60:poet to fade over to it; base for the base alone',
     }),
     { valueName: 'token:path[=weight]', many: true },
   ),
@@ -42,7 +42,7 @@ export const nextOption = {
 
 export const trustOption = {
   'require-signed': toOption(
-    string({ filled: true, about: 'answer only by experts that this public key has signed' }),
+    string({ filled: true, about: 'use only experts signed with this public key' }),
     { valueName: 'key.pem', many: true },
   ),
 } as const satisfies Options
@@ -210,7 +210,7 @@ export async function openExperts(
   const systems = new Set(found.map(({ system }) => system))
   if (systems.size > 1)
     terminal.note(
-      'These experts were taught with different system messages; none is used unless --system gives one.',
+      'These experts were trained with different system messages; none is used. --system sets one.',
     )
   const adapter = toExpert(loaded.slice(0, named.length))
   const isOne = named.length === 1 && named[0]!.weight === 1

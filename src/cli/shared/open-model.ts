@@ -26,7 +26,7 @@ export const modelOptions = {
     short: 'm',
   }),
   date: toOption(
-    string({ about: "the day that chat templates print (default: the expert's own, or today)" }),
+    string({ about: "the date that chat templates print (default: the expert's own, or today)" }),
     {
       valueName: 'yyyy-mm-dd',
     },
@@ -48,7 +48,7 @@ export const adapterOption = {
 export const anyBaseOption = {
   'any-base': flag({
     about:
-      'also experts that learned on weights of another hash, such as another quantisation of the model',
+      'allow experts that were trained on weights of another hash, such as another quantisation of the model',
   }),
 } as const satisfies Options
 
@@ -117,7 +117,7 @@ export async function openDefaultModel(
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error
     terminal.note(
-      `${error.message}\n\nAnswering with the embedded model ${embeddedModel}, which knows children's stories only.`,
+      `${error.message}\n\nAnswering with the embedded model ${embeddedModel}, which only knows children's stories.`,
     )
     return openModel(embeddedModel, values, terminal)
   }
@@ -151,7 +151,7 @@ export async function reportOtherBase(
   const mismatch = await findBaseHashMismatch(adapter, base)
   if (mismatch)
     terminal.note(
-      `${path}: learned on ${mismatch.expected}, and answers with ${mismatch.got}: another base, or another form of its own, such as another quantisation.`,
+      `${path}: learned on ${mismatch.expected}, and is used with ${mismatch.got}: another base, or another quantisation of the same one.`,
     )
 }
 

@@ -16,20 +16,20 @@ export const samplingOptions = {
   ),
   'repetition-penalty': withAbout(
     samplingFields.repetitionPenalty,
-    'above 1: tokens that stood before become less likely',
+    'above 1: tokens that appeared before become less likely',
   ),
   'frequency-penalty': withAbout(
     samplingFields.frequencyPenalty,
-    'above 0: tokens become less likely each time the answer holds them',
+    'above 0: tokens become less likely each time they appear in the answer',
   ),
   'presence-penalty': withAbout(
     samplingFields.presencePenalty,
-    'above 0: tokens become less likely once the answer holds them',
+    'above 0: tokens become less likely once they appear in the answer',
   ),
   seed: integer({ default: 0, about: 'same seed, same text' }),
-  stop: string({ about: 'end where this text would begin' }),
-  speculate: flag({ about: 'try several tokens in one call where they are likely to follow' }),
-  exact: flag({ about: 'exact products instead of int8 activations: slower' }),
+  stop: string({ about: 'end before this text' }),
+  speculate: flag({ about: 'check several likely tokens in one call (speculative decoding)' }),
+  exact: flag({ about: 'exact products instead of int8 activations; slower' }),
 } as const satisfies Options
 
 /** As `model.generate` takes them. */

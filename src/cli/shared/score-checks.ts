@@ -32,7 +32,9 @@ export function readRequirements(
 ): RequiredScores | undefined {
   if (text === undefined) {
     if (junit === undefined) return undefined
-    throw new UsageError('--junit writes what --require found; add --require "exact-match>=0.8".')
+    throw new UsageError(
+      '--junit writes the result of --require; add --require "exact-match>=0.8".',
+    )
   }
   try {
     const requirements = parseRequirements(text, all.keys())

@@ -18,7 +18,7 @@ export async function planFromOptions(values: TrainValues): Promise<PlannedExper
     .map((name) => `--${name}`)
   if (missing.length > 0)
     throw new UsageError(
-      `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. Or name a training manifest: graft train expert.yaml`,
+      `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. Or give a training manifest: graft train expert.yaml`,
     )
   const [
     { targetPresets },
@@ -64,7 +64,7 @@ export async function planFromManifests(
 ): Promise<PlannedExpert[]> {
   if (values.out !== undefined && paths.length > 1)
     throw new UsageError(
-      '--out is for one expert; of several, each training manifest says its own.',
+      '--out is for one expert; with several, each training manifest names its own folder.',
     )
   const [
     { targetPresets },

@@ -67,7 +67,9 @@ export function createRayView(
         const error = isRecord(event['error']) ? event['error'] : event
         fail(manifest, readText(error['message']))
       } else if (type === 'worker-lost')
-        screen?.say(`  a worker was lost and its runs go on elsewhere: ${readText(event['error'])}`)
+        screen?.say(
+          `  a worker was lost and its runs continue elsewhere: ${readText(event['error'])}`,
+        )
     },
     end() {
       screen?.close()

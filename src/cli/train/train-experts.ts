@@ -238,7 +238,7 @@ export function showTrainedExpert(
   say()
   if (reason === 'stopped') {
     say(
-      `Stopped after step ${last.step}; the checkpoint is in ${describePath(join(run.out, 'checkpoints'))}. To go on, give the same command with --resume.`,
+      `Stopped after step ${last.step}; the checkpoint is in ${describePath(join(run.out, 'checkpoints'))}. To continue, run the same command with --resume.`,
     )
     return
   }

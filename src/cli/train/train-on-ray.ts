@@ -56,7 +56,7 @@ async function checkShared(given: string | undefined): Promise<string> {
     )
   const shared = resolve(given)
   if ((await stat(shared).catch(() => undefined))?.isDirectory()) return shared
-  throw new OptionError(`--shared ${given}: is no folder here.`)
+  throw new OptionError(`--shared ${given}: is not a folder on this machine.`)
 }
 
 /** Each by itself: a manifest that is wrong fails alone. */
@@ -197,7 +197,7 @@ async function runJob(
     }
     if (isEnded) return
     throw new WorkerError(
-      `${describeRayEnd(id, next.value)} Results so far are in ${describePath(String(job['shared']))}; go on with --resume.`,
+      `${describeRayEnd(id, next.value)} Results so far are in ${describePath(String(job['shared']))}; continue with --resume.`,
     )
   } finally {
     process.removeListener('SIGINT', stopAtOnce)

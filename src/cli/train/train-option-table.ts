@@ -44,34 +44,36 @@ const createAdapterOptions = (fromKey: FromKey) => ({
     'kind.name',
     string({
       about:
-        'kind of adapter: lora unless given; graft adapters lists them; several that act as one with commas: ia3,prompt-tuning',
+        'kind of adapter, or several that act as one: ia3,prompt-tuning; graft adapters lists them (default: lora)',
     }),
     { valueName: 'name' },
   ),
   role: fromKey<string>('role', {
-    about: 'a role: its rank, alpha, layers and synthetic examples, each unless it is given',
+    about: 'a role: sets the rank, alpha, layers and synthetic examples that are not given',
   }),
   tier: fromKey<string>('tier', {
     about:
-      'ultralight, medium or heavy, or a class of tasks such as sql: kind, rank and layers, each unless it is given',
+      'ultralight, medium or heavy, or a class of tasks such as sql: sets the kind, rank and layers that are not given',
   }),
   rank: fromKey<number>('kind.rank', {
-    about: 'rank of the detours; 16 for lora and dora unless given',
+    about: 'rank of the low-rank matrices (default: 16 for lora and dora)',
   }),
-  alpha: fromKey<number>('kind.alpha', { about: 'their scale; twice the rank unless given' }),
+  alpha: fromKey<number>('kind.alpha', {
+    about: 'scale of the low-rank matrices (default: twice the rank)',
+  }),
   targets: toKey(
     'targets',
-    string({ about: 'a preset, or names with commas: q_proj,v_proj; all-linear unless given' }),
+    string({ about: 'a preset, or names with commas: q_proj,v_proj (default: all-linear)' }),
     { valueName: 'names' },
   ),
   rslora: fromKey<boolean>('kind.rankStabilized', {
     about: 'scale by alpha/√rank instead of alpha/rank',
   }),
-  from: toKey('from', string({ about: 'an expert to continue from, in place of a fresh one' }), {
+  from: toKey('from', string({ about: 'an expert to continue from, instead of a new one' }), {
     valueName: 'folder',
   }),
   'virtual-tokens': fromKey<number>('kind.virtualTokens', {
-    about: 'length of a soft prompt (prompt-tuning, prefix-tuning); 16 unless given',
+    about: 'tokens of a soft prompt, for prompt-tuning and prefix-tuning (default: 16)',
   }),
   'train-tokens': toKey(
     'kind.trainableTokens',
@@ -81,21 +83,21 @@ const createAdapterOptions = (fromKey: FromKey) => ({
     { valueName: 'ids' },
   ),
   dropout: fromKey<number>('kind.dropout', {
-    about: "share of a detour's input that is dropped; 0 unless given",
+    about: "share of the low-rank matrices' input that is dropped (default: 0)",
   }),
 })
 
 const createObjectiveOptions = (fromKey: FromKey) => ({
   loss: fromKey<string>('loss.name', {
-    about: 'the training loss; cross-entropy unless given, distillation with a teacher',
+    about: 'the training loss (default: cross-entropy; with a teacher distillation)',
   }),
-  'loss-options': defineNamedValues('its own options: labelSmoothing=0.1, or share=0.5,top=64'),
+  'loss-options': defineNamedValues('options of the loss: labelSmoothing=0.1, or share=0.5,top=64'),
   beta: fromKey<number>('loss.beta', {
     about: 'of losses over pairs: how close the expert stays to the reference',
   }),
   reference: toKey(
     'reference',
-    string({ about: 'an expert that losses over pairs compare with, in place of the bare base' }),
+    string({ about: 'an expert that losses over pairs compare with, instead of the base' }),
     { valueName: 'folder' },
   ),
   teacher: toOption(
@@ -107,39 +109,39 @@ const createObjectiveOptions = (fromKey: FromKey) => ({
     about: 'another model of the same vocabulary to imitate, with or without --teacher on it',
   }),
   temperature: fromKey<number>('loss.temperature', {
-    about: 'of distillation: what is unlikely counts more above 1',
+    about: 'of distillation: above 1, unlikely tokens count more',
   }),
 })
 
 const createOptimizerOptions = (fromKey: FromKey) => ({
   optimizer: fromKey<string>('optimizer.name', {
-    about: 'what turns gradients into steps; adamw unless given',
+    about: 'the optimiser (default: adamw)',
   }),
-  'optimizer-options': defineNamedValues('its own options: momentum=0.8,nesterov=true'),
+  'optimizer-options': defineNamedValues('options of the optimiser: momentum=0.8,nesterov=true'),
   'learning-rate': fromKey<number>('schedule.learningRate'),
   schedule: fromKey<string>('schedule.name', {
-    about: 'how the learning rate falls; cosine unless given',
+    about: 'how the learning rate falls (default: cosine)',
   }),
-  'schedule-options': defineNamedValues('its own options: cycles=4,minimum=0.1'),
+  'schedule-options': defineNamedValues('options of the schedule: cycles=4,minimum=0.1'),
   warmup: fromKey<number>('schedule.warmupShare', {
-    about: 'share of the steps over which it rises first; 0.05 unless given, 0.3 for one-cycle',
+    about: 'share of the steps over which it rises first (default: 0.05; one-cycle 0.3)',
   }),
   'lora-plus': fromKey<number>('optimizer.loraPlusRatio', { valueName: 'ratio' }),
   clip: fromKey<number>('optimizer.clip'),
   'weight-decay': fromKey<number>('optimizer.weightDecay', {
-    about: "the optimiser's weight decay; 0 unless given",
+    about: "the optimiser's weight decay (default: 0)",
   }),
 })
 
 const createLengthOptions = (fromKey: FromKey) => ({
   epochs: fromKey<number>('schedule.epochs'),
-  steps: fromKey<number>('schedule.steps', { about: 'steps in all, instead of epochs' }),
+  steps: fromKey<number>('schedule.steps', { about: 'total steps, instead of epochs' }),
   'batch-rows': fromKey<number>('batch.rows'),
   'batch-tokens': fromKey<number>('batch.tokens', {
-    about: 'tokens of a line; several rows share one; 256 unless given',
+    about: 'tokens of a line; several rows share one (default: 256)',
   }),
   'max-tokens': fromKey<number>('batch.maxTokens', {
-    about: 'longer rows are cut; --batch-tokens unless given',
+    about: 'longer rows are cut (default: --batch-tokens)',
   }),
   accumulation: fromKey<number>('batch.accumulation'),
   shards: fromKey<number>('batch.shards'),
@@ -159,7 +161,7 @@ const createValidationOptions = (fromKey: FromKey) => ({
   }),
   patience: fromKey<number>('schedule.patience', {
     valueName: 'validations',
-    about: 'end the run when so many in a row are not better',
+    about: 'end the run after this many validations in a row without improvement',
   }),
   'min-delta': fromKey<number>('schedule.minimumDelta'),
   divergence: fromKey<number>('schedule.divergenceFactor'),
@@ -168,9 +170,9 @@ const createValidationOptions = (fromKey: FromKey) => ({
 
 /** How the run is done, not what the expert is: these have no key in a training manifest. */
 const runOptions = {
-  plan: flag({ about: 'say how much memory and time the run will take, and end there' }),
+  plan: flag({ about: 'print how much memory and time the run will take, and stop' }),
   resume: flag({ about: 'resume from the checkpoint in --out' }),
-  overwrite: flag({ about: 'replace what an earlier run left in --out' }),
+  overwrite: flag({ about: 'replace the files of an earlier run in --out' }),
   replicas: toOption(
     integer({
       from: 1,
@@ -205,7 +207,7 @@ const runOptions = {
   ),
   'train-share': withInfo(shareField, {
     about:
-      'train beside a server on this machine: background gets what requests leave, half takes half of the threads',
+      'train beside a server on this machine: background uses what requests leave, half uses half of the threads',
   }),
 }
 
@@ -229,7 +231,7 @@ export function createTrainOptions(fieldOf: FieldOf) {
     ),
     out: toKey(
       'out',
-      string({ about: 'where the expert goes; a training manifest has a default' }),
+      string({ about: 'folder of the expert; a training manifest has a default' }),
       {
         valueName: 'folder',
         short: 'o',
@@ -240,14 +242,14 @@ export function createTrainOptions(fieldOf: FieldOf) {
     ...createLengthOptions(fromKey),
     ...createObjectiveOptions(fromKey),
     ...createOptimizerOptions(fromKey),
-    seed: fromKey<number>('seed', { about: 'same seed and data, same expert; 0 unless given' }),
+    seed: fromKey<number>('seed', { about: 'same seed and data, same expert (default: 0)' }),
     ...createValidationOptions(fromKey),
     'save-every': fromKey<number>('schedule.saveEverySteps', { valueName: 'steps' }),
     system: fromKey<string>('data.system'),
     'data-license': fromKey<string>('data.license', { valueName: 'licence' }),
     ewc: fromKey<number>('ewc.lambda', {
       valueName: 'lambda',
-      about: 'protect what earlier tasks need, so hard (0.03 is usual); LoRA only',
+      about: 'strength that protects earlier tasks (0.03 is usual); LoRA only',
     }),
     'ewc-decay': fromKey<number>('ewc.decay'),
     quantize: fromKey<string>('quantization', {
@@ -255,7 +257,9 @@ export function createTrainOptions(fieldOf: FieldOf) {
     }),
     checkpointing: toKey(
       'checkpointing',
-      flag({ about: 'compute layers twice instead of keeping them: less memory, more time' }),
+      flag({
+        about: 'gradient checkpointing: computes layers twice, with less memory and more time',
+      }),
     ),
     ...runOptions,
   } satisfies Options

@@ -55,9 +55,7 @@ describe('the options of graft train', () => {
       divergence: divergenceFactor,
     }
     for (const [name, spec] of Object.entries(shared))
-      expect(trainOptions[name as keyof typeof shared].about).toContain(
-        `${spec.default} unless given`,
-      )
+      expect(trainOptions[name as keyof typeof shared].about).toContain(`default: ${spec.default}`)
     expect(Object.values(trainOptions).filter((spec) => 'default' in spec)).toEqual([])
     expect(manifestOf({})).toEqual({})
   })

@@ -67,7 +67,7 @@ export async function trainWithReplicas(
     },
     onLost: ({ attempt, attempts, rank, reason }) =>
       terminal.note(
-        `  replica ${rank} was lost (${reason})${attempt < attempts ? `; attempt ${attempt + 1} of ${attempts} goes on from the last checkpoint` : ''}`,
+        `  replica ${rank} was lost (${reason})${attempt < attempts ? `; attempt ${attempt + 1} of ${attempts} continues from the last checkpoint` : ''}`,
       ),
   })
   const end = await showTraining(events, terminal, values)

@@ -23,7 +23,7 @@ describe('describeUnusedDate', () => {
   it('names both days, and nothing where no --date was given or it is the same day', () => {
     const checkpointDate = new Date(2026, 10, 9, 12)
     expect(describeUnusedDate({ checkpointDate }, '2026-11-30')).toEqual([
-      '--date 2026-11-30 is not used: the run goes on with the date of its checkpoint, 2026-11-09, so that its data stay the same.',
+      '--date 2026-11-30 is not used: the run continues with the date of its checkpoint, 2026-11-09, so that its data stay the same.',
     ])
     expect(describeUnusedDate({ checkpointDate }, undefined)).toEqual([])
     expect(describeUnusedDate({}, '2026-11-30')).toEqual([])

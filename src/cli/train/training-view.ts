@@ -61,7 +61,7 @@ export function describeUnusedDate(
 ): string[] {
   if (!checkpointDate || given === undefined) return []
   return [
-    `--date ${given} is not used: the run goes on with the date of its checkpoint, ${formatDay(checkpointDate)}, so that its data stay the same.`,
+    `--date ${given} is not used: the run continues with the date of its checkpoint, ${formatDay(checkpointDate)}, so that its data stay the same.`,
   ]
 }
 
@@ -86,7 +86,7 @@ function showReady(
   for (const line of describeCounts({ data, ...(validation && { validation }) }, more))
     terminal.say(`  ${line}`)
   terminal.say(
-    `  ${pluralize(trainableParameters, 'trainable parameter')}, ${pluralize(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,
+    `  ${pluralize(trainableParameters, 'trainable parameter')}, ${pluralize(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, continuing after step ${resumedAt}` : ''}`,
   )
   if (protectedTasks !== undefined)
     terminal.say(
@@ -136,7 +136,7 @@ export async function showTraining(
     } else if (event.type === 'kind-changed') {
       terminal.note(`  ${event.reason}`)
       terminal.note(
-        `  The DoRA run goes on as LoRA after step ${event.goesOnAfter}: A and B stay, the magnitudes are left out.`,
+        `  The DoRA run continues as LoRA after step ${event.goesOnAfter}: A and B stay, the magnitudes are left out.`,
       )
       progress?.update(event.goesOnAfter)
       validated = ''

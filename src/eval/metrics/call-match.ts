@@ -47,7 +47,7 @@ function toCall(value: unknown): Call | undefined {
     : undefined
 }
 
-/** The calls of an answer; undefined where a part of it is no call. '[]' makes no call. */
+/** The calls of an answer; undefined where a part of it is not a call. '[]' makes no call. */
 export function readCalls(answer: string): Call[] | undefined {
   const calls = readValues(answer).map(toCall)
   return calls.every((call) => call !== undefined) ? calls : undefined
@@ -145,7 +145,7 @@ export const callMatch: Metric = {
   findProblem: ({ row, wanted }) =>
     readWanted(row, wanted)
       ? undefined
-      : 'the wanted answer is no JSON of calls, such as [{"name": "add", "arguments": {"a": 1}}], and the row has no "accepts"',
+      : 'the wanted answer is not a JSON list of calls, such as [{"name": "add", "arguments": {"a": 1}}], and the row has no "accepts"',
   score({ row, answer, wanted }) {
     const found = readCalls(answer)
     return scoreBinary(found !== undefined && hasSameCalls(found, readWanted(row, wanted)!))

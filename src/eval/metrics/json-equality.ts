@@ -12,7 +12,7 @@ export const jsonEquality: Metric = {
   findProblem: ({ wanted }) =>
     parseJson(wanted)
       ? undefined
-      : `the wanted answer is no JSON: ${JSON.stringify(wanted.slice(0, 40))}`,
+      : `the wanted answer is not JSON: ${JSON.stringify(wanted.slice(0, 40))}`,
   score({ answer, wanted }) {
     const found = parseJson(answer)
     return scoreBinary(found !== undefined && isEqualJson(found.value, parseJson(wanted)!.value))

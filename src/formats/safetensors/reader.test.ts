@@ -170,7 +170,7 @@ describe('corrupt files', () => {
       'holds the key "a" twice',
     ],
     ['metadata of numbers', fileOf({ __metadata__: { a: 1 } }, 0), '__metadata__'],
-    ['an entry that is no object', fileOf({ w: 3 }, 0), '"w": is not an object'],
+    ['an entry that is not an object', fileOf({ w: 3 }, 0), '"w": is not an object'],
     ['no dtype', fileOf({ w: { shape: [1], data_offsets: [0, 4] } }, 4), '"w": has no dtype'],
     [
       'a negative dimension',

@@ -89,7 +89,7 @@ describe('a tokenizer', () => {
     expect(eager.decode(eager.encode("a . do n't"))).toBe("a . do n't")
   })
 
-  it('refuses what is no tokenizer.json, and a Split behaviour that is not known', () => {
+  it('refuses what is not a tokenizer.json, and a Split behaviour that is not known', () => {
     expect(() => createTokenizer({ vocab: {} }, {})).toThrow(FormatError)
     const strange = { type: 'Split', pattern: { String: 'a' }, behavior: 'Sideways', invert: false }
     expect(() => createTokenizer({ ...stories, pre_tokenizer: strange }, {})).toThrow(

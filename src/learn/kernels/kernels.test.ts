@@ -78,7 +78,7 @@ it('stores that share an arena do not see each other’s rows', () => {
 
 describe.each(kernelNames)('a survey by %s', (kind) => {
   const survey = createLogitSummarizer(ownArena(kind))
-  it.each([10, 64, 512, 5000])('of %i logits has their sum and the likeliest tokens', (size) => {
+  it.each([10, 64, 512, 5000])('of %i logits has their sum and the most likely tokens', (size) => {
     for (const spread of [0.1, 3, 40]) {
       const logits = Float32Array.from({ length: size }, () => spread * normal())
       const { total, largest, ids, logits: found, sample } = survey(logits, 20, Int32Array.of(3, 7))

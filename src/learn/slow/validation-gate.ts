@@ -15,7 +15,7 @@ export interface GateGain {
   readonly after: number
 }
 
-/** What was measured, in nats a token; at least one of the three. */
+/** What was measured, in nats per token; at least one of the three. */
 export interface GateMeasurements {
   readonly canaries?: GateCanaries | undefined
   /** Turns that the new version did not see. */

@@ -80,7 +80,7 @@ export interface DecodedCheckpoint {
  */
 export async function decodeCheckpoint(name: string, file: Uint8Array): Promise<DecodedCheckpoint> {
   if (file.length < startBytes + hashBytes || !hasSameBytes(file.subarray(0, magic.length), magic))
-    throw new FormatError(`${name}: is not a checkpoint, or torn (${file.length} bytes).`)
+    throw new FormatError(`${name}: is not a checkpoint, or is incomplete (${file.length} bytes).`)
   const view = new DataView(file.buffer, file.byteOffset, file.length)
   const found = view.getUint32(magic.length, true)
   if (found > version)
@@ -90,7 +90,7 @@ export async function decodeCheckpoint(name: string, file: Uint8Array): Promise<
   const hash = file.slice(-hashBytes)
   if (!hasSameBytes(hash, await computeSha256(file.subarray(0, -hashBytes))))
     throw new FormatError(
-      `${name}: its bytes differ from those that were written; it is torn or was changed.`,
+      `${name}: its bytes differ from those that were written; it is incomplete or was changed.`,
     )
   const headerEnd = startBytes + view.getUint32(magic.length + 4, true)
   if (headerEnd > file.length - hashBytes)

@@ -10,7 +10,7 @@ import { computeTurnStates, type TurnStates } from './turn-states.ts'
 export const computeMean = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 
-/** Mean over turns of their mean losses, in nats a token. */
+/** Mean over turns of their mean losses, in nats per token. */
 export interface MeanLosses {
   /** Under all tiers. */
   readonly mixed: number

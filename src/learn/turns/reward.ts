@@ -57,7 +57,7 @@ export interface TierStatistics {
   meanQuality: number
 }
 
-/** Statistics of a user's answers; plain numbers, saved with the user. Losses: nats a token. */
+/** Statistics of a user's answers; plain numbers, saved with the user. Losses: nats per token. */
 export interface RewardRecord extends QualityStatistics, LossStatistics {
   /** Running mean of rewards. */
   baseline: number

@@ -28,7 +28,7 @@ export interface Turn extends EncodedTurn {
 export interface KeptTurn extends EncodedTurn {
   /** Of the turn; −1 in states of older layouts. */
   readonly number: number
-  /** In nats a token, before the tiers learned the turn. */
+  /** In nats per token, before the tiers learned the turn. */
   readonly loss: number
 }
 

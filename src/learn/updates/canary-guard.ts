@@ -25,7 +25,7 @@ type Cause = 'fast tier' | 'memory'
 
 /** Result of a check. */
 export interface CanaryVerdict {
-  /** The higher of the losses under all tiers and without the memory, in nats a token. */
+  /** The higher of the losses under all tiers and without the memory, in nats per token. */
   readonly loss: number
   readonly limit: number
   /** What raised the loss more. */

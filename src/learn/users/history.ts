@@ -11,7 +11,7 @@ export interface LearnedEntry extends EncodedTurn {
   /** As `generate` and `learn` number the user's turns. */
   readonly number: number
   readonly signal: LearningSignal | undefined
-  /** In nats a token, before it was learned; undefined for a turn that is not to be consolidated. */
+  /** In nats per token, before it was learned; undefined for a turn that is not to be consolidated. */
   readonly loss: number | undefined
   /** Of a correction: the ids that were answered in its place. */
   readonly replaced?: readonly number[] | undefined

@@ -24,7 +24,7 @@ export interface UserStatistics {
   readonly keptRows: number
   readonly pairs: number
   /**
-   * Losses of right completions before each was learned, nats a token: mean of the first ten, and
+   * Losses of right completions before each was learned, nats per token: mean of the first ten, and
    * running mean.
    */
   readonly firstLoss: number

@@ -32,14 +32,15 @@ function encodeBase64({ buffer, byteOffset, byteLength }: Float32Array): string 
 }
 
 function decodeFloats(base64: unknown, name: string): Float32Array {
-  if (typeof base64 !== 'string') throw new FormatError(`JSON: tensors.${name}: is no base64 text.`)
+  if (typeof base64 !== 'string')
+    throw new FormatError(`JSON: tensors.${name}: is not base64 text.`)
   try {
     const text = atob(base64)
     const bytes = new Uint8Array(text.length)
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i)
     return new Float32Array(bytes.buffer)
   } catch (cause) {
-    throw new FormatError(`JSON: tensors.${name}: is no base64 of 32-bit numbers.`, { cause })
+    throw new FormatError(`JSON: tensors.${name}: is not base64 of 32-bit numbers.`, { cause })
   }
 }
 
@@ -61,7 +62,7 @@ function parseJson(text: string): unknown {
     return JSON.parse(text)
   } catch (cause) {
     throw new FormatError(
-      'JSON: cannot be parsed; it is torn or not JSON at all. Take an older copy.',
+      'JSON: cannot be parsed; it is incomplete or not JSON. Use an older copy.',
       { cause },
     )
   }
@@ -73,7 +74,7 @@ function parseJson(text: string): unknown {
 export function fromJson(json: unknown): SavedMicroLora {
   const value = typeof json === 'string' ? parseJson(json) : json
   if (typeof value !== 'object' || value === null)
-    throw new FormatError('JSON: is no saved MicroLoRA: expected an object.')
+    throw new FormatError('JSON: is not a saved MicroLoRA: expected an object.')
   const { format, version, state, tensors: texts, checksum } = value as Partial<MicroLoraJson>
   checkSavedVersion('JSON', format, version)
   if (typeof texts !== 'object' || texts === null)

@@ -45,7 +45,7 @@ export const listEmissionSizes = (
 ): (readonly [name: string, size: number])[] =>
   places.map(({ module }, i) => [toTensorName(i), modules[module]!.outFeatures])
 
-/** Throws FormatError for what is no list of places in these modules. */
+/** Throws FormatError for what is not a list of places in these modules. */
 export function readEmissions(
   value: unknown,
   { modules }: MicroLoraConfig,

@@ -155,7 +155,7 @@ describe('refused, with the reason, and nothing changed', () => {
   const cases: [string, string, new (...args: never[]) => Error, string][] = [
     ['torn', text.slice(0, text.length / 2), FormatError, 'cannot be parsed; it is torn'],
     ['empty', '', FormatError, 'cannot be parsed'],
-    ['something else', '[1, 2]', FormatError, 'is no saved MicroLoRA'],
+    ['something else', '[1, 2]', FormatError, 'is not a saved MicroLoRA'],
     ['a number', '5', FormatError, 'expected an object'],
     [
       'a count changed',
@@ -181,13 +181,13 @@ describe('refused, with the reason, and nothing changed', () => {
       'no base64',
       changed((json) => Object.assign(json['tensors']!, { [`${q}.weights`]: '%%%' })),
       FormatError,
-      'is no base64',
+      'is not base64',
     ],
     [
       'half a number',
       changed((json) => Object.assign(json['tensors']!, { [`${q}.weights`]: btoa('abc') })),
       FormatError,
-      'is no base64 of 32-bit',
+      'is not base64 of 32-bit',
     ],
     [
       'a newer version',
@@ -269,7 +269,7 @@ describe('refused, with the reason, and nothing changed', () => {
     await expect(read(bytes.subarray(0, bytes.length - 4))).rejects.toThrow('truncated')
     await expect(read(new Uint8Array(3))).rejects.toThrow(FormatError)
     await expect(read(used().toPeft()['adapter_model.safetensors'])).rejects.toThrow(
-      'is no saved MicroLoRA',
+      'is not a saved MicroLoRA',
     )
   })
 })

@@ -66,18 +66,18 @@ export function unpack(
 ): SavedMicroLora {
   if (checksum !== computeStateChecksum(packedMeta, tensors))
     throw new FormatError(
-      `${where}: the checksum is wrong: it was changed or damaged since it was saved. Take an older copy.`,
+      `${where}: the checksum is wrong: it was changed or damaged since it was saved. Use an older copy.`,
     )
   const saved = { meta: readMeta(packedMeta, where), tensors }
   checkTensors(saved, where)
   return saved
 }
 
-/** Refuses what is no saved MicroLoRA, or one of a later version. */
+/** Refuses what is not a saved MicroLoRA, or one of a later version. */
 export function checkSavedVersion(where: string, format: unknown, version: unknown): void {
   if (format !== formatName)
     throw new FormatError(
-      `${where}: is no saved MicroLoRA (format: got ${JSON.stringify(format)?.slice(0, 60)}, expected "${formatName}").`,
+      `${where}: is not a saved MicroLoRA (format: got ${JSON.stringify(format)?.slice(0, 60)}, expected "${formatName}").`,
     )
   if (typeof version !== 'number' || !Number.isInteger(version) || version < 1)
     throw new FormatError(`${where}: version: got ${String(version)}.`)

@@ -43,7 +43,7 @@ export const captureFields = {
   }),
   redact: string({
     default: 'all',
-    about: 'what is taken out of rows: emails, keys, cards, phones; all; none',
+    about: 'what is removed from rows: emails, keys, cards, phones; all; none',
   }),
   redactPatterns: listOf(string({ filled: true })),
   onCall: unchecked<(outcome: CaptureOutcome) => void>('a function'),

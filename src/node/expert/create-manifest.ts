@@ -48,7 +48,7 @@ export function createManifest(
   const named = id ?? name ?? basename(resolve(folder))
   if (!isExpertName(named))
     throw new OptionError(
-      `${folder}: ${quoteName(named)} is no name of an expert: letters, digits, ".", "_" and "-", at most 128. Give one.`,
+      `${folder}: ${quoteName(named)} is not an expert's name: letters, digits, ".", "_" and "-", at most 128. Give one.`,
     )
   const { targets } = (config ?? {}) as { readonly targets?: unknown }
   const manifest = {

@@ -61,7 +61,7 @@ describe('graft.json', () => {
   })
 })
 
-describe('metadata that is no text', () => {
+describe('metadata that is not text', () => {
   it.each([
     [{ version: 3 }, /metadata\.version: got 3, expected a string/],
     [{ tags: ['a', 'b'] }, /metadata\.tags/],

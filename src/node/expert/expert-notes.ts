@@ -82,7 +82,9 @@ export async function readOlderFile(folder: ByteFolder): Promise<ExpertMetadata 
     return value
   } catch (cause) {
     if (cause instanceof SyntaxError)
-      throw new FormatError(`${source.name}: is not JSON. Remove it to go on without.`, { cause })
+      throw new FormatError(`${source.name}: is not JSON. Remove it to continue without it.`, {
+        cause,
+      })
     throw cause
   } finally {
     await source.close?.()
@@ -144,6 +146,6 @@ function checkNotes(value: unknown, name: string): asserts value is ExpertMetada
     problems.unshift(`version: got ${describeValue(version)}, expected ${olderLayout}`)
   if (problems.length > 0)
     throw new FormatError(
-      `${name}: holds no notes on an expert: ${problems.join('; ')}. Remove it to go on without.`,
+      `${name}: holds no notes on an expert: ${problems.join('; ')}. Remove it to continue without it.`,
     )
 }

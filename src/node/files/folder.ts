@@ -38,5 +38,5 @@ export function resolveInside(folder: string, name: string): string {
 function ignoreMissing(path: string, cause: unknown): undefined {
   const code = findErrorCode(cause)
   if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-  throw toStorageError(`${path}: cannot be looked at`, cause)
+  throw toStorageError(`${path}: cannot be read`, cause)
 }

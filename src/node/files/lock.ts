@@ -17,7 +17,7 @@ const unwrittenMs = 10_000
  */
 export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   await makeDirectory(dirname(path)).catch((cause: unknown) => {
-    throw toStorageError(`${dirname(path)}: cannot be made`, cause)
+    throw toStorageError(`${dirname(path)}: cannot be created`, cause)
   })
   while (!(await acquire(path))) {
     if (await isAbandoned(path)) await rm(path, { force: true })
@@ -40,7 +40,7 @@ export async function withLockOrError<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   await makeDirectory(dirname(path)).catch((cause: unknown) => {
-    throw toStorageError(`${dirname(path)}: cannot be made`, cause)
+    throw toStorageError(`${dirname(path)}: cannot be created`, cause)
   })
   while (!(await acquire(path))) {
     if (!(await isAbandoned(path))) throw refuse(await readFile(path, 'utf8').catch(() => '?'))
@@ -59,7 +59,7 @@ async function acquire(path: string): Promise<boolean> {
     return true
   } catch (cause) {
     if (findErrorCode(cause) === 'EEXIST') return false
-    throw toStorageError(`${path}: cannot be made`, cause)
+    throw toStorageError(`${path}: cannot be created`, cause)
   }
 }
 

@@ -67,7 +67,7 @@ export function requirePromotable({ id, candidate }: Trial, report: TrialReport)
   const name = `${id}@${candidate}`
   if (canaries && !canaries.isKept)
     throw new ConflictError(
-      `${name} is not promoted: the loss on ${canaries.rows} canaries rose from ${canaries.before.toFixed(3)} to ${canaries.after.toFixed(3)} nats a token. Roll it back: graft experts rollback ${id}`,
+      `${name} is not promoted: the loss on ${canaries.rows} canaries rose from ${canaries.before.toFixed(3)} to ${canaries.after.toFixed(3)} nats per token. Roll it back: graft experts rollback ${id}`,
     )
   if (verdict !== 'better')
     throw new ConflictError(

@@ -81,7 +81,7 @@ export async function improveExpert(
   const settings = readOptions('Options of an improvement', given, improveFields)
   const lock = join(places.registry.location, 'improving', `${id}.lock`)
   const refuse = (holder: string): Error =>
-    new ConflictError(`${id} is being improved by process ${holder} already.`)
+    new ConflictError(`${id} is already being improved by process ${holder}.`)
   const { manifest } = await findIncumbent(places.registry, id)
   return withLockOrError(lock, refuse, async () => {
     const model = await loadModel(source ?? manifest.base.id ?? id)
@@ -140,14 +140,14 @@ async function concludeTrial({ id, places, settings, model }: Run): Promise<Outc
     if (watched === undefined) return undefined
     const canaries = await measureTrial(last, watched, places, model)
     if (canaries.isKept) return undefined
-    const reason = `Canaries fell: ${canaries.before.toFixed(3)} to ${canaries.after.toFixed(3)} nats a token.`
+    const reason = `Canaries fell: ${canaries.before.toFixed(3)} to ${canaries.after.toFixed(3)} nats per token.`
     return describeRollback(await rollBack(last, places, reason))
   }
   const votes = await checkTrial({ ...last, canaries: watched }, places, model)
   const line = describeVotes(votes)
   if (votes.canaries && !votes.canaries.isKept) {
     const { before, after } = votes.canaries
-    const reason = `Canaries fell: ${before.toFixed(3)} to ${after.toFixed(3)} nats a token.`
+    const reason = `Canaries fell: ${before.toFixed(3)} to ${after.toFixed(3)} nats per token.`
     return { ...describeRollback(await rollBack(last, places, reason)), votes }
   }
   if (votes.verdict === 'worse')
@@ -188,7 +188,7 @@ async function listMade(id: string, { registry, opened }: TrialPlaces): Promise<
 
 const describeRollback = (trial: Trial): Outcome => ({
   action: 'rolled-back',
-  summary: `${trial.id}@${trial.candidate} is taken back. ${trial.reason ?? ''}`.trim(),
+  summary: `${trial.id}@${trial.candidate} is withdrawn. ${trial.reason ?? ''}`.trim(),
   trial,
 })
 
@@ -221,7 +221,7 @@ async function trainNext(run: Run, histories: readonly UserTurns[]): Promise<Out
     await opened.improvements.add(id, made, rows.sources)
     await registry.add(folder, { id, version })
     const trial = await startTrial(`${id}@${version}`, places, chooseTrialOptions(settings))
-    const summary = `${id}@${version}, trained on ${candidate.rows} rows of ${candidate.users} users, answers ${100 * trial.share} % of requests: ${candidate.loss.toFixed(3)} nats a token on ${candidate.heldRows} held rows, ${candidate.lossBefore.toFixed(3)} before.`
+    const summary = `${id}@${version}, trained on ${candidate.rows} rows of ${candidate.users} users, answers ${100 * trial.share} % of requests: ${candidate.loss.toFixed(3)} nats per token on ${candidate.heldRows} held rows, ${candidate.lossBefore.toFixed(3)} before.`
     return { action: 'shadowed', summary, trial, candidate }
   })
 }
@@ -246,9 +246,9 @@ async function describeMissing(
   const before = last === undefined ? [] : await improvements.listSources(id, last)
   const fresh = countNewTurns(sources, before)
   if (fresh < settings.leastRows)
-    return `${fresh} judged turns are new; ${settings.leastRows} are needed for the next version of ${id}.`
+    return `${fresh} rated turns are new; ${settings.leastRows} are needed for the next version of ${id}.`
   if (train.rows.length === 0 || held.rows.length === 0)
-    return `Of ${sources.length} judged turns ${train.rows.length} rows are to learn and ${held.rows.length} to judge by; both are needed.`
+    return `Of ${sources.length} rated turns ${train.rows.length} rows are to learn and ${held.rows.length} to judge by; both are needed.`
   return undefined
 }
 

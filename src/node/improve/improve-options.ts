@@ -18,7 +18,7 @@ export const improveFields = {
   leastRows: integer({
     from: 4,
     default: 32,
-    about: 'judged turns that no version has learned from yet, before a new one is trained',
+    about: 'rated turns that no version has learned from yet, before a new one is trained',
   }),
   held: number({
     above: 0,
@@ -27,14 +27,14 @@ export const improveFields = {
     about: 'share of the prompts that the new version is judged on and never learns',
   }),
   epochs: integer({ from: 1, default: 3, about: 'times that each row is seen' }),
-  learningRate: number({ above: 0, about: "of the training; the kind's own unless given" }),
+  learningRate: number({ above: 0, about: "of the training (default: the kind's own)" }),
   loss: oneOf(Object.keys(feedbackLosses) as (keyof typeof feedbackLosses)[], {
     default: 'cross-entropy',
     about: 'cross-entropy: right answers; kto: good and bad ones; dpo: better beside worse',
   }),
   redact: string({
     default: 'all',
-    about: 'what is taken out of rows: emails, keys, cards, phones; all; none',
+    about: 'what is removed from rows: emails, keys, cards, phones; all; none',
   }),
   seed: integer({ default: 0, about: 'of the split, the training and the intervals' }),
 }

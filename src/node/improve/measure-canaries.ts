@@ -11,7 +11,7 @@ const bound = 0.01
 
 export interface CanaryReport {
   readonly rows: number
-  /** In nats a token. */
+  /** In nats per token. */
   readonly before: number
   readonly after: number
   readonly isKept: boolean
@@ -38,4 +38,4 @@ export async function measureCanaries(
 }
 
 export const describeCanaries = ({ rows, before, after }: CanaryReport): string =>
-  `${rows} canaries: ${before.toFixed(3)} nats a token before, ${after.toFixed(3)} after`
+  `${rows} canaries: ${before.toFixed(3)} nats per token before, ${after.toFixed(3)} after`

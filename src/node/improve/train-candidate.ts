@@ -18,7 +18,7 @@ export interface CandidateReport {
   readonly rows: number
   readonly heldRows: number
   readonly users: number
-  /** On held prompts, in nats a token. */
+  /** On held prompts, in nats per token. */
   readonly lossBefore: number
   readonly loss: number
   /** Of the perplexity, with its 95 % interval. */
@@ -116,7 +116,7 @@ function findRefusal({
   canaries,
 }: Omit<CandidateReport, 'refusal'>): string | undefined {
   if (canaries && !canaries.isKept)
-    return `the loss on ${canaries.rows} canaries rose from ${canaries.before.toFixed(3)} to ${canaries.after.toFixed(3)} nats a token`
+    return `the loss on ${canaries.rows} canaries rose from ${canaries.before.toFixed(3)} to ${canaries.after.toFixed(3)} nats per token`
   if (difference.high < 0) return undefined
-  return `on held prompts it is not better beyond the interval: ${loss.toFixed(3)} nats a token against ${lossBefore.toFixed(3)}`
+  return `on held prompts it is not better beyond the interval: ${loss.toFixed(3)} nats per token against ${lossBefore.toFixed(3)}`
 }

@@ -69,7 +69,7 @@ describe('a queue of jobs', () => {
     await expect(jobs[0]!.done).rejects.toBe('enough')
     await queue.close()
     expect(jobs.map(({ state }) => state)).toEqual(Array.from({ length: 4 }, () => 'cancelled'))
-    expect(() => queue.add('e', createWork().work)).toThrow(/no more jobs are taken/)
+    expect(() => queue.add('e', createWork().work)).toThrow(/takes no more jobs/)
   })
 
   it('keeps the last thousand events', async () => {

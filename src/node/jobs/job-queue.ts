@@ -39,7 +39,8 @@ export class JobQueue<Event, Result> {
 
   /** Throws OptionError where the queue was closed. */
   add(name: string, work: JobWork<Event, Result>): Job<Event, Result> {
-    if (this.#isClosed) throw new OptionError(`${name}: no more jobs are taken, they were closed.`)
+    if (this.#isClosed)
+      throw new OptionError(`${name}: takes no more jobs, because the queue is closed.`)
     const job = new QueuedJob(this.#jobs.length, name, work, () => this.#startNext())
     this.#jobs.push(job)
     this.#startNext()

@@ -3,7 +3,7 @@
 
 import type { Difference } from '../../eval/index.ts'
 
-/** Mean losses in nats a token on the same held-out rows. */
+/** Mean losses in nats per token on the same held-out rows. */
 export interface GateReport {
   readonly name: string
   readonly rows: number

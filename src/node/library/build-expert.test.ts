@@ -115,7 +115,7 @@ describe('graft experts build', () => {
     await cp(join(sliceDirectory, 'architect'), join(data, 'architect'), { recursive: true })
     await rm(join(data, 'architect', 'LICENSE'))
     await expect(build('none', { data })).rejects.toThrow(DataError)
-    await expect(build('none', { data })).rejects.toThrow(/no licence lies beside the rows/)
+    await expect(build('none', { data })).rejects.toThrow(/the rows have no licence/)
     await expect(build('none', { data: folder })).rejects.toThrow(NotFoundError)
     expect(await readdir(folder)).not.toContain('none')
   })

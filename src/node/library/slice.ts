@@ -39,7 +39,7 @@ export async function openSlice(
   })
   if (!files.some((file) => /^licen[cs]e/iu.test(file)))
     throw new DataError(
-      `${folder}: no licence lies beside the rows; add the file LICENSE with what allows their use. Nothing was trained.`,
+      `${folder}: the rows have no licence; add a file LICENSE that allows their use. Nothing was trained.`,
     )
   const trainFile = join(folder, 'train.jsonl')
   const held = await readDataFile(join(folder, 'test.jsonl'))

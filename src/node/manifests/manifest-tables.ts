@@ -20,7 +20,7 @@ import { nodeMetrics } from '../metric-table.ts'
 const withDefaultsNamed = (table: Fields): Fields =>
   Object.fromEntries(
     Object.entries(table).map(([name, field]) => {
-      const usual = field.default === undefined ? '' : `; ${String(field.default)} unless given`
+      const usual = field.default === undefined ? '' : ` (default: ${String(field.default)})`
       return [name, withInfo(field, { about: (field.about ?? field.expected) + usual })]
     }),
   )

@@ -39,7 +39,7 @@ export async function download(
 ): Promise<void> {
   const part = `${path}.part`
   await makeDirectory(dirname(path)).catch((cause: unknown) => {
-    throw toStorageError(`${dirname(path)}: cannot be made`, cause)
+    throw toStorageError(`${dirname(path)}: cannot be created`, cause)
   })
   await receiveAll(url, part, options)
   await checkDownload(url, part, options)

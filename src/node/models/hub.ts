@@ -55,7 +55,7 @@ export async function fetchFromHub(reference: HubReference, options: HubOptions)
   if (cached) return getLocalPath(home, cached, reference)
   if (options.offline)
     throw new NotFoundError(
-      `${describeReference(reference)} is not in the cache (${home}), and offline use is asked for`,
+      `${describeReference(reference)} is not in the cache (${home}), and offline is set`,
     )
   return withLock(`${record}.lock`, async () => {
     // another process may have fetched it while we waited

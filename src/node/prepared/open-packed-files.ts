@@ -55,7 +55,7 @@ export const getPreparedFolder = (environment: Environment = process.env): strin
 
 /**
  * Files for the packed weights of a model. Undefined where it has none to pack, where it is small,
- * or where its weights are no files. Throws OptionError for a GRAFT_PREPARED_GB that is no number.
+ * or where its weights are no files. Throws OptionError for a GRAFT_PREPARED_GB that is not a number.
  */
 export async function openPackedFiles({
   weights,

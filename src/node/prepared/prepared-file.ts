@@ -107,7 +107,7 @@ export async function readPrepared(path: string): Promise<PreparedTensor[] | und
   try {
     return file && (await readIndex(file))
   } catch {
-    return undefined // the index is no JSON, or a read failed
+    return undefined // the index is not JSON, or a read failed
   } finally {
     await file?.close()
   }

@@ -24,7 +24,7 @@ export async function hashFolder(folder: string): Promise<FolderContent> {
   const files = await listFiles(folder)
   if (files.length > mostFiles)
     throw new FormatError(
-      `${folder}: has ${files.length} files, expected at most ${mostFiles}: it is no expert's folder.`,
+      `${folder}: has ${files.length} files, expected at most ${mostFiles}: it is not the folder of an expert.`,
     )
   const hash = await computeRootDigest(await listResources(files, [signatureFile]))
   return { hash, sizeBytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }

@@ -19,7 +19,7 @@ const parseLine = (line: string) =>
   JSON.parse(line) as { readonly id: string; readonly hash?: string; readonly error?: string }
 
 describe('a registry in a folder', () => {
-  it('refuses links, folders that are no adapter, and newer registries; nothing is left', async () => {
+  it('refuses links, folders that are not an adapter, and newer registries; nothing is left', async () => {
     const place = await places.make()
     const registry = await place.open()
     const linked = await place.makeExpert(createTestManifest(), 1)

@@ -55,7 +55,7 @@ export async function openRegistry(
   try {
     await makeDirectory(location)
   } catch (error) {
-    throw toStorageError(`${location}: cannot be made`, error)
+    throw toStorageError(`${location}: cannot be created`, error)
   }
   const database = await openSqliteFile(join(location, 'index.db'), registrySchema, waitMs)
   const content = await ContentFolder.open(join(location, contentFolder))

@@ -46,7 +46,7 @@ async function readText(path: string): Promise<string> {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path))
   } catch (cause) {
-    if (cause instanceof TypeError) throw new FormatError(`${path}: is no text.`, { cause })
+    if (cause instanceof TypeError) throw new FormatError(`${path}: is not text.`, { cause })
     if (findErrorCode(cause) === 'ENOENT') throw new NotFoundError(`${path}: is not there.`)
     throw toStorageError(`${path}: cannot be read`, cause)
   }

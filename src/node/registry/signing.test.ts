@@ -64,7 +64,7 @@ describe('the specification’s test vectors', () => {
   })
 
   it.each([
-    ['empty', /is no JSON/],
+    ['empty', /is not JSON/],
     ['missing-envelope', /dsseEnvelope is missing/],
     ['missing-tlog-entries', /is signed by a certificate/],
     ['missing-verification-material', /verificationMaterial is missing/],

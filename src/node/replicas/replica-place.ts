@@ -13,7 +13,7 @@ const placeTable = {
   attempt: integer({
     default: 1,
     from: 1,
-    about: 'from the second on, the run goes on from its last checkpoint, where there is one',
+    about: 'from the second on, the run continues from its last checkpoint, if there is one',
   }),
   threads: integer({ from: 1, about: 'of this replica, unless the command line says' }),
 }

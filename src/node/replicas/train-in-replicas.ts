@@ -186,7 +186,7 @@ export async function* trainInReplicas(
     onLost?.({ attempt, attempts, rank, reason })
     if (attempt === attempts || signal?.aborted)
       throw new WorkerError(
-        `Replica ${rank} of ${size} was lost in attempt ${attempt} of ${attempts} (${reason}${lastLine === '' ? '' : `: ${lastLine}`}). What was saved is in ${out}; resume goes on from there.`,
+        `Replica ${rank} of ${size} was lost in attempt ${attempt} of ${attempts} (${reason}${lastLine === '' ? '' : `: ${lastLine}`}). The saved state is in ${out}; resume continues from there.`,
       )
   }
 }

@@ -41,7 +41,7 @@ export const isLost = (error: unknown): boolean => error instanceof WorkerError
 
 /**
  * Trains this replica's share of the run; its events are those of a run alone. From the second
- * attempt on it goes on from the last checkpoint, where there is one.
+ * attempt on it continues from the last checkpoint, where there is one.
  */
 export async function trainReplica(
   given: ReplicaOptions,

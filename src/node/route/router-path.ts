@@ -38,7 +38,7 @@ export async function readRouterFile(path: string): Promise<ReadRouter> {
   try {
     file = JSON.parse(text)
   } catch (cause) {
-    throw new FormatError(`${path}: is no JSON.`, { cause })
+    throw new FormatError(`${path}: is not JSON.`, { cause })
   }
   checkRouterFile(file, path)
   return { file, sha256: toHex(await computeSha256(bytes)), sizeBytes: bytes.length }

@@ -80,7 +80,7 @@ describe('a CSV file', () => {
   })
   it.each([
     ['text,text\na,b\n', 'two columns are named "text"'],
-    ['text\n"a\n', 'is no valid CSV: '],
+    ['text\n"a\n', 'is not valid CSV: '],
     ['text\n', 'holds no rows'],
     ['prompt,completion\na,b\nc\nd,e,f\n', 'row 3: got 1 cells, expected 2'],
   ])('%j is refused', async (text, problem) => {

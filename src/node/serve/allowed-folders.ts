@@ -28,7 +28,7 @@ export async function createAllowedFolders(folders: readonly string[]): Promise<
         if (place !== undefined) return place
       }
       throw isAbsolute(path) && !roots.some(({ given, real }) => isBelow(path, given, real))
-        ? createPathRefusal('lies outside of them')
+        ? createPathRefusal('is outside of them')
         : new RequestError(`There is no expert at ${JSON.stringify(path)}.`, {
             status: 404,
             param: 'path',
@@ -70,9 +70,7 @@ async function resolveLinks(path: string): Promise<string | undefined> {
   } catch (error) {
     const code = findErrorCode(error)
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return undefined
-    throw createPathRefusal(
-      code === 'ELOOP' ? 'is a link that leads to itself' : 'cannot be looked at',
-    )
+    throw createPathRefusal(code === 'ELOOP' ? 'is a link that leads to itself' : 'cannot be read')
   }
 }
 
@@ -80,7 +78,7 @@ async function resolveLinks(path: string): Promise<string | undefined> {
 async function checkEntries(folder: string, root: string): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     if (findErrorCode(error) === 'ENOTDIR') return [] // a file, as GGUF adapters are
-    throw createPathRefusal('cannot be looked at')
+    throw createPathRefusal('cannot be read')
   })
   for (const entry of entries) {
     if (!entry.isSymbolicLink()) continue

@@ -25,7 +25,7 @@ export const backendFields = {
   }),
   shared: string({
     filled: true,
-    about: 'folder for adapters that vLLM sees under the same path; in the cache unless given',
+    about: 'folder for adapters that vLLM sees under the same path (default: in the cache)',
   }),
 } satisfies OptionFields<ServeBackendOptions>
 

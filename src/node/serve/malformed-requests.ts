@@ -27,7 +27,7 @@ export function answerMalformedRequests(server: Pick<Server, 'on'>): void {
       socket.destroy()
       return
     }
-    const [status, message] = problems[code] ?? [400, 'This is no valid HTTP request.']
+    const [status, message] = problems[code] ?? [400, 'This is not a valid HTTP request.']
     const fields = { status, type: 'invalid_request_error', code: 'invalid_http' }
     const problem = new RequestError(message, fields)
     const body = JSON.stringify(createErrorBody(problem))

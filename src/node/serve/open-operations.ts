@@ -41,12 +41,11 @@ const ownFields = {
   host: string({ filled: true, default: '127.0.0.1', about: 'address to listen on' }),
   withoutKeys: flag({
     default: false,
-    about: 'let everybody in who reaches the address, while there is no key',
+    about: 'as long as there is no key, let everybody in who can reach the address',
   }),
   state: string({
     filled: true,
-    about:
-      'folder of keys, usage and loaded experts, or "memory"; ~/.local/state/graft unless given',
+    about: 'folder of keys, usage and loaded experts, or "memory" (default: ~/.local/state/graft)',
   }),
   adapterFolders: listOf(string({ filled: true }), {
     default: [],
@@ -159,14 +158,17 @@ interface Access {
 export function chooseAccess(host: string, hasKeys: boolean, withoutKeys: boolean): Access {
   if (hasKeys) return { keyless: 'nobody', text: 'a key is needed (graft serve keys list)' }
   if (withoutKeys)
-    return { keyless: 'anyone', text: 'open to everybody who reaches it: there is no key' }
+    return {
+      keyless: 'anyone',
+      text: 'open to everybody who can reach it, because there is no key',
+    }
   if (isLoopbackName(host))
     return {
       keyless: 'loopback',
-      text: 'open to this machine only: there is no key (graft serve keys add <name>)',
+      text: 'open to this machine only, because there is no key (graft serve keys add <name>)',
     }
   throw new OptionError(
-    `--host ${host}: other machines reach this address, and there is no key. Make one with graft serve keys add <name>, or say --without-keys to let everybody in.`,
+    `--host ${host}: other machines can reach this address, and there is no key. Make one with graft serve keys add <name>, or give --without-keys to let everybody in.`,
   )
 }
 

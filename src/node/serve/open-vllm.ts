@@ -95,6 +95,6 @@ export async function findVllmModel(task: VllmTask): Promise<string> {
   if (await stat(root).catch(() => undefined)) return root
   if (/^[\w.-]+\/[\w.-]+$/.test(root)) return `hf:${root}`
   throw new OptionError(
-    `The vLLM server at ${client.place} serves ${root}, which is no folder here. Name the same base: graft serve <model> --backend vllm --url ${task.url}.`,
+    `The vLLM server at ${client.place} serves ${root}, which is not a folder on this machine. Name the same base: graft serve <model> --backend vllm --url ${task.url}.`,
   )
 }

@@ -40,7 +40,7 @@ export const routingFields = {
   escalateBelow: number({
     from: 0,
     to: 1,
-    about: "the confidence below which the upstream answers; the router's own unless given",
+    about: "the confidence below which the upstream answers (default: the router's own)",
   }),
 } satisfies OptionFields<ServeRoutingOptions>
 
@@ -54,7 +54,7 @@ export interface RoutingTask {
   readonly escalateBelow?: number | undefined
 }
 
-/** Throws OptionError for parts of routing without a router, and for an upstream that is no URL. */
+/** Throws OptionError for parts of routing without a router, and for an upstream that is not a URL. */
 export function toRoutingTask(
   options: ServeRoutingOptions & { readonly logPrompts?: boolean | undefined },
   environment: Readonly<Record<string, string | undefined>>,

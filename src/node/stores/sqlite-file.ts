@@ -24,12 +24,12 @@ const reasons: Readonly<Record<number, string>> = {
   13: 'disk full or the limit reached',
   14: 'it cannot be opened',
   18: 'the item is too large',
-  26: 'it is no SQLite file',
+  26: 'it is not a SQLite file',
 } // https://sqlite.org/rescode.html
 
 /**
  * Opens or creates the file, in WAL mode. Throws StorageError for a file of another layout and for
- * one that is no SQLite file.
+ * one that is not a SQLite file.
  */
 export async function openSqliteFile(
   path: string,

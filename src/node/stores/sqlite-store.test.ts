@@ -73,7 +73,7 @@ describe('a SQLite file of users', () => {
     await expect(openSqliteStore(join(directory, 'foreign'))).rejects.toThrow('of another program')
     const text = join(directory, 'text')
     writeFileSync(text, 'not a database, but long enough to be looked at as one. '.repeat(40))
-    await expect(openSqliteStore(text)).rejects.toThrow('it is no SQLite file')
+    await expect(openSqliteStore(text)).rejects.toThrow('it is not a SQLite file')
     await expect(openSqliteStore(join(directory, 'none', 'x'))).rejects.toThrow(StorageError)
   })
   it('refuses options that it does not have, and values out of range', async () => {

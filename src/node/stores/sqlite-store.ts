@@ -41,7 +41,7 @@ interface Row {
  * Opens or creates the file. In WAL mode readers never wait for a writer. A write is one
  * transaction: complete after a crash of the process; after a crash of the machine the last ones
  * may be missing, never partial. Throws StorageError for a file of another layout and for one that
- * is no SQLite file.
+ * is not a SQLite file.
  */
 export async function openSqliteStore(
   path: string,

@@ -100,7 +100,7 @@ describe.each(['thread', 'process'] as const)('a worker in a %s', (isolation) =>
     await catchError(sample.end(4))
     expect(worker.report().state).toBe('failed')
     await expect(sample.place()).rejects.toThrow(
-      /crashed 2 times within a minute \(at last: exit code 4\); it is not started again/,
+      /crashed 2 times within a minute \(at last: exit code 4\); it is not restarted/,
     )
     expect(crashes.map(({ isStartedAgain }) => isStartedAgain)).toEqual([true, false])
   })

@@ -31,7 +31,7 @@ export interface WorkerSettings {
   readonly name?: string | undefined
   /** Megabytes of JavaScript's heap; tensors are outside of it. Default: Node's. */
   readonly heapMb?: number | undefined
-  /** Crashes within a minute after which it is not started again. Default 5. */
+  /** Crashes within a minute after which it is not restarted. Default 5. */
   readonly maxCrashes?: number | undefined
   /** Default: a line on stderr. */
   readonly onCrash?: ((report: CrashReport) => void) | undefined
@@ -93,6 +93,6 @@ export async function openWorker<Of>(options: OpenWorkerOptions<Of>): Promise<Op
 
 function warnOfCrash({ worker, reason, lostCalls, isStartedAgain }: CrashReport): void {
   const lost = lostCalls === 1 ? 'a request was' : `${lostCalls} requests were`
-  const next = isStartedAgain ? 'it is started again' : 'it is not started again'
+  const next = isStartedAgain ? 'it is being restarted' : 'it is not restarted'
   process.stderr.write(`graft: ${worker} crashed (${reason}); ${lost} lost, ${next}.\n`)
 }

@@ -185,7 +185,7 @@ function createCrashError(
 ): WorkerError {
   const what =
     crashes === undefined
-      ? `${name} crashed (${reason}) before it answered. Ask again: it is started anew.`
-      : `${name} crashed ${crashes} times within a minute (at last: ${reason}); it is not started again.`
+      ? `${name} crashed (${reason}) before it answered. Ask again: it is being restarted.`
+      : `${name} crashed ${crashes} times within a minute (at last: ${reason}); it is not restarted.`
   return new WorkerError(what, cause && { cause })
 }

@@ -96,7 +96,7 @@ describe('a card', () => {
     })
   })
 
-  it('without a head, or one that says nothing, is no error', async () => {
+  it('without a head, or one that says nothing, is not an error', async () => {
     for (const text of ['', '# Title\n---\na: 1', '---\n---\n', '---\n# a comment\n---\nx'])
       expect(await readModelCard(text, 'x')).toEqual({})
     const template =
@@ -114,8 +114,8 @@ describe('a hostile card is refused', () => {
     ['a merge key', 'a: &a {license: x}\n<<: *a', /an alias/],
     ['a tag of a type', 'license: !!js/function "() => 1"', /asks for a type/],
     ['a tag of its own', 'license: !evil x', /asks for a type/],
-    ['a key twice', 'license: a\nlicense: b', /is no YAML: Map keys must be unique/],
-    ['keys that are no text', '? [a, b]\n: c', /is no YAML/],
+    ['a key twice', 'license: a\nlicense: b', /is not YAML: Map keys must be unique/],
+    ['keys that are no text', '? [a, b]\n: c', /is not YAML/],
     ['deep brackets', `a: ${'['.repeat(levels)}`, /nests more than/],
     ['deep dashes', `${'- '.repeat(levels)}a`, /nests more than/],
     [
@@ -123,7 +123,7 @@ describe('a hostile card is refused', () => {
       Array.from({ length: 200 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'),
       /nests more than/,
     ],
-    ['what is no YAML', 'a: "b', /is no YAML/],
+    ['what is not YAML', 'a: "b', /is not YAML/],
     ['a list', '- a', /expected keys/],
     ['other types', 'license: {a: 1}\ntags: 5', /license: got .*\n.*tags: got/s],
     ['control codes', 'license: "a\\u0007b"', /license: got/],

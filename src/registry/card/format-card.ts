@@ -124,7 +124,9 @@ function formatBody(manifest: ExpertManifest, { baseModel }: CardOptions): strin
     ...(description === undefined ? [] : [description]),
     facts.join('\n'),
     `## Use\n\nWith [Graft](https://www.npmjs.com/package/graftlm):\n\n    graft experts add ${id} --from <where it is published>\n    graft run "…" --adapter ${id}\n\nWith PEFT: \`PeftModel.from_pretrained(base, "<this folder>")\`.`,
-    ...(system === undefined ? [] : [`It was taught with the system message\n\n${indent(system)}`]),
+    ...(system === undefined
+      ? []
+      : [`It was trained with the system message\n\n${indent(system)}`]),
     ...formatScores(manifest),
     ...formatData(manifest),
   ]

@@ -53,7 +53,7 @@ async function parseHead(head: string, name: string): Promise<unknown> {
       logLevel: 'silent',
     })
     const [error] = document.errors
-    if (error) throw refuse(`is no YAML: ${error.message.slice(0, 200)}`, error)
+    if (error) throw refuse(`is not YAML: ${error.message.slice(0, 200)}`, error)
     const problem = findHostileNode(document, visit)
     if (problem !== undefined) throw refuse(problem)
     return document.toJS({ maxAliasCount: 0 }) as unknown

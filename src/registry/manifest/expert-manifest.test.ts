@@ -61,7 +61,7 @@ describe('an expert’s manifest', () => {
   it('of a newer layout, without JSON or of a megabyte is refused', () => {
     const read = (text: string) => () => parseExpertManifest(text, 'expert.json')
     expect(read(JSON.stringify({ ...least, layout: 2 }))).toThrow(UnsupportedError)
-    expect(read('{"layout":1')).toThrow(/is no JSON/)
+    expect(read('{"layout":1')).toThrow(/is not JSON/)
     expect(read('{"id":1,"id":2}')).toThrow(FormatError)
     expect(read(' '.repeat(2 ** 20 + 1))).toThrow(/at most 1048576/)
   })

@@ -47,7 +47,7 @@ function findGaps(value: Readonly<Record<string, unknown>>): string[] {
       name === undefined ? [`data[${i}].name: is missing, expected a text`] : [],
     ),
     ...(base && base.id === undefined && base.sha256 === undefined
-      ? ['base: expected an id or a sha256, else nobody knows which base it needs']
+      ? ['base: expected an id or a sha256, because otherwise its base is not known']
       : []),
   ]
 }
@@ -65,7 +65,7 @@ export function parseExpertManifest(text: string, name: string): ExpertManifest 
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw new FormatError(`${name}: is no JSON.`, { cause })
+    throw new FormatError(`${name}: is not JSON.`, { cause })
   }
   checkExpertManifest(value, name)
   return value
@@ -80,7 +80,9 @@ export function checkExpertManifest(value: unknown, name: string): asserts value
     )
   const problems = findExpertProblems(value)
   if (problems.length > 0)
-    throw new FormatError(`${name}: is no manifest of an expert:\n${joinProblems(problems, 32)}`)
+    throw new FormatError(
+      `${name}: is not the manifest of an expert:\n${joinProblems(problems, 32)}`,
+    )
 }
 
 /** The manifest as the file holds it, keys in the order of the table. Throws as the check does. */

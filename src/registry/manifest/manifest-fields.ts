@@ -137,7 +137,7 @@ export const expertFields = {
     { keywords: listOf(plainText), examples: listOf(plainText) },
     { about: 'What a router may go by.' },
   ),
-  system: string({ about: 'The system message that it was taught with.' }),
+  system: string({ about: 'The system message that it was trained with.' }),
   date: filled,
   chatTemplate: createField<string>(
     'the name of a file in the folder',

@@ -70,4 +70,4 @@ const listOwnDigest = (value: unknown): string[] =>
 const isText = (value: unknown): boolean => typeof value === 'string'
 
 const refuse = (name: string, reason: string): FormatError =>
-  new FormatError(`${name}: is no descriptor of OCI: ${reason}.`)
+  new FormatError(`${name}: is not an OCI descriptor: ${reason}.`)

@@ -193,7 +193,7 @@ export async function verifyContentHash(
   const got = await computeContentHash(files)
   if (got !== hash)
     throw new SignatureError(
-      `${name}: its files have the hash sha256:${got}, and the index says sha256:${hash}. Ask whoever publishes it.`,
+      `${name}: its files have the hash sha256:${got}, and the index says sha256:${hash}. Ask its publisher.`,
     )
 }
 

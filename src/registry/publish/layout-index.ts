@@ -45,12 +45,14 @@ const keys = {
   channelOf: 'dev.graftlm.channel-of',
 } as const
 
-/** Throws FormatError for what is no index of OCI. */
+/** Throws FormatError for what is not an index of OCI. */
 export function readLayoutIndex(bytes: Uint8Array, name: string): LayoutIndex {
   const value = readJson(bytes, name)
   const list = isRecord(value) && value['schemaVersion'] === 2 ? value['manifests'] : undefined
   if (!Array.isArray(list))
-    throw new FormatError(`${name}: is no index of an OCI image layout: there are no manifests.`)
+    throw new FormatError(
+      `${name}: is not an index of an OCI image layout: there are no manifests.`,
+    )
   const versions = new Map<string, Omit<PublishedExpert, 'channels'>>()
   const channels = new Map<string, string[]>()
   const faults: { name: string; error: GraftError }[] = []
@@ -112,7 +114,7 @@ const isTime = (text: string): boolean =>
 function readChannel(refName: string, version: unknown, indexName: string) {
   const [id, channel, ...more] = refName.split('/')
   if (id === undefined || channel === undefined || more.length > 0 || !isChannelName(channel))
-    throw new FormatError(`${indexName}: ${quoteName(refName)}: is no channel of an expert.`)
+    throw new FormatError(`${indexName}: ${quoteName(refName)}: is not a channel of an expert.`)
   return { channel, target: `${id}/${String(version)}` }
 }
 

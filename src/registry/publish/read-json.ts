@@ -14,6 +14,6 @@ export function readJson(bytes: Uint8Array, name: string): unknown {
     return JSON.parse(text)
   } catch (cause) {
     if (cause instanceof FormatError) throw cause
-    throw new FormatError(`${name}: is no JSON in UTF-8.`, { cause })
+    throw new FormatError(`${name}: is not JSON in UTF-8.`, { cause })
   }
 }

@@ -128,12 +128,12 @@ export async function parseBundle(text: string, name: string): Promise<Signature
 
 function parseJson(text: string, name: string): Record<string, unknown> {
   const problem = findJsonProblem(text, deepest)
-  if (problem !== undefined) throw refuse(name, `is no JSON: ${problem}`)
+  if (problem !== undefined) throw refuse(name, `is not JSON: ${problem}`)
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
-    throw refuse(name, 'is no JSON')
+    throw refuse(name, 'is not JSON')
   }
   if (!isRecord(value)) throw refuse(name, `got ${describeValue(value)}, expected an object`)
   return value
@@ -192,7 +192,7 @@ function readResources(value: unknown, name: string): Resource[] {
   const resources = value as Resource[]
   resources.forEach((entry, i) => {
     if (i > 0 && compareByCodePoint(resources[i - 1]!.name, entry.name) >= 0)
-      throw refuse(name, 'predicate.resources: its names are not sorted, or one stands twice')
+      throw refuse(name, 'predicate.resources: its names are not sorted, or one appears twice')
   })
   return resources.map(({ name: path, digest, algorithm }) => ({ name: path, digest, algorithm }))
 }
@@ -214,4 +214,4 @@ function readSerialization(value: unknown, name: string): Serialization {
 }
 
 const refuse = (name: string, reason: string): FormatError =>
-  new FormatError(`${name}: is no signature of files (OMS 1.0): ${reason}.`)
+  new FormatError(`${name}: is not a signature of files (OMS 1.0): ${reason}.`)

@@ -104,7 +104,7 @@ async function openKey(
     const algorithm = { name: 'ECDSA', namedCurve: curve.name }
     return await crypto.subtle.importKey(format, toBuffer(der), algorithm, true, [usage])
   } catch (cause) {
-    throw new OptionError(`${name}: is no valid key on ${curve.name}.`, { cause })
+    throw new OptionError(`${name}: is not a valid key on ${curve.name}.`, { cause })
   }
 }
 
@@ -140,7 +140,7 @@ export function encodeBase64(bytes: Uint8Array): string {
   return btoa(text)
 }
 
-/** Undefined for what is no base64. */
+/** Undefined for what is not base64. */
 export function decodeBase64(text: string): Uint8Array | undefined {
   try {
     return Uint8Array.from(atob(text), (char) => char.charCodeAt(0))

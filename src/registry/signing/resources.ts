@@ -70,7 +70,7 @@ export async function listResources(
 export function findPathProblem(path: string): string | undefined {
   const parts = path.split('/')
   const refuse = (reason: string): string => `${quoteName(path)}: ${reason}`
-  if (!path.isWellFormed()) return refuse('is no valid Unicode')
+  if (!path.isWellFormed()) return refuse('is not valid Unicode')
   if (path.startsWith('/') || /^[a-z]:/i.test(path)) return refuse('is absolute')
   if (parts.includes('..')) return refuse('leaves the folder with ".."')
   if (parts.includes('') || parts.includes('.')) return refuse('has an empty part or "."')

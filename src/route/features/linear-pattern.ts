@@ -26,7 +26,7 @@ export interface LinearPattern {
 const mostSteps = 1000
 
 /**
- * A pattern from its source. Throws GrammarError for what is no regular expression, look-around and
+ * A pattern from its source. Throws GrammarError for what is not a regular expression, look-around and
  * back references, OptionError for one that is too large.
  */
 export function compilePattern(source: string, what: string): LinearPattern {

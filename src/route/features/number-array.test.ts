@@ -39,9 +39,9 @@ describe('arrays of numbers in JSON', () => {
     }
   })
   it.each([
-    [{ base64: 'AAA' }, /is no base64/],
-    [{ base64: 'A*AAAA==' }, /is no base64/],
-    [{ base64: 'AÄAAAA==' }, /is no base64/],
+    [{ base64: 'AAA' }, /is not base64/],
+    [{ base64: 'A*AAAA==' }, /is not base64/],
+    [{ base64: 'AÄAAAA==' }, /is not base64/],
     [{ base64: 'AAAAAAAAAAA=' }, /has 8 bytes, expected 4/],
     [{ base64: 7 }, /got 7, expected base64/],
     [{ base64: 'AADAfw==' }, /not finite/],

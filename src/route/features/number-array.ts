@@ -28,7 +28,7 @@ const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+
 const sixBits = new Uint8Array(128).fill(255)
 for (let i = 0; i < letters.length; i++) sixBits[letters.charCodeAt(i)] = i
 
-/** Four times as fast as atob and a copy. Throws for a text that is no base64. */
+/** Four times as fast as atob and a copy. Throws for a text that is not base64. */
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
   const count = text.length - padding
@@ -102,7 +102,7 @@ function readBytes(text: unknown, count: number, width: number, name: string): A
   try {
     bytes = decodeBase64(text)
   } catch (cause) {
-    throw new FormatError(`${name}: is no base64.`, { cause })
+    throw new FormatError(`${name}: is not base64.`, { cause })
   }
   if (bytes.length !== count * width)
     throw new FormatError(`${name}: has ${bytes.length} bytes, expected ${count * width}.`)

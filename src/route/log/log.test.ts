@@ -56,7 +56,7 @@ describe('the log of a router', () => {
     const whole = write('a')
     expect(readRouteLog(whole + '{"type":"deci', 'log')).toHaveLength(1)
     expect(() => readRouteLog(`{"type":\n${whole}`, 'log')).toThrow(DataError)
-    expect(() => readRouteLog(`{"type":\n${whole}`, 'log')).toThrow(/log:1: is no JSON/)
+    expect(() => readRouteLog(`{"type":\n${whole}`, 'log')).toThrow(/log:1: is not JSON/)
     expect(() => readRouteLog('{"a":1}\n', 'log')).toThrow(/log:1: .*"decision" or "outcome"/)
     const wrong = `${JSON.stringify({ type: 'decision', id: 'a', kind: 'k', choice: null, confidence: 2 })}\n`
     expect(() => readRouteLog(wrong, 'log')).toThrow(/propensity: is missing; confidence: got 2/)

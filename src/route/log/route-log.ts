@@ -196,7 +196,7 @@ function parseRow(
     value = JSON.parse(line)
   } catch (cause) {
     if (mayBeCut) return undefined
-    throw new DataError(`${place}: is no JSON.`, { cause })
+    throw new DataError(`${place}: is not JSON.`, { cause })
   }
   const type = isRecord(value) ? value['type'] : undefined
   if (!isRecord(value) || (type !== 'decision' && type !== 'outcome'))

@@ -72,7 +72,7 @@ export const engineFields = {
   saved: unchecked<SavedPrefixes>('a place for saved prefixes'),
   speculate: flag({
     default: false,
-    about: 'try several tokens in one call where they are likely to follow',
+    about: 'check several likely tokens in one call (speculative decoding)',
   }),
   expertBytes: positiveInteger,
   cold: oneOf<ColdForm>(['f32', 'f16', 'int8']),

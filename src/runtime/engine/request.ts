@@ -84,7 +84,7 @@ export function checkPrompt(promptTokens: number, contextTokens: number, maxToke
   if (promptTokens === 0)
     throw new OptionError('The prompt is empty: a model needs at least one token to continue.')
   if (promptTokens + Math.min(1, maxTokens) > contextTokens) {
-    const withAnswer = maxTokens > 0 ? ', with the answer' : ''
+    const withAnswer = maxTokens > 0 ? ', including the answer' : ''
     throw new ContextLengthError(
       `The prompt has ${promptTokens} tokens; the model's context holds ${contextTokens}${withAnswer}. Shorten the prompt.`,
     )

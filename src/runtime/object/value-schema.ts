@@ -74,7 +74,7 @@ export async function readValue<Schema extends ValueSchema>(
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw createObjectError(text, [{ message: `the answer is no JSON: ${String(error)}` }])
+    throw createObjectError(text, [{ message: `the answer is not JSON: ${String(error)}` }])
   }
   const checked = await checkValue(schema, value)
   if (checked.issues) throw createObjectError(text, checked.issues)

@@ -6,12 +6,12 @@ import * as ownErrors from '../../base/errors.ts'
 import { GraftError } from '../../base/errors.ts'
 
 export interface EncodedError {
-  /** The names of its class and those above, the nearest first; empty for what is no error. */
+  /** The names of its class and those above, the nearest first; empty for what is not an error. */
   readonly classes: readonly string[]
   readonly name: string
   readonly message: string
   readonly stack: string | undefined
-  /** Own fields by name, `cause` among them. Of what is no error: itself, as `thrown`. */
+  /** Own fields by name, `cause` among them. Of what is not an error: itself, as `thrown`. */
   readonly fields: Readonly<Record<string, unknown>>
 }
 

@@ -106,7 +106,7 @@ function openTimeLimit(seconds = Infinity): { signal: AbortSignal; clear: () => 
 function checkAnswers(answers: number, { maxAnswers = Infinity }: AnswerBounds): void {
   if (answers > maxAnswers)
     throw new RequestError(
-      `The request asks for ${answers} answers, prompts times n; this server gives ${maxAnswers} to one request. Send several requests.`,
+      `The request asks for ${answers} answers, prompts times n; this server allows ${maxAnswers} per request. Send several requests.`,
       { code: 'too_many_answers' },
     )
 }
@@ -118,7 +118,7 @@ function checkPrompts(
   const longest = Math.max(0, ...promptTokens)
   if (longest > maxPromptTokens)
     throw new RequestError(
-      `The prompt has ${longest} tokens; this server takes ${maxPromptTokens}. Shorten the prompt.`,
+      `The prompt has ${longest} tokens; this server allows ${maxPromptTokens}. Shorten the prompt.`,
       {
         type: 'exceed_context_size_error',
         code: 'context_length_exceeded',

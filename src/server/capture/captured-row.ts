@@ -43,7 +43,7 @@ export function toCapturedRows(
   const { choices, model, id } = response
   if (!Array.isArray(messages) || messages.length === 0) return 'the request has no messages'
   if (messages.some((message) => !isRecord(message) || !isText(message['content'])))
-    return 'a message is no text'
+    return 'a message is not text'
   if (!Array.isArray(choices) || choices.length === 0) return 'the response has no choices'
   const rows: CapturedRow[] = []
   for (const choice of choices) {

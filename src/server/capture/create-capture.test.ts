@@ -156,13 +156,13 @@ describe('createCapture', () => {
       {},
     ],
     [
-      'a message is no text',
+      'a message is not text',
       { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] },
       answer,
       {},
     ],
     ['the request has no messages', { messages: [] }, answer, {}],
-    ['the answer did not end, or is no JSON', 'no JSON', answer, {}],
+    ['the answer did not end, or is not JSON', 'no JSON', answer, {}],
   ])('leaves out a call: %s', async (reason, request, response, headers) => {
     const { post, rows, outcomes } = setUp(() => Response.json(response))
     expect((await post(request, headers)).status).toBe(200)

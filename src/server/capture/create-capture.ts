@@ -200,7 +200,7 @@ async function keepCall(
 ): Promise<void> {
   const request = parseRecord(new TextDecoder().decode(body))
   if (!request || !response)
-    return onCall?.({ type: 'left-out', reason: 'the answer did not end, or is no JSON' })
+    return onCall?.({ type: 'left-out', reason: 'the answer did not end, or is not JSON' })
   const rows = toCapturedRows({ request, response, consent, at: now().toISOString() }, rules)
   if (typeof rows === 'string') return onCall?.({ type: 'left-out', reason: rows })
   try {

@@ -41,8 +41,8 @@ export interface ApiKeyRecord {
 }
 
 export const limitFields = {
-  requestsPerMinute: integer({ from: 1, about: 'requests in a minute' }),
-  tokensPerMinute: integer({ from: 1, about: 'tokens in a minute, prompts and answers together' }),
+  requestsPerMinute: integer({ from: 1, about: 'requests per minute' }),
+  tokensPerMinute: integer({ from: 1, about: 'tokens per minute, prompts and answers together' }),
   concurrent: integer({ from: 1, about: 'requests answered at the same time' }),
 } satisfies OptionFields<KeyLimits>
 

@@ -21,7 +21,7 @@ function createLimiter(mostRunning = 100) {
   return { clock, limiter, admit, refusal }
 }
 
-describe('requests a minute', () => {
+describe('requests per minute', () => {
   it('begin while there are some left, and come back evenly', () => {
     const { clock, admit, refusal } = createLimiter()
     const limits = { requestsPerMinute: 3 }
@@ -30,7 +30,7 @@ describe('requests a minute', () => {
     expect(error.status).toBe(429)
     expect(error.code).toBe('rate_limit_exceeded')
     expect(error.retryAfter).toBe(20)
-    expect(error.message).toContain('"ci" may make 3 requests a minute')
+    expect(error.message).toContain('"ci" may make 3 requests per minute')
     clock.ms = 19_999
     expect(refusal(limits)).toBeDefined()
     clock.ms = 20_000
@@ -64,11 +64,11 @@ describe('requests a minute', () => {
   })
 })
 
-describe('tokens a minute', () => {
+describe('tokens per minute', () => {
   it('are subtracted at the end, also below zero', () => {
     const { clock, admit, refusal } = createLimiter()
     const limits = { tokensPerMinute: 600 }
-    admit(limits).end(1200) // ten tokens a second: 60 s of debt
+    admit(limits).end(1200) // ten tokens per second: 60 s of debt
     const error = refusal(limits)!
     expect(error.retryAfter).toBeCloseTo(60.1)
     clock.ms = 60_100

@@ -92,14 +92,14 @@ export class KeyLimiter {
     const requestsMs = state.requests?.computeWaitMs(1, now) ?? 0
     if (requestsMs > 0)
       throw refuse(
-        `${title} may make ${limits.requestsPerMinute} requests a minute. The next one is possible in ${formatReset(requestsMs)}.`,
+        `${title} may make ${limits.requestsPerMinute} requests per minute. The next one is possible in ${formatReset(requestsMs)}.`,
         'rate_limit_exceeded',
         requestsMs / 1000,
       )
     const tokensMs = state.tokens?.computeWaitMs(1, now) ?? 0
     if (tokensMs > 0)
       throw refuse(
-        `${title} may use ${limits.tokensPerMinute} tokens a minute. The next request is possible in ${formatReset(tokensMs)}.`,
+        `${title} may use ${limits.tokensPerMinute} tokens per minute. The next request is possible in ${formatReset(tokensMs)}.`,
         'rate_limit_exceeded',
         tokensMs / 1000,
       )

@@ -63,7 +63,7 @@ export function createExpertChooser(
       if (lora === undefined) return choose(spec, given)
       if (listParts(spec).length > 0)
         throw new RequestError(
-          `Both model (${JSON.stringify(given)}) and lora say which experts answer. Give one of them.`,
+          `Both model (${JSON.stringify(given)}) and lora name the experts that answer. Give one of them.`,
           { param: 'lora', code: 'invalid_value' },
         )
       const parts = lora

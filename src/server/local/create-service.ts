@@ -35,7 +35,7 @@ export type AdapterReader = (
   sha256?: string,
 ) => Promise<{
   readonly adapter: Adapter
-  /** The system message that it was taught with. */
+  /** The system message that it was trained with. */
   readonly system?: string | undefined
   /** The root digest of its files, if they were hashed. */
   readonly sha256?: string | undefined

@@ -68,7 +68,7 @@ function createUntaught({ model }: ChosenExpert, experts: ExpertRegister): Reque
   const taught = experts.list().flatMap(({ name, pooling }) => (pooling ? [name] : []))
   const found = taught.length === 0 ? 'none is loaded' : `there are ${taught.join(', ')}`
   return new RequestError(
-    `model: ${JSON.stringify(model)} was not taught to embed. Name an expert whose metadata has graft_pooling; ${found}.`,
+    `model: ${JSON.stringify(model)} was not trained to embed. Name an expert whose metadata has graft_pooling; ${found}.`,
     { param: 'model', code: 'not_supported' },
   )
 }

@@ -213,7 +213,7 @@ function findNameProblem(name: string, baseNames: readonly string[]): string | u
   if (name.trim() === '') return 'is empty'
   if (name.length > mostCharacters) return `has more than ${mostCharacters} characters`
   if (name !== name.trim() || /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name))
-    return 'begins or ends with a blank, or holds signs that cannot be printed'
+    return 'begins or ends with a blank, or holds characters that cannot be printed'
   if (/[+>"]/.test(name) || /:\s*[-+.\d]/.test(name) || name.endsWith(':'))
     return 'holds +, >, " or a number after a colon, which mixtures are written with'
   const taken = [...baseNames, 'base', 'auto'].find((one) => name === one)

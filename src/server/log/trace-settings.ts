@@ -44,7 +44,7 @@ function checkProtocol(variables: Variables): void {
     variables['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL'] || variables['OTEL_EXPORTER_OTLP_PROTOCOL']
   if (!protocol || protocol === 'http/json' || protocol === 'http/protobuf') return
   throw new OptionError(
-    `OTEL_EXPORTER_OTLP_PROTOCOL: got ${JSON.stringify(protocol)}; spans are sent as http/json. Set http/json, and the collector's HTTP port, mostly 4318.`,
+    `OTEL_EXPORTER_OTLP_PROTOCOL: got ${JSON.stringify(protocol)}; spans are sent as http/json. Set http/json, and the collector's HTTP port, usually 4318.`,
   )
 }
 

@@ -53,7 +53,7 @@ describe('limits', () => {
   it('hold for everybody where a key has none', async () => {
     const { infer } = createTestServer({ requestsPerMinute: 1 })
     await infer()
-    expect((await infer()).error.message).toContain('This server may make 1 requests a minute')
+    expect((await infer()).error.message).toContain('This server may make 1 requests per minute')
   })
   it('of an answer are its own', async () => {
     const { infer } = createTestServer({ maxTokens: 2, maxPromptTokens: 4 })

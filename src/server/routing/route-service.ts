@@ -154,7 +154,7 @@ function checkRoutable({ prompts = [], scales }: AnswerRequest): void {
     )
   if (scales !== undefined)
     throw new RequestError(
-      'Both model "auto" and lora say which experts answer. Give one of them.',
+      'Both model "auto" and lora name the experts that answer. Give one of them.',
       {
         param: 'lora',
         code: 'invalid_value',

@@ -33,9 +33,9 @@ export function parseRecord(text: string): Readonly<Record<string, unknown>> {
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw new UpstreamError('a record of its stream is no JSON', { cause })
+    throw new UpstreamError('a record of its stream is not JSON', { cause })
   }
-  if (!isRecord(value)) throw new UpstreamError('a record of its stream is no object')
+  if (!isRecord(value)) throw new UpstreamError('a record of its stream is not an object')
   const { error } = value
   if (error !== undefined)
     throw new UpstreamError(

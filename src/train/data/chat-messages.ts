@@ -77,7 +77,7 @@ function readCallText(value: unknown): readonly object[] | string {
   } catch {
     // said below
   }
-  return 'is a "function_call" whose value is no JSON text with a name'
+  return 'is a "function_call" whose value is not JSON text with a name'
 }
 
 /** Whether a message of ShareGPT holds calls as its text. */
@@ -223,7 +223,7 @@ export function addSystemMessage(
 ): ReadMessages | string {
   if (system === undefined || system === '') return read
   if (read.messages[0]?.role === 'system')
-    return '"system" stands beside a system message; give one of them'
+    return '"system" and a system message are both given; give one of them'
   return {
     messages: [{ role: 'system', content: system }, ...read.messages],
     unlearned: new Set([...read.unlearned].map((i) => i + 1)),

@@ -39,7 +39,7 @@ describe('content that is a list of parts', () => {
       messages: [{ role: 'user', content: 'Hi you' }, assistant],
     })
   })
-  it('is refused by row and type where a part is no text', () => {
+  it('is refused by row and type where a part is not text', () => {
     const image = { type: 'image_url', image_url: { url: 'x.png' } }
     expect(problemsOf({ messages: [{ role: 'user', content: [image] }, assistant] })).toBe(
       'message 1 holds a part of type "image_url", and only text can be learned',
@@ -196,7 +196,7 @@ describe('system messages beside the list', () => {
       messages: [system, user, assistant],
     })
     expect(problemsOf({ system: 'T', messages: [system, user, assistant] })).toContain(
-      '"system" stands beside a system message',
+      '"system" and a system message are both given',
     )
   })
 })
@@ -267,7 +267,7 @@ describe("ShareGPT's rows", () => {
     })
     const broken = { conversations: [say('human', 'Hi'), say('function_call', 'f()')] }
     expect(problemsOf(broken)).toBe(
-      'message 2 is a "function_call" whose value is no JSON text with a name',
+      'message 2 is a "function_call" whose value is not JSON text with a name',
     )
   })
 })

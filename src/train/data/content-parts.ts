@@ -55,7 +55,7 @@ const partKinds: ReadonlyMap<string, PartKind> = new Map<string, PartKind>([
       keys: ['id', 'name', 'input'],
       add({ id, name, input = {} }, { calls }) {
         if (typeof name !== 'string') return 'a tool_use part has no "name"'
-        if (!isId(id)) return 'a tool_use part has an "id" that is no string'
+        if (!isId(id)) return 'a tool_use part has an "id" that is not a string'
         const called = { name, arguments: input }
         calls.push({ ...(typeof id === 'string' && { id }), type: 'function', function: called })
         return undefined
@@ -67,7 +67,7 @@ const partKinds: ReadonlyMap<string, PartKind> = new Map<string, PartKind>([
     {
       keys: ['tool_use_id', 'content'],
       add({ tool_use_id: id, content = '' }, { results }, log) {
-        if (!isId(id)) return 'a tool_result part has a "tool_use_id" that is no string'
+        if (!isId(id)) return 'a tool_result part has a "tool_use_id" that is not a string'
         const text = readPartsText(content, 'tool_result', log)
         if (typeof text !== 'object') return text
         const call = typeof id === 'string' ? { tool_call_id: id } : {}
@@ -83,7 +83,7 @@ export function readParts(parts: readonly unknown[], log: RowLog): MessageParts 
   const found: MessageParts = { text: undefined, thought: undefined, calls: [], results: [] }
   for (const part of parts) {
     const given = typeof part === 'string' ? { type: 'text', text: part } : part
-    if (typeof given !== 'object' || given === null) return 'a part of its content is no object'
+    if (typeof given !== 'object' || given === null) return 'a part of its content is not an object'
     const { type } = given as Part
     const kind = partKinds.get(String(type))
     if (!kind)
@@ -104,7 +104,7 @@ export function readPartsText(
   log: RowLog,
 ): { readonly text: string } | string {
   if (typeof content === 'string') return { text: content }
-  if (!Array.isArray(content)) return `the content of "${what}" is no text`
+  if (!Array.isArray(content)) return `the content of "${what}" is not text`
   const parts = readParts(content, log)
   if (typeof parts === 'string') return `"${what}" ${parts}`
   if (parts.calls.length > 0 || parts.results.length > 0 || parts.thought !== undefined)

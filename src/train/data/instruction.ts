@@ -19,7 +19,7 @@ function renderAlpacaPrompt(instruction: string, input: string): string {
         `### Instruction:\n${instruction}\n\n### Input:\n${input}\n\n### Response:`
 }
 
-/** The turns of a history; the problem where it is no list of pairs of texts. */
+/** The turns of a history; the problem where it is not a list of pairs of texts. */
 function readHistory(value: unknown): readonly ChatMessage[] | string {
   const list = readJsonList(value)
   if (list === undefined || list === null || list === '') return []

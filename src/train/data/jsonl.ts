@@ -78,7 +78,7 @@ function withExactChats(
 }
 
 const describeRepeatedKey = (key: string): string =>
-  `${JSON.stringify(key)} stands twice in one object, and only one of the two would be read`
+  `${JSON.stringify(key)} appears twice in one object, and only one of the two would be read`
 
 /** The problem of a value that is no row. */
 const describeProblem = (number: number, value: unknown): string =>
@@ -168,7 +168,11 @@ export function parseJsonl(text: string | Iterable<string>, name: string): RawDa
   if (problems.length > 0) {
     const layout = whole === undefined || array ? undefined : findLayoutProblem(whole)
     if (layout !== undefined) throw new DataError(`${name}: ${layout}.`)
-    throw createDataError(name, array ? 'holds rows that are none' : 'is not valid JSONL', problems)
+    throw createDataError(
+      name,
+      array ? 'holds rows that are not JSON' : 'is not valid JSONL',
+      problems,
+    )
   }
   if (rows.length === 0)
     throw new DataError(`${name}: holds no rows. Give at least one JSON object, one a line.`)
@@ -180,7 +184,7 @@ export function createRawDataset(values: readonly unknown[], name: string): RawD
   const problems = values.flatMap((value, i) =>
     isObject(value) ? [] : [`row ${i + 1}: got ${describeType(value)}, expected an object`],
   )
-  if (problems.length > 0) throw createDataError(name, 'holds rows that are no objects', problems)
+  if (problems.length > 0) throw createDataError(name, 'holds rows that are not objects', problems)
   if (values.length === 0) throw new DataError(`${name}: holds no rows.`)
   return {
     name,

@@ -61,10 +61,10 @@ describe('what odd rows found', () => {
     const use = { type: 'tool_use', id: 7, name: 'f', input: {} }
     const result = { type: 'tool_result', tool_use_id: true, content: 'r' }
     expect(problemsOf({ messages: [user, { role: 'assistant', content: [use] }] })).toContain(
-      'message 2 a tool_use part has an "id" that is no string',
+      'message 2 a tool_use part has an "id" that is not a string',
     )
     expect(problemsOf({ messages: [{ role: 'user', content: [result] }, answer] })).toContain(
-      'message 1 a tool_result part has a "tool_use_id" that is no string',
+      'message 1 a tool_result part has a "tool_use_id" that is not a string',
     )
   })
   it('content of another type is refused beside calls too', () => {

@@ -35,7 +35,7 @@ function findRefusal(key: string, value: unknown, { describing }: DataFormat): s
   if (reason !== undefined) return `"${key}" ${reason}`
   if (key === 'label' && typeof value === 'boolean') return `"label" ${refusedKeys.get('kto_tag')}`
   if (describing === undefined || describing.has(key)) return undefined
-  return `"${key}" stands beside "text" and could be an answer, which would not be learned. Remove it, or give prompt and completion`
+  return `"${key}" could be an answer, but only "text" would be learned. Remove it, or give prompt and completion`
 }
 
 /** Notes every key of the row that its format does not use. Keys without a value say nothing. */

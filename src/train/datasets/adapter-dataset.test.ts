@@ -121,7 +121,7 @@ describe('splitDataset', () => {
       expect([countExamples(halves.train), countExamples(halves.validation)]).toEqual([2, 2])
     },
   )
-  it('refuses what is no data set, and options that are unknown', () => {
+  it('refuses what is not a data set, and options that are unknown', () => {
     const bareRows = [pair('a'), pair('b')] as unknown as AdapterDataset
     expect(() => splitDataset(bareRows)).toThrow(
       'splitDataset: got a list of 2, expected a data set of createTextDataset or createEmbeddingDataset.',

@@ -72,7 +72,7 @@ const textExampleTable = {
 const embeddingExampleTable = { ...labelTable, input: vector, target: vector }
 
 /**
- * Throws OptionError that names the function where the value is no data set, or one of the other
+ * Throws OptionError that names the function where the value is not a data set, or one of the other
  * level.
  */
 export function requireDataset(

@@ -140,7 +140,7 @@ async function readVectors(bytes: Uint8Array, name: string): Promise<EmbeddingDa
   })
   if (count === 0 || width === 0) problems.push('inputs must be [examples, width], both at least 1')
   if (problems.length > 0)
-    throw new FormatError(`${name}: is no data set of vectors:\n  ${problems.join('\n  ')}`)
+    throw new FormatError(`${name}: is not a data set of vectors:\n  ${problems.join('\n  ')}`)
   const floats = async (tensor: string): Promise<Float32Array> =>
     (await store.read(tensor)).data as Float32Array
   const labels = await Promise.all(

@@ -22,18 +22,19 @@ export const ewcTable = {
   lambda: number({
     default: 0.03,
     from: 0,
-    about: 'how hard earlier tasks pull; more keeps them better and learns the new one less',
+    about:
+      'strength of the protection: larger values keep earlier tasks better and learn the new one less',
   }),
   decay: number({
     default: 1,
     from: 0,
     to: 1,
-    about: 'how much earlier tasks still count beside the newest: 1 as much, 0 not at all',
+    about: 'weight of earlier tasks relative to the newest: 1 equal, 0 none',
   }),
   sample: integer({
     default: 24,
     from: 1,
-    about: 'rows that the importance of weights is measured on when the task is over',
+    about: 'rows on which the importance of weights is measured after the task',
   }),
 }
 

@@ -109,7 +109,7 @@ function checkFits(state: EwcState, sites: readonly LoraLayer[]): void {
     throw new MismatchError(
       'What earlier tasks left does not fit the adapter',
       mismatches,
-      'Go on from the expert that it was written beside.',
+      'Continue from the expert in whose folder it was written.',
     )
 }
 

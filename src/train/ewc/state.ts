@@ -63,7 +63,7 @@ export async function loadEwcState(folder: ByteFolder): Promise<EwcState | undef
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
     if (computeChecksum(tensors) !== header.checksum)
       throw new FormatError(
-        `${source.name}: its tensors are not those it was written with. Remove it to go on without what it protects.`,
+        `${source.name}: its tensors are not those it was written with. Remove it to continue without what it protects.`,
       )
     return {
       tasks: header.tasks,
@@ -92,7 +92,7 @@ function parseHeader(
     header = JSON.parse(String(text)) as typeof header
   } catch {
     throw new FormatError(
-      `${name}: is no state of protected tasks (its header has no readable "graft-ewc").`,
+      `${name}: is not a state of protected tasks (its header has no readable "graft-ewc").`,
     )
   }
   if (header['version'] !== version)

@@ -14,23 +14,23 @@ const options = {
   temperature: number({
     default: 1,
     above: 0,
-    about: 'both predictions are softened by it: what is unlikely counts more above 1',
+    about: 'softens both predictions: above 1, unlikely tokens count more',
   }),
   share: number({
     default: 1,
     from: 0,
     to: 1,
-    about: 'how much the teacher counts; the rest is cross-entropy of the labels',
+    about: 'weight of the teacher; the rest is the cross-entropy of the labels',
   }),
   top: integer({
     default: 0,
     from: 0,
     about:
-      'how many of the teacher’s likeliest tokens are kept apart, all others in one bucket; 0: the whole vocabulary',
+      'top-k tokens of the teacher that are kept, all others in one bucket; 0: the whole vocabulary',
   }),
   ahead: flag({
     default: false,
-    about: 'ask the teacher once for each row before training and keep its answers; needs top',
+    about: 'run the teacher once per row before training and keep its outputs; needs top',
   }),
 }
 

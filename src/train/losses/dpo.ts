@@ -17,17 +17,17 @@ const options = {
   beta: number({
     default: 0.1,
     above: 0,
-    about: 'how far the expert may move away from the reference: less for larger values',
+    about: 'β: larger values keep the expert closer to the reference',
   }),
   labelSmoothing: number({
     default: 0,
     from: 0,
     below: 0.5,
-    about: 'share of the pairs thought to be the wrong way round',
+    about: 'share of the pairs that are assumed to be reversed',
   }),
   referenceFree: flag({
     default: false,
-    about: 'take the reference to find both rows equally likely',
+    about: 'assume that the reference finds both rows equally likely',
   }),
 }
 

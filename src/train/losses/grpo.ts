@@ -12,12 +12,12 @@ const options = {
   beta: number({
     default: 0.04,
     from: 0,
-    about: 'what the divergence from the policy that wrote the answers weighs',
+    about: 'weight of the divergence from the policy that wrote the answers',
   }),
   clip: number({
     default: 0.2,
     above: 0,
-    about: 'how far the likelihood of a token may move, as a share, before it counts no more',
+    about: "clip range: how far a token's likelihood may move, as a share",
   }),
 }
 

@@ -13,10 +13,10 @@ const options = {
   beta: number({
     default: 0.1,
     above: 0,
-    about: 'how far the expert may move away from the reference: less for larger values',
+    about: 'β: larger values keep the expert closer to the reference',
   }),
-  desirableWeight: number({ default: 1, from: 0, about: 'what a good answer weighs' }),
-  undesirableWeight: number({ default: 1, from: 0, about: 'what a bad answer weighs' }),
+  desirableWeight: number({ default: 1, from: 0, about: 'weight of a good answer' }),
+  undesirableWeight: number({ default: 1, from: 0, about: 'weight of a bad answer' }),
 }
 
 /** log π(row) − log ρ(row) of the rows that `name` marks, [P]; ρ is the reference. */

@@ -8,7 +8,7 @@ import { computeTokenValues } from './graded.ts'
 import { collectValues, type Loss } from './loss.ts'
 
 const options = {
-  least: number({ default: 0.5, about: 'the reward from which on an answer is learned' }),
+  least: number({ default: 0.5, about: 'smallest reward at which an answer is learned' }),
 }
 
 /** loss = Σ_m w_m·[reward ≥ least]·(−log p(label_m)) */

@@ -17,7 +17,7 @@ const options = {
   gamma: number({
     default: 1,
     from: 0,
-    about: 'how far the chosen row should be ahead, times beta',
+    about: 'margin by which the chosen row should lead, times beta',
   }),
 }
 

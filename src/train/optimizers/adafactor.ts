@@ -9,7 +9,7 @@ const options = {
     default: 0.8,
     above: 0,
     to: 1,
-    about: 'how fast old squares fade: step t counts 1/tᵈ',
+    about: 'decay of squared gradients: step t counts 1/tᵈ',
   }),
   clipThreshold: number({
     default: 1,
@@ -20,7 +20,7 @@ const options = {
     default: 0,
     from: 0,
     below: 1,
-    about: 'how much of the mean update is kept; 0 remembers none',
+    about: 'momentum: the share of the mean update that is kept; 0: none',
   }),
   epsilon: number({
     default: 1e-30,
@@ -38,7 +38,7 @@ const options = {
   weightDecay: number({
     default: 0,
     from: 0,
-    about: 'share of a weight taken off at a step, times the learning rate',
+    about: 'share of the weights subtracted at a step, times the learning rate',
   }),
 }
 
@@ -140,7 +140,8 @@ function scaleGradient(
  */
 export const adafactor: Optimizer<AdafactorSettings> = {
   name: 'adafactor',
-  about: 'as AdamW without momentum, but remembers only a row and a column of each matrix',
+  about:
+    'AdamW without momentum that keeps only a row and a column of second moments for each matrix',
   options,
   complete: (given) => readOptions('Adafactor', given, options),
   stateShapes: (shape, { beta1 }) => ({

@@ -21,7 +21,7 @@ const options = {
   weightDecay: number({
     default: 0,
     from: 0,
-    about: 'share of a weight taken off at a step, times the learning rate',
+    about: 'share of the weights subtracted at a step, times the learning rate',
   }),
 }
 
@@ -35,7 +35,7 @@ export type AdamWSettings = OptionValues<typeof options>
  */
 export const adamw: Optimizer<AdamWSettings> = {
   name: 'adamw',
-  about: 'a step of its own for every number; remembers two numbers for each',
+  about: 'per-parameter adaptive steps; keeps two moments',
   options,
   complete: (given) => readOptions('AdamW', given, options),
   stateShapes: (shape) => ({ mean: shape, square: shape }),

@@ -20,7 +20,7 @@ const options = {
   weightDecay: number({
     default: 0,
     from: 0,
-    about: 'share of a weight taken off at a step, times the learning rate',
+    about: 'share of the weights subtracted at a step, times the learning rate',
   }),
 }
 
@@ -33,7 +33,7 @@ export type LionSettings = OptionValues<typeof options>
  */
 export const lion: Optimizer<LionSettings> = {
   name: 'lion',
-  about: 'steps of one size, only their signs learned; remembers one number for each',
+  about: 'steps of equal size, by the sign of the momentum; keeps one moment',
   options,
   complete: (given) => readOptions('Lion', given, options),
   stateShapes: (shape) => ({ mean: shape }),

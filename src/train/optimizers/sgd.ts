@@ -10,9 +10,9 @@ const options = {
     default: 0.9,
     from: 0,
     below: 1,
-    about: 'how much of the last step goes into the next; 0 remembers nothing',
+    about: 'momentum: the share of the last step in the next; 0: none',
   }),
-  nesterov: flag({ default: false, about: 'looks one step of momentum ahead' }),
+  nesterov: flag({ default: false, about: 'Nesterov momentum' }),
   weightDecay: number({ default: 0, from: 0, about: 'share of a weight added to its gradient' }),
 }
 
@@ -25,8 +25,7 @@ export type SgdSettings = OptionValues<typeof options>
  */
 export const sgd: Optimizer<SgdSettings> = {
   name: 'sgd',
-  about:
-    'plain descent with momentum; one learning rate for all numbers, and one number remembered for each',
+  about: 'stochastic gradient descent with momentum; keeps one moment',
   options,
   complete(given) {
     const settings = readOptions('SGD', given, options)

@@ -22,28 +22,30 @@ export const settingTable = {
   epochs: integer({ default: 1, from: 1, about: 'times that each row is seen' }),
   steps: integer({
     from: 1,
-    about: 'steps in all, over as many epochs as they need; instead of epochs',
+    about: 'total steps, over as many epochs as they need; instead of epochs',
   }),
   maxTokens: integer({
     from: 2,
-    about: "longer rows are cut; as many as a line has, or the model's context, unless given",
+    about: "longer rows are cut (default: as many as a line has, or the model's context)",
   }),
-  packing: flag({ default: true, about: 'several rows on a line, which do not see each other' }),
-  accumulation: integer({ default: 1, from: 1, about: 'batches that make one step' }),
+  packing: flag({
+    default: true,
+    about: 'packs several rows into one line; they do not see each other',
+  }),
+  accumulation: integer({ default: 1, from: 1, about: 'batches per step (gradient accumulation)' }),
   shards: integer({
     default: 1,
     from: 1,
-    about:
-      'parts that a step is cut into, a power of two: as many replicas, or fewer, give the same expert',
+    about: 'parts of a step, a power of two: any number of replicas up to it gives the same expert',
   }),
-  loss: oneOf([...losses.keys()], { default: 'cross-entropy', about: 'what is made small' }),
+  loss: oneOf([...losses.keys()], { default: 'cross-entropy', about: 'the training loss' }),
   optimizer: oneOf([...optimizers.keys()], {
     default: 'adamw',
-    about: 'what turns gradients into steps',
+    about: 'the optimiser',
   }),
   learningRate: number({
     above: 0,
-    about: 'of the highest step; by kind and optimiser unless given',
+    about: 'the highest learning rate (default: by kind and optimiser)',
   }),
   schedule: oneOf([...schedules.keys()], {
     default: 'cosine',
@@ -53,7 +55,7 @@ export const settingTable = {
     from: 0,
     to: 1,
     about:
-      'share of the steps over which the learning rate rises first; 0.05 unless given, 0.3 for one-cycle',
+      'share of the steps over which the learning rate rises first (default: 0.05; one-cycle 0.3)',
   }),
   warmupSteps: integer({
     from: 0,
@@ -67,29 +69,30 @@ export const settingTable = {
   clip: number({
     default: 1,
     from: 0,
-    about: 'largest norm of all gradients together; 0 does not clip',
+    about: 'gradient clipping: largest norm of all gradients together; 0: none',
   }),
   patience: integer({
     from: 1,
-    about: 'so many validations in a row without a better loss end the run; never unless given',
+    about:
+      'end the run after this many validations in a row without a better loss (default: never)',
   }),
   minimumDelta: number({
     default: 0,
     from: 0,
-    about: 'how much lower a validation loss must be to count as better',
+    about: 'how much lower a validation loss must be to count as an improvement',
   }),
   divergenceFactor: number({
     default: 10,
     from: 0,
-    about: 'a loss that stays above so many times its start ends the run with an error; 0: never',
+    about: 'a loss that stays above this many times its start ends the run with an error; 0: never',
   }),
   onDivergence: oneOf(['error', 'lora'], {
     default: 'error',
     about:
-      'what a run of kind dora does that diverges: end with an error, or go on as LoRA from the last good checkpoint (lora)',
+      'what happens if a run of kind dora diverges: it ends with an error, or it continues as LoRA from the last good checkpoint (lora)',
   }),
   quantization: oneOf(quantizations, {
-    about: 'keeps the base in 4 bits (nf4) or 8 (int8) while training; in f32 unless given',
+    about: 'keeps the base in 4 bits (nf4) or 8 (int8) while training (default: f32)',
   }),
   seed: integer({ default: 0, about: 'same seed and data, same numbers' }),
 }
@@ -119,7 +122,7 @@ export const trainSettingTable = {
   checkpointing: either(flag(), integer({ from: 1 }), {
     default: false,
     about:
-      'recomputes layers in the backward pass: less memory, more time; a number: of how many segments',
+      'gradient checkpointing: recomputes layers in the backward pass, with less memory and more time; a number sets the segments',
   }),
   system: string({ about: 'system message for rows that have none' }),
 }

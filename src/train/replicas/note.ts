@@ -51,7 +51,7 @@ export async function decodeNote(note: Uint8Array, rank: number): Promise<Measur
   const readList = async (name: string): Promise<number[]> => {
     const { data } = await store.read(name)
     if (!(data instanceof Float64Array))
-      throw new FormatError(`${source.name}: "${name}" is no list of f64.`)
+      throw new FormatError(`${source.name}: "${name}" is not a list of f64.`)
     return [...data]
   }
   const indices = await readList(indicesName)

@@ -57,7 +57,7 @@ export function readCsv(text: string, name: string, separator: string): RawDatas
     }) as never
   } catch (cause) {
     if (!(cause instanceof CsvError)) throw cause
-    throw new DataError(`${name}: is no valid CSV: ${cause.message}.`, { cause })
+    throw new DataError(`${name}: is not valid CSV: ${cause.message}.`, { cause })
   }
   const [header, ...lines] = records.filter(({ record }) => !isBlank(record))
   if (!header || lines.length === 0)
@@ -68,7 +68,7 @@ export function readCsv(text: string, name: string, separator: string): RawDatas
       ? []
       : [`row ${info.lines}: got ${record.length} cells, expected ${keys.length}`],
   )
-  if (problems.length > 0) throw createDataError(name, 'is no valid CSV', problems)
+  if (problems.length > 0) throw createDataError(name, 'is not valid CSV', problems)
   const rows = lines.map(({ record, info }) => ({
     number: info.lines,
     value: Object.fromEntries(keys.map((key, i) => [key, readCell(key, record[i]!)])),

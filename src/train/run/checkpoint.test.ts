@@ -97,7 +97,7 @@ describe('findCheckpoint', () => {
   it('refuses a safetensors file of another kind', async () => {
     const folder = memoryFolder()
     folder.files.set(checkpointFiles[0], new Uint8Array([2, 0, 0, 0, 0, 0, 0, 0, 123, 125]))
-    await expect(findCheckpoint(folder)).rejects.toThrow('is no checkpoint of a training run')
+    await expect(findCheckpoint(folder)).rejects.toThrow('is not a checkpoint of a training run')
   })
 })
 

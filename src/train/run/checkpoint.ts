@@ -118,7 +118,7 @@ async function readCheckpoint(folder: ByteFolder, path: string): Promise<Checkpo
     const store = await openSafetensors(source)
     const text = store.metadata['graft-checkpoint']
     if (typeof text !== 'string')
-      throw new FormatError(`${source.name}: is no checkpoint of a training run.`)
+      throw new FormatError(`${source.name}: is not a checkpoint of a training run.`)
     const run = JSON.parse(text) as RunDescription
     if (run.version !== version)
       throw new FormatError(`${source.name}: is of version ${run.version}, expected ${version}.`)

@@ -43,7 +43,7 @@ export function checkPatience({ patience }: PatienceSettings, validations: numbe
   const found =
     validations === 0
       ? 'nothing is validated: give validation data'
-      : `the run has ${validations === 1 ? 'one validation' : `${validations} validations`}: validate more often, train longer, or take less patience`
+      : `the run has ${validations === 1 ? 'one validation' : `${validations} validations`}: validate more often, train longer, or use less patience`
   throw new OptionError(
     `Early stopping with a patience of ${patience} could never happen, because ${found}.`,
   )

@@ -51,7 +51,11 @@ export function createEventRun<Event extends { readonly type: string }>(
       throw error
     } finally {
       // has no effect after the end
-      reject(new GraftError('The run was left before its end, so it has no result.'))
+      reject(
+        new GraftError(
+          "The loop over the run's events was left before the end, so there is no result.",
+        ),
+      )
     }
   }
 

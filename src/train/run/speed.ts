@@ -2,7 +2,7 @@
 
 const recentSteps = 20
 
-/** Measures steps: tokens a second over the last 20, and what is left by the mean of all. */
+/** Measures steps: tokens per second over the last 20, and what is left by the mean of all. */
 export function createSpeedometer(now: () => number) {
   const recent: { tokens: number; milliseconds: number }[] = []
   const started = now()

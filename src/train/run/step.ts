@@ -31,7 +31,7 @@ function addGradients(sum: Gradients, gradients: ReadonlyMap<string, Tensor>): v
 
 const createNumericError = (step: number, what: string): NumericError =>
   new NumericError(
-    `Training stopped at step ${step}: ${what}. Lower the learning rate, or look for odd rows in the data.`,
+    `Training stopped at step ${step}: ${what}. Lower the learning rate, or check the data for unusual rows.`,
   )
 
 /** Batches that are there, or built one after the other. */

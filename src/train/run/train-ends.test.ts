@@ -143,7 +143,7 @@ describe('a divergent run', () => {
     )
     expect(endOf(events)).toMatchObject({ reason: 'finished', last: { step: 12 } })
   })
-  it('stops where the validation loss is no number, and keeps what was saved before', async () => {
+  it('stops where the validation loss is not a number, and keeps what was saved before', async () => {
     const folder = memoryFolder()
     const attempt = runWith(optionsOf({ checkpoint: checkpointIn(folder) }), scripted([3, NaN]))
     await expect(attempt).rejects.toThrow(

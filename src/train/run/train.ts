@@ -236,7 +236,7 @@ async function measureNext(
   const problem = findDivergence(state.steps, measured.loss, lossBounds)
   if (problem === undefined) return measured
   throw new NumericError(
-    `Training stopped at step ${step}: ${problem}. Lower the learning rate, or look for odd rows in the data.`,
+    `Training stopped at step ${step}: ${problem}. Lower the learning rate, or check the data for unusual rows.`,
   )
 }
 

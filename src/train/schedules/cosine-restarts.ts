@@ -1,4 +1,4 @@
-// The learning rate falls along half a cosine several times, each time from the top. Loshchilov and
+// The learning rate half a cosine several times, each from the highest rate (warm restarts). Loshchilov and
 // Hutter 2017, arXiv:1608.03983.
 
 import { integer, readOptions, type OptionValues } from '../../base/schema.ts'
@@ -16,7 +16,7 @@ const options = {
  */
 export const cosineRestarts: Schedule<OptionValues<typeof options>> = {
   name: 'cosine-restarts',
-  about: 'falls along half a cosine several times, each time from the top',
+  about: 'half a cosine several times, each from the highest rate (warm restarts)',
   options,
   complete: (given) => readOptions('Schedule cosine-restarts', given, options),
   factor({ progress }, settings) {

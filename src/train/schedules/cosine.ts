@@ -8,7 +8,7 @@ const options = { minimum }
 
 export const cosine: Schedule<OptionValues<typeof options>> = {
   name: 'cosine',
-  about: 'falls along half a cosine: slowly at both ends',
+  about: 'half a cosine: falls slowly at both ends',
   options,
   complete: (given) => readOptions('Schedule cosine', given, options),
   factor: ({ progress }, settings) =>

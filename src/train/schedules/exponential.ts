@@ -7,7 +7,7 @@ const options = {
   gamma: number({
     above: 0,
     to: 1,
-    about: "factor of one step; unless given, the one that ends the run at 'minimum'",
+    about: "factor of one step (default: the one that ends the run at 'minimum')",
   }),
   minimum: number({
     default: 0.01,

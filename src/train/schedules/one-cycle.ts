@@ -8,12 +8,12 @@ const options = {
   startDivisor: number({
     default: 25,
     from: 1,
-    about: 'the first step has the learning rate divided by this',
+    about: 'the first learning rate is the highest divided by this',
   }),
   endDivisor: number({
     default: 1e4,
     from: 1,
-    about: 'the last step has the first one divided by this',
+    about: 'the last learning rate is the first divided by this',
   }),
 }
 
@@ -30,7 +30,7 @@ const computeLastFactor = (settings: OptionValues<typeof options>): number =>
  */
 export const oneCycle: Schedule<OptionValues<typeof options>> = {
   name: 'one-cycle',
-  about: 'rises along half a cosine over the first part, then falls far below its start',
+  about: 'rises along half a cosine in the first part, then falls far below its start',
   options,
   complete: (given) => readOptions('Schedule one-cycle', given, options),
   riseShare: 0.3,

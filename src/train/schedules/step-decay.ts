@@ -1,4 +1,4 @@
-// The learning rate stays for some steps, then falls by a factor, and so on.
+// The learning rate constant for some steps, then multiplied by a factor, repeatedly.
 
 import { integer, number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Schedule } from './schedule.ts'
@@ -6,7 +6,7 @@ import type { Schedule } from './schedule.ts'
 const options = {
   everySteps: integer({
     from: 1,
-    about: 'steps between two falls; a third of the run unless given',
+    about: 'steps between two falls (default: a third of the run)',
   }),
   gamma: number({ default: 0.1, above: 0, to: 1, about: 'factor of one fall' }),
 }
@@ -14,7 +14,7 @@ const options = {
 /** As torch's StepLR, stepped once a step: gamma^⌊t/everySteps⌋. */
 export const stepDecay: Schedule<OptionValues<typeof options>> = {
   name: 'step',
-  about: 'stays for some steps, then falls by a factor, and so on',
+  about: 'constant for some steps, then multiplied by a factor, repeatedly',
   options,
   complete: (given) => readOptions('Schedule step', given, options),
   factor: ({ done, steps }, { everySteps, gamma }) =>

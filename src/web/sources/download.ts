@@ -111,7 +111,7 @@ class Download {
       fruitless = this.#receivedBytes > before ? 0 : fruitless + 1
       if (fruitless < fruitlessAttempts) continue
       throw new StorageError(
-        `${this.#url}: ${this.#receivedBytes} of ${total ?? 'an unknown number of'} bytes came, then the connection broke. What came is kept: load it again, and it goes on from there.`,
+        `${this.#url}: ${this.#receivedBytes} of ${total ?? 'an unknown number of'} bytes were received before the connection broke. They are kept: load it again to resume.`,
         { cause: cut },
       )
     }

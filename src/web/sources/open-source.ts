@@ -101,7 +101,7 @@ function openFromText(source: string, options: OpenSourceOptions): Promise<Opene
 export function resolveUrl(text: string): string {
   if (URL.canParse(text, globalThis.location?.href))
     return new URL(text, globalThis.location?.href).href
-  throw new OptionError(`${JSON.stringify(text)}: is no URL. Expected ${forms}.`)
+  throw new OptionError(`${JSON.stringify(text)}: is not a URL. Expected ${forms}.`)
 }
 
 const openFromBlob = (blob: Blob): OpenedSource => {

@@ -136,6 +136,6 @@ function decodeEntry(key: string, text: string): StoredItem {
     // refused below
   }
   throw new FormatError(
-    `localStorage: the entry ${quoteName(key)} is none of Graft's or was changed; remove it to go on.`,
+    `localStorage: the entry ${quoteName(key)} is none of Graft's or was changed; remove it to continue.`,
   )
 }

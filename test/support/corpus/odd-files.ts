@@ -161,7 +161,7 @@ type ChangeBytes = (bytes: Uint8Array<ArrayBuffer>, draw: Random) => Uint8Array<
 const joinBytes = (...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> =>
   new Uint8Array(Buffer.concat(parts))
 
-/** What damages a file that is no text. */
+/** What damages a file that is not text. */
 const byteMutations: Readonly<Record<string, ChangeBytes>> = {
   nothing: (bytes) => bytes,
   'cut off': (bytes, draw) => bytes.slice(0, 1 + draw.integer(bytes.length - 1)),

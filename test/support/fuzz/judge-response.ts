@@ -129,7 +129,7 @@ const openaiNames = ['message', 'type', 'param', 'code']
 
 function judgeError(text: string, path: string): string[] {
   if (text.length > mostErrorBytes) return [`an error of ${text.length} bytes`]
-  if (!isJson(text)) return [`an error that is no JSON: ${text.slice(0, 200)}`]
+  if (!isJson(text)) return [`an error that is not JSON: ${text.slice(0, 200)}`]
   const missing = findMissing(JSON.parse(text) as ErrorValue, path)
   return missing.length > 0 ? [`an error without ${missing.join(', ')}: ${text.slice(0, 200)}`] : []
 }
@@ -149,7 +149,7 @@ function judgeStream(text: string): string[] {
     .filter((line) => line.startsWith('data: '))
     .map((line) => line.slice('data: '.length))
   const wrong = data.find((record) => record !== '[DONE]' && !isJson(record))
-  if (wrong !== undefined) return [`a record that is no JSON: ${wrong.slice(0, 200)}`]
+  if (wrong !== undefined) return [`a record that is not JSON: ${wrong.slice(0, 200)}`]
   const last = data.at(-1) ?? ''
   return ends.some((end) => end.test(last)) ? [] : [`a stream that ends with ${last.slice(0, 200)}`]
 }
@@ -158,7 +158,7 @@ function judgeStream(text: string): string[] {
 function judgeLines(text: string): string[] {
   const lines = text.trim().split('\n')
   const wrong = lines.find((line) => !isJson(line))
-  if (wrong !== undefined) return [`a line that is no JSON: ${wrong.slice(0, 200)}`]
+  if (wrong !== undefined) return [`a line that is not JSON: ${wrong.slice(0, 200)}`]
   const last = lines.at(-1)!
   return /"done":true|"error"/.test(last) ? [] : [`lines that end with ${last.slice(0, 200)}`]
 }

@@ -35,10 +35,10 @@ export function sortKinds(rows: readonly AdapterKind[]): readonly AdapterKind[] 
 function findClash(one: AdapterKind, other: AdapterKind): string | undefined {
   const names = `${one.name} and ${other.name}`
   if (one.name === other.name)
-    return `${one.name} stands twice: one adapter of a larger rank or length is the same`
+    return `${one.name} appears twice: one adapter of a larger rank or length is the same`
   const effects = [one.effect, other.effect]
   if (effects.every((effect) => effect === 'precedes'))
-    return `${names}: both take the places before a row’s first token`
+    return `${names}: both put tokens before a row’s first token`
   if (effects.includes('renormalizes') && effects.includes('adds'))
     return `${names}: DoRA gives the rows of a weight a length of their own, which a second change of that weight would not have`
   if (effects.includes('replaces'))

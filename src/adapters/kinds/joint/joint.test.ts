@@ -104,7 +104,7 @@ describe('which kinds act together', () => {
     expect(getKind('ia3 + prompt-tuning').name).toBe('ia3+prompt-tuning')
   })
   it.each([
-    ['prompt-tuning+prefix-tuning', /prompt-tuning and prefix-tuning: both take the places/],
+    ['prompt-tuning+prefix-tuning', /prompt-tuning and prefix-tuning: both put tokens before/],
     ['lora+dora', /lora and dora: DoRA gives the rows of a weight a length/],
     ['lokr+dora', /lokr and dora: DoRA/],
     ['lora+pissa', /lora and pissa: both keep their matrices under PEFT’s names lora_/],

@@ -13,7 +13,7 @@ const rounds = 3
 const streams = 10
 const createPrompts = (): number[][] => Array.from({ length: streams }, () => createFreshPrompt())
 
-/** Prompt and new tokens a second of ten streams; `work` runs them. */
+/** Prompt and new tokens per second of ten streams; `work` runs them. */
 async function measureSpeed(work: () => Promise<unknown>): Promise<number> {
   const startedAt = performance.now()
   await work()

@@ -6,7 +6,7 @@ import { defineCommand, toOption } from '../../command.ts'
 
 export const improveCommand = defineCommand({
   name: 'improve',
-  summary: "from users' feedback to a better expert: train, judge, try, promote or take back",
+  summary: "train a better expert from users' feedback, try it, promote or withdraw it",
   usage: '<name>',
   positionals: [1, 1],
   options: {
@@ -18,11 +18,11 @@ export const improveCommand = defineCommand({
     ),
     store: toOption(
       string({
-        about: 'where users are kept: a folder or a file.db; that of graft serve unless given',
+        about: 'where users are kept: a folder or a file.db (default: that of graft serve)',
       }),
       { valueName: 'folder|file.db' },
     ),
-    model: toOption(string({ about: 'the base; the one that the expert names unless given' }), {
+    model: toOption(string({ about: 'the base (default: the one that the expert names)' }), {
       valueName: 'model',
       short: 'm',
     }),
@@ -40,7 +40,7 @@ export const improveCommand = defineCommand({
   examples: [
     {
       command: 'graft improve coder',
-      about: 'one turn of the loop; call it every night, and it goes on where it ended',
+      about: 'one step of the loop; run it every night, and it continues where it ended',
     },
     {
       command: 'graft improve coder --canaries canaries.jsonl --share 0.2',

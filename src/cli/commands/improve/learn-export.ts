@@ -5,17 +5,17 @@ import { defineCommand, toOption } from '../../command.ts'
 
 export const learnExportCommand = defineCommand({
   name: 'learn export',
-  summary: 'what users said of answers, as rows for training: corrections, thumbs, preferences',
+  summary: "write users' feedback as training rows: corrections, thumbs, preferences",
   usage: '[--user <name>]',
   positionals: [0, 0],
   options: {
-    user: toOption(string({ filled: true, about: 'whose turns; of all users unless given' }), {
+    user: toOption(string({ filled: true, about: 'whose turns (default: those of all users)' }), {
       valueName: 'name',
       many: true,
     }),
     store: toOption(
       string({
-        about: 'where users are kept: a folder or a file.db; that of graft serve unless given',
+        about: 'where users are kept: a folder or a file.db (default: that of graft serve)',
       }),
       { valueName: 'folder|file.db' },
     ),
@@ -24,28 +24,34 @@ export const learnExportCommand = defineCommand({
       about:
         'answers: what was right; judged: with good and bad as labels; pairs: better and worse',
     }),
-    model: toOption(string({ about: 'the base that answered; its tokenizer reads what is kept' }), {
-      valueName: 'model',
-      short: 'm',
-    }),
-    adapter: toOption(string({ about: 'only what was said of this expert' }), {
+    model: toOption(
+      string({ about: 'the base that answered; its tokenizer reads what is stored' }),
+      {
+        valueName: 'model',
+        short: 'm',
+      },
+    ),
+    adapter: toOption(string({ about: 'only feedback on this expert' }), {
       valueName: 'path',
       short: 'a',
     }),
     redact: toOption(
       string({
         default: 'all',
-        about: 'what is taken out of rows: emails, keys, cards, phones; all; none',
+        about: 'what is removed from rows: emails, keys, cards, phones; all; none',
       }),
       { valueName: 'rules' },
     ),
-    out: toOption(string({ about: 'the file that is written; stdout unless given' }), {
+    out: toOption(string({ about: 'the file that is written (default: stdout)' }), {
       valueName: 'rows.jsonl',
       short: 'o',
     }),
   },
   examples: [
-    { command: 'graft learn export --user ada --out ada.jsonl', about: 'what ada said was right' },
+    {
+      command: 'graft learn export --user ada --out ada.jsonl',
+      about: 'the answers that ada called right',
+    },
     {
       command: 'graft learn export --as pairs --store users.db --out pairs.jsonl',
       about: 'for graft train --loss dpo',

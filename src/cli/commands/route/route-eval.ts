@@ -9,7 +9,7 @@ const { date: _date, ...ownModelOptions } = modelOptions
 
 export const routeEvalCommand = defineCommand({
   name: 'route eval',
-  summary: 'how often a router is right: coverage against errors, calibration, time',
+  summary: 'measure a router: coverage against errors, calibration, time',
   usage: '<router.json> --data <prompts.jsonl>',
   positionals: [1, 1],
   options: {
@@ -18,10 +18,10 @@ export const routeEvalCommand = defineCommand({
       short: 'd',
     }),
     from: toOption(
-      string({ about: "a router's log with rewards: what this router would have earned there" }),
+      string({ about: "a router's log with rewards: estimates this router's reward on it" }),
       { valueName: 'log.jsonl' },
     ),
-    experts: toOption(string({ about: "folder of experts' folders: refuses other experts" }), {
+    experts: toOption(string({ about: "folder of experts' folders; other experts are an error" }), {
       valueName: 'folder',
     }),
     seed: integer({ default: 0, about: 'of the intervals' }),

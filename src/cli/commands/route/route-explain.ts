@@ -8,11 +8,11 @@ const { date: _date, ...ownModelOptions } = modelOptions
 
 export const routeExplainCommand = defineCommand({
   name: 'route explain',
-  summary: 'where a router sends a prompt, and why: nearest examples, terms that counted',
+  summary: 'show where a router sends a prompt, and why: nearest examples, terms that counted',
   usage: '<router.json> <prompt>',
   positionals: [2, 2],
   options: {
-    experts: toOption(string({ about: "folder of experts' folders: refuses other experts" }), {
+    experts: toOption(string({ about: "folder of experts' folders; other experts are an error" }), {
       valueName: 'folder',
     }),
     ...ownModelOptions,

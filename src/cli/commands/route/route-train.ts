@@ -8,7 +8,7 @@ const { date: _date, ...ownModelOptions } = modelOptions
 
 export const routeTrainCommand = defineCommand({
   name: 'route train',
-  summary: 'make a router: which expert answers which prompt',
+  summary: 'train a router that chooses the expert for a prompt',
   usage: '--data <prompts.jsonl> --experts <folder> --out <router.json>',
   positionals: [0, 0],
   options: {
@@ -19,14 +19,11 @@ export const routeTrainCommand = defineCommand({
     from: toOption(string({ about: 'the log of a router, with rewards or right experts' }), {
       valueName: 'log.jsonl',
     }),
-    held: toOption(
-      string({ about: 'rows for calibration alone; a fifth of --data unless given' }),
-      {
-        valueName: 'prompts.jsonl',
-      },
-    ),
+    held: toOption(string({ about: 'rows for calibration alone (default: a fifth of --data)' }), {
+      valueName: 'prompts.jsonl',
+    }),
     experts: toOption(
-      string({ about: "folder of experts' folders; the names in the rows unless given" }),
+      string({ about: "folder of experts' folders (default: the names in the rows)" }),
       { valueName: 'folder' },
     ),
     out: toOption(string({ about: 'the file that is written' }), {
@@ -48,10 +45,10 @@ export const routeTrainCommand = defineCommand({
       string({ about: "after how many of the base's layers prompts are read: 5,10" }),
       { valueName: 'n,…' },
     ),
-    pooling: toOption(string({ about: 'mean (unless given), last, max; several are joined' }), {
+    pooling: toOption(string({ about: 'mean (default), last, max; several are joined' }), {
       valueName: 'name,…',
     }),
-    seed: integer({ default: 0, about: 'of what is held out, and of kinds that draw' }),
+    seed: integer({ default: 0, about: 'of the held-out rows, and of kinds that sample' }),
     ...ownModelOptions,
   },
   examples: [
@@ -65,7 +62,7 @@ export const routeTrainCommand = defineCommand({
     },
     {
       command: 'graft route train --from route.jsonl --experts experts --out router.json',
-      about: 'from what a server logged',
+      about: "from a server's log",
     },
   ],
   async run({ values, terminal, signal }) {

@@ -4,7 +4,7 @@ import { defineCommand } from '../../command.ts'
 
 export const batchCommand = defineCommand({
   name: 'batch',
-  summary: 'answer a file of requests, in OpenAI’s form, without a server',
+  summary: 'answer a file of requests in OpenAI’s batch format, without a server',
   usage: '<requests.jsonl> --out <results.jsonl>',
   positionals: [1, 1],
   options: async () => (await import('../../serve/batch-options.ts')).batchOptions,
@@ -16,7 +16,7 @@ export const batchCommand = defineCommand({
     {
       command:
         'graft batch requests.jsonl --adapter coder=.graft/coder --out results.jsonl --resume',
-      about: 'with an expert, going on where a run was stopped',
+      about: 'with an expert, resuming a run that was stopped',
     },
   ],
   async run(context) {

@@ -7,18 +7,18 @@ import { stateOption } from '../../serve/state-option.ts'
 
 export const serveKeysCommand = defineCommand({
   name: 'serve keys',
-  summary: 'keys for graft serve: add, list, revoke',
+  summary: 'API keys of graft serve: add, list, revoke',
   usage: 'add <name> | list | revoke <name>',
   positionals: [1, 2],
   options: {
     scopes: toOption(
       string({
         about:
-          'what the key may do: infer, feedback, train, admin (all); infer,feedback unless given',
+          'what the key may do: infer, feedback, train, or admin for all (default: infer,feedback)',
       }),
       { valueName: 'scope,…', many: true },
     ),
-    'requests-per-minute': withAbout(limitFields.requestsPerMinute, 'requests in a minute'),
+    'requests-per-minute': withAbout(limitFields.requestsPerMinute, 'requests per minute'),
     'tokens-per-minute': limitFields.tokensPerMinute,
     concurrent: limitFields.concurrent,
     state: stateOption,

@@ -17,7 +17,7 @@ const createDay = (about: string) =>
 
 export const serveUsageCommand = defineCommand({
   name: 'serve usage',
-  summary: 'what was used of graft serve, by day, key, expert and user',
+  summary: 'usage of graft serve by day, key, expert and user',
   usage: '',
   positionals: [0, 0],
   options: {

@@ -181,7 +181,7 @@ class RegexReader {
   /** Behind a backslash: a class, or one character. */
   #readClassEscape(start: number): readonly CodeRange[] {
     const cursor = this.#cursor
-    if (cursor.isEnd) throw cursor.error('there is nothing behind the \\', start)
+    if (cursor.isEnd) throw cursor.error('nothing follows the \\', start)
     const letter = cursor.next()
     const ranges = letterClasses[letter]
     if (ranges && Object.hasOwn(letterClasses, letter)) return ranges

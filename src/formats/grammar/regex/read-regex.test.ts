@@ -111,7 +111,7 @@ it.each([
   ['(a)\\1', 'character 4: got \\1, a back reference'],
   ['\\p{Nope}', 'character 1: Unicode has no property "Nope"'],
   ['(?i:a)', 'character 1: a group of the kind (?i is not supported'],
-  ['a\\', 'character 2: there is nothing behind the \\'],
+  ['a\\', 'character 2: nothing follows the \\'],
   ['\\ud83d', 'character 1: half of a surrogate pair'],
   ['a^b', 'the pattern: got ^'],
 ])('refuses %s', (pattern, message) => {

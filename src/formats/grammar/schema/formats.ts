@@ -1,5 +1,5 @@
 // What JSON Schema's `format` asks of strings, as patterns that are a little narrower where the full
-// rule is no regular language.
+// rule is not a regular language.
 
 const octet = '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])'
 const date =

@@ -60,7 +60,7 @@ function findNeededForm(
   return forms.length === 1 ? forms[0] : undefined
 }
 
-/** Arguments in another form; text that is no JSON stays. */
+/** Arguments in another form; text that is not JSON stays. */
 function convertArguments(given: unknown, form: ArgumentForm): unknown {
   if (form === 'text') return typeof given === 'object' ? JSON.stringify(given) : given
   if (typeof given !== 'string') return given

@@ -354,7 +354,7 @@ const cases: Record<string, AnswerCase[]> = {
       ],
     },
     {
-      about: 'reasoning that the prompt began; a value that is no JSON after all',
+      about: 'reasoning that the prompt began; a value that is not JSON after all',
       answer: `Hm.</think>\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name="${weather}">\n<｜DSML｜parameter name="city" string="false">Oslo</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>`,
       inReasoning: true,
       reasoning: 'Hm.',
@@ -424,7 +424,7 @@ const cases: Record<string, AnswerCase[]> = {
       ],
     },
     {
-      about: 'a message to a function that is no JSON',
+      about: 'a message to a function that is not JSON',
       answer: '<|channel|>commentary to=functions.noop <|constrain|>json<|message|>nothing',
       text: '<|channel|>commentary to=functions.noop <|constrain|>json<|message|>nothing',
     },

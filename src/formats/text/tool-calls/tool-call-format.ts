@@ -58,7 +58,7 @@ export interface CallOpener {
   readonly isBare?: boolean
   /** It opens nothing: it is dropped. */
   readonly isFrame?: boolean
-  /** Reads what follows; throws MalformedCall where it is no call. */
+  /** Reads what follows; throws MalformedCall where it is not a call. */
   read(input: CallInput, sink: CallSink): Generator<void, void>
 }
 

@@ -35,7 +35,7 @@ function readTool(tool: unknown, place: string, problems: string[]): ToolDefinit
       `: the name is ${describeValue(name)}, expected 1 to 64 letters, digits, "_", "-" or "."`,
     )
   if (description !== undefined && description !== null && typeof description !== 'string')
-    return refuse(` (${name}): the description is no text`)
+    return refuse(` (${name}): the description is not text`)
   if (parameters !== undefined && parameters !== null && !isRecord(parameters))
     return refuse(` (${name}): the parameters are no JSON Schema of an object`)
   return {

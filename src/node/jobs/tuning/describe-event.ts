@@ -12,7 +12,7 @@ export function describeEvent(event: TrainJobEvent): Told | undefined {
   switch (event.type) {
     case 'data-ready': {
       const { data, steps, resumedAt, trainableParameters } = event
-      const begun = resumedAt > 0 ? `goes on after step ${resumedAt}` : 'has started'
+      const begun = resumedAt > 0 ? `continues after step ${resumedAt}` : 'has started'
       return createInfo(
         `The run ${begun}: ${data.examples} examples, ${data.tokens} tokens, ${steps} steps, ${trainableParameters} trainable numbers.`,
       )
@@ -35,12 +35,13 @@ export function describeEvent(event: TrainJobEvent): Told | undefined {
       })
     case 'kind-changed':
     case 'job-resumed':
-      return { level: 'warn', message: `The run goes on from a checkpoint: ${event.reason}` }
+      return { level: 'warn', message: `The run continues from a checkpoint: ${event.reason}` }
     case 'evaluation-start':
       return createInfo(`The result is evaluated on ${event.rows} rows.`)
     case 'evaluation-end': {
       const { loss, baseLoss, currentLoss, rows } = event.report
-      const serving = currentLoss === undefined ? '' : `, what serves ${currentLoss.toFixed(4)}`
+      const serving =
+        currentLoss === undefined ? '' : `, the serving version ${currentLoss.toFixed(4)}`
       return createInfo(
         `Evaluated on ${rows} rows: loss ${loss.toFixed(4)}, the base ${baseLoss.toFixed(4)}${serving}.`,
       )

@@ -231,14 +231,14 @@ export class TuningRunner implements JobService {
       if (this.#isClosing || !isOpen(this.#ledger.get(job.id))) continue
       try {
         if (job.base !== base)
-          throw new RequestError(`The server was started again with another base, ${base}.`, {
+          throw new RequestError(`The server was restarted with another base, ${base}.`, {
             code: 'base_changed',
           })
         const out = this.#folder.locateRun(job.id)
         const isBegun = (await stat(join(out, 'expert.json')).catch(() => undefined)) !== undefined
         const rows = await findRows(this.#folder.locate(job.id))
         const run = await this.#train(job, rows, isBegun)
-        const message = 'The server was started again; the job goes on.'
+        const message = 'The server was restarted; the job continues.'
         await this.#ledger.tell(job.id, { level: 'warn', message })
         this.#follow(job, run)
         if (!isOpen(this.#ledger.get(job.id))) await run.cancel()

@@ -61,7 +61,7 @@ export function readArchiveIndex(bytes: Uint8Array, name: string): ArchivedExper
   if (layout === undefined || given['experts'] === undefined)
     problems.push('expected layout and experts')
   if (problems.length > 0)
-    throw new FormatError(`${name}: is no list of experts:\n${joinProblems(problems)}`)
+    throw new FormatError(`${name}: is not a list of experts:\n${joinProblems(problems)}`)
   return (given['experts'] as Readonly<Record<string, unknown>>[]).map((expert, i) =>
     readEntry(expert, `${name}: experts[${i}]`),
   )

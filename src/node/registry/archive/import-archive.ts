@@ -44,7 +44,7 @@ export async function importArchive(
   const place = createReceivedPath(registry.location)
   try {
     await mkdir(place).catch((cause: unknown) => {
-      throw toStorageError(`${place}: cannot be made`, cause)
+      throw toStorageError(`${place}: cannot be created`, cause)
     })
     await unpackArchive(file, place, { maxBytes, signal })
     const found = await findExperts(place, file)

@@ -62,7 +62,7 @@ export async function findExpertFolders(folder: string): Promise<string[]> {
   for (const name of names.toSorted())
     if (await isExpertFolder(join(folder, name))) found.push(join(folder, name))
   if (found.length === 0)
-    throw new NotFoundError(`${folder}: is no expert's folder, and there is none in it.`)
+    throw new NotFoundError(`${folder}: is not the folder of an expert, and there is none in it.`)
   return found
 }
 

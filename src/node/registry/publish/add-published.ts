@@ -43,7 +43,7 @@ export async function addPublished(
   const place = createReceivedPath(registry.location)
   try {
     await mkdir(place).catch((cause: unknown) => {
-      throw toStorageError(`${place}: cannot be made`, cause)
+      throw toStorageError(`${place}: cannot be created`, cause)
     })
     await published.fetchInto(place, expert)
     if (keys) await verifyFolder(place, keys)

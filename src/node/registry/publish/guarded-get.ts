@@ -37,7 +37,9 @@ export async function* getBytes(
   const encoding = response.headers['content-encoding'] ?? 'identity'
   try {
     if (encoding !== 'identity')
-      throw new FormatError(`${name}: came as ${quoteName(encoding)}, expected it as it is.`)
+      throw new FormatError(
+        `${name}: came as ${quoteName(encoding)}, expected no content encoding.`,
+      )
     if (length > maxBytes) throw createTooLongError(name, maxBytes, length)
     let received = 0
     for await (const chunk of response as AsyncIterable<Buffer>) {

@@ -121,7 +121,7 @@ function readJournal(bytes: Uint8Array): string[] {
   const value: unknown = readJson(bytes, journalFile)
   if (Array.isArray(value) && value.every((hash) => /^[0-9a-f]{64}$/.test(String(hash))))
     return value as string[]
-  throw new FormatError(`${journalFile}: is no list of blobs. Remove it to go on.`)
+  throw new FormatError(`${journalFile}: is not a list of blobs. Remove it to continue.`)
 }
 
 /** Of every image that the index names: itself, its configuration and its layers. */

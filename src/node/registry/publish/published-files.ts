@@ -46,7 +46,7 @@ const openFolder = (folder: string): PublishedFiles => ({
         throw new NotFoundError(`${full}: there is no such file.`, { cause })
       throw toStorageError(`${full}: cannot be read`, cause)
     })
-    if (!found.isFile()) throw new FormatError(`${full}: is no regular file.`)
+    if (!found.isFile()) throw new FormatError(`${full}: is not a regular file.`)
     if (found.size > maxBytes) throw createTooLongError(full, maxBytes, found.size)
     let read = 0
     for await (const chunk of createReadStream(full) as AsyncIterable<Buffer>) {

@@ -35,6 +35,6 @@ export async function prepareStateFolder(folder: string): Promise<void> {
     await makeDirectory(folder)
     if (before === undefined) await chmod(folder, 0o700)
   } catch (cause) {
-    throw toStorageError(`${folder}: cannot be made`, cause)
+    throw toStorageError(`${folder}: cannot be created`, cause)
   }
 }

@@ -77,7 +77,7 @@ describe('a state in SQLite', () => {
       expect(await readFile(join(path, name), 'latin1')).not.toContain('lovelace')
     await state.close()
   })
-  it('is refused where the file is no SQLite file or of another program', async () => {
+  it('is refused where the file is not a SQLite file or of another program', async () => {
     const path = nextPath()
     await writeFile(path, 'not a database, but long enough to be looked at as one'.repeat(20))
     await expect(openSqliteState(path)).rejects.toThrow(StorageError)

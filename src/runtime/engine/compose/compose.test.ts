@@ -186,7 +186,7 @@ describe('experts by name', () => {
     await expect(engine.add(request('frist+secnd'))).rejects.toThrow(/frist[^]*secnd/)
     await expect(engine.add(request('first:0.5+'))).rejects.toThrow(OptionError)
     await expect(engine.add(request('first:0.5+prompt'))).rejects.toThrow(
-      /"prompt": its virtual tokens have no weight, so it acts alone only/,
+      /"prompt": its virtual tokens have no weight, so it can only act alone/,
     )
     const value = { parts: [{ name: 'first', weight: Number.NaN }] }
     await expect(engine.add(request(value))).rejects.toThrow(/weight of "first": got NaN/)

@@ -134,9 +134,9 @@ function checkStages(stages: readonly PlannedStage[]): void {
     const name = `stage ${i + 1}${handle?.name === undefined ? '' : `, "${handle.name}"`}`
     const before = stages[i - 1]?.handle
     if (handle && (handle.form === 'attached' || handle.virtualTokens > 0))
-      return [`${name}: ${describeAttached(handle)}, so it answers alone only`]
+      return [`${name}: ${describeAttached(handle)}, so it can only answer alone`]
     if (handle?.invocation)
-      return [`${name}: it acts from its invocation tokens on, so it answers alone only`]
+      return [`${name}: it acts from its invocation tokens on, so it can only answer alone`]
     const paths = from < to && before !== handle ? listProducts([before, handle]) : []
     return paths.length > 0
       ? [
@@ -162,5 +162,5 @@ function listProducts(handles: readonly (ExpertHandle | undefined)[]): string[] 
 
 const describeAttached = ({ virtualTokens }: ExpertHandle): string =>
   virtualTokens > 0
-    ? 'its virtual tokens stay in the keys and values of a row'
+    ? "its virtual tokens stay in a row's keys and values"
     : 'a program of its own serves it'

@@ -279,7 +279,7 @@ describe('what the pool refuses, before anything changes', () => {
     }
     const refused: [Expert, string][] = [
       [lacking, 'does not fit the model'],
-      [nowhere, 'touches no layer of this model'],
+      [nowhere, 'changes no layer of this model'],
       [withNaN(NaN), `NaN or infinity in ${key}`],
       [withNaN(Infinity), `NaN or infinity in ${key}`],
       [mixture, 'This mixture cannot be served exactly'],

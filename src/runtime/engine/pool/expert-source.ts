@@ -119,7 +119,7 @@ async function readWeights(adapter: Adapter, base: PoolBase): Promise<ServingWei
   const weights = await readServingWeights(acting, base.graph, base.readFloat)
   if (weights.size === 0)
     throw new MismatchError(
-      `The ${adapter.kind} adapter touches no layer of this model`,
+      `The ${adapter.kind} adapter changes no layer of this model`,
       [{ name: 'targets', got: JSON.stringify(adapter.config.targets), expected: 'a module' }],
       'It would answer as the base does. Give an adapter that was made for this model.',
     )

@@ -28,7 +28,7 @@ export function mixSources(parts: readonly WeightedSource[]): ExpertSource {
     .filter(({ source, virtualTokens }) => source.slot === undefined || virtualTokens > 0)
     .map(
       ({ what, virtualTokens }) =>
-        `${what}: ${virtualTokens > 0 ? 'its virtual tokens have no weight' : 'no slot holds it'}, so it acts alone only${virtualTokens > 0 ? '; joinAdapters makes one expert of it and others' : ''}`,
+        `${what}: ${virtualTokens > 0 ? 'its virtual tokens have no weight' : 'no slot holds it'}, so it can only act alone${virtualTokens > 0 ? '; joinAdapters makes one expert of it and others' : ''}`,
     )
   const starts = new Set(parts.map(({ invocation }) => invocation?.join() ?? 'all tokens'))
   if (starts.size > 1)

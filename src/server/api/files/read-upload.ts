@@ -76,7 +76,7 @@ async function readForm({ req }: ServerContext, maxBytes: number): Promise<FormD
   } catch (cause) {
     if (tooLong) throw tooLong
     const fields = { code: 'invalid_form' }
-    throw new RequestError('The body is no whole multipart/form-data.', fields, { cause })
+    throw new RequestError('The body is not complete multipart/form-data.', fields, { cause })
   }
 }
 

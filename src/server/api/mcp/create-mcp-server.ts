@@ -108,7 +108,7 @@ type Checked =
   { readonly value: GivenArguments } | { readonly issues: readonly { readonly message: string }[] }
 
 function readArguments(given: unknown, fields: Fields, required: readonly string[]): Checked {
-  if (!isRecord(given)) return { issues: [{ message: 'The arguments are no object.' }] }
+  if (!isRecord(given)) return { issues: [{ message: 'The arguments are not an object.' }] }
   const value = Object.fromEntries(Object.entries(given).filter(([, item]) => item !== null))
   const problems = [
     ...required.filter((name) => value[name] === undefined).map((name) => `${name} is missing`),

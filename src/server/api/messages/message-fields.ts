@@ -137,7 +137,7 @@ function readChoice(
   checkKeys(choice, ['type', 'name', 'disable_parallel_tool_use'], 'tool_choice')
   const { type, name, disable_parallel_tool_use: isSingle } = choice
   if (!hasTools && type !== 'none')
-    throw createValueError('tool_choice', 'says which tool is called, but tools are missing')
+    throw createValueError('tool_choice', 'names a tool, but tools are missing')
   const oneCall = isSingle === true
   if (type === 'tool' && typeof name === 'string')
     return { toolChoice: { type: 'function', function: { name } }, oneCall }

@@ -183,7 +183,7 @@ export function toConversation(
     ...(effort !== undefined && { reasoning_effort: effort }),
   }
   if (tools.length === 0 && body.tool_choice !== undefined && body.tool_choice !== 'none')
-    throw new RequestError('tool_choice says which tool is called, but tools are missing.', {
+    throw new RequestError('tool_choice names a tool, but tools are missing.', {
       param: 'tool_choice',
       code: 'invalid_value',
     })

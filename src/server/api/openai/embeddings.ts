@@ -21,7 +21,7 @@ export const embeddingsRoute = defineRoute({
       encoding_format: oneOf(['float', 'base64'], { about: 'base64: float32, little-endian' }),
       user: string({ filled: true, about: 'who asks: for usage' }),
       lora: scalesField,
-      pooling: oneOf(poolings, { about: 'default: as the expert was taught to, else mean' }),
+      pooling: oneOf(poolings, { about: 'default: as the expert was trained, else mean' }),
     },
     required: ['input'],
     refused: refusedInEmbeddings,

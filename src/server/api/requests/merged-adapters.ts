@@ -53,7 +53,7 @@ export function readModel(
   const own = model?.trim()
   if (lora !== undefined || (own !== undefined && ![baseName, 'base', ...aliases].includes(own)))
     throw new RequestError(
-      `Both ${lora === undefined ? 'model' : 'lora'} and merged_adapters say which experts answer. Give one of them.`,
+      `Both ${lora === undefined ? 'model' : 'lora'} and merged_adapters name the experts that answer. Give one of them.`,
       { param: 'merged_adapters', code: 'invalid_value' },
     )
   const parts = ids.map((name, i) => ({ name, weight: weights[i] ?? 1 }))

@@ -47,7 +47,7 @@ export function toPageBody<Item extends { readonly id: string }>(
   const items = order === 'asc' ? oldestFirst : oldestFirst.toReversed()
   const place = after === undefined ? -1 : items.findIndex(({ id }) => id === after)
   if (after !== undefined && place < 0)
-    throw refuse('after', `is no id of this list: ${JSON.stringify(after.slice(0, 100))}`)
+    throw refuse('after', `is not an id of this list: ${JSON.stringify(after.slice(0, 100))}`)
   const data = items.slice(place + 1, place + 1 + limit)
   return {
     object: 'list',

@@ -75,7 +75,10 @@ export function readGrammar(body: {
     json_schema: body.json_schema !== undefined && toSchemaChoice(body.json_schema),
   }).filter((entry): entry is [string, GrammarChoice] => Boolean(entry[1]))
   if (found.length > 1)
-    refuse(found[1]![0], `${found[0]![0]} says already what the answer must be; give one of them.`)
+    refuse(
+      found[1]![0],
+      `${found[0]![0]} already determines the form of the answer; give one of them.`,
+    )
   return found[0]?.[1]
 }
 

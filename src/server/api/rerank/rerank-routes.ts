@@ -104,8 +104,8 @@ async function chooseModel(service: Service, model: string | undefined): Promise
   const names = taught.map(({ name }) => name).join(', ')
   throw new RequestError(
     taught.length === 0
-      ? 'No expert that was taught to embed is loaded. Load one whose metadata has graft_pooling (docs/embed.md).'
-      : `model is missing: several experts were taught to embed: ${names}.`,
+      ? 'No expert that was trained to embed is loaded. Load one whose metadata has graft_pooling (docs/embed.md).'
+      : `model is missing: several experts were trained to embed: ${names}.`,
     { param: 'model', code: taught.length === 0 ? 'not_supported' : 'missing_value' },
   )
 }

@@ -191,7 +191,7 @@ function readChoice(
     return { tools, toolChoice: tools.length > 0 ? choice : undefined }
   if (tools.length === 0 && choice === 'auto') return { tools, toolChoice: undefined }
   if (tools.length === 0)
-    throw createValueError('tool_choice', 'says which tool is called, but tools are missing')
+    throw createValueError('tool_choice', 'names a tool, but tools are missing')
   if (typeof choice === 'string') return { tools, toolChoice: choice }
   const { type, name, mode = 'auto', tools: allowed } = choice
   if (type === 'function' && typeof name === 'string')

@@ -28,7 +28,7 @@ export function listTypes(
   return Array.isArray(choices) ? choices.map((choice) => typeof choice) : undefined
 }
 
-/** A value that is no text, as JSON; a text where it is none of the types that the schema names. */
+/** A value that is not text, as JSON; a text where it is none of the types that the schema names. */
 export function toTypedJson(text: string, types: readonly unknown[]): string {
   const json = { True: 'true', False: 'false', None: 'null' }[text.trim()] ?? text.trim()
   try {

@@ -1,7 +1,7 @@
 // The text of a call as it arrives, read one character after the other by generators that pause
 // where more is needed. Independent of what calls look like.
 
-/** Thrown by a reader: what follows is no call. */
+/** Thrown by a reader: what follows is not a call. */
 export class MalformedCall extends Error {}
 
 /** Takes pieces of text; readers look at `text[at]` and move `at` on. */

@@ -41,7 +41,7 @@ export const evalTool = defineTool({
   name: 'eval',
   title: 'Evaluate models',
   about:
-    'Compares models on rows of prompts and right answers: the mean loss of the answers in nats a token, its perplexity, and the share that is written exactly. Use rows that no training saw.',
+    'Compares models on rows of prompts and right answers: the mean loss of the answers in nats per token, its perplexity, and the share that is written exactly. Use rows that no training saw.',
   scope: 'infer',
   fields: {
     rows: rowsField,

@@ -48,7 +48,7 @@ export const learnTool = defineTool({
     const loss =
       outcome.loss === undefined
         ? ''
-        : `; its loss was ${outcome.loss.toFixed(3)} nats a token before`
+        : `; its loss was ${outcome.loss.toFixed(3)} nats per token before`
     return { text: `${user} is taught this answer (turn ${outcome.turn})${loss}.`, value }
   },
 })
