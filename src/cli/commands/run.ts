@@ -1,8 +1,9 @@
 // graft run: streams one answer to one prompt.
 
-import { defineCommand } from '../command.ts'
+import { type Context, defineCommand, UsageError } from '../command.ts'
 import {
   expertOption,
+  findBaseOf,
   nextOption,
   openExperts,
   type OpenedExperts,
@@ -13,27 +14,30 @@ import {
   grammarOptions,
   readGrammarOptions,
 } from '../shared/grammar-options.ts'
-import { modelOptions, openDefaultModel } from '../shared/open-model.ts'
-import { ropeScalingOption } from '../shared/rope-scaling-option.ts'
+import { modelOptions, openDefaultModel, planOption } from '../shared/open-model.ts'
+import { parseRopeScaling, ropeScalingOption } from '../shared/rope-scaling-option.ts'
 import { toGenerateOptions, samplingOptions } from '../shared/sampling-options.ts'
 import { formatRate } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import type { Generation } from '../../index.ts'
 
+const options = {
+  ...modelOptions,
+  ...ropeScalingOption,
+  ...expertOption,
+  ...nextOption,
+  ...trustOption,
+  ...samplingOptions,
+  ...grammarOptions,
+  ...planOption,
+}
+
 export const runCommand = defineCommand({
   name: 'run',
   summary: 'answer one prompt, by the base model or by an expert',
   usage: '<prompt>',
-  positionals: [1, 1],
-  options: {
-    ...modelOptions,
-    ...ropeScalingOption,
-    ...expertOption,
-    ...nextOption,
-    ...trustOption,
-    ...samplingOptions,
-    ...grammarOptions,
-  },
+  positionals: [0, 1],
+  options,
   examples: [
     {
       command: 'graft run "Once upon a time" --model stories260k',
@@ -59,8 +63,16 @@ export const runCommand = defineCommand({
       command: 'graft run "A person:" --json-schema person.json',
       about: 'JSON that fits a schema',
     },
+    {
+      command: 'graft run --plan --model ./model.gguf',
+      about: 'the memory that it will need, and what this machine has',
+    },
   ],
   async run({ values, positionals, terminal, signal }) {
+    if (values.plan) return showPlan(values, terminal)
+    const [text] = positionals
+    if (text === undefined)
+      throw new UsageError('run wants a prompt: graft run <prompt>. --plan alone needs none.')
     const opened = await openExperts(values, terminal, openDefaultModel)
     const { model, answerer } = opened
     const [{ composePrompt }, { collectFadeAdapters }] = await Promise.all([
@@ -69,10 +81,10 @@ export const runCommand = defineCommand({
     ])
     const system = values.system ?? opened.system
     const reader = collectFadeAdapters(answerer)
-    const prompt = composePrompt(model, positionals[0]!, system, [], reader)
+    const prompt = composePrompt(model, text, system, [], reader)
     const grammar = await readGrammarOptions(values)
-    const options = { ...toGenerateOptions(values), grammar, adapter: answerer, signal }
-    for await (const event of model.generate(prompt, options)) {
+    const asked = { ...toGenerateOptions(values), grammar, adapter: answerer, signal }
+    for await (const event of model.generate(prompt, asked)) {
       if (event.type === 'text-delta') terminal.write(event.text)
       else {
         if (event.reason === 'eos') await checkGrammarAnswer(grammar, event.text)
@@ -82,6 +94,13 @@ export const runCommand = defineCommand({
     throw new Error('internal: the answer did not end')
   },
 })
+
+async function showPlan(values: Context<typeof options>['values'], terminal: Terminal) {
+  const { showModelPlan } = await import('../inspect/show-model-plan.ts')
+  const { weights } = values
+  const ropeScaling = parseRopeScaling(values['rope-scaling'])
+  return showModelPlan(await findBaseOf(values, terminal), { weights, ropeScaling }, terminal)
+}
 
 function finishAnswer(
   answer: Generation,

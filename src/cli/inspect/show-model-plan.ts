@@ -1,6 +1,6 @@
-// graft models plan: what a model will need before it is opened for use, and what the machine has.
+// graft models plan, and --plan of run and serve: what a model will need before it is opened for use, and what the machine has.
 
-import type { LoadModelOptions } from '../../node/index.ts'
+import type { PlanOptions } from '../../node/prepared/plan-model.ts'
 import { showDownloads } from '../shared/open-model.ts'
 import { formatBytes } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
@@ -8,14 +8,19 @@ import type { Terminal } from '../ui/terminal.ts'
 
 export async function showModelPlan(
   source: string,
-  { weights }: { readonly weights: LoadModelOptions['weights'] },
+  asked: Pick<PlanOptions, 'weights' | 'ropeScaling' | 'engine'>,
   terminal: Terminal,
 ) {
   const { planModel } = await import('../../node/prepared/plan-model.ts')
   const downloads = showDownloads(terminal)
-  const plan = await planModel(source, { weights, onProgress: downloads.update })
+  const plan = await planModel(source, {
+    weights: asked.weights,
+    ropeScaling: asked.ropeScaling,
+    engine: asked.engine,
+    onProgress: downloads.update,
+  })
   downloads.end()
-  const { memory, machine } = plan
+  const { memory, machine, engine } = plan
   const copies = memory.copies > 1 ? `, ${memory.copies} programs with a copy each` : ''
   const rows = [
     [`packed weights${copies}`, memory.packedBytes * memory.copies],
@@ -23,7 +28,14 @@ export async function showModelPlan(
     ['embedding table', memory.tableBytes],
     ['while packing', memory.packingBytes],
     ['Node, libraries, programs', memory.processBytes],
-    ['peak memory', memory.peakBytes],
+    [engine ? 'peak of the model' : 'peak memory', memory.peakBytes],
+    ...(engine
+      ? ([
+          ['keys and values of all requests, at most', engine.kvBytes],
+          ['slots of experts, at most', engine.expertBytes],
+          ['peak memory', memory.peakBytes + engine.kvBytes + engine.expertBytes],
+        ] as const)
+      : []),
   ] as const
   const lines = rows.map(([what, bytes]) => [what, formatBytes(bytes)])
   terminal.print(`${plan.name}: ${plan.architecture}, ${plan.layers} layers`)

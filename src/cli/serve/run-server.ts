@@ -11,9 +11,11 @@ import { type serverOptions, type ServeValues, toServerSettings } from './server
 
 export async function runServer(context: Context<typeof serverOptions>): Promise<unknown> {
   const { values } = context
+  if (values.on !== undefined && values.plan)
+    throw new UsageError('--plan is of a server on this machine: leave out --on.')
   if (values.on !== undefined) return (await import('./serve-on-ray.ts')).serveOnRay(context)
   checkRayOptions(values)
-  return runHere(context)
+  return values.plan ? showPlan(context) : runHere(context)
 }
 
 /** Throws UsageError for options that are for --on. */
@@ -25,6 +27,21 @@ function checkRayOptions(values: ServeValues): void {
     throw new UsageError(
       `--${stray} is for --on, a Ray cluster. On one machine: --adapter name=path, or --adapter-folder.`,
     )
+}
+
+/** Throws UsageError where another program computes. */
+async function showPlan({
+  values,
+  positionals,
+  terminal,
+}: Context<typeof serverOptions>): Promise<unknown> {
+  if (values.backend === 'vllm')
+    throw new UsageError('--plan is of a model that this program opens; leave out --backend vllm.')
+  const { showModelPlan } = await import('../inspect/show-model-plan.ts')
+  const { model, ropeScaling } = await chooseServed(positionals[0], values, terminal)
+  const { weights, kvBytes, kvElement, expertBytes } = toServerSettings(values)
+  const engine = { kvBytes, kvElement, expertBytes }
+  return showModelPlan(model, { weights, ropeScaling, engine }, terminal)
 }
 
 async function runHere({

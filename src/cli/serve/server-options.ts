@@ -13,7 +13,7 @@ import { serverFields } from '../../node/serve/start-server.ts'
 import { studioFields } from '../../node/serve/studio/open-studio.ts'
 import { engineFields } from '../../runtime/engine/engine-options.ts'
 import { type Options, toOption, type Values } from '../command.ts'
-import { adapterForms, modelOptions } from '../shared/open-model.ts'
+import { adapterForms, modelOptions, planOption } from '../shared/open-model.ts'
 import { ropeScalingOption } from '../shared/rope-scaling-option.ts'
 import { stateOption } from './state-option.ts'
 
@@ -59,6 +59,7 @@ export const serverOptions = {
   speculate: engineFields.speculate,
   'train-share': servingFields.trainShare,
   state: stateOption,
+  plan: planOption.plan,
   backend: backendFields.backend,
   url: toOption(backendFields.url, { valueName: 'url' }),
   shared: toOption(backendFields.shared, { valueName: 'folder' }),

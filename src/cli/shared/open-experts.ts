@@ -151,6 +151,21 @@ async function resolveCommonBase(loaded: readonly FoundNamedExpert[]): Promise<s
   )
 }
 
+/** The model that is named, else the experts' own base, else the default one. */
+export async function findBaseOf(
+  values: Pick<ModelValues, 'model'> & {
+    readonly adapter: readonly string[] | undefined
+    readonly next?: readonly string[] | undefined
+  },
+  terminal: Terminal,
+): Promise<string> {
+  if (values.model !== undefined) return values.model
+  const stages = parseStages(values.next ?? []).flatMap(({ experts }) => experts)
+  const all = [...parseExperts(values.adapter ?? []), ...stages]
+  const found = await Promise.all(all.map((one) => findNamedExpert(one, terminal, undefined)))
+  return found.length > 0 ? resolveCommonBase(found) : defaultModel
+}
+
 type OpenDefault = (values: Omit<ModelValues, 'model'>, terminal: Terminal) => Promise<LoadedModel>
 
 export interface OpenedExperts {

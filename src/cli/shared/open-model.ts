@@ -52,6 +52,10 @@ export const anyBaseOption = {
   }),
 } as const satisfies Options
 
+export const planOption = {
+  plan: flag({ about: 'say what memory it will need, and open nothing' }),
+} as const satisfies Options
+
 export interface ModelValues {
   readonly model: string | undefined
   readonly date?: string | undefined

@@ -68,9 +68,25 @@ function findNearestLevel(borders: Float64Array, value: number): number {
   return place
 }
 
+/** Buckets of the interval [−1, 1]: so many that no two borders are in one. */
+const BUCKETS = 512
+
+/** By bucket, how many borders are in those before it. */
+function countBordersBefore(borders: Float64Array): Uint8Array {
+  const counts = new Uint8Array(BUCKETS + 1)
+  for (const border of borders) counts.fill(counts[findBucket(border)]! + 1, findBucket(border) + 1)
+  return counts
+}
+
+/** Rises with the value, so a border is in the bucket of each value that it could be taken for. */
+const findBucket = (value: number): number => ((value + 1) * (BUCKETS / 2)) | 0
+
 function computeAbsmax(values: Float32Array, from: number, to: number): number {
   let largest = 0
-  for (let i = from; i < to; i++) largest = Math.max(largest, Math.abs(values[i]!))
+  for (let i = from; i < to; i++) {
+    const size = Math.abs(values[i]!)
+    if (size > largest) largest = size
+  }
   return largest
 }
 
@@ -107,6 +123,12 @@ function quantizeAbsmax(absmax: Float32Array): Absmax {
  */
 export function quantizeNf4(values: Float32Array): Nf4 {
   const borders = computeBorders(nf4Levels)
+  const before = countBordersBefore(borders)
+  // findNearestLevel takes three times as long: no processor foresees its branches.
+  const findLevel = (value: number): number => {
+    const place = before[findBucket(value)]!
+    return value > borders[place]! ? place + 1 : place
+  }
   const codes = new Uint8Array(values.length / 2)
   const absmax = new Float32Array(values.length / NF4_BLOCK)
   for (let block = 0; block < absmax.length; block++) {
@@ -116,9 +138,7 @@ export function quantizeNf4(values: Float32Array): Nf4 {
     absmax[block] = largest
     const divisor = largest === 0 ? 1 : largest
     for (let i = from; i < to; i += 2) {
-      codes[i >> 1] =
-        (findNearestLevel(borders, values[i]! / divisor) << 4) |
-        findNearestLevel(borders, values[i + 1]! / divisor)
+      codes[i >> 1] = (findLevel(values[i]! / divisor) << 4) | findLevel(values[i + 1]! / divisor)
     }
   }
   return { codes, ...quantizeAbsmax(absmax) }

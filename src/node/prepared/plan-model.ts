@@ -1,6 +1,10 @@
 // What a base model will need before it is opened for use: memory, disk, and what the machine has.
 
 import { openBaseModel } from '../../graph/base-model.ts'
+import { computeContextLimit } from '../../graph/rope.ts'
+import type { RopeScalingOptions } from '../../graph/models/rope-scaling.ts'
+import { chooseKvBytes } from '../../runtime/engine/engine-checks.ts'
+import type { EngineOptions } from '../../runtime/engine/engine-options.ts'
 import { createBaseWeights } from '../../runtime/programs/base-weights.ts'
 import { computeModelMemory, type ModelMemory } from '../../runtime/programs/model-memory.ts'
 import type { WeightChoice } from '../../runtime/index.ts'
@@ -14,34 +18,58 @@ export interface ModelPlan {
   readonly layers: number
   readonly memory: ModelMemory
   readonly machine: MachineMemory
+  /** What an engine over it takes at most; undefined where none was asked about. */
+  readonly engine: EngineMemory | undefined
   /** Whether the machine has the memory now. */
   readonly fits: boolean
 }
 
+/** Filled as requests and experts come. */
+export interface EngineMemory {
+  /** Keys and values. */
+  readonly kvBytes: number
+  /** Slots of experts. */
+  readonly expertBytes: number
+}
+
 export interface PlanOptions extends ResolveOptions {
   readonly weights?: WeightChoice | undefined
+  readonly ropeScaling?: RopeScalingOptions | undefined
+  /** An engine that serves the model. */
+  readonly engine?: Pick<EngineOptions, 'kvBytes' | 'kvElement' | 'expertBytes'> | undefined
 }
+
+const usualExpertBytes = 2 ** 29
 
 /** Reads the model's head, no weights. Throws as loadModel does where it cannot be had. */
 export async function planModel(
   source: string,
-  { weights: choice, ...resolving }: PlanOptions = {},
+  { weights: choice, ropeScaling, engine: asked, ...resolving }: PlanOptions = {},
 ): Promise<ModelPlan> {
   const { environment } = resolving
-  const base = await openBaseModel(await resolveModel(source, resolving))
+  const base = await openBaseModel(await resolveModel(source, resolving), { ropeScaling })
   try {
     const { graph, config, name, weights: store } = base
     const weights = createBaseWeights(graph, store, choice)
     const files = await openPackedFiles({ weights: store, choice, environment })
     const memory = computeModelMemory({ graph, store, weights, files })
     const machine = readMachineMemory(environment)
+    const engine = asked && {
+      kvBytes: chooseKvBytes(
+        { config, contextTokens: computeContextLimit(config) },
+        { kvBytes: asked.kvBytes, kvElement: asked.kvElement ?? 'f32' },
+      ),
+      expertBytes: asked.expertBytes ?? usualExpertBytes,
+    }
+    const engineBytes = engine ? engine.kvBytes + engine.expertBytes : 0
     return {
       name,
       architecture: config.modelType,
       layers: config.layers.length,
       memory,
       machine,
-      fits: memory.peakBytes <= machine.freeBytes,
+      engine,
+      fits: memory.peakBytes + engineBytes <= machine.freeBytes,
     }
   } finally {
     await base.weights.close()

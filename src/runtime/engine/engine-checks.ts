@@ -31,12 +31,22 @@ interface KvBudget {
   readonly kvElement: KvElement
 }
 
-export function countBlocks(
-  { config, contextTokens }: { readonly config: ModelConfig; readonly contextTokens: number },
+interface KvModel {
+  readonly config: ModelConfig
+  readonly contextTokens: number
+}
+
+/** What keys and values may take: as given, else 1 GiB or what the whole context needs. */
+export const chooseKvBytes = (
+  { config, contextTokens }: KvModel,
   { kvBytes, kvElement }: KvBudget,
-): number {
-  const blockBytes = countBlockBytes(config, kvElement)
-  const bytes = kvBytes ?? Math.max(2 ** 30, Math.ceil(contextTokens / BLOCK_SIZE) * blockBytes)
+): number =>
+  kvBytes ??
+  Math.max(2 ** 30, Math.ceil(contextTokens / BLOCK_SIZE) * countBlockBytes(config, kvElement))
+
+export function countBlocks(model: KvModel, budget: KvBudget): number {
+  const blockBytes = countBlockBytes(model.config, budget.kvElement)
+  const bytes = chooseKvBytes(model, budget)
   const blocks = Math.floor(bytes / blockBytes)
   if (blocks === 0)
     throw new OptionError(
