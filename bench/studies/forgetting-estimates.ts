@@ -181,7 +181,7 @@ async function drawLabels(
     backend: model.backend,
     adapter,
     trainable: [],
-    loss: (g, logits) => ({ ...crossEntropy.graph(g, logits, {}), scores: logits }),
+    loss: (g, logits, states) => ({ ...crossEntropy.graph(g, logits, {}, states), scores: logits }),
   })
   const draw = random(seed)
   const drawn: Batch[] = []

@@ -53,7 +53,11 @@ export function getAnswer(example: Example): string {
 /** The answer that an example is judged on: of preferences the chosen one. */
 export function getAnswered(example: Example): SingleExample {
   if (example.kind === 'pair') return example.chosen
-  return example.kind === 'judged' || example.kind === 'graded' ? example.answer : example
+  if (example.kind === 'judged' || example.kind === 'graded') return example.answer
+  if (example.kind !== 'contrastive') return example
+  throw new DataError(
+    'The rows hold texts to be embedded ("anchor", "positive"), which ask nothing; graft serve ranks texts at /v1/rerank.',
+  )
 }
 
 function createExamplePrompt(
@@ -64,7 +68,12 @@ function createExamplePrompt(
   system: string | undefined,
   expert: Expert | undefined,
 ): Prompt {
-  if (example.kind === 'pair' || example.kind === 'judged' || example.kind === 'graded')
+  if (
+    example.kind === 'pair' ||
+    example.kind === 'judged' ||
+    example.kind === 'graded' ||
+    example.kind === 'contrastive'
+  )
     return createExamplePrompt(getAnswered(example), name, number, model, system, expert)
   if (example.kind === 'text')
     throw new DataError(

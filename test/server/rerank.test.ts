@@ -2,6 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { poolingKey } from '../../src/adapters/serving/pooling.ts'
+import { random } from '../../src/base/random.ts'
+import { train } from '../../src/train/index.ts'
 import { ask, createNoisyExpert, openTestServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -103,5 +105,69 @@ describe('pooling', () => {
       const { data } = await model.embed([ids], { pooling })
       scale(wanted).forEach((value, i) => expect(data[i]).toBeCloseTo(value, 4))
     }
+  })
+})
+
+describe('an expert that learned by the contrastive loss', () => {
+  const words = {
+    size: { big: 'huge', small: 'tiny', old: 'very old and slow', new: 'young' },
+    who: { dog: 'puppy', cat: 'kitten', boy: 'little kid named Tim', bird: 'one that can fly' },
+    mood: { happy: 'full of joy', sad: 'in tears', scared: 'afraid', angry: 'mad' },
+    place: { park: 'grass and trees', house: 'home', bed: 'room to sleep', water: 'lake' },
+  }
+  const { size, who, mood, place } = words
+  /** Sentences that say the same in other words. */
+  const rows = random(3).shuffle(
+    Object.entries(size).flatMap(([s, large]) =>
+      Object.entries(who).flatMap(([w, one]) =>
+        Object.entries(mood).flatMap(([m, glad]) =>
+          Object.entries(place).map(([p, there]) => ({
+            anchor: `The ${s} ${w} was ${m} in the ${p}.`,
+            positive: `At the ${there} there was a ${large} ${one}, ${glad}.`,
+          })),
+        ),
+      ),
+    ),
+  )
+  const held = rows.slice(0, 16)
+
+  /** Mean of 1/rank of the sentence that says the same, over rows that were not taught. */
+  async function rank(find: (anchor: string, texts: string[]) => Promise<number[]>) {
+    const texts = held.map(({ positive }) => positive)
+    let sum = 0
+    for (const [i, { anchor }] of held.entries())
+      sum += 1 / ((await find(anchor, texts)).indexOf(i) + 1)
+    return sum / held.length
+  }
+  const byEmbeddings = (model: string) => async (anchor: string, texts: string[]) => {
+    const [first, ...others] = await embed({ model, input: [anchor, ...texts] })
+    const scores = others.map((vector) => computeCosine(first!, vector))
+    return [...scores.keys()].toSorted((a, b) => scores[b]! - scores[a]!)
+  }
+
+  it('finds what the base does not, on rows that it has not seen', async () => {
+    const { model, engine } = server
+    const { adapter } = await train({
+      model,
+      data: rows.slice(16),
+      loss: 'contrastive',
+      adapter: { kind: 'lora', config: { rank: 8 } },
+      batch: { rows: 1, tokens: 256 },
+      steps: 30,
+      learningRate: 7e-3,
+      seed: 1,
+    }).done
+    expect(adapter.metadata).toMatchObject({ [poolingKey]: 'mean' })
+    await engine.registerAdapter('taught', adapter)
+    const taught = await rank(async (anchor, texts) => {
+      const asked = { model: 'taught', query: anchor, documents: texts }
+      const { body } = await ask(server, '/v1/rerank', asked)
+      return body.results.map(({ index }: { index: number }) => index)
+    })
+    const base = await rank(byEmbeddings('stories260k'))
+    expect(base).toBeLessThan(0.35)
+    expect(taught).toBeGreaterThan(0.6)
+    expect(await rank(byEmbeddings('taught'))).toBeCloseTo(taught, 6)
+    await engine.unloadAdapter('taught')
   })
 })

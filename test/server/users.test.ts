@@ -182,6 +182,8 @@ it('what is kept under an expert is shown as soon as the expert is loaded, and s
   expect(await expertsOf()).toEqual([['noisy', true]])
   expect((await ask(tested, '/v1/users/ada/export')).body.turns).toHaveLength(ids.length + 1)
   expect((await rate()).status).toBe(200)
+  await tested.engine.unloadAdapter('noisy')
+  expect(await expertsOf()).toEqual([[null, false]])
 })
 
 describe('a restart', () => {

@@ -24,7 +24,7 @@ normalize note
 observe open orthonormalize
 pack pad parse pick place plan pluralize pool prepare print project promote prune
 publish quantize quote
-rank read receive recompute record redact reflect refresh refuse register remove render rename reorder repair replace report
+rank read receive recompute record redact reflect refresh refuse register release remove render rename reorder repair replace report
 request
 require reserve resolve resume repeat restore reverse revoke rewrite roll rotate round run
 sample save scale score search select send serialize serve set share shorten shortlist show shrink shuffle sign simplify simulate

@@ -35,6 +35,9 @@ const answerNotes: Readonly<Record<string, string>> = {
   rejected: 'to become less likely than the chosen one',
   good: 'to become more likely',
   bad: 'to become less likely',
+  anchor: 'the text that others are compared with',
+  positive: 'to come near the anchor',
+  negative: 'to move away from the anchor',
 }
 
 /** A row with its learned parts marked, after an empty line. */

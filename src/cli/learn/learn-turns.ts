@@ -45,6 +45,10 @@ export function readTurns(
       throw new DataError(
         `${data.name}: row ${number} is an answer with a reward. A learner is taught answers that were right; graft train --loss grpo learns from rewards.`,
       )
+    if (example.kind === 'contrastive')
+      throw new DataError(
+        `${data.name}: row ${number} holds texts to be embedded. A learner is taught answers that were right; graft train --loss contrastive learns from such texts.`,
+      )
     if (example.kind === 'judged')
       throw new DataError(
         `${data.name}: row ${number} is an answer that was judged. A learner is taught answers that were right; graft train --loss kto learns from judged ones.`,

@@ -109,7 +109,7 @@ const createObjectiveOptions = (fromKey: FromKey) => ({
     about: 'another model of the same vocabulary to imitate, with or without --teacher on it',
   }),
   temperature: fromKey<number>('loss.temperature', {
-    about: 'of distillation: above 1, unlikely tokens count more',
+    about: 'of distillation: above 1, unlikely tokens count more; of contrastive: divides cosines',
   }),
 })
 

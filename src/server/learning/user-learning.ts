@@ -19,6 +19,7 @@ import type {
   UserTurnReport,
 } from '../user-service.ts'
 import { type AnsweringExpert, canLearnOn } from './answering-expert.ts'
+import { type HeldLearner, OpenLearners } from './open-learners.ts'
 import { type ResponseTurn, ResponseTurns } from './response-turns.ts'
 import { computeScope, createScopedStore, splitScope } from './scoped-store.ts'
 
@@ -31,14 +32,6 @@ export interface UserLearningOptions {
   readonly learner?: Omit<LearnerOptions, 'model' | 'expert' | 'store'> | undefined
 }
 
-interface OpenLearner {
-  readonly scope: string
-  readonly key: string
-  /** undefined: the base. */
-  readonly name: string | undefined
-  readonly learner: Learner
-}
-
 /** An answer for a user that is being written. */
 export interface LearnedAnswer extends Omit<UserAnswer, 'finish'> {
   /** To be called at its end, with the id of the response. */
@@ -46,17 +39,29 @@ export interface LearnedAnswer extends Omit<UserAnswer, 'finish'> {
     generation: Parameters<UserAnswer['finish']>[0],
     response: { readonly id: string; readonly index: number } | undefined,
   ): Promise<void>
+  /** To be called when the answer is over, with its end or without. */
+  release(): void
 }
 
 export class UserLearning implements UserService {
   readonly #options: UserLearningOptions
-  readonly #learners = new Map<string, OpenLearner>()
+  readonly #learners: OpenLearners
   readonly #responses: ResponseTurns
 
   constructor(options: UserLearningOptions) {
     this.#options = options
     this.#responses = new ResponseTurns(options.store)
-    this.#open(undefined)
+    const { model, store, learner, engine } = options
+    this.#learners = new OpenLearners({
+      isLoaded: (key) => engine.experts.list().some((one) => one.key === key),
+      create: (expert, scope) =>
+        createLearner({
+          ...learner,
+          model,
+          store: createScopedStore(store, scope),
+          ...(expert && { expert: getAdapter(expert) }),
+        }),
+    })
   }
 
   /**
@@ -68,10 +73,15 @@ export class UserLearning implements UserService {
     expert: AnsweringExpert | undefined,
     promptIds: readonly number[],
   ): Promise<LearnedAnswer> {
-    const { learner, scope } = this.#open(expert)
-    const { request, finish } = await learner.startAnswer(user, promptIds)
+    const { learner, scope, release } = await this.#learners.hold(expert)
+    const started = await learner.startAnswer(user, promptIds).catch((error: unknown) => {
+      release()
+      throw error
+    })
+    const { request, finish } = started
     return {
       request,
+      release,
       finish: async (generation, response) => {
         const turn = await finish(generation)
         if (response)
@@ -89,24 +99,25 @@ export class UserLearning implements UserService {
   }: FeedbackRequest): Promise<FeedbackOutcome> {
     const found = await this.#find(responseId, index, given)
     const { user, turn } = found
-    const { learner, name: expert } = this.#getLearner(found.scope)
-    const where = { user, expert, turn }
-    if (correction !== undefined) {
-      const { losses } = await learner.correct({ user, turn, completion: correction })
+    return this.#use(found.scope, async ({ learner, name: expert }) => {
+      const where = { user, expert, turn }
+      if (correction !== undefined) {
+        const { losses } = await learner.correct({ user, turn, completion: correction })
+        await keepLearned(learner)
+        const loss = losses.reduce((sum, one) => sum + one, 0) / Math.max(1, losses.length)
+        return { ...where, loss }
+      }
+      const { feedback, quality, latencyRatio } = signal
+      const { reward, advantage, surprise } = await learner.feedback({
+        user,
+        turn,
+        ...(feedback && { feedback }),
+        ...(quality !== undefined && { quality }),
+        ...(latencyRatio !== undefined && { latencyRatio }),
+      })
       await keepLearned(learner)
-      const loss = losses.reduce((sum, one) => sum + one, 0) / Math.max(1, losses.length)
-      return { ...where, loss }
-    }
-    const { feedback, quality, latencyRatio } = signal
-    const { reward, advantage, surprise } = await learner.feedback({
-      user,
-      turn,
-      ...(feedback && { feedback }),
-      ...(quality !== undefined && { quality }),
-      ...(latencyRatio !== undefined && { latencyRatio }),
+      return { ...where, reward, advantage, surprise }
     })
-    await keepLearned(learner)
-    return { ...where, reward, advantage, surprise }
   }
 
   async listUsers(): Promise<readonly string[]> {
@@ -117,20 +128,24 @@ export class UserLearning implements UserService {
 
   async showUser(user: string): Promise<readonly ServedUserReport[]> {
     const reports = (await this.#listScopes(user)).map(async (scope): Promise<ServedUserReport> => {
-      const found = this.#findLearner(scope)
+      const found = await this.#findLearner(scope)
       if (!found) return { expert: undefined, key: scope.trim(), isLoaded: false }
       const { learner, name, key } = found
-      return {
-        expert: name,
-        key,
-        isLoaded: true,
-        statistics: { ...(await learner.statistics(user)) },
-        warnings: (await learner.warnings(user)).map(({ message }) => message),
-        versions: (await learner.versions(user)).map(({ number, by, time }) => ({
-          number,
-          by,
-          time,
-        })),
+      try {
+        return {
+          expert: name,
+          key,
+          isLoaded: true,
+          statistics: { ...(await learner.statistics(user)) },
+          warnings: (await learner.warnings(user)).map(({ message }) => message),
+          versions: (await learner.versions(user)).map(({ number, by, time }) => ({
+            number,
+            by,
+            time,
+          })),
+        }
+      } finally {
+        found.release()
       }
     })
     return Promise.all(reports)
@@ -141,27 +156,28 @@ export class UserLearning implements UserService {
     const decode = (ids: readonly number[]): string => tokenizer?.decode(ids) ?? ids.join(' ')
     const reports: UserTurnReport[] = []
     for (const scope of await this.#listScopes(user)) {
-      const { learner, name } = this.#getLearner(scope)
-      for (const one of await learner.turns(user)) {
-        const { turn, state, promptIds, answerIds, signal, replacedIds } = one
-        const { queryEmbedding: _vector, ...shown } = signal ?? {}
-        reports.push({
-          expert: name,
-          turn,
-          state,
-          prompt: decode(promptIds),
-          answer: decode(answerIds),
-          signal: signal && shown,
-          ...(replacedIds && { replaced: decode(replacedIds) }),
-        })
-      }
+      await this.#use(scope, async ({ learner, name }) => {
+        for (const one of await learner.turns(user)) {
+          const { turn, state, promptIds, answerIds, signal, replacedIds } = one
+          const { queryEmbedding: _vector, ...shown } = signal ?? {}
+          reports.push({
+            expert: name,
+            turn,
+            state,
+            prompt: decode(promptIds),
+            answer: decode(answerIds),
+            signal: signal && shown,
+            ...(replacedIds && { replaced: decode(replacedIds) }),
+          })
+        }
+      })
     }
     return reports
   }
 
   async forgetUser(user: string): Promise<void> {
     this.#responses.remove(user)
-    for (const { learner } of this.#learners.values()) await learner.forget(user)
+    await this.#learners.forEach((learner) => learner.forget(user))
     const { store, engine } = this.#options
     for (const name of await store.users())
       if (splitScope(name).user === user) await store.forget(name)
@@ -172,8 +188,9 @@ export class UserLearning implements UserService {
   async forgetTurn(user: string, responseId: string, index = 0): Promise<ForgottenTurns> {
     const found = await this.#find(responseId, index, user)
     if (found.user !== user) throw createAbsence(responseId, user)
-    const { learner } = this.#getLearner(found.scope)
-    const { turns, relearned } = await learner.unlearn(user, found.turn)
+    const { turns, relearned } = await this.#use(found.scope, ({ learner }) =>
+      learner.unlearn(user, found.turn),
+    )
     await this.#options.engine.forgetTenant(toTenant(user))
     const removed = this.#responses.remove(user, found.scope, turns)
     await this.#responses.save()
@@ -183,47 +200,26 @@ export class UserLearning implements UserService {
   /** Saves all users; the store stays open. */
   async close(): Promise<void> {
     await this.#responses.save()
-    for (const { learner } of this.#learners.values()) await learner.close()
+    await this.#learners.close()
   }
 
-  async #flush(): Promise<void> {
-    for (const { learner } of this.#learners.values()) await learner.flush()
-  }
-
-  #open(expert: AnsweringExpert | undefined): OpenLearner {
-    const key = expert?.handle.key ?? ''
-    const scope = computeScope(key)
-    const known = this.#learners.get(scope)
-    if (known) return known
-    const { model, store, learner: options } = this.#options
-    const opened: OpenLearner = {
-      scope,
-      key,
-      name: expert?.handle.name,
-      learner: createLearner({
-        ...options,
-        model,
-        store: createScopedStore(store, scope),
-        ...(expert && { expert: getAdapter(expert) }),
-      }),
-    }
-    this.#learners.set(scope, opened)
-    return opened
+  #flush(): Promise<void> {
+    return this.#learners.forEach((learner) => learner.flush())
   }
 
   /** The learner of a loaded expert; undefined if its expert is not loaded. */
-  #findLearner(scope: string): OpenLearner | undefined {
-    const known = this.#learners.get(scope)
+  async #findLearner(scope: string): Promise<HeldLearner | undefined> {
+    const known = await this.#learners.find(scope)
     if (known) return known
     const handle = this.#options.engine.experts
       .list()
       .find((one) => computeScope(one.key) === scope && canLearnOn({ handle: one }))
-    return handle && this.#open({ handle })
+    return handle && this.#learners.hold({ handle })
   }
 
-  #getLearner(scope: string): OpenLearner {
-    const found = this.#findLearner(scope)
-    if (found) return found
+  async #use<Result>(scope: string, work: (held: HeldLearner) => Promise<Result>): Promise<Result> {
+    const held = await this.#findLearner(scope)
+    if (held) return work(held).finally(held.release)
     throw new RequestError(
       `What is kept belongs to an expert that is not loaded now (sha256 ${scope.trim()}…). Load it again, then send this again.`,
       { status: 409, code: 'expert_not_loaded' },

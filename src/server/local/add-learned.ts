@@ -20,7 +20,7 @@ export function isLearned(
 }
 
 export async function addLearnedAnswers(
-  { request, chosen, finishers }: AnswerPlan,
+  { request, chosen, learned }: AnswerPlan,
   asked: EngineRequest,
   { engine, learning, experts }: AnswererParts,
 ): Promise<EngineSequence[]> {
@@ -34,8 +34,8 @@ export async function addLearnedAnswers(
     // The name keeps it in its slot.
     const isItself = adapter === expert?.handle.expert
     const own = { ...tiers, adapter: isItself ? asked.adapter : adapter, index }
+    learned.set(index, answer)
     sequences.push(await engine.add(Object.assign({}, asked, own)))
-    finishers.set(index, answer.finish)
   }
   return sequences
 }

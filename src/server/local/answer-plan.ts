@@ -32,6 +32,6 @@ export interface AnswerPlan {
   readonly texts: TokenTexts | undefined
   /** Answers whose prompt tokens were already emitted. */
   readonly told: Set<number>
-  /** For a user's answers: what happens at their end. */
-  readonly finishers: Map<number, LearnedAnswer['finish']>
+  /** Answers to a user that are learned from, by their index. */
+  readonly learned: Map<number, LearnedAnswer>
 }

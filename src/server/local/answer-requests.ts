@@ -42,12 +42,14 @@ async function* answerRequest(
       if (event.type === 'generation-end') {
         parts.experts.countAnswer(plan.chosen.names, event.ids.length)
         const { responseId: id } = request
-        await plan.finishers.get(index)?.(event, id === undefined ? undefined : { id, index })
+        const answered = id === undefined ? undefined : { id, index }
+        await plan.learned.get(index)?.finish(event, answered)
       }
       yield* convertEvent(event, index, sequences[index]!.newTokens, plan, readers[index])
     }
   } finally {
     for (const sequence of sequences) sequence.cancel(signal.aborted ? signal.reason : undefined)
+    releaseLearned(plan)
   }
 }
 
@@ -77,7 +79,7 @@ function planAnswers(request: AnswerRequest, parts: AnswererParts): AnswerPlan {
     prompts,
     seed: request.seed ?? createSeed(),
     told: new Set(),
-    finishers: new Map(),
+    learned: new Map(),
     texts: needsTexts ? getTokenTexts(writer.getTokenizer(reader)) : undefined,
   }
 }
@@ -119,6 +121,10 @@ function checkLength(
   )
 }
 
+function releaseLearned({ learned }: AnswerPlan): void {
+  for (const answer of learned.values()) answer.release()
+}
+
 async function addAnswers(
   plan: AnswerPlan,
   parts: AnswererParts,
@@ -138,6 +144,7 @@ async function addAnswers(
     }
   } catch (error) {
     for (const sequence of sequences) sequence.cancel(error)
+    releaseLearned(plan)
     throw error
   } finally {
     void engine.run()

@@ -1,6 +1,8 @@
 // How good an answer is beside others to the same prompt: the group-relative advantage of GRPO. Shao
 // et al. 2024, arXiv:2402.03300, section 4.1.
 
+import type { Example } from './data-format.ts'
+
 /** What an answer got, and whose group it is of. */
 export interface Grade {
   readonly group: string
@@ -26,4 +28,17 @@ export function computeAdvantages(grades: readonly (Grade | undefined)[]): (numb
     const deviation = Math.sqrt(squares / Math.max(1, all.length - 1))
     return deviation === 0 ? 0 : (grade.reward - mean) / (deviation + floor)
   })
+}
+
+/** What a graded example got; answers to one prompt are a group. */
+export const readGrade = (example: Example): Grade | undefined => {
+  if (example.kind !== 'graded') return undefined
+  const { answer, reward } = example
+  const asked =
+    answer.kind === 'chat'
+      ? answer.messages.slice(0, -1)
+      : answer.kind === 'text'
+        ? ''
+        : answer.prompt
+  return { group: JSON.stringify(asked), reward }
 }

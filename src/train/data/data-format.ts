@@ -5,7 +5,8 @@ import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import type { RowLog } from './row-log.ts'
 
 /** What a model is to learn from one row. */
-export type Example = SingleExample | PairExample | JudgedExample | GradedExample
+export type Example =
+  SingleExample | PairExample | JudgedExample | GradedExample | ContrastiveExample
 
 /** Of two answers to one prompt, the first is to become likelier than the second. */
 export interface PairExample {
@@ -26,6 +27,15 @@ export interface GradedExample {
   readonly kind: 'graded'
   readonly answer: SingleExample
   readonly reward: number
+}
+
+/** Texts of which the positives are to be embedded near the anchor, the negatives far from it. */
+export interface ContrastiveExample {
+  readonly kind: 'contrastive'
+  readonly anchor: string
+  /** At least one. */
+  readonly positives: readonly string[]
+  readonly negatives: readonly string[]
 }
 
 export type SingleExample =

@@ -5,7 +5,7 @@ import { DataError, GraftError, OptionError } from '../../base/errors.ts'
 import { type ChatTemplate, compileChatTemplate } from '../../formats/text/chat-template.ts'
 import { listSpecialTokens, type Tokenizer } from '../../formats/text/tokenizer.ts'
 import { splitChat } from './chat-spans.ts'
-import type { Example, SingleExample } from './data-format.ts'
+import type { ContrastiveExample, Example, SingleExample } from './data-format.ts'
 import { type NumberedExample, readExamples } from './format-table.ts'
 import { createDataError, type RawDataset } from './jsonl.ts'
 import { countPaths, type DataSummary } from './row-log.ts'
@@ -16,7 +16,8 @@ import {
   type ScoredTokens,
   unscoreTurnEnds,
 } from './spans.ts'
-import { computeAdvantages, type Grade } from './advantages.ts'
+import { countTogether, encodeTexts } from './contrastive/encode-texts.ts'
+import { computeAdvantages, readGrade } from './advantages.ts'
 import { swapAnswer } from './swap-answer.ts'
 import { createArgumentFitter } from '../../formats/text/tool-calls/fit-arguments.ts'
 
@@ -49,6 +50,8 @@ export interface EncodedData {
   readonly judged?: boolean
   /** Whether rows are graded answers. */
   readonly graded?: boolean
+  /** Where rows are texts to be embedded: so many are an anchor, its positive and its negatives. */
+  readonly groupSize?: number
   /** Examples that were read. */
   readonly examples: number
   /** Rows cut to maxTokens. */
@@ -179,8 +182,12 @@ function encodeTwo(answers: readonly SingleExample[], encode: EncodeExample): Sc
   )
 }
 
-/** The rows of one example; `before` is the example before it. */
-function encodeExample(example: Example, before: Example, encode: EncodeExample): ScoredTokens[] {
+/** The rows of one example that is no group of texts; `before` is the example before it. */
+function encodeAnswers(
+  example: Exclude<Example, ContrastiveExample>,
+  before: Example,
+  encode: EncodeExample,
+): ScoredTokens[] {
   if (example.kind === 'pair') return encodeTwo([example.chosen, example.rejected], encode)
   if (example.kind === 'graded') return encode(example.answer)
   if (example.kind !== 'judged') return encode(example)
@@ -200,19 +207,6 @@ function addVerdict(
   return row
 }
 
-/** Answers to one prompt are a group. */
-const readGrade = (example: Example): Grade | undefined => {
-  if (example.kind !== 'graded') return undefined
-  const { answer, reward } = example
-  const asked =
-    answer.kind === 'chat'
-      ? answer.messages.slice(0, -1)
-      : answer.kind === 'text'
-        ? ''
-        : answer.prompt
-  return { group: JSON.stringify(asked), reward }
-}
-
 interface EncodedRows {
   readonly rows: EncodedSequence[]
   readonly problems: string[]
@@ -224,21 +218,27 @@ interface EncodedRows {
 export function encodeExamples(
   examples: readonly NumberedExample[],
   options: EncodeOptions,
-  together: boolean,
+  together: number,
 ): EncodedRows {
   const encode = createExampleEncoder(options)
   const graded = computeAdvantages(examples.map(({ example }) => readGrade(example)))
   const found: EncodedRows = { rows: [], problems: [], cut: 0, dropped: 0 }
   for (const [i, { number, example, weight }] of examples.entries()) {
     if (weight === 0) {
-      found.dropped += together ? 2 : 1
+      found.dropped += together
       continue
     }
     try {
-      const made = encodeExample(example, examples.at(i - 1)!.example, encode)
+      const made =
+        example.kind === 'contrastive'
+          ? encodeTexts(example, options, together)
+          : encodeAnswers(example, examples.at(i - 1)!.example, encode)
       const fits = made.map((tokens) => cutToLength(tokens, options.maxTokens, weight))
-      // of two rows that belong together both or none
-      const kept = fits.filter(({ row }, at) => row && (!together || fits[at ^ 1]?.row))
+      // of rows that belong together all or none
+      const kept = fits.filter((_, at) => {
+        const start = at - (at % together)
+        return fits.slice(start, start + together).every(({ row }) => row)
+      })
       found.rows.push(...kept.map(({ row }, at) => addVerdict(row!, example, at, graded[i])))
       found.dropped += fits.length - kept.length
       found.cut += kept.filter((fit) => fit.cut).length
@@ -273,10 +273,9 @@ export function summarizePassed(
  */
 export function encodeData(data: RawDataset, options: EncodeOptions): EncodedData {
   const { format, examples, summary } = readExamples(data)
-  const pairs = examples.some(({ example }) => example.kind === 'pair')
-  const isJudged = examples.some(({ example }) => example.kind === 'judged')
-  const isGraded = examples.some(({ example }) => example.kind === 'graded')
-  const found = encodeExamples(examples, options, pairs || isJudged)
+  const kinds = new Set(examples.map(({ example }) => example.kind))
+  const together = countTogether(examples)
+  const found = encodeExamples(examples, options, together)
   const { rows, problems, cut, dropped } = found
   if (problems.length > 0) throw createDataError(data.name, 'rows cannot be encoded', problems)
   if (rows.length === 0)
@@ -287,9 +286,10 @@ export function encodeData(data: RawDataset, options: EncodeOptions): EncodedDat
     name: data.name,
     format: format.name,
     rows,
-    ...(pairs && { pairs }),
-    ...(isJudged && { judged: true }),
-    ...(isGraded && { graded: true }),
+    ...(kinds.has('pair') && { pairs: true }),
+    ...(kinds.has('judged') && { judged: true }),
+    ...(kinds.has('graded') && { graded: true }),
+    ...(kinds.has('contrastive') && { groupSize: together }),
     examples: examples.length,
     cut,
     dropped,

@@ -3,6 +3,7 @@
 
 import { joinProblems } from '../../base/schema.ts'
 import { DataError } from '../../base/errors.ts'
+import { contrastive } from './contrastive/contrastive.ts'
 import type { DataFormat, Example, DataRecord } from './data-format.ts'
 import { instruction } from './instruction.ts'
 import { createDataError, type RawDataset } from './jsonl.ts'
@@ -21,9 +22,17 @@ import {
 import { text } from './text.ts'
 
 export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
-  [preference, messages, sharegpt, judged, graded, promptCompletion, instruction, text].map(
-    (format) => [format.name, format],
-  ),
+  [
+    preference,
+    contrastive,
+    messages,
+    sharegpt,
+    judged,
+    graded,
+    promptCompletion,
+    instruction,
+    text,
+  ].map((format) => [format.name, format]),
 )
 
 const describeKeys = (row: DataRecord): string => Object.keys(row).join(', ') || 'none'

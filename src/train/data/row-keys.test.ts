@@ -15,6 +15,7 @@ const calling = { role: 'assistant', content: 'x', tool_calls: [call] }
 /** A row of each format that holds every kind of part. */
 const rows: Readonly<Record<string, object>> = {
   preference: { prompt: [user], chosen: [assistant], rejected: [calling] },
+  contrastive: { anchor: 'a', positive: ['b', 'c'], negative: 'd', negative_1: 'e' },
   messages: {
     messages: [
       user,

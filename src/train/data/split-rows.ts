@@ -5,9 +5,14 @@ import { random } from '../../base/random.ts'
 import type { EncodedData } from './encode.ts'
 import type { RawDataset } from './jsonl.ts'
 
-/** Rows that stay together: the two of a pair, and a judged answer with the row behind it. */
-const getGroupRows = (data: RawDataset | EncodedData): number =>
-  'examples' in data && (data.pairs === true || data.judged === true) ? 2 : 1
+/**
+ * Rows that stay together: the two of a pair, a judged answer with the row behind it, an anchor
+ * with its positive and its negatives.
+ */
+function getGroupRows(data: RawDataset | EncodedData): number {
+  if (!('examples' in data)) return 1
+  return data.groupSize ?? (data.pairs === true || data.judged === true ? 2 : 1)
+}
 
 /**
  * Splits rows in two, the second part with `share` of them, drawn by the seed; both parts keep the

@@ -2,7 +2,8 @@
 // Independent of how it is shown.
 
 import { GraftError } from '../../base/errors.ts'
-import type { Example, SingleExample } from '../data/data-format.ts'
+import type { ContrastiveExample, Example, SingleExample } from '../data/data-format.ts'
+import { countTogether } from '../data/contrastive/encode-texts.ts'
 import {
   createExampleEncoder,
   encodeExamples,
@@ -28,7 +29,7 @@ export interface SampleSpan {
 /** The text of one row, cut where learned and read parts meet. */
 export interface RowSample {
   readonly row: number
-  /** Which of two answers: 'chosen', 'rejected', 'good', 'bad'. */
+  /** Which of two answers: 'chosen', 'rejected', 'good', 'bad'; which text of a group: 'anchor'. */
   readonly answer?: string
   readonly spans: readonly SampleSpan[]
 }
@@ -90,8 +91,16 @@ function groupProblems(problems: readonly (readonly [number, string])[]): RowPro
   return [...rows].map(([problem, numbers]) => ({ problem, rows: numbers }))
 }
 
+const listTexts = ({ anchor, positives, negatives }: ContrastiveExample) => [
+  ['anchor', anchor] as const,
+  ...positives.map((text) => ['positive', text] as const),
+  ...negatives.map((text) => ['negative', text] as const),
+]
+
 /** The answers of an example, each with its name. */
 function listAnswers(example: Example): (readonly [string | undefined, SingleExample])[] {
+  if (example.kind === 'contrastive')
+    return listTexts(example).map(([name, text]) => [name, { kind: 'text', text }])
   if (example.kind === 'pair')
     return [
       ['chosen', example.chosen],
@@ -175,8 +184,8 @@ function countTokens(
   examples: readonly NumberedExample[],
   encoding: NonNullable<CheckOptions['encoding']>,
 ): Encoded {
-  const isPaired = examples.some(({ example }) => ['pair', 'judged'].includes(example.kind))
-  const { rows, problems, cut, dropped } = encodeExamples(examples, encoding, isPaired)
+  const together = countTogether(examples)
+  const { rows, problems, cut, dropped } = encodeExamples(examples, encoding, together)
   const weightless = examples.filter(({ weight }) => weight === 0).length
   const tokens = {
     model: encoding.model,
@@ -186,7 +195,7 @@ function countTokens(
     learned: rows.reduce((sum, row) => sum + row.weights.filter((weight) => weight > 0).length, 0),
     longest: rows.reduce((most, { ids }) => Math.max(most, ids.length), 0),
     cut,
-    dropped: dropped - weightless * (isPaired ? 2 : 1),
+    dropped: dropped - weightless * together,
   }
   const split = problems.map((problem) => {
     const [, number, text] = /^row (\d+): ([^]*)$/.exec(problem)!

@@ -1,6 +1,7 @@
 // The table of losses. A new loss is a file and a row here.
 
 import { OptionError } from '../../base/errors.ts'
+import { contrastiveLoss } from './contrastive.ts'
 import { crossEntropy } from './cross-entropy.ts'
 import { distillation } from './distillation.ts'
 import { dpo } from './dpo.ts'
@@ -12,10 +13,9 @@ import { rejection } from './rejection.ts'
 import { simpo } from './simpo.ts'
 
 export const losses: ReadonlyMap<string, Loss> = new Map(
-  [crossEntropy, distillation, dpo, grpo, ipo, kto, rejection, simpo].map((row) => [
-    row.name,
-    row as Loss,
-  ]),
+  [contrastiveLoss, crossEntropy, distillation, dpo, grpo, ipo, kto, rejection, simpo].map(
+    (row) => [row.name, row as Loss],
+  ),
 )
 
 export function getLoss(name: string): Loss {

@@ -27,8 +27,8 @@ const step = 1e-5 // of the central difference in f64: its own error is about 1e
 /** A head that is nothing but logits. */
 function buildHeadGraph(ending: HeadGraph, words = vocabulary): Graph {
   const g = new GraphBuilder()
-  for (const [name, value] of Object.entries(ending(g, g.input('logits', 'f32', ['M', words]))))
-    g.output(name, value)
+  const logits = g.input('logits', 'f32', ['M', words]) // and the states
+  for (const [name, value] of Object.entries(ending(g, logits, logits))) g.output(name, value)
   return g.build()
 }
 
@@ -54,9 +54,18 @@ export function collectLossFeeds(loss: Loss, settings: object): Map<string, Tens
     const outputs = evaluate(buildHeadGraph(pass.graph), new Map([...feeds, ['logits', logits]]))
     frozen = pass.condense?.(outputs) ?? outputs
   }
-  const batch = { labels: Int32Array.from(labels) } as Batch
+  const ids = Int32Array.from(labels)
+  const batch = { labels: ids, ids, scored: ids.map((_, m) => m) } as Batch
   for (const [name, tensor] of loss.feeds?.(
-    { batch, labelCounts, pairWeights: [0.25, 0.75], verdicts: [true, false], grades, frozen },
+    {
+      batch,
+      labelCounts,
+      groupSize: 2,
+      pairWeights: [0.25, 0.75],
+      verdicts: [true, false],
+      grades,
+      frozen,
+    },
     settings,
   ) ?? [])
     feeds.set(name, tensor)
@@ -64,7 +73,7 @@ export function collectLossFeeds(loss: Loss, settings: object): Map<string, Tens
 }
 
 export const buildLossGraph = (loss: Loss, settings: object, words?: number): Graph =>
-  buildHeadGraph((g, logits) => loss.graph(g, logits, settings), words)
+  buildHeadGraph((g, logits, states) => loss.graph(g, logits, settings, states), words)
 
 /** The graph with the values behind `stopGradient` at these feeds as constants. */
 function fixStopped(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Graph {

@@ -12,10 +12,14 @@ import { type Fields } from '../../base/schema.ts'
 export type NamedTensors = ReadonlyMap<string, Tensor>
 
 /**
- * What stands behind the head's logits [M, V], by name. Further inputs are feeds; `labels` i64 [M]
- * and `weights` f32 [M] are always fed.
+ * What stands behind the head's logits [M, V] and the states [M, D] they are made of, by name.
+ * Further inputs are feeds; `labels` i64 [M] and `weights` f32 [M] are always fed.
  */
-export type HeadGraph = (g: GraphBuilder, logits: Value) => Readonly<Record<string, Value>>
+export type HeadGraph = (
+  g: GraphBuilder,
+  logits: Value,
+  states: Value,
+) => Readonly<Record<string, Value>>
 
 /** What a model that is not trained says of the same tokens. */
 export interface FrozenPass {
@@ -39,8 +43,10 @@ export interface LossBatch {
    * take turns.
    */
   readonly labelCounts: readonly number[]
+  /** Rows that belong together. */
+  readonly groupSize: number
   /**
-   * What each pair weighs; those of a step add up to 1. None for single rows, whose tokens have
+   * What each pair or group weighs; those of a step add up to 1. None for single rows, whose tokens have
    * their weights in the batch.
    */
   readonly pairWeights: readonly number[]
@@ -62,9 +68,10 @@ export interface Loss<Settings extends object = object> {
   chance?(vocabularySize: number): number
   /**
    * Single rows, pairs of a chosen and a rejected row, judged rows, each with a row that its
-   * prompt shares with another answer, or single rows that were graded.
+   * prompt shares with another answer, single rows that were graded, or groups of an anchor, a
+   * positive and as many negatives in each.
    */
-  readonly learnsFrom: 'rows' | 'pairs' | 'judged' | 'graded'
+  readonly learnsFrom: 'rows' | 'pairs' | 'judged' | 'graded' | 'groups'
   /** The learning rate that is usual for the kind is multiplied by this; 1 unless given. */
   readonly rateFactor?: number
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
@@ -73,7 +80,14 @@ export interface Loss<Settings extends object = object> {
    * `loss`, a scalar that adds up over the batches of a step; every other output is handed to
    * `report`.
    */
-  graph(g: GraphBuilder, logits: Value, settings: Settings): Readonly<Record<string, Value>>
+  graph(
+    g: GraphBuilder,
+    logits: Value,
+    settings: Settings,
+    states: Value,
+  ): Readonly<Record<string, Value>>
+  /** What the metadata of an adapter says that learned by it. */
+  describe?(settings: Settings): Readonly<Record<string, string>>
   /** The frozen model whose word is needed; absent or undefined: none. */
   frozen?(settings: Settings): FrozenPass | undefined
   /** What the graph reads beside labels and weights. */
@@ -82,9 +96,14 @@ export interface Loss<Settings extends object = object> {
   report?(outputs: readonly NamedTensors[]): Readonly<Record<string, number>>
 }
 
-/** Rows that belong together: 2 where the loss learns from pairs or from judged rows. */
-export const getGroupSize = ({ learnsFrom }: Pick<Loss, 'learnsFrom'>): number =>
-  learnsFrom === 'rows' || learnsFrom === 'graded' ? 1 : 2
+/**
+ * Rows that belong together: 2 where the loss learns from pairs or from judged rows, and of groups
+ * as many as the data have.
+ */
+export const getGroupSize = (
+  { learnsFrom }: Pick<Loss, 'learnsFrom'>,
+  { groupSize = 2 }: { readonly groupSize?: number | undefined } = {},
+): number => (learnsFrom === 'rows' || learnsFrom === 'graded' ? 1 : groupSize)
 
 /** All values of an output over several batches. */
 export const collectValues = (outputs: readonly NamedTensors[], name: string): number[] =>

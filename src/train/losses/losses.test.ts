@@ -8,6 +8,7 @@ import { getLoss, losses } from './loss-table.ts'
 
 /** Options under which each loss is looked at. */
 const variants: Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>> = {
+  contrastive: [{}, { temperature: 0.5, pooling: 'last' }],
   'cross-entropy': [{}],
   dpo: [{}, { beta: 0.7, labelSmoothing: 0.2 }, { beta: 0.4, referenceFree: true }],
   ipo: [{}, { beta: 0.6 }],
@@ -36,7 +37,7 @@ describe('the table of losses', () => {
   })
   it('names what there is', () => {
     expect(() => getLoss('dop')).toThrow(
-      'There is no loss "dop". There are: cross-entropy, distillation, dpo, grpo, ipo, kto, rejection, simpo.',
+      'There is no loss "dop". There are: contrastive, cross-entropy, distillation, dpo, grpo, ipo, kto, rejection, simpo.',
     )
   })
   it.each([

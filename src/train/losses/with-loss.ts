@@ -1,11 +1,11 @@
 // A head's graph that ends in something else than logits: in a loss, or in what a frozen model is
 // asked for.
 
-import type { Graph } from '../../graph/ir.ts'
+import type { Graph, Value } from '../../graph/ir.ts'
 import { prune, rewrite } from '../../graph/passes/rewrite.ts'
 import type { HeadGraph } from './loss.ts'
 
-/** The head with `ending` behind its logits, and the ending's values as its only outputs. */
+/** The head with `ending` behind its logits and states, and the ending's values as its only outputs. */
 export function withEnding(head: Graph, ending: HeadGraph): Graph {
   let names: string[] = []
   const ended = rewrite(
@@ -13,7 +13,10 @@ export function withEnding(head: Graph, ending: HeadGraph): Graph {
     '%loss',
     () => undefined,
     (g, valueOf) => {
-      const values = Object.entries(ending(g, valueOf(head.outputs.get('logits')!)))
+      const [logits, states] = (['logits', 'hidden'] as const).map((name) =>
+        valueOf(head.outputs.get(name)!),
+      ) as [Value, Value]
+      const values = Object.entries(ending(g, logits, states))
       names = values.map(([name]) => name)
       for (const [name, value] of values) g.output(name, value)
     },

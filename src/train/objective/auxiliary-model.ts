@@ -30,6 +30,8 @@ import {
 export interface RunData {
   readonly rows: readonly EncodedSequence[]
   readonly shared: number
+  /** Of rows in groups: as many as belong together. */
+  readonly groupSize?: number | undefined
 }
 
 export interface ObjectiveParts {
@@ -247,8 +249,11 @@ export function createAuxiliaryModel(parts: ObjectiveParts, pass: FrozenPass): A
   const frozen = openFrozenModel(parts, pass)
   const known = new WeakMap<RunData, NamedTensors[]>()
   // Always the same batches, whatever the run's: a resumed run must find the same bits.
-  const planRows = ({ rows, shared }: RunData): BatchPlan[] =>
-    planEpoch(rows, { ...batch, packing, seed, shared, together: getGroupSize(loss), epoch: 0 })
+  const planRows = (data: RunData): BatchPlan[] => {
+    const { rows, shared } = data
+    const together = getGroupSize(loss, data)
+    return planEpoch(rows, { ...batch, packing, seed, shared, together, epoch: 0 })
+  }
   return {
     async *precompute(sets, { group = alone, step = 0, signal } = {}) {
       if (!pass.ahead) return

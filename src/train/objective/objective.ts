@@ -49,24 +49,27 @@ const heldRows = {
   pairs: 'pairs of a chosen and a rejected answer',
   judged: 'answers judged good or bad ("label")',
   graded: 'answers that were graded ("reward")',
+  groups: 'texts to be embedded ("anchor", "positive")',
 }
 
 /** The loss that learns from rows of a form. */
-const usualLosses = { pairs: 'dpo', judged: 'kto', graded: 'grpo' }
+const usualLosses = { pairs: 'dpo', judged: 'kto', graded: 'grpo', groups: 'contrastive' }
 
 const wantedRows: Readonly<Record<Loss['learnsFrom'], string>> = {
   rows: 'rows that are right',
   pairs: '{ "prompt": "…", "chosen": "…", "rejected": "…" }',
   judged: '{ "prompt": "…", "completion": "…", "label": true }',
   graded: '{ "prompt": "…", "completion": "…", "reward": 0.5 }',
+  groups: '{ "anchor": "…", "positive": "…", "negative": "…" }, the negative where there is one',
 }
 
 /** Throws DataError where the loss cannot learn from this data. */
 export function checkData(
-  { name, format, pairs = false, judged = false, graded = false }: EncodedData,
+  { name, format, pairs = false, judged = false, graded = false, groupSize }: EncodedData,
   { learnsFrom, name: loss }: Loss,
 ): void {
-  const held = pairs ? 'pairs' : judged ? 'judged' : graded ? 'graded' : 'rows'
+  const special = pairs ? 'pairs' : judged ? 'judged' : graded ? 'graded' : 'rows'
+  const held = groupSize === undefined ? special : 'groups'
   if (held === learnsFrom) return
   throw new DataError(
     held === 'rows'
@@ -78,11 +81,13 @@ export function checkData(
 const getPairWeight = (rows: readonly EncodedSequence[], chosen: number): number =>
   rows[chosen]!.weights.find((weight) => weight > 0)!
 
-/** Of each pair of the plan in turn its row's weight; none for single rows. */
-const listPairWeights = ({ rows }: RunData, plan: BatchPlan, loss: Loss): number[] =>
-  getGroupSize(loss) === 2
-    ? plan.flat().flatMap((row, i) => (i % 2 === 0 ? [getPairWeight(rows, row)] : []))
-    : []
+/** Of each pair or group of the plan in turn its row's weight; none for single rows. */
+function listPairWeights(data: RunData, plan: BatchPlan, loss: Loss): number[] {
+  const size = getGroupSize(loss, data)
+  return size === 1
+    ? []
+    : plan.flat().flatMap((row, i) => (i % size === 0 ? [getPairWeight(data.rows, row)] : []))
+}
 
 const readGrade = ({ reward, advantage }: EncodedSequence): LossBatch['grades'] =>
   reward === undefined || advantage === undefined ? [] : [{ reward, advantage }]
@@ -92,7 +97,7 @@ export function createObjective(parts: ObjectiveParts): Objective {
   const { loss, lossSettings: own, frozenPass } = parts.recipe
   const auxiliary = frozenPass && createAuxiliaryModel(parts, frozenPass)
   return {
-    graph: (g, logits) => loss.graph(g, logits, own),
+    graph: (g, logits, states) => loss.graph(g, logits, own, states),
     reports: loss.report !== undefined,
     async *precompute(sets, asking) {
       if (auxiliary) yield* auxiliary.precompute(sets, asking)
@@ -113,6 +118,7 @@ export function createObjective(parts: ObjectiveParts): Objective {
           {
             batch,
             labelCounts: plan.flat().map((row) => countLabels(rows[row]!)),
+            groupSize: getGroupSize(loss, data),
             pairWeights: listPairWeights(data, plan, loss).map((weight) => weight / all),
             verdicts: plan.flat().flatMap((row) => rows[row]!.isGood ?? []),
             grades: plan.flat().flatMap((row) => readGrade(rows[row]!)),

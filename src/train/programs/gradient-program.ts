@@ -88,7 +88,8 @@ export function buildTrainingBlocks({
   adapter,
   loss,
 }: Pick<GradientProgramOptions, 'graph' | 'weights' | 'adapter' | 'loss'>) {
-  const ending: HeadGraph = loss ?? ((g, logits) => crossEntropy.graph(g, logits, {}))
+  const ending: HeadGraph =
+    loss ?? ((g, logits, states) => crossEntropy.graph(g, logits, {}, states))
   const frozen = freezeBlocks(weights)
   const scored = ({ blocks }: ModelGraph): readonly Block[] =>
     frozen(blocks).map((block) =>

@@ -81,7 +81,7 @@ function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
 }
 
 /** Rows as tokens with weights, checked against the model's vocabulary. */
-function encodeRows(
+function encodeAll(
   data: RawDataset | EncodedData,
   { model, date, adapter }: TrainOptions,
   { maxTokens, system }: Pick<TrainSettings, 'maxTokens' | 'system'>,
@@ -111,6 +111,35 @@ function encodeRows(
 }
 
 /**
+ * The same, cut to what a line has room for where a whole group of texts must lie on one and the
+ * length was left open.
+ */
+function encodeRows(
+  data: RawDataset | EncodedData,
+  options: TrainOptions,
+  room: TrainSettings,
+): EncodedData {
+  const encoded = encodeAll(data, options, room)
+  const { groupSize: size } = encoded
+  if (size === undefined || 'examples' in data || options.maxTokens !== undefined) return encoded
+  const lengths = encoded.rows.map(({ ids }) => ids.length)
+  const isTooLong = (_: number, at: number): boolean =>
+    at % size === 0 &&
+    lengths.slice(at, at + size).reduce((sum, length) => sum + length, 0) > room.batch.tokens
+  if (!room.packing || !lengths.some(isTooLong)) return encoded
+  const maxTokens = Math.floor(room.batch.tokens / size)
+  return encodeAll(data, options, { ...room, maxTokens })
+}
+
+/** Throws OptionError where no anchor has any text to be told from but its positive. */
+function checkContrast({ groupSize }: EncodedData, batches: readonly BatchPlan[]): void {
+  if (groupSize !== 2 || batches.some((plan) => plan.flat().length > groupSize)) return
+  throw new OptionError(
+    'Every batch holds one anchor and its positive, and no text to tell it from: give rows with negatives, more rows, or larger batches (batch.rows, batch.tokens).',
+  )
+}
+
+/**
  * A row with virtual tokens in front; they are read, not learned. All rows share them, so packing
  * holds them once for each line.
  */
@@ -136,9 +165,14 @@ function toRunData(
 ): RunData {
   const rows =
     virtual.length > 0 ? encoded.rows.map((row) => withVirtualTokens(row, virtual)) : encoded.rows
+  const { groupSize } = encoded
   const reach = computeSharedReach(model.base.graph.config)
   const shared = packing && reach >= batch.tokens ? countSharedPrefix(rows) : 0
-  return { rows, shared: invocation ? limitSharedPrefix(rows, shared, invocation) : shared }
+  return {
+    rows,
+    shared: invocation ? limitSharedPrefix(rows, shared, invocation) : shared,
+    groupSize,
+  }
 }
 
 /** Rows to learn from and rows held back, as they were given. */
@@ -192,14 +226,16 @@ export function prepareRows(options: TrainOptions, recipe: Recipe): PreparedRows
   if (heldEncoded) checkData(heldEncoded, recipe.loss)
   if (needs.invocation) checkInvocation(encoded, needs.invocation)
   const data = toRunData(encoded, needs, settings, options)
-  const packingOf = ({ shared }: RunData): Omit<PackingOptions, 'epoch'> => {
+  const packingOf = (of: RunData): Omit<PackingOptions, 'epoch'> => {
     const { batch, packing, seed } = settings
-    return { ...batch, packing, seed, shared, together: getGroupSize(recipe.loss) }
+    const together = getGroupSize(recipe.loss, of)
+    return { ...batch, packing, seed, shared: of.shared, together }
   }
   const { epochs, steps, accumulation } = settings
   const plan = planRun(data.rows, { epochs, steps, accumulation, ...packingOf(data) })
   checkPatience(settings, held ? countValidations(plan, everySteps) : 0)
   const firstEpoch = planEpoch(data.rows, { ...packingOf(data), epoch: 0 })
+  checkContrast(encoded, firstEpoch)
   const fill = computeFillRate(data.rows, firstEpoch, data.shared)
   if (!heldEncoded) return { data, encoded, plan, fill, validation: undefined }
   const heldData = toRunData(heldEncoded, needs, settings, options)

@@ -76,7 +76,7 @@ export const quantizationKey = 'graft_base_quantization'
 /** The adapter that is trained, with notes on the data and the form of the base it learns on. */
 async function createTrainedAdapter(
   options: TrainOptions,
-  { settings: { seed, quantization } }: Recipe,
+  { settings: { seed, quantization }, loss, lossSettings }: Recipe,
   weights: ReadonlyMap<string, BaseWeight>,
 ): Promise<Adapter> {
   const { adapter: given = defaultAdapter, data, model, metadata = {}, date } = options
@@ -102,7 +102,7 @@ async function createTrainedAdapter(
   }
   const hash = 'contentHash' in data ? data.contentHash : undefined
   const described = withMetadata(adapter, toDescriptionMetadata(metadata))
-  return withMetadata(described, {
+  return withMetadata(withMetadata(described, loss.describe?.(lossSettings) ?? {}), {
     [dataHashKey]: hash,
     [quantizationKey]: quantization,
     [dateKey]:
