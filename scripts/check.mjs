@@ -1,10 +1,13 @@
 // Every check of the project, one stage after another: `node scripts/setup.mjs scripts/check.mjs
 // [stage...]`. Prints what each stage says, then a table, the skips with their reasons, and last
 // `N passed, N failed, N skipped`.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import {
   allTestFiles,
   installTools,
   printSummary,
+  root,
   runNamed,
   runTests,
   runTool,
@@ -29,6 +32,26 @@ const testFiles = allTestFiles.filter((path) => !path.endsWith('.long.test.ts'))
 
 /** A stage of vitest over the files that `belongs` chooses. */
 const tests = (belongs, timeoutMs) => () => runTests(testFiles.filter(belongs), { timeoutMs })
+
+/** Files that change what others in their process would see: they get a process each. */
+const needsOwnProcess = (path) =>
+  /vi\.(mock|stub)|process\.chdir/.test(readFileSync(join(root, path), 'utf8'))
+
+/** Unit tests share two processes, because to load the sources anew for each file takes longer than most tests. */
+async function runUnitTests() {
+  const files = testFiles.filter((path) => !path.startsWith('test/'))
+  const together = await runTests(
+    files.filter((path) => !needsOwnProcess(path)),
+    { isolate: false },
+  )
+  const apart = await runTests(files.filter(needsOwnProcess))
+  return {
+    passed: together.passed + apart.passed,
+    failed: together.failed + apart.failed,
+    skipped: [...together.skipped, ...apart.skipped],
+    failures: [...together.failures, ...apart.failures],
+  }
+}
 
 const houseFiles = ['test/floors.test.ts', 'test/house.test.ts', 'test/pages.test.ts']
 const packagingFile = 'test/packaging.test.ts'
@@ -64,7 +87,7 @@ const stages = {
     ]),
   ),
   house: tests((path) => houseFiles.includes(path)),
-  unit: tests((path) => !path.startsWith('test/')),
+  unit: runUnitTests,
   parity: tests(isParity),
   'end-to-end': tests(isEndToEnd, 300_000),
   clients: async () => (await installTools('test/clients')) ?? tests(isClient, 300_000)(),

@@ -40,8 +40,11 @@ export function runTool(path, args, { environment = {}, minutes = 25, modules = 
   })
 }
 
-/** Runs vitest over files. */
-export async function runTests(files, { timeoutMs = 60_000, environment = {}, minutes } = {}) {
+/** Runs vitest over files, each in a process of its own unless `isolate` is false. */
+export async function runTests(
+  files,
+  { timeoutMs = 60_000, environment = {}, minutes, isolate = true } = {},
+) {
   if (files.length === 0) return { passed: 0, failed: 0, skipped: [], failures: [] }
   const reportPath = join(scratch, 'report.json')
   rmSync(reportPath, { force: true })
@@ -50,7 +53,8 @@ export async function runTests(files, { timeoutMs = 60_000, environment = {}, mi
     `--reporter=${join(root, 'scripts', 'vitest-report.mjs')}`,
   ]
   const limits = [`--testTimeout=${timeoutMs}`, `--hookTimeout=${timeoutMs}`]
-  const code = await runTool('vitest/vitest.mjs', ['run', ...reporters, ...limits, ...files], {
+  const args = ['run', ...reporters, ...limits, ...(isolate ? [] : ['--no-isolate']), ...files]
+  const code = await runTool('vitest/vitest.mjs', args, {
     environment: { GRAFT_REPORT: reportPath, ...environment },
     minutes,
   })
