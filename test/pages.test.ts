@@ -1,7 +1,7 @@
 // Pages in Markdown and commits: widths and lengths, one floor plan, paths that exist, subjects.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, globSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { compareWithExceptions } from './support/exceptions.ts'
 import { entryFloor, floors, rooms } from './support/floors.ts'
@@ -23,6 +23,22 @@ describe('pages', () => {
   })
   it('have at most 150 lines', () => {
     expect(compareWithExceptions('page length', markdown.findLongPages(all))).toEqual([])
+  })
+})
+
+describe('pictures', () => {
+  it('are as their texts say: node scripts/draw-pictures.mjs draws them anew', () => {
+    const args = [join(root, 'scripts', 'draw-pictures.mjs'), '--check']
+    expect(spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout).toBe('')
+  })
+  it('are each shown on a page', () => {
+    const names = globSync('docs/pictures/*.txt', { cwd: root }).map((path) =>
+      basename(path, '.txt'),
+    )
+    const isShown = (name: string): boolean =>
+      all.some(({ text }) => text.includes(`](pictures/${name}.svg)`))
+    expect(names.length).toBeGreaterThan(40)
+    expect(names.filter((name) => !isShown(name))).toEqual([])
   })
 })
 
