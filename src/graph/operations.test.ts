@@ -104,6 +104,7 @@ const shares = exactly(f32([4, 3], [0.2, 0.3, 0.5, 1, 0, 0, 0.1, 0.8, 0.1, 0.25,
 const topIds = exactly(i64([4, 2], [5, 0, 2, 3, 6, 1, 0, 4]))
 const topShares = exactly(f32([4, 2], [0.5, 0.3, 1, 0, 0, 0, 0.6, 0.1]))
 
+const toCases = (name: string) => ({ [name]: unary, [`${name}Gradient`]: derivative })
 /** Cases by operation. An operation without a case fails below. */
 const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   ...sequenceCases,
@@ -116,10 +117,9 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   })),
   scale: [{ inputs: [numbers('T', 4)], attributes: { factor: -1.5 } }],
   stopGradient: [{ inputs: [fixed('T', 4)] }],
-  silu: unary,
-  siluGradient: derivative,
-  geluTanh: unary,
-  geluTanhGradient: derivative,
+  ...toCases('silu'),
+  ...toCases('gelu'),
+  ...toCases('geluTanh'),
   tanh: unary,
   sigmoid: unary,
   squareRoot: [{ inputs: [positive('T', 4)] }],

@@ -19,6 +19,7 @@ import { getModelParts } from '../runtime/model-parts.ts'
 import { embedderFields, type BaseEmbedderOptions } from './features/base-embedder.ts'
 import { createMemoEmbedder } from './features/memo-embedder.ts'
 import { checkRouterFile, type RouterFile } from './router-file.ts'
+import { findEmbedderSettings } from './features/embedder-settings.ts'
 import { routerKinds } from './router-table.ts'
 import type {
   RoutedExpert,
@@ -157,17 +158,6 @@ async function openBaseEmbedder(
   return createBaseEmbedder(model, vectors)
 }
 
-/** Layers and pooling that a file, or a part of it, was trained with. */
-function findVectorSettings({ embedder, state }: RouterFile): BaseEmbedderOptions | undefined {
-  if (embedder?.settings) return embedder.settings
-  const { stages, top } = state as {
-    readonly stages?: readonly { readonly router: RouterFile }[]
-    readonly top?: RouterFile
-  }
-  const inner = [...(stages?.map(({ router }) => router) ?? []), ...(top ? [top] : [])]
-  return inner.map(findVectorSettings).find((settings) => settings !== undefined)
-}
-
 async function loadRouter({ file, experts, model, embedder, backend, ...rest }: LoadRouterOptions) {
   const unused = Object.entries(rest).filter(([, value]) => value !== undefined)
   if (unused.length > 0)
@@ -177,7 +167,7 @@ async function loadRouter({ file, experts, model, embedder, backend, ...rest }: 
   checkRouterFile(file, 'file')
   if (experts) checkExperts(file, experts)
   if (model) await checkBase(file, model)
-  const vectors = findVectorSettings(file)
+  const vectors = findEmbedderSettings(file)
   if (vectors && !embedder && !model)
     throw new OptionError(
       `The router "${file.kind}" needs vectors of prompts: give a model, or an embedder.`,
@@ -196,7 +186,7 @@ function checkVectorSettings(settings: object): void {
     checkOptions('embedder.settings', settings, embedderFields)
   } catch (cause) {
     throw new FormatError(
-      `The router was trained on vectors of another embedder than the base (${JSON.stringify(settings)}). Give that embedder.`,
+      `The router was trained on vectors of another embedder than the base (${JSON.stringify(settings)}). Give that embedder; createRouter of graftlm/node opens a sentence encoder itself.`,
       { cause },
     )
   }

@@ -174,7 +174,7 @@ async function openFromCatalogue(
 ): Promise<BaseModelSource> {
   const failures: string[] = []
   for (const source of sources) {
-    if (source.kind === 'wheel') {
+    if (source.kind === 'wheel' || source.kind === 'wheel-folder') {
       failures.push(`  Python package ${source.package}: pages cannot take files out of packages`)
       continue
     }

@@ -1,6 +1,7 @@
 // graft route: train, eval, explain, as users type them.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { writeDecisionRow, writeOutcomeRow } from '../../src/route/log/route-log.ts'
 import { loadModel, saveAdapter } from '../../src/node/index.ts'
@@ -67,6 +68,22 @@ describe('graft route', () => {
     expect(trained.value).toMatchObject({ kind: 'embedding', experts: ['music', 'sql'] })
     const explained = await run('explain', out, 'show me the album')
     expect(explained.stdout).toMatch(/example {2}"please show me the/)
+  })
+  it('trains by vectors of a sentence encoder, which the file names', async () => {
+    const encoder = fileURLToPath(new URL('../parity/encoder', import.meta.url))
+    const out = at('encoder.json')
+    const data = ['train', '--data', at('prompts.jsonl'), '--encoder', encoder, '--out', out]
+    const trained = await run(...data, '--option', 'head=centroid', '--json')
+    expect(trained.value).toMatchObject({ kind: 'embedding', experts: ['music', 'sql'] })
+    const explained = await run('explain', out, 'show me the album')
+    expect(explained.stdout).toMatch(/example {2}"please show me the/)
+    const mixed = await run(...data, '--layers', '1')
+    expect([mixed.code, mixed.stderr]).toEqual([
+      2,
+      expect.stringMatching(/--encoder, and --layers/),
+    ])
+    const words = await run(...data, '--kind', 'keyword')
+    expect(words.stderr).toMatch(/--kind keyword reads none/)
   })
   it('trains from a log, and says what another router would have earned there', async () => {
     const time = '2026-11-30T00:00:00Z'

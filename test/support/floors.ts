@@ -81,6 +81,7 @@ export const rooms: Record<string, readonly string[]> = {
     'models',
     'readers',
     '',
+    'encoders',
   ],
   adapters: [
     'python-regex.ts',

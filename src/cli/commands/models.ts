@@ -4,7 +4,7 @@ import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
 import { oneOf } from '../../base/schema.ts'
 import { checkValue, defineCommand, UsageError } from '../command.ts'
 import { findModelPlace } from '../home/places.ts'
-import { modelOptions, openModel } from '../shared/open-model.ts'
+import { modelOptions, openModel, showDownloads } from '../shared/open-model.ts'
 import { formatBytes, formatParameterCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -90,7 +90,19 @@ async function estimateNeed({ name, parameters }: CatalogueEntry): Promise<numbe
   return plan?.memory.peakBytes ?? 4 * parameters
 }
 
+async function fetchEncoder(name: string, terminal: Terminal) {
+  const { openTextEncoder } = await import('../../node/route/open-encoder.ts')
+  const downloads = showDownloads(terminal)
+  const encoder = await openTextEncoder(name, { terms: 0, onProgress: downloads.update })
+  downloads.end()
+  terminal.print(`${name}: sentence encoder, ${encoder.width} numbers of a text`)
+  await encoder.dispose()
+  return { name, modelType: 'encoder', width: encoder.width }
+}
+
 async function fetchModel(name: string, terminal: Terminal) {
+  const { catalogue } = await import('../../catalogue/catalogue.ts')
+  if (catalogue.get(name)?.encodes) return fetchEncoder(name, terminal)
   // opens it too: a model that cannot be used is not worth having
   const model = await openModel(name, {}, terminal)
   const { config, weights } = model.base

@@ -3,9 +3,11 @@
 import { listRoutedExperts } from '../../node/route/list-experts.ts'
 import { readRouterFile } from '../../node/route/router-path.ts'
 import { createRouter } from '../../route/create-router.ts'
+import type { BaseEmbedder } from '../../route/features/base-embedder.ts'
+import { findEncoderName, needsBase } from '../../route/features/embedder-settings.ts'
 import type { RouterFile } from '../../route/router-file.ts'
 import type { Router } from '../../route/router.ts'
-import { openModel } from '../shared/open-model.ts'
+import { openModel, showDownloads } from '../shared/open-model.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export interface RouterValues {
@@ -22,20 +24,17 @@ export interface OpenedRouter {
   close(): Promise<void>
 }
 
-/** Whether prompts are read by the base, in it or in a part of it. */
-export function needsModel({ embedder, state, kind }: RouterFile): boolean {
-  if (embedder !== undefined || kind === 'arrow' || kind === 'classifier') return true
-  const {
-    stages = [],
-    top,
-    router,
-  } = state as {
-    readonly router?: RouterFile
-    readonly stages?: readonly { readonly router: RouterFile }[]
-    readonly top?: RouterFile
-  }
-  const inner = [...stages.map((stage) => stage.router), top, router]
-  return inner.some((file) => file !== undefined && needsModel(file))
+/** The sentence encoder that a router reads prompts by, with a progress line for its download. */
+export async function openNamedEncoder(
+  source: string,
+  { threads }: RouterValues,
+  terminal: Terminal,
+): Promise<BaseEmbedder> {
+  const { openTextEncoder } = await import('../../node/route/open-encoder.ts')
+  const downloads = showDownloads(terminal)
+  const encoder = await openTextEncoder(source, { threads, onProgress: downloads.update })
+  downloads.end()
+  return encoder
 }
 
 /** Throws NotFoundError, FormatError, MismatchError for other experts or another base. */
@@ -46,17 +45,24 @@ export async function openRouter(
 ): Promise<OpenedRouter> {
   const { file, sizeBytes } = await readRouterFile(path)
   const experts = values.experts === undefined ? undefined : await listRoutedExperts(values.experts)
-  const source = values.model ?? (needsModel(file) ? file.base?.id : undefined)
+  const source = values.model ?? (needsBase(file) ? file.base?.id : undefined)
+  const name = findEncoderName(file)
+  const embedder = name === undefined ? undefined : await openNamedEncoder(name, values, terminal)
   const model = source === undefined ? undefined : await openModel(source, values, terminal)
+  const close = async (): Promise<void> => {
+    await embedder?.dispose()
+    await model?.dispose()
+  }
   try {
     const router = await createRouter({
       file,
       ...(model && { model }),
+      ...(embedder && { embedder }),
       ...(experts && { experts }),
     })
-    return { router, file, sizeBytes, close: async () => model?.dispose() }
+    return { router, file, sizeBytes, close }
   } catch (error) {
-    await model?.dispose()
+    await close()
     throw error
   }
 }

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { NotFoundError } from '../../base/errors.ts'
 import { createRouter, getRouterKind } from '../../route/create-router.ts'
 import { readRouteLog, toRouteExamples } from '../../route/log/route-log.ts'
-import type { RoutedExpert, RouteExample } from '../../route/router.ts'
+import type { RoutedExpert, RouteExample, RouterKind } from '../../route/router.ts'
 import { listRoutedExperts } from '../../node/route/list-experts.ts'
 import { readRouteExamples } from '../../node/route/read-examples.ts'
 import { writeRouterFile } from '../../node/route/router-path.ts'
@@ -16,7 +16,7 @@ import { UsageError } from '../command.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { formatBytes } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
-import type { RouterValues } from './open-router.ts'
+import { openNamedEncoder, type RouterValues } from './open-router.ts'
 
 export interface TrainRouterValues extends RouterValues {
   readonly data?: string | undefined
@@ -27,6 +27,7 @@ export interface TrainRouterValues extends RouterValues {
   readonly option?: readonly string[] | undefined
   readonly layers?: string | undefined
   readonly pooling?: string | undefined
+  readonly encoder?: string | undefined
   readonly seed: number
 }
 
@@ -42,12 +43,16 @@ export async function trainRouter(
   const held = values.held === undefined ? [] : await readRouteExamples(values.held)
   const experts = await collectExperts(values.experts, examples)
   signal.throwIfAborted()
+  checkEncoder(values, row)
+  const { encoder, threads } = values
+  const embedder =
+    encoder === undefined ? undefined : await openNamedEncoder(encoder, values, terminal)
   const model = await openNeededModel(
     values,
-    row.needs.length > 0 || row.kind === 'cascade' || row.kind === 'hierarchical',
+    encoder === undefined &&
+      (row.needs.length > 0 || row.kind === 'cascade' || row.kind === 'hierarchical'),
     terminal,
   )
-  const threads = values.threads
   try {
     const router = await createRouter({
       kind: row.kind,
@@ -57,6 +62,7 @@ export async function trainRouter(
       options,
       seed: values.seed,
       ...(model && { model }),
+      ...(embedder && { embedder }),
       ...(row.kind === 'policy' && !model && { backend: await createNodeBackend({ threads }) }),
       ...(vectors && { vectors }),
     })
@@ -84,8 +90,22 @@ export async function trainRouter(
       calibration: file.calibration ?? null,
     }
   } finally {
+    await embedder?.dispose()
     await model?.dispose()
   }
+}
+
+/** Kinds that read prompts by the base's own states or by words alone. */
+const withoutVectors = new Set(['keyword', 'fixed', 'policy', 'arrow', 'classifier'])
+
+function checkEncoder({ encoder, layers, pooling }: TrainRouterValues, { kind }: RouterKind): void {
+  if (encoder === undefined) return
+  if (withoutVectors.has(kind))
+    throw new UsageError(`--encoder gives vectors of prompts, and --kind ${kind} reads none.`)
+  if (layers !== undefined || pooling !== undefined)
+    throw new UsageError(
+      "--encoder, and --layers or --pooling: prompts are read either by an encoder or by the base's layers. Leave out one of them.",
+    )
 }
 
 /** 'name=value'; a value that is JSON is read as such. */

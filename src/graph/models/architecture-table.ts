@@ -43,6 +43,10 @@ export function getArchitecture(json: Readonly<Record<string, unknown>>): Archit
   const type = json.model_type
   const architecture = typeof type === 'string' ? architectures.get(type) : undefined
   if (architecture) return architecture
+  if (type === 'bert')
+    throw new UnsupportedError(
+      'config.json: "model_type" "bert" is a sentence encoder, which reads texts and writes none. It is for routers: graft route train --encoder.',
+    )
   throw new UnsupportedError(
     `config.json: the architecture "model_type" ${JSON.stringify(type) ?? 'is missing and'} is not supported; supported: ${[...architectures.keys()].join(', ')}.`,
   )

@@ -120,6 +120,42 @@ export const geluTanhGradient = defineDerivative(
   },
 )
 
+/** The error function: 2/√π·e^(−x²)·Σ 2ⁿ·x^(2n+1)/(2n+1)!!, whose terms all have one sign. */
+function computeErf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x)
+  let term = x
+  let sum = x
+  for (let n = 1; Math.abs(term) > Math.abs(sum) * Number.EPSILON; n++) {
+    term *= (2 * x * x) / (2 * n + 1)
+    sum += term
+  }
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum
+}
+
+/** gelu(x) = x·Φ(x), by the error function: BERT's activation. */
+export const gelu = defineUnary('gelu', {
+  apply: (x) => 0.5 * x * (1 + computeErf(x * Math.SQRT1_2)),
+  gradient: (g, x, _y, upstream) => g.op('geluGradient', [x, upstream]),
+  onnx: (emit, input, output) => void emit.node('Gelu', [input], {}, output),
+})
+
+const NORMAL_DENSITY = 1 / Math.sqrt(2 * Math.PI)
+
+/** Φ(x) + x·φ(x) */
+export const geluGradient = defineDerivative(
+  'geluGradient',
+  (x) => 0.5 * (1 + computeErf(x * Math.SQRT1_2)) + x * NORMAL_DENSITY * Math.exp((-x * x) / 2),
+  (emit, x, upstream, output) => {
+    const erf = emit.node('Erf', [emit.node('Mul', [x, emit.float(Math.SQRT1_2)])])
+    const half = emit.float(0.5)
+    const share = emit.node('Add', [emit.node('Mul', [erf, half]), half])
+    const square = emit.node('Mul', [emit.node('Mul', [x, x]), emit.float(-0.5)])
+    const density = emit.node('Mul', [emit.node('Exp', [square]), emit.float(NORMAL_DENSITY)])
+    const slope = emit.node('Add', [share, emit.node('Mul', [x, density])])
+    emit.node('Mul', [upstream, slope], {}, output)
+  },
+)
+
 const emitAs =
   (type: string) =>
   (emit: OnnxEmitter, input: string, output: string): void =>

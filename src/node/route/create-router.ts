@@ -1,6 +1,10 @@
-// createRouter of graftlm/node: a router's file and a folder of experts may be paths.
+// createRouter of graftlm/node: a router's file and a folder of experts may be paths, and a sentence
+// encoder is opened by its name.
 
+import { OptionError } from '../../base/errors.ts'
+import { describeValue, isRecord } from '../../base/schema.ts'
 import { createRouter as create, type CreateRouterOptions } from '../../route/create-router.ts'
+import { findEncoderName } from '../../route/features/embedder-settings.ts'
 import type { RoutedExpert, Router } from '../../route/router.ts'
 import type { RouterFile } from '../../route/router-file.ts'
 
@@ -12,7 +16,13 @@ export type CreateRouterFilesOptions = CreateRouterOptions extends infer Each
         Each,
         (Each extends { readonly file: RouterFile }
           ? { readonly file: RouterFile | string }
-          : unknown) & {
+          : {
+              /**
+               * A sentence encoder in place of the base's layers: 'all-minilm-l6-v2', `hf:owner/name`
+               * or a folder.
+               */
+              readonly encoder?: string | undefined
+            }) & {
           /** The experts, or a folder of their folders. */
           readonly experts?: readonly RoutedExpert[] | string | undefined
         }
@@ -20,9 +30,17 @@ export type CreateRouterFilesOptions = CreateRouterOptions extends infer Each
     : never
   : never
 
-/** As createRouter of graftlm/route, with paths. Throws NotFoundError too. */
-export async function createRouter(options: CreateRouterFilesOptions): Promise<Router> {
-  const given = Object.assign({}, options) as Record<string, unknown>
+/** A router that gives up the sentence encoder that was opened for it, where there is one. */
+export interface OpenedFileRouter extends Router {
+  dispose(): Promise<void>
+}
+
+/**
+ * As createRouter of graftlm/route, with paths. Throws NotFoundError too, also where the sentence
+ * encoder cannot be had.
+ */
+export async function createRouter(options: CreateRouterFilesOptions): Promise<OpenedFileRouter> {
+  const { encoder, ...given } = Object.assign({}, options) as Record<string, unknown>
   const { file, experts } = given
   if (typeof file === 'string') {
     const { readRouterFile } = await import('./router-path.ts')
@@ -32,5 +50,37 @@ export async function createRouter(options: CreateRouterFilesOptions): Promise<R
     const { listRoutedExperts } = await import('./list-experts.ts')
     given['experts'] = await listRoutedExperts(experts)
   }
-  return create(given as unknown as CreateRouterOptions)
+  const name = chooseEncoder(encoder, given)
+  if (name === undefined)
+    return Object.assign(await create(given as unknown as CreateRouterOptions), {
+      dispose: async () => undefined,
+    })
+  const { openTextEncoder } = await import('./open-encoder.ts')
+  const embedder = await openTextEncoder(name)
+  try {
+    const router = await create(Object.assign(given, { embedder }) as CreateRouterOptions)
+    return Object.assign(router, { dispose: () => embedder.dispose() })
+  } catch (error) {
+    await embedder.dispose()
+    throw error
+  }
+}
+
+/** The encoder that was asked for, or that the file names; an embedder of the caller's comes first. */
+function chooseEncoder(
+  encoder: unknown,
+  { file, embedder }: Readonly<Record<string, unknown>>,
+): string | undefined {
+  if (encoder === undefined)
+    return isRecord(file) && embedder === undefined
+      ? findEncoderName(file as unknown as RouterFile)
+      : undefined
+  if (typeof encoder !== 'string' || encoder === '')
+    throw new OptionError(
+      `Options of createRouter: encoder: got ${describeValue(encoder)}, expected a name or a folder.`,
+    )
+  if (embedder === undefined && file === undefined) return encoder
+  throw new OptionError(
+    `Options of createRouter: encoder and ${file === undefined ? 'embedder' : 'file'}: leave out one of them.`,
+  )
 }

@@ -5,6 +5,7 @@ import { createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { OptionError } from '../../base/errors.ts'
 import { createRouter } from '../../route/create-router.ts'
+import { findEncoderName } from '../../route/features/embedder-settings.ts'
 import { computeHitRate, Preloader, type PreloadStatistics } from '../../route/preload/preloader.ts'
 import type { RoutedExpert } from '../../route/router.ts'
 import { createRoutedService } from '../../server/routing/route-service.ts'
@@ -12,6 +13,7 @@ import type { Service } from '../../server/service.ts'
 import type { AdapterPool } from '../../runtime/engine/pool/adapter-pool.ts'
 import type { LoadedModel } from '../model.ts'
 import { readRoutedExpert } from '../route/list-experts.ts'
+import { openTextEncoder } from '../route/open-encoder.ts'
 import { readRouterFile } from '../route/router-path.ts'
 import type { RoutingTask } from './routing-options.ts'
 
@@ -36,7 +38,9 @@ export async function openRouting(
 ): Promise<OpenedRouting> {
   const { file, sha256 } = await readRouterFile(routing.router)
   const experts = await Promise.all(adapters.map(describeServed))
-  const router = await createRouter({ file, model, experts })
+  const encoder = findEncoderName(file)
+  const embedder = encoder === undefined ? undefined : await openTextEncoder(encoder)
+  const router = await createRouter({ file, model, experts, ...(embedder && { embedder }) })
   const escalateBelow = routing.escalateBelow ?? file.calibration?.escalateBelow
   if (routing.upstream && escalateBelow === undefined)
     throw new OptionError(
@@ -62,6 +66,7 @@ export async function openRouting(
   })
   const close = async (): Promise<void> => {
     await log?.close()
+    await embedder?.dispose()
     describePreloading(preloader.statistics)
   }
   return { service: routed, close }

@@ -10,6 +10,7 @@ import { getModelParts } from '../../runtime/model-parts.ts'
 import { createFrontProgram, type FrontProgram } from '../../runtime/programs/front-program.ts'
 import type { TextEmbedder } from '../router.ts'
 import { hashTerms } from './hashed-terms.ts'
+import { cutMiddle, planBatches, scaleToLengthOne, shortenText } from './text-batches.ts'
 
 const poolings = ['mean', 'last', 'max'] as const
 export type Pooling = (typeof poolings)[number]
@@ -44,15 +45,6 @@ export interface BaseEmbedderOptions {
   /** Numbers of hashed words and parts of words beside the states; 0: none. Default 1024. */
   readonly terms?: number | undefined
 }
-
-/**
- * What stays of a text before it is cut into tokens: tokens have two characters and more on
- * average.
- */
-const charactersPerToken = 16
-
-/** Tokens of a batch at most, padding included; one text may have more. */
-const batchTokens = 512
 
 /** An embedder that gives up its program. */
 export interface BaseEmbedder extends TextEmbedder {
@@ -92,7 +84,7 @@ export async function createBaseEmbedder(
     }))
   const lead = tokenizer.bosId === undefined ? [] : [tokenizer.bosId]
   const encode = (text: string): number[] => {
-    const ids = tokenizer.encode(cutText(text, maxTokens * charactersPerToken))
+    const ids = tokenizer.encode(shortenText(text, maxTokens))
     return [...lead, ...cutMiddle(ids.length > 0 ? ids : [tokenizer.eosId ?? 0], maxTokens)]
   }
   const stateCount = config.width * layers.length * pooling.length
@@ -118,27 +110,6 @@ export async function createBaseEmbedder(
     },
     dispose: async () => (await program)?.dispose(),
   }
-}
-
-const cutText = (text: string, most: number): string =>
-  text.length <= most ? text : `${text.slice(0, most / 2)} ${text.slice(-most / 2)}`
-
-/** The beginning and the end: what is asked stands at one of them. */
-const cutMiddle = (ids: readonly number[], most: number): readonly number[] =>
-  ids.length <= most
-    ? ids
-    : [...ids.slice(0, Math.ceil(most / 2)), ...ids.slice(-Math.floor(most / 2))]
-
-/** Rows of like length together. */
-function planBatches(lengths: readonly number[]): number[][] {
-  const order = lengths.map((_, i) => i).toSorted((a, b) => lengths[a]! - lengths[b]!)
-  const batches: number[][] = []
-  for (const i of order) {
-    const last = batches.at(-1)
-    if (last && (last.length + 1) * lengths[i]! <= batchTokens) last.push(i)
-    else batches.push([i])
-  }
-  return batches
 }
 
 /** One row's vector: for every layer and pooling D numbers, each part scaled to length 1. */
@@ -171,11 +142,4 @@ function poolTokens(tokens: Float32Array, width: number, kind: Pooling, out: Flo
     if (kind === 'mean') for (let i = 0; i < width; i++) out[i]! += tokens[at + i]!
     else for (let i = 0; i < width; i++) out[i] = Math.max(out[i]!, tokens[at + i]!)
   }
-}
-
-function scaleToLengthOne(values: Float32Array): void {
-  let sum = 0
-  for (const value of values) sum += value * value
-  const scale = sum > 0 ? 1 / Math.sqrt(sum) : 0
-  for (let i = 0; i < values.length; i++) values[i]! *= scale
 }

@@ -48,6 +48,10 @@ export const routeTrainCommand = defineCommand({
     pooling: toOption(string({ about: 'mean (default), last, max; several are joined' }), {
       valueName: 'name,…',
     }),
+    encoder: toOption(
+      string({ about: "a sentence encoder in place of the base's layers: all-minilm-l6-v2" }),
+      { valueName: 'model' },
+    ),
     seed: integer({ default: 0, about: 'of the held-out rows, and of kinds that sample' }),
     ...ownModelOptions,
   },
@@ -59,6 +63,11 @@ export const routeTrainCommand = defineCommand({
     {
       command: 'graft route train --kind keyword --experts experts --out router.json',
       about: "by the keywords of the experts' manifests, without any prompt or model",
+    },
+    {
+      command:
+        'graft route train --data prompts.jsonl --encoder all-minilm-l6-v2 --out router.json',
+      about: 'by vectors of a sentence encoder (91 MB, fetched once)',
     },
     {
       command: 'graft route train --from route.jsonl --experts experts --out router.json',
