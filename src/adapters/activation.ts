@@ -18,8 +18,8 @@ export const ACTIVE = 'active'
 export const NEVER = Infinity
 
 /**
- * Where the adapter begins to act in a row: the first token of the last complete occurrence, as in
- * PEFT; NEVER where there is none.
+ * Position in a row from which the adapter acts: the first token of the last complete occurrence,
+ * as in PEFT; NEVER if there is none.
  */
 export function findActivationStart(ids: ArrayLike<number>, invocation: readonly number[]): number {
   for (let start = ids.length - invocation.length; start >= 0; start--) {

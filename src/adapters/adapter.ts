@@ -62,11 +62,11 @@ export type AdapterMetadata = Readonly<Record<string, string>>
  */
 export const dateKey = 'graft_date'
 
-/** The input of a layer's graph that holds its weight or bias; undefined where there is none. */
+/** The input of a layer's graph that holds its weight or bias; undefined if there is none. */
 export const findBaseInput = ({ node }: AdaptableLayer, part: BasePart): Value | undefined =>
   node.operation === 'embedding' ? node.inputs[0] : node.inputs[part === 'weight' ? 1 : 2]
 
-/** Reads the base's values of one layer; throws OptionError where the weights were not given. */
+/** Reads the base's values of one layer; throws OptionError if the weights were not given. */
 export function createBaseReader(
   layer: AdaptableLayer,
   prefix: string,
@@ -127,7 +127,7 @@ export function listParameterSpecs(
   return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own, ...saved, ...tokens])
 }
 
-/** Throws OptionError where embedding and head are to be one and neither is touched. */
+/** Throws OptionError if embedding and head are to be one and neither is touched. */
 function checkTied(adapter: Pick<Adapter, 'kind' | 'config'>, model: ModelGraph): void {
   const keys = [...listParameterSpecs(model, adapter).keys()]
   if (!keys.some((key) => /\.embed_tokens\./.test(key)))

@@ -83,7 +83,7 @@ interface OwnTensors {
   readonly shared: readonly ParameterSpec[]
 }
 
-/** The embedding's tensors that a head which shares it has too; undefined where it has none. */
+/** The embedding's tensors that a head which shares it has too; undefined if it has none. */
 function findTiedTensors<Config extends AdapterConfig>(
   model: ModelGraph,
   kind: AdapterKind<Config>,

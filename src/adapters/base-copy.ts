@@ -22,7 +22,7 @@ export const findBaseCopyPath = (key: string): string | undefined =>
  */
 const baseCopyTolerance = 0.1
 
-/** What is wrong with a saved copy of a base weight; undefined where nothing is. */
+/** What is wrong with a saved copy of a base weight; undefined if nothing is. */
 export function findBaseCopyMismatch(
   key: string,
   path: string,
@@ -51,7 +51,7 @@ const computeRoundingLimit = (base: number): number =>
   Math.abs(base) * 2 ** -8 + smallestHalfPrecision
 const smallestHalfPrecision = 2 ** -24
 
-/** How far a copy is from the base's weight; undefined where rounding explains it. */
+/** How far a copy is from the base's weight; undefined if rounding explains it. */
 function describeDifference(copy: Tensor, weight: Tensor): string | undefined {
   const own = toFloat32(copy)
   const base = toFloat32(weight)
@@ -114,7 +114,7 @@ interface HashedBase {
 }
 
 /**
- * How the base differs from the one that the adapter learned on; undefined where their hashes agree,
+ * How the base differs from the one that the adapter learned on; undefined if their hashes agree,
  * or the adapter has none. Reads the whole base.
  */
 export async function findBaseHashMismatch(
@@ -131,7 +131,7 @@ export async function findBaseHashMismatch(
     : { name: 'base', got: describe(base.name, got), expected: describe(baseModel, expected) }
 }
 
-/** What to do where an adapter meets another base, or another form of its own. */
+/** What to do if an adapter meets another base, or another form of its own. */
 export const otherBaseAdvice =
   'Give the base that it learned on; where this one is a form of the same model, such as another quantisation, say so (--any-base; in a program: anyBase).'
 

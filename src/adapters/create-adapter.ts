@@ -114,7 +114,7 @@ export async function createAdapter<Kind extends AdapterKindName>(
 
 /**
  * The same without waiting, for a graph whose weights are in memory (`weightOf`). Throws
- * OptionError where the kind needs weights and there are none.
+ * OptionError if the kind needs weights and there are none.
  */
 export function initializeAdapter(
   kind: string,

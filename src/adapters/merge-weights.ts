@@ -133,7 +133,7 @@ export function* mergeWeights(
   for (const { merge } of listMergeSteps(model, adapter)) yield* merge(weightOf)
 }
 
-/** Undefined where the adapter does not touch the layer. */
+/** Undefined if the adapter does not touch the layer. */
 function createMergeStep(
   { kind, config, tensors }: Adapter,
   merge: NonNullable<AdapterKind['merge']>,

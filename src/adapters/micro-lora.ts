@@ -1,5 +1,5 @@
-// A LoRA adapter as a MicroLoRA, which goes on learning one example at a time, and back. Independent
-// of: models; the modules' sizes are read from the adapter's tensors.
+// A LoRA adapter as a MicroLoRA, which continues learning one example at a time, and back.
+// Independent of: models; the modules' sizes are read from the adapter's tensors.
 
 import { MismatchError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'

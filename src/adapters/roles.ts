@@ -94,7 +94,7 @@ const fused: Readonly<Record<string, string>> = {
 
 /**
  * A role's recipe with this model's layer names: the fused layer where queries, keys and values (or
- * gate and up) share one. Throws OptionError where the model has none of the layers.
+ * gate and up) share one. Throws OptionError if the model has none of the layers.
  */
 export function resolveRole(name: string, model: ModelGraph): AdapterRecipe {
   const role = getRole(name)
@@ -114,7 +114,7 @@ export function resolveRole(name: string, model: ModelGraph): AdapterRecipe {
 }
 
 /**
- * A role with a kind and options of one's own: what is not given of rank, alpha and targets is the
+ * A role with a kind and options of your own: what is not given of rank, alpha and targets is the
  * role's, as far as the kind has such an option. Another rank has the alpha that goes with it.
  */
 export function completeRole(

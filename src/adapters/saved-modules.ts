@@ -78,7 +78,7 @@ export function replaceTiedHead(names: readonly string[]): readonly string[] {
   return others.length === names.length || hasEmbedding ? others : [...others, 'embed_tokens']
 }
 
-/** The tensor that a tied embedding and head share in the adapter; undefined where they do not. */
+/** The tensor that a tied embedding and head share in the adapter; undefined if they do not. */
 function findShared(choice: SavedChoice, { config, blocks }: ModelGraph): string | undefined {
   if (!config.tiedEmbeddings) return undefined
   const { embeddings = [], ensureWeightTying = false } = choice

@@ -1,5 +1,5 @@
-// Agents: roles, each with an expert of its own, that share one engine. Their requests are rows of
-// one batch, so three agents that are asked at once take about as long as one. Independent of files:
+// Agents: roles, each with its own expert, that share one engine. Their requests are rows of one
+// batch, so three agents that are asked at once take about as long as one. Independent of files:
 // experts are given as values.
 
 import type { Expert } from '../adapters/index.ts'
@@ -31,7 +31,7 @@ export interface AgentRole {
 
 export interface CreateAgentsOptions {
   readonly model: Model
-  /** An engine that others use too; one of the agents' own unless given. */
+  /** An engine that others use too. Default: one of the agents' own. */
   readonly engine?: Engine | undefined
   /** By name: { coder: { expert, system } }. */
   readonly roles: Readonly<Record<string, AgentRole>>
@@ -42,7 +42,7 @@ export interface CreateAgentsOptions {
 export interface AskOptions {
   readonly maxTokens?: number | undefined
   readonly stop?: readonly string[] | undefined
-  /** 0, the default, takes the likeliest token. */
+  /** 0, the default, takes the most likely token. */
   readonly temperature?: number | undefined
   readonly seed?: number | undefined
   readonly signal?: AbortSignal | undefined

@@ -1,4 +1,4 @@
-// From a role to an expert of a registry: the one of that name, else the best of those that say the
+// Finds the expert for a role in a registry: the one of that name, else the best of those with the
 // role among their domains or tags.
 
 import { NotFoundError } from '../base/errors.ts'
@@ -7,13 +7,13 @@ import type { RegisteredExpert, Registry, ResolvedExpert } from '../registry/reg
 export interface RoleQuery {
   /** The base's name or content hash: experts of others are passed over. */
   readonly base?: string | undefined
-  /** A metric by which the best is chosen; the newest unless given. */
+  /** A metric by which the best is chosen. Default: the newest. */
   readonly metric?: string | undefined
 }
 
 /**
- * The expert for a role. `coder@stable` means that version. Throws NotFoundError where no expert
- * says the role.
+ * The expert for a role. `coder@stable` means that version. Throws NotFoundError if no expert says
+ * the role.
  */
 export async function findRoleExpert(
   registry: Registry,

@@ -42,7 +42,7 @@ export interface PastResults {
   add(result: PastResult): Promise<void>
   /** Undefined before any of these agents has a result. */
   choose(text: string, agents?: readonly string[]): Promise<AgentChoice | undefined>
-  /** For `createPastResults` of another process; vectors are computed anew. */
+  /** For `createPastResults` of another process; vectors are computed again. */
   toJSON(): readonly PastResult[]
 }
 

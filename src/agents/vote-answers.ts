@@ -5,7 +5,7 @@ import { OptionError } from '../base/errors.ts'
 export interface VoteOptions {
   /** Answers with equal results are one. Default: white space and case apart. */
   readonly normalize?: ((text: string) => string) | undefined
-  /** What an agent's vote weighs, such as its past score; 1 unless given. */
+  /** What an agent's vote weighs, such as its past score. Default: 1. */
   readonly weights?: Readonly<Record<string, number>> | undefined
 }
 

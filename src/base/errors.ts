@@ -1,5 +1,5 @@
-// One class per failure a caller may want to handle. A message says: what failed, on which named
-// thing, got vs expected, what to do.
+// One class per failure that a caller may want to handle. A message has four parts: what failed, on
+// which named thing, got and expected, what to do.
 
 const marker = Symbol.for('graftlm.error')
 

@@ -11,7 +11,7 @@ export interface Field<Value = unknown> {
   /** 'an integer ≥ 1' */
   readonly expected: string
   readonly schema: JsonSchema
-  /** One sentence; where there is no default, what holds without the option. */
+  /** One sentence; if there is no default, what holds without the option. */
   readonly about?: string
   /** Absent: the option may be left out, and then has no value. */
   readonly default?: Value

@@ -2,7 +2,7 @@
 // tensors.
 
 /**
- * False where a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so sums
+ * False if a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so sums
  * tell without a call for every value.
  */
 export function isAllFinite(values: Float32Array): boolean {

@@ -1,4 +1,4 @@
-// Finds a key that stands twice in one object of a JSON text. JSON.parse takes the last of them and
+// Finds a key that occurs twice in one object of a JSON text. JSON.parse takes the last of them and
 // says nothing; others take the first or refuse the text. Independent of what the text is for.
 
 /** The keys of all objects in a value. */
@@ -29,8 +29,8 @@ function findStringEnd(text: string, start: number): number {
 }
 
 /**
- * The first key that stands twice in one object of a text that JSON.parse read as `value`, and the
- * place in the outermost list, from 0. Undefined where there is none.
+ * The first key that occurs twice in one object of a text that JSON.parse read as `value`, and the
+ * place in the outermost list, from 0. Undefined if there is none.
  */
 export function findRepeatedKey(
   text: string,

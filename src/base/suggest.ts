@@ -1,4 +1,4 @@
-// The name somebody probably meant: edit distance over a short list of names.
+// The name that was probably meant: edit distance over a short list of names.
 
 /**
  * Insertions, deletions, replacements of letters and swaps of neighbours between two words (optimal

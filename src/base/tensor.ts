@@ -26,7 +26,7 @@ export interface Tensor<Data extends TensorData = TensorData> {
   readonly data: Data
 }
 
-/** A tensor whose bytes lie in a file, for runtimes that read files by themselves. */
+/** A tensor whose bytes are in a file, for runtimes that read files by themselves. */
 export interface FileTensor {
   readonly dtype: DType
   readonly shape: readonly number[]

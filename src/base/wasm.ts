@@ -8,9 +8,9 @@ export type KernelName = 'relaxed-simd' | 'simd' | 'plain'
 export const kernelNames: readonly KernelName[] = ['relaxed-simd', 'simd', 'plain']
 
 export interface GrowingMemory {
-  /** All of the memory. Growing replaces it, so views are made anew after `reserve`. */
+  /** All of the memory. Growing replaces it, so views are made again after `reserve`. */
   readonly buffer: ArrayBuffer
-  /** Makes the memory at least this large; its contents stay. Throws RangeError where it cannot. */
+  /** Makes the memory at least this large; its contents stay. Throws RangeError if it cannot. */
   reserve(sizeBytes: number): void
 }
 
@@ -49,7 +49,7 @@ const pageBytes = 65_536
 export const decodeBase64 = (base64: string): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
 
-/** Undefined where the platform lacks the instructions; throws where a page forbids compiling. */
+/** Undefined if the platform lacks the instructions; throws where a page forbids compiling. */
 function instantiateModule<Kernels>(
   name: KernelName,
   base64: string,
@@ -98,8 +98,8 @@ export function createFloatView(memory: GrowingMemory): () => Float32Array<Array
 }
 
 /**
- * The first of the wanted kernels that run here, each time with a memory of their own; undefined
- * where none of them does.
+ * The first of the wanted kernels that run here, each time with a memory of their own; undefined if
+ * none of them does.
  */
 export function instantiate<Kernels>(
   modules: KernelModules,

@@ -14,7 +14,7 @@ export function getBaseName(source: string): string {
 }
 
 /**
- * Where the base that an adapter's config names can be had: the catalogue's name, a path, or the
+ * Where the base that an adapter's config names can be found: the catalogue's name, a path, or the
  * hub.
  */
 export function getBaseSource(baseName: string): string {

@@ -2,7 +2,7 @@
 
 import { NotFoundError } from '../base/errors.ts'
 
-/** A place that a model can be had from. */
+/** A place that a model can be found from. */
 export type ModelSource =
   /** A directory within this package. */
   | { readonly kind: 'embedded'; readonly directory: URL }

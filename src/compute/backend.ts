@@ -43,7 +43,7 @@ export interface ProgramGroup {
 
 export interface Backend {
   readonly name: string
-  /** Whether initializers may lie in files. */
+  /** Whether initializers may be in files. */
   readonly readsFiles?: boolean
   /** False: tensors without elements must not be fed. Absent: they may. */
   readonly emptyTensors?: boolean

@@ -22,7 +22,7 @@ export interface Dialect {
   readonly feedsAreCopied: boolean
   /** Calls of all sessions run one after the other. */
   readonly isSerial: boolean
-  /** Initializers may lie in files, which ONNX Runtime reads itself. */
+  /** Initializers may be in files, which ONNX Runtime reads itself. */
   readonly readsFiles: boolean
   /** How many threads compute is an option of a session; otherwise of the whole library. */
   readonly hasSessionThreads: boolean

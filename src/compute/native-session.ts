@@ -1,4 +1,4 @@
-// Sessions of onnxruntime-node. Initializers that lie in files are read by ONNX Runtime itself: no
+// Sessions of onnxruntime-node. Initializers that are in files are read by ONNX Runtime itself: no
 // copy of them is made in JavaScript, and a model may be larger than 2 GB.
 
 import { assertInternal } from '../base/errors.ts'
@@ -20,7 +20,7 @@ export function createNativeSession(
   )
 }
 
-/** The folder in which the model's files lie. */
+/** The folder in which the model's files are. */
 function findFolder({ initializers }: OnnxModel): string | undefined {
   const folders = new Set(
     [...initializers.values()].flatMap((tensor) => (isFileTensor(tensor) ? [tensor.folder] : [])),

@@ -25,7 +25,7 @@ export interface OnnxRuntimeOptions {
   /** Passed to InferenceSession.create: execution providers, profiling. */
   readonly session?: Readonly<Record<string, unknown>> | undefined
   /**
-   * Whether the library runs on WebAssembly's CPU provider. Default: true where onnxruntime-web is
+   * Whether the library runs on WebAssembly's CPU provider. Default: true if onnxruntime-web is
    * loaded, onnxruntime-node is not, and `session` names no execution providers.
    */
   readonly wasm?: boolean | undefined

@@ -10,7 +10,7 @@ import { quants } from '../formats/quants/quant-table.ts'
 import type { PackedArrays, Packer, UnpackedBlock } from './packing/packer.ts'
 import { hasPacker, packers } from './packing/packer-table.ts'
 
-/** Changes with the form of packed weights, so that files of an older form are made anew. */
+/** Changes with the form of packed weights, so that files of an older form are made again. */
 export const PACKING_VERSION = 1
 
 export interface PackedWeight {
@@ -58,8 +58,8 @@ interface CheckedWeight {
 }
 
 /**
- * Repacks a weight [out, in]. Throws UnsupportedError where the type has no blocks, ShapeError
- * where the bytes do not fit the shape.
+ * Repacks a weight [out, in]. Throws UnsupportedError if the type has no blocks, ShapeError if the
+ * bytes do not fit the shape.
  */
 export const packWeight = (weight: Tensor): PackedWeight => packWeights([weight])
 
@@ -221,7 +221,7 @@ export function splitHalves(packed: PackedWeight): { high: PackedWeight; low: Pa
 
 /**
  * Quantises a weight [out, in] to 4 bits (as Q4_0: blocks of 32, symmetrical) or 8 (as Q8_0).
- * Undefined where the width is no multiple of 32.
+ * Undefined if the width is no multiple of 32.
  */
 export function quantizeWeight(weight: Tensor, to: 'q4' | 'q8'): Tensor<Uint8Array> | undefined {
   const dtype = to === 'q4' ? 'q4_0' : 'q8_0'

@@ -1,5 +1,5 @@
 // The port to files of packed weights: a runtime that reads files gets a weight by its place, and
-// every program of a model the same one. Says nothing of where the files lie.
+// every program of a model the same one. Says nothing of where the files are.
 
 import type { FileTensor, Tensor } from '../base/tensor.ts'
 import type { PackRoom } from './pack.ts'
@@ -29,7 +29,7 @@ export interface PackedFiles {
   readonly isShared: boolean
   /**
    * The tensors of all parts by name, in one file. A file that is not there yet is written part by
-   * part, with two more on their way. Undefined where no file can be written: no permission, no room.
+   * part, with two more on their way. Undefined if no file can be written: no permission, no room.
    */
   keep(parts: readonly PackedPart[]): Promise<ReadonlyMap<string, FileTensor> | undefined>
   /** Ends pending writes; the tensors cannot be opened afterwards. */

@@ -1,5 +1,5 @@
 // Programs that share one session, and so one packed copy of their weights. A program that joins
-// later makes the session anew: the old one is released first, so that there are never two copies.
+// later makes the session again: the old one is released first, so that there are never two copies.
 
 import { assertInternal, UnsupportedError } from '../base/errors.ts'
 import { sizeOf, type Tensor, type TensorData } from '../base/tensor.ts'
@@ -20,7 +20,7 @@ export interface GroupParts {
   compile(graph: Graph, options: CompileOptions): Promise<Program>
   wrap(tensor: Tensor): OnnxTensor
   unwrap(tensor: OnnxTensor): Tensor
-  /** The tensor in a form that the platform takes; throws where there is none. */
+  /** The tensor in a form that the platform takes; throws if there is none. */
   toFed(input: FedInput, tensor: Tensor): Tensor
   readonly dialect: Pick<Dialect, 'operators' | 'emptyTensors'>
 }
@@ -129,7 +129,7 @@ class SessionGroup implements ProgramGroup {
   }
 }
 
-/** Undefined where the members do not share their products. */
+/** Undefined if the members do not share their products. */
 function joinMembers(
   members: readonly GroupMember[],
   dialect: GroupParts['dialect'],

@@ -53,7 +53,7 @@ export function withResidentWeights(backend: Backend, budgetBytes = defaultBudge
   }
 }
 
-/** This backend reads no files, so nobody gives it tensors that lie in one. */
+/** This backend reads no files, so nobody gives it tensors that are in one. */
 function requireInMemory(
   initializers: CompileOptions['initializers'] = new Map(),
 ): Map<string, Tensor> {

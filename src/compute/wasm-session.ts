@@ -22,7 +22,7 @@ function throwMemoryError(error: unknown): never {
   )
 }
 
-/** Throws UnsupportedError where the memory does not suffice, here and when the session runs. */
+/** Throws UnsupportedError if the memory does not suffice, here and when the session runs. */
 export async function createWasmSession(
   runtime: OnnxRuntime,
   model: OnnxModel,

@@ -41,8 +41,8 @@ const compareFields = {
 } satisfies OptionFields<CompareOptions>
 
 /**
- * Computes both experts' predictions of every learned token, one row at a time. Throws DataError
- * where no token of the rows is learned.
+ * Computes both experts' predictions of every learned token, one row at a time. Throws DataError if
+ * no token of the rows is learned.
  */
 export async function compareExperts(
   model: Model,

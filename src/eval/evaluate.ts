@@ -116,8 +116,8 @@ const answerBatch = 16
 
 /**
  * Evaluates candidates on the same rows. Answers are greedy. Throws OptionError for unknown options
- * and where there is no metric, DataError that names every row a metric cannot score, before
- * anything is computed.
+ * and if there is no metric, DataError that names every row a metric cannot score, before anything
+ * is computed.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   checkEvaluation(options)

@@ -22,7 +22,7 @@ export interface ExampleLossOptions {
 }
 
 export interface ExampleLosses {
-  /** By question; undefined where nothing to learn was left within maxTokens. */
+  /** By question; undefined if nothing to learn was left within maxTokens. */
   readonly rows: readonly MetricInput['loss'][]
   readonly cut: number
   readonly dropped: number

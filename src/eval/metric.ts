@@ -37,7 +37,7 @@ export interface Metric {
   /** 'share': rows score 0 or 1. */
   readonly kind: 'share' | 'mean'
   readonly better: 'higher' | 'lower'
-  /** Why the metric cannot judge this row, before any answer is written; undefined where it can. */
+  /** Why the metric cannot judge this row, before any answer is written; undefined if it can. */
   findProblem?(
     judged: Omit<MetricInput, 'answer'>,
   ): string | undefined | Promise<string | undefined>

@@ -73,7 +73,7 @@ export function computeSampleMean(scores: readonly ExampleScore[], drawn: Uint32
 
 /**
  * Two-sided p-value of McNemar's exact test: of the rows that only one of two got right, each is
- * equally likely to be either's. 1 where there are none. McNemar 1947, Psychometrika 12:153.
+ * equally likely to be either's. 1 if there are none. McNemar 1947, Psychometrika 12:153.
  */
 export function computeMcnemarPValue(onlyFirst: number, onlySecond: number): number {
   const rows = onlyFirst + onlySecond

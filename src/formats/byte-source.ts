@@ -10,7 +10,7 @@ export interface ByteSource {
   readonly sizeBytes: number
   /** Exactly `length` bytes from `offset`; throws FormatError when they reach beyond the end. */
   read(offset: number, length: number): Promise<Uint8Array>
-  /** The file of another name beside this one, or undefined where there is none. */
+  /** The file of another name beside this one, or undefined if there is none. */
   openBeside?(fileName: string): Promise<ByteSource | undefined>
   close?(): Promise<void>
 }
@@ -18,7 +18,7 @@ export interface ByteSource {
 /** A folder of named byte sources: a model or adapter directory, a hub repository, an archive. */
 export interface ByteFolder {
   readonly name: string
-  /** The source, or undefined where there is no such file. */
+  /** The source, or undefined if there is no such file. */
   open(path: string): Promise<ByteSource | undefined>
 }
 

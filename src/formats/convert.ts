@@ -8,7 +8,7 @@ import { quants } from './quants/quant-table.ts'
 /**
  * The tensor's values as f32; the tensor's own array, not copied, where it is f32 already. f64,
  * i32, u32, i64 and u64 round to the nearest f32; everything else is exact up to the block format's
- * own arithmetic. Throws ShapeError where a block tensor's bytes do not fit its shape.
+ * own arithmetic. Throws ShapeError if a block tensor's bytes do not fit its shape.
  */
 export function toFloat32(tensor: Tensor): Float32Array {
   const { dtype, shape, data } = tensor

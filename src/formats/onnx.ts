@@ -110,7 +110,7 @@ function encodeNode(node: OnnxNode, index: number): Uint8Array {
   return writer.finish()
 }
 
-/** Where the bytes of a tensor lie that are not inside the model. */
+/** Where the bytes of a tensor are that are not inside the model. */
 interface Place {
   readonly location: string
   readonly offsetBytes: number

@@ -14,7 +14,7 @@ export function joinProblems(problems: readonly string[], shown = 8): string {
   return [...problems.slice(0, shown).map((problem) => `  ${problem}`), ...more].join('\n')
 }
 
-/** The product of the dimensions, or undefined where it is not a safe integer. */
+/** The product of the dimensions, or undefined if it is not a safe integer. */
 export function computeSafeProduct(shape: readonly number[]): number | undefined {
   if (shape.includes(0)) return 0
   let product = 1

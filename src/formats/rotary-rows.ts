@@ -7,8 +7,8 @@ import { FormatError } from '../base/errors.ts'
 import { viewBytes, fromBytes, type Tensor } from '../base/tensor.ts'
 
 /**
- * From llama.cpp's order into Hugging Face's. Throws FormatError where the rows are not `heads`
- * heads of even width.
+ * From llama.cpp's order into Hugging Face's. Throws FormatError if the rows are not `heads` heads
+ * of even width.
  */
 export const splitRotaryRows = (tensor: Tensor, heads: number): Tensor =>
   reorder(tensor, heads, (row, width) => (row % 2) * (width / 2) + Math.floor(row / 2))

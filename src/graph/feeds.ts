@@ -37,7 +37,7 @@ export interface Sequences {
 }
 
 /**
- * How far apart the rows of a line may lie from a beginning that they share: as far as every layer
+ * How far apart the rows of a line may be from a beginning that they share: as far as every layer
  * reaches. A layer without attention reads its neighbours in the line, which are other rows'
  * tokens.
  */

@@ -94,7 +94,7 @@ const torchNames: Partial<Record<PlainType, string>> = {
 /**
  * Writes model.safetensors, the text files and config.json, in this order; tensors are held one at
  * a time. Gives the bytes of the weights. Throws NumericError for a weight that is NaN or infinite
- * or does not fit the type, UnsupportedError where blocks would have to keep their type.
+ * or does not fit the type, UnsupportedError if blocks would have to keep their type.
  */
 export async function writeHuggingFaceFolder(
   sink: ByteSink,

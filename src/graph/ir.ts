@@ -63,7 +63,7 @@ export const divideDims = (a: Dim, by: number): Dim =>
   typeof a === 'number' ? Math.ceil(a / by) : `${a}/${by}`
 
 /**
- * The number behind a factor of a dimension's name: 3, 'T', 'T/16'; undefined where T is not known.
+ * The number behind a factor of a dimension's name: 3, 'T', 'T/16'; undefined if T is not known.
  */
 export function readFactor(
   factor: string,

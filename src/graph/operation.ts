@@ -89,8 +89,8 @@ export interface Operation {
     dims: ReadonlyMap<string, number>,
   ): Tensor
   /**
-   * Gradients by input; undefined where there is none. Absent: the operation is expanded first, or
-   * has no gradient.
+   * Gradients by input; undefined if there is none. Absent: the operation is expanded first, or has
+   * no gradient.
    */
   gradient?(g: Operators, context: GradientContext): readonly (Value | undefined)[]
   /** The same operation spelled in simpler ones, for gradients. */

@@ -68,8 +68,8 @@ const computeYarnMagnitude = (factor: number, scale = 1): number =>
   factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1
 
 /**
- * YaRN (Peng et al. 2023): fast pairs stay, slow ones are divided by the factor, a ramp lies
- * between; cos and sin are magnified.
+ * YaRN (Peng et al. 2023): fast pairs stay, slow ones are divided by the factor, a ramp is between;
+ * cos and sin are magnified.
  */
 function computeYarnFrequencies(
   scaling: RopeScaling,
@@ -125,8 +125,8 @@ function computeLlama3Frequencies(
 }
 
 /**
- * LongRoPE (Ding et al. 2024): each frequency has a divisor of its own, one list for contexts up to
- * the original one and one beyond it. The context that the model is opened with decides, not the
+ * LongRoPE (Ding et al. 2024): each frequency has its own divisor, one list for contexts up to the
+ * original one and one beyond it. The context that the model is opened with decides, not the
  * sequence's length, because a token's keys are kept and shared: with one list for all sequences
  * they are the same in each.
  */
@@ -213,7 +213,7 @@ const cachedTables = new WeakMap<
 const SHORTEST = 64 // rows of the first table, so that short prompts share it
 
 /**
- * Tables of at least `length` rows, memoised by the rope: a power of two of rows, made anew only
+ * Tables of at least `length` rows, memoised by the rope: a power of two of rows, made again only
  * when a longer one is needed, or when dynamic scaling meets a sequence of another length beyond
  * the trained context.
  */

@@ -113,11 +113,11 @@ export interface Learner extends UserReaders {
    */
   restore(user: string, version: number): Promise<void>
   /**
-   * Takes back one turn, learned or still to be rated, with later ones whose prompts contain it: the
-   * turns since then are learned again without it, versions of the slow tier that had learned it go,
-   * and the store's earlier checkpoints are removed. Completions that were only learned leave what a
-   * user has who never learned them, bit for bit. Throws NotFoundError for a turn that is not kept or
-   * can no longer be separated, StorageError where the store still holds it.
+   * Takes back one turn, learned or still to be rated, with later ones whose prompts contain it:
+   * the turns since then are learned again without it, versions of the slow tier that had learned
+   * it go, and the store's earlier checkpoints are removed. Completions that were only learned
+   * leave what a user has who never learned them, bit for bit. Throws NotFoundError for a turn that
+   * is not kept or can no longer be separated, StorageError if the store still holds it.
    */
   unlearn(user: string, turn: number): Promise<UnlearningResult>
   /** Removes a user, also from the store. */

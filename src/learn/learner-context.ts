@@ -20,7 +20,7 @@ export interface LearnerContext extends ReturnType<typeof readKeptCounts> {
   readonly expert: Adapter | undefined
   readonly head: Head
   readonly headLoss: HeadLoss
-  /** The program of fast tiers on layers; undefined where there is none. */
+  /** The program of fast tiers on layers; undefined if there is none. */
   readonly layerTiers: LayerTiers | undefined
   /** The layer whose input states tiers on layers and the memory use. */
   readonly layer: number | undefined

@@ -169,7 +169,7 @@ const defineChoice = (
   ),
 })
 
-/** A kind's options; which modules it hits has a key of its own. */
+/** A kind's options; which modules it hits has its own key. */
 const selectKindOptions = (kinds: ChoiceTable): ChoiceTable =>
   new Map(
     [...kinds].map(([name, { options }]) => [

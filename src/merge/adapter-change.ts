@@ -27,8 +27,8 @@ export interface ModuleChange {
   /** ‖ΔW‖_F */
   readonly norm: number
   /**
-   * False where the change depends on a base that was not given: then this is ‖s·B·A‖_F alone, as
-   * of a DoRA.
+   * False if the change depends on a base that was not given: then this is ‖s·B·A‖_F alone, as of a
+   * DoRA.
    */
   readonly whole: boolean
 }
@@ -41,8 +41,7 @@ export interface ModuleDifference {
 
 export interface AdapterDifference {
   /**
-   * Over all modules: √(Σ ‖ΔW' − ΔW‖²) / √(Σ ‖ΔW‖²). undefined where no ΔW is known without the
-   * base.
+   * Over all modules: √(Σ ‖ΔW' − ΔW‖²) / √(Σ ‖ΔW‖²). undefined if no ΔW is known without the base.
    */
   readonly overall: number | undefined
   readonly modules: readonly ModuleDifference[]
@@ -51,7 +50,7 @@ export interface AdapterDifference {
 /**
  * ‖ΔW‖_F of every module that the adapter touches, scales included, in the model's order, or
  * without a base in the order of the tensors. Without one, modules are left out whose sizes (VeRA)
- * or change (IA3) depend on the base. Throws MismatchError where it does not fit the base.
+ * or change (IA3) depend on the base. Throws MismatchError if it does not fit the base.
  */
 export function measureAdapterChange(adapter: Adapter, base?: MergeBase): ModuleChange[] {
   return [...collectChanges(adapter, base)].map(({ module, delta, whole }) => ({
@@ -62,7 +61,7 @@ export function measureAdapterChange(adapter: Adapter, base?: MergeBase): Module
 }
 
 /**
- * How far ΔW of `after` lies from that of `before`, two forms of one adapter, as before and after
+ * How far ΔW of `after` is from that of `before`, two forms of one adapter, as before and after
  * rounding. Throws what measureAdapterChange throws.
  */
 export function measureAdapterDifference(
@@ -135,7 +134,7 @@ function findChange(
   return findDelta(adapter, module, base, true) ?? findDelta(plain, module, base, false)
 }
 
-/** undefined where the base was asked for and not given. */
+/** undefined if the base was asked for and not given. */
 function findDelta(
   adapter: Adapter,
   module: ModuleInfo,

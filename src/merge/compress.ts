@@ -74,8 +74,8 @@ function computeResidual(adapter: Adapter, modules: readonly ModuleReport[]): nu
 /**
  * The adapter with every ΔW cut to its largest singular directions (exact for LoRA, through Gram
  * matrices of its factors; within 1 % of the best for kinds whose ΔW has full rank, which need
- * `base`). A rank that is not below the adapter's own loses nothing. Throws OptionError where
- * neither rank nor energy is given, and what merging throws.
+ * `base`). A rank that is not below the adapter's own loses nothing. Throws OptionError if neither
+ * rank nor energy is given, and what merging throws.
  */
 export function compress(adapter: Adapter, options: CompressOptions): CompressedAdapter {
   checkOptions('Compress', options, compressOptions)

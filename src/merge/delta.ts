@@ -20,8 +20,7 @@ import type { ModuleInfo } from '../graph/model-graph.ts'
 
 export interface Delta {
   /**
-   * ΔW = b·a, scales included; undefined where ΔW has full rank (IA3, DoRA). b: [out, R], a:
-   * [R, in].
+   * ΔW = b·a, scales included; undefined if ΔW has full rank (IA3, DoRA). b: [out, R], a: [R, in].
    */
   readonly factors:
     { readonly b: Matrix<Float32Array>; readonly a: Matrix<Float32Array> } | undefined

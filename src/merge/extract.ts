@@ -193,7 +193,7 @@ const readBoth = async (
   tuned: ComparedModel,
 ): Promise<[F32Tensor, F32Tensor]> => [await readFinite(base, name), await readFinite(tuned, name)]
 
-/** W_tuned − W_base; undefined where both are the same. */
+/** W_tuned − W_base; undefined if both are the same. */
 async function findDifference(
   name: string,
   base: ComparedModel,

@@ -58,7 +58,7 @@ export const withConfig = (
   config: { ...adapter.config, ...config } as Adapter['config'],
 })
 
-/** A patternValue of its own, so that the expectation does not come from the code under test. */
+/** Its own patternValue, so that the expectation does not come from the code under test. */
 const selectPatternValue = (
   patterns: Readonly<Record<string, number>>,
   path: string,

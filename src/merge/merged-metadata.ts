@@ -14,8 +14,8 @@ const joinNames = (adapters: readonly Adapter[]): string | undefined => {
 }
 
 /**
- * Every entry of every source. Values that differ are listed, once each: names by " + ", tags as one
- * list of words, all others, such as descriptions and hashes of data, by ", ". Undefined where no
+ * Every entry of every source. Values that differ are listed, once each: names by " + ", tags as
+ * one list of words, all others, such as descriptions and hashes of data, by ", ". Undefined if no
  * source has any.
  */
 export function mergeMetadata(adapters: readonly Adapter[]): AdapterMetadata | undefined {
@@ -38,7 +38,7 @@ export function mergeMetadata(adapters: readonly Adapter[]): AdapterMetadata | u
   )
 }
 
-/** The tokenizer and chat template that all sources have; undefined where they differ. */
+/** The tokenizer and chat template that all sources have; undefined if they differ. */
 export function findCommonText(adapters: readonly Adapter[]): AdapterText | undefined {
   const [first, ...others] = adapters
   return others.every(({ text }) => isSameText(first?.text, text)) ? first?.text : undefined

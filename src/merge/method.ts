@@ -8,8 +8,8 @@ export interface MergeRecipe {
   /** A row of `mergeMethods`, or an alias of one. Default 'weighted'. */
   readonly method?: string
   /**
-   * One per adapter, by position or by name; 1 each unless given. May be negative where the method
-   * does not say otherwise.
+   * One per adapter, by position or by name. Default: 1 each. May be negative where the method does
+   * not say otherwise.
    */
   readonly weights?: MergeWeights
   /** Divide the weights by their sum. */

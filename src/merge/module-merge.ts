@@ -16,7 +16,7 @@ import type { Delta } from './delta.ts'
 import { mergeEntries, type MergeWorkspace } from './elementwise.ts'
 import type { EntryMethod, FactorMethod, CompleteRecipe, SumMethod } from './method.ts'
 
-/** What a module's merge has to go on. */
+/** What a module's merge has to continue. */
 export interface ModuleMergeInput {
   readonly module: ModuleInfo
   /** undefined: the adapter does not touch the module, ΔW = 0. */
@@ -179,7 +179,7 @@ function sumDense(
   return createMatrix(outFeatures, inFeatures, sum)
 }
 
-/** ⟨b₁·a₁, b₂·a₂⟩ = Σ (b₁ᵀ·b₂) ⊙ (a₁·a₂ᵀ); formed whole where there are no factors. */
+/** ⟨b₁·a₁, b₂·a₂⟩ = Σ (b₁ᵀ·b₂) ⊙ (a₁·a₂ᵀ); formed whole if there are no factors. */
 function computeInnerProduct(
   one: Delta | undefined,
   two: Delta | undefined,

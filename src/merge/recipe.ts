@@ -110,8 +110,8 @@ function findOptionProblems(recipe: MergeRecipe, { options }: MergeMethod): stri
 }
 
 /**
- * One weight for each adapter, 1 unless given. Adds to `problems` what is missing, and names that
- * no adapter has.
+ * Default: One weight for each adapter, 1. Adds to `problems` what is missing, and names that no
+ * adapter has.
  */
 export function resolveWeights(
   weights: MergeWeights | undefined,

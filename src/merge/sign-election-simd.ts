@@ -32,7 +32,7 @@ function createElectionHost(): ElectionHost | undefined {
 let shared: { readonly host: ElectionHost | undefined } | undefined
 
 /**
- * `computeElectedMean` of rows whose entries below `thresholds` count as zero; false where the
+ * `computeElectedMean` of rows whose entries below `thresholds` count as zero; false if the
  * platform has no vectors.
  */
 export function computeElectedMeanSimd(

@@ -60,7 +60,7 @@ const groupSize = 8
 /**
  * The disjoint mean of TIES (Yadav et al. 2023, arXiv:2306.01708; weighted as in mergekit): s is
  * the sign of Σ w_k·t_k, + where that is 0, and out = Σ w_k·t_k·m_k / Σ w_k·m_k over the entries m
- * whose sign is s; 0 where there are none. Weights ≥ 0. Entries whose bits lie below the adapter's
+ * whose sign is s; 0 if there are none. Weights ≥ 0. Entries whose bits are below the adapter's
  * threshold count as 0; rows may be changed.
  */
 export function computeElectedMean(

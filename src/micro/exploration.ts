@@ -1,5 +1,6 @@
 // Outputs with noise, remembered until their reward arrives, and the gradient that a reward gives:
-// REINFORCE (Williams 1992). Without noise a reward could not tell in which direction better is.
+// REINFORCE (Williams 1992). Without noise a reward could not show in which direction better
+// outputs are.
 
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 import type { Feedback } from './feedback.ts'
@@ -40,7 +41,7 @@ export class Exploration {
 
   /**
    * What the feedback is about: the output it names, or the session's last one. Throws OptionError
-   * where there is neither.
+   * if there is neither.
    */
   find(
     module: MicroModule,

@@ -1,4 +1,4 @@
-// What a user, a test or a program says about an output, and its reward. Independent of: weights.
+// Feedback on an output by a user, a test or a program, and its reward. Independent of: weights.
 
 import { OptionError } from '../base/errors.ts'
 import {
@@ -14,7 +14,7 @@ import {
 } from '../base/schema.ts'
 import { discountByLatency } from './reward.ts'
 
-/** What all feedback may say. */
+/** Fields that all feedback may have. */
 export interface FeedbackFigures {
   /** 0 (bad) to 1 (good). */
   readonly quality?: number | undefined
@@ -64,8 +64,8 @@ export interface ExploredFeedback
 }
 
 /**
- * What came back about an output. One field says in which direction to move: target, gradient,
- * emitted, or explored. A quality alone does not, so it is a type error.
+ * Feedback on an output. One field gives the direction: target, gradient, emitted, or explored. A
+ * quality alone does not, so it is a type error.
  */
 export type Feedback = TargetFeedback | GradientFeedback | EmittedFeedback | ExploredFeedback
 
@@ -148,7 +148,7 @@ export const qualityOf = ({ quality, verdict }: FeedbackFigures): number | undef
   quality ?? (verdict === undefined ? undefined : verdict === 'good' ? 1 : 0)
 
 /**
- * The reward; else quality × max(0, 2 − latency / target latency), or the quality alone where there
+ * The reward; else quality × max(0, 2 − latency / target latency), or the quality alone if there
  * are no latencies.
  */
 export function computeFeedbackReward(

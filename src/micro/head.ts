@@ -162,7 +162,7 @@ export class HeadRows {
   }
 
   /**
-   * Caches the rows [N, width] of N tokens; where there is no room, the least recently used are
+   * Caches the rows [N, width] of N tokens; if there is no room, the least recently used are
    * evicted. Throws OptionError, ShapeError, NumericError.
    */
   add(ids: readonly number[], rows: Float32Array): void {

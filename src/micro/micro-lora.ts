@@ -218,7 +218,7 @@ export class MicroLora extends MicroAdapter {
     }
   }
 
-  /** Takes over a state that was checked. */
+  /** Restores a state that was checked. */
   #take(saved: SavedMicroLora): void {
     const { meta } = saved
     restoreModules(this.modules, saved)

@@ -23,7 +23,7 @@ export class RowSlots {
     return this.#slots.get(token)
   }
 
-  /** Marks a slot as used by this call; false where the call has used it before. */
+  /** Marks a slot as used by this call; false if the call has used it before. */
   use(slot: number, call: number): boolean {
     if (this.#usedAt[slot] === call) return false
     this.#usedAt[slot] = call

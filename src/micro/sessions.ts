@@ -56,7 +56,7 @@ export class Sessions {
     return Array.from(this.#records.values(), copyRecord)
   }
 
-  /** Takes over what `list` gave. */
+  /** Restores what `list` gave. */
   restore(saved: readonly SavedSession[]): void {
     this.#records.clear()
     for (const record of saved) this.#records.set(record.session, copyRecord(record))

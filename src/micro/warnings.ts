@@ -16,7 +16,7 @@ export interface Symptoms {
     readonly rank: number
     readonly steps: number
     readonly lastMove: number
-    /** From `computeEffectiveRank`; undefined where B is zero. */
+    /** From `computeEffectiveRank`; undefined if B is zero. */
     readonly rankInUse: number | undefined
   }[]
 }

@@ -9,7 +9,7 @@ import { openDirectory } from './files/folder.ts'
 import { isModelfileName, readModelfile } from './models/modelfile.ts'
 
 export interface AdapterSource {
-  /** 'peft' is read without a model, the others for one. */
+  /** 'peft' is read without a model, the others need one. */
   readonly format: 'peft' | 'mlx' | 'gguf'
   /** The folder, or the GGUF file. */
   readonly path: string
@@ -17,15 +17,15 @@ export interface AdapterSource {
   readonly base?: string
   /** The adapter's kind, where mlx-lm's configuration names it. */
   readonly kind?: string
-  /** Instructions of a Modelfile that are left out. */
+  /** Instructions of a Modelfile that are ignored. */
   readonly leftOut?: readonly string[]
 }
 
 const adapterFile = /^adapter(_config\.json|_model\..*safetensors|s\.safetensors)$/
 
 /**
- * Finds the adapter that a path names. A file of an adapter's folder stands for the folder. Throws
- * NotFoundError where there is none.
+ * Finds the adapter at a path. A file of an adapter's folder stands for the folder. Throws
+ * NotFoundError if there is none.
  */
 export async function findAdapterSource(path: string): Promise<AdapterSource> {
   const found = await stat(path).catch(() => undefined)

@@ -35,13 +35,13 @@ export interface LoadAdapterOptions {
   /** The base it is read for, which GGUF files and folders of mlx-lm need. */
   readonly model?: AdapterTarget | undefined
   /**
-   * Keeps the tensors of a folder in 8 or 4 bits packed in memory (`PackedAdapter`); other adapters
-   * are read as without it. Default: false.
+   * Keeps the tensors of a folder in 8 or 4 bits packed in memory (`PackedAdapter`); has no effect
+   * on other adapters. Default: false.
    */
   readonly packed?: boolean | undefined
   /**
-   * Called with a sentence where a tokenizer or a chat template of the adapter's folder, which
-   * differs from the model's, is used in its place. Needs a `model` to compare with.
+   * Called with a sentence if the adapter's folder has a tokenizer or chat template that differs
+   * from the model's; it is used instead of the model's. Needs a `model` to compare with.
    */
   readonly onNote?: ((note: string) => void) | undefined
 }
@@ -110,9 +110,9 @@ async function loadFromPath(
 }
 
 /**
- * Writes an adapter as PEFT does, or in 8 or 4 bits for Graft alone (`dtype`); each file appears
- * whole or not at all, the new adapter in place of an old one as a whole, and a directory is left
- * with one file of tensors. Throws StorageError, and
+ * Writes an adapter as PEFT does, or in 8 or 4 bits for Graft alone (`dtype`). Each file is written
+ * atomically, an old adapter is replaced as a whole, and the directory is left with one file of
+ * tensors. Throws StorageError, and
  * NumericError before anything is written.
  */
 export async function saveAdapter(
@@ -138,8 +138,8 @@ const removeAll = async (folder: string, names: Iterable<string>): Promise<void>
   ))
 
 /**
- * Names of what an adapter may have in a folder beside its configuration: files of tensors, and the
- * folders of parts that the configuration there names.
+ * Names that an adapter may have in a folder besides its configuration: files of tensors, and the
+ * folders of parts that the configuration names.
  */
 async function listAdapterFiles(folder: string): Promise<readonly string[]> {
   const files = storageTypes.map(getTensorFileName)
@@ -147,7 +147,7 @@ async function listAdapterFiles(folder: string): Promise<readonly string[]> {
   try {
     return [...files, ...(listPartFolders(JSON.parse(known) as PeftJson, folder) ?? [])]
   } catch {
-    return files // a broken configuration, which is replaced
+    return files // a broken configuration is replaced
   }
 }
 

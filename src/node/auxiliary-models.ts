@@ -1,5 +1,5 @@
-// Teachers and references by path: the models and adapters that a training run asks in addition to
-// the model that it trains, opened and closed again.
+// Teachers and references by path: opens and closes the models and adapters that a training run
+// uses besides the trained model.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import type { TrainOptions } from '../train/options/options.ts'
@@ -30,7 +30,7 @@ interface Auxiliary {
 }
 
 /**
- * What training takes of them; `trained` is the model that adapters are read for where they have no
+ * What training needs of them; `trained` is the model that adapters are read for if they name no
  * other. Throws what `loadAdapter` and `loadModel` throw.
  */
 export async function openAuxiliaryModels(

@@ -16,7 +16,7 @@ export interface NodeBackendOptions {
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
   /** Loads a package of ONNX Runtime. Default: by import. */
   readonly load?: ((name: RuntimePackage) => Promise<unknown>) | undefined
-  /** Takes the line that says what is missing. Default: stderr, once in a process. */
+  /** Receives the line that says what is missing. Default: stderr, once per process. */
   readonly warn?: ((line: string) => void) | undefined
 }
 
@@ -39,7 +39,7 @@ function resolveThreads({
 
 const backendChoice = oneOf(['native', 'wasm'])
 
-/** Which backend is asked for; undefined: native where it can be loaded, else wasm. */
+/** The requested backend; undefined: native if it can be loaded, else wasm. */
 function resolveChoice({ environment = process.env }: NodeBackendOptions) {
   const asked = environment['GRAFT_BACKEND']
   if (!asked) return undefined
@@ -83,8 +83,7 @@ async function createWasmBackend(options: NodeBackendOptions): Promise<Backend> 
 }
 
 /**
- * Puts the package's own CPU binaries in place, also where its install script fails; changes no
- * package.json.
+ * Puts the package's CPU binaries in place if its install script failed; changes no package.json.
  */
 const advice = 'npm install --ignore-scripts'
 
@@ -104,9 +103,9 @@ function warnOnce(line: string): void {
 }
 
 /**
- * The backend that all models of this process may share: GRAFT_BACKEND, else onnxruntime-node where
- * it can be loaded, else WebAssembly with one line on stderr. Throws OptionError for a wrong
- * GRAFT_BACKEND or number of threads, NotFoundError where the package asked for cannot be loaded.
+ * The backend that all models of this process share: GRAFT_BACKEND, else onnxruntime-node if it can
+ * be loaded, else WebAssembly with one line on stderr. Throws OptionError for a wrong GRAFT_BACKEND
+ * or number of threads, NotFoundError if the requested package cannot be loaded.
  */
 export async function createNodeBackend(options: NodeBackendOptions = {}): Promise<Backend> {
   const choice = resolveChoice(options)

@@ -31,8 +31,8 @@ export async function readDataFile(path: string): Promise<RawDataset> {
 }
 
 /**
- * The rows of one or several files as one data set; of several, rows are numbered on through
- * all of them. Throws as `readDataFile` does.
+ * The rows of one or several files as one data set; row numbers continue from file to file. Throws
+ * as `readDataFile` does.
  */
 export async function readDataFiles(paths: readonly string[]): Promise<RawDataset> {
   const [first, ...others] = await Promise.all(paths.map(readDataFile))
@@ -44,13 +44,13 @@ export async function readDataFiles(paths: readonly string[]): Promise<RawDatase
 const isPaths = (data: DataInput): data is readonly string[] =>
   Array.isArray(data) && data.length > 0 && data.every((item) => typeof item === 'string')
 
-/** The data, read where it was given by paths. */
+/** The data; paths are read. */
 export async function openData(data: DataInput): Promise<TrainData> {
   if (typeof data === 'string') return readDataFile(data)
   return isPaths(data) ? readDataFiles(data) : data
 }
 
-/** The rows that a run with these options holds back for validation; undefined where none are. */
+/** The validation rows of a run with these options; undefined if there are none. */
 export async function readHeldRows(
   data: DataInput,
   validation: ValidationInput<DataInput> | undefined,

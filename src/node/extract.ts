@@ -14,8 +14,8 @@ import { resolveModel } from './models/resolve.ts'
 
 /**
  * The LoRA that turns one model into another that was tuned from it: `extract('base', 'tuned', {
- * rank: 16 })`. Throws OptionError, MismatchError where the two are not of one form, NumericError,
- * and what opening them throws.
+ * rank: 16 })`. Throws OptionError, MismatchError if the two are not of one form, NumericError, and
+ * what opening them throws.
  */
 export async function extract(
   base: string,

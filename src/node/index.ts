@@ -1,9 +1,9 @@
 // graftlm/node: everything of graftlm, with paths and catalogue names wherever a source or a sink
-// is asked for, and models on ONNX Runtime.
+// is expected, and models on ONNX Runtime.
 
 export * from '../index.ts'
-// Here and in graftlm/learn, not in graftlm: it brings the runtime and training along, which would
-// double the time of that import.
+// Here and in graftlm/learn, not in graftlm, because it loads the runtime and training, which would
+// double the import time of graftlm.
 export { createLearner } from '../learn/learner.ts'
 export type { Learner } from '../learn/learner-calls.ts'
 export type { LearnerOptions } from '../learn/learner-options.ts'

@@ -93,9 +93,9 @@ const optionFields = {
 }
 
 /**
- * Writes the base with the adapters in its weights as a complete model. Throws UnsupportedError
- * for adapters without a weight (soft prompts, aLoRA), MismatchError for those that do not fit,
- * NumericError for NaN, OptionError where `out` exists, StorageError; then nothing is left at
+ * Writes the base with the adapters in its weights as a complete model. Throws UnsupportedError for
+ * adapters without a weight (soft prompts, aLoRA), MismatchError for those that do not fit,
+ * NumericError for NaN, OptionError if `out` exists, StorageError; then nothing is left at
  * `out`.
  */
 export async function mergeIntoBase(

@@ -1,5 +1,5 @@
-// Adapters on disk in any format, found before their base is open: what they say about themselves,
-// which base they name, and reading them for it.
+// Adapters on disk in any format, located before their base is open: their metadata, the base that
+// they name, and reading them for it.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterTarget } from '../adapters/create-adapter.ts'
@@ -13,7 +13,7 @@ import { type ExpertMetadata, readExpertMetadata } from './expert/expert-notes.t
 import { getBaseSource } from './models/base-name.ts'
 
 export interface LocatedAdapter {
-  /** What was asked for. */
+  /** The path or name that was given. */
   readonly path: string
   readonly source: AdapterSource
   /** expert.json or graft.json, where its folder has one. */
@@ -21,7 +21,7 @@ export interface LocatedAdapter {
   /** The adapter, where its format is read without a base. */
   readonly adapter: Adapter | undefined
   readonly kind: string
-  /** Its own base, as `loadModel` takes it; undefined where nothing says it. */
+  /** Its own base, as `loadModel` takes it; undefined if its files name none. */
   readonly base: string | undefined
 }
 
@@ -59,8 +59,8 @@ export const readLocatedAdapter = async (
 ): Promise<Adapter> => adapter ?? loadAdapter(source.path, { model })
 
 /**
- * The base that adapters are read for: the one that is given, else the one that they name, where the
- * format of any needs one. Throws OptionError where they name none or several.
+ * The base that adapters are read for: the given one, else the one that they name, if a format
+ * needs one. Throws OptionError if they name none or several.
  */
 export function resolveReadingBase(
   located: readonly LocatedAdapter[],

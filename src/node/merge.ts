@@ -1,5 +1,5 @@
 // Merges by path: adapters may be folders, and the base a directory, file or name. With values
-// alone it is graftlm's own merge, which needs no waiting.
+// alone it is graftlm's own merge, which is synchronous.
 
 import { basename } from 'node:path'
 import type { Adapter } from '../adapters/adapter.ts'
@@ -122,7 +122,7 @@ export async function readSources<Recipe extends MergeRecipe>(
   return { adapters, recipe: { ...recipe, weights: inOrder } }
 }
 
-/** Opens a base for the time of some work. */
+/** Opens a base for the duration of some work. */
 export async function withBaseModel<Result>(
   source: string,
   work: (base: BaseModel, files: BaseModelSource) => Promise<Result>,

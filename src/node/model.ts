@@ -43,7 +43,7 @@ const trainingAdvice =
 export interface LoadedModel extends Model {
   readonly backend: Backend
   /**
-   * The base's weights by checkpoint name, read anew at every call and not kept: in f32, or
+   * The base's weights by checkpoint name, read again at every call and not kept: in f32, or
    * quantised one by one as they are read. Throws NumericError for NaN.
    */
   weights(): Promise<Map<string, F32Tensor>>

@@ -34,8 +34,8 @@ const exists = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => undefined)) !== undefined
 
 /**
- * Throws OptionError where the folder holds an adapter or checkpoints that nobody asked to replace
- * or to resume from, and where there is nothing to resume from.
+ * Throws OptionError if the folder holds an adapter or checkpoints that nobody asked to replace or
+ * to resume from, and where there is nothing to resume from.
  */
 export async function checkOutFolder(
   out: string,
@@ -46,7 +46,7 @@ export async function checkOutFolder(
     exists(join(out, 'adapter_config.json')),
     exists(join(out, checkpointFolder)),
   ])
-  // A run that was killed before its first checkpoint starts anew, because it had not got further.
+  // A run that was killed before its first checkpoint starts again, because it had not got further.
   if (resume && !begun)
     throw new OptionError(
       `${out}: there is no earlier run to resume. Leave out resume, or name the folder of the earlier run.`,
@@ -132,7 +132,7 @@ export async function writeScores(
   await addManifestScores(out, more)
 }
 
-/** Adds scores to expert.json alone; false where there is none. */
+/** Adds scores to expert.json alone; false if there is none. */
 export async function addManifestScores(
   folder: string,
   more: ManifestScores,

@@ -17,7 +17,7 @@ import { openTrainOptions, type TrainFilesOptions } from './train-files.ts'
 /**
  * Trains as `train` of graftlm does, with paths and names where it takes models, adapters and data.
  * In `out`: adapter_config.json and adapter_model.safetensors (the best adapter, as PEFT saves it),
- * loss.svg, history.jsonl, expert.json, and checkpoints/ to resume from. Throws OptionError where
+ * loss.svg, history.jsonl, expert.json, and checkpoints/ to resume from. Throws OptionError if
  * `out` is in use, and what training throws.
  */
 export const train = (options: TrainFilesOptions): TrainRun =>

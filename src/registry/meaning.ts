@@ -8,7 +8,7 @@ import type { ExpertManifest } from './manifest/manifest-fields.ts'
 import type { RegisteredExpert, Registry, SearchQuery, SearchResult } from './registry.ts'
 
 export interface Embedder {
-  /** Names the base and how texts become vectors: vectors of another one are computed anew. */
+  /** Names the base and how texts become vectors: vectors of another one are computed again. */
   readonly id: string
   /** One vector of length 1 for each text. */
   embed(texts: readonly string[], signal?: AbortSignal): Promise<readonly Float32Array[]>

@@ -1,5 +1,5 @@
-// The contract of a registry of experts: named, versioned, content-addressed. Where it is kept is
-// the platform's: a folder with an index in SQLite on Node.
+// The contract of a registry of experts: named, versioned, content-addressed. The platform decides
+// where it is stored: on Node in a folder with an index in SQLite.
 
 import type { ExpertManifest } from './manifest/manifest-fields.ts'
 
@@ -78,7 +78,7 @@ export interface ExpertVector {
 export interface Registry<Source = string> {
   readonly location: string
   /**
-   * Copies an expert's folder into the registry. Throws ConflictError where the version exists with
+   * Copies an expert's folder into the registry. Throws ConflictError if the version exists with
    * other content; the same content again changes nothing.
    */
   add(folder: Source, options?: AddOptions): Promise<RegisteredExpert>
@@ -93,7 +93,7 @@ export interface Registry<Source = string> {
   setVectors(embedder: string, vectors: readonly ExpertVector[]): Promise<void>
   /** Lets a channel point to a version; undefined takes the channel away. */
   setChannel(id: string, channel: string, version: string | undefined): Promise<void>
-  /** Gives and takes tags beside the manifest's. */
+  /** Adds and removes tags besides the manifest's. */
   tag(
     reference: string,
     change: { add?: readonly string[]; remove?: readonly string[] },

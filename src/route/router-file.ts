@@ -124,7 +124,7 @@ export function checkRouterFile(value: unknown, name: string): asserts value is 
     throw new FormatError(`${name}: is not the file of a router: ${joinProblems(problems)}`)
 }
 
-/** Throws OptionError where two experts have one name, or there is none. */
+/** Throws OptionError if two experts have one name, or there is none. */
 export function checkExpertNames(names: readonly string[], what: string): void {
   const double = names.find((name, i) => names.indexOf(name) !== i)
   if (double !== undefined)

@@ -1,4 +1,4 @@
-// An engine of one's own over a model: with its own rows, cached prefixes and resident experts.
+// A separate engine over a model, with its own rows, cached prefixes and resident experts.
 
 import { OptionError } from '../base/errors.ts'
 import { readGivenOptions, unchecked } from '../base/schema.ts'

@@ -1,6 +1,6 @@
-// The model's head by itself: from final hidden states to logits, and from errors of the logits
-// back to the hidden states. Used by learning, which changes hidden states before the head.
-// Independent of layers, cache and users.
+// The model's head alone: from final hidden states to logits, and from errors of the logits back to
+// the hidden states. Used by learning, which changes hidden states before the head. Independent of
+// layers, cache and users.
 
 import { assertInternal, ShapeError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'

@@ -59,7 +59,7 @@ export interface ModelParts {
   disposeEngines(): Promise<void>
 }
 
-/** Of models made by createModel: what an engine of one's own needs. */
+/** Of models made by createModel: what an engine of your own needs. */
 const partsByModel = new WeakMap<object, ModelParts>()
 
 export const keepModelParts = <Of extends object>(model: Of, parts: ModelParts): Of => {

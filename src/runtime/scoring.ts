@@ -33,7 +33,7 @@ export interface ScoredLabel {
 
 /**
  * Positions t with labels[t + 1] ≠ −100: labels have the shape of ids and are shifted here, as in
- * transformers. Throws DataError where none is scored.
+ * transformers. Throws DataError if none is scored.
  */
 export function listScoredLabels(
   ids: readonly (readonly number[])[],

@@ -74,7 +74,7 @@ export type TrainEvent =
       /** Before clipping. */
       readonly gradientNorm: number
       /**
-       * What the loss tells beside: of pairs accuracy and margin, of distillation the divergence.
+       * What the loss also reports: of pairs accuracy and margin, of distillation the divergence.
        */
       readonly measures?: Measures
       readonly tokensPerSecond: number
@@ -98,12 +98,14 @@ export type TrainEvent =
     }
   | { readonly type: 'checkpoint-saved'; readonly step: number; readonly path: string }
   | {
-      /** A DoRA run diverged and goes on as LoRA (onDivergence: 'lora'), without its magnitudes. */
+      /**
+       * A DoRA run diverged and continues as LoRA (onDivergence: 'lora'), without its magnitudes.
+       */
       readonly type: 'kind-changed'
       readonly kind: 'lora'
       /** The step that went wrong. */
       readonly step: number
-      /** The last good step, after which it goes on; 0: from its start. */
+      /** The last good step, after which it continues; 0: from its start. */
       readonly goesOnAfter: number
       readonly reason: string
     }

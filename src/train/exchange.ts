@@ -1,6 +1,6 @@
-// What the replicas of one data-parallel run tell each other. Every replica runs the whole training
-// loop on its share of a step's batches; once a step they meet, and all leave with the same sums,
-// so that no state is ever sent. Independent of how the bytes travel.
+// Messages between the replicas of one data-parallel run. Every replica runs the whole training
+// loop on its share of a step's batches; once per step they exchange sums, and all continue with
+// the same ones, so that no state is ever sent. Independent of the transport.
 
 import { WorkerError } from '../base/errors.ts'
 
@@ -23,7 +23,7 @@ export interface Contribution {
 export interface Meeting {
   /** By rank. */
   readonly notes: readonly Uint8Array[]
-  /** The sums, the replica's own to change; undefined where no replica brought values. */
+  /** The sums, the replica's own to change; undefined if no replica brought values. */
   readonly sums: Float32Array | undefined
   /** Whether any replica, or what adds up, was asked to stop: then all do, after the same step. */
   readonly stop: boolean
@@ -35,9 +35,9 @@ export interface Exchange {
   readonly rank: number
   /** A power of two. */
   readonly size: number
-  /** What must be equal on all beside the run itself, such as the program's version. */
+  /** What must be equal on all replicas besides the run itself, such as the program's version. */
   readonly about?: Readonly<Record<string, string>>
-  /** Waits for all. Rejects where one is gone, or stands at another step. */
+  /** Waits for all. Rejects if one is gone, or is at another step. */
   meet(contribution: Contribution): Promise<Meeting>
 }
 
@@ -67,8 +67,8 @@ export function addValues(into: Float32Array, other: Float32Array): Float32Array
 }
 
 /**
- * The meeting of these contributions, by rank. Throws WorkerError where they are of different steps
- * or lengths. Changes the contributions' values.
+ * The meeting of these contributions, by rank. Throws WorkerError if they are of different steps or
+ * lengths. Changes the contributions' values.
  */
 export function mergeContributions(all: readonly Contribution[]): Meeting {
   const [first] = all as [Contribution]

@@ -72,7 +72,7 @@ export const loadFields = {
 export interface WebModel extends Model {
   readonly backend: Backend
   /**
-   * The base's weights by checkpoint name, read anew at every call and not kept: in f32, or
+   * The base's weights by checkpoint name, read again at every call and not kept: in f32, or
    * quantised one by one as they are read. Throws NumericError for NaN.
    */
   weights(): Promise<Map<string, F32Tensor>>
@@ -130,7 +130,7 @@ const countStoredBytes = ({ tensors }: TensorStore): number =>
 /** What WebAssembly can address, less what a run needs beside the weights. */
 const addressableBytes = 3.6e9
 
-/** Throws UnsupportedError where a use of a model needs more than that. */
+/** Throws UnsupportedError if a use of a model needs more than that. */
 export function checkAddressable(
   name: string,
   use: 'serving' | 'training',

@@ -27,16 +27,16 @@ export interface OutFolderOptions {
 export interface OutFolder {
   readonly handle: FileSystemDirectoryHandle
   readonly name: string
-  /** Whether the run goes on from a checkpoint there. */
+  /** Whether the run continues from a checkpoint there. */
   readonly isResumed: boolean
   /** Another tab may train into it. */
   release(): void
 }
 
 /**
- * The folder, made where it is missing and held for this tab. Throws OptionError where another tab
- * trains into it, where it holds an adapter or checkpoints that nobody asked to replace or to resume
- * from, and where there is nothing to resume from.
+ * The folder, made where it is missing and held for this tab. Throws OptionError if another tab
+ * trains into it, where it holds an adapter or checkpoints that nobody asked to replace or to
+ * resume from, and where there is nothing to resume from.
  */
 export async function openOutFolder(
   out: string | FileSystemDirectoryHandle,

@@ -1,6 +1,6 @@
 // Training in a browser: model, adapter and data by URL, file or OPFS; the adapter, checkpoints,
-// history and the loss curve are written into a folder of OPFS, from which a run that was broken off
-// goes on.
+// history and the loss curve are written into a folder of OPFS, from which a run that was broken
+// off continues.
 
 import { createEventRun } from '../train/run/event-run.ts'
 import { saveEwcState } from '../train/ewc/state.ts'
@@ -13,10 +13,10 @@ import { createHandleSink } from './sources/opfs.ts'
 import { openTrainOptions, type TrainWebOptions } from './train-options.ts'
 
 /**
- * Trains as `train` of graftlm does, with URLs, files and `opfs:…` where it takes models, adapters and
- * data. In `out`: the best adapter as PEFT saves it, loss.svg, history.jsonl, and checkpoints/ to
- * resume from with the same bits. Throws OptionError where `out` is in use, also by another tab, and
- * what training throws.
+ * Trains as `train` of graftlm does, with URLs, files and `opfs:…` where it takes models, adapters
+ * and data. In `out`: the best adapter as PEFT saves it, loss.svg, history.jsonl, and checkpoints/
+ * to resume from with the same bits. Throws OptionError if `out` is in use, also by another tab,
+ * and what training throws.
  */
 export const train = (options: TrainWebOptions): TrainRun =>
   createEventRun(() => trainInto(options))

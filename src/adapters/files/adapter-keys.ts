@@ -32,7 +32,7 @@ const magnitudeInMemory = /\.lora_magnitude_vector\.weight$/
 const isOriginal = (key: string): boolean => key.includes('.original_module.')
 
 /**
- * The tensors by PEFT's keys. Throws FormatError where two keys become one, and where a file holds
+ * The tensors by PEFT's keys. Throws FormatError if two keys become one, and where a file holds
  * adapters of several names.
  */
 export function toPeftKeys<Value>(

@@ -1,4 +1,4 @@
-// Tokenizer and chat template that lie in an adapter's folder: read as bytes, written again when it
+// Tokenizer and chat template that are in an adapter's folder: read as bytes, written again when it
 // is saved, parsed when a prompt needs them. Equal ones of several adapters are kept once.
 
 import { computeSha256, hasSameBytes, toHex } from '../../base/sha256.ts'
@@ -27,7 +27,7 @@ const textFiles = [tokenizerFile, configFile, specialTokensFile, templateFile, t
 /** Texts by the hash of their files, so that equal ones of many adapters are in memory once. */
 const sharedTexts = new Map<string, WeakRef<AdapterText>>()
 
-/** The files of an adapter's folder that say how it reads text; undefined where there are none. */
+/** The files of an adapter's folder that say how it reads text; undefined if there are none. */
 export async function readAdapterText(folder: ByteFolder): Promise<AdapterText | undefined> {
   const read = await Promise.all(textFiles.map((name) => readBytes(folder, name)))
   const files = new Map(textFiles.flatMap((name, i) => (read[i] ? [[name, read[i]] as const] : [])))
@@ -68,7 +68,7 @@ export const isSameText = (a: AdapterText | undefined, b: AdapterText | undefine
       return other !== undefined && hasSameBytes(bytes, other)
     }))
 
-/** What the files say; what none of them says is undefined, and the base's holds. */
+/** What the files say; undefined parts come from the base. */
 export interface ParsedText {
   readonly chatTemplate: ChatTemplate | undefined
   readonly tokenizer: Tokenizer | undefined

@@ -1,5 +1,5 @@
-// Adapters in 8 and 4 bits say so in their peft_type, so that PEFT, which cannot read them, refuses
-// them.
+// Adapters in 8 and 4 bits are marked in their peft_type, so that PEFT, which cannot read them,
+// refuses them.
 
 import type { BlockCodeName } from '../../formats/block-code.ts'
 import type { PeftJson } from '../kinds/kind.ts'

@@ -103,7 +103,7 @@ export function getAnswerTokenizer(
   return tokenizers.size === 1 ? [...tokenizers][0] : base.tokenizer
 }
 
-/** The day that the expert's templates showed in training; undefined where its adapters differ. */
+/** The day that the expert's templates showed in training; undefined if its adapters differ. */
 export function findTaughtDate(expert: Expert | undefined): Date | undefined {
   const days = new Set(listExpertAdapters(expert).map(({ metadata }) => metadata?.[dateKey]))
   const [day] = days

@@ -19,8 +19,8 @@ import { adapterKinds } from '../kinds/kind-table.ts'
 const partsKey = 'graft_parts'
 
 /**
- * The folders of the parts; undefined where a configuration is of one adapter. Throws FormatError
- * for names that are no kinds.
+ * The folders of the parts; undefined if a configuration is of one adapter. Throws FormatError for
+ * names that are no kinds.
  */
 export function listPartFolders(json: PeftJson, name: string): readonly string[] | undefined {
   if (json['peft_type'] !== jointPeftType) return undefined

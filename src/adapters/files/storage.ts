@@ -102,7 +102,7 @@ export function encodeAdapterTensors(adapter: AdapterTensors, dtype: StorageType
 }
 
 /**
- * The blocks that a tensor is stored in, undefined where it keeps its type. Those of an adapter that
+ * The blocks that a tensor is stored in, undefined if it keeps its type. Those of an adapter that
  * is packed in this type are its own: written again, they are the same bytes.
  */
 function createBlockReader(
@@ -232,7 +232,7 @@ function readBlocks(
   return createBlockTensor(name === 'int8' ? 8 : 4, own, { codes, scales })
 }
 
-/** Shapes by key; undefined where the codes have them. */
+/** Shapes by key; undefined if the codes have them. */
 function readHeader(
   text: string | undefined,
   dtype: BlockCodeName,

@@ -10,7 +10,7 @@ import type { AdapterConfig, PeftJson } from '../kinds/kind.ts'
 import { findTokens, replaceTiedHead } from '../saved-modules.ts'
 import { tokenRowsName } from '../trainable-tokens.ts'
 
-/** Endings of the embedding's keys, with those of the head's; a head's matrix may lie crosswise. */
+/** Endings of the embedding's keys, with those of the head's; a head's matrix may be crosswise. */
 const endings: readonly (readonly [own: string, head: string, turned: boolean])[] = [
   ['.weight', '.weight', false],
   ['.lora_embedding_A', '.lora_B.weight', true],
@@ -58,7 +58,7 @@ const isTiedFile = (kind: string, { peft, trainableTokens }: AdapterConfig): boo
 
 /**
  * The adapter with its embedding's tensors once, and a configuration that says so. Throws
- * FormatError where a head's copy differs: which of the two counts is nowhere said.
+ * FormatError if a head's copy differs: which of the two counts is nowhere said.
  */
 export function dropTiedCopies<Of extends Pick<Adapter, 'kind' | 'config' | 'tensors'>>(
   adapter: Of,
@@ -106,7 +106,7 @@ function markTied(config: AdapterConfig): AdapterConfig {
 }
 
 /**
- * The configuration of a file in 8 or 4 bits, which has no copies because a copy that lies crosswise
+ * The configuration of a file in 8 or 4 bits, which has no copies because a copy that is crosswise
  * would be rounded to other numbers: its key alone says that the head is tied.
  */
 export const readBlockTying = (config: AdapterConfig, json: PeftJson): AdapterConfig =>

@@ -82,8 +82,8 @@ export function findPartOf(key: string, parts: readonly JointPart[]): JointPart 
 }
 
 /**
- * The adapter without its virtual tokens: what acts on the tokens behind them. undefined where that
- * is nothing; the adapter itself where it has none.
+ * The adapter without its virtual tokens: what acts on the tokens behind them. undefined if that is
+ * nothing; the adapter itself where it has none.
  */
 export function withoutVirtualParts(adapter: Adapter): Adapter | undefined {
   const parts = splitAdapter(adapter)

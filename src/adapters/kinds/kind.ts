@@ -64,7 +64,7 @@ export interface AdaptedLayer {
   readonly module: ModuleInfo
   /** linear: [.., in]; embedding: ids i64 [N, T] */
   readonly x: Value
-  /** W [out, in] or table [V, D]; undefined where the base is packed in blocks. */
+  /** W [out, in] or table [V, D]; undefined if the base is packed in blocks. */
   readonly weight: Value | undefined
   readonly bias: Value | undefined
   /** The kind's own tensor of this name as an input of the graph; a shared one by its whole key. */
@@ -156,8 +156,8 @@ export interface AdapterKind<
    */
   readonly factors?: readonly string[]
   /**
-   * A module's sizes from the shapes of its tensors; undefined where the shapes do not determine
-   * them, absent where they never do.
+   * A module's sizes from the shapes of its tensors; undefined if the shapes do not determine them,
+   * absent where they never do.
    */
   sizes?(shapeOf: (name: string) => readonly number[] | undefined): ModuleSizes | undefined
   /** The tensors at one module; none where the configuration does not touch it. */
@@ -180,7 +180,7 @@ export interface AdapterKind<
   applyTied?(g: Operators, layer: AdaptedLayer, config: Config): Value
   /**
    * A block with the kind's effect on its inputs (soft prompts), after its layers were adapted; the
-   * block itself where there is none.
+   * block itself if there is none.
    */
   applyToBlock?(block: Block, config: Config, model: ModelConfig): Block
   /**

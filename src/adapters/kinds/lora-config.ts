@@ -129,7 +129,7 @@ const peftKeys = {
   trainable_token_indices: tokenChoice,
 }
 
-/** Of the embedding alone it is a list; undefined where there are no tokens. */
+/** Of the embedding alone it is a list; undefined if there are no tokens. */
 function readTrainableTokens(given: TokenChoice | undefined): TokenChoice | undefined {
   if (given === undefined || isTokenList(given)) return given?.length ? given : undefined
   const [first, ...others] = Object.entries(given)

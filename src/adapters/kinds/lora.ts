@@ -137,7 +137,7 @@ const hasShift = (config: LoraConfig, { kind }: ModuleInfo): boolean =>
   config.loraBias && kind === 'linear'
 
 /**
- * The bias a module ends up with when the adapter replaces or shifts it; undefined where it does
+ * The bias a module ends up with when the adapter replaces or shifts it; undefined if it does
  * neither.
  */
 function computeBias(

@@ -41,9 +41,7 @@ function checkLayers(base: PromptConfig['base'], layers: number): void {
   )
 }
 
-/**
- * Throws UnsupportedError where a layer reads its virtual tokens themselves, and not their keys.
- */
+/** Throws UnsupportedError if a layer reads its virtual tokens themselves, and not their keys. */
 function checkMixers({ modelType, layers }: Pick<ModelConfig, 'modelType' | 'layers'>): void {
   const layer = layers.findIndex(({ mixer }) => mixer !== undefined)
   if (layer < 0) return

@@ -1,5 +1,5 @@
 // Unpacks a tensor straight into places that exist, such as the A and B of a resident slot, or into
-// an array of its own. Independent of adapters.
+// its own array. Independent of adapters.
 
 import { ShapeError } from '../../base/errors.ts'
 import { checkOptions, naturalNumber, number, unchecked } from '../../base/schema.ts'
@@ -11,7 +11,7 @@ import { getTileHost, partValues, tileAt, type TileHost, toTileSource, unpackTil
 /** Where a matrix goes: value (row, column) to values[offset + row·rowStride + column·columnStride]. */
 export interface FillTarget {
   readonly values: Float32Array
-  /** 0 unless given. */
+  /** Default: 0. */
   readonly offset?: number | undefined
   /** The tensor's own number of columns unless given: row after row without gaps. */
   readonly rowStride?: number | undefined
@@ -52,11 +52,10 @@ function resolvePlacement(target: Float32Array | FillTarget, shape: readonly num
 }
 
 /**
- * scaling · tensor into the places of a target, without another f32 array: what lies between the
- * rows stays as it is. Every value is the unpacked one times `scaling` in f32, rounded once. The
- * tensor may be packed or of any element type; its last dimension counts the columns. Throws
- * OptionError for wrong strides and ShapeError where the target is too short; then nothing is
- * written.
+ * scaling · tensor into the places of a target, without another f32 array: what is between the rows
+ * stays as it is. Every value is the unpacked one times `scaling` in f32, rounded once. The tensor
+ * may be packed or of any element type; its last dimension counts the columns. Throws OptionError
+ * for wrong strides and ShapeError where the target is too short; then nothing is written.
  */
 export function unpackInto(
   target: Float32Array | FillTarget,

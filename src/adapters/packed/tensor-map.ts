@@ -23,7 +23,7 @@ function createUnpackedView(packed: PackedTensor): Tensor {
   }
 }
 
-/** Maps keys to tensors; those that are packed are unpacked anew for each `get`. */
+/** Maps keys to tensors; those that are packed are unpacked again for each `get`. */
 export class PackedTensorMap implements ReadonlyMap<string, Tensor> {
   readonly #tensors: ReadonlyMap<string, Tensor | PackedTensor>
   /** In what its packed tensors are; others have the type they came in. */

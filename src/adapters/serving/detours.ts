@@ -29,7 +29,7 @@ export interface DetourOptions {
   readonly chunked?: boolean
   /** One adapter for all rows: also the feed `active`, which selects the tokens it acts on. */
   readonly activation?: boolean
-  /** Widths of the outputs of layers that share a product. Default: the layer stands alone. */
+  /** Widths of the outputs of layers that share a product. Default: the layer is alone. */
   readonly parts?: (module: ModuleInfo) => readonly number[] | undefined
 }
 
@@ -61,15 +61,15 @@ export const toSetName = (module: string, set: number, matrix: 'A' | 'B'): strin
 
 /**
  * Gives the linear layers inside the model's layers inputs for adapters: y = v ⊙ (W·(u⊙x) + bias) +
- * low-rank + shift, which is linear in the matrices, in v and shift, and in u where v is 1.
- * One adapter: low-rank = B·A·x with `<module>.A` [R, in] and `<module>.B` [out, R]. Where P layers
- * share a product A is [P·R, in], one part's below the other's, and B [U, unit, R]: the parts' rows one
- * below the other, cut into U units of equal width (cutIntoUnits). Each unit meets its own part of A·x.
- * Sets: for each set s `<module>.s.A` [G, P, R, in] and `<module>.s.B` [G, U, unit, R] of its G
- * adapters, with one token in each row. `group.s.rows` i64 [G, 1, M, 2] says which row stands at place
- * (g, m), as (row, 0); `group.s.gain` f32 [G, 1, M, 1] is a factor of A·x there, and `group.s.back.U`
- * i64 [N, 1, U, 3] says which (g, unit, m) each row reads; [N, 1, 3] for one unit. A place of gain 0
- * gives exact zeros.
+ * low-rank + shift, which is linear in the matrices, in v and shift, and in u where v is 1. One
+ * adapter: low-rank = B·A·x with `<module>.A` [R, in] and `<module>.B` [out, R]. Where P layers
+ * share a product A is [P·R, in], one part's below the other's, and B [U, unit, R]: the parts' rows
+ * one below the other, cut into U units of equal width (cutIntoUnits). Each unit meets its own part
+ * of A·x. Sets: for each set s `<module>.s.A` [G, P, R, in] and `<module>.s.B` [G, U, unit, R] of
+ * its G adapters, with one token in each row. `group.s.rows` i64 [G, 1, M, 2] says which row is at
+ * place (g, m), as (row, 0); `group.s.gain` f32 [G, 1, M, 1] is a factor of A·x there, and
+ * `group.s.back.U` i64 [N, 1, U, 3] says which (g, unit, m) each row reads; [N, 1, 3] for one unit.
+ * A place of gain 0 gives exact zeros.
  * Vectors: `<module>.v` [Gv, out], `<module>.shift` [Gv, out], `<module>.u` [Gv, in], of which
  * `vector.index` i64 [N, 1] picks one for each row.
  */

@@ -74,7 +74,7 @@ export const formatExpertSpec = ({ parts, later = [] }: ExpertSpec): string =>
     ...later.map((stage) => `>${formatSpan([stage.from, stage.to])}>${formatStage(stage.parts)}`),
   ].join('')
 
-/** '0.7', or '0.2@0-9/0.8@10-29'; undefined where a text is no weight. */
+/** '0.7', or '0.2@0-9/0.8@10-29'; undefined if a text is no weight. */
 export function parseWeight(text: string): PartWeight | undefined {
   const trimmed = text.trim()
   return wholeWeight.test(trimmed) ? readWeight(trimmed, trimmed) : undefined
@@ -162,7 +162,7 @@ function readQuoted(reader: Reader): string {
   }
 }
 
-/** The weight behind a name; 1 where there is none. */
+/** The weight behind a name; 1 if there is none. */
 function readWeightBehind(reader: Reader): PartWeight {
   const { text, at } = reader
   if (text[at] !== ':') return 1

@@ -52,7 +52,7 @@ export function simplifyStages({ fade }: Fade): readonly Required<FadeStage>[] {
   }))
 }
 
-/** Where a stage has taken over; undefined where there is none before. */
+/** Where a stage has taken over; undefined if there is none before. */
 const endOf = (stage: unknown): number | undefined =>
   isRecord(stage) ? Number(stage['to'] ?? stage['from']) : undefined
 

@@ -58,7 +58,7 @@ export class HotSwap<Held> {
   get active(): Held {
     return this.#active.held
   }
-  /** What the next swap makes active; undefined where nothing is on standby, or the base is. */
+  /** What the next swap makes active; undefined if nothing is on standby, or the base is. */
   get standby(): Held | undefined {
     return this.#standby?.held
   }
@@ -87,7 +87,7 @@ export class HotSwap<Held> {
   /**
    * Makes the standby active, at once: the change is done when this returns, before its promise
    * resolves. The promise waits for the passes on the old one, and gives it: from then on nothing
-   * uses it. Throws OptionError where nothing is on standby.
+   * uses it. Throws OptionError if nothing is on standby.
    */
   async swap(): Promise<Held> {
     const next = this.#standby
@@ -98,8 +98,8 @@ export class HotSwap<Held> {
   }
 
   /**
-   * Makes active again what the last swap took out; it need not be prepared anew. Throws
-   * OptionError where there is none.
+   * Makes active again what the last swap took out; it need not be prepared again. Throws
+   * OptionError if there is none.
    */
   async rollBack(): Promise<Held> {
     const previous = this.#previous

@@ -79,7 +79,7 @@ function findPartProblems(part: unknown, name: string): string[] {
   ]
 }
 
-/** What is wrong with a value that should be an adapter; undefined where nothing is. */
+/** What is wrong with a value that should be an adapter; undefined if nothing is. */
 export function findAdapterProblem(value: unknown): string | undefined {
   if (value instanceof Promise) return 'got a promise, expected an adapter; await it first'
   if (!isRecord(value)) return `got ${describeValue(value)}, expected an adapter`
@@ -185,7 +185,7 @@ function mixModule(parts: readonly Part[]): ServingWeights | string {
   }
 }
 
-/** 1 + Σ w·(factor − 1); undefined where no adapter has one. */
+/** 1 + Σ w·(factor − 1); undefined if no adapter has one. */
 function mixFactor(parts: readonly Part[], name: 'u' | 'v', length: number): F32Tensor | undefined {
   if (!parts.some(({ form }) => form[name])) return undefined
   const sum = f32([length], new Float32Array(length).fill(1))

@@ -40,7 +40,7 @@ export const packServingWeights = (forms: ServingWeightMap, bits: PackedBits): P
   )
 
 /**
- * The serving weights of a packed LoRA over its own bytes, without unpacking; undefined where it has
+ * The serving weights of a packed LoRA over its own bytes, without unpacking; undefined if it has
  * more than A and B of linear layers (shifts, embeddings, modules saved whole), or tensors that the
  * model has no layer for.
  */

@@ -15,7 +15,7 @@ const readPooling = ({ metadata }: Pick<Adapter, 'metadata'>): StatePooling | un
   poolings.find((one) => one === metadata?.[poolingKey])
 
 /**
- * The pooling that an expert was taught to embed with; undefined where it was not, or where the
+ * The pooling that an expert was taught to embed with; undefined if it was not, or where the
  * adapters of a mixture do not agree.
  */
 export function findPooling(expert: Expert | undefined): StatePooling | undefined {

@@ -16,8 +16,8 @@ import { computeServingWeights } from '../serving/serving-weights.ts'
 import { createStandaloneModel, standaloneModules } from './model.ts'
 
 /**
- * Vectors in, vectors out: [N, D] in row-major order, any N. Throws ShapeError where the length is
- * no multiple of D, NumericError for NaN or infinity.
+ * Vectors in, vectors out: [N, D] in row-major order, any N. Throws ShapeError if the length is no
+ * multiple of D, NumericError for NaN or infinity.
  */
 export type StandaloneForward = (x: Float32Array) => Float32Array
 

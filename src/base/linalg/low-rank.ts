@@ -111,7 +111,7 @@ export interface DenseOptions extends RankChoice {
   readonly kernel?: Kernel | undefined
 }
 
-/** More directions than wanted are iterated: what lies near the edge then converges fast. */
+/** More directions than wanted are iterated: what is near the edge then converges fast. */
 const oversampling = 8
 /** Up to this many rows or columns, all eigenvalues cost no more than the iteration. */
 const exactSide = 128

@@ -1,5 +1,5 @@
 // Matrix products. Blocks of both operands are copied to where the innermost loop reads them; rows
-// that lie in order are copied whole.
+// that are in order are copied whole.
 
 import { assertInternal } from '../errors.ts'
 import { panelRows, type Kernel } from './kernel.ts'
@@ -100,7 +100,7 @@ function multiplyBlock(
 }
 
 /**
- * A stride of an odd number of cache lines (16 f32): rows below each other then lie in different
+ * A stride of an odd number of cache lines (16 f32): rows below each other then are in different
  * sets of the cache.
  */
 const computeStride = (columns: number): number =>

@@ -117,7 +117,7 @@ function runHalfStep(
   kernel: Kernel | undefined,
 ): Subspace {
   const options = kernel ? { kernel } : {}
-  // mᵀ·x as (xᵀ·m)ᵀ: m is large and lies in rows, so it is the side that is copied by rows.
+  // mᵀ·x as (xᵀ·m)ᵀ: m is large and is in rows, so it is the side that is copied by rows.
   const y = flipped ? transpose(createZeros(x.columns, m.columns)) : createZeros(m.rows, x.columns)
   if (flipped) multiply(transpose(y), transpose(x), m, options)
   else multiply(y, m, x, options)

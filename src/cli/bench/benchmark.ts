@@ -23,7 +23,7 @@ export interface BenchmarkRow {
   readonly goal?: number
   /** Further facts: peak memory, fill rate, versions. */
   readonly note?: string
-  /** Numbers by name beside those above, for --json. */
+  /** Further numbers by name, for --json. */
   readonly figures?: Readonly<Record<string, number | readonly number[]>>
 }
 

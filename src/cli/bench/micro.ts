@@ -64,7 +64,7 @@ function compareCalls(
   return result
 }
 
-/** A token learned by the module alone, beside the whole turn that a user waits for. */
+/** A token learned by the module alone, compared with the whole turn that a user waits for. */
 async function measureWholeTurn(context: BenchmarkContext): Promise<BenchmarkRow> {
   context.progress('micro: a whole turn')
   const { name, times } = await measureTurns(readClock)

@@ -69,7 +69,7 @@ async function computeLogits(model: LoadedModel, adapter: Adapter): Promise<Floa
 const describeDistance = ({ meanDivergence, largestGap, equalGreedy }: PredictionDistance) =>
   `KL ${meanDivergence.toExponential(1)} nats, logits off by ${largestGap.toFixed(3)} at most, greedy token equal after ${Math.round(100 * equalGreedy)} of 100 prompts`
 
-/** A row for each form, or none where the real model or the rows cannot be had. */
+/** A row for each form, or none if the real model or the rows are missing. */
 export async function* measurePackedError(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
   const found = await resolveModel(source).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error)

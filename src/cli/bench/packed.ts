@@ -1,6 +1,6 @@
-// Measures adapters that stay packed in memory, in 16, 8 and 4 bits beside f32: bytes, filling a
-// slot, products with one and with sixteen vectors, on the layers of SmolLM2-135M with LoRA r16.
-// packed-error.ts measures what packing costs in predictions.
+// Measures adapters that stay packed in memory, in 16, 8 and 4 bits compared with f32: bytes,
+// filling a slot, products with one and with sixteen vectors, on the layers of SmolLM2-135M with
+// LoRA r16. packed-error.ts measures what packing costs in predictions.
 
 import { computeServingWeights } from '../../adapters/serving/serving-weights.ts'
 import {
@@ -99,7 +99,7 @@ function measureInTurns(works: readonly (() => void)[]): number[][] {
   return times
 }
 
-/** Figures of 16, 8 and 4 bits, each beside f32's. */
+/** Figures of 16, 8 and 4 bits, each with f32's. */
 function* compareForms(
   what: string,
   unit: string,

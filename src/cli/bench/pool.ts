@@ -51,7 +51,7 @@ async function registerAll(pool: AdapterPool, adapter: Adapter, count: number): 
   const copies = Array.from({ length: DISTINCT }, (_, i) => copyAdapter(adapter, i * 1e-6))
   const times: number[] = []
   for (let i = 0; i < count; i++) {
-    // a key of its own, and most arrays shared, so that memory stays small
+    // its own key, and most arrays shared, so that memory stays small
     const { tensors, ...rest } = copies[i % DISTINCT]!
     const [key, tensor] = [...tensors][0]!
     const data = (tensor.data as Float32Array).map((value) => value + i)
@@ -97,7 +97,7 @@ function measureCopies(bytes: number): number[] {
   return times.slice(10)
 }
 
-/** Sixteen rows, each with an expert of its own: one leaves, another joins. */
+/** Sixteen rows, each with its own expert: one leaves, another joins. */
 async function measureChanges({ base, adapter }: Subject): Promise<number[]> {
   const pool = createPool(base, { budgetBytes: 16 * 20e6 })
   await registerAll(pool, adapter, 18)

@@ -72,7 +72,7 @@ export async function measureLongContext(engine: Engine, length: number): Promis
   return speed
 }
 
-/** Runs work with an engine of its own. */
+/** Runs work with its own engine. */
 export async function withEngine<Result>(
   model: Model,
   options: Omit<Parameters<typeof createEngine>[0], 'model'>,

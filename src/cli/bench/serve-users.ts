@@ -1,5 +1,5 @@
-// Ten users of a learner in one batch, each under tiers of their own, beside ten requests to the
-// base: SmolLM2-135M-Instruct, 64 tokens each behind a prompt of about 256.
+// Ten users of a learner in one batch, each with separate tiers, compared with ten requests to the
+// base: SmolLM2-135M-Instruct, 64 tokens each after a prompt of about 256.
 
 import { createLearner } from '../../learn/index.ts'
 import { loadModel } from '../../node/index.ts'

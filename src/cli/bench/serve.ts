@@ -1,5 +1,5 @@
-// The engine beside llama.cpp, and beside itself with the base alone: SmolLM2-135M's shape in Q4_0,
-// LoRA r16 on all linears, 256 + 64 tokens a request.
+// The engine compared with llama.cpp and with the base alone: SmolLM2-135M's shape in Q4_0, LoRA
+// r16 on all linear layers, 256 + 64 tokens per request.
 
 import { copyFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

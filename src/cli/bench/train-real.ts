@@ -80,7 +80,7 @@ async function measurePeft(
   }
 }
 
-/** One row, or none where the real model cannot be had. */
+/** One row, or none if the real model is missing. */
 export async function* measureRealData(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
   const source = 'smollm2-135m-instruct:q4_1'
   const resolved = await resolveModel(source).catch((error: unknown) => {

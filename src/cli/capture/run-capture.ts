@@ -1,4 +1,5 @@
-// What graft capture does: starts the proxy, counts what is kept and what is not, and ends well.
+// What graft capture does: starts the proxy, counts recorded and skipped calls, and shuts down
+// cleanly.
 
 import { startCapture } from '../../node/capture/start-capture.ts'
 import type { CaptureOutcome } from '../../server/capture/create-capture.ts'
@@ -20,7 +21,7 @@ interface Counts {
   failed: number
 }
 
-/** Counts a call; an error of writing is said at once, because rows are lost from then on. */
+/** Counts a call; a write error is reported at once, because rows are lost from then on. */
 function countCall(counts: Counts, outcome: CaptureOutcome, terminal: Terminal): void {
   if (outcome.type === 'kept') counts.kept += outcome.rows
   else if (outcome.type === 'left-out')

@@ -109,8 +109,7 @@ export const chatCommand = defineCommand({
 })
 
 /**
- * Who learns answers by tiers over the base; a store without a learner would be left as it is,
- * which nobody means.
+ * Rejects --adapter weights with --learn, and --store without --learn (it would have no effect).
  */
 function checkLearning(values: Values<typeof options>): void {
   const { learn, store } = values
@@ -124,7 +123,7 @@ function checkLearning(values: Values<typeof options>): void {
     throw new UsageError('--store stores what is learned: add --learn.')
 }
 
-/** The user's tiers go on from the expert, where one is named. */
+/** The user's tiers continue from the expert, where one is named. */
 async function openLearning(
   values: Values<typeof options>,
   { model, adapter }: OpenedExperts,
@@ -144,8 +143,8 @@ const describeChatCommands = ({ learner }: Conversation): string =>
 const selectAccuracy = ({ exact }: { readonly exact: boolean }) => (exact ? 'exact' : 'fast')
 
 /**
- * A line that begins with a slash is for us; any other is for the model. What goes wrong is said,
- * and the talk goes on.
+ * A line that begins with a slash is a command; any other goes to the model. Errors are printed,
+ * and the chat continues.
  */
 async function handleLine(
   line: string,

@@ -104,7 +104,7 @@ export const trainCommand = defineCommand<TrainOptionTable>({
   },
 })
 
-/** Lines of JSON have stdout for themselves; what is said beside them goes to stderr. */
+/** With --events stdout has lines of JSON only; everything else goes to stderr. */
 const withSilentReports = (terminal: Terminal): Terminal => ({
   ...terminal,
   print: () => undefined,

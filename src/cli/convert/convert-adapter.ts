@@ -114,7 +114,7 @@ async function writeConverted(job: ConversionJob, model: LoadedModel | undefined
     /** The same of the numbers themselves, for kinds that have no ΔW. */
     tensorError: computeTensorError(adapter, after),
     modules: modules.map(({ module: { path }, error }) => ({ module: path, error })),
-    /** What the folder's expert.json says and the written file has no place for. */
+    /** Fields of the folder's expert.json that the written file cannot hold. */
     dropped: await listDroppedNotes(from, to, adapter),
     forward:
       model && probes.length > 0 ? await measureForwardError(model, adapter, after, probes) : null,

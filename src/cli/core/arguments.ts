@@ -121,7 +121,7 @@ function parseOptionValue({ rawName, value, inlineValue }: OptionToken, spec: Op
   return parsed
 }
 
-/** The text as a number; undefined where it is none. */
+/** The text as a number; undefined if it is none. */
 function toNumber(text: string | undefined): number | undefined {
   const number = text === undefined || text.trim() === '' ? NaN : Number(text)
   return Number.isNaN(number) ? undefined : number

@@ -9,7 +9,7 @@ const variable = 'NODE_COMPILE_CACHE'
 /**
  * Uses Node's cache of compiled code, in the folder of NODE_COMPILE_CACHE or `code` in Graft's
  * cache. Programs and threads that this one starts use it too. Where the folder cannot be written,
- * Node goes on without.
+ * Node continues without.
  */
 export function useCodeCache(environment: NodeJS.ProcessEnv = process.env): void {
   environment[variable] ||= join(getCacheDirectory(environment), 'code')

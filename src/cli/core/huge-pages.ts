@@ -33,8 +33,8 @@ export interface StartedProcess {
 }
 
 /**
- * Starts the command again with large pages where Linux gives them to those who ask; does nothing
- * where it gives them to all or to none, and where the variable is there already.
+ * Starts the command again with large pages if Linux gives them on request only; does nothing if it
+ * gives them to all or to none, or if the variable is already set.
  */
 export function useHugePages(
   command: string | undefined,
@@ -44,12 +44,12 @@ export function useHugePages(
   const { platform, argv, execArgv, execPath, env, execve } = current
   const args = argv.slice(1)
   if (platform !== 'linux' || !execve || !computing.has(command ?? '')) return
-  // a replica's pipes would be closed; whoever starts replicas hands the variable on to them
+  // a replica's pipes would be closed; the program that starts replicas passes the variable on
   if (args.includes('--help') || env['GRAFT_REPLICA']) return
   const set = env[variable] ?? ''
   if (set.includes(tunable) || !isOnRequest(readPages)) return
   const wanted = [set, `${tunable}=1`].filter((part) => part !== '').join(':')
-  // Where the system refuses, the command goes on as it is: it is slower, and not wrong.
+  // Where the system refuses, the command continues as it is: it is slower, and not wrong.
   try {
     execve.call(current, execPath, [execPath, ...execArgv, ...args], {
       ...env,

@@ -24,7 +24,7 @@ const escapeControls = (text: string): string =>
     (one) => `\\x${one.charCodeAt(0).toString(16).padStart(2, '0')}`,
   )
 
-/** Learned text in green, or between marks where there are no colours. */
+/** Learned text in green, or between marks if there are no colours. */
 function markLearned(text: string, style: Style): string {
   const isPlain = style.good('x') === 'x'
   return isPlain ? `⟦${text}⟧` : style.good(text)

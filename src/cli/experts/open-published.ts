@@ -1,4 +1,4 @@
-// What is published where --from says, for list, show, search and add.
+// Published experts at the address of --from, for list, show, search and add.
 
 import type { PublishedLayout } from '../../node/registry/publish/published-layout.ts'
 import type { RegisteredExpert } from '../../registry/registry.ts'
@@ -6,7 +6,7 @@ import { quoteName } from '../../formats/quote.ts'
 import { formatBytes } from '../ui/format.ts'
 import type { ActionContext } from './action.ts'
 
-/** Undefined without --from. Entries that cannot be read are told. */
+/** Undefined without --from. Entries that cannot be read are reported. */
 export async function openFrom({
   values,
   terminal,

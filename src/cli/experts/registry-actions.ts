@@ -160,7 +160,7 @@ export const registryActions: Actions = {
   },
 }
 
-/** Says what of a run's folder is not copied. */
+/** Reports what of a run's folder is not copied. */
 async function reportLeftOut(folder: string, terminal: Terminal): Promise<void> {
   const { stat } = await import('node:fs/promises')
   const { runFolders } = await import('../../node/expert/content-hash.ts')

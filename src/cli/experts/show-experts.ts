@@ -11,7 +11,7 @@ export const toPlainLine = (text: string): string =>
     /\s/.test(code) ? ' ' : `\\u${code.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 
-/** With a head; none where there is no expert. */
+/** With a head; none if there is no expert. */
 export function listExpertRows(experts: readonly ShownExpert[]): string[][] {
   if (experts.length === 0) return []
   const rows = experts.map((expert) => {

@@ -1,5 +1,4 @@
-// The actions of graft experts that try a new version beside the one that answers: shadow, trials,
-// promote, rollback.
+// The actions of graft experts that try a new version: shadow, trials, promote, rollback.
 
 import type { Trial } from '../../route/trials/trial.ts'
 import type { TrialPlaces } from '../../node/registry/trials/conclude-trial.ts'

@@ -27,7 +27,7 @@ interface NextCommand {
   readonly about: string
 }
 
-/** What somebody in this place most likely wants to do, nearest first. */
+/** The most likely next commands here, nearest first. */
 export function chooseNextCommands({ registered, folders, running }: HomeFacts): NextCommand[] {
   const expert = registered?.[0] ?? folders[0]
   const server = running.find(({ command }) => command === 'graft serve')
@@ -60,7 +60,7 @@ export function chooseNextCommands({ registered, folders, running }: HomeFacts):
   ]
 }
 
-/** Lines that say what is on this machine and what to do next. */
+/** Lines about this machine and what to do next. */
 export function describeHome(facts: HomeFacts, style: Style): string[] {
   const { models, running } = facts
   const rows = [

@@ -10,7 +10,7 @@ import { findModelPlace, getRunningFolder } from './places.ts'
 export interface HomeFacts {
   /** Models that need no download. */
   readonly models: readonly string[]
-  /** Registered experts, as name@version; undefined where the registry cannot be read. */
+  /** Registered experts, as name@version; undefined if the registry cannot be read. */
   readonly registered: readonly string[] | undefined
   /** Folders of experts in the working directory and its folders experts and .graft. */
   readonly folders: readonly string[]
@@ -50,7 +50,7 @@ async function listRegistered(): Promise<string[] | undefined> {
     await registry.close()
     return experts.map(({ id, version }) => `${id}@${version}`)
   } catch {
-    return undefined // graft experts list says why
+    return undefined // graft experts list gives the reason
   }
 }
 

@@ -1,5 +1,5 @@
-// What graft improve does: opens registry, trials and users, runs one turn of the loop, says what
-// came of it.
+// What graft improve does: opens registry, trials and users, runs one step of the loop, prints the
+// result.
 
 import { improveExpert, type ImproveReport } from '../../node/improve/improve-expert.ts'
 import type { ImproveSettings } from '../../node/improve/improve-options.ts'

@@ -36,7 +36,7 @@ export function showAdapter(
     print(line)
 }
 
-/** The format in words; none for PEFT's. */
+/** The name of the format; none for PEFT's. */
 const forms: Readonly<Record<string, string>> = {
   gguf: ', in a GGUF file',
   'mlx-lm': ', as mlx-lm saves it',

@@ -28,9 +28,7 @@ interface InspectValues {
   readonly model: string | undefined
 }
 
-/**
- * Everything there is to say, and each tensor; without a base what the adapter's own files tell.
- */
+/** Everything about an adapter, and each tensor; without a base only what its own files tell. */
 export async function inspectAdapter(
   path: string,
   format: AdapterFormat,

@@ -251,7 +251,7 @@ class LoraPairs {
 export const adapterFormats: readonly AdapterFormat[] = [peft, mlx, gguf]
 
 /**
- * What is at the path as the format that takes it; undefined where it is not an adapter. A file of an
+ * What is at the path as the format that takes it; undefined if it is not an adapter. A file of an
  * adapter's folder stands for the folder, a Modelfile for its ADAPTER.
  */
 export async function findAdapter(

@@ -14,7 +14,7 @@ export interface LayerNorm {
 export const removeLayer = (path: string): string =>
   path.replace(/^base_model\.model\./, '').replace(/^.*\.layers\.\d+\./, '')
 
-/** The number of the layer in a path; null where there is none. */
+/** The number of the layer in a path; null if there is none. */
 export const findLayer = (path: string): number | null => {
   const found = /\.(\d+)\./.exec(path)
   return found ? Number(found[1]) : null

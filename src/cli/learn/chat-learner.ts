@@ -12,13 +12,13 @@ export interface ChatLearner {
   /** Answers as `model.generate` does, as this user's model. */
   generate(prompt: Prompt, options: PromptOptions): AsyncGenerator<GenerateEvent, void>
   /**
-   * Learns from a thumb on the last answer; says what was done. Throws NotFoundError where there is
-   * none that is not judged yet.
+   * Learns from a thumb on the last answer and reports the result. Throws NotFoundError if there is
+   * no answer to rate.
    */
   judge(feedback: 'up' | 'down'): Promise<string>
   /**
-   * Learns what the last answer should have been; says how likely that was. Throws NotFoundError
-   * where nothing was asked.
+   * Learns what the last answer should have been and reports its loss before. Throws NotFoundError
+   * if nothing was asked.
    */
   teach(completion: string): Promise<string>
   /** Saves the user. */

@@ -162,7 +162,7 @@ async function writeFiles(
 ) {
   const { version } = await learner.statistics(user)
   const { adapter, head } = (await learner.versions(user)).find(({ number }) => number === version)!
-  const isRefused = verdict?.kept === false && !adapter // the summary says why
+  const isRefused = verdict?.kept === false && !adapter // the summary gives the reason
   if (out !== undefined && !isRefused) {
     if (!adapter)
       throw new OptionError(

@@ -41,7 +41,7 @@ interface LayerTierHeader {
 
 /**
  * How a stored user's tiers are set up; undefined for a user who is not there. Throws FormatError
- * where nothing of the user can be read.
+ * if nothing of the user can be read.
  */
 async function readStoredTiers(store: UserStore, user: string): Promise<StoredTiers | undefined> {
   const opened = await new UserCheckpoints(store).open(user)

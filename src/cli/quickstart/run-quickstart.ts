@@ -59,7 +59,7 @@ export async function runQuickstart(context: QuickstartContext) {
 
 /**
  * The named model; without a name the default one, or the embedded one where that model or its task
- * cannot be had.
+ * cannot be found.
  */
 async function loadBase({ values, terminal }: QuickstartContext): Promise<LoadedModel> {
   if (values.model !== undefined) return openModel(values.model, values, terminal)

@@ -12,7 +12,7 @@ export interface TaskExample {
 export interface Score {
   readonly name: string
   readonly value: number
-  /** What `value` counts out of; a fraction where there is none. */
+  /** What `value` counts out of; a fraction if there is none. */
   readonly of?: number
 }
 
@@ -22,11 +22,11 @@ export interface Task {
   readonly about: string
   readonly system?: string
   /**
-   * Where the rows should be had, if they are not there: the package from npm does not carry every
-   * data set.
+   * Where the rows should be found, if they are not there: the package from npm does not carry
+   * every data set.
    */
   missing(): string | undefined
-  /** Loads the rows. Throws NotFoundError where they are not there. */
+  /** Loads the rows. Throws NotFoundError if they are not there. */
   examples(): Promise<{
     readonly train: readonly TaskExample[]
     readonly test: readonly TaskExample[]

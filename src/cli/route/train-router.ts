@@ -1,5 +1,5 @@
-// What graft route train does: collects experts and prompts, makes the router, writes its file, and
-// says how sure it is.
+// What graft route train does: collects experts and prompts, trains the router, writes its file,
+// prints its calibration.
 
 import { readFile } from 'node:fs/promises'
 import { NotFoundError } from '../../base/errors.ts'

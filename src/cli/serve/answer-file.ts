@@ -1,5 +1,5 @@
-// What graft batch does: checks a file of requests, answers them without a server, and writes a line
-// for each. What is answered is kept at once, so that a run that was stopped is gone on with.
+// What graft batch does: checks a file of requests, answers them without a server, and writes a
+// line for each. Each answer is written at once, so that a stopped run can be continued.
 
 import { createReadStream } from 'node:fs'
 import { appendFile, readFile, rm, stat } from 'node:fs/promises'

@@ -51,7 +51,7 @@ const readTemplate = async ({
         throw new NotFoundError(`--chat-template ${path}: cannot be read.`, { cause })
       })
 
-/** Where an expert lies: a path, a name of the registry such as coder@stable, or a released one. */
+/** Where an expert is: a path, a name of the registry such as coder@stable, or a released one. */
 async function locateNamed(
   { name, path }: NamedPath,
   registry: string | undefined,

@@ -155,7 +155,9 @@ async function checkAdapters(given: string | undefined): Promise<string> {
   throw new OptionError(`--adapters ${given}: is not a folder on this machine.`)
 }
 
-/** Throws UsageError for users that servers could not share, StorageError where their store is away. */
+/**
+ * Throws UsageError for users that servers could not share, StorageError if their store is away.
+ */
 async function checkUsers({ learn, users }: ServeValues): Promise<void> {
   const isShared = users !== undefined && /^(postgres(ql)?|s3):\/\//i.test(users)
   if (!isShared && (learn || users !== undefined))

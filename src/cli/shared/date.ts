@@ -3,7 +3,7 @@
 import { parseDay } from '../../formats/text/day.ts'
 import { UsageError } from '../command.ts'
 
-/** Midday of a day written as 2026-11-30, in local time; undefined where none is given. */
+/** Midday of a day written as 2026-11-30, in local time; undefined if none is given. */
 export function readGivenDate(text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
   const date = parseDay(text)

@@ -51,7 +51,7 @@ async function readText(path: string, option: string): Promise<string> {
   }
 }
 
-/** Throws ObjectError where a complete answer fails what no grammar holds of its schema. */
+/** Throws ObjectError if a complete answer fails what no grammar holds of its schema. */
 export async function checkGrammarAnswer(
   grammar: GrammarChoice | undefined,
   text: string,

@@ -23,8 +23,8 @@ export const toManifestScores = ({ metricResults }: Evaluation, data: string): M
   )
 
 /**
- * Writes scores and figures into a folder's expert.json, and says where they are, or why they are
- * not kept: content of a registry and what was signed never change.
+ * Writes scores and figures into a folder's expert.json and prints the path, or the reason why not:
+ * content of a registry and signed folders never change.
  */
 export async function keepScores(
   folder: string,

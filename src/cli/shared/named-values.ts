@@ -10,7 +10,7 @@ function parseValue(text: string): number | boolean | string {
 
 /**
  * Values by name. Throws UsageError for a part without a name or without a value, and for a name
- * that stands there twice.
+ * that is there twice.
  */
 export function parseNamedValues(
   option: string,

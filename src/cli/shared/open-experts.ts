@@ -1,5 +1,5 @@
-// Parses and opens who answers, for commands that generate: --adapter coder=0.7 --adapter
-// security=0.3, or both separated by a comma, and who goes on from a token: --next 40:poet.
+// Parses and opens the experts of commands that generate: --adapter coder=0.7 --adapter
+// security=0.3, or both separated by a comma, and --next 40:poet.
 
 import { string } from '../../base/schema.ts'
 import type { Adapter, Expert } from '../../adapters/index.ts'
@@ -174,9 +174,7 @@ export interface OpenedExperts {
   readonly adapter: Expert | undefined
   /** Who answers: the same, or a fade that begins with it. */
   readonly answerer: AnswerExpert | undefined
-  /**
-   * The system message that the experts were taught with, where their folders say one and the same.
-   */
+  /** The system message of the experts' training, if they agree. */
   readonly system: string | undefined
   /**
    * What --adapter named, for results in JSON: a folder, or folders with their weights; null is the
@@ -239,7 +237,7 @@ export async function openExperts(
   }
 }
 
-/** The first expert, then those that go on; `loaded` are theirs, one after the other. */
+/** The first expert, then those that continue; `loaded` are theirs, one after the other. */
 function toAnswerer(
   first: Expert | undefined,
   next: readonly NamedStage[],

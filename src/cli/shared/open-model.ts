@@ -109,8 +109,7 @@ export function showDownloads(terminal: Terminal): {
 }
 
 /**
- * The default model; the embedded one, with a line that says why, where the default one cannot be
- * fetched.
+ * The default model; if it cannot be fetched, the embedded one, with a line that gives the reason.
  */
 export async function openDefaultModel(
   values: Omit<ModelValues, 'model'>,
@@ -130,11 +129,11 @@ export async function openDefaultModel(
 export interface OpenedExpert {
   readonly model: LoadedModel
   readonly adapter: Adapter | undefined
-  /** The system message that the expert was trained with, where its folder says. */
+  /** The system message of the expert's training, if its folder has one. */
   readonly system: string | undefined
 }
 
-/** Throws MismatchError where the expert learned on another base, unless any base is right. */
+/** Throws MismatchError if the expert learned on another base, unless any base is right. */
 export async function checkOwnBase(
   adapter: Adapter,
   { base }: LoadedModel,
@@ -144,7 +143,7 @@ export async function checkOwnBase(
   if (!anyBase) await checkBaseHash(adapter, base)
 }
 
-/** Says which bases meet where the expert learned on another one, or on another form of it. */
+/** Reports both bases if the expert was trained on another base, or on another form of it. */
 export async function reportOtherBase(
   path: string,
   adapter: Adapter,
@@ -187,17 +186,17 @@ export async function openExpert(
 
 /** An adapter on disk before its base is open. */
 export interface FoundExpert {
-  /** The system message that it was trained with, where its folder says. */
+  /** The system message of its training, if its folder has one. */
   readonly system: string | undefined
-  /** Where its own base can be had. Throws OptionError where nothing says it. */
+  /** Where its own base can be found. Throws OptionError if nothing says it. */
   findBase(): Promise<string>
-  /** The adapter, which fits the model. Throws MismatchError where it does not. */
+  /** The adapter, which fits the model. Throws MismatchError if it does not. */
   load(model: Pick<LoadedModel, 'base'>): Promise<Adapter>
 }
 
 /**
- * Finds an adapter in any format; says which lines of a Modelfile are left out. `trustedKeys`: one of
- * them must have signed it.
+ * Finds an adapter in any format; reports ignored lines of a Modelfile. `trustedKeys`: one of them
+ * must have signed it.
  */
 export async function findExpert(
   given: string,
@@ -233,7 +232,7 @@ export async function findExpert(
 }
 
 /**
- * Where an adapter's own base can be had. Throws OptionError where nothing says it, NotFoundError
+ * Where an adapter's own base can be found. Throws OptionError if nothing says it, NotFoundError
  * for a path that is not on this machine.
  */
 async function requireBase({

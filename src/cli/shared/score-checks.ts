@@ -1,4 +1,5 @@
-// --require and --junit of graft eval: bounds on figures, said line by line and written as a report.
+// --require and --junit of graft eval: bounds on figures, printed line by line and written as a
+// report.
 
 import { OptionError } from '../../base/errors.ts'
 import {
@@ -45,7 +46,7 @@ export function readRequirements(
   }
 }
 
-/** Says which figures reach their bounds, and writes the report; undefined without --require. */
+/** Prints which figures reach their bounds, and writes the report; undefined without --require. */
 export async function reportChecks(
   evaluation: Evaluation,
   required: RequiredScores | undefined,

@@ -1,4 +1,4 @@
-// What a training run learns from, in words.
+// The data of a training run as text.
 
 import type { TrainingRun } from '../../node/manifests/training-run.ts'
 import { describePath } from '../shared/describe-path.ts'

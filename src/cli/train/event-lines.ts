@@ -7,9 +7,9 @@ import type { TrainEvent } from '../../index.ts'
 const lineMs = 200
 
 export interface LineWriter {
-  /** The events, each told as it passes. */
+  /** The events, each reported as it passes. */
   tell(events: AsyncIterable<TrainEvent>, about: object): AsyncGenerator<TrainEvent, void>
-  /** A line of its own. */
+  /** Its own line. */
   write(line: object): void
 }
 
@@ -31,14 +31,14 @@ export function createLineWriter(print: (text: string) => void, now: () => numbe
   }
 }
 
-/** undefined: the end is told with the expert's summary. */
+/** undefined: the end is reported with the expert's summary. */
 function toLine(event: TrainEvent): object | undefined {
   if (event.type === 'train-end') return undefined
   const { type, ...rest } = event
   return Object.assign({ type }, rest)
 }
 
-/** What a program that watches the run is told of a failure. */
+/** What a program that watches the run receives about a failure. */
 export const describeFailed = (
   { manifest }: { readonly manifest: string | undefined },
   { name, message }: Error,

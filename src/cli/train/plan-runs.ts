@@ -55,8 +55,7 @@ const withRunChoices = (
 })
 
 /**
- * All manifests are read and checked, and all that is wrong in any of them is said, before anything
- * is trained.
+ * All manifests are read and checked, and every problem is reported, before anything is trained.
  */
 export async function planFromManifests(
   values: TrainValues,

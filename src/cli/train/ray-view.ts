@@ -29,7 +29,7 @@ interface RunState {
 
 const readText = (value: unknown): string => (typeof value === 'string' ? value : '')
 
-/** `asLines`: every event is a line of JSON, and nothing else is said. */
+/** `asLines`: every event is a line of JSON, and nothing else is printed. */
 export function createRayView(
   terminal: Terminal,
   /** By their whole paths. */

@@ -52,7 +52,10 @@ export function readReplicaChoice({
   return { values, command: [process.execPath, ...listNodeFlags(), main, 'train', ...own] }
 }
 
-/** A replica's folder was checked by whoever started it, and the first replica may be in it. */
+/**
+ * The process that starts replicas has checked the folder, and the first replica may already write
+ * to it.
+ */
 function toReplicaValues(values: TrainValues, place: ReplicaPlace): TrainValues {
   const { replicas = place.size } = values
   if (replicas !== place.size)

@@ -1,5 +1,5 @@
-// graft train in a process that is one replica of a run: events go to stdout, a line each, and the
-// exit code says whether trying again may help.
+// graft train in a process that is one replica of a run: events go to stdout, one per line, and the
+// exit code tells whether a retry may help.
 
 import { formatEvent } from '../../node/replicas/replica-events.ts'
 import type { ReplicaPlace } from '../../node/replicas/replica-place.ts'
@@ -9,7 +9,7 @@ import type { Context } from '../command.ts'
 import { openBase, collectRunOptions, type PlannedExpert } from './train-experts.ts'
 import type { TrainOptionTable } from './train-option-table.ts'
 
-/** Trains this replica's share; returns nothing, because the events say all. */
+/** Trains this replica's share; returns nothing, because the events hold everything. */
 export async function trainAsReplica(
   planned: PlannedExpert,
   place: ReplicaPlace,

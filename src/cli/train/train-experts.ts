@@ -50,7 +50,7 @@ export interface ExpertsContext {
   readonly signal: AbortSignal
   /** As it was typed. */
   readonly commandLine?: string | undefined
-  /** Tells events as lines of JSON, with --events. */
+  /** Writes events as lines of JSON, with --events. */
   readonly lines?: LineWriter | undefined
 }
 
@@ -76,10 +76,7 @@ function withCachedWeights(model: LoadedModel): LoadedModel {
   return { ...model, weights: weights as LoadedModel['weights'] }
 }
 
-/**
- * Trains all; an error that somebody can act on ends its own run alone, anything else ends them
- * all.
- */
+/** Trains all; an error that the user can fix ends only its own run, anything else ends all. */
 export async function trainExperts(
   experts: readonly PlannedExpert[],
   context: ExpertsContext,

@@ -1,5 +1,5 @@
 // graft train --on ray://…: the manifests are checked here, trained on the cluster's machines, and
-// followed as if they were trained here. What is trained lies in the shared folder.
+// followed as if they were trained here. What is trained is in the shared folder.
 
 import { randomUUID } from 'node:crypto'
 import { rm, stat, writeFile } from 'node:fs/promises'

@@ -211,7 +211,7 @@ const runOptions = {
   }),
 }
 
-/** What the expert says about itself; its name, tags and version stand in a training manifest. */
+/** What the expert says about itself; its name, tags and version are in a training manifest. */
 const createDescriptionOptions = (fromKey: FromKey) => ({
   description: fromKey<string>('description'),
   author: fromKey<string>('author'),

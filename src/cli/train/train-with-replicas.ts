@@ -32,7 +32,7 @@ function describeExchange(times: readonly number[], slowest: readonly number[]):
   ]
 }
 
-/** Says now what each replica would say after it has loaded the base. */
+/** Reports at once what each replica would report after it has loaded the base. */
 function checkShards({ shards, accumulation = 1 }: TrainingRun['options'], size: number): void {
   const parts = shards ?? size
   checkReplicaCount(parts, size)

@@ -8,8 +8,8 @@ export interface Progress {
   /** `done` of the total; `detail` is shown behind. Cheap to call often. */
   update(done: number, detail?: string): void
   /**
-   * Clears the line on a terminal; elsewhere says that it is finished. `summary` stays in place of
-   * it.
+   * Clears the line on a terminal; elsewhere prints that it is finished. `summary` stays in its
+   * place.
    */
   end(summary?: string): void
 }
@@ -23,7 +23,7 @@ export interface ProgressOptions {
   /** Milliseconds. */
   readonly now: () => number
   readonly label: string
-  /** Undefined where it is unknown. */
+  /** Undefined if it is unknown. */
   readonly total: number | undefined
 }
 

@@ -1,5 +1,5 @@
 // The table of packers, one for every block format whose values are evenly spaced within a block.
-// Of the others the values lie where codes with one scale cannot say them.
+// The values of other formats cannot be written as codes with one scale.
 
 import type { BlockType, DType } from '../../base/dtype.ts'
 import type { Packer } from './packer.ts'

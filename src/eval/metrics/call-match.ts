@@ -47,7 +47,7 @@ function toCall(value: unknown): Call | undefined {
     : undefined
 }
 
-/** The calls of an answer; undefined where a part of it is not a call. '[]' makes no call. */
+/** The calls of an answer; undefined if a part of it is not a call. '[]' makes no call. */
 export function readCalls(answer: string): Call[] | undefined {
   const calls = readValues(answer).map(toCall)
   return calls.every((call) => call !== undefined) ? calls : undefined

@@ -8,7 +8,7 @@ const stripPunctuation = (text: string): string =>
   text.toLowerCase().replaceAll(/^[\s\p{P}]+|[\s\p{P}]+$/gu, '')
 
 /**
- * The label that an answer gives: all of it, or its first line; undefined where that is none of the
+ * The label that an answer gives: all of it, or its first line; undefined if that is none of the
  * labels.
  */
 export function findLabel(answer: string, labels: readonly string[]): string | undefined {

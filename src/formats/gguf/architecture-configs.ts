@@ -169,7 +169,7 @@ function convertQwen35({ values, prefix, tensors, layers, headDim, rope }: GgufC
   }
 }
 
-/** The growth of queries beyond the first context is a key of its own. */
+/** The growth of queries beyond the first context is its own key. */
 function convertMistral3({ values, prefix, rope }: GgufCommon): ConfigJson {
   if (values.number(`${prefix}.expert_count`))
     throw new UnsupportedError('GGUF architecture "mistral3" with experts is not supported.')

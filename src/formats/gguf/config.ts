@@ -10,7 +10,7 @@ import { type GgufMetadata, type GgufValues, createGgufValues, shortenFloat } fr
 /**
  * The config.json of a GGUF model. `tensors` holds the file's own tensor names
  * (`blk.0.attn_q.weight`). Throws UnsupportedError for an architecture or RoPE scaling that is not
- * supported, FormatError where a needed key is missing.
+ * supported, FormatError if a needed key is missing.
  */
 export function convertGgufConfig(
   metadata: GgufMetadata,

@@ -102,7 +102,7 @@ export class GgufCursor {
   }
 
   /**
-   * `string` without the wait, or undefined where the window ends first; the position is unchanged
+   * `string` without the wait, or undefined if the window ends first; the position is unchanged
    * then.
    */
   stringInWindow(): string | undefined {

@@ -1,5 +1,5 @@
 // How the tensors of a gated delta net change when they are put into a GGUF (llama.cpp's conversion
-// of Qwen 3.5): value heads of one key head lie apart, A is stored as −exp(A), convolutions lose
+// of Qwen 3.5): value heads of one key head are apart, A is stored as −exp(A), convolutions lose
 // their middle length 1. Rows and columns move as bytes where whole blocks do.
 
 import { countBytes, isBlockType } from '../../base/dtype.ts'
@@ -84,9 +84,7 @@ const mapValues =
   (tensor: Tensor): Tensor =>
     f32(tensor.shape, toFloat32(tensor).map(change))
 
-/**
- * Tensors whose rows belong to value heads: how many rows a head has, and how many stand before.
- */
+/** Tensors whose rows belong to value heads: how many rows a head has, and how many come before. */
 const describeRows = (
   part: string,
   { keyHeads, keyWidth, valueWidth }: DeltaHeads,
@@ -98,7 +96,7 @@ const describeRows = (
   return undefined
 }
 
-/** The change of a tensor by its ggml name within a layer; undefined where it stays as it is. */
+/** The change of a tensor by its ggml name within a layer; undefined if it stays as it is. */
 export function findDeltaChange(
   file: GgufFile,
   part: string,

@@ -29,7 +29,7 @@ export interface GgufTensorMapping extends TensorInfo {
 
 /**
  * The file as a store of Hugging Face names. Throws UnsupportedError for an architecture that is
- * not in the table and for tensors that have no place in it (all listed), FormatError where head
+ * not in the table and for tensors that have no place in it (all listed), FormatError if head
  * counts are missing or do not fit the rows.
  */
 export function toHuggingFaceStore(file: GgufFile): TensorStore {
@@ -69,8 +69,8 @@ export function mapGgufTensors(file: GgufFile): Map<string, GgufTensorMapping> {
 }
 
 /**
- * The architecture of a file. Throws FormatError where it says none, UnsupportedError for one that
- * is not in the table.
+ * The architecture of a file. Throws FormatError if it says none, UnsupportedError for one that is
+ * not in the table.
  */
 export function readGgufArchitecture(file: GgufFile): {
   name: string
@@ -92,7 +92,7 @@ function getArchitecture(name: string, where: string): GgufArchitecture {
 }
 
 /**
- * The Hugging Face name of a ggml tensor, undefined where the architecture has none. Throws
+ * The Hugging Face name of a ggml tensor, undefined if the architecture has none. Throws
  * UnsupportedError for an unknown architecture.
  */
 export function toHuggingFaceName(name: string, architecture = 'llama'): string | undefined {
@@ -109,8 +109,8 @@ export function toHuggingFaceName(name: string, architecture = 'llama'): string 
 
 /**
  * The ggml name of a Hugging Face tensor, or of a module where `name` ends in neither `.weight` nor
- * `.bias`; undefined where llama.cpp has none. Adapters append `.lora_a` and `.lora_b` to the
- * weight's name.
+ * `.bias`; undefined if llama.cpp has none. Adapters append `.lora_a` and `.lora_b` to the weight's
+ * name.
  */
 export function toGgufName(name: string, architecture = 'llama'): string | undefined {
   const { layer, global = globalModules, bare = {} } = getArchitecture(architecture, name)

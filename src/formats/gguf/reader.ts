@@ -32,10 +32,10 @@ interface Claim {
 }
 
 /**
- * Opens a GGUF file; of one that llama.cpp has split, all parts, which lie beside the given one.
- * Throws FormatError, naming the file and the key or tensor, for anything that
- * contradicts the format or the file's size; UnsupportedError for other versions, big-endian files
- * and element types that Graft does not know.
+ * Opens a GGUF file; of one that llama.cpp has split, all parts, which are next to the given one.
+ * Throws FormatError, naming the file and the key or tensor, for anything that contradicts the
+ * format or the file's size; UnsupportedError for other versions, big-endian files and element
+ * types that Graft does not know.
  */
 export async function openGguf(source: ByteSource): Promise<GgufFile> {
   const file = await openPart(source)

@@ -11,7 +11,7 @@ const numberKey = 'split.no'
 const countKey = 'split.count'
 const tensorsKey = 'split.tensors.count'
 
-/** Everything that stands before the part's number in a file's name, and the number of parts. */
+/** Everything that comes before the part's number in a file's name, and the number of parts. */
 const partName = /^(.*)-\d{5}-of-(\d{5})\.gguf$/
 
 /** The file name of a part, from 1, as llama.cpp writes it. */
@@ -88,7 +88,7 @@ export async function joinSplit(
 
 const getFileName = (path: string): string => path.split(/[\\/]/).at(-1)!
 
-/** Throws FormatError where the name does not say which part the file is, as its metadata does. */
+/** Throws FormatError if the name does not say which part the file is, as its metadata does. */
 function listPartNames(file: GgufFile): string[] {
   const { at, count } = readPlace(file)
   const fileName = getFileName(file.name)

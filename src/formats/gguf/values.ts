@@ -20,8 +20,8 @@ export interface GgufValues {
 }
 
 /**
- * Getters over metadata: undefined where a key is missing, FormatError where its value is of
- * another kind.
+ * Getters over metadata: undefined if a key is missing, FormatError where its value is of another
+ * kind.
  */
 export function createGgufValues(metadata: GgufMetadata): GgufValues {
   const value = <T>(

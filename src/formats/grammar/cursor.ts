@@ -32,7 +32,7 @@ export class Cursor {
     return this.#characters[this.at++] ?? ''
   }
 
-  /** Takes a text if it stands here. */
+  /** Takes a text if it is here. */
   take(text: string): boolean {
     for (let i = 0; i < text.length; i++) if (this.peek(i) !== text[i]) return false
     this.at += text.length
@@ -59,7 +59,7 @@ export class Cursor {
   }
 }
 
-/** {m}, {m,} or {m,n}; undefined, and nothing taken, where none stands here. */
+/** {m}, {m,} or {m,n}; undefined, and nothing taken, if there is none here. */
 export function takeCounts(cursor: Cursor): { least: number; most: number } | undefined {
   const start = cursor.at
   if (!cursor.take('{')) return undefined

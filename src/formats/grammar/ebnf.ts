@@ -76,7 +76,7 @@ class EbnfReader {
       throw cursor.error(`got "${cursor.peek()}", expected an alternative or the next rule`)
   }
 
-  /** Whether a name and ::= stand here. */
+  /** Whether a name and ::= are here. */
   #isRuleStart(): boolean {
     const cursor = this.#cursor
     const start = cursor.at

@@ -29,7 +29,7 @@ export interface FreeText {
   readonly type: 'free'
   readonly triggers: readonly { readonly text: string; readonly rule: string }[]
   readonly stops: readonly string[]
-  /** Whether free text goes on behind a rule. */
+  /** Whether free text continues behind a rule. */
   readonly goesOn: boolean
 }
 
@@ -129,7 +129,7 @@ export const intersectRanges = (a: readonly CodeRange[], b: readonly CodeRange[]
 
 export const ANY_CODE: GrammarExpression = { type: 'codes', ranges: invertRanges([]) }
 
-/** Rules while a grammar is read: each gets a name of its own. */
+/** Rules while a grammar is read: each gets its own name. */
 export class RuleBook {
   readonly #rules = new Map<string, GrammarExpression>()
   #count = 0

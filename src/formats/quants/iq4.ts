@@ -1,4 +1,4 @@
-// IQ4_NL and IQ4_XS: w = d·s·k, where k is one of 16 fixed values that lie closer around 0.
+// IQ4_NL and IQ4_XS: w = d·s·k, where k is one of 16 fixed values that are closer around 0.
 
 import { countBlocks, type Quant, readF16 } from './quant.ts'
 import { readNibble, readScale } from './iq-shared.ts'

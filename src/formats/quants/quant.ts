@@ -7,7 +7,7 @@ import { ShapeError } from '../../base/errors.ts'
 
 export interface Quant {
   /**
-   * Writes the value of every element to `out`. Throws ShapeError where the two lengths do not fit.
+   * Writes the value of every element to `out`. Throws ShapeError if the two lengths do not fit.
    */
   dequantize(bytes: Uint8Array, out: Float32Array): void
   /**
@@ -26,7 +26,7 @@ export function writeF16(bits: number, out: Uint8Array, position: number): void 
   out[position + 1] = bits >> 8
 }
 
-/** How many blocks both lengths stand for; throws ShapeError where they do not agree. */
+/** How many blocks both lengths stand for; throws ShapeError if they do not agree. */
 export function countBlocks(type: BlockType, byteCount: number, valueCount: number): number {
   const { elements, bytes } = blockLayout[type]
   const blocks = valueCount / elements

@@ -25,7 +25,7 @@ interface ShardIndex {
 
 /**
  * Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists. Throws
- * NotFoundError where there is neither, and one MismatchError with every shard that is missing and
+ * NotFoundError if there is neither, and one MismatchError with every shard that is missing and
  * every tensor that its shard lacks.
  */
 export async function openSharded(folder: ByteFolder): Promise<TensorStore> {

@@ -60,7 +60,7 @@ export type ChatRenderer = (messages: readonly ChatMessage[], options?: ChatOpti
 /**
  * The text of a conversation; encode it with `addSpecialTokens: false`, since templates write BOS
  * themselves. Throws NotFoundError without a template, FormatError for one that cannot be parsed,
- * OptionError where it refuses the messages.
+ * OptionError if it refuses the messages.
  */
 export function renderChat(
   template: ChatTemplate | undefined,
@@ -87,7 +87,7 @@ export function compileChatTemplate(template: ChatTemplate | undefined): ChatRen
   }
 }
 
-/** The name that transformers chooses. Throws NotFoundError where it finds none. */
+/** The name that transformers chooses. Throws NotFoundError if it finds none. */
 function chooseTemplate(templates: Readonly<Record<string, string>>, options: ChatOptions): string {
   if (options.tools && Object.hasOwn(templates, 'tool_use')) return 'tool_use'
   if (Object.hasOwn(templates, 'default')) return 'default'

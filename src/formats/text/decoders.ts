@@ -7,7 +7,7 @@ import { type TokenizerComponent } from './repairs.ts'
 
 type DecodeStep = (tokens: readonly string[]) => string[]
 
-/** The step of a component; undefined where the library's own is right. */
+/** The step of a component; undefined if the library's own is right. */
 export function findDecodeStep(component: TokenizerComponent): DecodeStep | undefined {
   return steps[component.type]?.(component)
 }

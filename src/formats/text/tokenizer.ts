@@ -23,8 +23,8 @@ export interface Tokenizer {
   /** The id of one token, or undefined. */
   tokenId(token: string): number | undefined
   /**
-   * True for a token that stands for one raw byte, whose text depends on its neighbours; absent
-   * where there is none.
+   * True for a token that stands for one raw byte, whose text depends on its neighbours; absent if
+   * there is none.
    */
   isByteToken?(id: number): boolean
   /**
@@ -49,8 +49,8 @@ export type SpecialTokens = Readonly<Record<string, string>>
 type Json = Readonly<Record<string, unknown>>
 
 /**
- * A tokenizer from the parsed tokenizer.json and tokenizer_config.json. Throws FormatError where
- * the first is not one.
+ * A tokenizer from the parsed tokenizer.json and tokenizer_config.json. Throws FormatError if the
+ * first is not one.
  */
 export function createTokenizer(tokenizerJson: object, tokenizerConfig: object): Tokenizer {
   const config = tokenizerConfig as Json

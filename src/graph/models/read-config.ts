@@ -22,9 +22,7 @@ export interface ConfigDefaults {
   readonly activation?: string
 }
 
-/**
- * The value of a key: undefined where it is missing or null; FormatError where it is not a number.
- */
+/** The value of a key: undefined if it is missing or null; FormatError where it is not a number. */
 export function readNumber(json: JsonObject, key: string): number | undefined {
   const value = json[key]
   if (value === undefined || value === null) return undefined

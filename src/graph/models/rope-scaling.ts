@@ -54,8 +54,8 @@ export const ropeScalingField = object(scalingFields, {
 const llama3Band = { low_freq_factor: 1, high_freq_factor: 4 }
 
 /**
- * The config with the scaling in place of its own, and its context stretched. Throws OptionError
- * where something is missing, or the config does not say its context.
+ * The config with the scaling in place of its own, and its context stretched. Throws OptionError if
+ * something is missing, or the config does not say its context.
  */
 export function withRopeScaling(json: JsonObject, scaling: RopeScalingOptions): JsonObject {
   checkScaling(scaling)

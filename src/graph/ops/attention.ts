@@ -1,5 +1,5 @@
-// Grouped-query attention, over the tokens at hand or over a cache of earlier ones as well. The
-// mask is added to the scores.
+// Grouped-query attention, over the current tokens or also over a cache of earlier ones. The mask
+// is added to the scores.
 
 import { assertInternal, ShapeError } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'

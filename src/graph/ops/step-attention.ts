@@ -20,7 +20,7 @@ import { emitProduct } from './product.ts'
  * values: [N, K, C, d], mask: [N, 1, 1, C+1], split: i64 [2] = [C, 1]. The past is seen as B blocks
  * of W slots, C = B·W, by two shapes: pastShape i64 [6] = [0, K, B, 1, W, d], sharesShape i64 [6] =
  * [0, K, H/K, 1, B, W]. With one query a product, and unscaled, ONNX Runtime reads keys and values
- * in place; the H/K queries of a key head meet each block while it lies in the processor's cache.
+ * in place; the H/K queries of a key head meet each block while it is in the processor's cache.
  */
 export const blockAttention: Operation = {
   name: 'blockAttention',

@@ -156,7 +156,7 @@ function choose(
   }
 }
 
-/** The value that is true where one of these graphs runs. */
+/** The value that is true if one of these graphs runs. */
 function requireCondition(members: readonly number[], conditions: Map<string, OnnxNode>): string {
   const [first, ...rest] = members.map(toMemberInput)
   return rest.reduce((one, other) => {

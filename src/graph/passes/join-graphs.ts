@@ -1,5 +1,5 @@
 // Several graphs over the same packed weights as one ONNX model. The products of those weights are
-// in it once, so that a runtime packs and keeps them once; what lies between two products is an If
+// in it once, so that a runtime packs and keeps them once; what is between two products is an If
 // with one branch for each graph. Independent of what the graphs compute.
 
 import { assertInternal } from '../../base/errors.ts'
@@ -15,7 +15,7 @@ import { emitNodes, opsets } from './to-onnx.ts'
 
 export interface JoinSource {
   readonly graph: Graph
-  /** Those that lie in files are shared; the others become part of the graph's own branches. */
+  /** Those that are in files are shared; the others become part of the graph's own branches. */
   readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
 }
 
@@ -87,7 +87,7 @@ function toProduct(
 }
 
 /**
- * One model of all graphs. Undefined where they do not have the same products in the same order, so
+ * One model of all graphs. Undefined if they do not have the same products in the same order, so
  * that they cannot share them.
  */
 export function joinGraphs(

@@ -44,6 +44,6 @@ export function joinInputs(sources: readonly InputSource[]): JoinedInputs {
   return { inputs: [...known.values()], renamed }
 }
 
-/** A dimension that fits both; one that differs gets a name of its own. */
+/** A dimension that fits both; one that differs gets its own name. */
 const joinDims = (name: string, axis: number, a: Dim, b: Dim): Dim =>
   a === b ? a : `${name}.${axis}`

@@ -7,7 +7,7 @@ import { prune, rewrite } from './rewrite.ts'
 
 interface Turn {
   readonly node: Node
-  /** Where its input stands in the value that it is cut from. */
+  /** Where its input is in the value that it is cut from. */
   readonly source: Value
   readonly start: number
   readonly end: number
@@ -29,7 +29,7 @@ function listTurns({ nodes }: Graph): Turn[] {
 const getHeadWidth = ({ node, start, end }: Turn): number =>
   (end - start) / (node.attributes['heads'] as number)
 
-/** Whether one rotary embedding can turn both: `second` stands behind `first`. */
+/** Whether one rotary embedding can turn both: `second` comes after `first`. */
 const areNeighbours = (first: Turn, second: Turn): boolean =>
   first.source.name === second.source.name &&
   first.end === second.start &&

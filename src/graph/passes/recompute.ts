@@ -87,7 +87,7 @@ class GroupRecomputation {
   }
 
   /**
-   * Of inputs that are no copies, values of the forward pass wait; where there are none, the first
+   * Of inputs that are no copies, values of the forward pass wait; if there are none, the first
    * input, a weight or a feed.
    */
   #mustWait({ name }: Value, index: number, inputs: readonly Value[]): boolean {

@@ -22,7 +22,7 @@ export function findFreshPrefix({ nodes, constants }: Graph, prefix: string): st
 }
 
 /**
- * A new graph in which `replace` has had its say on every node. Names made by the pass start with
+ * A new graph in which `replace` was applied to every node. Names made by the pass start with
  * `prefix`.
  */
 export function rewrite(

@@ -1,5 +1,5 @@
 // Between which shared products a node of joined graphs runs, and which of its values leave the
-// branch that makes them. Stage s lies before product s; the last one behind all products.
+// branch that makes them. Stage s is before product s; the last one behind all products.
 
 import type { Graph, Node, Value } from '../ir.ts'
 
@@ -48,7 +48,7 @@ interface PartPlan {
   readonly leaving: readonly (readonly Leaving[])[]
 }
 
-/** Undefined where a product reads what is not the same thing in all graphs. */
+/** Undefined if a product reads what is not the same thing in all graphs. */
 export function planStages(
   parts: readonly PlannedGraph[],
   renamed: readonly ReadonlyMap<string, string>[],

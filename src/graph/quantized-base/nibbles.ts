@@ -2,7 +2,7 @@
 
 import type { OnnxEmitter } from '../operation.ts'
 
-/** u8 [..] of a rank → u8 [.., 2]: the two codes of each byte, in the order that they stand in it. */
+/** u8 [..] of a rank → u8 [.., 2]: the two codes of each byte, in the order that they are in it. */
 export function emitNibbles(
   emit: OnnxEmitter,
   bytes: string,

@@ -13,7 +13,7 @@ export type BaseModelSource =
 
 export const baseModelReaders = { folder: folderReader, gguf: ggufReader } as const
 
-/** Reads the parts with the reader of the source's layout. Throws OptionError where it has none. */
+/** Reads the parts with the reader of the source's layout. Throws OptionError if it has none. */
 export function readBaseModelParts(source: BaseModelSource): Promise<BaseModelParts> {
   const bytes = new Map<string, unknown>(Object.entries(source))
   for (const [layout, reader] of Object.entries(baseModelReaders))

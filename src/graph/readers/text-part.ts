@@ -10,7 +10,7 @@ import type { JsonObject } from '../models/read-config.ts'
 const sharedKeys = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'tie_word_embeddings']
 
 /**
- * The config of the language model in a wrapper's; undefined where there is none that is known, or
+ * The config of the language model in a wrapper's; undefined if there is none that is known, or
  * where the config is of a known architecture itself.
  */
 export function findTextConfig(config: JsonObject): JsonObject | undefined {

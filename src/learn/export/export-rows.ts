@@ -28,7 +28,10 @@ export interface ExportedTurns {
   readonly undecided: number
 }
 
-/** Whether a signal calls the answer good; undefined where it says neither. How long it took does not count. */
+/**
+ * Whether a signal calls the answer good; undefined if it says neither. How long it took does not
+ * count.
+ */
 export function isGoodSignal({ quality, feedback }: LearningSignal): boolean | undefined {
   if (quality === undefined) return feedback === 'up'
   return quality === 0.5 ? undefined : quality > 0.5

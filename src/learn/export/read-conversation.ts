@@ -9,7 +9,7 @@ import {
 } from '../../formats/text/chat-template.ts'
 import type { SpecialTokens } from '../../formats/text/tokenizer.ts'
 
-/** What stands between the contents of messages. */
+/** What is between the contents of messages. */
 interface Frame {
   readonly hasSystem: boolean
   readonly before: string

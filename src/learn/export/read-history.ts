@@ -32,7 +32,7 @@ export interface StoredHistory {
 
 /**
  * The newest state of a user; undefined for one that is not there, or that no learner wrote. Throws
- * FormatError where nothing of the user can be read.
+ * FormatError if nothing of the user can be read.
  */
 export async function readStoredHistory(
   store: UserStore,

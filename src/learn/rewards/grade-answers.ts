@@ -21,8 +21,8 @@ export interface GradeOptions {
 }
 
 /**
- * Rewards of answers, one after the other. Throws WorkerError where the grader hung or failed on
- * every one of them: then it says nothing of the answers.
+ * Rewards of answers, one after the other. Throws WorkerError if the grader hung or failed on every
+ * one of them: then it says nothing of the answers.
  */
 export async function gradeAnswers(
   answers: readonly { readonly question: Question; readonly text: string }[],
@@ -54,7 +54,7 @@ export async function gradeAnswers(
   return { rewards, ...counts }
 }
 
-/** Undefined where the time is over; what the work does afterwards is nobody's. */
+/** Undefined if the time is over; what the work does afterwards is nobody's. */
 async function limitTime<T>(work: () => Promise<T>, timeoutMs: number): Promise<T | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const limit = new Promise<undefined>((end) => {

@@ -59,7 +59,7 @@ export interface TrainByRewardsOptions extends RewardSettings {
   readonly model: Model & TrainableModel
   /** What is trained on, or a fresh one's kind. Default: a LoRA on all linear layers. */
   readonly adapter?: Adapter | FreshAdapter | undefined
-  /** Prompts; what else the metric needs stands in the rows. */
+  /** Prompts; what else the metric needs is in the rows. */
   readonly data: RawDataset
   /** One that judges answers. */
   readonly metric: Metric
@@ -82,7 +82,7 @@ export interface RewardRound {
 }
 
 export interface RewardResult {
-  /** Undefined where no round had anything to learn, and no adapter was given. */
+  /** Undefined if no round had anything to learn, and no adapter was given. */
   readonly adapter: Adapter | undefined
   readonly rounds: readonly RewardRound[]
 }

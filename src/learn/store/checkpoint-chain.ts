@@ -36,7 +36,7 @@ export async function listSequences(store: UserStore, user: string): Promise<Seq
     .map(({ item, sizeBytes }) => ({ sequence: Number(item.slice(itemStart.length)), sizeBytes }))
 }
 
-/** One file, decoded. Throws FormatError where it is missing, torn or changed. */
+/** One file, decoded. Throws FormatError if it is missing, torn or changed. */
 export async function readCheckpointFile(
   store: UserStore,
   user: string,

@@ -172,7 +172,7 @@ const fields: Readonly<
 }
 
 /**
- * The image: the parent's with the file's blocks in it. Throws FormatError where blocks are missing.
+ * The image: the parent's with the file's blocks in it. Throws FormatError if blocks are missing.
  */
 export function assembleImage(
   name: string,

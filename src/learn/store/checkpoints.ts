@@ -83,7 +83,7 @@ export class UserCheckpoints {
 
   /**
    * The newest valid checkpoint of a user that has these shapes; undefined for a user without
-   * checkpoints. Throws FormatError where there are some and none can be used, because only the caller
+   * checkpoints. Throws FormatError if there are some and none can be used, because only the caller
    * may decide to start over.
    */
   async open(user: string, shapes: StateShapes = new Map()): Promise<OpenedState | undefined> {
@@ -111,7 +111,7 @@ export class UserCheckpoints {
   /**
    * Writes a checkpoint of the state at the time of the call, or nothing where nothing changed;
    * returns the newest checkpoint's description. `time` is in milliseconds since 1970. Rejects with
-   * ConflictError where the user's newest checkpoint is not the one that was opened or written here
+   * ConflictError if the user's newest checkpoint is not the one that was opened or written here
    * last, with StorageError where the store fails, with NumericError for NaN; then the history is
    * as it was.
    */
@@ -228,7 +228,7 @@ export class UserCheckpoints {
   }
 
   /**
-   * The checkpoint to write on and the newest number. Throws ConflictError where the newest file was
+   * The checkpoint to write on and the newest number. Throws ConflictError if the newest file was
    * not read or written here.
    */
   async #newest(user: string, onTop: boolean): Promise<{ tip: Tip | undefined; newest: number }> {

@@ -10,7 +10,7 @@ export interface PoolEntry<Loaded> {
   changes: number
   /** `changes` at the last save. */
   savedChanges: number
-  /** The form of the newest checkpoint; undefined where there is none. */
+  /** The form of the newest checkpoint; undefined if there is none. */
   form: StateForm | undefined
 }
 
@@ -47,7 +47,7 @@ export class PoolEntries<Loaded> {
     entry.sizeBytes = sizeBytes
   }
 
-  /** False where the user has another entry by now. */
+  /** False if the user has another entry by now. */
   remove(user: string, entry: PoolEntry<Loaded>): boolean {
     if (this.#entries.get(user) !== entry) return false
     this.#entries.delete(user)

@@ -78,9 +78,9 @@ export class UserPool<Loaded> {
 
   /**
    * A user for use, from memory or from the store. Rejects with OptionError for an invalid name,
-   * FormatError where the user has checkpoints and none can be used, StorageError where the store
-   * fails, or where memory is full of users that the store does not take: they stay, because they
-   * would be lost.
+   * FormatError if the user has checkpoints and none can be used, StorageError if the store fails,
+   * or where memory is full of users that the store does not take: they stay, because they would be
+   * lost.
    */
   async open(user: string): Promise<OpenUser<Loaded>> {
     checkUser(user)
@@ -108,7 +108,7 @@ export class UserPool<Loaded> {
   }
 
   /**
-   * Saves a user in memory; returns undefined where there is nothing to save. Rejects with what
+   * Saves a user in memory; returns undefined if there is nothing to save. Rejects with what
    * `UserCheckpoints.write` throws, and the user stays as it is.
    */
   async save(

@@ -59,7 +59,7 @@ const refusedItems = ['', '.hidden', '../up', 'a/b', 'Large', 'a b', 'x'.repeat(
 
 const bytesOf = (...values: number[]): Uint8Array => Uint8Array.from(values)
 
-/** Runs the suite over the place that `makePlace` makes anew for each test. */
+/** Runs the suite over the place that `makePlace` makes again for each test. */
 export function describeUserStore(
   title: string,
   makePlace: () => Promise<StorePlace> | StorePlace,

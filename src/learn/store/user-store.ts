@@ -33,13 +33,13 @@ export interface UserStore {
   readonly name: string
   get(user: string, item: string): Promise<StoredItem | undefined>
   /**
-   * Writes and returns the new version. With `expected` (a version, or 0 for a new item), rejects with
-   * ConflictError where the item has another one.
+   * Writes and returns the new version. With `expected` (a version, or 0 for a new item), rejects
+   * with ConflictError if the item has another one.
    */
   put(user: string, item: string, bytes: Uint8Array, expected?: number): Promise<number>
   /** A user's items in the order of their names; none for an unknown user. */
   list(user: string): Promise<ItemInfo[]>
-  /** Removes an item; does nothing where it does not exist, unless a version was expected. */
+  /** Removes an item; does nothing if it does not exist, unless a version was expected. */
   delete(user: string, item: string, expected?: number): Promise<void>
   /** Removes everything of a user, including the name. */
   forget(user: string): Promise<void>
@@ -90,7 +90,7 @@ export function checkItem(item: string): void {
 }
 
 /**
- * Throws ConflictError where `found` (undefined: no such item) is not the version that the writer
+ * Throws ConflictError if `found` (undefined: no such item) is not the version that the writer
  * expects (undefined: any).
  */
 export function checkItemVersion(

@@ -49,8 +49,8 @@ export interface HeadLoss {
     weights: ArrayLike<number>,
   ): Promise<LossGradient>
   /**
-   * The same gradient [T, D] from summaries, without the logits. Throws OptionError where the
-   * breadth is 'all', because summaries hold only the top k.
+   * The same gradient [T, D] from summaries, without the logits. Throws OptionError if the breadth
+   * is 'all', because summaries hold only the top k.
    */
   gradient(positions: readonly PositionTarget[]): Promise<Float32Array>
 }

@@ -110,7 +110,7 @@ export class HeadTier {
 
   /**
    * One step against ∂loss/∂h′ [T, D] at hidden states [T, D]; `scale` multiplies the rate. Throws
-   * NumericError where something is NaN or infinite; then nothing has changed.
+   * NumericError if something is NaN or infinite; then nothing has changed.
    */
   step(hidden: Float32Array, gradient: Float32Array, scale = 1): void {
     if (!isAllFinite(hidden) || !isAllFinite(gradient))
@@ -170,7 +170,7 @@ export class HeadTier {
   }
 
   /**
-   * Takes over what `tensors` returned, after `steps` steps. Throws ShapeError for a tensor that is
+   * Restores what `tensors` returned, after `steps` steps. Throws ShapeError for a tensor that is
    * missing or of another size; then nothing has changed.
    */
   restore(tensors: ReadonlyMap<string, Tensor>, steps: number): void {

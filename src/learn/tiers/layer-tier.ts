@@ -118,7 +118,7 @@ export class LayerTier {
   }
 
   /**
-   * One step against ∂loss/∂hidden [M, D]; `scale` multiplies the rate. Throws NumericError where
+   * One step against ∂loss/∂hidden [M, D]; `scale` multiplies the rate. Throws NumericError if
    * something is NaN or infinite, and nothing has changed then.
    */
   async step(input: LayerTierInput, error: F32Tensor, scale = 1): Promise<void> {

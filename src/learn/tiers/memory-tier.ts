@@ -117,7 +117,7 @@ export class MemoryTier {
 
   /**
    * What was stored behind the nearest entry of `token`, as it was taught: at most `most` tokens.
-   * Entries stand in the order in which they were learned, except where one took another's place.
+   * Entries are in the order in which they were learned, except where one took another's place.
    */
   listFollowing({ entries, entryShares }: Retrieval, token: number, most: number): number[] {
     const { count, tokens } = this.#entries
@@ -187,7 +187,7 @@ export class MemoryTier {
     this.version = {}
   }
 
-  /** Takes what `state` returned. Throws ShapeError where sizes differ; nothing is changed then. */
+  /** Takes what `state` returned. Throws ShapeError if sizes differ; nothing is changed then. */
   restore(saved: SavedEntries): void {
     const { rows, tokens, usefulness } = saved
     const count = tokens.length

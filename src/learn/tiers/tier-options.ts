@@ -132,8 +132,8 @@ export type TierStackOptions = GivenOptions<typeof tierStackFields>
 export const placedTierFields = {
   /**
    * The fast tier; false: none. With `where` it is on layers instead of at the head, and the
-   * defaults are rank 2, learningRate 5e-3 and trust 0.01. `{ head, layers }` are the options of two
-   * fast tiers that learn together; nothing else may stand beside them.
+   * defaults are rank 2, learningRate 5e-3 and trust 0.01. `{ head, layers }` are the options of
+   * two fast tiers that learn together; nothing else may be present too them.
    */
   fast: createTierField({
     ...headTierFields,

@@ -53,7 +53,7 @@ export interface UpdateResult extends Scores {
   readonly gradient: Float32Array
 }
 
-/** The weights of an example, 1 where there are none. Throws OptionError for an unusable example. */
+/** The weights of an example, 1 if there are none. Throws OptionError for an unusable example. */
 export function resolveWeights(
   { hidden, keys = hidden, tokens, weights = tokens.map(() => 1), observations }: TrainingExample,
   { width, vocabularySize }: Pick<Head, 'width' | 'vocabularySize'>,

@@ -11,7 +11,7 @@ import type { TurnStates } from './turn-states.ts'
 /** An answer that can still be rated. */
 export interface Turn extends EncodedTurn {
   /**
-   * Final hidden states before the answer's tokens under `adapter`; undefined where they were not
+   * Final hidden states before the answer's tokens under `adapter`; undefined if they were not
    * kept.
    */
   readonly hidden: Float32Array | undefined

@@ -69,7 +69,7 @@ export interface GateBounds {
 const heldOutShare = 1 / 8 // of the kept turns, chosen at random
 
 /**
- * Consolidates, or changes nothing where the gate fails. Throws OptionError where there is nothing to
+ * Consolidates, or changes nothing where the gate fails. Throws OptionError if there is nothing to
  * consolidate.
  */
 export function consolidateUser(

@@ -29,7 +29,7 @@ export interface UnlearningParts extends UserParts {
 export interface UnlearnedUser {
   readonly user: LearnerUser
   readonly result: UnlearningResult
-  /** Takes over what happened to the user meanwhile; to be called when it takes the other's place. */
+  /** Restores what happened to the user meanwhile; to be called when it takes the other's place. */
   finish(): void
 }
 

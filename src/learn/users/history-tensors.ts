@@ -17,7 +17,7 @@ export function encodeHistory({ entries }: LearnedHistory): (readonly [string, T
   return [...tensors, [tensorNames.historyQueries, f32([vectors.length, width], data)]]
 }
 
-/** Throws FormatError where tensors and header do not fit. A state without a history has none. */
+/** Throws FormatError if tensors and header do not fit. A state without a history has none. */
 export function decodeHistory(tensors: Tensors, { history, learned }: UserHeader): LearnedHistory {
   if (!history) return { starts: [], entries: [], dropped: learned }
   const { dropped, starts, entries } = history

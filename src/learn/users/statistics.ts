@@ -15,7 +15,7 @@ export interface UserStatistics {
   /** Mean reward that an answer's reward is compared with. */
   readonly baseline: number
   readonly tiers: Readonly<Record<string, TierStatistics>>
-  /** Over the signals that had them; undefined where none did. */
+  /** Over the signals that had them; undefined if none did. */
   readonly meanContextTokens: number | undefined
   readonly meanLatencyRatio: number | undefined
   /** Turns learned, answers given, turns kept for the next training, entries of the memory. */

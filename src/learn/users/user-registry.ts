@@ -138,8 +138,8 @@ export class UserRegistry {
 
   /**
    * Puts another object in a user's place after all earlier calls, or changes the user's own, and
-   * waits until the store holds nothing earlier. Where another process wrote meanwhile, does it again
-   * on that state. Rejects with StorageError where the store fails: the change stays in memory.
+   * waits until the store holds nothing earlier. Where another process wrote meanwhile, does it
+   * again on that state. Rejects with StorageError if the store fails: the change stays in memory.
    */
   async replace<Result>(
     name: string,
@@ -262,7 +262,7 @@ export class UserRegistry {
   }
 }
 
-/** Ends a user's pending writes, so that none comes after. True where a state was written. */
+/** Ends a user's pending writes, so that none comes after. True if a state was written. */
 const finishWrites = async (pool: UserPool<LearnerUser>, name: string): Promise<boolean> =>
   (await pool.save(name).catch(() => undefined)) !== undefined
 

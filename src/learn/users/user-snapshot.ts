@@ -57,7 +57,7 @@ function restoreTier(tier: HeadTier | LayerTier, snapshot: TierSnapshot | undefi
   tier.lastRelativeStep = snapshot.lastRelativeStep
 }
 
-/** Rolls the fast tier back to the snapshot; empties it where there is none. */
+/** Rolls the fast tier back to the snapshot; empties it if there is none. */
 export function rollBackFastTier(
   { tiers: { fast }, layerTier }: UserTiers,
   snapshot: UserSnapshot | undefined,
@@ -66,7 +66,7 @@ export function rollBackFastTier(
   if (layerTier) restoreTier(layerTier, snapshot?.layerTier)
 }
 
-/** Rolls memory and gate back to the snapshot; empties the memory where there is none. */
+/** Rolls memory and gate back to the snapshot; empties the memory if there is none. */
 export function rollBackMemory(
   { tiers: { memory, gate } }: UserTiers,
   snapshot: UserSnapshot | undefined,

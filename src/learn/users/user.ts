@@ -120,7 +120,9 @@ export function switchVersion(user: LearnerUser, version: NumberedVersion): void
   user.lastGood = undefined
 }
 
-/** A version whose adapter reads and writes text as the first one's does, which it goes on from. */
+/**
+ * A version whose adapter reads and writes text as the first one's does, which it continues from.
+ */
 export function keepReading<Of extends SlowVersion>(version: Of, start: SlowVersion): Of {
   const text = start.adapter?.text
   const { adapter } = version

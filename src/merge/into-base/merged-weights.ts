@@ -111,8 +111,8 @@ function resolveInfo({ shape }: TensorInfo, wanted: DType): TensorInfo {
 }
 
 /**
- * Returns a weight with its parts merged in, in f32; undefined where none of them changes it (such
- * as the bias of a changed weight).
+ * Returns a weight with its parts merged in, in f32; undefined if none of them changes it (such as
+ * the bias of a changed weight).
  */
 function createMerger(
   weights: TensorStore,

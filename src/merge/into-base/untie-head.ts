@@ -19,7 +19,7 @@ export interface UntiedBase extends GraphAndWeights {
 }
 
 /**
- * The same model with a separate head weight; undefined where it has one already. The copy is read
+ * The same model with a separate head weight; undefined if it has one already. The copy is read
  * from the embedding's bytes.
  */
 export function untieHead({ graph, weights }: GraphAndWeights): UntiedBase | undefined {
@@ -43,7 +43,7 @@ function getTableName(model: ModelGraph): string {
 }
 
 /**
- * Whether one of the adapters changes the embedding or the head alone. Throws UnsupportedError where
+ * Whether one of the adapters changes the embedding or the head alone. Throws UnsupportedError if
  * another one changes both as one: no weights hold both changes.
  */
 export function needsUntying(

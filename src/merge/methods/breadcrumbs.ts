@@ -9,7 +9,7 @@ import { countKept, computeThresholdBits, trimBelow, trimFrom } from '../magnitu
 const nothing = 0x7fffffff
 
 /**
- * Bits from which entries count as outliers, and below which as noise: `density` of them lie
+ * Bits from which entries count as outliers, and below which as noise: `density` of them are
  * between, fewer outliers where it leaves no room.
  */
 function computeBounds(

@@ -23,7 +23,7 @@ interface SavedBase {
 export interface SavedMerge {
   /** The method's name. */
   readonly method: string
-  /** One for each adapter; undefined where the method is no sum with the same ones everywhere. */
+  /** One for each adapter; undefined if the method is no sum with the same ones everywhere. */
   readonly coefficients: readonly number[] | undefined
   readonly base: SavedBase | undefined
   /** The modules that have low-rank matrices. */
@@ -42,9 +42,9 @@ export interface MergedSaved {
 }
 
 /**
- * The parts that adapters hold whole as one. Throws UnsupportedError where they differ and the
- * method gives no coefficients, and for forms that do not go together; OptionError where the sum
- * needs the base's weights, which were not given.
+ * The parts that adapters hold whole as one. Throws UnsupportedError if they differ and the method
+ * gives no coefficients, and for forms that do not go together; OptionError where the sum needs the
+ * base's weights, which were not given.
  */
 export function mergeSaved(adapters: readonly Adapter[], merge: SavedMerge): MergedSaved {
   const ensureWeightTying = readTying(adapters)

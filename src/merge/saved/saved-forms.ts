@@ -38,7 +38,7 @@ export function checkSavedForms(
 
 /**
  * Whether the adapters hold embedding and head as one (ensureWeightTying). Throws UnsupportedError
- * where some do and others touch either apart.
+ * if some do and others touch either apart.
  */
 export function readTying(adapters: readonly Adapter[]): boolean {
   const touching = adapters.flatMap(({ tensors, config }, k) =>

@@ -25,7 +25,7 @@ export interface SavedMeta {
   readonly forwards: number
   readonly quality: RewardState
   readonly modules: Readonly<Record<string, SavedModule>>
-  /** Outputs that wait for their reward; left out where there are none. */
+  /** Outputs that wait for their reward; left out if there are none. */
   readonly emissions?: readonly SavedEmission[]
   /** Figures by session, the one heard of last at the end. */
   readonly sessions?: readonly SavedSession[]

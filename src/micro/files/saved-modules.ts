@@ -36,7 +36,7 @@ export function captureModules(
   return { modules: saved, tensors }
 }
 
-/** Takes over a state that was checked. */
+/** Restores a state that was checked. */
 export function restoreModules(modules: Modules, { meta, tensors }: SavedMicroLora): void {
   for (const [name, module] of modules) {
     module.reset()

@@ -58,9 +58,7 @@ export class Scratch {
 
 const modules = { 'relaxed-simd': relaxedSimdModule, simd: simdModule }
 
-/**
- * A separate context with its own memory; undefined where the platform cannot run these kernels.
- */
+/** A separate context with its own memory; undefined if the platform cannot run these kernels. */
 export function createContext(name: KernelName): KernelContext | undefined {
   const host = instantiate<Kernels>(
     modules,
@@ -81,7 +79,7 @@ function findSharedContext(name: KernelName): KernelContext | undefined {
 
 /**
  * The kernels by name, or the fastest that run here; the same context at every call. Throws
- * OptionError where the named ones do not run here.
+ * OptionError if the named ones do not run here.
  */
 export function getKernelContext(name?: KernelName): KernelContext {
   if (name !== undefined && !kernelNames.includes(name))

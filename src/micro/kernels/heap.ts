@@ -49,7 +49,7 @@ export class Heap {
   }
 
   /**
-   * A place for so many values, all zero. Throws OptionError where the platform has no more memory.
+   * A place for so many values, all zero. Throws OptionError if the platform has no more memory.
    */
   allocate(floats: number): number {
     const size = roundUp(floats)

@@ -27,7 +27,7 @@ export function addLowRank({ a, b, context, layout, scale }: ModuleMemory): numb
   return kernels.forward(rank, a, b, scratch.x, scratch.u, scratch.y, inStride, outStride, scale)
 }
 
-/** y in the scratch += scale·B·A·input. Throws NumericError where input or sum is not finite. */
+/** y in the scratch += scale·B·A·input. Throws NumericError if input or sum is not finite. */
 export function addForward(memory: ModuleMemory, input: Float32Array): void {
   memory.put(input, memory.context.scratch.x, memory.layout.inStride)
   if (!(addLowRank(memory) < Infinity)) memory.refuseNonFinite('input', input)

@@ -133,7 +133,7 @@ export class MicroModule {
 
   /**
    * One step along the mean of the accumulated gradients, with `trust` no further than it allows;
-   * returns how many gradients there were. Throws NumericError where their mean is not finite: then
+   * returns how many gradients there were. Throws NumericError if their mean is not finite: then
    * the weights stay, the gradients are dropped.
    */
   apply(learningRate: number, ewcLambda = 0, trust?: TrustRegion): number {
@@ -167,7 +167,7 @@ export class MicroModule {
     return readSlot(this.memory, name)
   }
 
-  /** Replaces a slot's numbers. Throws ShapeError, OptionError where there is no such slot. */
+  /** Replaces a slot's numbers. Throws ShapeError, OptionError if there is no such slot. */
   write(name: SlotName, values: Float32Array): void {
     writeSlot(this.memory, name, values)
   }

@@ -26,7 +26,7 @@ export function readSlot(memory: ModuleMemory, name: SlotName): Float32Array {
   return values
 }
 
-/** Throws ShapeError for another number of values, OptionError where there is no such slot. */
+/** Throws ShapeError for another number of values, OptionError if there is no such slot. */
 export function writeSlot(memory: ModuleMemory, name: SlotName, values: Float32Array): void {
   memory.checkAlive()
   const { parameterCount } = memory.layout

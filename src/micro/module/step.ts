@@ -17,8 +17,8 @@ export interface SteppedModule {
 }
 
 /**
- * Length of the mean gradient. Throws NumericError where it is not finite: the gradients are
- * dropped then, the weights stay.
+ * Length of the mean gradient. Throws NumericError if it is not finite: the gradients are dropped
+ * then, the weights stay.
  */
 export function measureGradient(module: SteppedModule, count: number): number {
   const { context, layout, gradientOfA, name } = module.memory

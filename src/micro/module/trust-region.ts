@@ -21,7 +21,7 @@ export function loadTrustRegion(memory: ModuleMemory, { input, share }: TrustReg
   return share * loadInput(memory, 'trust.input', input)
 }
 
-/** Puts an input into the scratch; its length. Throws NumericError where that is not finite. */
+/** Puts an input into the scratch; its length. Throws NumericError if that is not finite. */
 export function loadInput(memory: ModuleMemory, what: string, input: Float32Array): number {
   const { kernels, scratch } = memory.context
   memory.put(input, scratch.x, memory.layout.inStride)

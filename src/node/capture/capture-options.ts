@@ -12,7 +12,7 @@ import {
 import type { CaptureOutcome } from '../../server/capture/create-capture.ts'
 
 export interface StartCaptureOptions {
-  /** The teacher's address, up to and with /v1. */
+  /** The teacher's address, up to and including /v1. */
   readonly upstream: string
   /** File that rows are appended to. */
   readonly out: string

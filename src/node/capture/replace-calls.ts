@@ -59,7 +59,7 @@ const leastRows = 20
 const gateShare = 0.8
 
 /**
- * Throws OptionError where `out` exists, DataError for fewer rows than can be split and where the
+ * Throws OptionError if `out` exists, DataError for fewer rows than can be split and where the
  * expert answers none of the calls well; what training and evaluating throw.
  */
 export async function replaceCalls(options: ReplaceOptions): Promise<ReplaceReport> {

@@ -11,7 +11,10 @@ export interface RowWriter {
   close(): Promise<void>
 }
 
-/** Opens the file for appending; a last line that was cut off is ended first. Only its owner reads it. */
+/**
+ * Opens the file for appending; first ends a last line that was cut off. Only its owner can read
+ * the file.
+ */
 export async function openRowWriter(path: string): Promise<RowWriter> {
   let file: FileHandle
   try {

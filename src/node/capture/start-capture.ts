@@ -22,7 +22,10 @@ function checkUpstream(text: string): string {
   )
 }
 
-/** Starts the proxy. Throws OptionError for wrong options, StorageError where the file is not to be written. */
+/**
+ * Starts the proxy. Throws OptionError for wrong options, StorageError if the file is not to be
+ * written.
+ */
 export async function startCapture(options: StartCaptureOptions): Promise<StartedCapture> {
   checkOptions('startCapture options', options, captureFields)
   const {

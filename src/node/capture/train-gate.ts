@@ -133,7 +133,7 @@ async function checkAll(router: Router, examples: readonly RouteExample[]): Prom
 
 /**
  * The lowest confidence from which on the share of good answers is at least `trust` at the low end
- * of its 95 % interval, and halfway from there to the next call; undefined where there is none,
+ * of its 95 % interval, and halfway from there to the next call; undefined if there is none,
  * because the calls are too few or the confidence does not tell good answers from bad ones.
  */
 export function chooseAnswersFrom(

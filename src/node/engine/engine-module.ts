@@ -30,7 +30,7 @@ export interface EngineTask {
   readonly engine: Omit<EngineOptions, 'saved'>
   readonly prefixFolder: PrefixFolderChoice | undefined
   readonly experts: readonly KeptExpert[]
-  /** A crash must not be followed by another one because a folder is gone. */
+  /** A missing folder after a crash must not cause another crash. */
   readonly isStartedAgain: boolean
 }
 

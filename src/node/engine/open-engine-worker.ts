@@ -1,5 +1,5 @@
-// An engine that lives in a worker, so that the thread which asks is never blocked by a run of the
-// model. After a crash it is opened again, with the experts that were registered.
+// An engine in a worker, so that the calling thread is never blocked by a run of the model. After a
+// crash it is reopened with the experts that were registered.
 
 import type { Expert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -39,8 +39,8 @@ export interface EngineWorkerOptions
   /** Prefixes that outlive the worker; as `openPrefixFolder`. */
   readonly prefixFolder?: PrefixFolderChoice | undefined
   /**
-   * How `train` shares the machine where its choice says nothing. With 'half' the engine has half of
-   * the threads. Default 'background'.
+   * How `train` shares the machine by default. With 'half' the engine uses half of the threads.
+   * Default 'background'.
    */
   readonly trainShare?: TrainShare | undefined
   /** Experts by name that are registered from the start: adapters, mixtures, or paths. */
@@ -49,12 +49,12 @@ export interface EngineWorkerOptions
 
 /** An engine in a worker. */
 export interface EngineWorker extends EngineClient {
-  /** Whether it is there, and how often it crashed. */
+  /** Whether it is running, and how often it crashed. */
   report(): WorkerReport
   /**
-   * Trains an expert of this model beside requests, in a process of its own. It serves under its
-   * name when its evaluation passes; else it is kept aside with the reason. Throws, before anything
-   * is queued, what is wrong with the options or the data.
+   * Trains an expert of this model next to requests, in its own process. It is served under its
+   * name when its evaluation passes; otherwise it is set aside with the reason. Throws for wrong
+   * options or data before anything is queued.
    */
   train(options: Omit<TrainJobOptions, 'model'>, choice: TrainChoice): Promise<TrainJob>
   /** All jobs of `train`. */
@@ -136,7 +136,7 @@ export async function openEngineWorker(options: EngineWorkerOptions): Promise<En
   }
 }
 
-/** Throws OptionError where the engine has more threads than its half. */
+/** Throws OptionError if the engine has more threads than its half. */
 function checkShare(share: TrainShare, threads: number | undefined): void {
   if (share !== 'half') return
   const half = planShare(share).engine
@@ -146,7 +146,7 @@ function checkShare(share: TrainShare, threads: number | undefined): void {
   )
 }
 
-/** The client, remembering what must be registered again after a crash. */
+/** The client; remembers what must be registered again after a crash. */
 function keepExperts(client: EngineClient, kept: Map<string, KeptExpert>): EngineClient {
   return {
     generate: (request) => client.generate(request),

@@ -8,10 +8,10 @@ import {
 } from '../../registry/signing/resources.ts'
 import { listFiles } from '../files/list-files.ts'
 
-/** What a training run keeps beside its expert, and a registry leaves out. */
+/** Files of a training run next to its expert, which a registry leaves out. */
 export const runFolders: readonly string[] = ['checkpoints']
 
-/** Over all files but the signature and what belongs to the training run. */
+/** Over all files except the signature and the training run's. */
 export async function computeExpertHash(folder: string): Promise<string> {
   const files = await listFiles(folder)
   const own = files.filter(({ path }) => !isIgnoredPath(path, runFolders))

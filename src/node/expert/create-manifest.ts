@@ -1,4 +1,4 @@
-// An expert's manifest, made from what its adapter, its notes, its card and its training say.
+// An expert's manifest, made from its adapter, notes, card and training record.
 
 import { basename, resolve } from 'node:path'
 import type { Adapter } from '../../adapters/adapter.ts'
@@ -20,7 +20,7 @@ import type { ExpertMetadata } from './expert-notes.ts'
 export interface ManifestNaming {
   readonly id?: string | undefined
   readonly version?: string | undefined
-  /** Where the folder is: its last part is a name where nothing else is. */
+  /** The path of the folder: its last part is the name if there is no other. */
   readonly folder: string
   /** As ISO 8601. */
   readonly now: string
@@ -32,8 +32,8 @@ export type ManifestPart = {
 }
 
 /**
- * A manifest of what a PEFT folder, notes and a card say; `more` counts before all of them. Throws
- * OptionError for a name that no expert may have, FormatError where the base is not known.
+ * A manifest from a PEFT folder, notes and a card; `more` takes precedence over all of them. Throws
+ * OptionError for an invalid name, FormatError if the base is not known.
  */
 export function createManifest(
   adapter: Pick<Adapter, 'kind'> & Partial<Adapter>,
@@ -87,7 +87,7 @@ const findHash = (text = ''): string | undefined => (/^[0-9a-f]{64}$/.test(text)
 
 type PlainScores = Readonly<Record<string, number>>
 
-/** Later ones count before earlier ones. */
+/** Later ones take precedence. */
 function collectScores(...all: readonly (PlainScores | undefined)[]): ExpertManifest['scores'] {
   const scores = Object.assign({}, ...all) as PlainScores
   const entries = Object.entries(scores).map(([metric, value]) => [metric, { value }] as const)

@@ -1,4 +1,4 @@
-// What an expert was trained on, as its manifest says it: files with their hashes, or rows in
+// What an expert was trained on, in the form of its manifest: files with their hashes, or rows in
 // memory.
 
 import { readFile } from 'node:fs/promises'

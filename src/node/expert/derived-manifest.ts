@@ -9,7 +9,7 @@ import { type ExpertMetadata, readExpertMetadata } from './expert-notes.ts'
 import { measureFigures } from './figures.ts'
 import { createProvenance, type ProvenanceParts } from './provenance.ts'
 
-/** What stays true of an expert whose numbers change a little. Scores and figures do not. */
+/** The fields that stay true if an expert's numbers change a little. Scores and figures do not. */
 const inheritedKeys = [
   'description',
   'data',
@@ -27,11 +27,11 @@ const inheritedKeys = [
 export interface DerivedPlaces {
   /** Where the adapter was just saved. */
   readonly place: string
-  /** Where it will be: its last part is the name. */
+  /** The final path: its last part is the name. */
   readonly out: string
 }
 
-/** Undefined where nothing says which base the adapter needs. */
+/** Undefined if the base of the adapter is not known. */
 export async function createDerivedManifest(
   adapter: Adapter,
   notes: ExpertMetadata | undefined,
@@ -57,7 +57,7 @@ export async function createDerivedManifest(
   return createManifest(adapter, notes, { id: toExpertName(out), folder: out, now }, { more })
 }
 
-/** What any of the sources was trained on, each data set once. */
+/** The data sets of all sources, each once. */
 async function collectData(sources: readonly string[] = []): Promise<ExpertManifest['data']> {
   const sets = new Map<string, NonNullable<ExpertManifest['data']>[number]>()
   for (const source of sources)

@@ -1,5 +1,6 @@
-// What an expert's folder says beside PEFT's files: the base, the system message and the date of
-// its training, and what it is for. Of expert.json, or of graft.json, which older versions wrote.
+// What an expert's folder holds besides PEFT's files: the base, the system message and the date of
+// its training, and its purpose. Read from expert.json, or from graft.json, which older versions
+// wrote.
 
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,7 +14,7 @@ import type { AdapterScores } from '../../train/run/scores.ts'
 import { openDirectory } from '../files/folder.ts'
 import { readManifestIn } from './manifest-file.ts'
 
-/** What an expert says about itself, when it was trained and what it reached. */
+/** The expert's description, time of training and results. */
 export interface ExpertNotes extends AdapterDescription {
   /** Begin and end of the training, as ISO 8601. */
   readonly created?: string
@@ -27,7 +28,7 @@ export interface ExpertMetadata {
   readonly base?: string | undefined
   /** The system message of the training rows that had none. */
   readonly system?: string
-  /** The day, such as 2026-11-30, that the chat template showed in training, where it shows one. */
+  /** The date, such as 2026-11-30, that the chat template showed in training, if it shows one. */
   readonly date?: string
   /** Of graft.json. */
   readonly expert?: ExpertNotes
@@ -41,8 +42,8 @@ export const olderFile = 'graft.json'
 const olderLayout = 1
 
 /**
- * The metadata in an adapter's folder; undefined where another tool saved it. Throws FormatError for
- * a file of something else, UnsupportedError for one of a newer layout.
+ * The metadata in an adapter's folder; undefined if another tool saved it. Throws FormatError for
+ * another kind of file, UnsupportedError for a newer layout.
  */
 export async function readExpertMetadata(path: string): Promise<ExpertMetadata | undefined> {
   // GGUF files and Modelfiles have no folder of their own
@@ -63,7 +64,7 @@ export async function readMetadataIn(folder: ByteFolder): Promise<ExpertMetadata
   }
 }
 
-/** Whether Graft began to write an expert there. */
+/** Whether Graft has begun to write an expert there. */
 export async function hasExpertFile(folder: string): Promise<boolean> {
   for (const name of [manifestFile, olderFile])
     if (await stat(join(folder, name)).catch(() => undefined)) return true
@@ -91,7 +92,7 @@ export async function readOlderFile(folder: ByteFolder): Promise<ExpertMetadata 
   }
 }
 
-/** What experts' notes have in common, and the names of entries in which they differ. */
+/** What experts' notes share, and the names of entries in which they differ. */
 export function mergeExpertMetadata(all: readonly (ExpertMetadata | undefined)[]): {
   readonly notes: ExpertMetadata | undefined
   readonly dropped: readonly ('base' | 'system' | 'date')[]

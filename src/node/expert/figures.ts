@@ -1,4 +1,4 @@
-// What an adapter takes: the bytes of its files, and of its numbers while it serves.
+// The size of an adapter: bytes of its files, and of its numbers in memory.
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'

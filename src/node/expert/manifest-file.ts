@@ -9,7 +9,7 @@ import {
 } from '../../registry/manifest/expert-manifest.ts'
 import { openDirectory } from '../files/folder.ts'
 
-/** Undefined where there is none. Throws FormatError with everything that is wrong. */
+/** Undefined if there is none. Throws FormatError with everything that is wrong. */
 export const readManifestFile = async (
   folder: string,
   name = folder,

@@ -17,7 +17,7 @@ export interface ProvenanceParts {
   readonly sources?: readonly string[] | undefined
 }
 
-/** What is recorded of a run. Sources in files of other tools have a name and no hash. */
+/** The record of a run. Sources in other tools' files have a name and no hash. */
 export async function createProvenance({
   command,
   seed,

@@ -1,5 +1,5 @@
-// Atomic creation: new files and folders appear whole or not at all. They are made in a folder beside
-// their place and moved there by one rename.
+// Atomic creation: new files and folders appear complete or not at all. They are written in a
+// temporary folder next to the target and moved there by one rename.
 
 import { open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -8,10 +8,9 @@ import { makeDirectory } from './make-directory.ts'
 import { findErrorCode, toStorageError } from './system-errors.ts'
 
 /**
- * Does the work that makes `path`, which must not exist yet, at the place that the work is given.
- * When the work fails, or the process ends while it is done, there is nothing at `path`; what an
- * ended process left is removed by the next call. Throws OptionError where there is something,
- * StorageError where the result cannot be moved there.
+ * Runs the work that creates `path`, which must not exist yet, in a temporary place. If the work
+ * fails or the process ends, `path` does not exist; the next call removes leftovers of ended
+ * processes. Throws OptionError if `path` exists, StorageError if the result cannot be moved there.
  */
 export async function writeAtomically<Result>(
   path: string,
@@ -38,14 +37,14 @@ export async function writeAtomically<Result>(
   }
 }
 
-/** Throws OptionError where there is something at the path. */
+/** Throws OptionError if there is something at the path. */
 export async function checkAbsent(path: string): Promise<void> {
   if (await stat(path).catch(() => undefined))
     throw new OptionError(`${path}: exists already. Choose a name that is free.`)
 }
 
 /**
- * Removes temporary files and folders of `name` that a process left which has ended:
+ * Removes temporary files and folders of `name` from ended processes:
  * `name.<pid>.tmp`, `name.<pid>.<n>.tmp`.
  */
 export async function removeAbandoned(directory: string, name: string): Promise<void> {
@@ -70,7 +69,7 @@ export function isProcessGone(pid: number): boolean {
 }
 
 /**
- * Makes the rename itself durable; some file systems cannot sync a directory, and the file is whole
+ * Makes the rename itself durable. Some file systems cannot sync a directory; the file is complete
  * either way.
  */
 export async function syncDirectory(path: string): Promise<void> {

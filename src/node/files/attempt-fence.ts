@@ -1,6 +1,6 @@
-// A fence between attempts at one run: whoever began last may write, and an earlier attempt that is
-// still there, on this machine or on another one of the same folder, ends before it writes. The file
-// names the attempt; a lock by process number could not be judged from another machine.
+// A fence between attempts at one run: the newest attempt may write, and an earlier one that still
+// runs, on this machine or another one with the same folder, ends before it writes. The file names
+// the attempt, because a lock by process number cannot be checked from another machine.
 
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -21,15 +21,15 @@ interface Attempt {
 }
 
 export interface AttemptFence {
-  /** Takes the folder over; earlier attempts write no more. */
+  /** Claims the folder; earlier attempts can no longer write. */
   take(): Promise<void>
-  /** Throws ConflictError where another attempt has taken over since. */
+  /** Throws ConflictError if a newer attempt has claimed the folder. */
   check(): Promise<void>
   /** The sink, whose writes are checked once the folder is taken. */
   guard(sink: ByteSink): ByteSink
 }
 
-/** The attempt that holds a folder; undefined where there is none, or none that can be read. */
+/** The attempt that holds a folder; undefined if there is none, or none that can be read. */
 async function readAttempt(folder: string): Promise<Attempt | undefined> {
   const path = join(folder, attemptFile)
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {

@@ -21,10 +21,9 @@ const openFile: OpenForWriting = (path) => open(path, 'w')
 let written = 0 // makes temporary names unique within the process
 
 /**
- * A sink into a directory, which is made when the first file is written. Throws StorageError with
- * the cause ("disk full", no permission); then the temporary file is gone and a file that had the
- * name before is unchanged. What a process that has ended left of a file is removed by the next
- * write of it.
+ * A sink into a directory, which is created with the first file. Throws StorageError with the cause
+ * ("disk full", no permission); then the temporary file is removed and an existing file of that
+ * name is unchanged. The next write removes leftovers of ended processes.
  */
 export function createFileSink(
   directory: string,
@@ -51,7 +50,7 @@ export function createFileSink(
   }
 }
 
-/** Writes, syncs and closes. An error of the chunks' own making passes through as it is. */
+/** Writes, syncs and closes. Errors of the chunks' producer pass through unchanged. */
 async function writeAll(
   path: string,
   file: SinkFile,

@@ -10,16 +10,16 @@ import { findErrorCode, toStorageError } from './system-errors.ts'
 const largestRead = 0x7fff0000 // Linux moves at most 2,147,479,552 bytes in one read
 
 /**
- * Closes files whose source is garbage: users need not dispose of a model. The registry holds the
- * handle, so that Node does not collect it first, which is a warning today and an error later
- * (DEP0137).
+ * Closes files whose source was garbage collected: users need not dispose of a model. The registry
+ * holds the handle, so that Node does not collect it first, which is a warning today and will be an
+ * error (DEP0137).
  */
 const garbage = new FinalizationRegistry<FileHandle>((handle) => void handle.close())
 
 /**
  * Opens a file for reading. `close` frees its descriptor; a source that is never closed frees it
- * when it is garbage collected. Throws NotFoundError where there is no such file, StorageError
- * where it cannot be opened, FormatError for a Git LFS pointer.
+ * when it is garbage collected. Throws NotFoundError if there is no such file, StorageError if it
+ * cannot be opened, FormatError for a Git LFS pointer.
  */
 export async function openFileSource(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r').catch((cause: unknown) => {

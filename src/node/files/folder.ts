@@ -7,7 +7,7 @@ import type { ByteFolder } from '../../formats/byte-source.ts'
 import { openFileSource } from './file-source.ts'
 import { findErrorCode, toStorageError } from './system-errors.ts'
 
-/** The folder of a directory. Throws NotFoundError where there is no such directory. */
+/** The folder of a directory. Throws NotFoundError if there is no such directory. */
 export async function openDirectory(path: string): Promise<ByteFolder> {
   const found = await stat(path).catch((cause: unknown) => ignoreMissing(path, cause))
   if (!found?.isDirectory()) throw new NotFoundError(`${path}: there is no such directory.`)
@@ -22,8 +22,8 @@ export async function openDirectory(path: string): Promise<ByteFolder> {
 }
 
 /**
- * A relative path that stays below `folder`; file names come out of files, such as the index of a
- * sharded model.
+ * A relative path that stays below `folder`, because file names come from files, such as the index
+ * of a sharded model.
  */
 export function resolveInside(folder: string, name: string): string {
   const path = normalize(name)

@@ -1,5 +1,5 @@
-// The regular files of a folder, for hashes and signatures. A link is refused: what it shows can be
-// exchanged without the folder.
+// The regular files of a folder, for hashes and signatures. Links are refused: their targets can be
+// exchanged without changing the folder.
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -10,7 +10,7 @@ import { quoteName } from '../../formats/quote.ts'
 import type { ListedFile } from '../../registry/signing/resources.ts'
 import { findErrorCode, toStorageError } from './system-errors.ts'
 
-/** Throws FormatError for links and devices, NotFoundError where there is no such folder. */
+/** Throws FormatError for links and devices, NotFoundError if there is no such folder. */
 export async function listFiles(folder: string): Promise<ListedFile[]> {
   const files: ListedFile[] = []
   for (const entry of await readFolder(folder)) {

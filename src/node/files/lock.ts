@@ -8,12 +8,12 @@ import { makeDirectory } from './make-directory.ts'
 import { findErrorCode, toStorageError } from './system-errors.ts'
 
 const pollMs = 100
-// a holder writes its number at once; an older empty lock is what a crash left
+// a holder writes its process number at once; an older empty lock was left by a crash
 const unwrittenMs = 10_000
 
 /**
- * Runs `work` while holding `path`; waits where another process holds it, takes over where that
- * process is gone.
+ * Runs `work` while holding `path`; waits if another process holds it, takes over if that process
+ * has ended.
  */
 export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   await makeDirectory(dirname(path)).catch((cause: unknown) => {
@@ -31,8 +31,8 @@ export async function withLock<T>(path: string, work: () => Promise<T>): Promise
 }
 
 /**
- * Runs `work` while holding `path`; throws what `refuse` gives where another process holds it, whose
- * number it is told. Takes over where that process is gone.
+ * Runs `work` while holding `path`; if another process holds it, throws what `refuse` returns for
+ * its number. Takes over if that process has ended.
  */
 export async function withLockOrError<T>(
   path: string,

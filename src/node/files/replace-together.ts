@@ -1,5 +1,5 @@
 // Replaces files of one folder that belong together, such as an adapter's tensors and its
-// configuration: whoever reads them later finds all of the old ones or all of the new ones.
+// configuration: later readers find all of the old ones or all of the new ones.
 
 import { readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
@@ -9,9 +9,9 @@ import { toStorageError } from './system-errors.ts'
 const pendingName = '.graft-pending'
 
 /**
- * `write` makes the files in the folder that it is given, `last` as the last one. Where `last` is
- * there already they are made aside and moved in order; a process that ends in between is completed
- * by `finishReplacing`. Throws StorageError.
+ * `write` writes the files into the folder that it receives, `last` as the last one. If `last`
+ * exists, they are written aside and moved in order; `finishReplacing` completes the move after a
+ * crash. Throws StorageError.
  */
 export async function replaceTogether(
   folder: string,
@@ -33,7 +33,7 @@ export async function replaceTogether(
   await rm(pending, { recursive: true, force: true })
 }
 
-/** Moves the last of the files where a process ended before it did. */
+/** Moves the last of the files if a process ended before that. */
 export async function finishReplacing(folder: string, last: string): Promise<void> {
   const pending = join(folder, pendingName)
   if (!(await hasOnly(pending, last))) return

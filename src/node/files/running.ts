@@ -1,4 +1,4 @@
-// Which servers and training runs of this user are running: one small file each, removed at its end.
+// The running servers and training runs of this user: one small file each, removed at its end.
 
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,8 +17,8 @@ export interface RunningTask {
 }
 
 /**
- * Announces this process in a folder until the returned function is called. A folder that cannot
- * be written is no reason to stop: then the task is not listed.
+ * Announces this process in a folder until the returned function is called. If the folder cannot be
+ * written, the task is not listed.
  */
 export async function announceTask(
   folder: string,
@@ -47,7 +47,7 @@ function parseTask(text: string): RunningTask | undefined {
   }
 }
 
-/** The tasks whose processes are there, oldest first; files of ended processes are removed. */
+/** The tasks of running processes, oldest first; removes files of ended processes. */
 export async function listRunningTasks(folder: string): Promise<RunningTask[]> {
   const names = await readdir(folder).catch(() => [])
   const found = await Promise.all(

@@ -1,4 +1,4 @@
-// Node's error codes as words and as our error classes. Independent of paths and formats.
+// Node's error codes as text and as our error classes. Independent of paths and formats.
 
 import { StorageError } from '../../base/errors.ts'
 

@@ -1,13 +1,13 @@
-// Opens @mlc-ai/web-xgrammar in Node. The package calls itself an ES module and is a UMD script, so
-// it is evaluated as one, with globals of its own: each call gives an instance with a memory of its
-// own, which reads nothing from disk or network and prints nothing.
+// Opens @mlc-ai/web-xgrammar in Node. The package claims to be an ES module and is a UMD script, so
+// it is evaluated as one, with its own globals. Each call returns an instance with its own memory,
+// which reads nothing from disk or network and prints nothing.
 
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { compileFunction } from 'node:vm'
 import type { GrammarLibrary, OpenLibrary } from '../../runtime/grammar/library.ts'
 
-/** What is needed of WebAssembly, which Node's types leave to the DOM's. */
+/** The part of WebAssembly that is needed, because Node's types leave it to the DOM's. */
 interface PlatformWebAssembly {
   instantiate(
     bytes: Uint8Array,

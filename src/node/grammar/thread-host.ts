@@ -1,5 +1,5 @@
-// Masks computed in threads: a grammar is compiled beside the reading of its prompt, and each mask
-// beside the model's run. A thread that compiles leaves the masks of other grammars to others.
+// Masks computed in threads: a grammar compiles while its prompt is read, and each mask is computed
+// while the model runs. A thread that compiles leaves the masks of other grammars to others.
 
 import { Worker } from 'node:worker_threads'
 import { UnsupportedError } from '../../base/errors.ts'
@@ -92,7 +92,7 @@ class GrammarThread {
     this.order({ type: 'open', id: matcher.id, vocabulary: vocabulary.key, text, shared })
   }
 
-  /** While somebody waits for it, it keeps the process alive. */
+  /** Keeps the process alive while a caller waits for it. */
   async keepAlive<Of>(wait: () => Promise<Of>): Promise<Of> {
     if (this.#waiting++ === 0) this.#worker.ref()
     try {

@@ -1,5 +1,5 @@
-// What the thread that computes masks is told, and what it answers. Masks and their numbers lie in
-// memory that both see.
+// Messages to and from the thread that computes masks. Masks and their numbers are in shared
+// memory.
 
 import type { GrammarStatistics } from '../../runtime/grammar/grammar-host.ts'
 

@@ -1,4 +1,4 @@
-// What is known of a trial: its votes judged, its canaries measured.
+// The state of a trial: its votes judged, its canaries measured.
 
 import { resolve } from 'node:path'
 import { ConflictError } from '../../base/errors.ts'
@@ -61,7 +61,7 @@ export function describeVotes({ candidate, incumbent, look, nextLook }: TrialJud
   return `${sides}: difference ${interval} at ${look.voters} users; next look at ${nextLook}`
 }
 
-/** Throws ConflictError where neither votes nor canaries speak for a promotion. */
+/** Throws ConflictError if neither votes nor canaries support a promotion. */
 export function requirePromotable({ id, candidate }: Trial, report: TrialReport): void {
   const { verdict, canaries } = report
   const name = `${id}@${candidate}`

@@ -1,5 +1,5 @@
-// What users said of answers, out of a store: of one user or of all, of one expert or of all.
-// Learners of a server keep each expert's users apart; here they are one user again.
+// Reads users' feedback from a store: of one user or all, of one expert or all. A server's learners
+// keep each expert's users apart; here they are one user again.
 
 import { NotFoundError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'
@@ -17,7 +17,7 @@ export interface TurnsWanted {
   readonly users?: readonly string[] | undefined
   /** `identity()` of the base that answered. */
   readonly base: string
-  /** Hashes of experts' contents; undefined: whoever answered. */
+  /** Hashes of experts' contents; undefined: any expert. */
   readonly experts?: ReadonlySet<string> | undefined
 }
 

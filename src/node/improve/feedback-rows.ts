@@ -1,5 +1,5 @@
-// Rows to train an expert's next version on and to judge it by, out of all users' turns with any of
-// its versions; and which turns those were, so that they can be forgotten.
+// Training and held-out rows for an expert's next version, from all users' turns with any of its
+// versions; and which turns those were, so that they can be forgotten.
 
 import { getExpertText } from '../../adapters/files/expert-text.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
@@ -66,7 +66,7 @@ export function buildFeedbackRows(
   }
 }
 
-/** A number from 0 to 1 that a prompt always gets, whoever asked. */
+/** A number from 0 to 1 that depends on the prompt alone, not on the user. */
 function drawShare(prompt: unknown, seed: number): number {
   const text = JSON.stringify([seed, prompt])
   return (
@@ -74,7 +74,7 @@ function drawShare(prompt: unknown, seed: number): number {
   )
 }
 
-/** Turns that are not among those of a version made before. */
+/** Turns that no earlier version was made from. */
 export function countNewTurns(
   sources: readonly SourceTurn[],
   before: readonly SourceTurn[],
@@ -86,7 +86,7 @@ export function countNewTurns(
 
 /**
  * Whether a turn that a version learned from must be forgotten: its user is gone, or the turn was
- * unlearned. A turn that only became too old to be kept need not be.
+ * unlearned. A turn that only became too old to be stored need not be.
  */
 export function createForgottenTest(
   histories: readonly UserTurns[],

@@ -1,6 +1,6 @@
-// One turn of the loop from feedback to a better expert. What users asked to be forgotten is taken
-// back first; a trial that runs is judged; else a new version is trained, judged and tried. Called
-// again and again, by hand or by a timer, it goes on where the last call ended.
+// One step of the loop from feedback to a better expert. First it withdraws what users asked to be
+// forgotten; then it judges a running trial; otherwise it trains, judges and tries a new version.
+// Called again, by hand or by a timer, it continues where the last call ended.
 
 import { join, resolve } from 'node:path'
 import semver from 'semver'
@@ -37,7 +37,7 @@ import { feedbackLosses, improveFields, type ImproveSettings } from './improve-o
 import { type CandidateReport, trainCandidate } from './train-candidate.ts'
 
 export interface ImproveOptions extends Partial<ImproveSettings> {
-  /** The base; the one that the expert names unless given. */
+  /** The base. Default: the one that the expert names. */
   readonly model?: string | undefined
   readonly command?: string | undefined
   readonly signal?: AbortSignal | undefined
@@ -52,7 +52,7 @@ export interface ImproveReport {
   readonly action: 'shadowed' | 'refused' | 'promoted' | 'rolled-back' | 'waiting'
   /** One line. */
   readonly summary: string
-  /** Versions that were taken back, because what they learned from must be forgotten. */
+  /** Versions that were withdrawn, because what they learned from must be forgotten. */
   readonly withdrawn: readonly WithdrawnVersion[]
   readonly trial?: Trial | undefined
   readonly votes?: TrialReport | undefined
@@ -71,7 +71,7 @@ interface Run {
   readonly options: ImproveOptions
 }
 
-/** Throws ConflictError where another process is improving the expert. */
+/** Throws ConflictError if another process is improving the expert. */
 export async function improveExpert(
   id: string,
   places: ImprovePlaces,
@@ -115,7 +115,7 @@ async function improveNow(run: Run): Promise<ImproveReport> {
   return { withdrawn, ...report }
 }
 
-/** Turns with any version of the expert, those that are gone from the registry included. */
+/** Turns with any version of the expert, including versions that are gone from the registry. */
 async function collectHistories({ id, places, model }: Run): Promise<UserTurns[]> {
   const { registry, store, opened } = places
   const keys = createExpertKeys()
@@ -131,7 +131,7 @@ async function collectHistories({ id, places, model }: Run): Promise<UserTurns[]
 
 type Outcome = Omit<ImproveReport, 'withdrawn'>
 
-/** What became of the last trial; undefined where there is nothing to say of it. */
+/** The outcome of the last trial; undefined if there is nothing to report. */
 async function concludeTrial({ id, places, settings, model }: Run): Promise<Outcome | undefined> {
   const last = (await places.opened.trials.list(id)).at(-1)
   if (!last || last.state === 'rolled-back') return undefined
@@ -168,7 +168,7 @@ async function concludeTrial({ id, places, settings, model }: Run): Promise<Outc
   }
 }
 
-/** Tries a version that a call which was killed had made, and not tried yet. */
+/** Tries a version that a killed call had made and not yet tried. */
 async function resumeTrial({ id, places, settings }: Run): Promise<Outcome | undefined> {
   const { opened } = places
   const tried = new Set((await opened.trials.list(id)).map(({ candidate }) => candidate))
@@ -232,7 +232,7 @@ const chooseTrialOptions = ({ share, leastVoters, canaries }: ImproveSettings) =
   canaries: canaries === undefined ? undefined : resolve(canaries),
 })
 
-/** Why there is nothing to train yet. Throws NotFoundError where nobody ever judged the expert. */
+/** Why there is nothing to train yet. Throws NotFoundError if the expert has no feedback at all. */
 async function describeMissing(
   { id, places, settings }: Run,
   { train, held, sources }: FeedbackRows,

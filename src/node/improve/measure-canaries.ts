@@ -1,5 +1,5 @@
-// Whether rows that must not get worse are kept by a new version: its mean loss on them against that
-// of the version before.
+// Whether a new version keeps the rows that must not get worse: its mean loss on them against that
+// of the previous version.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { evaluate, metrics } from '../../eval/index.ts'

@@ -1,5 +1,5 @@
-// Trains the next version of an expert from feedback, and judges it before anybody meets it: on
-// prompts that it did not learn, and on canaries. Nothing is published here.
+// Trains the next version of an expert from feedback, and judges it before any user meets it: on
+// prompts that it did not learn, and on canaries. Publishes nothing.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -24,7 +24,7 @@ export interface CandidateReport {
   /** Of the perplexity, with its 95 % interval. */
   readonly difference: Difference
   readonly canaries?: CanaryReport | undefined
-  /** Why it is not tried; undefined where it is. */
+  /** Why it is not tried; undefined if it is. */
   readonly refusal: string | undefined
 }
 
@@ -41,7 +41,7 @@ export interface CandidateTask {
   readonly onEvent?: ((event: TrainEvent) => void) | undefined
 }
 
-/** Trains into a folder of its own, which is gone when `use` ends. */
+/** Trains in its own folder, which is removed when `use` ends. */
 export async function trainCandidate<Result>(
   task: CandidateTask,
   use: (folder: string, report: CandidateReport) => Promise<Result>,

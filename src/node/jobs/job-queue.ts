@@ -1,5 +1,5 @@
-// Jobs that take minutes: one after the other, each with a state, events and a way to cancel it.
-// Independent of what a job does.
+// A queue of jobs that take minutes: one after the other, each with a state, events and a way to
+// cancel it. Independent of what a job does.
 
 import { OptionError } from '../../base/errors.ts'
 import { EventQueue } from '../../runtime/engine/event-queue.ts'
@@ -23,7 +23,7 @@ export interface Job<Event, Result> {
   cancel(reason?: unknown): Promise<void>
 }
 
-/** What a job does: gives events, returns its result, and ends early where the signal says so. */
+/** What a job does: emits events, returns its result, and ends early if the signal aborts. */
 export type JobWork<Event, Result> = (signal: AbortSignal) => AsyncGenerator<Event, Result>
 
 const keptEvents = 1000
@@ -37,7 +37,7 @@ export class JobQueue<Event, Result> {
     this.#atOnce = atOnce
   }
 
-  /** Throws OptionError where the queue was closed. */
+  /** Throws OptionError if the queue was closed. */
   add(name: string, work: JobWork<Event, Result>): Job<Event, Result> {
     if (this.#isClosed)
       throw new OptionError(`${name}: takes no more jobs, because the queue is closed.`)
@@ -52,7 +52,7 @@ export class JobQueue<Event, Result> {
     return this.#jobs
   }
 
-  /** Cancels what waits and runs; resolves when nothing runs. */
+  /** Cancels waiting and running jobs; resolves when none runs. */
   async close(): Promise<void> {
     this.#isClosed = true
     const reason = new OptionError('The queue of jobs was closed.')
@@ -86,7 +86,7 @@ class QueuedJob<Event, Result> implements Job<Event, Result> {
     this.#work = work
     this.#onEnd = onEnd
     this.done = this.#result.promise
-    this.done.catch(() => {}) // it may be that nobody waits; `state` and `error` tell it too
+    this.done.catch(() => {}) // nobody may be waiting for it; `state` and `error` have it too
   }
 
   start(): void {

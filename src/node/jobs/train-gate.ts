@@ -1,5 +1,5 @@
-// Whether a trained expert may serve: its loss on rows that it did not learn from, beside that of
-// what it would replace.
+// Decides whether a trained expert may be served: compares its loss on held-out rows with that of
+// the version it would replace.
 
 import type { Difference } from '../../eval/index.ts'
 
@@ -9,16 +9,16 @@ export interface GateReport {
   readonly rows: number
   readonly loss: number
   readonly baseLoss: number
-  /** Of the version that serves under this name now. */
+  /** Of the version that is served under this name now. */
   readonly currentLoss: number | undefined
   /** Of the perplexity to that of the current version, or of the base; with its 95 % interval. */
   readonly difference: Difference | undefined
 }
 
-/** Why the expert must not serve; undefined where it may. */
+/** Why the expert must not be served; undefined if it may. */
 export type TrainGate = (report: GateReport) => string | undefined | Promise<string | undefined>
 
-/** The default: a lower loss than the version before, or than the base where there is none. */
+/** The default: a lower loss than the version before, or than the base if there is none. */
 export function checkLowerLoss(report: GateReport): string | undefined {
   const { loss, baseLoss, currentLoss, rows } = report
   const [other, name] =

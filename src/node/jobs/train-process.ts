@@ -42,7 +42,7 @@ export type TrainJobEvent =
   | { readonly type: 'process-started'; readonly pid: number }
   | { readonly type: 'evaluation-start'; readonly rows: number }
   | { readonly type: 'evaluation-end'; readonly report: GateReport }
-  /** The process ended, and another one goes on from its checkpoint. */
+  /** The process ended, and another one continues from its checkpoint. */
   | { readonly type: 'job-resumed'; readonly reason: string }
 
 export interface TrainProcess {
@@ -78,7 +78,7 @@ async function* runTask(task: TrainTask): AsyncGenerator<TrainJobEvent, void, vo
   yield* evaluateTask(task)
 }
 
-/** The rows that decide. Throws OptionError where there are none that can be read as text. */
+/** The rows that decide. Throws OptionError if there are none that can be read as text. */
 async function readEvaluation({ name, options, evaluation }: TrainTask): Promise<RawDataset> {
   const { data, validation, seed = 0 } = options
   const rows =

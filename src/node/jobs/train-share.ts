@@ -34,8 +34,8 @@ export function planShare(share: TrainShare, cores: number = availableParallelis
 }
 
 /**
- * The threads of what serves or of what trains; undefined: as many as there are. Throws OptionError
- * for more than its half.
+ * The threads of the serving or of the training side; undefined: all. Throws OptionError for more
+ * than its half.
  */
 export function chooseShareThreads(
   share: TrainShare | undefined,

@@ -1,5 +1,6 @@
-// Training beside serving: jobs in processes of their own, one after the other, whose experts serve
-// when their evaluation passes. Independent of what serves: an engine here or in a worker, a server.
+// Training next to serving: jobs in their own processes, one after the other, whose experts are
+// served when their evaluation passes. Independent of what serves: an engine here or in a worker, a
+// server.
 
 import type { Expert } from '../../adapters/index.ts'
 import { OptionError, WorkerError } from '../../base/errors.ts'
@@ -17,11 +18,11 @@ import { planShare, shareField, type TrainShare } from './train-share.ts'
 
 type Current = Expert | string | undefined
 
-/** What jobs need of what serves. */
+/** What jobs need of the serving side. */
 export interface TrainerOptions {
-  /** Gets the folder of every expert whose evaluation passed. */
+  /** Receives the folder of every expert whose evaluation passed. */
   readonly engine: { registerAdapter(name: string, folder: string): Promise<unknown> }
-  /** What serves under a name now, to compare with. Default: what these jobs made. */
+  /** What is served under a name now, to compare with. Default: what these jobs made. */
   readonly findCurrent?: ((name: string) => Current | Promise<Current>) | undefined
   /** Jobs that run at a time. Default 1. */
   readonly atOnce?: number | undefined
@@ -31,7 +32,7 @@ type Dropped = 'model' | 'out' | 'signal' | 'programs' | 'now' | 'checkpoint'
 
 /** As `train` of graftlm/node; model and data by path, name or in memory. */
 export interface TrainJobOptions extends Omit<TrainFilesOptions, Dropped> {
-  /** A path or name: the job opens it in a process of its own. */
+  /** A path or name: the job opens it in its own process. */
   readonly model: string
   /** The folder of the expert; it stays there, accepted or not. */
   readonly out: string
@@ -43,16 +44,16 @@ export interface TrainChoice {
   readonly name: string
   /** Default 'background'. */
   readonly share?: TrainShare | undefined
-  /** Rows that decide whether it serves. Default: those of `validation`. */
+  /** Rows that decide whether it is served. Default: those of `validation`. */
   readonly evaluation?: DataInput | undefined
-  /** Default: a lower loss than the version before, or than the base where there is none. */
+  /** Default: a lower loss than the version before, or than the base if there is none. */
   readonly gate?: TrainGate | undefined
 }
 
 export interface TrainOutcome {
-  /** Whether it serves now. */
+  /** Whether it is served now. */
   readonly isAdmitted: boolean
-  /** Why it was kept aside. */
+  /** Why it was set aside. */
   readonly reason: string | undefined
   readonly report: GateReport
   /** The folder of the expert. */
@@ -60,18 +61,18 @@ export interface TrainOutcome {
 }
 
 export interface TrainJob extends Job<TrainJobEvent, TrainOutcome> {
-  /** What it needs at its peak and how long it takes, estimated before it was queued. */
+  /** Its peak memory and its duration, estimated before it was queued. */
   readonly plan: TrainPlan
 }
 
 export interface Trainer {
   /**
    * Checks options, model and data, and queues a job. Throws what training throws for wrong ones;
-   * nothing is queued then.
+   * then nothing is queued.
    */
   train(options: TrainJobOptions, choice: TrainChoice): Promise<TrainJob>
   jobs(): readonly Job<TrainJobEvent, TrainOutcome>[]
-  /** Cancels what waits and runs; resolves when nothing runs. Runs can be resumed. */
+  /** Cancels waiting and running jobs; resolves when none runs. Runs can be resumed. */
   close(): Promise<void>
 }
 
@@ -87,9 +88,9 @@ const choiceFields = {
   gate: unchecked<TrainGate>('a function'),
 }
 
-/** How often a job whose process ended goes on from its checkpoint. */
+/** How often a job whose process ended continues from its checkpoint. */
 const mostResumes = 3
-/** The share of the data that is held back where nothing says what decides. */
+/** The share of the data that is held back if no other rows decide. */
 const defaultValidation = 0.1
 
 /**
@@ -164,7 +165,7 @@ async function* runToReport(
     const worker = await openTrainProcess(share, task.name)
     try {
       for await (const event of worker.object.run({ ...task, options })) {
-        isBegun ||= event.type === 'data-ready' // from here on `out` has something to go on from
+        isBegun ||= event.type === 'data-ready' // from here on `out` has something to continue from
         yield event
         if (event.type === 'evaluation-end') return event.report
       }
@@ -180,7 +181,7 @@ async function* runToReport(
   }
 }
 
-/** Somebody waits for the answer: above what trains in the background, below what serves. */
+/** A caller waits for the answer: priority above training in the background, below serving. */
 const planPriority = 10
 
 async function planTask(task: TrainTask, share: TrainShare): Promise<TrainPlan> {

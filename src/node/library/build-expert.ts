@@ -1,5 +1,5 @@
-// From a recipe to a measured expert: the base is measured, the expert is trained, packed and
-// measured as it will be used, and on request a LoRA of rank 16 beside it.
+// From a recipe to a measured expert: measures the base, trains the expert, packs it and measures
+// it as it will be used, and on request trains a LoRA of rank 16 to compare with.
 
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -28,12 +28,12 @@ export interface BuildOptions {
   readonly model: LoadedModel
   /** Where experts, results and training runs go. */
   readonly out: string
-  /** The folder of slices; those of the checkout unless given. */
+  /** The folder of slices. Default: those of the checkout. */
   readonly data?: string | undefined
   readonly seed?: number | undefined
   /** Fewer than the recipe's, to try one. */
   readonly steps?: number | undefined
-  /** Held-out rows; all unless given. */
+  /** Held-out rows. Default: all. */
   readonly rows?: number | undefined
   /** Also a LoRA of rank 16, trained and measured on the same rows. */
   readonly lora?: boolean | undefined
@@ -42,7 +42,7 @@ export interface BuildOptions {
   readonly now: () => number
   readonly onTrain?: ((variant: Variant, event: TrainEvent) => void) | undefined
   readonly onMeasure?: ((variant: Variant, done: number, rows: number) => void) | undefined
-  /** With each result, as soon as it stands; `isNew`: false where an earlier build had it. */
+  /** Called with each result; `isNew`: false if an earlier build had it. */
   readonly onResult?: ((result: VariantResult, isNew: boolean) => void) | undefined
 }
 
@@ -56,9 +56,9 @@ interface Build {
 }
 
 /**
- * Builds one expert in `out`, and goes on where an earlier build of the same recipe, data and seed
- * stood. Throws NotFoundError and DataError for data that is not there or has no licence, before
- * anything is computed.
+ * Builds one expert in `out`; continues an earlier build of the same recipe, data and seed. Throws
+ * NotFoundError and DataError for data that is missing or has no licence, before anything is
+ * computed.
  */
 export async function buildExpert(
   recipe: ExpertRecipe,
@@ -118,8 +118,8 @@ async function buildVariant(build: Build, variant: Variant): Promise<VariantResu
 }
 
 /**
- * Trains, or goes on with a run that was stopped, or reads what one that ended has left: only then
- * its folder holds an adapter.
+ * Trains, resumes a stopped run, or reads what a finished run left: only then its folder holds an
+ * adapter.
  */
 async function trainVariant(
   { recipe, slice, options, seed, steps }: Build,

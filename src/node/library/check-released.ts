@@ -1,5 +1,5 @@
-// Measures released experts again on their first held-out rows: a change of the engine, of a kind or
-// of a file that makes one worse is found here.
+// Measures released experts again on their first held-out rows, to find a change of the engine, of
+// a kind or of a file that makes one worse.
 
 import { FormatError } from '../../base/errors.ts'
 import { loadAdapter } from '../adapters.ts'
@@ -31,14 +31,14 @@ export interface CheckedExpert {
   readonly hasFallen: boolean
 }
 
-/** Machines round differently, and one token can change a row: so many rows are no fall. */
+/** Machines round differently, and one token can change a row: this many rows count as equal. */
 const allowedRows = 3
 /** Of a figure that is no share, such as perplexity. */
 const allowedShare = 0.02
 
 /**
- * Verifies and measures one expert. Throws SignatureError where its files are not what was signed,
- * FormatError where its manifest says no figure to compare with.
+ * Verifies and measures one expert. Throws SignatureError if its files are not those that were
+ * signed, FormatError if its manifest has no figure to compare with.
  */
 export async function checkReleased(
   recipe: ExpertRecipe,

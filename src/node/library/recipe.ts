@@ -11,7 +11,7 @@ export interface ExpertRecipe {
   readonly tier: string
   /** How its tensors are released. */
   readonly dtype: StorageType
-  /** The system message that it is taught with, which names the task in a few words. */
+  /** The system message of its training, which names the task in a few words. */
   readonly system: string
   /** The licence of the data, as the manifest says it. */
   readonly dataLicense: string

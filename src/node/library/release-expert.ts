@@ -72,7 +72,7 @@ function createRelease(
   })
 }
 
-/** What a release says it scored on its first rows; undefined where it is none of the library's. */
+/** What a release says it scored on its first rows; undefined if it is none of the library's. */
 export function readLibraryNote({ custom }: ExpertManifest): LibraryNote | undefined {
   const note = custom?.['library'] as Partial<LibraryNote> | undefined
   return typeof note?.rows === 'number' && typeof note.value === 'number'

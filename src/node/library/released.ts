@@ -40,8 +40,8 @@ export async function listReleased(directory: string = releasedDirectory): Promi
 }
 
 /**
- * The folder of an expert that is asked for by name: one of a registry (this user's unless given;
- * null: none), else a released one. undefined for a path that is there, and for any other text.
+ * The folder of an expert by name: one of a registry (default: this user's; null: none), else a
+ * released one. undefined for an existing path and for any other text.
  */
 export async function findNamedExpert(
   text: string,
@@ -53,8 +53,8 @@ export async function findNamedExpert(
 }
 
 /**
- * What was asked for as a path. Throws NotFoundError for a plain name that nothing has: no file or
- * folder here, no expert of a registry, none of the released ones.
+ * The text as a path. Throws NotFoundError for a plain name that is unknown: no file or folder
+ * here, no expert of a registry, none of the released ones.
  */
 export async function requireExpertPath(text: string): Promise<string> {
   if (!isExpertName(text) || (await isThere(text))) return text

@@ -1,5 +1,5 @@
-// What a build has measured, in files: one for each expert and variant, so that a build that was
-// stopped goes on where it stood.
+// The results of a build in files: one for each expert and variant, so that a stopped build
+// continues where it was.
 
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -32,7 +32,7 @@ export const resultFolder = 'results'
 
 const toFileName = (name: string, variant: Variant): string => `${name}.${variant}.json`
 
-/** Changes with everything that a result follows from. */
+/** Changes with everything that a result depends on. */
 export async function computeFingerprint(
   recipe: ExpertRecipe,
   slice: DataSlice,
@@ -43,7 +43,7 @@ export async function computeFingerprint(
   return createHash('sha256').update(text).digest('hex')
 }
 
-/** The result of this fingerprint; undefined where there is none, or another's. */
+/** The result of this fingerprint; undefined if there is none, or another's. */
 export async function readResult(
   out: string,
   name: string,

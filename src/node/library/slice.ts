@@ -1,5 +1,4 @@
-// The data of a recipe: rows to learn from, rows that are held out, and the licence that must lie
-// beside them.
+// The data of a recipe: training rows, held-out rows, and the licence that must be next to them.
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -23,8 +22,8 @@ export const sliceDirectory = fileURLToPath(
 )
 
 /**
- * Throws NotFoundError where the slice is not there, DataError where no licence lies beside it, and
- * what reading rows throws.
+ * Throws NotFoundError if the slice is missing, DataError if it has no licence, and what reading
+ * rows throws.
  */
 export async function openSlice(
   { name, metric }: Pick<ExpertRecipe, 'name' | 'metric'>,

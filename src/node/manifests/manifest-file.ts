@@ -26,7 +26,7 @@ type JsonObject = Record<string, unknown>
 
 /**
  * Reads and checks a training manifest. Throws ManifestError that lists everything wrong,
- * NotFoundError where there is no such file.
+ * NotFoundError if there is no such file.
  */
 export async function readManifest(
   path: string,

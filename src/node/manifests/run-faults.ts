@@ -1,5 +1,5 @@
-// Finds what is wrong with a training run before its base is opened: files, rows, labels, the
-// options of the kind, the folder of the expert.
+// Finds problems of a training run before its base is opened: files, rows, labels, the options of
+// the kind, the expert's folder.
 
 import { getKind, toKindName } from '../../adapters/kinds/kind-table.ts'
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
@@ -28,8 +28,8 @@ export const toManifestProblems = (faults: readonly RunFault[]): ManifestProblem
   faults.map(({ key, error }) => ({ path: key, message: error.message }))
 
 /**
- * Files, forms of rows, labels, the kind's options, the folder: everything that needs no base. Bad
- * input is said now, not after minutes.
+ * Files, forms of rows, labels, the kind's options, the folder: everything that needs no base, so
+ * that bad input is reported at once and not after minutes.
  */
 export async function findRunFaults(
   manifest: TrainingManifest,

@@ -33,7 +33,7 @@ export interface NewAdapter {
 
 /** A run as a manifest describes it. */
 export interface TrainingRun {
-  /** What the base is asked for by; undefined: the caller's usual one. */
+  /** The name of the base; undefined: the caller's default. */
   readonly base: string | undefined
   readonly out: string
   /** What is learned from: paths, or a role's examples. */
@@ -60,10 +60,7 @@ export const asChoice = (
     ? { name: value as string }
     : ((value as ManifestChoice | undefined) ?? {})
 
-/**
- * What is taken where nothing is given; kinds that are not named here have defaults of their own,
- * and not every option.
- */
+/** The defaults; kinds that are not listed here have their own, and not every option. */
 const defaultConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   lora: { rank: 16, targets: 'all-linear' },
   dora: { rank: 16, targets: 'all-linear' },
@@ -200,7 +197,7 @@ function resolveAdapter(
 
 const roleExamples = 400 // a minute or so on a small model
 
-/** The files, or where there are none the examples of the role. */
+/** The files, or if there are none the examples of the role. */
 function resolveData(files: readonly string[], { role, seed = 0 }: TrainingManifest) {
   if (files.length === 0 && role !== undefined)
     return new SyntheticDataGenerator(1, seed).tasks(role, roleExamples)
@@ -290,5 +287,5 @@ export async function readEvaluationRows({
   return held
 }
 
-/** Whether a run was begun in a folder, and can be gone on with. */
+/** Whether a run was begun in a folder and can be resumed. */
 export const hasRunStarted = (out: string): Promise<boolean> => hasExpertFile(out)

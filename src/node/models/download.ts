@@ -28,9 +28,8 @@ export interface DownloadOptions {
 
 /**
  * Fetches `url` into `path`. What has arrived stays in `<path>.part` and is resumed by the next
- * call where a checksum is known. Throws NotFoundError where the server cannot be reached or
- * refuses, FormatError where size or SHA-256 differ (the part is removed), StorageError where the
- * disk refuses.
+ * call where a checksum is known. Throws NotFoundError if the server cannot be reached or refuses,
+ * FormatError if size or SHA-256 differ (the part is removed), StorageError if the disk refuses.
  */
 export async function download(
   url: string,
@@ -78,7 +77,7 @@ export async function fetchWithin(
 }
 
 /**
- * Receives until the part is whole; goes on by itself as long as every broken connection has
+ * Receives until the part is whole; continues by itself as long as every broken connection has
  * brought something.
  */
 async function receiveAll(url: string, part: string, options: DownloadOptions): Promise<void> {

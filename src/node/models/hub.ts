@@ -41,8 +41,8 @@ interface HubSnapshot {
 /**
  * The local directory of a model, or the local path of the chosen GGUF; files already in the cache
  * are not fetched again. A branch stays at the commit of its first fetch until the cache is
- * emptied, so that the same name gives the same weights. Throws NotFoundError where it is neither
- * in the cache nor to be had.
+ * emptied, so that the same name gives the same weights. Throws NotFoundError if it is neither in
+ * the cache nor to be found.
  */
 export async function fetchFromHub(reference: HubReference, options: HubOptions): Promise<string> {
   const home = join(options.cache, 'hub', reference.repository.replace('/', '--'))
@@ -152,8 +152,8 @@ const textFiles =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|^(chat_template|additional_chat_templates\/[^/]+)\.jinja$/
 
 /**
- * The files of the repository that loading needs. Throws NotFoundError where there are no
- * weights among them.
+ * The files of the repository that loading needs. Throws NotFoundError if there are no weights
+ * among them.
  */
 function selectFiles(files: readonly HubFile[], reference: HubReference): HubFile[] {
   const { ggufPath } = reference

@@ -8,14 +8,15 @@ import type { Environment } from './cache.ts'
 
 export interface MachineMemory {
   readonly totalBytes: number
-  /** What can be had without swapping: caches of files are given up for it. */
+  /** What can be found without swapping: caches of files are given up for it. */
   readonly freeBytes: number
 }
 
 const gigabytesField = number({ above: 0 })
 
 /**
- * The machine's memory, or GRAFT_MEMORY_GB of it. Throws OptionError where that is not a number above 0.
+ * The machine's memory, or GRAFT_MEMORY_GB of it. Throws OptionError if that is not a number above
+ * 0.
  */
 export function readMachineMemory(environment: Environment = process.env): MachineMemory {
   const asked = environment['GRAFT_MEMORY_GB']
@@ -33,7 +34,7 @@ export function readMachineMemory(environment: Environment = process.env): Machi
 const format = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`
 
 /**
- * Throws UnsupportedError where `neededBytes` more than this process has are not free. `what` begins
+ * Throws UnsupportedError if `neededBytes` more than this process has are not free. `what` begins
  * the message, `advice` ends it.
  */
 export function checkMemory(

@@ -5,7 +5,7 @@ import { basename, dirname, resolve } from 'node:path'
 import { FormatError } from '../../base/errors.ts'
 
 export interface Modelfile {
-  /** What FROM names: an absolute path where there is one, else the name as it stands. */
+  /** What FROM names: an absolute path where there is one, else the name as it is. */
   readonly base: string
   /** The path that ADAPTER names. */
   readonly adapter?: string

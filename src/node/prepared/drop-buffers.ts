@@ -6,7 +6,7 @@ import { runInNewContext } from 'node:vm'
 
 let collect: (() => void) | undefined
 
-/** Collects garbage now; takes some tens of milliseconds. Does nothing where that cannot be asked. */
+/** Collects garbage now; takes some tens of milliseconds. Does nothing if that cannot be asked. */
 export function dropBuffers(): void {
   if (!collect) {
     setFlagsFromString('--expose-gc')

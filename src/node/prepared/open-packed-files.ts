@@ -54,8 +54,8 @@ export const getPreparedFolder = (environment: Environment = process.env): strin
   join(getCacheDirectory(environment), 'prepared')
 
 /**
- * Files for the packed weights of a model. Undefined where it has none to pack, where it is small,
- * or where its weights are no files. Throws OptionError for a GRAFT_PREPARED_GB that is not a number.
+ * Files for the packed weights of a model. Undefined if it has none to pack, where it is small, or
+ * where its weights are no files. Throws OptionError for a GRAFT_PREPARED_GB that is not a number.
  */
 export async function openPackedFiles({
   weights,
@@ -80,7 +80,7 @@ export async function openPackedFiles({
   })
 }
 
-/** Names, sizes and times of the files that a store reads; undefined where it reads none. */
+/** Names, sizes and times of the files that a store reads; undefined if it reads none. */
 async function describeSource({ name }: TensorStore): Promise<string | undefined> {
   const found = await stat(name).catch(() => undefined)
   if (!found) return undefined
@@ -185,7 +185,7 @@ class FolderFiles implements PackedFiles {
     return this.#write(key, parts)
   }
 
-  /** Undefined where the folder cannot be written. */
+  /** Undefined if the folder cannot be written. */
   async #write(
     key: string,
     parts: readonly PackedPart[],

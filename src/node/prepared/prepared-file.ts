@@ -1,5 +1,5 @@
 // A file of packed weights: the tensors, each at a multiple of 4,096 bytes, then an index of them,
-// then a footer that says where the index is. Independent of models and of where files lie.
+// then a footer that says where the index is. Independent of models and of where files are.
 
 import { createHash } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
@@ -9,7 +9,7 @@ import { viewBytes, type Tensor } from '../../base/tensor.ts'
 import { PackRoom } from '../../compute/pack.ts'
 import type { NamedTensor, PackedPart } from '../../compute/packed-files.ts'
 
-/** Where a tensor lies, and what its ends must be like. */
+/** Where a tensor is, and what its ends must be like. */
 export interface PreparedTensor extends NamedTensor {
   readonly offsetBytes: number
   readonly sizeBytes: number
@@ -101,7 +101,7 @@ async function writePlaces(
   for (const { bytes, offsetBytes } of places) await writeAll(file, bytes, offsetBytes)
 }
 
-/** The index of a whole file; undefined where the file is not there, cut or damaged. */
+/** The index of a whole file; undefined if the file is not there, cut or damaged. */
 export async function readPrepared(path: string): Promise<PreparedTensor[] | undefined> {
   const file = await open(path, 'r').catch(() => undefined)
   try {

@@ -1,6 +1,6 @@
 // The folder of prepared files: names, room, and files that ended processes left. Files are made
-// under a temporary name and get their own by a link, so that a process goes on reading what it made
-// and others find it whole or not at all.
+// under a temporary name and get their own by a link, so that a process continues reading what it
+// made and others find it whole or not at all.
 
 import { link, readdir, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -25,7 +25,7 @@ export async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
-/** Gives a file that is whole and synced its own name; another process's file may stand there. */
+/** Gives a file that is whole and synced its own name; another process's file may be there. */
 export async function linkPrepared(folder: string, temporary: string, key: string): Promise<void> {
   await link(join(folder, temporary), getPreparedPath(folder, key)).catch(() => undefined)
   await syncDirectory(folder)
@@ -54,7 +54,7 @@ export async function markUsed(path: string): Promise<void> {
 
 /**
  * Makes room for a file: removes others until all fit into `mostBytes` and the disk keeps a
- * twentieth of itself free. False where that cannot be.
+ * twentieth of itself free. False if that cannot be.
  */
 export async function makeRoom(
   folder: string,

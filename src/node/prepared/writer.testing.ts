@@ -1,4 +1,4 @@
-// A process of its own that prepares a file slowly: node writer.testing.ts <store> <cache> <parts> <ms>
+// Its own process that prepares a file slowly: node writer.testing.ts <store> <cache> <parts> <ms>
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openPackedFiles } from './open-packed-files.ts'
 import { createParts, createStore } from './prepared.testing.ts'

@@ -1,5 +1,5 @@
-// The Python files that run on a Ray cluster, as they lie in the package, and how Graft is started on
-// the machines there.
+// The Python files that run on a Ray cluster, as they are in the package, and how Graft is started
+// on the machines there.
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'

@@ -22,7 +22,7 @@ export interface RayAsk {
 
 const patienceMs = 30_000
 
-/** Throws WorkerError where the head does not answer. */
+/** Throws WorkerError if the head does not answer. */
 export function callRay(address: RayAddress, { method, path, body }: RayAsk): Promise<RayReply> {
   const isBytes = body instanceof Uint8Array
   const bytes = body === undefined || isBytes ? body : Buffer.from(JSON.stringify(body))

@@ -1,9 +1,9 @@
-// A registered expert's files as a folder of one's own.
+// A registered expert's files as a folder of your own.
 
 import { cp } from 'node:fs/promises'
 import type { ResolvedExpert } from '../../registry/registry.ts'
 import { writeAtomically } from '../files/atomic-write.ts'
 
-/** Writes a new folder whole, or none. Throws OptionError where there is something. */
+/** Writes a new folder whole, or none. Throws OptionError if there is something. */
 export const copyExpertTo = ({ location }: ResolvedExpert, out: string): Promise<void> =>
   writeAtomically(out, (place) => cp(location, place, { recursive: true, errorOnExist: true }))

@@ -19,7 +19,7 @@ import { openDirectory } from '../files/folder.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
 export interface FolderNaming extends ManifestNaming {
-  /** Stands for expert.json where there is none. */
+  /** Stands for expert.json if there is none. */
   readonly manifest?: ExpertManifest | undefined
 }
 

@@ -10,7 +10,7 @@ import type { PublishOptions } from './publish/publish-expert.ts'
 export interface LocalRegistry extends Registry {
   /**
    * Writes a version as static files for any web server: an OCI image layout in a folder. Throws
-   * ConflictError where the version is published with other content.
+   * ConflictError if the version is published with other content.
    */
   publish(reference: string, folder: string, options?: PublishOptions): Promise<PublishedExpert>
   /**

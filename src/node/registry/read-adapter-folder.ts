@@ -48,9 +48,9 @@ export interface ReadAdapterFolder {
 }
 
 /**
- * Reads a PEFT folder. Throws SignatureError where the files do not have the digest that is wanted,
- * are not signed by a trusted key, or are others than those that were signed; FormatError for links;
- * and what `loadAdapter` throws.
+ * Reads a PEFT folder. Throws SignatureError if the files do not have the digest that is wanted,
+ * are not signed by a trusted key, or are others than those that were signed; FormatError for
+ * links; and what `loadAdapter` throws.
  */
 export async function readAdapterFolder(
   path: string,
@@ -82,7 +82,7 @@ export async function readAdapterFolder(
   }
 }
 
-/** Throws SignatureError for what no signature can stand in. */
+/** Throws SignatureError for what no signature can be in. */
 async function checkFormat(path: string): Promise<void> {
   const { format } = await findAdapterSource(path)
   if (format !== 'peft')

@@ -28,7 +28,7 @@ export interface RegistryIndex {
   /** Content of this hash must not be removed until `endPending`, though no version has it yet. */
   startPending(hash: string): Soon<void>
   endPending(hash: string): Soon<void>
-  /** Adds a version, or finds the same. Throws ConflictError where it has other content. */
+  /** Adds a version, or finds the same. Throws ConflictError if it has other content. */
   add(expert: NewExpert): Soon<void>
   setChannel(id: string, channel: string, version: string | undefined): Soon<void>
   setTags(id: string, version: string, tags: readonly string[]): Soon<void>

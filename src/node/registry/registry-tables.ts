@@ -58,7 +58,7 @@ export class RegistryTables implements RegistryIndex {
     this.#write(() => this.#sql.endPending.run(hash, process.pid))
   }
 
-  /** Adds a version, or finds the same. Throws ConflictError where it has other content. */
+  /** Adds a version, or finds the same. Throws ConflictError if it has other content. */
   add(expert: NewExpert): void {
     this.#write(() => {
       const { id, version, hash } = expert

@@ -28,7 +28,7 @@ export async function signFolder(folder: string, keyFile: string): Promise<strin
 
 /**
  * Verifies a folder against public keys in PEM files. Throws SignatureError with what differs,
- * NotFoundError where it has no signature.
+ * NotFoundError if it has no signature.
  */
 export async function verifyFolder(folder: string, keyFiles: readonly string[]): Promise<void> {
   const path = join(folder, signatureFile)

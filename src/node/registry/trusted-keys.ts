@@ -12,7 +12,7 @@ export interface TrustedKey {
 }
 
 /**
- * The keys of `--require-signed`; undefined where there are none. Throws NotFoundError for a file that
+ * The keys of `--require-signed`; undefined if there are none. Throws NotFoundError for a file that
  * cannot be read, OptionError for one that is no public key.
  */
 export async function readTrustedKeys(

@@ -81,7 +81,7 @@ export function joinNotes(notes: readonly Uint8Array[]): Uint8Array {
   return joined
 }
 
-/** Throws FormatError where these are not the notes of `size` ranks. */
+/** Throws FormatError if these are not the notes of `size` ranks. */
 export function splitNotes(joined: Uint8Array, size: number): Uint8Array[] {
   const view = new DataView(joined.buffer, joined.byteOffset, joined.length)
   const notes: Uint8Array[] = []

@@ -24,7 +24,7 @@ function waitShortly(): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
 }
 
-/** The call's result, tried again while the pipe is busy. Throws WorkerError where it is closed. */
+/** The call's result, tried again while the pipe is busy. Throws WorkerError if it is closed. */
 function attempt(call: () => number): number {
   for (;;)
     try {

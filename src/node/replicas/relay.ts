@@ -87,8 +87,8 @@ const writeBytes = (to: Writable, bytes: Uint8Array): Promise<void> =>
   })
 
 /**
- * Serves the meetings of these replicas, by rank, until all have ended. Rejects with WorkerError
- * where one ends before the others or is at another step, with FormatError for what is no frame.
+ * Serves the meetings of these replicas, by rank, until all have ended. Rejects with WorkerError if
+ * one ends before the others or is at another step, with FormatError for what is no frame.
  */
 export async function serveMeetings(
   links: readonly ReplicaLink[],

@@ -25,7 +25,7 @@ export interface ReplicaPlace {
   readonly threads?: number | undefined
 }
 
-/** This process's place; undefined where it is no replica. Throws OptionError for what is none. */
+/** This process's place; undefined if it is no replica. Throws OptionError for what is none. */
 export function readReplicaPlace(
   environment: Readonly<Record<string, string | undefined>>,
 ): ReplicaPlace | undefined {

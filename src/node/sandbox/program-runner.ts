@@ -1,5 +1,5 @@
-// Runs programs that a model wrote: JavaScript or TypeScript in QuickJS, which is WebAssembly with no
-// network, no files and no clock to wait on, inside a process of its own.
+// Runs programs that a model wrote: JavaScript or TypeScript in QuickJS, which is WebAssembly with
+// no network, no files and no clock to wait on, inside its own process.
 
 import { createRequestProcess } from '../processes/request-process.ts'
 

@@ -1,5 +1,5 @@
 // The folders from which requests may load experts: a path is followed to where it really is, and
-// must lie below one of them, with every file that would be read. Nothing is opened here.
+// must be below one of them, with every file that would be read. Nothing is opened here.
 
 import { readdir, realpath } from 'node:fs/promises'
 import { isAbsolute, join, sep } from 'node:path'
@@ -46,7 +46,7 @@ const isBelow = (path: string, given: string, real: string): boolean =>
   isInside(path, real) || isInside(path, given)
 
 /**
- * Where a path below a folder really is; undefined where it is not there. An absolute path must be
+ * Where a path below a folder really is; undefined if it is not there. An absolute path must be
  * written below the folder, so that nobody learns what exists elsewhere.
  */
 async function resolvePlace(
@@ -63,7 +63,7 @@ async function resolvePlace(
   return place
 }
 
-/** undefined where there is nothing. */
+/** undefined if there is nothing. */
 async function resolveLinks(path: string): Promise<string | undefined> {
   try {
     return await realpath(path)

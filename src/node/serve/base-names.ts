@@ -5,7 +5,7 @@ import type { BaseModel } from '../../graph/base-model.ts'
 
 const plainDtypes = new Set(['f32', 'f16', 'bf16', 'f64'])
 
-/** The quantisation that most matrices have; undefined where most are floats. */
+/** The quantisation that most matrices have; undefined if most are floats. */
 function findQuantization({ weights }: Pick<BaseModel, 'weights'>): string | undefined {
   const counts = new Map<string, number>()
   for (const { dtype, shape } of weights.tensors.values())

@@ -22,7 +22,7 @@ export function answerMalformedRequests(server: Pick<Server, 'on'>): void {
   server.on('request', ({ socket }, response) => void answers.set(socket, response))
   server.on('clientError', (error: Error, socket: Duplex) => {
     const code = findErrorCode(error) ?? ''
-    // in the midst of an answer nothing can be said any more
+    // in the middle of an answer no error can be sent any more
     if (code === 'ECONNRESET' || !socket.writable || isWithinAnswer(answers.get(socket))) {
       socket.destroy()
       return

@@ -72,9 +72,9 @@ export interface OpenedOperations {
   readonly state: ServerState
   /** Experts that an earlier run had loaded. */
   readonly restored: RestoredExperts
-  /** What to say about keys at the start. */
+  /** The line about keys at the start. */
   readonly access: string
-  /** Writes a line that says what fails behind the requests. */
+  /** Writes a line about failures behind the requests. */
   readonly onFailure: (what: string, error: unknown) => void
   /** Writes what waits, closes the state. */
   close(): Promise<void>
@@ -154,7 +154,7 @@ interface Access {
   readonly text: string
 }
 
-/** Throws OptionError where others would reach a server without keys, unless that is wanted. */
+/** Throws OptionError if others would reach a server without keys, unless that is wanted. */
 export function chooseAccess(host: string, hasKeys: boolean, withoutKeys: boolean): Access {
   if (hasKeys) return { keyless: 'nobody', text: 'a key is needed (graft serve keys list)' }
   if (withoutKeys)

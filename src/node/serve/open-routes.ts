@@ -1,4 +1,4 @@
-// What a server offers beside its model: files, jobs and batches of clients, and the tools of MCP.
+// What a server offers besides its model: files, jobs and batches of clients, and the tools of MCP.
 
 import { createJobRoutes } from '../../server/api/jobs/job-routes.ts'
 import { createMcpRoutes } from '../../server/api/mcp/mcp-routes.ts'
@@ -16,9 +16,9 @@ export interface RouteSettings {
 
 export interface OpenedRoutes {
   readonly routes: readonly Route[]
-  /** Goes on with what an earlier run left; from now on the server is asked. */
+  /** Continues what an earlier run left; the server accepts requests from now on. */
   begin(fetch: Server['fetch']): Promise<void>
-  /** Cuts off batches that run; the next start goes on with them. */
+  /** Aborts running batches; the next start continues them. */
   stop(): Promise<void>
 }
 

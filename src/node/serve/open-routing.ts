@@ -31,7 +31,7 @@ export interface OpenedRouting {
   close(): Promise<void>
 }
 
-/** Throws what reading the router throws, MismatchError where it is for other experts or bases. */
+/** Throws what reading the router throws, MismatchError if it is for other experts or bases. */
 export async function openRouting(
   service: Service,
   { routing, adapters, learns, model, pool }: OpenRoutingParts,

@@ -47,8 +47,8 @@ export interface ServedModelOptions
   /** Learns from feedback to users' answers, and keeps users in the state folder. Default false. */
   readonly learn?: boolean | undefined
   /**
-   * Where users are kept in place of the state folder: postgres://…, s3://bucket/prefix, a file that
-   * ends in .db, or a folder. Turns `learn` on.
+   * Where users are stored instead of the state folder: postgres://…, s3://bucket/prefix, a file
+   * that ends in .db, or a folder. Turns `learn` on.
    */
   readonly users?: string | undefined
   /**
@@ -143,7 +143,10 @@ export async function openServing(
   }
 }
 
-/** Where users are kept: at a place of their own, in the state folder, which is made here, or in memory. */
+/**
+ * Where users are stored: at the given address, in the state folder, which is created, or in
+ * memory.
+ */
 async function findUsers(
   { learn, users }: { readonly learn: boolean; readonly users?: string | undefined },
   folder: string = getStateDirectory(),

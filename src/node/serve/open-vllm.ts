@@ -35,8 +35,8 @@ export interface VllmEngineHere {
 }
 
 /**
- * Throws RequestError where the server does not answer, MismatchError where it serves another base,
- * StorageError where the folder cannot be written.
+ * Throws RequestError if the server does not answer, MismatchError if it serves another base,
+ * StorageError if the folder cannot be written.
  */
 export async function openVllmEngine(task: VllmTask, model: LoadedModel): Promise<VllmEngineHere> {
   const client = createVllmClient(task)

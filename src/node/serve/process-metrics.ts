@@ -1,4 +1,4 @@
-// What Prometheus' own clients say about their process, under the same names.
+// The process metrics of Prometheus' own clients, under the same names.
 
 import { Counter, Gauge, type MetricRegistry } from '../../server/metrics/registry.ts'
 

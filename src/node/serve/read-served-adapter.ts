@@ -63,9 +63,8 @@ async function isPlainFolder(path: string): Promise<boolean> {
 }
 
 /**
- * Throws MismatchError for an expert of another base: another name, and other weights where their hash
- * is known. Another form of the same base, such as another quantisation, has the same name; a path
- * says nothing.
+ * Throws MismatchError for an expert of another base: another name, and other weights if their hash
+ * is known. Another quantisation of the same base has the same name; a path is not compared.
  */
 async function checkManifestBase(
   { base }: ExpertManifest,

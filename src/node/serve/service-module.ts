@@ -1,5 +1,5 @@
-// A server's service over a model, an engine and experts of its own: made in this thread, or in the
-// worker that open-service.ts starts.
+// A server's service with its own model, engine and experts, in this thread or in the worker that
+// open-service.ts starts.
 
 import { createEngine } from '../../runtime/create-engine.ts'
 import type { Engine } from '../../runtime/engine/engine.ts'
@@ -41,7 +41,7 @@ export interface ServiceTask {
   readonly routing?: RoutingTask | undefined
   /** A vLLM server that computes the answers in the place of an engine of this process. */
   readonly vllm?: VllmTask | undefined
-  /** Learns from users; they are kept at this place, as openUserStore takes it, or in memory. */
+  /** Learns from users, stored at this address as openUserStore takes it, or in memory. */
   readonly users?: { readonly place: string } | 'memory' | undefined
   /** Adapters that cannot be read are left out with a line: a crash must not follow a crash. */
   readonly isStartedAgain: boolean

@@ -13,16 +13,16 @@ import { openServing, servingFields, type ServedModelOptions } from './open-serv
 import { openStored, storedFields, type StoredOptions } from './state/open-stored.ts'
 
 export interface StartMcpOptions extends ServedModelOptions, StoredOptions {
-  /** Of the program, as clients are told. */
+  /** The program's version, as clients see it. */
   readonly version?: string | undefined
   readonly input: Readable
   readonly output: Writable
-  /** Told what is no fault of the client. */
+  /** Receives errors that the client did not cause. */
   readonly onFault: (error: unknown) => void
 }
 
 export interface StartedMcp {
-  /** Resolves when the model is there; rejects where it cannot be opened. */
+  /** Resolves when the model is loaded; rejects if it cannot be opened. */
   readonly ready: Promise<void>
   /** Resolves when the client has gone. */
   readonly ended: Promise<void>
@@ -42,7 +42,7 @@ export async function startMcp(options: StartMcpOptions): Promise<StartedMcp> {
   const { version = '0.0.0' } = readOptions('Options of graft mcp', given, startFields)
   const { serveStdio, StdioServerTransport } = await import('@modelcontextprotocol/server/stdio')
   const opening = openAll(given)
-  opening.catch(() => undefined) // `ready` tells it, and so does every call
+  opening.catch(() => undefined) // `ready` reports it, and so does every call
   const service = createPending(opening.then((opened) => opened.service))
   const tools = listMcpTools({
     files: createPending<FileStore>(opening.then((opened) => opened.files)),
@@ -79,7 +79,7 @@ export async function startMcp(options: StartMcpOptions): Promise<StartedMcp> {
   }
 }
 
-/** The model, and what is kept beside it. */
+/** The model and its stores. */
 async function openAll(options: ServedModelOptions & StoredOptions) {
   const serving = await openServing(options)
   try {
@@ -99,9 +99,9 @@ async function openAll(options: ServedModelOptions & StoredOptions) {
   }
 }
 
-/** An object whose calls wait until it is there. */
+/** An object whose calls wait until the real one is ready. */
 function createPending<Of extends object>(opening: Promise<Of>): Of {
-  opening.catch(() => undefined) // every call tells it
+  opening.catch(() => undefined) // every call reports it
   return new Proxy({} as Of, {
     get(_, name) {
       if (name === 'generate')

@@ -1,5 +1,5 @@
-// A server on a socket: the model in a worker, HTTP in this thread, and all that a server promises
-// beside its answers.
+// A server on a socket: the model in a worker, HTTP in this thread, and everything a server does
+// besides answering.
 
 import { listen } from './listen.ts'
 import type { Server as HttpServer } from 'node:http'
@@ -65,7 +65,7 @@ export interface StartedServer {
   /** `http://127.0.0.1:8080` */
   readonly url: string
   readonly service: Service
-  /** What to say about keys. */
+  /** The line about keys. */
   readonly access: string
   /** Where Studio is; undefined: it is not offered, or not built. */
   readonly studio: string | undefined
@@ -129,7 +129,7 @@ export async function startServer(options: StartServerOptions): Promise<StartedS
   }
 }
 
-/** Undefined where it is not wanted, or was not built. */
+/** Undefined if it is not wanted, or was not built. */
 async function openOwnStudio(
   { model, backend, withoutStudio }: StartServerOptions,
   { operations }: OpenedOperations,

@@ -1,4 +1,4 @@
-// Runs untrusted SQL in a process of its own.
+// Runs untrusted SQL in a separate process.
 
 import { createRequestProcess } from '../processes/request-process.ts'
 

@@ -153,7 +153,7 @@ const exists = async (path: string): Promise<boolean> =>
 const readSize = async (path: string): Promise<number> =>
   (await stat(path).catch(() => undefined))?.size ?? 0
 
-/** The items in a folder; none where there is no folder. */
+/** The items in a folder; none if there is no folder. */
 async function listEntries(folder: string): Promise<Entry[]> {
   const names = await listNames(folder)
   return names.flatMap((name) => {

@@ -1,4 +1,4 @@
-// A store of users by its address, which also says what kind of store it is.
+// A store of users by its address, which names the kind of store too.
 
 import type { UserStore } from '../../learn/store/user-store.ts'
 
@@ -29,8 +29,8 @@ const kinds: readonly StoreKind[] = [
 
 /**
  * Opens postgres://user:password@host/database, s3://bucket/prefix, a file that ends in .db or
- * .sqlite, or a folder. Throws UnsupportedError where a package is missing, StorageError where the
- * place is away or refuses.
+ * .sqlite, or a folder. Throws UnsupportedError if a package is missing, StorageError if the place
+ * is away or refuses.
  */
 export const openUserStore = (place: string): Promise<UserStore> =>
   kinds.find(({ accepts }) => accepts(place))!.open(place)

@@ -45,7 +45,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such socket',
 }
 
-/** One line that says why the database could not do something. */
+/** One line with the reason why the database failed. */
 function wrapError(what: string, cause: unknown): GraftError {
   if (GraftError.isInstance(cause)) return cause
   const code = findErrorCode(cause) ?? ''
@@ -74,7 +74,7 @@ const connectMs = 10_000
 
 /**
  * Opens a pool and makes the tables of `schema`, statements that may be run again. Throws
- * UnsupportedError without the package, StorageError where the database is away or refuses.
+ * UnsupportedError without the package, StorageError if the database is away or refuses.
  */
 export async function openPostgres(address: string, schema: string): Promise<PostgresPool> {
   const name = describeAddress(address)

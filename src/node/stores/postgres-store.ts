@@ -21,7 +21,7 @@ create table if not exists graft_items (
 
 /**
  * Opens the users in the database of an address such as postgres://user:password@host/database, and
- * makes the table. Needs the package pg. Throws StorageError where the database is away or refuses.
+ * makes the table. Needs the package pg. Throws StorageError if the database is away or refuses.
  */
 export async function openPostgresStore(address: string): Promise<UserStore> {
   return createStore(await openPostgres(address, schema))

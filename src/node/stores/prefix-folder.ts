@@ -23,7 +23,7 @@ const fields: OptionFields<PrefixFolderOptions> = {
   onProblem: unchecked<(problem: Error) => void>('a function'),
 }
 
-/** Opens the folder, or makes it. Throws StorageError where neither works. */
+/** Opens the folder, or makes it. Throws StorageError if neither works. */
 export async function openPrefixFolder(
   path: string,
   options: PrefixFolderOptions,
@@ -74,7 +74,7 @@ function encodeBlock(bytes: Uint8Array): Buffer {
   return file
 }
 
-/** Undefined where the file is not what was written. */
+/** Undefined if the file is not what was written. */
 function decodeBlock(file: Buffer): Uint8Array | undefined {
   if (file.length < HEADER_BYTES || file.toString('latin1', 0, 8) !== MAGIC) return undefined
   const bytes = file.subarray(HEADER_BYTES)
@@ -153,7 +153,7 @@ export class PrefixFolder implements SavedPrefixes {
 
   /** Writes what waits, one block after another. */
   async #work(): Promise<void> {
-    await undefined // the caller goes on first
+    await undefined // the caller continues first
     for (const [key, take] of this.#queue) {
       this.#queue.delete(key)
       const bytes = take()

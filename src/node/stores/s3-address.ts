@@ -49,7 +49,7 @@ export function parseAddress(address: string, environment: S3Environment): S3Add
 /** AWS's package, which knows profiles, roles and single sign-on. */
 const credentialPackage = '@aws-sdk/credential-providers'
 
-/** Keys of the environment, or of AWS's chain. Throws OptionError where there are none. */
+/** Keys of the environment, or of AWS's chain. Throws OptionError if there are none. */
 export async function openCredentials(
   environment: S3Environment,
 ): Promise<() => Promise<S3Credentials>> {

@@ -42,14 +42,14 @@ export interface S3Key {
 
 export interface S3Listing {
   readonly keys: readonly S3Key[]
-  /** What stands between the prefix and the next "/", where one was asked for. */
+  /** What is between the prefix and the next "/", where one was asked for. */
   readonly folders: readonly string[]
 }
 
 /** Keys are below the address's prefix. */
 export interface S3Bucket {
   readonly name: string
-  /** Throws StorageError where the bucket is away, is not there, or refuses the keys. */
+  /** Throws StorageError if the bucket is away, is not there, or refuses the keys. */
   check(): Promise<void>
   /** `sizeBytes`, where it is known, says how long it may take. */
   get(key: string, sizeBytes?: number): Promise<S3Object | undefined>

@@ -1,5 +1,5 @@
-// Users' items as objects of an S3 bucket. A version is no etag, because equal bytes have equal
-// etags: each object begins with its version and a mark of its own. Independent of what the bytes
+// Users' items as objects of an S3 bucket. An etag cannot be a version, because equal bytes have
+// equal etags: each object begins with its version and a unique mark. Independent of what the bytes
 // mean.
 
 import { randomBytes } from 'node:crypto'
@@ -53,7 +53,7 @@ function toFound(
 /**
  * Opens the users below an address such as s3://bucket/prefix; `?endpoint=https://…` for other
  * servers than AWS's, which must know conditional writes. Throws OptionError without keys,
- * StorageError where the bucket is away or refuses them.
+ * StorageError if the bucket is away or refuses them.
  */
 export async function openS3Store(
   address: string,
@@ -143,8 +143,8 @@ class S3Store implements UserStore {
     checkItemVersion(this.name, user, item, found?.version, expected)
     if (!found) return
     if (expected === undefined) return this.#bucket.delete(target.key)
-    // Not every server looks at a condition of a delete: the object is marked as deleted under a
-    // condition first, and whoever meets the mark takes it for nothing.
+    // Not every server checks the condition of a delete: the object is first marked as deleted
+    // under a condition, and readers treat a marked object as absent.
     const { etag } = await this.#bucket.put(target.key, {
       bytes: encodeItem(expected, new Uint8Array(0)),
       metadata: { [deletedName]: '1' },
@@ -190,7 +190,7 @@ class S3Store implements UserStore {
     return object && toFound(this.name, object)
   }
 
-  /** Writes over what was found; undefined where another was faster. */
+  /** Writes over what was found; undefined if another was faster. */
   async #putOnce(
     key: string,
     found: FoundItem | undefined,

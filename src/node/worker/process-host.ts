@@ -1,5 +1,5 @@
-// A worker in a process of its own (child_process): a native crash ends that process alone, and it
-// has a priority of its own. Memory is not shared, so everything is copied.
+// A worker in its own process (child_process): a native crash ends that process alone, and it has
+// its own priority. Memory is not shared, so everything is copied.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import type { RemotePort } from '../../runtime/worker/port.ts'
@@ -54,7 +54,7 @@ function createProcessPort(child: ChildProcess): RemotePort {
   const port: RemotePort = {
     onmessage: null,
     postMessage(message) {
-      // A child that is gone gets nothing; that it has ended is told elsewhere.
+      // A child that is gone receives nothing; its end is reported elsewhere.
       if (child.connected) child.send(message as object, () => {})
     },
   }
@@ -69,7 +69,7 @@ function waitForEnd(child: ChildProcess): Promise<WorkerEnd> {
       const reason = signal === null ? `exit code ${code}` : `signal ${signal}`
       const end = (): void => resolve({ code: code ?? undefined, error: undefined, reason })
       if (!child.connected) return end()
-      // What it said before it ended may come after its end: why it has no object, above all.
+      // Its last messages may arrive after its end: above all why it has no object.
       child.once('disconnect', end)
       setTimeout(end, endingMs).unref()
     })

@@ -10,7 +10,7 @@ interface Start {
   readonly priority: number | undefined
 }
 
-/** Keeps messages until somebody listens, as a MessagePort does. */
+/** Keeps messages until there is a listener, as a MessagePort does. */
 function createParentPort(): RemotePort {
   const early: unknown[] = []
   let listener: ((event: unknown) => void) | undefined
@@ -28,7 +28,7 @@ process.once('message', ({ task, priority }: Start) => {
   if (priority !== undefined) setOwnPriority(priority)
   void runWorkerTask(task, createParentPort())
 })
-// Ctrl-C and a stop of the service go to all processes of a group; whoever asked decides what ends.
+// Ctrl-C and a service stop reach all processes of a group; the parent decides what ends.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
-// Whoever asked is gone.
+// The parent is gone.
 process.once('disconnect', () => process.exit())

@@ -19,7 +19,7 @@ export interface CrashReport {
   readonly error: Error | undefined
   /** Calls that ended with a WorkerError. */
   readonly lostCalls: number
-  /** False where it crashed too often, so that every later call fails. */
+  /** False if it crashed too often, so that every later call fails. */
   readonly isStartedAgain: boolean
 }
 
@@ -84,7 +84,7 @@ export class RestartedWorker<Of> implements OpenedWorker<Of> {
     this.object = new Proxy({}, { get }) as Remote<Of>
   }
 
-  /** Resolves when its object is there. Throws what the factory threw. */
+  /** Resolves when its object is ready. Throws what the factory threw. */
   async open(): Promise<void> {
     try {
       await this.#run.connection.ready
@@ -149,7 +149,7 @@ export class RestartedWorker<Of> implements OpenedWorker<Of> {
     return run
   }
 
-  /** A run of the worker has ended; where nobody asked for it, it crashed. */
+  /** The worker has ended; if it was not asked to, it crashed. */
   #takeEnd(run: Run<Of>, { reason, error }: Pick<WorkerEnd, 'reason' | 'error'>): void {
     if (run.isOver) return
     run.isOver = true

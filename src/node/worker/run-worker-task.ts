@@ -16,7 +16,7 @@ export interface WorkerObject {
 
 export type WorkerFactory<Options> = (options: Options) => Promise<WorkerObject> | WorkerObject
 
-/** True where the object is there. Never throws. */
+/** True if the object is ready. Never throws. */
 export async function runWorkerTask(task: WorkerTask, port: RemotePort): Promise<boolean> {
   try {
     const factory = await loadFactory(task)

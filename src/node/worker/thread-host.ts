@@ -22,8 +22,8 @@ import {
 } from './worker-host.ts'
 
 /**
- * A thread with Node's flags. Those of V8 and of the whole process, such as --max-old-space-size,
- * hold for every thread as they are, and Node refuses to be told them again.
+ * A thread with Node's flags. Flags of V8 and of the whole process, such as --max-old-space-size,
+ * apply to every thread already, and Node refuses them here.
  */
 function createThread(flags: readonly string[], options: WorkerOptions): Worker {
   const create = (execArgv: string[]): Worker =>
@@ -41,7 +41,7 @@ function createThread(flags: readonly string[], options: WorkerOptions): Worker 
 export function startThread(task: WorkerTask, options: HostOptions): WorkerHost {
   const { name, heapMb, environment } = options
   const { port1, port2 } = new MessageChannel()
-  /** Set to 1 by the worker when it stands still. */
+  /** Set to 1 by the worker when it has stopped. */
   const parked = new Int32Array(new SharedArrayBuffer(4))
   const worker = createThread(listNodeFlags(), {
     name,
@@ -50,7 +50,7 @@ export function startThread(task: WorkerTask, options: HostOptions): WorkerHost 
     ...(environment && { env: { ...process.env, ...environment } }),
     ...(heapMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: heapMb } }),
   })
-  // Always, because a run may go on after the last call has ended: a request that was left.
+  // Always, because a run may continue after the last call has ended: a request that was left.
   const removeGuard = delayProcessExit(() => {
     worker.postMessage('park', [])
     Atomics.wait(parked, 0, 0, parkingMs)
@@ -86,7 +86,7 @@ export function startThread(task: WorkerTask, options: HostOptions): WorkerHost 
 /** Longer than a run of any program that answers requests takes. */
 const parkingMs = 10_000
 
-/** What a thread said before it ended may come after its end: why it has no object, above all. */
+/** A thread's last messages may arrive after its end: above all why it has no object. */
 function takeLastMessages(port: MessagePort): void {
   const { onmessage } = port as RemotePort
   for (let last = receiveMessageOnPort(port); last; last = receiveMessageOnPort(port))

@@ -10,7 +10,7 @@ const { task, port, parked } = workerData as {
   readonly parked: Int32Array
 }
 
-// The process is ending: stand still outside of any run, where a thread can be ended.
+// The process is ending: stop outside of any run, where a thread can be ended.
 parentPort!.on('message', () => {
   Atomics.store(parked, 0, 1)
   Atomics.notify(parked, 0)

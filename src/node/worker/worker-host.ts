@@ -1,10 +1,10 @@
-// What a worker runs in: a thread of this process, or a process of its own. Independent of what is
+// Where a worker runs: a thread of this process, or a separate process. Independent of what is
 // called there.
 
 import type { RemotePort } from '../../runtime/worker/port.ts'
 import type { EncodedValue } from '../../runtime/worker/encode-value.ts'
 
-/** What a worker is told when it starts. */
+/** What a worker receives at its start. */
 export interface WorkerTask {
   /** The URL of the module that has the factory. */
   readonly module: string
@@ -19,9 +19,9 @@ export interface HostOptions {
   readonly name: string
   /** Megabytes of JavaScript's heap; tensors are outside of it. Default: Node's. */
   readonly heapMb?: number | undefined
-  /** −20 to 19, as of os.setPriority; a process alone has one of its own. */
+  /** −20 to 19, as for os.setPriority; only a process has its own. */
   readonly priority?: number | undefined
-  /** Variables beside the process's own. */
+  /** Variables besides the process's own. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
 }
 
@@ -37,9 +37,9 @@ export interface WorkerHost {
   readonly port: RemotePort
   /** Resolves when it has ended, in whatever way. */
   readonly ended: Promise<WorkerEnd>
-  /** Whether this process goes on as long as the worker runs. */
+  /** Whether this process stays alive as long as the worker runs. */
   setBusy(isBusy: boolean): void
-  /** Lets it end by itself, after its object was closed; resolves when it has ended. */
+  /** Lets it end after its object was closed; resolves when it has ended. */
   close(): Promise<void>
   /**
    * Ends it now. A thread must not be in the middle of a run of ONNX Runtime: that would end this
@@ -50,13 +50,13 @@ export interface WorkerHost {
 
 export type StartHost = (task: WorkerTask, options: HostOptions) => WorkerHost
 
-/** A module beside the one of this URL, as source or as built. */
+/** A module next to the one of this URL, as source or as built. */
 export function locateModule(url: string, name: string): URL {
   const extension = url.endsWith('.ts') ? 'ts' : 'js'
   return new URL(`./${name}.${extension}`, url)
 }
 
-/** Flags of this process that say what it runs, with a value each. */
+/** Flags of this process that choose what it runs, with a value each. */
 const programFlags = ['-e', '--eval', '-p', '--print', '--input-type', '-i', '--interactive']
 
 /** Node's flags for a worker: those of this process, without its program and its debugger. */
@@ -71,5 +71,5 @@ export function listNodeFlags(given: readonly string[] = process.execArgv): stri
   return flags
 }
 
-/** How long a worker may take to end by itself once its object is closed. */
+/** How long a worker may take to end after its object is closed. */
 export const endingMs = 2000

@@ -184,7 +184,7 @@ export async function computeContentHash(files: readonly ImageFile[]): Promise<s
   return computeRootDigest(await listResources(listed, [signatureFile]))
 }
 
-/** Throws SignatureError where the files of an image are not those of this content hash. */
+/** Throws SignatureError if the files of an image are not those of this content hash. */
 export async function verifyContentHash(
   files: readonly ImageFile[],
   hash: string,

@@ -33,7 +33,7 @@ export interface SignatureBundle {
   /** The bytes that the key signed: payload and its type in DSSE's encoding. */
   readonly signedBytes: Uint8Array
   readonly signature: Uint8Array
-  /** SHA-256 of the signer's PEM file; undefined where the bundle is of an older kind. */
+  /** SHA-256 of the signer's PEM file; undefined if the bundle is of an older kind. */
   readonly hint: string | undefined
   readonly subject: string
   readonly rootDigest: string

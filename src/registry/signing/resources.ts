@@ -42,7 +42,7 @@ export function compareByCodePoint(a: string, b: string): number {
   return left.length - right.length
 }
 
-/** Whether a path is one of these or lies under one. */
+/** Whether a path is one of these or is under one. */
 export const isIgnoredPath = (path: string, ignored: readonly string[]): boolean =>
   ignored.some((entry) => path === entry || path.startsWith(`${entry}/`))
 
@@ -66,7 +66,7 @@ export async function listResources(
   return resources
 }
 
-/** Why a path is no canonical relative one (section 6.1.2); undefined where it is. */
+/** Why a path is no canonical relative one (section 6.1.2); undefined if it is. */
 export function findPathProblem(path: string): string | undefined {
   const parts = path.split('/')
   const refuse = (reason: string): string => `${quoteName(path)}: ${reason}`

@@ -41,7 +41,7 @@ export async function verifyFiles(
     throw new SignatureError(`The files are not those that were signed:\n${joinProblems(problems)}`)
 }
 
-/** The key that signed it. Throws SignatureError where it is none of these. */
+/** The key that signed it. Throws SignatureError if it is none of these. */
 export async function verifySigner(
   { hint, signature, signedBytes }: SignatureBundle,
   keys: readonly VerifyingKey[],

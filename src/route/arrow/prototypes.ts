@@ -58,7 +58,7 @@ export function computeTopInput(
   return length > 0 ? top.map((value) => value / length) : new Float32Array(inputs)
 }
 
-/** Modules that every expert changes; throws OptionError where there are none. */
+/** Modules that every expert changes; throws OptionError if there are none. */
 export function findCommonModules(
   prototypes: ReadonlyMap<string, ReadonlyMap<string, Float32Array>>,
 ): string[] {

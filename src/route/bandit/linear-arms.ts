@@ -72,7 +72,7 @@ export class LinearArms {
     }
   }
 
-  /** Takes over what `read` gave. */
+  /** Restores what `read` gave. */
   restore(inverses: Float32Array, moments: Float32Array, counts: Int32Array): void {
     const { width } = this
     for (const [i, arm] of this.#arms.entries()) {

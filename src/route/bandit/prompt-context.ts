@@ -46,7 +46,7 @@ export type ContextReader = (
   signal?: AbortSignal,
 ) => Promise<Float64Array> | Float64Array
 
-/** By words where there is no embedder. */
+/** By words if there is no embedder. */
 export function createContextReader(width: number, embedder?: TextEmbedder): ContextReader {
   if (!embedder) return (text) => hashContext(text, width)
   const project = createProjection(embedder.width, width)

@@ -34,7 +34,7 @@ export interface CoveragePoint {
   readonly coverage: number
   /** Share of answers by an expert that is not the right one, of prompts in scope. */
   readonly errors: number
-  /** Share of the prompts out of scope that the base answers; undefined where there are none. */
+  /** Share of the prompts out of scope that the base answers; undefined if there are none. */
   readonly outOfScopeRecall: number | undefined
 }
 

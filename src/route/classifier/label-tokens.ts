@@ -4,14 +4,14 @@
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 
-/** What stands between the prompt and the token of its expert. */
+/** What is between the prompt and the token of its expert. */
 const question = '\n\nExpert:'
 
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
 /**
  * One token for each expert, all different: single letters first, then any others of the
- * vocabulary. Throws UnsupportedError where it has too few.
+ * vocabulary. Throws UnsupportedError if it has too few.
  */
 export function chooseLabels(tokenizer: Tokenizer, count: number): Int32Array {
   const found = new Set<number>()

@@ -1,5 +1,5 @@
 // The words of a prompt as numbers: words, pairs of neighbours and parts of words, each hashed to a
-// place and a sign (Weinberger et al. 2009). What states of a model blur, such as a rare name, stands
+// place and a sign (Weinberger et al. 2009). What states of a model blur, such as a rare name, is
 // here as it is.
 
 import { listWords, shortenPrompt } from './terms.ts'

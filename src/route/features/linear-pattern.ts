@@ -153,7 +153,7 @@ function isHeld(what: (Step & { readonly type: 'check' })['what'], place: Place)
 }
 
 /**
- * Follows all steps that need no character from `at`; true where the pattern is found. `marks` says
+ * Follows all steps that need no character from `at`; true if the pattern is found. `marks` says
  * which were visited at this place of the text.
  */
 function follow(

@@ -35,9 +35,7 @@ export interface DiscriminantOptions {
 /** The smallest share of the largest variance between classes that a direction must have. */
 const leastShare = 1e-6
 
-/**
- * Fits vectors [N][D] with a class 0…C−1 each. Throws OptionError where a class has no example.
- */
+/** Fits vectors [N][D] with a class 0…C−1 each. Throws OptionError if a class has no example. */
 export function fitDiscriminant(
   vectors: readonly Float32Array[],
   classes: readonly number[],

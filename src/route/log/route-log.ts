@@ -102,7 +102,7 @@ export interface RouteLogRow {
   readonly scores: readonly (readonly [string, number])[]
   readonly features: Float32Array | undefined
   readonly reward: number | undefined
-  /** The expert that would have been right; null: none; undefined: nobody said. */
+  /** The expert that would have been right; null: none; undefined: unknown. */
   readonly right: string | null | undefined
 }
 
@@ -241,7 +241,7 @@ function addOutcome(rows: Map<string, RouteLogRow>, { id, reward, right }: Outco
   })
 }
 
-/** A reward from which on a choice counts as right, where nobody named the right expert. */
+/** Smallest reward at which a choice counts as right if the right expert is not known. */
 const goodReward = 0.75
 
 /**

@@ -73,7 +73,7 @@ export function computeExpertErrors(
   return shares.map((p, i) => (-measure * own * (Number(i === chosen) - p)) / rest)
 }
 
-/** Whether the best expert was right, for the confidence; undefined where that is not known. */
+/** Whether the best expert was right, for the confidence; undefined if that is not known. */
 function judgeBest(
   logits: Float64Array,
   { right, chosen, reward }: PolicyFeedback,

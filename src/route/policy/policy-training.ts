@@ -60,7 +60,7 @@ function collectTiers(examples: readonly RouteExample[]) {
 
 /**
  * Trains on `parts.backend`, or slowly on the reference interpreter. Throws what prepareTraining
- * throws, and NumericError where the training diverges.
+ * throws, and NumericError if the training diverges.
  */
 export async function makePolicy(
   training: RouterTraining,

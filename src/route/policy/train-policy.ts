@@ -142,7 +142,7 @@ class PolicyTrainer {
   }
 }
 
-/** Throws NumericError where the training diverges. */
+/** Throws NumericError if the training diverges. */
 export async function trainPolicy(training: PolicyTraining): Promise<PolicyWeights> {
   const { examples, epochs, batchSize, shape } = training
   const draw = random(training.seed)

@@ -132,7 +132,7 @@ function setWanted(
   feeds.set(`wanted.${head}`, wanted).set(`counts.${head}`, counts)
 }
 
-/** 1 − ε at the label and ε spread over all; even shares where there is no label. */
+/** 1 − ε at the label and ε spread over all; even shares if there is no label. */
 function fillShares(row: Float32Array, label: number, smoothing: number): void {
   row.fill(label < 0 ? 1 / row.length : smoothing / row.length)
   if (label >= 0) row[label]! += 1 - smoothing

@@ -38,8 +38,8 @@ export class NextExperts {
   }
 
   /**
-   * How likely each expert is the next one of a session, the likeliest first; the base is left out.
-   * A session that is not known is asked as one that has just begun.
+   * Probability of each expert to be the next one of a session, the most likely first; the base is
+   * left out. An unknown session counts as one that has just begun.
    */
   predict(session: string, most = Infinity): ExpertScore[] {
     const history = this.#sessions.get(session) ?? []
@@ -72,7 +72,7 @@ export class NextExperts {
     counts.set(name, (counts.get(name) ?? 0) + 1)
   }
 
-  /** Takes over what `save` gave. Throws FormatError. */
+  /** Restores what `save` gave. Throws FormatError. */
   static read(saved: unknown): NextExperts {
     const made = new NextExperts()
     const rows = isRecord(saved) ? saved['counts'] : undefined

@@ -6,7 +6,7 @@ import { NextExperts } from './next-experts.ts'
 
 /** What holds experts: `engine.experts` is one. */
 export interface PreloadingPool {
-  /** False where there is no room. */
+  /** False if there is no room. */
   preload(name: string): Promise<boolean>
 }
 

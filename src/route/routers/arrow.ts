@@ -98,7 +98,7 @@ class ArrowRouter implements Router {
     return clues.toSorted((a, b) => b.weight - a.weight)
   }
 
-  /** Throws OptionError where it lacks one of the layers that are compared. */
+  /** Throws OptionError if it lacks one of the layers that are compared. */
   add({ name, sha256, adapter }: RoutedExpert): void {
     checkExpertNames([...this.experts, name], 'Router "arrow"')
     if (!adapter) throw new OptionError(`Router "arrow": "${name}" has no adapter.`)

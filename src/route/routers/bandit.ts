@@ -283,7 +283,7 @@ function readSettings(given: Readonly<Record<string, unknown>>): Settings {
   }
 }
 
-/** Throws OptionError where it was trained with an embedder and there is none, or another. */
+/** Throws OptionError if it was trained with an embedder and there is none, or another. */
 function findReader(
   file: RouterFile,
   { width }: Settings,

@@ -49,8 +49,8 @@ interface Stage {
 const leastDecisions = 10
 
 /**
- * The least confidence from which on at most this share of the decisions is wrong; above 1 where
- * there is none, so that the stage never stops.
+ * The least confidence from which on at most this share of the decisions is wrong; above 1 if there
+ * is none, so that the stage never stops.
  */
 export function findSureConfidence(decisions: readonly HeldDecision[], errors: number): number {
   const made = decisions

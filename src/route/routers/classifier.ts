@@ -88,7 +88,7 @@ class ClassifierRouter implements Router {
   }
 }
 
-/** Throws OptionError where there is no model that takes texts. */
+/** Throws OptionError if there is no model that takes texts. */
 function getModel({ model }: RouterParts): Model {
   if (model?.base.tokenizer) return model
   throw new OptionError(

@@ -52,7 +52,7 @@ export const limitExamples = (each: number, experts: number): number =>
 /** Examples of none of the experts from which on they are a class of the head. */
 const leastNone = 10
 
-/** Throws OptionError where there is no embedder. */
+/** Throws OptionError if there is no embedder. */
 export function getEmbedder({ embedder }: RouterParts, kind: string): TextEmbedder {
   if (embedder) return embedder
   throw new OptionError(
@@ -60,7 +60,7 @@ export function getEmbedder({ embedder }: RouterParts, kind: string): TextEmbedd
   )
 }
 
-/** Throws FormatError where the file was made with another model or other layers. */
+/** Throws FormatError if the file was made with another model or other layers. */
 export function checkEmbedder(file: RouterFile, { sha256, settings }: TextEmbedder): void {
   const { embedder } = file
   const wrong =
@@ -88,7 +88,7 @@ async function embedAll(
 
 /**
  * What training any kind over vectors shares: fit, calibrate, fit again with what was held out. A
- * kind may bring a head of its own.
+ * kind may bring its own head.
  */
 export async function trainEmbedding(
   kind: string,
@@ -102,7 +102,7 @@ export async function trainEmbedding(
   const { experts, names, fitted, held, isSplit } = prepareTraining(training, kind, options.holdOut)
   const isInScope = ({ expert }: NumberedPrompt): boolean => expert >= 0
   const strange = fitted.filter((row) => !isInScope(row))
-  // a class of its own tells prompts of none far better than the distance to the experts does
+  // its own class tells prompts of none far better than the distance to the experts does
   const none = strange.length >= leastNone ? names.length : undefined
   const vectorOf = await embedAll(embedder, [...fitted, ...held])
   const toVectors = (rows: readonly NumberedPrompt[]): Float32Array[] => rows.map(vectorOf)

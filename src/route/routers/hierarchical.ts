@@ -49,7 +49,7 @@ const fields = {
   ...calibrationOptionFields,
 }
 
-/** Throws OptionError where an expert is in no cluster or in two, or is not there. */
+/** Throws OptionError if an expert is in no cluster or in two, or is not there. */
 function checkClusters(clusters: Clusters, names: readonly string[]): void {
   const listed = Object.values(clusters).flat()
   const problems = [

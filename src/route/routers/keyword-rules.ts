@@ -21,7 +21,7 @@ import type { NumberedPrompt } from '../training/training-set.ts'
 /** What speaks for one expert, as users write it. */
 export interface KeywordRule {
   readonly expert: string
-  /** Words and short phrases; with weights, 1 each unless given. Case does not count. */
+  /** Words and short phrases. Default: with weights, 1 each. Case does not count. */
   readonly terms?: readonly string[] | Readonly<Record<string, number>> | undefined
   /** Regular expressions, matched in linear time. Case does not count. */
   readonly patterns?: readonly string[] | undefined
@@ -121,7 +121,7 @@ export const toManifestTerms = (
 ): readonly WeightedTerm[] =>
   keywords.map((keyword) => ({ term: checkTerm(keyword), expert, weight: 1 }))
 
-/** Examples in which a term must stand before it is learned: of a handful one is enough. */
+/** Examples in which a term must come before it is learned: of a handful one is enough. */
 const countNeeded = (examples: number): number => (examples < 10 ? 1 : 2)
 
 /** Terms of each expert that an unseen one counts as, in the smoothed rates. */

@@ -92,7 +92,7 @@ function indexTerms(terms: readonly WeightedTerm[]) {
   return { index, longest }
 }
 
-/** Finds what of the rules a prompt holds: each once, however often it stands there. */
+/** Finds what of the rules a prompt holds: each once, however often it is there. */
 function createMatcher(rules: RuleSet) {
   const { index, longest } = indexTerms(rules.terms)
   return (text: string, words: readonly string[]): RuleHit[] => {

@@ -45,7 +45,7 @@ export const decideAll = (router: Router, rows: readonly RouteExample[]): Promis
     })),
   )
 
-/** How routers within a router are trained. Throws OptionError where the caller gives no way. */
+/** How routers within a router are trained. Throws OptionError if the caller gives no way. */
 export function getTrainer(
   { train }: RouterParts,
   kind: string,

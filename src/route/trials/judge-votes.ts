@@ -1,14 +1,14 @@
-// Whether votes say that a trial's candidate is better. A user's votes count as one, their mean,
-// because ten thumbs of one user are not ten opinions. Votes are looked at when each side has 1, 2,
-// 4, 8 … times the least number of voters, with a stricter interval each time (Bonferroni over the
-// looks: 0.05/2, 0.05/4 …), so that asking again and again finds a difference that is not there in
-// at most 5 % of trials.
+// Whether votes show that a trial's candidate is better. A user's votes count as one, their mean,
+// because ten thumbs of one user are not ten opinions. Votes are judged when each side has 1, 2, 4,
+// 8 … times the least number of voters, with a stricter interval each time (Bonferroni over the
+// looks: 0.05/2, 0.05/4 …), so that repeated looks find a difference that is not there in at most 5
+// % of trials.
 
 import { random } from '../../base/random.ts'
 import type { TrialSide, TrialVote } from './trial.ts'
 
 export interface SideScore {
-  /** Mean over voters of their mean reward; NaN where there are none. */
+  /** Mean over voters of their mean reward; NaN if there are none. */
   readonly score: number
   readonly voters: number
   readonly votes: number

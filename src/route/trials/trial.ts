@@ -1,6 +1,5 @@
-// A trial of an expert's new version: it answers a share of the requests beside the version that
-// answers now, until votes say which of the two is better. Types only; where trials are kept is the
-// platform's.
+// A trial of an expert's new version: it answers a share of the requests until votes decide which
+// of the two versions is better. Types only; the platform stores trials.
 
 /** 'promoted': the candidate took the incumbent's place; 'rolled-back': it did not, or no longer. */
 export type TrialState = 'running' | 'promoted' | 'rolled-back'
@@ -51,7 +50,7 @@ export interface TriedAnswer {
   readonly voter: string
 }
 
-/** What somebody said of an answer. */
+/** A vote on an answer. */
 export interface TrialVote {
   readonly side: TrialSide
   readonly voter: string
@@ -60,13 +59,13 @@ export interface TrialVote {
 }
 
 export interface TrialStore {
-  /** Throws ConflictError where a trial of the expert runs. */
+  /** Throws ConflictError if a trial of the expert runs. */
   start(trial: NewTrial): Promise<Trial>
   /** The trial of an expert that runs. */
   findRunning(id: string): Promise<Trial | undefined>
   /** The oldest first; of all experts unless one is named. */
   list(id?: string): Promise<readonly Trial[]>
-  /** Throws ConflictError where the trial is not in one of these states. Default: running. */
+  /** Throws ConflictError if the trial is not in one of these states. Default: running. */
   end(number: number, end: TrialEnd, from?: readonly TrialState[]): Promise<Trial>
   addAnswer(answer: TriedAnswer): Promise<void>
   /** A later vote on the same answer replaces the first. Undefined: no trial's answer. */

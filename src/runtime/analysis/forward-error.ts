@@ -17,8 +17,8 @@ export interface ForwardError extends PredictionDistance {
 }
 
 /**
- * Compares two forms of one adapter on some prompts, one prompt at a time. Throws MismatchError
- * where either does not fit the model.
+ * Compares two forms of one adapter on some prompts, one prompt at a time. Throws MismatchError if
+ * either does not fit the model.
  */
 export async function measureForwardError(
   model: Model,

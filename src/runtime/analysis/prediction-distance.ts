@@ -15,8 +15,7 @@ export interface PredictionDistance {
 }
 
 /**
- * Compares logits [V] of the token after each prompt. No distance at all where there are no
- * prompts.
+ * Compares logits [V] of the token after each prompt. No distance at all if there are no prompts.
  */
 export function measurePredictionDistance(
   expected: readonly Float32Array[],

@@ -122,7 +122,7 @@ export function keepMinP(candidates: Candidates, fraction: number): Candidates {
   )
 }
 
-/** One draw; `uniform` lies in [0, 1). */
+/** One draw; `uniform` is in [0, 1). */
 export function drawToken({ ids, probabilities }: Candidates, uniform: number): number {
   let sum = 0
   const index = probabilities.findIndex((probability) => (sum += probability) > uniform)

@@ -135,7 +135,7 @@ export class Answer {
   /** Scores of `ids`, where they were asked for. */
   readonly tokens: TokenLogprob[] | undefined
   readonly #alternatives: number
-  /** How many of the scores were told. */
+  /** How many of the scores were emitted. */
   #told = 0
   /** Prompt and answer: the sequence's one array, which grows here. */
   readonly #context: ProcessorContext & { readonly tokens: number[] }
@@ -178,14 +178,12 @@ export class Answer {
     return this.#limit - this.ids.length
   }
 
-  /**
-   * Chooses the next token; the text that is final now, undefined where there is nothing to tell.
-   */
+  /** Chooses the next token; the text that is final now, undefined if there is nothing to tell. */
   sampleNext(logits: Float32Array): TextDelta | undefined {
     const text = this.#chooseNext(logits)
     const { tokens } = this
     if (!tokens) return text === '' ? undefined : { type: 'text-delta', text }
-    // Tokens whose text is held back are told with it, and at the end.
+    // Tokens whose text is held back are emitted with it, and at the end.
     if (text === '' && (this.reason === undefined || this.#told === tokens.length)) return undefined
     const delta = { type: 'text-delta', text, tokens: tokens.slice(this.#told) } as const
     this.#told = tokens.length
@@ -194,7 +192,7 @@ export class Answer {
 
   #chooseNext(logits: Float32Array): string {
     const { mask } = this.grammar ?? {}
-    // With too few tokens the mask's processor says what is wrong.
+    // With too few tokens the mask's processor throws the error.
     if (mask && this.ids.length >= this.#leastTokens && isOnlyEnd(mask, logits.length))
       return this.#end('eos', this.#stream.end())
     const id = this.#sampler(logits, this.#context)

@@ -5,7 +5,7 @@ import type { Sequence } from './sequence.ts'
 
 export class CopyGroup<One extends Sequence> {
   readonly members: One[] = []
-  /** Whether the prompt was read, so that each member goes on by itself. */
+  /** Whether the prompt was read, so that each member continues by itself. */
   isRead = false
 
   /** Whether this member waits for another one to read the prompt: the first that has not ended. */

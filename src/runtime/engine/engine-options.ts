@@ -45,7 +45,7 @@ export interface EngineOptions {
    * request begins with is saved. Found again for the same base and registered expert.
    */
   readonly saved?: SavedPrefixes | undefined
-  /** Whether requests speculate that do not say so. Default false. */
+  /** Whether requests speculate by default. Default false. */
   readonly speculate?: boolean | undefined
   /**
    * Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 195

@@ -55,7 +55,7 @@ export interface EngineParts {
   readonly cores: number
   /** Milliseconds. */
   readonly now: () => number
-  /** Nothing refers to the engine afterwards, so that its memory is given back. */
+  /** Nothing refers to the engine afterwards, so that its memory is freed. */
   readonly onDisposed: () => void
 }
 
@@ -116,7 +116,7 @@ export class Engine {
       // Where weights change along the answer, pieces end at any token.
       return Math.min(planned, tokens.length - computed, countAlike(task))
     }
-    // A prompt is read beside the compilation of its grammar where nobody would wait for that.
+    // A prompt is read while its grammar compiles if no caller would wait for that.
     const isHeld = (task: ServedSequence): boolean =>
       (task.copies?.isHeld(task) ?? false) ||
       (isCompiling(task) && this.#scheduler.running.length > 0)
@@ -150,8 +150,8 @@ export class Engine {
   }
 
   /**
-   * Queues `count` answers of one prompt, which is read once; answer i draws with the request's
-   * seed + i. Each ends or is cancelled by itself. Throws as `add`.
+   * Queues `count` answers of one prompt, which is read once; answer i samples with the request's
+   * seed + i. Each ends or is cancelled separately. Throws as `add`.
    */
   async addCopies(request: EngineRequest, count: number): Promise<EngineSequence[]> {
     this.#checkOpen()
@@ -207,8 +207,8 @@ export class Engine {
 
   /**
    * Checks an expert, fills its slot and compiles what serves it, so that its first request does
-   * not wait. Where every slot is in use it waits for a request to end; throws OptionError where
-   * none runs that could.
+   * not wait. Where every slot is in use it waits for a request to end; throws OptionError if none
+   * runs that could.
    */
   async prepare(which: GivenExpert | undefined, accuracy: Accuracy): Promise<void> {
     const { handle, stages } = await resolveExpert(which, this.#parts)

@@ -1,4 +1,4 @@
-// Events from the engine to whoever reads an answer, in order, at the reader's pace.
+// Events from the engine to the reader of an answer, in order, at the reader's pace.
 
 export class EventQueue<Event> implements AsyncIterable<Event> {
   readonly #events: Event[] = []

@@ -86,8 +86,8 @@ export interface GenerateOptions extends SamplingOptions {
    */
   readonly promptLogprobs?: number | undefined
   /**
-   * The text is what follows the prompt's text, with the blank at its beginning that some tokenizers
-   * leave out at the beginning of a text. Default false: a text of its own.
+   * The text is what follows the prompt's text, with the blank at its beginning that some
+   * tokenizers leave out at the beginning of a text. Default false: its own text.
    */
   readonly continuesText?: boolean | undefined
   readonly signal?: AbortSignal | undefined

@@ -30,7 +30,7 @@ export interface EngineRequest extends Omit<GenerateOptions, 'adapter'> {
   readonly index?: number | undefined
 }
 
-/** How prefixes are kept. */
+/** How prefixes are cached. */
 interface PrefixForm {
   readonly element: KvElement
   readonly products: PromptProducts
@@ -52,7 +52,7 @@ export interface RequestIntakeParts {
   /** Blocks of keys and values that the engine has. */
   readonly blocks: number
   readonly prefixes: PrefixForm
-  /** Whether requests speculate that do not say so. */
+  /** Whether requests speculate by default. */
   readonly speculate: boolean
 }
 
@@ -116,7 +116,7 @@ export class RequestIntake {
     })
     copies?.members.push(...tasks)
     this.#count += count
-    // One sequence must fit by itself, else it would wait for ever.
+    // One sequence must fit alone, or it would wait forever.
     if (countNeededBlocks(tasks[0]!) > this.#parts.blocks) throw this.createLackError(tasks[0]!)
     if (settings.grammar) await this.#holdAnswers(tasks, settings.grammar, tokenizer)
     return tasks
@@ -162,7 +162,7 @@ export class RequestIntake {
   }
 }
 
-/** Undefined where a stage takes one token at a time. */
+/** Undefined if a stage takes one token at a time. */
 const createSpeculation = ({
   stage,
   exact,

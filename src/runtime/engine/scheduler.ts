@@ -8,11 +8,11 @@ import type { Sequence } from './sequence.ts'
 export interface RowKeeper<One extends Sequence> {
   /**
    * Opens a row with room for all tokens of the sequence. Returns the positions that a cached
-   * prefix has filled; undefined where a row, blocks or a place for the expert are lacking. Where
-   * it gives that or throws, nothing is taken.
+   * prefix has filled; undefined if a row, blocks or a place for the expert are lacking. Where it
+   * gives that or throws, nothing is taken.
    */
   open(sequence: One): Promise<number | undefined>
-  /** Room for one more position; false where blocks are lacking. */
+  /** Room for one more position; false if blocks are lacking. */
   reserve(sequence: One): boolean
   /** Gives the row back; its full blocks may stay cached. */
   close(sequence: One): void
@@ -58,15 +58,15 @@ interface Admission<One extends Sequence> {
 
 /**
  * Sequences run from the moment they get a row until they end. A free row goes to the sequence that
- * has waited longer than `maxWaitMs`, the longest first; where there is none, to the expert with
- * the fewest rows, and there to the oldest. So an expert with many requests cannot keep another
- * from its first row, and no request waits for ever. Where blocks are lacking the youngest running
+ * has waited longer than `maxWaitMs`, the longest first; if there is none, to the expert with the
+ * fewest rows, and there to the oldest. So an expert with many requests cannot keep another from
+ * its first row, and no request waits for ever. Where blocks are lacking the youngest running
  * sequence gives its row back and is continued later.
  */
 export class Scheduler<One extends Sequence> {
   readonly #options: SchedulerOptions<One>
   readonly #keeper: RowKeeper<One>
-  /** By id. A pre-empted sequence keeps its id, so it stands before those that came later. */
+  /** By id. A pre-empted sequence keeps its id, so it comes before those that came later. */
   readonly #waiting: One[] = []
   /** By the time they got their row. */
   readonly #running: One[] = []

@@ -1,5 +1,5 @@
 // What sequences hold while they run: a row for keys and values, and a lease of their expert. Taken
-// together when a sequence gets its turn, given back together. Independent of programs.
+// together when a sequence gets its turn, released together. Independent of programs.
 
 import { isVirtual } from './compose/expert-terms.ts'
 import type { KvMemory, KvRow } from './kv/kv-memory.ts'
@@ -85,8 +85,8 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
   }
 
   /**
-   * A row and a lease for a copy of a task that has just read its prompt; false where a row or
-   * blocks are lacking: nothing is taken then.
+   * A row and a lease for a copy of a task that has just read its prompt; false if a row or blocks
+   * are lacking: nothing is taken then.
    */
   fork(task: ServedSequence, copy: ServedSequence): boolean {
     const { pool, memory } = this.#parts
@@ -119,7 +119,7 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
    */
   #countUsable(task: ServedSequence, keys: readonly string[], lease: Lease | undefined): number {
     if (!task.settings.cache || task.settings.states) return 0
-    // Every token of the prompt is computed anew, because its logits are wanted.
+    // Every token of the prompt is computed again, because its logits are needed.
     if (task.scores && !task.scores.isComplete) return 0
     const { memory, pieceTokens } = this.#parts
     const cached = memory.countCached(keys) * BLOCK_SIZE
@@ -127,7 +127,7 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
     return planPieces(task.tokens.length, cached, pieceTokens, unit).start
   }
 
-  /** Its expert is there until `unclaim`, also where its name is unloaded meanwhile. */
+  /** Its expert stays until `unclaim`, even if its name is unloaded meanwhile. */
   claim(task: ServedSequence): void {
     for (const handle of listHandles(task)) if (handle) this.#parts.pool.claim(handle)
   }

@@ -40,7 +40,7 @@ export class StepLoop {
     return running.length + waiting.length > 0
   }
 
-  /** Throws NotFoundError where the expert was unloaded since it was found. */
+  /** Throws NotFoundError if the expert was unloaded since it was found. */
   add(task: ServedSequence): void {
     this.#parts.rows.claim(task)
     this.#parts.scheduler.add(task)
@@ -55,7 +55,7 @@ export class StepLoop {
 
   async #loop(): Promise<void> {
     while (this.hasWork) await this.step()
-    // At once, so that whoever adds a sequence from now on starts another loop.
+    // At once, so that a sequence that is added from now on starts another loop.
     this.#running = undefined
   }
 
@@ -66,7 +66,8 @@ export class StepLoop {
         await this.#step()
         this.#parts.clock.finishStep()
       } catch (error) {
-        // Not of one call: whoever runs or waits must hear of it instead of waiting for ever.
+        // Not of one call: all running and waiting requests must hear of it instead of waiting
+        // forever.
         const { running, waiting } = this.#parts.scheduler
         for (const task of [...running, ...waiting]) this.#fail(task, error)
         this.#leave()
@@ -200,8 +201,8 @@ export class StepLoop {
   }
 
   /**
-   * Chooses the next token and tells it. What that throws, as where a grammar and bans leave no token,
-   * ends this task only: false then.
+   * Chooses the next token and emits it. If that throws, as when a grammar and bans leave no token,
+   * only this task ends: then false.
    */
   async #take(task: ServedSequence, logits: Float32Array): Promise<boolean> {
     const { answer, events, times } = task

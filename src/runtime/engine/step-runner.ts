@@ -35,7 +35,7 @@ export interface StepRunnerParts extends StepFeedParts {
 export interface CallResult {
   /** By task that was asked for logits of the built-in head: [V]. */
   readonly logits: ReadonlyMap<ServedSequence, Float32Array>
-  /** By task with a stage of its own: the hidden state [D], and the state at its layer [D]. */
+  /** By task with its own stage: the hidden state [D], and the state at its layer [D]. */
   readonly states: ReadonlyMap<ServedSequence, LookedStates>
   /** Of a piece of a prompt that is scored: logits [V] of the tokens that its scores want. */
   readonly prompt: readonly Float32Array[]

@@ -6,15 +6,15 @@ import type { Vocabulary } from './vocabulary.ts'
 /** Which tokens may come next in one answer. */
 export interface TokenMatcher {
   /**
-   * Bits of the ids that may come next, 32 to a number; the bit behind the last id says whether the
+   * Bits of the ids that may come next, 32 to a number; the bit after the last id tells whether the
    * text may end. undefined while they are being computed. Valid until the next `accept`.
    */
   readonly mask: Int32Array | undefined
   /** Resolves when `mask` is there; throws why it cannot be. */
   ready(): Promise<void>
-  /** The answer goes on with this token. */
+  /** Takes the answer's next token. */
   accept(id: number): void
-  /** Gives back its memory. */
+  /** Releases its memory. */
   close(): void
 }
 

@@ -1,5 +1,5 @@
-// Where a JSON text that is being written stands: in which string, at which place of the value. Reads
-// bytes that a grammar has admitted, so it checks nothing. Independent of tokens.
+// Tracks the position in a JSON text that is being written: in which string, at which place of the
+// value. Reads bytes that a grammar has admitted, so it checks nothing. Independent of tokens.
 
 import type { LengthPlan } from '../../formats/grammar/schema/length-plan.ts'
 

@@ -107,7 +107,9 @@ class LocalHost implements GrammarHost {
   }
 }
 
-/** One answer's matcher: made anew from its tokens where its instance of the library has failed. */
+/**
+ * One answer's matcher: made again from its tokens where its instance of the library has failed.
+ */
 class LocalMatcher implements TokenMatcher {
   readonly #host: LocalHost
   readonly #request: GrammarRequest

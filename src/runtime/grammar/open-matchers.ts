@@ -1,5 +1,5 @@
-// From the option `grammar` of a request to matchers for its answers. Everything that is wrong is
-// said here, before anything is queued.
+// From the option `grammar` of a request to matchers for its answers. Every problem is reported
+// here, before anything is queued.
 
 import { GrammarError, OptionError } from '../../base/errors.ts'
 import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'

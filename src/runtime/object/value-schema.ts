@@ -39,7 +39,7 @@ export const isStandardSchema = (schema: unknown): schema is StandardSchema =>
   ((typeof schema === 'object' && schema !== null) || typeof schema === 'function') &&
   '~standard' in schema
 
-/** The JSON Schema of what a schema takes. Throws OptionError where its vendor gives none. */
+/** The JSON Schema of what a schema takes. Throws OptionError if its vendor gives none. */
 export function toJsonSchema(schema: ValueSchema): SchemaValue {
   if (!isStandardSchema(schema)) {
     if (typeof schema === 'boolean' || isRecord(schema)) return schema
@@ -65,7 +65,7 @@ export function toJsonSchema(schema: ValueSchema): SchemaValue {
   }
 }
 
-/** The value of a JSON text, as the schema gives it out. Throws ObjectError where it refuses it. */
+/** The value of a JSON text, as the schema gives it out. Throws ObjectError if it refuses it. */
 export async function readValue<Schema extends ValueSchema>(
   schema: Schema,
   text: string,

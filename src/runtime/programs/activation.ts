@@ -19,7 +19,7 @@ export function findInvocation(expert: Expert | undefined): readonly number[] | 
 
 /**
  * Positions in the rows from which their experts act: 0 where they act on all tokens, infinity
- * where a row lacks the invocation tokens. undefined where no expert has any. `rows` are whole
+ * where a row lacks the invocation tokens. undefined if no expert has any. `rows` are whole
  * prompts.
  */
 export function findActivationStarts(

@@ -62,7 +62,7 @@ export interface Forward {
   cache(batch: number): KvCache
   /**
    * Runs each row's new tokens and adds them to the cache. Returns, by row, one array per token
-   * looked at: logits [V] or hidden states [D]. Throws ContextLengthError where a row would grow
+   * looked at: logits [V] or hidden states [D]. Throws ContextLengthError if a row would grow
    * beyond the model's context, before anything is run.
    */
   (
@@ -109,8 +109,8 @@ function resolvePositions(at: TokenPositions, row: number, length: number): read
 }
 
 /**
- * From where the experts act. Throws OptionError where that cannot be known: the invocation tokens
- * may stand in the cache.
+ * Where the experts begin to act. Throws OptionError if that cannot be known, because the
+ * invocation tokens may be in the cache.
  */
 function resolveActivationStarts(
   given: readonly (readonly number[])[],

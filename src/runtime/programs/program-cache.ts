@@ -200,7 +200,7 @@ async function findNeeds(
   }
 }
 
-/** The smallest slots that hold the expert. Throws UnsupportedError where none does. */
+/** The smallest slots that hold the expert. Throws UnsupportedError if none does. */
 async function findSlots(
   expert: Expert,
   readServing: ReadServing,

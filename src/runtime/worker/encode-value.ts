@@ -186,7 +186,7 @@ function createRefusal(path: Path, got: string, { what }: Encoding): OptionError
   )
 }
 
-/** The holders on the way are the message's own: they are changed in place, maps and sets anew. */
+/** The holders on the way are the message's own: they are changed in place, maps and sets again. */
 function replaceAt(value: unknown, path: Path, found: unknown): unknown {
   const [step, ...rest] = path
   if (step === undefined) return found

@@ -13,7 +13,7 @@ export interface ExposeOptions {
 }
 
 interface RunningCall {
-  /** Aborts what the call was given as signals, because nobody waits for it. */
+  /** Aborts the signals of a call, because no caller waits for it any more. */
   abandon(reason: unknown): void
   /** Of a sequence. */
   addCredit?(count: number): void
@@ -162,7 +162,7 @@ class SentSequence {
   leave(): void {
     this.#isLeft = true
     this.#wake?.()
-    this.#iterator?.return?.().catch(() => {}) // nobody reads it any more
+    this.#iterator?.return?.().catch(() => {}) // it has no reader any more
   }
 
   /** Never throws. */
@@ -204,7 +204,7 @@ class SentSequence {
     await iterator.return?.()
   }
 
-  /** False where the reader has left. */
+  /** False if the reader has left. */
   async #waitForCredit(): Promise<boolean> {
     while (this.#credit <= 0 && !this.#isLeft)
       await new Promise<void>((resolve) => {

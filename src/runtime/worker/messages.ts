@@ -26,7 +26,7 @@ export type CallMessage =
 
 /** Back. */
 export type AnswerMessage =
-  /** The object is there. */
+  /** The object is ready. */
   | { readonly type: 'ready' }
   /** There will be no object. */
   | { readonly type: 'failed'; readonly error: EncodedError }

@@ -81,8 +81,8 @@ function answerPreflight(
 }
 
 /**
- * A page of another site can send requests to this machine without CORS, and a domain of its own
- * can resolve to 127.0.0.1 (DNS rebinding). Without keys nothing else would stop it.
+ * A page of another site can send requests to this machine without CORS, and its own domain can
+ * resolve to 127.0.0.1 (DNS rebinding). Without keys nothing else would stop it.
  */
 function checkPage(
   url: string,

@@ -66,7 +66,7 @@ export const collectActivationFeeds = (
   invocation: readonly number[] | undefined,
 ): [string, F32Tensor][] => (invocation ? [[ACTIVE, markActiveTokens(batch, invocation)]] : [])
 
-/** Throws DataError where no row has the invocation tokens: nothing would be learned from them. */
+/** Throws DataError if no row has the invocation tokens: nothing would be learned from them. */
 export function checkInvocation(
   { name, rows }: Pick<EncodedData, 'name' | 'rows'>,
   invocation: readonly number[],

@@ -15,7 +15,7 @@ export interface Batch {
   readonly positions: Int32Array
   /** Number of the sequence a token belongs to, or SHARED or PADDING of graph/feeds.ts. */
   readonly segments: Int32Array
-  /** Positions n·T + t whose next token is scored: each stands before its label. */
+  /** Positions n·T + t whose next token is scored: each comes before its label. */
   readonly scored: Int32Array
   readonly labels: Int32Array
   /** Each label's weight in the summed loss. */

@@ -1,5 +1,5 @@
-// Which rows lie side by side in which batch, and the batches themselves. A row is never split, and
-// no token sees another row.
+// Which rows share which batch, and the batches themselves. A row is never split, and no token sees
+// another row.
 
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
@@ -15,7 +15,7 @@ export interface PackingOptions {
   readonly rows: number // N
   /** Tokens of a line at most. */
   readonly tokens: number // T
-  /** Several rows on one line; else each row is padded on a line of its own. */
+  /** Several rows on one line; else each row is padded on its own line. */
   readonly packing: boolean
   /**
    * Tokens at the beginning of every row that stand once on each line, seen by all its rows; 0 is
@@ -24,7 +24,7 @@ export interface PackingOptions {
   readonly shared: number
   /**
    * Rows one after the other that must come in one batch, and where rows are packed, on one line: 2
-   * for pairs. 1 unless given.
+   * for pairs. Default: 1.
    */
   readonly together?: number
   readonly seed: number
@@ -79,7 +79,7 @@ const splitIntoGroups = <Item>(items: readonly Item[], size: number): Item[][] =
     items.slice(i * size, (i + 1) * size),
   )
 
-/** Throws OptionError where a row, or rows that must share a line, are longer than it. */
+/** Throws OptionError if a row, or rows that must share a line, are longer than it. */
 function checkLengths(
   rows: readonly EncodedSequence[],
   { tokens, packing, shared, together = 1 }: PackingOptions,
@@ -103,12 +103,12 @@ function checkLengths(
 /**
  * The batches of one epoch: rows in an order drawn from (seed, epoch), packed window by window;
  * lines that fill no whole batch wait for the next window. Every row occurs exactly once, rows that
- * belong together in one batch. Throws OptionError where a row is longer than a line.
+ * belong together in one batch. Throws OptionError if a row is longer than a line.
  */
 export function planEpoch(rows: readonly EncodedSequence[], options: PackingOptions): BatchPlan[] {
   const { rows: lines, tokens, packing, shared, together = 1, seed, epoch } = options
   checkLengths(rows, options)
-  const generator = random(seed ^ Math.imul(epoch + 1, 0x9e3779b9)) // golden ratio: epochs' seeds lie far apart
+  const generator = random(seed ^ Math.imul(epoch + 1, 0x9e3779b9)) // golden ratio: epochs' seeds are far apart
   const units = splitIntoGroups(
     rows.map((_, row) => row),
     together,
@@ -149,8 +149,8 @@ const countPackedTokens = (
 
 /**
  * The batch of a plan: [N, T] with T the longest line rounded up to 8. Label weights are the rows'
- * own times `scale`. A token's label stands at the position before it; behind a shared beginning
- * that is the beginning's last token, for every row.
+ * own times `scale`. A token's label is at the position before it; behind a shared beginning that
+ * is the beginning's last token, for every row.
  */
 export function buildBatch(
   rows: readonly EncodedSequence[],

@@ -1,5 +1,5 @@
-// How good an answer is beside others to the same prompt: the group-relative advantage of GRPO. Shao
-// et al. 2024, arXiv:2402.03300, section 4.1.
+// How good an answer is compared with others to the same prompt: the group-relative advantage of
+// GRPO. Shao et al. 2024, arXiv:2402.03300, section 4.1.
 
 import type { Example } from './data-format.ts'
 
@@ -13,8 +13,8 @@ export interface Grade {
 const floor = 1e-4
 
 /**
- * (r − mean of the group) / (standard deviation + 1e-4), the sample's; 0 where all of a group got the
- * same. Undefined where there is no grade.
+ * (r − mean of the group) / (standard deviation + 1e-4), the sample's; 0 where all of a group got
+ * the same. Undefined if there is no grade.
  */
 export function computeAdvantages(grades: readonly (Grade | undefined)[]): (number | undefined)[] {
   const rewards = new Map<string, number[]>()

@@ -16,7 +16,7 @@ export interface ReadMessages {
   readonly unlearned: ReadonlySet<number>
 }
 
-/** Other names of roles. ShareGPT's stand under "from". */
+/** Other names of roles. ShareGPT's are under "from". */
 const roleNames: ReadonlyMap<string, string> = new Map([
   ['developer', 'system'],
   ['function', 'tool'],
@@ -40,7 +40,7 @@ const ownKeys = new Set<string>([
   ...flagKeys,
 ])
 
-/** Whether a message is learned, as its flags say; undefined where it has none. */
+/** Whether a message is learned, as its flags say; undefined if it has none. */
 function readFlag(message: DataRecord): boolean | string | undefined {
   const given = flagKeys.filter((key) => message[key] !== undefined && message[key] !== null)
   const flags = given.map((key) => {
@@ -75,7 +75,7 @@ function readCallText(value: unknown): readonly object[] | string {
     if (calls.every((call) => typeof call?.['name'] === 'string'))
       return calls.map((call) => ({ type: 'function', function: call }))
   } catch {
-    // said below
+    // reported below
   }
   return 'is a "function_call" whose value is not JSON text with a name'
 }
@@ -138,7 +138,7 @@ function collectOtherKeys(message: DataRecord, log: RowLog): Record<string, unkn
   return others
 }
 
-/** One message as the template's; results of tools stand in messages before it. */
+/** One message as the template's; results of tools are in messages before it. */
 function toChatMessages(
   { role, parts, calls }: OneMessage,
   others: Record<string, unknown>,
@@ -189,7 +189,7 @@ export function readMessages(list: readonly unknown[], log: RowLog): ReadMessage
   return problems.length > 0 ? problems.join(', ') : { messages, unlearned }
 }
 
-/** Whether an assistant's turn says nothing: no text, no call and no thought. */
+/** Whether an assistant's turn is empty: no text, no call and no thought. */
 const isEmptyTurn = ({ content, tool_calls: calls, reasoning_content: thought }: ChatMessage) =>
   (content === '' || content === null || content === undefined) && !calls && !thought
 

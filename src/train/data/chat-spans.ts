@@ -35,7 +35,7 @@ function renderTurn(messages: readonly ChatMessage[], index: number, render: Ren
 /**
  * The pieces to encode, one list per row. A conversation is one row with every assistant turn
  * scored; where the template shows a turn otherwise once more follows (thoughts of earlier turns
- * are left out), each turn becomes a row of its own, as the model will see it. Turns before message
+ * are left out), each turn becomes its own row, as the model will see it. Turns before message
  * number `learnedFrom` and those at the places `unlearned` are only read.
  */
 export function splitChat(

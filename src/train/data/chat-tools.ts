@@ -22,7 +22,7 @@ export function readJsonList(value: unknown): unknown {
   }
 }
 
-/** Whether a key says something: not null, not an empty text or list. */
+/** Whether a key has a value: not null, not an empty text or list. */
 const hasValue = (value: unknown): boolean =>
   value !== undefined &&
   value !== null &&
@@ -40,7 +40,7 @@ function toFunctionTool(tool: Tool, log: RowLog): object {
 }
 
 /**
- * The tools of a row, or what is wrong with them. Undefined where it offers none. `bare` names the
+ * The tools of a row, or what is wrong with them. Undefined if it offers none. `bare` names the
  * format whose tools are functions without a wrapper.
  */
 export function readTools(
@@ -68,7 +68,7 @@ export function readTools(
 
 const callKeys = new Set(['id', 'type', 'index', 'function'])
 
-/** The calls of an assistant's message, or what is wrong with them; undefined where it has none. */
+/** The calls of an assistant's message, or what is wrong with them; undefined if it has none. */
 export function readCalls(
   { tool_calls: calls, function_call: call }: DataRecord,
   log: RowLog,

@@ -73,7 +73,7 @@ export interface DataFormat {
   readonly syntax: string
   /** The keys that `read` uses. Any other is refused by name or counted (row-keys.ts). */
   readonly keys: ReadonlySet<string>
-  /** Where it is given, only these keys may stand beside; any other is refused. */
+  /** If given, only these keys may be present besides; any other is refused. */
   readonly describing?: ReadonlySet<string>
   /** Whether a row's keys are this format's; what they hold is judged by `read`. */
   matches(row: DataRecord): boolean

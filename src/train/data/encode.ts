@@ -156,7 +156,7 @@ export function createExampleEncoder(options: EncodeOptions): EncodeExample {
   }
 }
 
-/** The row up to its last label, cut to `maxTokens`; undefined where no label is left. */
+/** The row up to its last label, cut to `maxTokens`; undefined if no label is left. */
 function cutToLength(
   { ids, scored }: ScoredTokens,
   maxTokens: number,

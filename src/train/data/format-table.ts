@@ -154,9 +154,9 @@ function readRow(
 }
 
 /**
- * Reads every row in the first row's format and throws nothing for rows that do not fit: each says
- * what is wrong with it, what was used and what was left out. Throws DataError where the first row
- * is of no known format.
+ * Reads every row in the first row's format and does not throw for rows that do not fit: each has
+ * its problem, what was used and what was left out. Throws DataError if the first row has no known
+ * format.
  */
 export function readRows(data: RawDataset): DataReading {
   const format = getFormat(data)

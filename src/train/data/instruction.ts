@@ -1,5 +1,5 @@
 // Alpaca's rows: { "instruction": "…", "input": "…", "output": "…" }; the input may be missing or
-// empty, "system" and "history" (pairs of earlier instructions and outputs) may stand beside. The
+// empty, "system" and "history" (pairs of earlier instructions and outputs) may be present too. The
 // output is learned, and those of the history.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'

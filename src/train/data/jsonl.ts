@@ -9,7 +9,7 @@ export interface DataRow {
   /** Line in the file, or place in an array or a table, from 1. */
   readonly number: number
   readonly value: Readonly<Record<string, unknown>>
-  /** How much the row counts; 1 unless given. */
+  /** How much the row counts. Default: 1. */
   readonly weight?: number
 }
 
@@ -84,7 +84,7 @@ const describeRepeatedKey = (key: string): string =>
 const describeProblem = (number: number, value: unknown): string =>
   `row ${number}: got ${describeType(value)}, expected a JSON object`
 
-/** Rows of one JSON array; undefined where the text is none. */
+/** Rows of one JSON array; undefined if the text is none. */
 function parseArray(text: string): { rows: DataRow[]; problems: string[] } | undefined {
   let plain: unknown
   try {
@@ -144,7 +144,7 @@ function findLayoutProblem(text: string): string | undefined {
     : `is one JSON object${keys.length > 0 ? `, whose rows seem to be the list under "${keys.join('" or "')}"` : ''}. Give that list alone, or one row a line`
 }
 
-/** The keys of one JSON object that hold lists of objects; undefined where the text is none. */
+/** The keys of one JSON object that hold lists of objects; undefined if the text is none. */
 function findListKeys(text: string): string[] | undefined {
   try {
     const value: unknown = JSON.parse(text)
@@ -159,7 +159,7 @@ function findListKeys(text: string): string[] | undefined {
 /**
  * The rows of a JSONL text, or of a text that is one JSON array; blank lines are passed over, but
  * counted in row numbers. Throws one DataError that names every row which is not a JSON object, and
- * one where there is no row at all.
+ * one if there is no row at all.
  */
 export function parseJsonl(text: string | Iterable<string>, name: string): RawDataset {
   const whole = typeof text === 'string' ? text.replace(/^\uFEFF/, '') : undefined

@@ -27,7 +27,7 @@ export function toChatExample(
   )
 }
 
-/** The row's own system message; undefined where it has none. */
+/** The row's own system message; undefined if it has none. */
 export function readSystem({ system }: DataRecord, log: RowLog): { text?: string } | string {
   if (system === undefined || system === null) return {}
   return readPartsText(system, 'system', log)
@@ -38,7 +38,7 @@ export function checkLastMessages({ messages: all }: ReadMessages, log: RowLog):
   if (all.at(-1)!.role !== 'assistant') log.leftOut.add('messages[] after the last answer')
 }
 
-/** A whole chat that stands under one key. */
+/** A whole chat that is under one key. */
 function readChat(row: DataRecord, key: string, log: RowLog): SingleExample | string {
   const list = readJsonList(row[key])
   if (!Array.isArray(list) || list.length === 0) return `"${key}" must be a list of messages`

@@ -64,7 +64,7 @@ function readAnswer(row: DataRecord, log: RowLog): SingleExample | string {
   )
 }
 
-/** Whether a key says something: not null, not an empty list. */
+/** Whether a key has a value: not null, not an empty list. */
 export const hasValue = (value: unknown): boolean =>
   value !== undefined && value !== null && !(Array.isArray(value) && value.length === 0)
 

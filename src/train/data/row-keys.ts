@@ -29,7 +29,7 @@ export const refusedKeys: ReadonlyMap<string, string> = new Map([
 const isNothing = (value: unknown): boolean =>
   value === undefined || value === null || (Array.isArray(value) && value.length === 0)
 
-/** Why a key that a format does not use is refused; undefined where it is left out and counted. */
+/** Why a key that a format does not use is refused; undefined if it is left out and counted. */
 function findRefusal(key: string, value: unknown, { describing }: DataFormat): string | undefined {
   const reason = refusedKeys.get(key)
   if (reason !== undefined) return `"${key}" ${reason}`

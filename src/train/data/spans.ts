@@ -44,7 +44,7 @@ function locateBoundaries(
 }
 
 /**
- * Tokens of the pieces in a row. Where no token lies across a boundary these are the tokens of the
+ * Tokens of the pieces in a row. Where no token is across a boundary these are the tokens of the
  * whole text; else each piece is encoded alone, which is what generating after a prompt gives. Only
  * where a tokenizer cannot do that (it sets a space before every text) does the token across a
  * boundary stay, and counts to the later piece.
@@ -89,7 +89,7 @@ export function unscoreTurnEnds({ ids, scored }: ScoredTokens, tokenizer: Tokeni
 }
 
 /**
- * Throws OptionError where the labels of a turn hold nothing but special tokens and white space: to
+ * Throws OptionError if the labels of a turn hold nothing but special tokens and white space: to
  * learn them is to learn to say nothing.
  */
 export function checkTurnsShown({ ids, scored }: ScoredTokens, tokenizer: Tokenizer): void {

@@ -16,7 +16,7 @@ function getGroupRows(data: RawDataset | EncodedData): number {
 
 /**
  * Splits rows in two, the second part with `share` of them, drawn by the seed; both parts keep the
- * order of the data. Throws OptionError where a part would be empty.
+ * order of the data. Throws OptionError if a part would be empty.
  */
 export function splitRows<Data extends RawDataset | EncodedData>(
   data: Data,

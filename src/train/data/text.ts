@@ -3,7 +3,7 @@
 import { findTextProblem, type DataFormat } from './data-format.ts'
 
 /**
- * Keys that describe a text and may stand beside it. Any other key could be an answer that would
+ * Keys that describe a text and may be present. Any other key could be an answer that would
  * silently not be learned.
  */
 const descriptive = new Set([

@@ -38,7 +38,7 @@ export interface EmbeddingDataset extends DatasetLabels {
 export type AdapterDataset = TextDataset | EmbeddingDataset
 
 export interface ExampleLabels {
-  /** 1 unless given. */
+  /** Default: 1. */
   readonly quality?: number
   readonly task?: string
   readonly domain?: string
@@ -144,7 +144,7 @@ const withoutTarget =
 
 /**
  * A data set of texts. Throws one DataError that names every example with a wrong quality, and one
- * where there is none.
+ * if there is none.
  */
 export function createTextDataset(name: string, examples: readonly TextExample[]): TextDataset {
   checkExamples(name, examples, textExampleTable, ['row'], () => undefined)
@@ -205,7 +205,7 @@ export function selectExamples(
   return { ...dataset, ...labels, inputs, targets }
 }
 
-/** All examples one after the other. Throws ShapeError where levels or widths differ. */
+/** All examples one after the other. Throws ShapeError if levels or widths differ. */
 export function joinDatasets<Data extends AdapterDataset>(
   name: string,
   parts: readonly Data[],
@@ -245,7 +245,7 @@ export function joinDatasets(name: string, parts: readonly AdapterDataset[]): Ad
 /**
  * What `train({ data })` takes: rows with their quality as weight. Examples of quality 0 are left
  * out. `hashSequences`, where given, goes into the metadata of the adapter that is trained. Throws
- * DataError where nothing is left.
+ * DataError if nothing is left.
  */
 export function toTrainingData(dataset: TextDataset, contentHash?: string): RawDataset {
   requireDataset('toTrainingData', dataset, 'text')

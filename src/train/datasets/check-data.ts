@@ -68,7 +68,7 @@ export interface DataCheck {
   readonly readOnlyTurns: number
   /** Rows with half a surrogate pair, which is read as U+FFFD. */
   readonly brokenText: number
-  /** Undefined where no model was given. */
+  /** Undefined if no model was given. */
   readonly tokens: TokenCounts | undefined
   readonly samples: readonly RowSample[]
 }
@@ -141,7 +141,7 @@ function splitByTokens(example: SingleExample, encoding: EncodeOptions): SampleS
     let done = ''
     for (const [token, isLearned] of scored.entries()) {
       if (token + 1 < ids.length && scored[token + 1] === isLearned) continue
-      // a token's text may depend on what stands before it
+      // a token's text may depend on what comes before it
       const text = tokenizer.decode(ids.slice(0, token + 1))
       spans.push({ text: text.slice(done.length), learned: isLearned })
       done = text
@@ -215,7 +215,7 @@ export const sampleRows = (data: RawDataset, options: CheckOptions): RowSample[]
 
 /**
  * What is understood of a data set. Rows that do not fit are counted with their problems. Throws
- * DataError where the first row is of no known format.
+ * DataError if the first row is of no known format.
  */
 export function checkData(data: RawDataset, options: CheckOptions): DataCheck {
   const { encoding } = options

@@ -1,4 +1,4 @@
-// Data sets of examples as files: texts as JSONL, whose labels stand under "meta"; vectors as
+// Data sets of examples as files: texts as JSONL, whose labels are under "meta"; vectors as
 // safetensors. And their content hash.
 
 import { FormatError, NotFoundError } from '../../base/errors.ts'

@@ -75,7 +75,7 @@ export function computeDatasetStatistics(dataset: AdapterDataset): DatasetStatis
   const { quality, tasks, domains, groups, level } = dataset
   const examples = countExamples(dataset)
   const tenths = Array.from({ length: 10 }, () => 0)
-  // 0.9 in f32 lies just below 0.9
+  // 0.9 in f32 is just below 0.9
   for (const value of quality) tenths[Math.min(9, Math.floor(value * 10 + 1e-5))]!++
   return {
     level,

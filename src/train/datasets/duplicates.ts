@@ -1,4 +1,4 @@
-// Which examples of a data set say the same: exactly, or nearly. Texts by their words, vectors by
+// Which examples of a data set are the same: exactly, or nearly. Texts by their words, vectors by
 // the angle between them.
 
 import { checkOptions, number } from '../../base/schema.ts'

@@ -58,7 +58,7 @@ function groupUnits(dataset: AdapterDataset, options: DuplicateOptions): number[
 /**
  * Splits by groups and duplicates, in an order drawn from the seed: units go to validation until it
  * holds `share` of the examples, as nearly as whole units allow; both parts keep the order of the
- * data set. Throws OptionError where a part would be empty.
+ * data set. Throws OptionError if a part would be empty.
  */
 export function splitDataset<Data extends AdapterDataset>(
   dataset: Data,

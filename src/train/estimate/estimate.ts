@@ -137,7 +137,7 @@ function bindDims(
   return dims
 }
 
-/** What `graph` holds at its fullest beside everything that a run keeps. */
+/** What `graph` holds at its peak besides everything that a run keeps. */
 export function estimateMemory(
   run: PreparedRun,
   graph: Graph,

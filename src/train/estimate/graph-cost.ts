@@ -86,8 +86,8 @@ function listLifetimes(graph: Graph): { made: number; last: number; value: Value
 }
 
 /**
- * The fullest moment of a run in the order of the nodes. Inputs are not counted: they are fed, and
- * lie outside.
+ * The peak of a run in the order of the nodes. Inputs are not counted: they are fed, and are
+ * outside.
  */
 export function computeMemoryPeak(graph: Graph, dims: Dims, wide = 0): MemoryPeak {
   const change = graph.nodes.map(() => ({ bytes: 0, wideBytes: 0 }))

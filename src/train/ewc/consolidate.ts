@@ -27,7 +27,7 @@ export interface ConsolidateOptions {
   readonly rows: readonly EncodedSequence[]
   /** What was protected before. */
   readonly previous?: EwcState
-  /** How many rows the importance is measured on, evenly taken. 24 unless given. */
+  /** How many rows the importance is measured on, evenly taken. Default: 24. */
   readonly sample?: number
   /** How much earlier tasks still count: 1 as much as this one, 0 not at all. */
   readonly decay?: number

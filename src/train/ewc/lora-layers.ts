@@ -22,7 +22,7 @@ export interface LoraLayer {
 }
 
 /**
- * The linear layers that the adapter changes. Throws UnsupportedError where it is not a LoRA, or
+ * The linear layers that the adapter changes. Throws UnsupportedError if it is not a LoRA, or
  * trains what is no linear layer's A or B.
  */
 export function listLoraLayers(

@@ -1,6 +1,6 @@
-// The pull towards what past tasks need, in the space of ΔW: two adapters that change the model
-// alike are alike here, whatever their A and B. A change is never spelled out: U·V of rank 2R
-// stands for it.
+// The penalty that protects past tasks, in the space of ΔW: two adapters that change the model
+// alike are alike here, whatever their A and B. A change is never written out: U·V of rank 2R
+// represents it.
 
 import { type Mismatch, MismatchError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
@@ -126,8 +126,8 @@ function computeGram(rows: Single, weighted: Single): Matrix<Float64Array> {
  *
  * As (V·diag(c)·Vᵀ) and (Uᵀ·diag(r)·U) are [2R, 2R], a step costs about 8·R²·(in + out)
  * multiplications a module: no matrix of ΔW's size is made. Modules that the state does not know
- * are free. Throws MismatchError where the state knows modules that the adapter does not change, or
- * of other sizes.
+ * are free. Throws MismatchError if the state knows modules that the adapter does not change, or of
+ * other sizes.
  */
 export function createEwcPenalty(
   state: EwcState,

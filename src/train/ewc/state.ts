@@ -1,6 +1,6 @@
-// What is kept of past tasks so that later ones do not overwrite them: how much each weight
-// mattered, and where the change stood. One file beside the adapter, whole or refused. Kirkpatrick
-// et al. 2017 (arXiv:1612.00796); online: Schwarz et al. 2018 (arXiv:1805.06370).
+// The state of past tasks that protects them from later ones: how important each weight was, and
+// where the change was. One file next to the adapter, complete or refused. Kirkpatrick et al. 2017
+// (arXiv:1612.00796); online: Schwarz et al. 2018 (arXiv:1805.06370).
 
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
@@ -41,7 +41,7 @@ export function collectStateTensors({ modules }: Pick<EwcState, 'modules'>): Map
   return tensors
 }
 
-/** Writes the state beside an adapter. */
+/** Writes the state next to an adapter. */
 export async function saveEwcState(state: EwcState, sink: ByteSink): Promise<void> {
   const { tasks, weight } = state
   const tensors = collectStateTensors(state)
@@ -50,8 +50,8 @@ export async function saveEwcState(state: EwcState, sink: ByteSink): Promise<voi
 }
 
 /**
- * Reads the state from an adapter's folder; undefined where there is none. Throws FormatError where
- * the file is torn, changed or newer.
+ * Reads the state from an adapter's folder; undefined if there is none. Throws FormatError if the
+ * file is torn, changed or newer.
  */
 export async function loadEwcState(folder: ByteFolder): Promise<EwcState | undefined> {
   const source = await folder.open(ewcFile)

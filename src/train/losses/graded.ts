@@ -1,4 +1,4 @@
-// What losses over graded answers share: what each scored token is told of its answer.
+// What losses over graded answers share: the feeds that tell each scored token about its answer.
 
 import { f32, type Tensor } from '../../base/tensor.ts'
 import type { LossBatch } from './loss.ts'

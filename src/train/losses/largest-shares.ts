@@ -1,4 +1,4 @@
-// The most likely tokens of predictions, and one bucket for all the rest. Plain arithmetic on arrays.
+// The top-k tokens of predictions, and one bucket for all the rest. Plain arithmetic on arrays.
 
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
 

@@ -1,6 +1,6 @@
-// The contract of a loss: one file per loss, one row in losses.ts. It says what ends the head's
-// graph and what a batch feeds it beside labels. It knows logits, never a model, an adapter or a
-// file.
+// The contract of a loss: one file per loss, one row in losses.ts. A loss appends to the head's
+// graph and names the feeds of a batch besides labels. Independent of models, adapters and files:
+// it sees logits.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { GraphBuilder } from '../../graph/builder.ts'
@@ -21,17 +21,17 @@ export type HeadGraph = (
   states: Value,
 ) => Readonly<Record<string, Value>>
 
-/** What a model that is not trained says of the same tokens. */
+/** The outputs of a frozen model for the same tokens. */
 export interface FrozenPass {
   /**
    * 'reference': the base, or an adapter on it, before training; 'teacher': whatever is imitated.
    */
   readonly role: 'reference' | 'teacher'
-  /** Computed for all rows before the first step and kept; else anew with every batch. */
+  /** Computed for all rows before the first step and kept; else again with every batch. */
   readonly ahead: boolean
   /** Outputs with M as their first dimension. */
   readonly graph: HeadGraph
-  /** Makes less of the outputs, M still first; the outputs themselves unless given. */
+  /** Makes less of the outputs, M still first. Default: the outputs themselves. */
   condense?(outputs: NamedTensors): Map<string, Tensor>
 }
 
@@ -52,9 +52,9 @@ export interface LossBatch {
   readonly pairWeights: readonly number[]
   /** Of judged rows: whether each was found good. */
   readonly verdicts: readonly boolean[]
-  /** Of graded rows: what each got, and how that is beside others of its prompt. */
+  /** For graded rows: each one's reward, and its advantage among the rows of its prompt. */
   readonly grades: readonly { readonly reward: number; readonly advantage: number }[]
-  /** What the frozen model says, where the loss asks one. */
+  /** The frozen model's outputs, if the loss needs one. */
   readonly frozen: NamedTensors
 }
 
@@ -64,7 +64,7 @@ export interface Loss<Settings extends object = object> {
   /** One line for lists, with the formula. */
   readonly about: string
   readonly options: Fields
-  /** The loss where every token is equally likely, for losses of which that says something. */
+  /** The loss if every token is equally likely, for losses where that means something. */
   chance?(vocabularySize: number): number
   /**
    * Single rows, pairs of a chosen and a rejected row, judged rows, each with a row that its

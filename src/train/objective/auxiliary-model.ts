@@ -1,5 +1,5 @@
-// The model that a loss asks beside the one that is trained, teacher or reference: which it is,
-// whether it fits, and its outputs for batches of rows, kept where they are computed in advance.
+// The frozen model of a loss, teacher or reference: which it is, whether it fits, and its outputs
+// for batches of rows, stored if they are computed in advance.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -176,7 +176,7 @@ function joinTensors(parts: readonly Tensor[]): Tensor {
 
 /** Who asks about the rows, and until when. */
 export interface Asking {
-  /** Replicas that share the rows between them; none unless given. */
+  /** Replicas that share the rows between them. Default: none. */
   readonly group?: ReplicaGroup
   /** The step that comes next. */
   readonly step?: number

@@ -52,7 +52,7 @@ export interface FrozenModelOptions {
 
 /**
  * Rows without virtual tokens of whatever is trained beside, and how many tokens at their beginning
- * may stand once a line.
+ * may be once a line.
  */
 export interface PlainRows {
   readonly rows: readonly EncodedSequence[]

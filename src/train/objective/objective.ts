@@ -24,10 +24,10 @@ import { type BatchPlan, buildBatch, computeLabelScale } from '../batches/packin
 export interface Objective {
   /** For the gradient program. */
   readonly graph: HeadGraph
-  /** Whether `report` has something to say. */
+  /** Whether `report` has something to report. */
   readonly reports: boolean
   /**
-   * Asks the frozen model about all rows, where its answers are kept; must come before batches are
+   * Runs the frozen model over all rows, if its outputs are stored; call it before batches are
    * built.
    */
   precompute(sets: readonly RunData[], asking?: Asking): AsyncGenerator<TrainEvent, void, void>
@@ -40,7 +40,7 @@ export interface Objective {
     plans: readonly BatchPlan[],
     places?: readonly number[],
   ): AsyncGenerator<Batch, void, void>
-  /** Numbers for an event from the outputs of its batches; nothing where the loss tells none. */
+  /** Numbers for an event from the outputs of its batches; empty if the loss has none. */
   report(outputs: readonly NamedTensors[]): { measures?: Readonly<Record<string, number>> }
   dispose(): Promise<void>
 }
@@ -63,7 +63,7 @@ const wantedRows: Readonly<Record<Loss['learnsFrom'], string>> = {
   groups: '{ "anchor": "…", "positive": "…", "negative": "…" }, the negative where there is one',
 }
 
-/** Throws DataError where the loss cannot learn from this data. */
+/** Throws DataError if the loss cannot learn from this data. */
 export function checkData(
   { name, format, pairs = false, judged = false, graded = false, groupSize }: EncodedData,
   { learnsFrom, name: loss }: Loss,

@@ -33,7 +33,7 @@ import { createDataField, type TrainData, type ValidationInput } from './train-d
 /** Where checkpoints go, and where a run resumes from. */
 export interface CheckpointOptions {
   readonly sink: ByteSink
-  /** Where earlier checkpoints are looked for; without it the run starts anew. */
+  /** Where earlier checkpoints are looked for; without it the run starts again. */
   readonly source?: ByteFolder
   /** Steps between checkpoints; the last step is always saved. */
   readonly everySteps?: number | undefined
@@ -74,7 +74,7 @@ export interface TrainOptions extends SettingOptions {
   readonly data: TrainData
   readonly validation?: ValidationInput | undefined
   readonly checkpoint?: CheckpointOptions
-  /** What the adapter says about itself: name, description, tags, version, author, license. */
+  /** The adapter's description: name, description, tags, version, author, license. */
   readonly metadata?: AdapterDescription | undefined
   /** Protects what earlier tasks need, and measures at the end what this one does. LoRA only. */
   readonly ewc?: EwcOptions | undefined
@@ -85,7 +85,7 @@ export interface TrainOptions extends SettingOptions {
   /** Programs of `createSharedPrograms()`, for runs over one base that follow one another. */
   readonly programs?: SharedPrograms
   /**
-   * The other replicas of the run, each of which has the same options in a process of its own: the
+   * The other replicas of the run, each of which has the same options in its own process: the
    * step's shards are dealt to them. Replica 0 alone should write; see docs/replicas.md.
    */
   readonly exchange?: Exchange | undefined

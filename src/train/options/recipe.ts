@@ -45,8 +45,8 @@ export class ProblemCollector {
   }
 
   /**
-   * The result of the work. Undefined where it threw an OptionError, or where one of the settings
-   * that it reads has a problem already.
+   * The result of the work. Undefined if it threw an OptionError, or where one of the settings that
+   * it reads has a problem already.
    */
   attempt<Value>(settings: readonly string[], work: () => Value): Value | undefined {
     const isWrong = (name: string): boolean =>

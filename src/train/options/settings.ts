@@ -108,7 +108,7 @@ export function readSettings(
   }
 }
 
-/** One error that lists every problem; nothing where there is none. */
+/** One error that lists every problem; nothing if there is none. */
 export function reportProblems(what: string, problems: readonly string[]): void {
   if (problems.length === 0) return
   throw new OptionError(`${what}: ${joinProblems(problems)}`)

@@ -28,7 +28,7 @@ export type ValidationInput<Data = TrainData> = Data | number | ValidationOption
 
 const expected = 'rows in memory, or a data set of readDataFile, createTextDataset or encodeData'
 
-/** What is wrong with data, in one line; undefined where nothing is. */
+/** What is wrong with data, in one line; undefined if nothing is. */
 function findDataProblem(value: unknown, what: string): string | undefined {
   if (Array.isArray(value) || (isRecord(value) && Array.isArray(value['rows']))) return undefined
   const isVectors = isRecord(value) && value['level'] === 'embedding'

@@ -54,7 +54,7 @@ export interface GradientProgramOptions {
    * more time. false: 1. The loss and gradients are the same bits either way.
    */
   readonly checkpointing?: boolean | number
-  /** What ends the head's graph: `loss` and whatever else is wanted. Cross-entropy unless given. */
+  /** What ends the head's graph: `loss` and whatever else is wanted. Default: Cross-entropy. */
   readonly loss?: HeadGraph
 }
 

@@ -24,7 +24,7 @@ export interface TailProgramOptions {
   readonly backend: Backend
   /** f32 weights by checkpoint name; asked for those of the tail when a program is first needed. */
   readonly weights: (names: readonly string[]) => Promise<ReadonlyMap<string, F32Tensor>>
-  /** Kind and configuration of adapters that may stand in the tail. */
+  /** Kind and configuration of adapters that may be in the tail. */
   readonly adapter: Pick<Adapter, 'kind' | 'config'>
 }
 

@@ -8,7 +8,7 @@ import type { ReplicaGroup } from './replica-group.ts'
 
 const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value))
 
-/** Throws OptionError where a step of these shards cannot be dealt to the replicas. */
+/** Throws OptionError if a step of these shards cannot be dealt to the replicas. */
 export function checkReplicaCount(shards: number, size: number): void {
   if (!isPowerOfTwo(size)) throw new OptionError(`replicas: got ${size}, expected a power of two.`)
   if (size > shards)
@@ -22,7 +22,7 @@ function readFacts(note: Uint8Array, rank: number): Record<string, unknown> {
     const facts: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(note))
     if (isRecord(facts)) return facts
   } catch {
-    // said below
+    // reported below
   }
   throw new FormatError(`Replica ${rank} does not begin by saying what it runs.`)
 }
@@ -47,7 +47,7 @@ function findDifferences(
 /**
  * Meets the others before the first step. Throws MismatchError, on every replica alike, that names
  * everything in which one differs: the program's version, settings, data, base, the step and the
- * weights that it goes on from.
+ * weights that it continues from.
  */
 export async function agreeOnRun(
   group: ReplicaGroup,
@@ -56,7 +56,7 @@ export async function agreeOnRun(
 ): Promise<void> {
   if (group.size === 1) return
   const more = { size: group.size, step, weights: computeChecksum(parameters) }
-  // each has a clock of its own; what the date decides is in the data's hash
+  // each has its own clock; what the date decides is in the data's hash
   const own = Object.assign({}, about, more, { date: undefined })
   const note = new TextEncoder().encode(JSON.stringify(own))
   const { notes } = await group.meet({ step: 0, note, values: undefined })

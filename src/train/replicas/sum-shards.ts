@@ -61,7 +61,7 @@ function planLayout(
   return { length, parts }
 }
 
-/** sum += the gradients; a new sum where there is none yet. */
+/** sum += the gradients; a new sum if there is none yet. */
 function addFlat(
   sum: Float32Array | undefined,
   gradients: Gradients,

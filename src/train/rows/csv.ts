@@ -6,7 +6,7 @@ import { DataError } from '../../base/errors.ts'
 import { parseExactJson } from '../../base/exact-number.ts'
 import { createDataError, type RawDataset } from '../data/jsonl.ts'
 
-/** The keys of a table. Throws DataError where two columns have the same one. */
+/** The keys of a table. Throws DataError if two columns have the same one. */
 function readKeys(header: readonly string[], name: string): string[] {
   const twice = header.find((key, i) => header.indexOf(key) !== i)
   if (twice !== undefined) throw new DataError(`${name}: two columns are named "${twice}".`)

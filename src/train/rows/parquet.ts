@@ -43,7 +43,7 @@ function toJson(value: unknown, readNumber: NumberReader): unknown {
   )
 }
 
-/** The rows of a Parquet file, numbered from 1. Throws DataError where it cannot be read. */
+/** The rows of a Parquet file, numbered from 1. Throws DataError if it cannot be read. */
 export async function readParquet(
   bytes: Uint8Array<ArrayBuffer>,
   name: string,

@@ -1,5 +1,5 @@
 // The order of a whole run: which batches make up which step. It depends on the data's lengths and
-// the seed alone, so a step number says it all.
+// the seed alone, so a step number determines it.
 
 import type { EncodedSequence } from '../data/encode.ts'
 import { type BatchPlan, planEpoch, type PackingOptions } from '../batches/packing.ts'

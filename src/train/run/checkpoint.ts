@@ -135,8 +135,8 @@ async function readCheckpoint(folder: ByteFolder, path: string): Promise<Checkpo
 }
 
 /**
- * The date that the run of a folder's newest checkpoint shows in chat templates. Undefined where
- * there is no such file; broken ones are judged by `findCheckpoint`.
+ * The date that the run of a folder's newest checkpoint shows in chat templates. Undefined if there
+ * is no such file; broken ones are judged by `findCheckpoint`.
  */
 export async function findCheckpointDate(folder: ByteFolder): Promise<Date | undefined> {
   let newest: { step: number; date: unknown } | undefined
@@ -166,8 +166,8 @@ export interface FoundCheckpoint {
 }
 
 /**
- * The newest sound checkpoint of a folder. Throws FormatError where there are some and none is
- * sound: starting over is not for us to choose.
+ * The newest sound checkpoint of a folder. Throws FormatError if there are some and none is sound:
+ * starting over is not for us to choose.
  */
 export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoint> {
   const refused: string[] = []

@@ -48,9 +48,9 @@ export function computeLossLimit(steps: readonly Loss[], { factor, chance }: Los
 }
 
 /**
- * What is wrong with the run, in words, `next` being its newest loss: the median of the last five
- * is above `factor` times the start, or each of the last ten is as if the model knew nothing.
- * Nothing is said before the third step.
+ * The problem of the run as text, `next` being its newest loss: the median of the last five is
+ * above `factor` times the start, or each of the last ten is as if the model knew nothing.
+ * Undefined before the third step.
  */
 export function findDivergence(
   steps: readonly Loss[],

@@ -1,4 +1,4 @@
-// A DoRA run that goes on as LoRA after it diverged: A and B stay, the lengths of the rows
+// A DoRA run that continues as LoRA after it diverged: A and B stay, the lengths of the rows
 // (magnitudes) go, because it is their quotient m/n by which such runs usually blow up.
 
 import type { Adapter } from '../../adapters/adapter.ts'
@@ -19,7 +19,7 @@ export interface KindOfRun {
   readonly rule: StepRule
 }
 
-/** Whether a run with these settings goes on as LoRA where it diverges. */
+/** Whether a run with these settings continues as LoRA where it diverges. */
 export const canFallBack = (
   { settings: { onDivergence } }: Recipe,
   { kind }: Pick<Adapter, 'kind'>,
@@ -48,7 +48,7 @@ export function switchToLora(graph: ModelGraph, adapter: Adapter, recipe: Recipe
 
 /**
  * A state without magnitudes. What was validated is left out, because it was measured on an adapter
- * of another kind: patience and the choice of the best one start anew.
+ * of another kind: patience and the choice of the best one start again.
  */
 export function toLoraState({ step, parameters, optimizer, steps }: RunState): RunState {
   return {

@@ -1,5 +1,5 @@
-// Early stopping: whether validations have gone on for too long without getting better. A function
-// of the losses so far, which every checkpoint holds: a resumed run stops where an uninterrupted
+// Early stopping: ends a run after a number of validations without improvement. A function of the
+// losses so far, which every checkpoint holds, so that a resumed run stops where an uninterrupted
 // one does.
 
 import { OptionError } from '../../base/errors.ts'
@@ -37,7 +37,7 @@ export const isOutOfPatience = (
   { patience, minimumDelta }: PatienceSettings,
 ): boolean => patience !== undefined && countStaleValidations(validations, minimumDelta) >= patience
 
-/** Throws OptionError where patience could never run out: nothing is validated, or too seldom. */
+/** Throws OptionError if patience could never run out: nothing is validated, or too seldom. */
 export function checkPatience({ patience }: PatienceSettings, validations: number): void {
   if (patience === undefined || validations > patience) return
   const found =

@@ -14,11 +14,11 @@ export interface EventRun<Event extends { readonly type: string }> extends Async
   void
 > {
   /**
-   * The last event, with the adapter. Where nobody iterates, asking for it starts the run and goes
-   * through all events. Where somebody iterates, the loop sets the pace: `done` resolves when the
-   * loop receives 'train-end', and rejects when the loop is left before. Rejects with the error
-   * that ends the run; without an await, such a rejection is not reported as unhandled, since the
-   * loop throws the same error.
+   * The last event, with the adapter. Without an event loop, reading it starts the run and consumes
+   * all events. With a loop, the loop sets the pace: `done` resolves when the loop receives
+   * 'train-end', and rejects when the loop is left before. Rejects with the error that ends the
+   * run; without an await, such a rejection is not reported as unhandled, because the loop throws
+   * the same error.
    */
   readonly done: Promise<EndOf<Event>>
 }
@@ -34,7 +34,7 @@ export function createEventRun<Event extends { readonly type: string }>(
   promise.catch(() => undefined)
   let course: 'open' | 'iterated' | 'driven' = 'open'
 
-  /** Hands every event to whoever iterates. */
+  /** Passes every event to the loop. */
   async function* iterate(): AsyncGenerator<Event, void, void> {
     if (course === 'driven')
       throw new OptionError(
@@ -59,7 +59,7 @@ export function createEventRun<Event extends { readonly type: string }>(
     }
   }
 
-  /** Goes through all events where nobody iterates. */
+  /** Consumes all events if there is no loop. */
   async function drive(): Promise<void> {
     if (course !== 'open') return
     course = 'driven'

@@ -18,7 +18,7 @@ export interface PreparedRun extends PreparedState {
   readonly recipe: Recipe
   readonly rows: PreparedRows
   readonly objective: Objective
-  /** The replicas that share the run's steps; a group of one where there are none. */
+  /** The replicas that share the run's steps; a group of one if there are none. */
   readonly group: ReplicaGroup
   /** A loss outside is the run's end. */
   readonly lossBounds: LossBounds

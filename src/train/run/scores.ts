@@ -11,7 +11,7 @@ export const toScoresMetadata = (scores: AdapterScores): Record<string, string> 
   [scoresKey]: JSON.stringify(scores),
 })
 
-/** The scores of an adapter; undefined where it has none that can be read. */
+/** The scores of an adapter; undefined if it has none that can be read. */
 export function readScores(metadata: AdapterMetadata = {}): AdapterScores | undefined {
   const text = metadata[scoresKey]
   if (text === undefined) return undefined

@@ -72,17 +72,17 @@ export interface GoodState {
 }
 
 export interface RunSnapshots {
-  /** The state of the last checkpoint, or of the start; undefined where it is not kept. */
+  /** The state of the last checkpoint, or of the start; undefined if it is not kept. */
   findGoodState(): GoodState | undefined
   /**
    * Writes a checkpoint unless there is one of this step. Throws NumericError instead of keeping
    * weights that are NaN or infinite.
    */
   saveCheckpoint(): AsyncGenerator<CheckpointEvent, void, void>
-  /** Writes an adapter as a PEFT folder beside the checkpoints. */
+  /** Writes an adapter as a PEFT folder next to the checkpoints. */
   saveAdapter(name: 'best' | 'last', adapter: Adapter): Promise<void>
   /**
-   * The error with what is left after it: the adapter of the last good state is written beside its
+   * The error with what is left after it: the adapter of the last good state, written next to its
    * checkpoint.
    */
   saveAfterFailure(error: NumericError): Promise<NumericError>

@@ -196,7 +196,7 @@ async function findMatchingCheckpoint(
 
 /**
  * The state that a run starts or resumes from. Throws OptionError, UnsupportedError, MismatchError
- * for an adapter or a checkpoint that does not fit, and FormatError where no checkpoint is sound.
+ * for an adapter or a checkpoint that does not fit, and FormatError if no checkpoint is sound.
  */
 export async function prepareState(
   options: TrainOptions,

@@ -53,7 +53,7 @@ export const computeDropoutSeed = (seed: number, step: number, place: number): n
 
 /**
  * Loss and gradients of a step's batches together, and each batch's other outputs. Throws
- * NumericError where the loss is NaN or infinite.
+ * NumericError if the loss is NaN or infinite.
  */
 async function accumulateGradients<Rows>(
   batches: Batches<Rows>,

@@ -74,7 +74,7 @@ async function* runOnProgram(
 ): AsyncGenerator<TrainEvent, Diverged | undefined, void> {
   const program = await openProgram(run, options)
   try {
-    // only LoRA is protected by EWC, and a LoRA has no other kind to go on as
+    // only LoRA is protected by EWC, and a LoRA has no other kind to continue as
     if (!run.recipe.ewc) return yield* runSteps(run, program, options)
     for await (const event of runSteps(run, program, options))
       if (event.type === 'train-end' && event.reason !== 'stopped')
@@ -134,7 +134,7 @@ async function* endWithImportance(
   yield { ...end, ewc: next.value }
 }
 
-/** A run that may go on as LoRA: where it stood when all was well, and what went wrong. */
+/** A run that may continue as LoRA: where it stood when all was well, and what went wrong. */
 interface Diverged {
   readonly good: GoodState
   readonly step: number
@@ -143,7 +143,7 @@ interface Diverged {
 
 /**
  * The steps of a prepared run, from where its state stands to the end, until validations run out of
- * patience, or until the signal. Returns where it diverged if it may go on as LoRA.
+ * patience, or until the signal. Returns where it diverged if it may continue as LoRA.
  */
 export async function* runSteps(
   run: PreparedRun,

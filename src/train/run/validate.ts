@@ -11,7 +11,7 @@ import { copyTensors } from './run-state.ts'
 
 /**
  * Measures the loss on the validation data, and keeps the adapter where it is the lowest so far.
- * Throws NumericError where it is not finite.
+ * Throws NumericError if it is not finite.
  */
 export async function validate(
   { state, objective, group }: PreparedRun,

@@ -90,7 +90,7 @@ interface StackSlice {
   readonly x: Matrix<Float32Array> // [N, D]
 }
 
-/** All detours of one adapter; A and B are filled anew for every batch. */
+/** All detours of one adapter; A and B are filled again for every batch. */
 interface BranchStack {
   readonly width: number // D
   readonly detours: readonly LoraBranch[]
@@ -126,7 +126,7 @@ function sliceStack(
   })
 }
 
-/** Y in an array of its own, and each lane's H. */
+/** Y in its own array, and each lane's H. */
 function runForward(
   { width, A, B }: BranchStack,
   { rows, inputs }: VectorBatch,

@@ -222,7 +222,7 @@ export function createExampleOrder({
     const epoch = Math.floor((step - 1) / stepsPerEpoch)
     if (epoch !== known) {
       known = epoch
-      // golden ratio: the seeds of epochs lie far apart
+      // golden ratio: the seeds of epochs are far apart
       order = random(settings.seed ^ Math.imul(epoch + 1, 0x9e3779b9)).shuffle(used)
     }
     const start = ((step - 1) % stepsPerEpoch) * settings.rows

@@ -1,4 +1,4 @@
-// The contract of what computes a standalone adapter's loss and gradients. Knows no kind of
+// The contract of what computes a standalone adapter's loss and gradients. Independent of kind of
 // adapter.
 
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'

@@ -113,7 +113,7 @@ async function* runUntilEnd(
 
 const getLossBounds = ({ recipe }: StandaloneRun) => ({ factor: recipe.settings.divergenceFactor })
 
-/** Loss and gradients of the next step. Throws NumericError where losses stay too high. */
+/** Loss and gradients of the next step. Throws NumericError if losses stay too high. */
 async function measureNext(
   run: StandaloneRun,
   rows: readonly number[],

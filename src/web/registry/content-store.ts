@@ -9,7 +9,7 @@ export interface ContentStore {
   readonly name: string
   /** Writes these files; others of the same content stay. */
   write(hash: string, files: ExpertFiles): Promise<void>
-  /** Empty where there is no such content. */
+  /** Empty if there is no such content. */
   read(hash: string): Promise<Map<string, Uint8Array>>
   /** Returns the bytes that it had. */
   remove(hash: string): Promise<number>

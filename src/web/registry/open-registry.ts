@@ -68,8 +68,8 @@ const addFields = {
 const pollMs = 40
 
 /**
- * Opens the registry of this name, or makes one. Throws StorageError where the browser forbids
- * storage or a newer Graft made it, UnsupportedError without Web Locks.
+ * Opens the registry of this name, or makes one. Throws StorageError if the browser forbids storage
+ * or a newer Graft made it, UnsupportedError without Web Locks.
  */
 export async function openRegistry(
   name = 'graft-experts',

@@ -9,7 +9,7 @@ export const hasOpfs = (): boolean =>
   typeof FileSystemFileHandle !== 'undefined' &&
   'createWritable' in FileSystemFileHandle.prototype
 
-/** Throws StorageError where the browser forbids it. */
+/** Throws StorageError if the browser forbids it. */
 export async function openOpfsContent(registryName: string): Promise<ContentStore> {
   const name = `opfs:${registryName}`
   const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T> => {

@@ -31,7 +31,7 @@ import type { ExpertFiles } from './content-store.ts'
 
 const mostFiles = 1000
 
-/** Files of one's own, with bytes that nobody changes any more. */
+/** Files of your own, with bytes that nobody changes any more. */
 export function copyFiles(files: ExpertFiles): Map<string, Uint8Array> {
   if (!(files instanceof Map))
     throw new OptionError('An expert: expected a Map from paths to Uint8Arrays.')
@@ -114,8 +114,8 @@ function createManifest(
 }
 
 /**
- * Verifies files against public keys in PEM. Throws SignatureError where they are not signed by one
- * of them, or are others than those that were signed.
+ * Verifies files against public keys in PEM. Throws SignatureError if they are not signed by one of
+ * them, or are others than those that were signed.
  */
 export async function verifyExpertFiles(
   files: ExpertFiles,

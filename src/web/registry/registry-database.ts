@@ -39,7 +39,7 @@ export class RegistryDatabase {
     this.#database = database
   }
 
-  /** Throws StorageError where the browser forbids it, or a newer Graft made it. */
+  /** Throws StorageError if the browser forbids it, or a newer Graft made it. */
   static async open(registryName: string): Promise<RegistryDatabase> {
     const name = `IndexedDB ${registryName}`
     try {
@@ -61,7 +61,7 @@ export class RegistryDatabase {
     this.#database.close()
   }
 
-  /** Adds a version, or finds the same. Throws ConflictError where it has other content. */
+  /** Adds a version, or finds the same. Throws ConflictError if it has other content. */
   add(id: string, version: string, row: IndexRow, channels: readonly string[]): Promise<void> {
     return this.#run('readwrite', async (stores) => {
       const known = await awaitRequest<IndexRow | undefined>(stores.experts.get([id, version]))

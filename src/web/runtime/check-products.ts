@@ -32,7 +32,7 @@ const fill = (shape: number[], step: number): Tensor =>
     ),
   )
 
-/** Throws UnsupportedError where a product is wrong. */
+/** Throws UnsupportedError if a product is wrong. */
 export async function checkProducts(backend: Backend): Promise<void> {
   const graph = buildProducts()
   const feeds = new Map([

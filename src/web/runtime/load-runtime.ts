@@ -71,8 +71,8 @@ const describe = (error: unknown): string =>
 
 /**
  * The backend that all models of this page share. Throws OptionError for a runtime that is none and
- * for other threads than those that run already, NotFoundError where its files cannot be loaded,
- * UnsupportedError where it computes wrong numbers.
+ * for other threads than those that run already, NotFoundError if its files cannot be loaded,
+ * UnsupportedError if it computes wrong numbers.
  */
 export async function openWebBackend({
   runtime: given,

@@ -20,7 +20,7 @@ export function createBlobSource(name: string, blob: Blob): ByteSource {
   }
 }
 
-/** Throws FormatError where a read reaches beyond the end. */
+/** Throws FormatError if a read reaches beyond the end. */
 export function checkReach(name: string, sizeBytes: number, offset: number, length: number): void {
   if (offset >= 0 && length >= 0 && offset + length <= sizeBytes) return
   throw new FormatError(

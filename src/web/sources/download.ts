@@ -1,5 +1,5 @@
-// Fetches files of the web into OPFS, once: a download that breaks off, or whose tab is closed, goes
-// on after its last whole piece.
+// Fetches files of the web into OPFS, once: a download that breaks off, or whose tab is closed,
+// resumes after its last whole piece.
 
 import { FormatError, NotFoundError, StorageError } from '../../base/errors.ts'
 import { Sha256Stream } from '../../base/sha256-stream.ts'
@@ -41,9 +41,9 @@ export interface FetchFileOptions {
 }
 
 /**
- * The file of a URL, from OPFS or fetched into it; undefined where the server has none. Tabs that
- * want the same file fetch it once. Throws StorageError where it cannot be fetched or kept,
- * FormatError for an HTML page and where the SHA-256 is another: then nothing is kept.
+ * The file of a URL, from OPFS or fetched into it; undefined if the server has none. Tabs that want
+ * the same file fetch it once. Throws StorageError if it cannot be fetched or kept, FormatError for
+ * an HTML page and where the SHA-256 is another: then nothing is kept.
  */
 export async function downloadFile(
   url: string,
@@ -97,7 +97,7 @@ class Download {
     return this.#pieces * pieceBytes + this.#filled
   }
 
-  /** False where the server has no such file. */
+  /** False if the server has no such file. */
   async run(): Promise<boolean> {
     await this.#takeUp()
     for (let fruitless = 0; ;) {
@@ -179,7 +179,7 @@ class Download {
     await this.#write(begunName, encodeJson(facts))
   }
 
-  /** Why the body ended before its end; undefined where it did not. */
+  /** Why the body ended before its end; undefined if it did not. */
   async #takeBody(response: Response): Promise<unknown> {
     const reader = response.body!.getReader()
     const { onProgress } = this.#options
@@ -247,7 +247,7 @@ class Download {
   }
 }
 
-/** Throws NotFoundError where there was no file. */
+/** Throws NotFoundError if there was no file. */
 export function requireFile<File>(file: File | undefined, url: string): File {
   if (file) return file
   throw new NotFoundError(`${url}: the server has no such file (status 404).`)

@@ -7,8 +7,8 @@ let isAsked = false
 const format = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`
 
 /**
- * Asks once that this site's files outlive a shortage of room, and throws StorageError where a file
- * of this size has no room now.
+ * Asks once that this site's files outlive a shortage of room, and throws StorageError if a file of
+ * this size has no room now.
  */
 export async function checkFreeSpace(name: string, sizeBytes = 0): Promise<void> {
   if (!isAsked) await navigator.storage.persist?.().catch(() => false)

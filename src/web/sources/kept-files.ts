@@ -86,7 +86,7 @@ export async function isKnownAbsent(url: string): Promise<boolean> {
   return folder !== undefined && (await hasEntry(folder, absentName))
 }
 
-/** Removes what is kept of a URL, whole or not; false where there was nothing. */
+/** Removes what is kept of a URL, whole or not; false if there was nothing. */
 export async function removeDownload(url: string): Promise<boolean> {
   const root = await openOpfsRoot()
   const name = toFolderName(url)
@@ -99,7 +99,7 @@ export async function removeDownload(url: string): Promise<boolean> {
 export interface KeptDownload {
   readonly url: string
   readonly sizeBytes: number
-  /** False: it was broken off, and goes on when it is asked for again. */
+  /** False: it was broken off, and continues when it is asked for again. */
   readonly isWhole: boolean
 }
 

@@ -39,7 +39,7 @@ export interface OpenSourceOptions extends FetchFileOptions {
    * in parts from the server.
    */
   readonly cache?: boolean | 'auto' | undefined
-  /** Told in a sentence where something is done otherwise than asked for. */
+  /** Called with a sentence if something is done differently than asked for. */
   readonly onNote?: ((note: string) => void) | undefined
 }
 

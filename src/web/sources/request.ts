@@ -27,8 +27,8 @@ function createUnreachable(url: string, cause: unknown): UnreachableError {
 }
 
 /**
- * Asks for a file or a part of it. Undefined where there is none. Throws StorageError where the
- * server cannot be reached or fails, FormatError for an HTML page.
+ * Asks for a file or a part of it. Undefined if there is none. Throws StorageError if the server
+ * cannot be reached or fails, FormatError for an HTML page.
  */
 export async function requestFile(
   url: string,
@@ -79,7 +79,7 @@ const isHtml = ({ headers }: Response): boolean =>
 export interface AnswerSize {
   /** Where the body begins in the file. */
   readonly from: number
-  /** Of the whole file; undefined where the server does not say. */
+  /** Of the whole file; undefined if the server does not say. */
   readonly totalBytes: number | undefined
 }
 

@@ -17,7 +17,7 @@ export interface UrlSourceOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Undefined where the server has no such file. Throws StorageError, FormatError. */
+/** Undefined if the server has no such file. Throws StorageError, FormatError. */
 export async function openUrlSource(
   url: string,
   { signal }: UrlSourceOptions = {},
@@ -155,7 +155,7 @@ class RunSource implements ByteSource {
     }
   }
 
-  /** Throws StorageError where the server now has another file. */
+  /** Throws StorageError if the server now has another file. */
   #checkSame(
     response: Response | undefined,
     range: { readonly from: number; readonly to: number },

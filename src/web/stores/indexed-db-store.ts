@@ -23,7 +23,7 @@ const contents = 'contents'
 const layout = 1
 
 /**
- * Opens or makes the database of this name. Throws StorageError where the browser forbids it or a
+ * Opens or makes the database of this name. Throws StorageError if the browser forbids it or a
  * newer version made it.
  */
 export async function openIndexedDbStore(databaseName = 'graft-users'): Promise<UserStore> {

@@ -62,8 +62,8 @@ const leaveMark = (key: string, { number, version }: VersionMark): Promise<void>
   })
 
 /**
- * Does the work in a turn of its own among all tabs, once the key is seen as the last writer left
- * it; the work gives the version that it leaves (0 for none).
+ * Does the work in its own turn among all tabs, once the key is seen as the last writer left it;
+ * the work gives the version that it leaves (0 for none).
  */
 export async function runExclusively(
   turn: string,

@@ -28,7 +28,7 @@ import type { OpeningMessage, OpenMessage } from './worker-messages.ts'
 
 export interface WebEngineWorkerOptions
   extends Omit<LoadWebModelOptions, 'runtime'>, Omit<EngineOptions, 'saved'> {
-  /** What `loadModel` takes, but a folder of bytes of one's own. */
+  /** What `loadModel` takes, but a folder of bytes of your own. */
   readonly model: WebSource
   /** Experts by name that are registered from the start: adapters, mixtures, URLs or `opfs:…`. */
   readonly experts?: Readonly<Record<string, Expert | string>> | undefined

@@ -1,5 +1,5 @@
-// What a page and its engine's worker tell each other before the engine is there. Everything later
-// goes through the ports.
+// Messages between a page and its engine's worker before the engine is ready. Later messages use
+// the ports.
 
 import type { EncodedValue } from '../../runtime/worker/encode-value.ts'
 import type { WebFetchProgress } from '../sources/download.ts'

@@ -119,7 +119,7 @@ function mergeAll(
   return merged
 }
 
-/** undefined where a part has no serving weights. */
+/** undefined if a part has no serving weights. */
 function serveAll(parts: readonly ActingPart[], at: ModuleTensors): ServingWeights | undefined {
   let served: ServingWeights | undefined
   for (const { row, config } of parts) {

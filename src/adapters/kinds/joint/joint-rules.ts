@@ -31,7 +31,7 @@ export function sortKinds(rows: readonly AdapterKind[]): readonly AdapterKind[] 
   return rows.toSorted((a, b) => order.indexOf(a.effect) - order.indexOf(b.effect))
 }
 
-/** Why two kinds cannot act together; undefined where they can. */
+/** Why two kinds cannot act together; undefined if they can. */
 function findClash(one: AdapterKind, other: AdapterKind): string | undefined {
   const names = `${one.name} and ${other.name}`
   if (one.name === other.name)

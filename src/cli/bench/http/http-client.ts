@@ -1,5 +1,5 @@
-// A client that costs little beside the server that it measures: raw responses, bytes counted and
-// not parsed.
+// A client that costs little compared with the server that it measures: raw responses, bytes
+// counted and not parsed.
 
 import { Agent, request } from 'node:http'
 
@@ -15,7 +15,7 @@ export interface TimedResponse {
   readonly text: string
 }
 
-/** Sends JSON, or asks for a page where there is no body. Throws what the socket throws. */
+/** Sends JSON, or asks for a page if there is no body. Throws what the socket throws. */
 export function requestTimed(
   url: string,
   { agent, body }: { readonly agent: Agent; readonly body?: object },

@@ -1,5 +1,5 @@
-// Loads of a server by its address: streams at a time, probes of its health beside them, clients in a
-// closed loop, connections that do nothing. Independent of what they are compared with.
+// Loads for a server at an address: concurrent streams, probes of its health meanwhile, clients in
+// a closed loop, idle connections. Independent of what they are compared with.
 
 import { connect, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'

@@ -1,5 +1,5 @@
-// The server beside its engine without HTTP: SmolLM2-135M-Instruct, 256 + 64 tokens a request, and
-// stories260k for what HTTP alone does.
+// The server compared with its engine without HTTP: SmolLM2-135M-Instruct, 256 + 64 tokens per
+// request, and stories260k for HTTP alone.
 
 import { loadModel } from '../../../node/index.ts'
 import { createEngine, type Engine } from '../../../runtime/index.ts'
@@ -25,7 +25,9 @@ async function readStream(engine: Engine, prompt: readonly number[]): Promise<vo
   for await (const _ of engine.generate(Object.assign({ prompt, temperature: 0 }, length)));
 }
 
-/** Ten streams through HTTP and without it, in turns; health beside those of HTTP. */
+/**
+ * Ten streams through HTTP and without it, alternating; health is probed during those through HTTP.
+ */
 async function* compareWithEngine(name: string): AsyncGenerator<BenchmarkRow> {
   const model = await loadModel(name)
   const engine = createEngine({ model })

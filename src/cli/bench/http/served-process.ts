@@ -1,4 +1,4 @@
-// `graft serve` in a process of its own, as users start it, so that a benchmark's client shares
+// `graft serve` in a separate process, as users start it, so that a benchmark's client shares
 // nothing with it.
 
 import { type ChildProcess, spawn } from 'node:child_process'

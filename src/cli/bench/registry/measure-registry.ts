@@ -123,7 +123,7 @@ async function* measureOpen(registry: Registry, count: number): AsyncIterable<Re
   yield { name: 'search by meaning', values: meant, aim: 20, note }
 }
 
-/** Adding, and a plain copy of the same folder beside it. */
+/** Adding, compared with a plain copy of the same folder. */
 async function* measureAdding(registry: Registry, folder: string): AsyncIterable<RegistryTimes> {
   const copies: number[] = []
   const added: number[] = []

@@ -1,5 +1,5 @@
-// The whole engine in one Chromium, beside wllama (llama.cpp on WebAssembly) where it is installed:
-// writing, reading, an adapter, a swap, a training step, memory, a second visit.
+// The whole engine in one Chromium, compared with wllama (llama.cpp on WebAssembly) if it is
+// installed: writing, reading, an adapter, a swap, a training step, memory, a second visit.
 
 import {
   toBenchmarkRow,

@@ -1,4 +1,4 @@
-// graft improve: from what users said of an expert's answers to its next version.
+// graft improve: from users' feedback on an expert to its next version.
 
 import { string } from '../../../base/schema.ts'
 import { improveFields } from '../../../node/improve/improve-options.ts'

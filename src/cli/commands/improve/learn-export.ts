@@ -1,4 +1,4 @@
-// graft learn export: what users said of answers, as rows for training.
+// graft learn export: users' feedback as training rows.
 
 import { oneOf, string } from '../../../base/schema.ts'
 import { defineCommand, toOption } from '../../command.ts'

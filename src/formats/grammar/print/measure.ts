@@ -28,7 +28,7 @@ export function countPositions(expression: GrammarExpression): number {
   }
 }
 
-/** UTF-8 bytes at most; Infinity where there is no limit. */
+/** UTF-8 bytes at most; Infinity if there is no limit. */
 export function computeMostBytes({ root, rules }: Grammar): number {
   const known = new Map<string, number>()
   const measure: Fold = (expression) => {

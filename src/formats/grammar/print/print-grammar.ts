@@ -1,6 +1,6 @@
-// A grammar in the notation of the library that computes masks. Classes become byte ranges of UTF-8,
-// parts without rules become rules that each write one text or class and go on in the next one, and
-// nothing is nested: the library's parser has 64 KiB of stack.
+// A grammar in the notation of the library that computes masks. Classes become byte ranges of
+// UTF-8, parts without rules become rules that each write one text or class and continue in the
+// next one, and nothing is nested: the library's parser has 64 KiB of stack.
 
 import { OptionError } from '../../../base/errors.ts'
 import {
@@ -37,7 +37,7 @@ const printClassByte = (byte: number): string =>
     ? String.fromCharCode(byte)
     : printHex(byte)
 
-/** A single byte stands twice, because the library makes a text of it, where it is a character. */
+/** A single byte occurs twice, because the library makes a text of it, where it is a character. */
 const printByteClass = (ranges: readonly CodeRange[]): string =>
   `[${(ranges.length === 1 ? [...ranges, ...ranges.filter(isSingle)] : ranges)
     .map(([from, to]) =>
@@ -101,7 +101,7 @@ class Printer {
   }
 
   /**
-   * From the last part to the first: the states of parts without rules go on in what follows, so
+   * From the last part to the first: the states of parts without rules continue in what follows, so
    * that only few tokens reach over the end of a rule.
    */
   #sequence(parts: readonly GrammarExpression[]): string[] {
@@ -115,7 +115,7 @@ class Printer {
     return rest
   }
 
-  /** What may stand within a sequence. */
+  /** What may be within a sequence. */
   #atom(expression: GrammarExpression): string {
     if (expression.type === 'text') return printText(expression.text)
     if (expression.type === 'rule') return this.nameRule(expression.name)
@@ -125,7 +125,10 @@ class Printer {
     return this.#add(printed)
   }
 
-  /** Counts become rules that go on in each other, so that masks are computed when it is compiled. */
+  /**
+   * Counts become rules that continue in each other, so that masks are computed when it is
+   * compiled.
+   */
   #repeat({ of, least, most }: GrammarExpression & { readonly type: 'repeat' }): string {
     const count = most === Infinity ? least : most
     if (count > MOST_COUNT)
@@ -202,7 +205,7 @@ const isRegular = (expression: GrammarExpression): boolean => {
   return positions <= MOST_STATES
 }
 
-/** Parts without rules that stand side by side are one part. */
+/** Parts without rules that are adjacent are one part. */
 function groupRegular(parts: readonly GrammarExpression[]): GrammarExpression[] {
   const groups: GrammarExpression[] = []
   for (const part of parts) {

@@ -14,7 +14,7 @@ import {
 } from '../grammar.ts'
 import { countPositions, findProductive } from './measure.ts'
 
-/** A rule of at most so many texts and classes stands in place of references to it. */
+/** A rule of at most so many texts and classes is in place of references to it. */
 const SHORT = 12
 
 const isName = ({ type }: GrammarExpression): boolean => type === 'rule'
@@ -40,7 +40,7 @@ function rewrite(
   }
 }
 
-/** The same language; undefined where no text fits. */
+/** The same language; undefined if no text fits. */
 export function simplifyRules(grammar: Grammar): Grammar | undefined {
   const productive = findProductive(grammar)
   if (!productive.has(grammar.root)) return undefined

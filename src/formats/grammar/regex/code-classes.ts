@@ -43,7 +43,7 @@ export const letterClasses: Readonly<Record<string, readonly CodeRange[]>> = {
 
 const known = new Map<string, readonly CodeRange[]>()
 
-/** The code points of \p{name}; undefined where Unicode has no such property. */
+/** The code points of \p{name}; undefined if Unicode has no such property. */
 export function findProperty(name: string): readonly CodeRange[] | undefined {
   const before = known.get(name)
   if (before) return before

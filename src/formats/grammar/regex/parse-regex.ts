@@ -1,6 +1,6 @@
 // Parses ECMAScript's regular expressions, with Python's named groups. What no grammar can hold
-// (look-around, word boundaries, back references) becomes a node of its own, which the reader refuses
-// or drops.
+// (look-around, word boundaries, back references) becomes its own node, which the reader refuses or
+// drops.
 
 import { Cursor, isDigit, takeCounts } from '../cursor.ts'
 import { type CodeRange, invertRanges } from '../grammar.ts'

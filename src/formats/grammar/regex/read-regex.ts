@@ -91,9 +91,7 @@ const anything: RegexNode = {
 }
 type RegexRanges = Extract<RegexNode, { readonly type: 'codes' }>['ranges']
 
-/**
- * Takes anchors off one side of a pattern; `fill` stands there in alternatives without one.
- */
+/** Takes anchors off one side of a pattern; `fill` is there in alternatives without one. */
 function takeAnchors(node: RegexNode, side: 'start' | 'end', fill: RegexNode[]): RegexNode {
   if (node.type === side) return { type: 'sequence', parts: [] }
   if (node.type === 'either')

@@ -150,7 +150,7 @@ export const NUMBER = matchSequence(
 const SPACE = matchCodes([[0x20, 0x20]])
 
 /**
- * Nothing, a space, or a line break with spaces behind it. Not a rule of its own, because tokens that
+ * Nothing, a space, or a line break with spaces behind it. Not its own rule, because tokens that
  * begin with a space reach over its end; the spaces are not counted, because each count would be a
  * state at every place of a schema.
  */

@@ -1,4 +1,4 @@
-// JSON Schema's keywords (drafts 7 to 2020-12): what their values must be, where schemas stand in
+// JSON Schema's keywords (drafts 7 to 2020-12): what their values must be, where schemas are in
 // them, and which of them a grammar cannot hold.
 
 import { isRecord } from '../../../base/schema.ts'
@@ -9,7 +9,7 @@ export type TypeName = (typeof TYPES)[number]
 export interface Keyword {
   readonly expected: string
   readonly is: (value: unknown) => boolean
-  /** Where schemas stand in the value: itself, in a list, or by name. */
+  /** Where schemas are in the value: itself, in a list, or by name. */
   readonly schemas?: 'one' | 'list' | 'map' | 'one-or-list' | 'map-or-names'
 }
 
@@ -105,7 +105,7 @@ export const keywords: Readonly<Record<string, Keyword>> = {
   },
 }
 
-/** Keywords that are left to the check of the complete value, wherever they stand. */
+/** Keywords that are left to the check of the complete value, wherever they are. */
 export const lateKeywords = [
   'not',
   'if',

@@ -1,6 +1,6 @@
 // Where a schema's strings have lengths that are counted while they are written. In a grammar each
-// count would be a state of its own, and computing its mask takes 14 ms of 50,000 tokens: seconds for
-// a string of some hundred characters. Independent of tokens.
+// count would be its own state, and computing its mask takes 14 ms of 50,000 tokens: seconds for a
+// string of some hundred characters. Independent of tokens.
 
 import type { SchemaValue } from '../grammar-choice.ts'
 import type { Lengths } from './lengths.ts'
@@ -14,7 +14,7 @@ export interface LengthPlan {
   item(index: number): LengthPlan | undefined
 }
 
-/** The schema at a place, without $ref and allOf; undefined where several may hold. */
+/** The schema at a place, without $ref and allOf; undefined if several may hold. */
 export type FindSchema = (schema: SchemaValue) => SchemaObject | undefined
 
 /** A string's lengths, where they are counted. */

@@ -61,7 +61,7 @@ function toDecimal(value: number): Decimal {
 
 const hasDigits = ({ digits }: Limit): boolean => /[1-9]/.test(digits)
 
-/** Whether a text that ends here is inside: what is left of a bound says where it lies. */
+/** Whether a text that ends here is inside: what is left of a bound says where it is. */
 const canEnd = ({ low, high }: Limits): boolean =>
   (!low || (!hasDigits(low) && !low.isOpen)) && (!high || hasDigits(high) || !high.isOpen)
 
@@ -137,7 +137,7 @@ function matchPositive(
   return matchEither(...parts)
 }
 
-/** JSON numbers between two bounds, either of which may be infinite; NOTHING where there is none. */
+/** JSON numbers between two bounds, either of which may be infinite; NOTHING if there is none. */
 export function matchNumberRange(bounds: NumberBounds, isInteger: boolean): GrammarExpression {
   const { least, most, isAbove, isBelow } = bounds
   if (least > most || (least === most && (isAbove || isBelow))) return NOTHING

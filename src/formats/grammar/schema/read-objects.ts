@@ -86,7 +86,7 @@ export function readObject(schema: SchemaObject, parts: ObjectParts): GrammarExp
     if (isNothing(read)) return isRequired ? [{ name, pair: NOTHING, isRequired }] : []
     return [{ name, pair: rules.pair(matchJson(name), read), isRequired }]
   })
-  // A required name without a schema of its own is one of the others.
+  // A required name without its own schema is one of the others.
   const unlisted = [...required].filter((name) => !Object.hasOwn(properties, name))
   for (const name of unlisted) {
     const value = findExtraValue(name, schema, parts)

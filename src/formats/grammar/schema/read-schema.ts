@@ -94,7 +94,7 @@ class SchemaReader {
     return isNothing(expression) ? NOTHING : matchRule(name)
   }
 
-  /** Without $ref and allOf; undefined where nothing fits. */
+  /** Without $ref and allOf; undefined if nothing fits. */
   #flatten(given: SchemaValue, depth: number): SchemaObject | undefined {
     if (given === false) return undefined
     if (given === true) return {}

@@ -38,7 +38,7 @@ export class SchemaDocument {
     throw new GrammarError(what, first.place, first.problem + more)
   }
 
-  /** Where a part stands: '#/properties/age'. Merged schemas stand where their first part does. */
+  /** Where a part stands: '#/properties/age'. Merged schemas occur where their first part does. */
   placeOf(schema: object): string {
     return this.#places.get(schema) ?? '#'
   }

@@ -16,7 +16,7 @@ export const isConstraint = (key: string): boolean =>
 export const isConstrained = (schema: SchemaObject, type: TypeName): boolean =>
   Object.keys(schema).some((key) => typeOfKeyword[key] === type)
 
-/** The types that a schema names, or those its keywords speak of; all where there are none. */
+/** The types that a schema names, or those its keywords speak of; all if there are none. */
 export function listTypes(schema: SchemaObject): TypeName[] {
   const given = schema['type'] as TypeName | readonly TypeName[] | undefined
   if (given !== undefined) {

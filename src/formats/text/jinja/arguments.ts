@@ -3,7 +3,7 @@
 import { toText } from './show.ts'
 import { describeType, type NamedValues, refuseUndefined, TemplateError } from './values.ts'
 
-/** What each parameter was given, undefined where nothing was. Throws for what has no parameter. */
+/** What each parameter was given, undefined if nothing was. Throws for what has no parameter. */
 export function bindArguments(
   name: string,
   parameters: readonly string[],

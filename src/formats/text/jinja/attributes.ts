@@ -84,7 +84,7 @@ const loopAttributes: Readonly<Record<string, (loop: Loop) => unknown>> = {
     }),
 }
 
-/** A method bound to its value, an attribute, or undefined where there is none. */
+/** A method bound to its value, an attribute, or undefined if there is none. */
 function findOwn(value: unknown, name: string): unknown {
   const bind = <Value>(methods: Readonly<Record<string, MethodOf<Value>>>, of: Value): unknown =>
     Object.hasOwn(methods, name)

@@ -113,6 +113,6 @@ const evaluators: {
   },
 }
 
-/** The value of an expression. Throws TemplateError where Jinja raises. */
+/** The value of an expression. Throws TemplateError if Jinja raises. */
 export const evaluate = (node: Expression, scope: Scope): unknown =>
   (evaluators[node.kind] as (node: Expression, scope: Scope) => unknown)(node, scope)

@@ -49,7 +49,7 @@ export type Expression =
       readonly otherwise?: Expression | undefined
     }
 
-/** A bound or the step of a slice; undefined where it is left out. */
+/** A bound or the step of a slice; undefined if it is left out. */
 export type SlicePart = Expression | undefined
 
 /** What a value is assigned to: a name, names in a tuple, or an attribute of a namespace. */

@@ -156,7 +156,7 @@ function computeOther(sign: string, a: unknown, b: unknown): unknown {
   return undefined
 }
 
-/** The value of `a sign b`. Throws TemplateError where Python does. */
+/** The value of `a sign b`. Throws TemplateError if Python does. */
 export function computeBinary(sign: string, a: unknown, b: unknown): unknown {
   refuseUndefined(a)
   if (!(sign === '%' && typeof a === 'string')) refuseUndefined(b)

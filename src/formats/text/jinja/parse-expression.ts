@@ -188,7 +188,7 @@ function parseSubscript(reader: TokenReader, of: Expression): Expression {
   return { kind: 'item', of, key: { kind: 'tuple', items: [first, ...rest] } }
 }
 
-/** What stands in brackets: one key, or the parts of a slice. */
+/** What is in brackets: one key, or the parts of a slice. */
 function parseSlice(reader: TokenReader): SlicePart[] {
   const parsePart = (): SlicePart =>
     reader.is('sign', ':') || reader.is('sign', ']') ? undefined : parseExpression(reader)

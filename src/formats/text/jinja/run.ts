@@ -215,7 +215,7 @@ function runBlock(body: TemplateBlock, scope: Scope, out: string[]): LoopEnd {
   return undefined
 }
 
-/** The text of a parsed template. Throws TemplateError where Jinja raises. */
+/** The text of a parsed template. Throws TemplateError if Jinja raises. */
 export const renderTemplate = (
   template: TemplateBlock,
   values: ReadonlyMap<string, unknown>,

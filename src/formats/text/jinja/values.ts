@@ -197,7 +197,7 @@ export function isTrue(value: unknown): boolean {
   return Boolean(value)
 }
 
-/** The items that a loop over the value sees. Throws TemplateError where there are none. */
+/** The items that a loop over the value sees. Throws TemplateError if there are none. */
 export function listItems(value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value
   if (isDict(value)) return [...value.keys()]

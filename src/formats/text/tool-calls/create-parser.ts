@@ -1,5 +1,5 @@
-// Takes an answer in pieces and tells what it says: text, reasoning, calls. Independent of formats:
-// these say what opens a call and how it is read (tool-call-format.ts).
+// Reads an answer in pieces and emits its text, reasoning and calls. Independent of formats, which
+// define what opens a call and how it is read (tool-call-format.ts).
 
 import { EventWriter } from './event-writer.ts'
 import { CallInput, MalformedCall } from './reading/call-input.ts'
@@ -65,7 +65,7 @@ function countHeld(text: string, markers: readonly string[]): number {
   return 0
 }
 
-/** The opener that stands first; of two at one place the one that is listed first. */
+/** The opener that comes first; of two at one place the one that is listed first. */
 function findOpener(
   text: string,
   openers: readonly CallOpener[],
@@ -145,7 +145,7 @@ class AnswerReader implements ToolCallParser {
       goesOn = this.#reasoning ? this.#scanReasoning() : this.#scanText(isLast)
   }
 
-  /** True where there is more to look at. */
+  /** True if there is more to look at. */
   #scanReasoning(): boolean {
     const { markers, atStart } = this.#reasoning!
     const { open, close } = markers
@@ -187,7 +187,7 @@ class AnswerReader implements ToolCallParser {
     return true
   }
 
-  /** What may stand where no text stands before. */
+  /** What may be where no text comes before. */
   #listBeginnings(): Beginning[] {
     const closers = this.#out.isAfterCall ? this.#format.closers : []
     return [
@@ -211,7 +211,7 @@ class AnswerReader implements ToolCallParser {
     ]
   }
 
-  /** Says all but the last `count` characters; false, because nothing more can be told. */
+  /** Emits all but the last `count` characters; false, because nothing more can be emitted. */
   #keep(count: number): false {
     this.#out.say(this.#rest.slice(0, this.#rest.length - count))
     this.#rest = this.#rest.slice(this.#rest.length - count)

@@ -12,8 +12,8 @@ export interface ToolGrammarOptions {
 }
 
 /**
- * 'auto': free text, in which a call that begins is held to its schema. 'required' and a name: calls
- * and nothing else, a name's one call. Undefined where nothing is held: no tools, or 'none'.
+ * 'auto': free text, in which a call that begins is held to its schema. 'required' and a name:
+ * calls and nothing else, a name's one call. Undefined if nothing is held: no tools, or 'none'.
  */
 export function describeToolGrammar(
   format: ToolCallFormat,

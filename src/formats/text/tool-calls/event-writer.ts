@@ -3,18 +3,18 @@
 import type { ToolCallEvent } from './tool-call-format.ts'
 
 /**
- * White space that touches a marker is layout and said by no event; other white space waits for the
- * text that follows.
+ * White space next to a marker is layout and not emitted; other white space waits for the text that
+ * follows.
  */
 export class EventWriter {
   #events: ToolCallEvent[] = []
   #space = ''
-  /** A marker stands right before. */
+  /** A marker comes right before. */
   #isMarked = false
   #calls = 0
-  /** No text stands before, or none since the last call or reasoning. */
+  /** No text comes before, or none since the last call or reasoning. */
   isFresh = true
-  /** What stands right before is a call. */
+  /** What comes right before is a call. */
   isAfterCall = false
   /** A call has started and is not ended. */
   isCalling = false

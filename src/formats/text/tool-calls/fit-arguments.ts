@@ -52,7 +52,7 @@ export const listPrintedForms = (
   render: (messages: readonly ChatMessage[]) => string,
 ): ArgumentForm[] => argumentForms.filter((form) => isPrinted(render, form))
 
-/** The form that arguments must have for this template; undefined where either or neither will do. */
+/** The form that arguments must have for this template; undefined if either or neither will do. */
 function findNeededForm(
   render: (messages: readonly ChatMessage[]) => string,
 ): ArgumentForm | undefined {

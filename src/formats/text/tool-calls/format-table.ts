@@ -54,7 +54,7 @@ export function detectToolCallFormat(
   return toolCallFormats.find((format) => format.isUsedBy(evidence)) ?? generic
 }
 
-/** The format of this name. Throws OptionError where there is none. */
+/** The format of this name. Throws OptionError if there is none. */
 export function getToolCallFormat(name: string): ToolCallFormat {
   const found = toolCallFormats.find((format) => format.name === name)
   if (found) return found

@@ -12,7 +12,7 @@ import { toFunctionTool } from './tool-definition.ts'
 /** What is given to a chat template. */
 export interface ToolChat {
   readonly messages: readonly ChatMessage[]
-  /** In OpenAI's form; undefined where the template shows none, or there are none. */
+  /** In OpenAI's form; undefined if the template shows none, or there are none. */
   readonly tools: readonly object[] | undefined
 }
 
@@ -182,7 +182,7 @@ const isText = (content: unknown): content is string => typeof content === 'stri
 const toText = (content: unknown): string =>
   isText(content) ? content : content === undefined ? '' : JSON.stringify(content)
 
-/** Text at the end of the system message, or at the beginning of the user's where there is none. */
+/** Text at the end of the system message, or at the beginning of the user's if there is none. */
 function addSystemText(
   messages: readonly ChatMessage[],
   text: string,

@@ -46,7 +46,7 @@ export type ToolCallEvent =
 export interface ReasoningMarkers {
   readonly open: string
   readonly close: string
-  /** What stands between them and what follows. Default: a line break. */
+  /** What is between them and what follows. Default: a line break. */
   readonly behind?: string
 }
 
@@ -54,7 +54,7 @@ export interface ReasoningMarkers {
 export interface CallOpener {
   /** The text that opens it: `<tool_call>`. */
   readonly marker: string
-  /** Opens only where no text stands before, and belongs to the call itself: `{`. */
+  /** Opens only where no text comes before, and belongs to the call itself: `{`. */
   readonly isBare?: boolean
   /** It opens nothing: it is dropped. */
   readonly isFrame?: boolean
@@ -70,14 +70,14 @@ export interface FormatEvidence {
   hasToken(token: string): boolean
 }
 
-/** How calls stand in a grammar: one tag for each function, and what stands around all of them. */
+/** How calls are in a grammar: one tag for each function, and what stands around all of them. */
 export interface CallTags {
   /** What a text must not contain unless a tag follows: `<tool_call>`. */
   readonly triggers: readonly string[]
   readonly tags: readonly TagFormat[]
   /** Between two calls. */
   readonly separator: string
-  /** Before the first call and after the last one, where calls stand in a list. */
+  /** Before the first call and after the last one, where calls are in a list. */
   readonly around?: { readonly begin: string; readonly end: string }
 }
 
@@ -93,13 +93,13 @@ export interface ToolCallFormat {
   createOpeners(tools: readonly ToolDefinition[] | undefined): readonly CallOpener[]
   /** Ends of a call that were left over, dropped right after it. */
   readonly closers: readonly string[]
-  /** Texts that frame others and say nothing, dropped wherever they stand: `<|start|>assistant`. */
+  /** Texts that frame others and say nothing, dropped wherever they are: `<|start|>assistant`. */
   readonly frames?: readonly string[]
   /** The texts that mark calls and reasoning; where they are special tokens, the text keeps them. */
   readonly markers: readonly string[]
   /** Characters that ids of calls have, where the templates refuse others. */
   readonly idLength?: number
-  /** What a model is told of functions where its template does not tell it. */
+  /** What a model is told about functions if its template does not say it. */
   describeTools(tools: readonly ToolDefinition[]): string
   /** Calls in an earlier answer, where the template does not write them. */
   formatCalls(calls: readonly ToolCall[]): string

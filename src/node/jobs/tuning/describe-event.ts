@@ -1,4 +1,4 @@
-// What happens in a training run, as events of a job.
+// Events of a training run as events of a job.
 
 import type { TuningEvent } from '../../../server/api/jobs/job-service.ts'
 import type { TrainJobEvent } from '../train-process.ts'
@@ -7,7 +7,7 @@ type Told = Omit<TuningEvent, 'id' | 'createdAt'>
 
 const createInfo = (message: string): Told => ({ level: 'info', message })
 
-/** undefined for what clients are not told. */
+/** undefined for what clients do not see. */
 export function describeEvent(event: TrainJobEvent): Told | undefined {
   switch (event.type) {
     case 'data-ready': {

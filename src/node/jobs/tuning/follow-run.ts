@@ -1,4 +1,4 @@
-// Writes down what the run of a job says, and how it ended.
+// Records the events and the end of a job's run.
 
 import type { FileStore } from '../../../server/api/files/file-store.ts'
 import type { TuningJob } from '../../../server/api/jobs/job-service.ts'
@@ -13,9 +13,9 @@ export interface FollowingParts {
   readonly ledger: JobLedger
   readonly folder: JobFolder
   readonly files: FileStore
-  /** By folder of a run: what requests name its result. */
+  /** By folder of a run: the name by which requests ask for its result. */
   readonly served: ReadonlyMap<string, string>
-  /** Whether the program ends: then the next start goes on with what is cut off. */
+  /** Whether the program is shutting down: then the next start continues what is cut off. */
   readonly isClosing: () => boolean
   readonly onFailure: (what: string, error: unknown) => void
 }

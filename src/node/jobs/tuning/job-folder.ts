@@ -1,5 +1,5 @@
-// Jobs of clients in a folder: each in a folder of its own, with its state, its events, its rows and
-// the run itself.
+// Jobs of clients in a folder: each in its own folder, with its state, its events, its rows and the
+// run itself.
 
 import { appendFile, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -68,7 +68,7 @@ export class JobFolder {
   }
 }
 
-/** undefined where there is nothing. Throws StorageError. */
+/** undefined if there is nothing. Throws StorageError. */
 async function readIfThere<T>(reading: Promise<T>, path: string): Promise<T | undefined> {
   try {
     return await reading

@@ -1,4 +1,4 @@
-// What is known of all jobs, here and on the disk: a change is in both before it is told.
+// The state of all jobs, in memory and on disk: a change is in both before it is reported.
 
 import { NotFoundError } from '../../../base/errors.ts'
 import type { TuningEvent, TuningJob } from '../../../server/api/jobs/job-service.ts'
@@ -65,7 +65,7 @@ export class JobLedger {
     return this.put(Object.assign({}, this.get(id), change))
   }
 
-  /** An event, and the state that a job ends with: who sees the state finds the event. */
+  /** An event and the final state of a job: a reader that sees the state finds the event. */
   async end(id: string, change: Partial<TuningJob>, message: string): Promise<TuningJob> {
     await this.tell(id, { level: change.status === 'failed' ? 'error' : 'info', message })
     return this.change(id, Object.assign({ finishedAt: this.readSeconds() }, change))

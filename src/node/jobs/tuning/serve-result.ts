@@ -1,5 +1,5 @@
-// Where the results of jobs go: into the registry, from which requests load them by name, or where
-// there is none, into the server's memory. And which names they may have.
+// Where the results of jobs go: into the registry, from which requests load them by name, or
+// without one into the server's memory. Also checks their names.
 
 import semver from 'semver'
 import { NotFoundError } from '../../../base/errors.ts'
@@ -14,7 +14,7 @@ export interface ResultPlaces {
   readonly ownNames: () => ReadonlySet<string>
 }
 
-/** Lets an expert serve; gives what requests name it. */
+/** Serves an expert; returns the name by which requests ask for it. */
 export async function serveResult(
   { service, registry }: ResultPlaces,
   name: string,
@@ -34,7 +34,7 @@ export async function serveResult(
   return model
 }
 
-/** Where what serves under a name lies; undefined: nothing does. */
+/** The path of what is served under a name; undefined: nothing is. */
 export async function findServing(
   { registry }: ResultPlaces,
   name: string,
@@ -48,7 +48,7 @@ export async function findServing(
   }
 }
 
-/** Throws RequestError of status 409 for a name that something else has. */
+/** Throws RequestError of status 409 for a name that is used otherwise. */
 export async function checkResultName(
   { service, registry, ownNames }: ResultPlaces,
   name: string,

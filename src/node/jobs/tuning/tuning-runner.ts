@@ -1,5 +1,5 @@
-// Runs the jobs of clients: checks them, queues them, writes down what happens, lets results serve,
-// and goes on after a restart with what had not ended.
+// Runs the jobs of clients: checks, queues and records them, serves their results, and continues
+// unfinished ones after a restart.
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -33,7 +33,7 @@ export interface TuningParts extends Omit<ResultPlaces, 'ownNames'> {
   readonly refusal: string | undefined
   readonly now: () => number
   readonly createId: (prefix: string) => string
-  /** Told what fails behind the requests. */
+  /** Receives errors behind the requests. */
   readonly onFailure: (what: string, error: unknown) => void
 }
 
@@ -129,14 +129,14 @@ export class TuningRunner implements JobService {
     return ended
   }
 
-  /** Lets results of earlier runs serve, and goes on with jobs that had not ended. */
+  /** Serves results of earlier runs, and continues unfinished jobs. */
   async begin(): Promise<void> {
     const jobs = await this.#ledger.load()
     if (!this.#parts.registry) await this.#loadResults(jobs)
     this.#hold(this.#resumeAll(jobs.filter(isOpen)))
   }
 
-  /** Ends what runs, so that the next start goes on with it. */
+  /** Ends what runs, so that the next start continues with it. */
   async close(): Promise<void> {
     this.#isClosing = true
     await this.#trainer.close()
@@ -251,7 +251,7 @@ export class TuningRunner implements JobService {
   }
 }
 
-/** The rows that a job was made with. Throws RequestError where they are gone. */
+/** The rows that a job was made with. Throws RequestError if they are gone. */
 async function findRows(folder: string): Promise<Rows> {
   const names = await readdir(folder)
   const find = (as: string): string | undefined => {

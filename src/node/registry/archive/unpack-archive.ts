@@ -20,7 +20,7 @@ export interface UnpackLimits {
 }
 
 const mostEntries = 4000
-/** Headers of as many entries, and what stands between files. */
+/** Headers of as many entries, and what is between files. */
 const spareBytes = mostEntries * 2048
 
 /** Throws FormatError for links, devices, paths that lead out, and for more than is allowed. */

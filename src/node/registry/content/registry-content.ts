@@ -8,7 +8,7 @@ export interface FolderContent {
 
 export interface RegistryContent {
   /**
-   * Copies a folder, without the checkpoints of a run, to a place of its own and hashes the copy,
+   * Copies a folder, without the checkpoints of a run, to its own place and hashes the copy,
    * because the source may change meanwhile; `prepare` may change the copy before.
    */
   stage(folder: string, prepare?: (place: string) => Promise<void>): Promise<StagedContent>

@@ -27,7 +27,7 @@ const abandonedMs = 24 * 3_600_000
 
 /**
  * Opens the files below an address such as s3://bucket/prefix; `copies` is the folder on this
- * machine. Throws OptionError without keys, StorageError where the bucket is away or refuses them.
+ * machine. Throws OptionError without keys, StorageError if the bucket is away or refuses them.
  */
 export async function openS3Content(
   address: string,

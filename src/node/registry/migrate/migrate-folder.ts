@@ -34,7 +34,7 @@ export interface Migration {
   readonly folder: string
   /** What says so far what the expert is. */
   readonly from: 'expert.json' | 'graft.json' | 'PEFT'
-  /** Undefined where nothing is to be done, or cannot be. */
+  /** Undefined if nothing is to be done, or cannot be. */
   readonly manifest?: ExpertManifest
   readonly error?: GraftError
 }
@@ -122,7 +122,7 @@ async function finishMigration(folder: string): Promise<void> {
     await rm(join(folder, olderFile))
 }
 
-/** What undoing would bring back: the file of before, or none; undefined where none was migrated. */
+/** What undoing would bring back: the file of before, or none; undefined if none was migrated. */
 export async function planUndo(folder: string): Promise<Migration['from'] | undefined> {
   const manifest = await readManifestFile(folder)
   const record = manifest && findRecord(manifest)
@@ -138,7 +138,10 @@ export async function planUndo(folder: string): Promise<Migration['from'] | unde
   return record.from
 }
 
-/** Brings a folder back to what it was before it was migrated. Throws ConflictError where it was changed since. */
+/**
+ * Brings a folder back to what it was before it was migrated. Throws ConflictError if it was
+ * changed since.
+ */
 export async function undoMigration(folder: string): Promise<Migration['from'] | undefined> {
   const from = await planUndo(folder)
   if (from === undefined) return undefined

@@ -1,5 +1,5 @@
 // One file from a web server, as a stream that ends where it grows too long. A redirect leads to no
-// address of one's own network, checked where the connection is made, so that no second answer of
+// address of your own network, checked where the connection is made, so that no second answer of
 // the name server counts.
 
 import { lookup as lookUp, type LookupAddress } from 'node:dns'
@@ -12,7 +12,7 @@ import { describeError } from '../../files/system-errors.ts'
 import { isPrivateAddress } from './private-address.ts'
 
 export interface GetOptions {
-  /** Redirects may lead to addresses of one's own network. */
+  /** Redirects may lead to addresses of your own network. */
   readonly allowPrivate?: boolean | undefined
   readonly signal?: AbortSignal | undefined
   /** Without a byte from the server. Default 30,000. */
@@ -23,8 +23,8 @@ const mostRedirects = 5
 const defaultStallMs = 30_000
 
 /**
- * The bytes behind an address, at most `maxBytes`. Throws NotFoundError where they are not to be
- * had, FormatError where there are more, OptionError for a redirect to where none may lead.
+ * The bytes behind an address, at most `maxBytes`. Throws NotFoundError if they are not to be
+ * found, FormatError if there are more, OptionError for a redirect to where none may lead.
  */
 export async function* getBytes(
   url: URL,

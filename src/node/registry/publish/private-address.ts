@@ -1,5 +1,5 @@
-// Which addresses belong to a machine or a network of one's own, where a public server must not
-// lead a client to.
+// Which addresses belong to a machine or a network of your own, where a public server must not lead
+// a client to.
 
 import { BlockList, isIP } from 'node:net'
 

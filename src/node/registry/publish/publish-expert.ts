@@ -30,7 +30,7 @@ import {
 import { openPublished } from './published-layout.ts'
 
 export interface PublishOptions {
-  /** Channels that point to it there; those of the registry unless given. */
+  /** Channels that point to it there. Default: those of the registry. */
   readonly channels?: readonly string[] | undefined
   /** The current time, as ISO 8601; for tests. */
   readonly now?: (() => string) | undefined
@@ -44,8 +44,8 @@ const publishFields = {
 const lockFile = '.publish.lock'
 
 /**
- * Puts a version into a layout, which is made where there is none. The same version again moves its
- * channels. Throws SignatureError where its files were changed, ConflictError where the version is
+ * Puts a version into a layout, which is made if there is none. The same version again moves its
+ * channels. Throws SignatureError if its files were changed, ConflictError if the version is
  * published with other content.
  */
 export async function publishExpert(
@@ -78,7 +78,7 @@ export async function publishExpert(
 
 /**
  * Takes a version out of a layout, with the blobs that no other version has. Throws NotFoundError
- * where it is not there.
+ * if it is not there.
  */
 export async function withdrawExpert(reference: string, folder: string): Promise<PublishedExpert> {
   // before the lock, which would make the folder

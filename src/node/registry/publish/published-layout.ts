@@ -21,7 +21,7 @@ import { openPublishedFiles, type PublishedFiles } from './published-files.ts'
 export interface FetchOptions {
   /** Bytes of one expert at most. Default 4 GiB. */
   readonly maxBytes?: number | undefined
-  /** A redirect may lead to an address of one's own network. Default false. */
+  /** A redirect may lead to an address of your own network. Default false. */
   readonly allowPrivate?: boolean | undefined
   readonly onProgress?: ((progress: FetchProgress) => void) | undefined
   readonly signal?: AbortSignal | undefined

@@ -1,5 +1,5 @@
-// The tables of trials beside a registry's index: trials, the answers that can be judged, votes, and
-// which users' turns an improved version learned from. Users stand in them by a keyed hash.
+// The tables of trials beside a registry's index: trials, the answers that can be judged, votes,
+// and which users' turns an improved version learned from. Users are in them by a keyed hash.
 
 import type { SqliteSchema } from '../../stores/sqlite-file.ts'
 

@@ -1,4 +1,4 @@
-// Batches of clients in a folder: each in a folder of its own, with its input and the results so far.
+// Clients' batches in a folder: a subfolder for each, with its input and the results so far.
 
 import { createReadStream, createWriteStream } from 'node:fs'
 import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -77,7 +77,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** Empty where there is no folder yet. */
+/** Empty if there is no folder yet. */
 async function listNames(folder: string): Promise<string[]> {
   try {
     return await readdir(folder)

@@ -1,4 +1,4 @@
-// Files of clients in a folder: each in a folder of its own, which one rename puts there.
+// Clients' files in a folder: a subfolder for each, which one rename puts in place.
 
 import { createReadStream } from 'node:fs'
 import { readdir, readFile, rm } from 'node:fs/promises'
@@ -79,7 +79,7 @@ function* countChunks(
   }
 }
 
-/** Empty where there is no folder yet. */
+/** Empty if there is no folder yet. */
 async function listNames(folder: string): Promise<string[]> {
   try {
     return await readdir(folder)
@@ -89,7 +89,7 @@ async function listNames(folder: string): Promise<string[]> {
   }
 }
 
-/** What is known of a file; undefined where there is none. */
+/** The record of a file; undefined if there is none. */
 async function readNotes(folder: string, id: string): Promise<StoredFile | undefined> {
   const path = join(folder, id, aboutName)
   try {

@@ -26,9 +26,9 @@ type Fetch = (request: Request, env?: object) => Promise<Response>
 
 export interface OpenedBatches {
   readonly routes: readonly Route[]
-  /** Goes on with what an earlier run left; from now on the server is asked. */
+  /** Continues what an earlier run left; the server accepts requests from now on. */
   begin(fetch: Fetch): Promise<void>
-  /** Cuts off what runs; the next start goes on with it. */
+  /** Aborts what runs; the next start continues it. */
   close(): Promise<void>
 }
 

@@ -32,7 +32,7 @@ export const filesFields = {
 
 export interface OpenedFiles {
   readonly files: FileStore
-  /** The folder in which files, and what is made from them, are kept. */
+  /** The folder for files and what is made from them. */
   readonly folder: string
   readonly routes: readonly Route[]
   close(): Promise<void>

@@ -38,13 +38,13 @@ export interface JobPlaces {
 
 export interface OpenedJobs {
   readonly jobs: JobService
-  /** The service, which does not say where results lie. */
+  /** The service without the paths of results. */
   readonly service: Service
-  /** Ends what runs, so that the next start goes on with it. */
+  /** Ends what runs, so that the next start continues it. */
   close(): Promise<void>
 }
 
-/** Goes on with jobs of an earlier run, unless another process does. */
+/** Continues jobs of an earlier run, unless another process does. */
 export async function openJobs(places: JobPlaces, options: ServeJobsOptions): Promise<OpenedJobs> {
   const { maxJobs } = readOptions('Server options', options, jobsFields)
   const { opened, service, registry, source, share, needsSignature, onFailure } = places
@@ -116,7 +116,7 @@ async function reserveFolder(
   }
 }
 
-/** Where results lie is not for clients. */
+/** Clients must not learn where results are. */
 const hidePlaces = (service: Service, folder: string): Service =>
   replaceMethods(service, {
     listExperts: async () =>

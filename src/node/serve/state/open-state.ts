@@ -28,7 +28,7 @@ export async function openState(folder: string): Promise<ServerState> {
   return openSqliteState(getStateFile(folder))
 }
 
-/** Makes the folder, for its owner only. A folder that is there keeps its permissions. */
+/** Creates the folder, readable for its owner only. An existing folder keeps its permissions. */
 export async function prepareStateFolder(folder: string): Promise<void> {
   try {
     const before = await stat(folder).catch(() => undefined)

@@ -1,4 +1,4 @@
-// What a server or graft mcp keeps for clients beside its model: their files and training jobs.
+// What a server or graft mcp stores for clients: their files and training jobs.
 
 import { pickOptions } from '../../../base/schema.ts'
 import type { Service } from '../../../server/service.ts'
@@ -14,7 +14,7 @@ export interface OpenedStored {
   readonly opened: OpenedFiles
   readonly jobs: OpenedJobs['jobs']
   readonly service: Service
-  /** Ends jobs that run, so that the next start goes on with them. */
+  /** Ends running jobs, so that the next start continues them. */
   stop(): Promise<void>
   close(): Promise<void>
 }

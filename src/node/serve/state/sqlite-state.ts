@@ -50,7 +50,7 @@ interface StateFile {
 
 /**
  * Opens or creates the file. `waitMs`: how long a call waits for another process that is writing.
- * Throws StorageError where it cannot be opened.
+ * Throws StorageError if it cannot be opened.
  */
 export async function openSqliteState(path: string, waitMs = 5000): Promise<ServerState> {
   const database = await openSqliteFile(path, schema, waitMs)
@@ -139,7 +139,7 @@ function createUsageStore({ database, read, write }: StateFile): UsageStore {
         remove.run(user)
         sumUsage(rows.map((row) => Object.assign({}, row, { user: '' }))).forEach(addRow)
       })
-      await read(() => truncateLog(database)) // the name still stands there
+      await read(() => truncateLog(database)) // the name is still there
     },
   }
 }

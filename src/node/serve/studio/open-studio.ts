@@ -50,7 +50,7 @@ export async function openStudio({ model, page, needsKey }: StudioTask): Promise
   const example = fileURLToPath(new URL('../../../catalogue/models/stories260k', import.meta.url))
   let opening: Promise<StudioBase | undefined> | undefined
   let closeServed = async (): Promise<void> => undefined
-  /** When a page first wants it. A base that cannot be had again is not offered. */
+  /** When a page first wants it. A base that cannot be found again is not offered. */
   const findServed = (): Promise<StudioBase | undefined> =>
     (opening ??= (async () => {
       if (model === undefined) return undefined

@@ -5,7 +5,7 @@ import type { LogitsProcessor } from './processor.ts'
 
 /**
  * Gives the bits of the ids that may come next, and behind the last one whether the text may end;
- * undefined where no grammar holds the answer.
+ * undefined if no grammar holds the answer.
  */
 export type AllowedTokens = () => Int32Array | undefined
 
@@ -13,7 +13,7 @@ export const hasBit = (mask: Int32Array, at: number): boolean =>
   ((mask[at >> 5]! >>> (at & 31)) & 1) === 1
 
 /**
- * Throws GrammarError where nothing is left: bias, bans or minTokens rule out all that the grammar
+ * Throws GrammarError if nothing is left: bias, bans or minTokens rule out all that the grammar
  * allows.
  */
 export const createGrammarMask = (

@@ -1,5 +1,5 @@
-// Which form of program a call's experts need, and what they feed: one expert for all rows as it
-// lies in its slot, several by groups of rows. Independent of tokens and caches.
+// Which form of program a call's experts need, and what they feed: one expert for all rows as it is
+// in its slot, several by groups of rows. Independent of tokens and caches.
 
 import type { Tensor } from '../../../base/tensor.ts'
 import {
@@ -60,7 +60,7 @@ export class ExpertFeeds {
 const listVectors = (terms: readonly ExpertTerm[]): VectorTerm[] =>
   terms.flatMap(({ lease: { vector }, gain }) => (gain > 0 && vector > 0 ? [{ vector, gain }] : []))
 
-/** A row of the set for each sequence; sums are made where one stands between two experts. */
+/** A row of the set for each sequence; sums are computed if one is between two experts. */
 function collectVectors(
   set: VectorSet,
   rows: readonly (readonly VectorTerm[])[],
@@ -98,8 +98,8 @@ function collectShared(
 }
 
 /**
- * Rows in groups by expert. A row stands in one group of each set of the program, so the slots of one
- * rank class are fed as two sets where a row stands between two experts of that class.
+ * Rows in groups by expert. A row is in one group of each set of the program, so the slots of one
+ * rank class are fed as two sets where a row is between two experts of that class.
  */
 function collectGrouped(ranked: RankedRows['terms']): RankFeeds {
   const classes = new Set(ranked.flat().map(({ lease }) => lease.rank!.set))

@@ -52,7 +52,7 @@ export function listTerms(task: ExpertRow, tokens: number): readonly ExpertTerm[
   })
 }
 
-/** Whether the sequence stands between two experts, so that its tokens are computed one by one. */
+/** Whether the sequence is between two experts, so that its tokens are computed one by one. */
 export const isBlended = (task: ExpertRow): boolean =>
   task.stages !== undefined &&
   computeShares(task.stages, toAnswerIndex(task, task.computed)).length > 1

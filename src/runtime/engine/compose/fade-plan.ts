@@ -30,7 +30,7 @@ export function computeShares(stages: readonly StageSpan[], index: number): read
   ]
 }
 
-/** The first token behind `index` that has other shares; Infinity where there is none. */
+/** The first token behind `index` that has other shares; Infinity if there is none. */
 export function findNextChange(stages: readonly StageSpan[], index: number): number {
   const changes = stages.slice(1).flatMap(({ from, to }) => {
     if (index >= to) return []

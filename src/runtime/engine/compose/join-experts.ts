@@ -14,7 +14,7 @@ const made = new WeakMap<AdapterPool, Map<string, Adapter>>()
 
 /**
  * The expert of several kinds that these are at weight 1, where one of them has virtual tokens;
- * undefined where they are to be summed, also where a sum is refused. Throws UnsupportedError for
+ * undefined if they are to be summed, also where a sum is refused. Throws UnsupportedError for
  * kinds that cannot act together.
  */
 export function joinStack(

@@ -25,7 +25,7 @@ export interface PrepareParts {
   readonly past: KvElement
 }
 
-/** undefined: the base. Throws OptionError where no slot can become free. */
+/** undefined: the base. Throws OptionError if no slot can become free. */
 export async function prepareExpert(
   handle: ExpertHandle | undefined,
   { engine, steps, programs, accuracy, past }: PrepareParts,
@@ -40,7 +40,7 @@ export async function prepareExpert(
   if (lease) engine.experts.release(lease)
 }
 
-/** A lease, when a slot is free; throws OptionError where no request runs that could free one. */
+/** A lease, when a slot is free; throws OptionError if no request runs that could free one. */
 async function acquireSlot(engine: SlotEngine, handle: ExpertHandle): Promise<Lease> {
   const { experts } = engine
   for (;;) {

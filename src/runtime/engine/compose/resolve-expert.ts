@@ -29,7 +29,7 @@ export interface PlannedStage extends StageSpan {
 
 /** Who answers. */
 export interface ExpertPlan {
-  /** Who reads the prompt, and writes the answer where there is no fade. */
+  /** Who reads the prompt, and writes the answer if there is no fade. */
   readonly handle: ExpertHandle | undefined
   /** The stages of a fade, the first one among them. */
   readonly stages: readonly PlannedStage[] | undefined

@@ -27,7 +27,7 @@ export class Acceptance {
     return length < this.#resumesAt
   }
 
-  /** The next call is made to learn, whatever the rate says. */
+  /** The next call is a trial, whatever the rate is. */
   get isOnTrial(): boolean {
     return this.#isOnTrial
   }
@@ -49,7 +49,7 @@ export class Acceptance {
 
   /** Of `proposed` tokens the first `accepted` were right. */
   count(proposed: number, accepted: number): void {
-    const tried = Math.min(proposed, accepted + 1) // those behind a wrong one say nothing
+    const tried = Math.min(proposed, accepted + 1) // those behind a wrong one are not known
     this.#right = this.#right * MEMORY + accepted
     this.#tried = this.#tried * MEMORY + tried
     if (!this.#isOnTrial) return

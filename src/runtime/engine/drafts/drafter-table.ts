@@ -4,7 +4,7 @@ import type { StageChoice } from '../logits/stage.ts'
 import type { Drafter } from './drafter.ts'
 import { createPromptLookup } from './prompt-lookup.ts'
 
-/** Each is made anew for an answer, because it may keep what it has seen. */
+/** Each is made again for an answer, because it may keep what it has seen. */
 export const drafterMakers: readonly (() => Drafter)[] = [createPromptLookup]
 
 export const createDrafters = (stage: StageChoice | undefined): Drafter[] => [

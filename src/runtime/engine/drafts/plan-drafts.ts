@@ -5,7 +5,7 @@ import type { Accuracy } from '../../../compute/pack-linears.ts'
 import { estimateWriteCost } from './draft-costs.ts'
 import type { Draft } from './speculation.ts'
 
-/** Rows that write beside each other, at most: a call for more of them costs little more than for one. */
+/** Most rows that write together: a call for more of them costs little more than for one. */
 export const MOST_ROWS_AHEAD = 2
 
 /** How much better a plan must be than one call for all. */
@@ -18,7 +18,7 @@ export function planDrafts<Row>(
 ): Map<Row, Draft> {
   const found = [...drafts].flatMap(([row, draft]) => (draft ? [[row, draft] as const] : []))
   if (found.length === 0 || drafts.size > MOST_ROWS_AHEAD) return new Map()
-  // A row by itself: its draft was found to pay, or is a trial.
+  // A row alone: its draft was found to pay, or is a trial.
   if (drafts.size === 1) return new Map(found)
   let best = (LEAST_GAIN * drafts.size) / estimateWriteCost(drafts.size, accuracy)
   let chosen: (readonly [Row, Draft])[] = []

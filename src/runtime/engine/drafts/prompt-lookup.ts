@@ -4,7 +4,7 @@
 
 import type { Drafter } from './drafter.ts'
 
-/** Fewer equal tokens before a place say little. */
+/** Fewer equal tokens before a position predict little. */
 const LEAST_MATCH = 2
 /** More equal tokens make a place no better. */
 const MOST_MATCH = 12

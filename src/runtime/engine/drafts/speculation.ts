@@ -48,7 +48,9 @@ export class Speculation {
     return this.#counts
   }
 
-  /** The draft that promises most; undefined where none pays. `most`: tokens that there is room for. */
+  /**
+   * The draft that promises most; undefined if none pays. `most`: tokens that there is room for.
+   */
   propose(tokens: readonly number[], most: number): Draft | undefined {
     let best: Draft | undefined
     for (const { drafter, acceptance } of this.#asked) {

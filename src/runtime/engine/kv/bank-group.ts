@@ -1,4 +1,4 @@
-// The banks of one group: which bank a row stands in, and when rows move to another. Independent of
+// The banks of one group: which bank a row is in, and when rows move to another. Independent of
 // blocks.
 
 import { type BankPlan, chooseCapacity, computeCost, planBanks } from './bank-capacity.ts'
@@ -81,7 +81,7 @@ export class BankGroup {
     return buffers
   }
 
-  /** Moves rows as planned; false where the gain is too small: nothing has moved then. */
+  /** Moves rows as planned; false if the gain is too small: nothing has moved then. */
   #follow(plan: BankPlan): boolean {
     const gain = computeCost(this.#countBanks()) - plan.cost
     if (gain < LEAST_GAIN) return false
@@ -105,7 +105,7 @@ export class BankGroup {
 
   /**
    * Makes a bank one of a larger capacity: most of its memory is touched already, and fresh memory
-   * costs several times what a copy does. False where that cannot be; nothing has changed then.
+   * costs several times what a copy does. False if that cannot be; nothing has changed then.
    */
   #widen(bank: RowBank, capacity: number): boolean {
     const other = this.#banks.get(capacity)

@@ -70,9 +70,7 @@ export class RowBank implements Bank {
     return this.contents.feeds(from, count)
   }
 
-  /**
-   * Room for one row more; throws RangeError where there is no memory: nothing has changed then.
-   */
+  /** Room for one row more; throws RangeError if there is no memory: nothing has changed then. */
   makeRoom(rows = 1): void {
     this.contents.allocate(this.#rows.length + rows)
   }

@@ -48,7 +48,9 @@ export class BlockCache {
     return missing < 0 ? keys.length : missing
   }
 
-  /** Whether a table of `blocks` blocks that begins with the cached ones of `keys` can be had. */
+  /**
+   * Whether a table of `blocks` blocks that begins with the cached ones of `keys` can be allocated.
+   */
   hasRoom(keys: readonly string[], blocks: number): boolean {
     let shared = 0
     let idle = 0 // cached now, held then

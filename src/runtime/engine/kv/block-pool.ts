@@ -1,4 +1,4 @@
-// The ids of blocks: who holds which, which are kept for later rows, which are free. Independent of
+// The ids of blocks: reference counts, blocks cached for later rows, free blocks. Independent of
 // tensors and of queues. A block with a key is sealed: its contents never change.
 
 import { assertInternal } from '../../../base/errors.ts'
@@ -11,7 +11,7 @@ export class BlockPool {
   readonly #ids = new Map<string, number>()
   readonly #free: number[] = []
   readonly #onEvict: (id: number) => void
-  /** Sealed blocks that nobody holds, the longest unused first. */
+  /** Sealed blocks without a holder, the longest unused first. */
   readonly #idle: IdQueue
   #untouched = 0 // ids from here on were never used
   #evictions = 0
@@ -25,14 +25,14 @@ export class BlockPool {
     this.#onEvict = onEvict
   }
 
-  /** Sealed blocks that nobody holds. */
+  /** Sealed blocks without a holder. */
   get cached(): number {
     return this.#idle.size
   }
   get free(): number {
     return this.#free.length + this.capacity - this.#untouched
   }
-  /** Blocks that somebody holds. */
+  /** Blocks with a holder. */
   get used(): number {
     return this.capacity - this.available
   }
@@ -44,7 +44,7 @@ export class BlockPool {
     return this.#evictions
   }
 
-  /** A block of one holder, unsealed; undefined where every block is held. */
+  /** A block of one holder, unsealed; undefined if every block is held. */
   allocate(): number | undefined {
     const id = this.#free.pop() ?? this.#takeUntouched() ?? this.#evict()
     if (id !== undefined) this.#references[id] = 1
@@ -71,7 +71,7 @@ export class BlockPool {
     else this.#free.push(id)
   }
 
-  /** Gives a held block its key. False where another block has this key; nothing changes then. */
+  /** Gives a held block its key. False if another block has this key; nothing changes then. */
   seal(id: number, key: string): boolean {
     assertInternal(this.countHolders(id) > 0, `block ${id} is sealed, but nobody holds it`)
     assertInternal(!this.isSealed(id), `block ${id} is sealed twice`)

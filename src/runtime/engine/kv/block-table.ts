@@ -21,7 +21,7 @@ export class BlockTable {
     return this.#ids.length * BLOCK_SIZE
   }
 
-  /** Blocks for this many positions in all; false where they are lacking: nothing changes then. */
+  /** Blocks for this many positions in all; false if they are lacking: nothing changes then. */
   extend(positions: number): boolean {
     const lacking = countBlocks(positions) - this.#ids.length
     if (lacking > this.#pool.available) return false

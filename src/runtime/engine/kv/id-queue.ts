@@ -18,7 +18,7 @@ export class IdQueue {
     return this.#size
   }
 
-  /** The id that was added first; undefined where there is none. */
+  /** The id that was added first; undefined if there is none. */
   get first(): number | undefined {
     return this.#size === 0 ? undefined : this.#next[this.#head]
   }

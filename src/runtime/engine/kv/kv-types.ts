@@ -1,4 +1,4 @@
-// What the engine sees of keys and values: rows that lie contiguous in banks, and a cache of blocks
+// What the engine sees of keys and values: rows that are contiguous in banks, and a cache of blocks
 // from which rows begin. Independent of queues, models and experts.
 
 import type { Tensor } from '../../../base/tensor.ts'
@@ -79,16 +79,16 @@ export interface KvMemory {
   countCached(keys: readonly string[]): number
   /**
    * A row that begins with the first `cached` blocks of `keys` and has room for `tokens` positions.
-   * Undefined where blocks or rows are lacking; nothing is taken then. Its length says how many
-   * positions came from the cache: less than asked where a saved block turned out damaged. It is
-   * not ready: it stands behind the ready rows.
+   * Undefined if blocks or rows are lacking; then nothing is taken. Its length is the number of
+   * positions from the cache: less than asked if a saved block was damaged. It is not ready: it
+   * comes after the ready rows.
    */
   open(group: string, request: OpenRequest): KvRow | undefined
   /** The row takes part in decoding from now on. It may move to another bank. */
   markReady(row: KvRow): void
   /**
-   * Room for `count` more positions behind the row's length; false where blocks are lacking:
-   * nothing has changed then. May move this row and others to another bank.
+   * Room for `count` more positions behind the row's length; false if blocks are lacking: nothing
+   * has changed then. May move this row and others to another bank.
    */
   reserve(row: KvRow, count: number): boolean
   /**
@@ -122,12 +122,12 @@ export interface KvMemory {
 /** Blocks that outlive the process. Writing happens behind the calls, which do not wait for it. */
 export interface SavedPrefixes {
   has(key: string): boolean
-  /** The block's bytes; undefined where it is missing or damaged. */
+  /** The block's bytes; undefined if it is missing or damaged. */
   read(key: string): Uint8Array | undefined
   /** Blocks of one prefix were used. The end of a prefix makes room before its beginning. */
   touch(keys: readonly string[]): void
   /**
-   * Saves a block when its turn comes: `take` gives its bytes then, or undefined where the block is
+   * Saves a block when its turn comes: `take` gives its bytes then, or undefined if the block is
    * gone. The bytes are valid until `take`'s caller waits for something. Unused blocks make room.
    */
   save(key: string, take: () => Uint8Array | undefined): void

@@ -77,7 +77,7 @@ export class RowArrays {
     return this.#rows > 0 && this.#arrays.canGrow(this.#rows * kvHeads * capacity * headWidth)
   }
 
-  /** Makes rows longer where they lie; of row i the first lengths[i] positions are kept. */
+  /** Makes rows longer where they are; of row i the first lengths[i] positions are kept. */
   widen(capacity: number, lengths: readonly number[]): void {
     const { kvHeads, headWidth } = this.#shape
     const before = this.capacity

@@ -1,4 +1,4 @@
-// Random events on a memory, beside a naive model of it: each row a plain list of tokens.
+// Random events on a memory, compared with a naive model of it: each row a plain list of tokens.
 
 import { random, type Random } from '../../../base/random.ts'
 import type { Tensor } from '../../../base/tensor.ts'

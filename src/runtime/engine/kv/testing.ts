@@ -64,7 +64,7 @@ export function createEntries(
   return outputs
 }
 
-/** What a row feeds that it should not; undefined where everything is right. */
+/** What a row feeds that it should not; undefined if everything is right. */
 export function readRow(row: KvRow, tokens: readonly number[], who: Author): string | undefined {
   const { layers, kvHeads, headWidth } = tinyShape
   const feeds = row.bank.feeds(row.index, 1)

@@ -18,7 +18,7 @@ export interface ExpertHandle {
    * because a hash of 20 MB would delay its first token.
    */
   readonly key: string
-  /** undefined where the pool keeps it packed, so that its own tensors can be given back. */
+  /** undefined if the pool keeps it packed, so that its own tensors can be freed. */
   readonly expert: Expert | undefined
   /** The expert without its tensors: how it reads and writes text, and what it is. */
   readonly described: Expert
@@ -27,7 +27,7 @@ export interface ExpertHandle {
   readonly invocation: readonly number[] | undefined
   /** Virtual tokens before a row's first token; 0 for most kinds. */
   readonly virtualTokens: number
-  /** What serves it: matrices in a slot, these and vectors, or a program of its own. */
+  /** What serves it: matrices in a slot, these and vectors, or its own program. */
   readonly form: 'slots' | 'vectors' | 'attached'
   /** The modules whose inputs or outputs it multiplies, by path. */
   readonly factors: ScaledModules
@@ -44,25 +44,25 @@ export interface WeightedHandle {
   readonly weight: PartWeight
 }
 
-/** What a row holds while it uses an expert. Given back once, with `release`. */
+/** What a row holds while it uses an expert. Call `release` once. */
 export interface Lease {
   readonly handle: ExpertHandle
   /**
-   * The slot of the low-rank part; undefined where the expert has none. `slot` counts within the
-   * set's active slots, and changes when `arrange`, `acquire` or `release` moves slots: read it
-   * when feeds are made.
+   * The slot of the low-rank part; undefined if the expert has none. `slot` counts within the set's
+   * active slots, and changes when `arrange`, `acquire` or `release` moves slots: read it when
+   * feeds are made.
    */
   readonly rank: { readonly set: RankSet; readonly slot: number } | undefined
   /** The row of the vector set; 0: the expert has no vectors. Changes as `slot` does. */
   readonly vector: number
   /**
-   * The adapter, where no slot can hold it: a program of its own serves it, or its virtual tokens
-   * alone where it has a slot too.
+   * The adapter, where no slot can hold it: its own program serves it, or its virtual tokens alone
+   * where it has a slot too.
    */
   readonly attached: Adapter | undefined
 }
 
-/** Slots that stand side by side, counted within the active ones. */
+/** Slots next to each other, counted within the active ones. */
 export interface SlotRange {
   readonly first: number
   readonly count: number
@@ -108,7 +108,7 @@ export interface VectorTerm {
 export interface PoolStatistics {
   /** Names that requests may use now. */
   readonly names: number
-  /** Leases that were not given back. */
+  /** Leases that were not released. */
   readonly leases: number
   /** Experts in slots, and those of them that leases use. */
   readonly resident: number
@@ -155,21 +155,21 @@ export interface AdapterPool {
    */
   find(which: string | Expert | ExpertHandle): Promise<ExpertHandle>
   /**
-   * A lease of the expert, in a slot. undefined where every slot that the budget allows is leased
-   * or pinned: try again after a release. Throws what `find` throws.
+   * A lease of the expert, in a slot. undefined if every slot that the budget allows is leased or
+   * pinned: try again after a release. Throws what `find` throws.
    */
   acquire(which: string | Expert | ExpertHandle): Promise<Lease | undefined>
   /** The same for a handle of this pool, at once. */
   lease(handle: ExpertHandle): Lease | undefined
   /**
-   * The handle's expert will be leased later, also where it was unloaded by then: a request that
-   * was taken is served. Given back once for each claim, with `unclaim`.
+   * The handle's expert will be leased later, even if it is unloaded by then: an accepted request
+   * is served. Call `unclaim` once for each claim.
    */
   claim(handle: ExpertHandle): void
   unclaim(handle: ExpertHandle): void
   /**
-   * The weighted sum of experts of this pool, in a slot of its own; the base (undefined) where all
-   * weights are 0. Throws UnsupportedError where they have no exact sum, OptionError for layers that
+   * The weighted sum of experts of this pool, in its own slot; the base (undefined) where all
+   * weights are 0. Throws UnsupportedError if they have no exact sum, OptionError for layers that
    * the model does not have.
    */
   mix(parts: readonly WeightedHandle[]): ExpertHandle | undefined
@@ -181,16 +181,16 @@ export interface AdapterPool {
    */
   arrange(): void
   /**
-   * Takes the name away at once. The expert's memory is given back when its last lease and claim
-   * end, those of sums that it is part of too; the promise waits for that.
+   * Removes the name at once. The expert's memory is freed when its last lease and claim end, also
+   * those of sums that it is part of; the promise waits for that.
    */
   unload(name: string): Promise<void>
   /** A pinned expert is never evicted, in whatever version. */
   pin(name: string): void
   unpin(name: string): void
-  /** Bytes that a named expert takes in slots, whether it stands there now or not. */
+  /** Bytes that a named expert takes in slots, whether it is there now or not. */
   countSlotBytes(name: string): number
-  /** Fills a slot, so that the first lease finds it. False where there is no room for it. */
+  /** Fills a slot, so that the first lease finds it. False if there is no room for it. */
   preload(which: string | Expert | ExpertHandle): Promise<boolean>
   list(): readonly ExpertHandle[]
   /** Whether the expert under a name is in its slots, or needs none. */

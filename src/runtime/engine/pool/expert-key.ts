@@ -74,7 +74,7 @@ export function createExpertKeys(): ExpertKeys {
         return digest
       }
       const adapters = isMixture(expert) ? expert.mixture.map(({ adapter }) => adapter) : [expert]
-      // Web Crypto is not everywhere; without it each object keeps a key of its own.
+      // Web Crypto is not everywhere; without it each object keeps its own key.
       if (typeof crypto.subtle !== 'undefined')
         for (const adapter of adapters) known.set(adapter, await hashOnce(adapter))
       return get(expert)

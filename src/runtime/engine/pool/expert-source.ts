@@ -140,7 +140,7 @@ function checkWeights(adapter: Adapter, weights: ServingWeightMap): void {
   )
 }
 
-/** Paths that slots hold, and whether their layer stands alone. */
+/** Paths that slots hold, and whether their layer is alone. */
 const collectPlaces = (layout: SlotLayout): ReadonlyMap<string, boolean> =>
   new Map(layout.flatMap(({ parts }) => parts.map(({ path }) => [path, parts.length === 1])))
 

@@ -1,4 +1,4 @@
-// A hot swap whose experts stand in an adapter pool: what is prepared has its slot filled, and what
+// A hot swap whose experts are in an adapter pool: what is prepared has its slot filled, and what
 // passes run on keeps its slot until the last of them has ended.
 
 import type { Expert } from '../../../adapters/index.ts'

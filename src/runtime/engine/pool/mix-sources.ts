@@ -1,4 +1,4 @@
-// The weighted sum of experts as they stand in the pool, packed ones too: their matrices one beside
+// The weighted sum of experts as they are in the pool, packed ones too: their matrices one beside
 // the other where that is the whole sum, else worked out from their vectors. Independent of names.
 
 import { unpackInto } from '../../../adapters/packed/fill.ts'

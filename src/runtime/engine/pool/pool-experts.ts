@@ -31,7 +31,7 @@ import { SlotRooms } from './slot-rooms.ts'
 
 export const toMegabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
-/** How registered experts are kept while they are in no slot. */
+/** How registered experts are stored while they are in no slot. */
 export const coldForms = ['f32', 'f16', 'int8'] as const
 export type ColdForm = (typeof coldForms)[number]
 
@@ -146,7 +146,7 @@ export class PoolExperts {
     return this.#checkBytes(mixSources(named))
   }
 
-  /** Gives back sums, now or when they end, that an expert was part of. */
+  /** Releases sums, now or when they end, that an expert was part of. */
   retireSums(part: PooledExpert): void {
     for (const expert of [...this.#known.values()])
       if (expert.partKeys.includes(part.key)) {
@@ -187,7 +187,7 @@ export class PoolExperts {
     return expert
   }
 
-  /** Gives back what a retired expert has, once nobody uses it. */
+  /** Frees what a retired expert holds, once it is unused. */
   giveBack(expert: PooledExpert): void {
     if (expert.isActive || expert.names.size > 0) return
     if (expert.isRetired && this.rooms.users.has(expert)) this.rooms.remove(expert)

@@ -18,7 +18,7 @@ export class PooledExpert implements RoomUser {
   readonly names = new Set<string>()
   leases = 0
   lastUsed = 0
-  /** Whether its memory is given back when its last lease ends. */
+  /** Whether its memory is freed when its last lease ends. */
   isRetired = false
   /** Of a sum: the keys of its parts. */
   readonly partKeys: readonly string[]

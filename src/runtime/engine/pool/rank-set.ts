@@ -1,5 +1,5 @@
-// The slots of one rank class. Those that leases use stand side by side, in a window that feeds are
-// views of; idle experts stay in slots outside of it until their place is needed.
+// The slots of one rank class. Those that leases use are adjacent, in a window that feeds are views
+// of; idle experts stay in slots outside of it until their place is needed.
 
 import { assertInternal } from '../../../base/errors.ts'
 import type { RankSet, SlotRange } from './adapter-pool.ts'

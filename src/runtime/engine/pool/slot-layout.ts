@@ -1,6 +1,6 @@
-// Where the low-rank factors of a model's linear layers stand in a slot: the modules that have
-// inputs of their own in a serving program, some of them several layers in one. Independent of
-// programs: their stacks are passed in.
+// Where the low-rank factors of a model's linear layers are in a slot: the modules that have inputs
+// of their own in a serving program, some of them several layers in one. Independent of programs:
+// their stacks are passed in.
 
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import { listAdaptableModules } from '../../../adapters/adapted-layers.ts'

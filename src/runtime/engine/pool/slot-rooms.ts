@@ -7,7 +7,7 @@ import { RankSlots, type SlotOwner } from './rank-set.ts'
 import type { SlotLayout } from './slot-layout.ts'
 import { VectorSlots } from './vector-set.ts'
 
-/** An expert that may stand in slots. */
+/** An expert that may be in slots. */
 export interface RoomUser extends SlotOwner {
   readonly source: ExpertSource
   /** Rises with every use. */
@@ -85,8 +85,8 @@ export class SlotRooms<User extends RoomUser> {
   }
 
   /**
-   * Fills slots for an expert that has none. False where the budget has no room, and then nothing
-   * has changed. `toUse`: it is used at once, so idle experts among the active ones give way first.
+   * Fills slots for an expert that has none. False if the budget has no room, and then nothing has
+   * changed. `toUse`: it is used at once, so idle experts among the active ones give way first.
    */
   place(user: User, toUse: boolean): boolean {
     assertInternal(!this.#users.has(user), 'an expert is placed once')
@@ -109,7 +109,7 @@ export class SlotRooms<User extends RoomUser> {
     return true
   }
 
-  /** Takes an expert out of its slots, and gives back memory that is no longer needed. */
+  /** Takes an expert out of its slots, and releases memory that is no longer needed. */
   remove(user: User): void {
     this.#forget(user, 'both')
     for (const room of [this.setOf(user), this.vectors]) {

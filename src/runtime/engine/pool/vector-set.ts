@@ -1,5 +1,5 @@
 // The vectors of experts: a factor and a shift of each output, and a factor of each input of layers
-// that stand alone. Programs pick a row of them for each row of a batch.
+// that are alone. Programs pick a row of them for each row of a batch.
 
 import { assertInternal } from '../../../base/errors.ts'
 import { f32, type F32Tensor } from '../../../base/tensor.ts'

@@ -19,7 +19,7 @@ export class VersionUsers {
     this.#leases.set(lease, version)
   }
 
-  /** The version whose lease it was. `finish` is to be called once its memory is given back. */
+  /** The version whose lease it was. `finish` is to be called once its memory is released. */
   takeLease(lease: Lease): ExpertVersion {
     const version = this.#leases.get(lease)
     if (!version)

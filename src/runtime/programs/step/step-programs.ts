@@ -89,7 +89,7 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
       const program = compiled.then((made) => made[i]!)
       const own = JSON.stringify(one)
       programs.set(own, program)
-      // Whoever asked for the first one hears of it; the next call tries again.
+      // The caller of the first one gets the error; the next call tries again.
       program.catch(() => programs.delete(own))
     })
     return programs.get(key)!
@@ -173,6 +173,6 @@ async function measureInputs(parts: StepProgramParts): Promise<ReadonlyMap<strin
   }
 }
 
-/** Ids from the whole vocabulary, where there is no text. */
+/** Ids from the whole vocabulary, if there is no text. */
 const listSpreadIds = (count: number): number[] =>
   Array.from({ length: SAMPLE_TOKENS }, (_, i) => Math.floor(((i * 0.618033988) % 1) * count))

@@ -54,7 +54,7 @@ export const grammarFields = {
   grammar: string({ filled: true, about: "a grammar in llama.cpp's notation" }),
 }
 
-/** llama.cpp's own route has a schema as a field of its own. */
+/** llama.cpp's own route has a schema as its own field. */
 export const jsonSchemaField = withInfo(schemaField, { about: 'a JSON Schema of the answer' })
 
 const refuse = (param: string, message: string): never => {

@@ -16,7 +16,7 @@ export const sample = <Item>(random: Random, items: readonly Item[], count: numb
 export const addLineNumbers = (lines: readonly string[]): string =>
   lines.map((line, i) => `${i + 1}: ${line}`).join('\n')
 
-/** The last number of a text: explanations come before the answer. NaN where there is none. */
+/** The last number of a text: explanations come before the answer. NaN if there is none. */
 export const parseLastNumber = (text: string): number =>
   Number(text.match(/-?\d+(?:\.\d+)?/g)?.at(-1) ?? NaN)
 

@@ -1,5 +1,5 @@
 // The contract of a role's synthetic data: one file per role, one row in role-data-table.ts, and
-// the contract suite runs it. Knows no model: topics say what vectors lie around, tasks make
+// the contract suite runs it. Independent of model: topics say what vectors are around, tasks make
 // questions whose answers are known by construction.
 
 import type { Random } from '../../../base/random.ts'

@@ -1,5 +1,5 @@
 // <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f, a fence with JSON and
-// <｜tool▁call▁end｜><｜tool▁calls▁end｜>: DeepSeek V3 and R1. Since V3.1 the name stands before the
+// <｜tool▁call▁end｜><｜tool▁calls▁end｜>: DeepSeek V3 and R1. Since V3.1 the name comes before the
 // separator and bare JSON behind it.
 
 import {

@@ -48,7 +48,7 @@ function* readParameter(input: CallInput, sink: CallSink): Generator<void, void>
   sink.append(isText ? '"' : toJson(value))
 }
 
-/** Said to be no text: JSON as it stands, and a text where it is none after all. */
+/** Marked as not text: read as JSON, or as text if it is not JSON. */
 function toJson(value: string): string {
   const text = value.trim()
   try {

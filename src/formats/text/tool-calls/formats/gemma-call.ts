@@ -37,7 +37,7 @@ const asJson = (schema: JsonSchema): StructuralFormat => ({
   json_schema: schema,
 })
 
-/** Types whose values stand as in JSON. */
+/** Types whose values are as in JSON. */
 const plainTypes: readonly unknown[] = ['integer', 'number', 'boolean', 'null']
 
 /** Values within values, as far as they are held to their schemas. */

@@ -24,7 +24,7 @@ const CALL = '<|call|>'
 const TO = 'to=functions.'
 const OPEN = `${CHANNEL}commentary ${TO}`
 
-/** What stands behind `to=functions.`: a name, the rest of the header, and the arguments. */
+/** What follows `to=functions.`: a name, the rest of the header, and the arguments. */
 function* readCall(input: CallInput, sink: CallSink): Generator<void, void> {
   const name = yield* takeName(input)
   if (name === '') throw new MalformedCall('a call without a name')

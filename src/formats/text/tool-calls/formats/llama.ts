@@ -26,7 +26,7 @@ const interpreters = ['python', 'ipython', 'code_interpreter']
 
 type Tools = readonly ToolDefinition[] | undefined
 
-/** An object, then what may stand before the next one. */
+/** An object, then what may come before the next one. */
 function* readObject(
   input: CallInput,
   sink: CallSink,
@@ -53,7 +53,7 @@ function* readCode(input: CallInput, sink: CallSink, name: string): Generator<vo
   sink.end()
 }
 
-/** What stands behind the tag: an object, a call of a built-in tool, or code. */
+/** What follows the tag: an object, a call of a built-in tool, or code. */
 const readTagged = (tools: Tools): CallOpener['read'] =>
   function* (input, sink) {
     yield* dropSpace(input)
@@ -63,7 +63,7 @@ const readTagged = (tools: Tools): CallOpener['read'] =>
     yield* readPythonCalls(input, sink, { tools, suffix: '.call' })
   }
 
-/** What stands behind Llama 4's marker: an object behind an empty pair, or Python's notation. */
+/** What follows Llama 4's marker: an object behind an empty pair, or Python's notation. */
 const readMarked = (tools: Tools): CallOpener['read'] =>
   function* (input, sink) {
     yield* dropSpace(input)

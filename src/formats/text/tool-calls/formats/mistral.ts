@@ -1,5 +1,5 @@
 // [TOOL_CALLS][{"name": "f", "arguments": {…}}], and since tokenizer v11 [TOOL_CALLS]f[ARGS]{…},
-// where an id may stand between as [CALL_ID]….
+// where an id may be between as [CALL_ID]….
 
 import {
   takeText,

@@ -81,7 +81,7 @@ function* readParameter(
   yield* requireText(input, END)
 }
 
-/** What stands behind `<function=`. */
+/** What follows `<function=`. */
 const readFunction = (tools: Tools) =>
   function* (input: CallInput, sink: CallSink): Generator<void, void> {
     const name = yield* takeName(input)

@@ -12,7 +12,7 @@ import {
   takeProperties,
 } from './members-grammar.ts'
 
-/** The types that a value may have; undefined where the schema does not say. */
+/** The types that a value may have; undefined if the schema does not say. */
 export function listTypes(
   tool: ToolDefinition | undefined,
   key: string,

@@ -1,4 +1,4 @@
-// Calls that follow each other in a list, each behind a marker of its own.
+// Calls that follow each other in a list, each behind its own marker.
 
 import { type CallInput, dropSpace, requireText, takeText } from './call-input.ts'
 import type { CallSink } from './call-sink.ts'

@@ -1,5 +1,5 @@
-// Reads objects in the notation of Gemma's call tokens: {key:value,other:[1,2]}, where keys stand bare
-// and texts stand between two delimiters. Hands on JSON.
+// Reads objects in the notation of Gemma's call tokens: {key:value,other:[1,2]}, where keys are
+// bare and texts are between two delimiters. Hands on JSON.
 
 import {
   takeText,

@@ -21,7 +21,7 @@ export interface JsonCallRules {
   readonly needsArguments?: boolean
 }
 
-/** Rules for objects that no marker stands before: only an offered function makes one a call. */
+/** Rules for objects that no marker comes before: only an offered function makes one a call. */
 export const toBareRules = (tools: readonly ToolDefinition[] | undefined): JsonCallRules => ({
   names: tools && new Set(tools.map(({ name }) => name)),
   needsArguments: true,

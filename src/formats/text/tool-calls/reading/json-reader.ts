@@ -22,11 +22,11 @@ const words = new Map([
 ])
 const numberForm = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
-/** The JSON of a word or number; undefined where it is neither. */
+/** The JSON of a word or number; undefined if it is neither. */
 export const toJsonScalar = (text: string): string | undefined =>
   words.get(text) ?? (numberForm.test(text) ? text : undefined)
 
-/** A character as it stands in a JSON string. */
+/** A character as it is in a JSON string. */
 export function escapeCharacter(character: string): string {
   if (character === '"' || character === '\\') return `\\${character}`
   return character < ' ' ? JSON.stringify(character).slice(1, -1) : character

@@ -135,7 +135,7 @@ function* readValue(input: CallInput, take: Take, depth = 0): Generator<void, vo
   take(scalar)
 }
 
-/** What stands between the parentheses, handed on as a JSON object. */
+/** What is between the parentheses, handed on as a JSON object. */
 function* readArguments(
   input: CallInput,
   sink: CallSink,
@@ -158,7 +158,7 @@ function* readArguments(
   sink.end()
 }
 
-/** `name=`; undefined where a value stands alone, which stays. */
+/** `name=`; undefined if a value is alone, which stays. */
 function* readKeyword(input: CallInput): Generator<void, string | undefined> {
   yield* dropSpace(input)
   for (;;) {
