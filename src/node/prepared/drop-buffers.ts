@@ -6,8 +6,12 @@ import { runInNewContext } from 'node:vm'
 
 let collect: (() => void) | undefined
 
-/** Collects garbage now; takes some tens of milliseconds. Does nothing if that cannot be asked. */
-export function dropBuffers(): void {
+/**
+ * Collects garbage now if buffers come to so many bytes; takes some tens of milliseconds. Does
+ * nothing if that cannot be asked.
+ */
+export function dropBuffers(leastBytes: number): void {
+  if (process.memoryUsage().arrayBuffers < leastBytes) return
   if (!collect) {
     setFlagsFromString('--expose-gc')
     collect = runInNewContext('globalThis.gc') as (() => void) | undefined

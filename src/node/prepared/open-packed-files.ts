@@ -39,6 +39,9 @@ export interface PackedFilesOptions {
 
 const usualGigabytes = 40
 
+/** Experts that were made, and tensors that were packed, may have left so much behind. */
+const leastDropped = 100e6
+
 const gigabytesField = number({ from: 0 })
 
 /** How many bytes all files may take: GRAFT_PREPARED_GB, 40 GB by default. */
@@ -154,6 +157,8 @@ class FolderFiles implements PackedFiles {
       .digest('hex')
     const known = this.#kept.get(key) ?? this.#openFile(key.slice(0, 32), parts, wanted)
     this.#kept.set(key, known)
+    await known
+    dropBuffers(leastDropped) // ONNX Runtime reads and packs all weights next
     return known
   }
 
@@ -198,7 +203,6 @@ class FolderFiles implements PackedFiles {
     if (!file) return undefined
     try {
       const written = await writePrepared(file, parts)
-      dropBuffers() // ONNX Runtime reads and packs all weights next
       // Syncing takes as long as the disk; the weights can be read before.
       const published = file
         .sync()
