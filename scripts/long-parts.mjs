@@ -41,9 +41,13 @@ export const longParts = {
     files: ['src/node/registry/kills.long.test.ts'],
   },
   kills: {
-    about: 'commands and runs that are killed again and again',
-    minutes: 15,
-    files: ['test/e2e/kill.long.test.ts', 'test/e2e/joint-kill.long.test.ts'],
+    about: 'commands, runs and improvements that are killed again and again',
+    minutes: 18,
+    files: [
+      'test/e2e/kill.long.test.ts',
+      'test/e2e/joint-kill.long.test.ts',
+      'test/improve-killed.long.test.ts',
+    ],
   },
   server: {
     about: 'a soak of 30 minutes: mixed load, cancels, swaps, publishing, feedback; memory stays',

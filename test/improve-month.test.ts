@@ -13,6 +13,14 @@ import { type StartedServer, startServer } from '../src/node/serve/start-server.
 import { openSqliteStore } from '../src/node/stores/sqlite-store.ts'
 import type { Registry } from '../src/registry/registry.ts'
 import { jsonl, succeed } from './support/cli.ts'
+import {
+  createTeller,
+  describePlaces,
+  improveHere,
+  killImprovement,
+  usePlaces,
+  voteForCandidate,
+} from './support/improve-places.ts'
 
 let folder: string
 let registry: Registry
@@ -177,4 +185,26 @@ it('takes a version back whose canaries fall', { timeout: 60_000 }, async () => 
   expect([report.action, report.trial?.state]).toEqual(['rolled-back', 'rolled-back'])
   expect(report.summary).toMatch(/taken back. Canaries fell: \d/)
   expect(await stable()).toBe(before)
+})
+
+// The other steps are in improve-killed.long.test.ts.
+it('a release that is killed goes on with the next call', { timeout: 120_000 }, async () => {
+  const to = at('killed')
+  await createTeller(to)
+  await usePlaces(to, async (places) => {
+    const made = { version: '1.1.0-rc.1', root: '1.0.0', parent: '1.0.0', store: 'users' }
+    await places.opened.improvements.add('teller', made, [])
+    await places.registry.add(join(to, 'first'), { id: 'teller', version: made.version })
+    await startTrial('teller@1.1.0-rc.1', places, { leastVoters: 5 })
+  })
+  await voteForCandidate(to)
+  await killImprovement(to, 'after registry.add', { leastVoters: 5 })
+  const killed = await describePlaces(to)
+  expect(killed).toMatchObject({ stable: '1.0.0', trials: [['1.1.0-rc.1', 'running', undefined]] })
+  expect((await improveHere(to, { leastVoters: 5 })).action).toBe('promoted')
+  expect(await describePlaces(to)).toMatchObject({
+    versions: ['1.0.0', '1.1.0', '1.1.0-rc.1'],
+    stable: '1.1.0',
+    trials: [['1.1.0-rc.1', 'promoted', '1.1.0']],
+  })
 })

@@ -2,6 +2,7 @@
 // forgotten; then it judges a running trial; otherwise it trains, judges and tries a new version.
 // Called again, by hand or by a timer, it continues where the last call ended.
 
+import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import semver from 'semver'
 import { ConflictError, NotFoundError } from '../../base/errors.ts'
@@ -99,8 +100,14 @@ export async function improveExpert(
   })
 }
 
+/** Where the next version of an expert is trained. */
+const toTrainingPlace = ({ location }: ImprovePlaces['registry'], id: string): string =>
+  join(location, 'improving', `${id}.expert`)
+
 async function improveNow(run: Run): Promise<ImproveReport> {
   const { id, places } = run
+  // what a call that was killed left
+  await rm(toTrainingPlace(places.registry, id), { recursive: true, force: true })
   const histories = await collectHistories(run)
   const { hideUser } = places.opened.improvements
   const isForgotten = createForgottenTest(histories, hideUser)
@@ -208,7 +215,11 @@ async function trainNext(run: Run, histories: readonly UserTurns[]): Promise<Out
   if (missing !== undefined) return { action: 'waiting', summary: missing }
   const { location } = await registry.resolve(`${id}@${incumbent.version}`)
   const { command, signal, onEvent } = options
-  const folders = { root: rootExpert.location, incumbent: location }
+  const folders = {
+    place: toTrainingPlace(registry, id),
+    root: rootExpert.location,
+    incumbent: location,
+  }
   const task = { model, rows, settings, command, signal, onEvent, ...folders }
   return trainCandidate(task, async (folder, candidate) => {
     if (candidate.refusal !== undefined) {

@@ -1,9 +1,7 @@
 // Trains the next version of an expert from feedback, and judges it before any user meets it: on
 // prompts that it did not learn, and on canaries. Publishes nothing.
 
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { evaluate, metrics } from '../../eval/index.ts'
 import type { Difference } from '../../eval/estimate.ts'
 import type { TrainEvent } from '../../train/events.ts'
@@ -30,6 +28,8 @@ export interface CandidateReport {
 
 export interface CandidateTask {
   readonly model: LoadedModel
+  /** A folder for the version, which does not exist yet. */
+  readonly place: string
   readonly rows: FeedbackRows
   /** The folder of the version that no feedback made: what it is trained from. */
   readonly root: string
@@ -41,24 +41,23 @@ export interface CandidateTask {
   readonly onEvent?: ((event: TrainEvent) => void) | undefined
 }
 
-/** Trains in its own folder, which is removed when `use` ends. */
+/** Trains into the task's folder, which is removed when `use` ends. */
 export async function trainCandidate<Result>(
   task: CandidateTask,
   use: (folder: string, report: CandidateReport) => Promise<Result>,
 ): Promise<Result> {
-  const place = await mkdtemp(join(tmpdir(), 'graft-improve-'))
+  const { place } = task
   try {
-    const out = join(place, 'expert')
-    await runTraining(task, out)
+    await runTraining(task)
     task.signal?.throwIfAborted()
-    return await use(out, await judgeCandidate(task, out))
+    return await use(place, await judgeCandidate(task))
   } finally {
     await rm(place, { recursive: true, force: true })
   }
 }
 
-async function runTraining(task: CandidateTask, out: string): Promise<void> {
-  const { model, rows, root, settings, command, signal, onEvent } = task
+async function runTraining(task: CandidateTask): Promise<void> {
+  const { model, place: out, rows, root, settings, command, signal, onEvent } = task
   const { epochs, learningRate, loss, seed } = settings
   const run = train({
     model,
@@ -76,8 +75,8 @@ async function runTraining(task: CandidateTask, out: string): Promise<void> {
   for await (const event of run) onEvent?.(event)
 }
 
-async function judgeCandidate(task: CandidateTask, out: string): Promise<CandidateReport> {
-  const { model, rows, incumbent, settings, signal } = task
+async function judgeCandidate(task: CandidateTask): Promise<CandidateReport> {
+  const { model, place: out, rows, incumbent, settings, signal } = task
   const before = await loadAdapter(incumbent, { model })
   const after = await loadAdapter(out, { model })
   const { losses, metricResults } = await evaluate({

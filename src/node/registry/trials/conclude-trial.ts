@@ -2,7 +2,7 @@
 // before answers again. Every step can be repeated after a process that ended in between.
 
 import semver from 'semver'
-import { NotFoundError, OptionError } from '../../../base/errors.ts'
+import { ConflictError, NotFoundError, OptionError } from '../../../base/errors.ts'
 import { readOptions } from '../../../base/schema.ts'
 import type { RegisteredExpert, Registry } from '../../../registry/registry.ts'
 import type { Trial, TrialEnd } from '../../../route/trials/trial.ts'
@@ -85,15 +85,31 @@ export async function rollBack(
 ): Promise<Trial> {
   const end: TrialEnd = { state: 'rolled-back', reason }
   if (trial.state === 'running') return opened.trials.end(trial.number, end)
-  const { id, incumbent, number } = trial
-  const newest = (await registry.list(id)).map(({ version }) => version)
-  const top = semver.maxSatisfying(newest, '*')!
-  const again = semver.inc(top, 'patch')!
-  const { location } = await registry.resolve(`${id}@${incumbent}`)
-  await opened.improvements.copy(id, incumbent, again)
-  await registry.add(location, { id, version: again })
+  const { number, id } = trial
+  const again = await repeatVersion(trial, { registry, opened })
   await registry.setChannel(id, stableChannel, again)
   return opened.trials.end(number, { ...end, released: again }, ['promoted'])
+}
+
+/** Adds the predecessor's files as the newest version, unless a call that was killed did that. */
+async function repeatVersion(
+  { id, incumbent, candidate, released = candidate }: Trial,
+  { registry, opened }: TrialPlaces,
+): Promise<string> {
+  const known = (await registry.list(id)).map(({ version }) => version)
+  const top = semver.maxSatisfying(known, '*')!
+  const { location } = await registry.resolve(`${id}@${incumbent}`)
+  if (semver.gt(top, released)) {
+    // of the same content this adds nothing
+    const added = registry.add(location, { id, version: top }).catch((error: unknown) => {
+      if (!(error instanceof ConflictError)) throw error
+    })
+    if (await added) return top
+  }
+  const next = semver.inc(top, 'patch')!
+  await opened.improvements.copy(id, incumbent, next)
+  await registry.add(location, { id, version: next })
+  return next
 }
 
 /** The trial of an expert that can be rolled back: one that runs, else the last that was promoted. */
