@@ -128,6 +128,11 @@ const states: Readonly<Record<string, State>> = {
   },
 }
 
+async function improveToEnd(options: object, end: object): Promise<void> {
+  const { summary } = await improveHere(work(), options)
+  expect([summary, await describePlaces(work())]).toEqual([summary, end])
+}
+
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'graft-killed-'))
   const completion = ' Once upon a time, there was a little girl. She loved to play outside.'
@@ -137,8 +142,7 @@ beforeAll(async () => {
     else copyState(at(`${after} done`), work())
     await prepare(work())
     copyState(work(), at(name))
-    const { summary } = await improveHere(work(), options())
-    expect([summary, await describePlaces(work())]).toEqual([summary, end])
+    await improveToEnd(options(), end)
     copyState(work(), at(`${name} done`))
   }
 }, 300_000)
