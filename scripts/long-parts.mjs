@@ -41,11 +41,12 @@ export const longParts = {
     files: ['src/node/registry/kills.long.test.ts'],
   },
   kills: {
-    about: 'commands, runs and improvements that are killed again and again',
-    minutes: 18,
+    about: 'commands, runs, replicas and improvements that are killed again and again',
+    minutes: 20,
     files: [
       'test/e2e/kill.long.test.ts',
       'test/e2e/joint-kill.long.test.ts',
+      'test/e2e/replicas.long.test.ts',
       'test/improve-killed.long.test.ts',
     ],
   },

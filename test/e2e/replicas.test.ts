@@ -94,14 +94,14 @@ describe('replicas as processes', { timeout: 240_000 }, () => {
     expect(hashFile('killed')).toBe(expected)
     expect(pids.filter(isRunning)).toEqual([])
   })
-  it('stop together, and go on as one process', async () => {
+  it('stop together, four of them, and go on as two', async () => {
     const controller = new AbortController()
-    const { events } = await runReplicas('stopped', { signal: controller.signal }, () =>
+    const { events } = await runReplicas('stopped', { size: 4, signal: controller.signal }, () =>
       controller.abort(),
     )
     expect(events.at(-1)).toMatchObject({ type: 'train-end', reason: 'stopped' })
     expect(existsSync(at('stopped', 'adapter_config.json'))).toBe(false)
-    await succeed([...listArguments('stopped'), '--resume'])
+    await succeed([...listArguments('stopped'), '--resume', '--replicas', '2'])
     expect(hashFile('stopped')).toBe(expected)
   })
   it('give up after so many attempts, naming who was lost and how', async () => {

@@ -3,9 +3,11 @@
 // loopback alone and nothing stays behind.
 
 import { spawn, spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest'
+import { parse, stringify } from 'yaml'
 import { getCacheDirectory } from '../../src/node/models/cache.ts'
 import { scratchFolder } from '../support/cli.ts'
 import { root } from '../support/sources.ts'
@@ -54,6 +56,29 @@ afterAll(() => scratch.remove())
 const skipWithout = ({ skip }: TestContext): void => {
   if (reason !== undefined) skip(reason)
 }
+
+describe('the files of KubeRay', () => {
+  it('are what Kubernetes takes: the volume, and the pods of the cluster', (context) => {
+    skipWithout(context)
+    const made = spawnSync(python, ['-m', 'pip', 'install', '-q', 'kubernetes-validate==1.37.0'])
+    if (made.status !== 0) context.skip('kubernetes-validate cannot be installed here')
+    const read = (name: string) => readFileSync(join(root, 'cluster', 'kuberay', name), 'utf8')
+    const { spec } = parse(read('ray-cluster.yaml'), { merge: true })
+    const pods = [spec.headGroupSpec, ...spec.workerGroupSpecs].map(({ template }, i) =>
+      Object.assign({ apiVersion: 'v1', kind: 'Pod', metadata: { name: `pod-${i}` } }, template),
+    )
+    const files = [read('shared-volume.yaml'), ...pods.map((pod) => stringify(pod))].map(
+      (text, i) => {
+        const path = join(scratch.path, `${i}.yaml`)
+        writeFileSync(path, text)
+        return path
+      },
+    )
+    const validate = join(venv, 'bin', 'kubernetes-validate')
+    const { status, stdout, stderr } = spawnSync(validate, ['--strict', ...files])
+    expect([status, `${stdout}${stderr}`.match(/ passed /g)?.length]).toEqual([0, 3])
+  }, 300_000)
+})
 
 describe('on a real cluster', () => {
   it('trains six experts, one of whose workers is killed; a wrong manifest fails alone', async (context) => {

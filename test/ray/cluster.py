@@ -26,8 +26,10 @@ cluster.wait_for_nodes()
 print(json.dumps(dict(address=cluster.address, seconds=round(time.time() - begun, 1))), flush=True)
 try:
     for line in sys.stdin:
-        if line.strip() == "kill":  # the last node, as a machine that loses power
-            node = added.pop()
+        word, _, place = line.strip().partition(" ")
+        if word == "kill":  # the node at this address, as a machine that loses power
+            node = next(one for one in added if one.node_ip_address == place)
+            added.remove(node)
             cluster.remove_node(node, allow_graceful=False)
             print(json.dumps(dict(killed=node.node_ip_address)), flush=True)
 finally:

@@ -156,8 +156,7 @@ async function teach() {
   return { replicas: replicas.size, statuses: [...statuses] }
 }
 
-const isLearned = ({ body }: Answer): boolean =>
-  correction.startsWith(body.choices[0]!.text.slice(0, 8))
+const isLearned = ({ body }: Answer): boolean => body.choices[0]!.text.includes('Barthol')
 
 export async function tryServe(address: string, folder: string, runs: number): Promise<object> {
   const adapters = join(folder, 'experts')

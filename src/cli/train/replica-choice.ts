@@ -63,5 +63,5 @@ function toReplicaValues(values: TrainValues, place: ReplicaPlace): TrainValues 
       `--replicas is ${replicas}, and this process is one replica of ${place.size}.`,
     )
   const isChecked = place.rank > 0 || place.attempt > 1
-  return { ...values, replicas, ...(isChecked && { overwrite: true, resume: false }) }
+  return { ...values, replicas, ...(isChecked && { overwrite: !values.resume }) }
 }
