@@ -81,22 +81,25 @@ async function openShared(
     throw new OptionError(
       'A registry in Postgres needs a place for its files that all machines see: ?content=/mnt/experts or ?content=s3://bucket/prefix in the address, or the option content.',
     )
-  const { location, content } = await openSharedContent(place, options.copies)
   const [{ openPostgres }, { PostgresIndex, postgresRegistrySchema }] = await Promise.all([
     import('../stores/postgres-pool.ts'),
     import('./postgres-index.ts'),
   ])
   const pool = await openPostgres(database, postgresRegistrySchema)
-  const index = new PostgresIndex(pool)
-  return new FolderRegistry({
-    location,
-    content,
-    tables: index,
-    snapshot: index,
-    run: async (work) => work(),
-    now,
-    close: () => pool.close(),
-  })
+  try {
+    const index = new PostgresIndex(pool)
+    return new FolderRegistry({
+      ...(await openSharedContent(place, options.copies)),
+      tables: index,
+      snapshot: index,
+      run: async (work) => work(),
+      now,
+      close: () => pool.close(),
+    })
+  } catch (error) {
+    await pool.close()
+    throw error
+  }
 }
 
 /** The files of a registry of several machines, and the folder on this one for what else it needs. */
