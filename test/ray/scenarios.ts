@@ -106,13 +106,14 @@ async function tryExperts() {
     isKilled = true
     process.kill(workers.get(String(manifest))!, 'SIGKILL')
   })
+  const said = JSON.stringify([stderr, listTypes(events, 'failed')])
   const isWritten = (file: string): boolean =>
     existsSync(join(folder, file, 'adapter_model.safetensors'))
   const ended = new Set(listTypes(events, 'expert-end').map(({ manifest }) => manifest))
   return {
     code,
     seconds: (performance.now() - begun) / 1000,
-    saysLine: stderr.includes('bad.yaml:2') && stderr.includes('Did you mean files?'),
+    saysLine: ['bad.yaml:2', 'Did you mean files?'].every((part) => said.includes(part)),
     ended: ended.size,
     lost: listTypes(events, 'worker-lost').length,
     written: files.filter(isWritten).length,
@@ -150,6 +151,8 @@ async function trainReplicas(
   }
 }
 
+const headNode = '127.0.0.1'
+
 interface ReplicaIds {
   readonly worker: number
   readonly process: number
@@ -164,7 +167,10 @@ async function tryReplicas({ cluster }: ScenarioPlace) {
   const runs = {
     process: await trainReplicas('process', 60, (ids) => process.kill(ids[1]!.process, 'SIGKILL')),
     actor: await trainReplicas('actor', 60, (ids) => process.kill(ids[0]!.worker, 'SIGKILL')),
-    node: await trainReplicas('node', 60, () => void cluster.stdin!.write('kill\n')),
+    node: await trainReplicas('node', 60, (ids) => {
+      const { node } = ids.find((replica) => replica.node !== headNode)!
+      cluster.stdin!.write(`kill ${node}\n`)
+    }),
   }
   await sleep(3_000)
   return {
@@ -182,7 +188,7 @@ async function trySpeed({ cluster }: ScenarioPlace) {
   const train = async (prefix: string) => {
     const files = Array.from({ length: 6 }, (_, i) => `${prefix}${i}`)
     const manifests = files.map((file, seed) =>
-      writeManifest(file, { steps: 400, seed, more: ', accumulation: 2' }),
+      writeManifest(file, { steps: 1_000, seed, more: ', accumulation: 2' }),
     )
     let begun = 0
     const started = performance.now()
@@ -193,7 +199,7 @@ async function trySpeed({ cluster }: ScenarioPlace) {
     return { code, seconds: (now - begun) / 1000, wholeSeconds: (now - started) / 1000 }
   }
   const two = await train('two')
-  cluster.stdin!.write('kill\n')
+  cluster.stdin!.write('kill 127.0.0.2\n')
   await sleep(15_000) // until the cluster knows
   const one = await train('one')
   return { codes: [one.code, two.code], one, two, ratio: one.seconds / two.seconds }
