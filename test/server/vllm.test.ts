@@ -14,6 +14,7 @@ import {
   saveAdapter,
 } from '../../src/node/index.ts'
 import { type StartedServer, startServer } from '../../src/node/serve/start-server.ts'
+import { commandNaming, toVllmTask } from '../../src/node/serve/backend-options.ts'
 import type { StartServerOptions } from '../../src/node/serve/start-server.ts'
 import { graft } from '../support/cli.ts'
 import { createNoisyExpert } from '../support/server.ts'
@@ -304,8 +305,16 @@ describe('what is off is said', () => {
       'maxRows, kvBytes: without effect',
     )
     await expect(start({ url })).rejects.toThrow('url is for backend "vllm"')
-    await expect(start({ backend: 'vllm' })).rejects.toThrow('url: got undefined')
+    await expect(start({ backend: 'vllm' })).rejects.toThrow('url: got nothing')
     await expect(start({ backend: 'vllm', url: 'ftp://x' })).rejects.toThrow('got "ftp://x"')
+  })
+
+  it('as the command line names options, where they are typed there', () => {
+    const read = (options: object) => () => toVllmTask(options, {}, commandNaming)
+    const url = 'http://127.0.0.1:59999'
+    expect(read({ backend: 'vllm' })).toThrow(/^--url: got nothing, expected the address/)
+    expect(read({ url })).toThrow(/^--url is for backend "vllm". Give --backend, too.$/)
+    expect(read({ backend: 'vllm', url, kvBytes: 1 })).toThrow(/^--kv-bytes: without effect/)
   })
 
   it('by requests: embeddings, pins, speculation, feedback', async () => {

@@ -1,6 +1,8 @@
 // What graft serve does: finds the model and its experts, starts the server, shows how to ask it,
 // and ends it well.
 
+import { OptionError } from '../../base/errors.ts'
+import type { VllmTask } from '../../node/serve/backend-options.ts'
 import { startServer, type StartedServer } from '../../node/serve/start-server.ts'
 import { announceTask } from '../../node/files/running.ts'
 import { type Context, UsageError } from '../command.ts'
@@ -51,11 +53,7 @@ async function runHere({
   signal,
   version,
 }: Context<typeof serverOptions>): Promise<unknown> {
-  const served = await chooseServed(
-    positionals[0] ?? (await findBackendModel(values)),
-    values,
-    terminal,
-  )
+  const served = await chooseServed(await findModel(values, positionals[0]), values, terminal)
   const { model, registry } = served
   const server = await startServer({
     ...toServerSettings(values),
@@ -78,13 +76,26 @@ async function runHere({
   return { url: server.url, model, cutRequests }
 }
 
-/** With vLLM as the backend: the base that it serves. Throws OptionError for wrong options. */
-async function findBackendModel(values: ServeValues): Promise<string | undefined> {
-  const { toVllmTask } = await import('../../node/serve/backend-options.ts')
-  const task = toVllmTask(toServerSettings(values), process.env)
-  if (!task) return undefined
+/** The model that is given, else with vLLM as the backend the base that it serves. */
+async function findModel(
+  values: ServeValues,
+  given: string | undefined,
+): Promise<string | undefined> {
+  const task = await readVllmTask(values)
+  if (given !== undefined || !task) return given
   const { findVllmModel } = await import('../../node/serve/open-vllm.ts')
   return findVllmModel(task)
+}
+
+/** Throws UsageError for options that do not go together. */
+async function readVllmTask(values: ServeValues): Promise<VllmTask | undefined> {
+  const { commandNaming, toVllmTask } = await import('../../node/serve/backend-options.ts')
+  try {
+    return toVllmTask(toServerSettings(values), process.env, commandNaming)
+  } catch (error) {
+    if (error instanceof OptionError) throw new UsageError(error.message, { cause: error })
+    throw error
+  }
 }
 
 interface ShownPlaces {

@@ -60,6 +60,20 @@ function isTyped(name: string, value: unknown): boolean {
 
 type Given = ServeBackendOptions & Readonly<Partial<Record<string, unknown>>>
 
+/** How errors begin, and what they call an option: as a program or a command line gives it. */
+export interface OptionNaming {
+  readonly prefix: string
+  toName(option: string): string
+}
+
+const programNaming: OptionNaming = { prefix: 'Server options: ', toName: (option) => option }
+
+/** Of the command line: maxRows is --max-rows. */
+export const commandNaming: OptionNaming = {
+  prefix: '',
+  toName: (option) => `--${option.replaceAll(/[A-Z]/g, (one) => `-${one.toLowerCase()}`)}`,
+}
+
 /**
  * Where answers are computed; undefined: here. Throws OptionError for a backend without an address,
  * an address without a backend, and for options that would be without effect.
@@ -67,26 +81,29 @@ type Given = ServeBackendOptions & Readonly<Partial<Record<string, unknown>>>
 export function toVllmTask(
   options: object,
   environment: Readonly<Record<string, string | undefined>>,
+  { prefix, toName }: OptionNaming = programNaming,
 ): VllmTask | undefined {
   const given = options as Given
   const { backend = 'graft', url, shared } = given
   if (backend === 'graft') {
     const stray = (['url', 'shared'] as const).find((name) => given[name] !== undefined)
     if (stray === undefined) return undefined
-    throw new OptionError(`Server options: ${stray} is for backend "vllm". Give backend, too.`)
+    throw new OptionError(
+      `${prefix}${toName(stray)} is for backend "vllm". Give ${toName('backend')}, too.`,
+    )
   }
   if (url === undefined || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     throw new OptionError(
-      `Server options: url: got ${JSON.stringify(url)}, expected the address of the vLLM server, such as "http://127.0.0.1:8000".`,
+      `${prefix}${toName('url')}: got ${url === undefined ? 'nothing' : JSON.stringify(url)}, expected the address of the vLLM server, such as "http://127.0.0.1:8000".`,
     )
   if (given['learn'] === true || given['users'] !== undefined)
     throw new OptionError(
-      'Server options: learn: the head, layer, memory and slow tiers learn from hidden states and gradients, which vLLM does not give: they are off with backend "vllm". Leave learn and users out, or serve without backend.',
+      `${prefix}${toName('learn')}: the head, layer, memory and slow tiers learn from hidden states and gradients, which vLLM does not give: they are off with backend "vllm". Leave ${toName('learn')} and ${toName('users')} out, or serve without ${toName('backend')}.`,
     )
   const without = ownOptions.filter((name) => isTyped(name, given[name]))
   if (without.length > 0)
     throw new OptionError(
-      `Server options: ${without.join(', ')}: without effect, because vLLM computes the answers. Give vLLM's own options when it starts.`,
+      `${prefix}${without.map(toName).join(', ')}: without effect, because vLLM computes the answers. Give vLLM's own options when it starts.`,
     )
   return { url, key: environment['VLLM_API_KEY'], shared }
 }
