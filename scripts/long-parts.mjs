@@ -80,10 +80,16 @@ export const longParts = {
     files: ['test/ray/cluster.long.test.ts'],
   },
   browser: {
-    about: 'training in tabs that are closed, or that train at the same time',
-    minutes: 3,
-    files: ['test/browser/training-tabs.long.test.ts'],
+    about: 'training in tabs that are closed or that train at the same time; the engine in Firefox',
+    minutes: 4,
+    files: ['test/browser/training-tabs.long.test.ts', 'test/browser/firefox-engine.long.test.ts'],
     needs: 'test/browser',
+  },
+  bundlers: {
+    about: 'the packed package by Vite, webpack, Next.js and as plain files, each in Chromium',
+    minutes: 5,
+    files: ['test/bundlers/bundlers.long.test.ts'],
+    needs: 'test/bundlers',
   },
   stores: {
     about: 'users and experts in S3 as moto plays it (GRAFT_MOTO names a Python that has it)',

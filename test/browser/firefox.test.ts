@@ -1,53 +1,22 @@
 // MicroLoRA's page in Debian's Firefox ESR, driven over WebDriver BiDi.
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { scratchFolder } from '../support/cli.ts'
-import { root } from '../support/sources.ts'
+import {
+  findFirefoxProblem,
+  type FirefoxBrowser,
+  type FirefoxPage,
+  launchFirefox,
+} from '../support/firefox.ts'
 import type { StaticSite } from '../support/static-site.ts'
 import { buildExamples, serveExamples } from '../support/web-examples.ts'
 
-/** What is used of puppeteer-core, which is installed for these tests alone. */
-interface Puppeteer {
-  launch(options: object): Promise<FirefoxBrowser>
-}
-interface FirefoxBrowser {
-  version(): Promise<string>
-  newPage(): Promise<FirefoxPage>
-  close(): Promise<void>
-}
-interface FirefoxPage {
-  setDefaultTimeout(milliseconds: number): void
-  goto(url: string): Promise<unknown>
-  click(selector: string): Promise<void>
-  waitForFunction(text: string): Promise<unknown>
-  evaluate(text: string): Promise<unknown>
-  close(): Promise<void>
-}
-
-const executablePath = process.env['FIREFOX'] ?? '/usr/bin/firefox-esr'
-const driver = join(
-  root,
-  'test/browser/node_modules/puppeteer-core/lib/puppeteer/puppeteer-core.js',
-)
-
-function findProblem(): string | undefined {
-  if (!existsSync(executablePath))
-    return 'there is no Firefox here; install it (apt-get install firefox-esr) or name one in FIREFOX'
-  return existsSync(driver) ? undefined : 'puppeteer-core is not installed: npm ci in test/browser'
-}
-
 const scratch = scratchFolder()
-const problem = findProblem()
+const problem = findFirefoxProblem()
 let firefox: FirefoxBrowser | undefined
 let site: StaticSite | undefined
 beforeAll(async () => {
   if (problem !== undefined) return
-  const { default: puppeteer } = (await import(pathToFileURL(driver).href)) as {
-    default: Puppeteer
-  }
-  firefox = await puppeteer.launch({ browser: 'firefox', executablePath, headless: true })
+  firefox = await launchFirefox()
   await buildExamples(scratch.path)
   site = await serveExamples(scratch.path)
 }, 300_000)

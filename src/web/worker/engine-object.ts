@@ -3,7 +3,6 @@
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { SaveAdapterOptions } from '../../adapters/files/peft.ts'
 import type { Expert } from '../../adapters/serving/mixture.ts'
-import { createLearner } from '../../learn/learner.ts'
 import type { Learner } from '../../learn/learner-calls.ts'
 import type { LearnerOptions } from '../../learn/learner-options.ts'
 import type { MergeSources } from '../../merge/named-adapters.ts'
@@ -14,11 +13,9 @@ import { type EngineClient, engineSequences } from '../../runtime/worker/engine-
 import { markTransfer } from '../../runtime/worker/transfer.ts'
 import type { TrainEvent } from '../../train/events.ts'
 import { exportAdapter, loadAdapter, type LoadWebAdapterOptions, saveAdapter } from '../adapters.ts'
-import { merge, type MergeWebOptions } from '../merge.ts'
+import type { MergeWebOptions } from '../merge.ts'
 import { loadModel, type LoadWebModelOptions, type WebModel } from '../model.ts'
 import type { WebSource } from '../sources/open-source.ts'
-import { openIndexedDbStore } from '../stores/indexed-db-store.ts'
-import { train } from '../train.ts'
 import type { TrainWebOptions } from '../train-options.ts'
 
 /** The model that the worker has opened. */
@@ -126,16 +123,24 @@ async function openLearner(
   model: WebModel,
   { store: name, ...options }: WorkerLearnerOptions,
 ): Promise<Learner> {
+  const [{ createLearner }, { openIndexedDbStore }] = await Promise.all([
+    import('../../learn/learner.ts'),
+    import('../stores/indexed-db-store.ts'),
+  ])
   const store = name === undefined ? undefined : await openIndexedDbStore(name)
   return createLearner({ ...options, model, ...(store && { store }) } as LearnerOptions)
 }
 
 type ModelCalls = Omit<WorkerEngine, keyof EngineClient>
 
+/** What only some pages ask for is loaded when it is asked for, so that the first text comes sooner. */
 function createModelCalls(model: WebModel): ModelCalls {
   return {
     describe: async () => describeModel(model),
-    train: (options) => train({ ...options, model } as TrainWebOptions),
+    async *train(options) {
+      const { train } = await import('../train.ts')
+      yield* train({ ...options, model } as TrainWebOptions)
+    },
     loadAdapter: (source, options) => loadAdapter(source, { ...options, model }),
     saveAdapter: (adapter, sink, options) => saveAdapter(adapter, sink, options),
     async exportAdapter(adapter, options) {
@@ -143,7 +148,10 @@ function createModelCalls(model: WebModel): ModelCalls {
       for (const bytes of files.values()) markTransfer(bytes)
       return files
     },
-    merge: (adapters, options) => merge(adapters, { ...options, base: model }),
+    async merge(adapters, options) {
+      const { merge } = await import('../merge.ts')
+      return merge(adapters, { ...options, base: model })
+    },
   }
 }
 
