@@ -139,7 +139,7 @@ async function measureSeed(
       onRound: ({ round, reward: mean, learned }) =>
         progress(`seed ${seed} ${loss} ${round}: reward ${mean.toFixed(3)}, ${learned} learned`),
     })
-    await note(loss, adapter!)
+    await note(loss, adapter)
   }
   return values
 }

@@ -116,6 +116,13 @@ describe('a grader', () => {
       }),
     ).rejects.toThrow('The grader she took longer than 10 ms on all 4 answers')
   })
+  it('that judges all answers alike ends in an error, because nothing was learned', async () => {
+    const metric = make(() => ({ value: 0 }))
+    const few = Object.assign({}, settings, { rounds: 2, samples: 2, newTokens: 1 })
+    await expect(trainByRewards({ model, data, metric, ...few })).rejects.toThrow(
+      /prompts: nothing was learned in 2 rounds, because all answers .* same reward \(mean 0\.000\)/,
+    )
+  })
   it('that needs more than a row has is refused before anything is sampled', async () => {
     const metric = Object.assign({}, shePreferred, { findProblem: () => 'no "test"' })
     await expect(trainByRewards({ model, data, metric })).rejects.toThrow(

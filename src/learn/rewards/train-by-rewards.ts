@@ -2,7 +2,7 @@
 // so on from the adapter that came of it. What is learned from grades is a loss of the table.
 
 import type { Adapter } from '../../adapters/index.ts'
-import { OptionError } from '../../base/errors.ts'
+import { DataError, OptionError } from '../../base/errors.ts'
 import {
   integer,
   listOf,
@@ -82,12 +82,13 @@ export interface RewardRound {
 }
 
 export interface RewardResult {
-  /** Undefined if no round had anything to learn, and no adapter was given. */
-  readonly adapter: Adapter | undefined
+  readonly adapter: Adapter
   readonly rounds: readonly RewardRound[]
 }
 
 const graderMs = 10_000
+/** What rejection sampling learns from. */
+const leastReward = 0.5
 
 interface Run {
   readonly options: TrainByRewardsOptions
@@ -102,7 +103,7 @@ interface Run {
  *
  * A round samples `samples` answers to each prompt at `temperature`, grades them, and trains on them
  * with `loss`; the policy that GRPO compares with is the one that wrote them. Throws OptionError for
- * unknown or wrong options, DataError that names every row the metric cannot judge, WorkerError for a
+ * unknown or wrong options, DataError where no round had anything to learn, WorkerError for a
  * grader that hangs or fails on every answer of a round.
  */
 export async function trainByRewards(options: TrainByRewardsOptions): Promise<RewardResult> {
@@ -127,7 +128,18 @@ export async function trainByRewards(options: TrainByRewardsOptions): Promise<Re
     rounds.push({ round, ...report, learned: rows.length, measures: learned?.measures ?? {} })
     settings.onRound?.(rounds.at(-1)!)
   }
+  if (!adapter || rounds.every(({ learned }) => learned === 0))
+    throw new DataError(describeNothing(run, rounds))
   return { adapter, rounds }
+}
+
+function describeNothing({ options, settings }: Run, rounds: readonly RewardRound[]): string {
+  const why =
+    settings.loss === 'rejection'
+      ? `no answer reached a reward of ${Number(settings.lossOptions?.['least'] ?? leastReward)}`
+      : 'all answers to a prompt got the same reward'
+  const mean = rounds.reduce((sum, { reward }) => sum + reward, 0) / rounds.length
+  return `${options.data.name}: nothing was learned in ${rounds.length} rounds, because ${why} (mean ${mean.toFixed(3)}). Train on labelled rows first, until some sampled answers are right, or lower the temperature.`
 }
 
 /** Throws OptionError with what the metric cannot judge. */
@@ -162,7 +174,7 @@ async function sampleRound(run: Run, adapter: Adapter | undefined, round: number
     reward: rewards[i]!,
   }))
   const advantages = computeAdvantages(grades)
-  const least = Number(settings.lossOptions?.['least'] ?? 0.5)
+  const least = Number(settings.lossOptions?.['least'] ?? leastReward)
   const isKept = (i: number): boolean =>
     loss === 'rejection' ? rewards[i]! >= least : advantages[i] !== 0
   const rows = answers.flatMap(({ row }, i) =>
