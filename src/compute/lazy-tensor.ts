@@ -7,14 +7,12 @@ import { f32, type F32Tensor, type FileTensor, sizeOf } from '../base/tensor.ts'
 /** Bears the name of a folder that is none. */
 const lazyFolder = ':lazy:'
 
-const makers = new WeakMap<FileTensor, () => Float32Array>()
+type Fill = (values: Float32Array) => void
 
-/** An f32 tensor that `make` gives the values of, each time that they are asked for. */
-export function createLazyTensor(
-  name: string,
-  shape: readonly number[],
-  make: () => Float32Array,
-): FileTensor {
+const makers = new WeakMap<FileTensor, Fill>()
+
+/** An f32 tensor whose values `fill` writes, each time that they are asked for. */
+export function createLazyTensor(name: string, shape: readonly number[], fill: Fill): FileTensor {
   const tensor: FileTensor = {
     dtype: 'f32',
     shape,
@@ -23,20 +21,32 @@ export function createLazyTensor(
     offsetBytes: 0,
     sizeBytes: Float32Array.BYTES_PER_ELEMENT * sizeOf(shape),
   }
-  makers.set(tensor, make)
+  makers.set(tensor, fill)
   return tensor
+}
+
+function fillValues(tensor: FileTensor, values: Float32Array): void {
+  const fill = makers.get(tensor)
+  assertInternal(fill, `the tensor "${tensor.file}" is lazy`)
+  fill(values)
 }
 
 /** The tensor in memory. */
 export function makeLazyTensor(tensor: FileTensor): F32Tensor {
-  const make = makers.get(tensor)
-  assertInternal(make, `the tensor "${tensor.file}" is lazy`)
-  return f32(tensor.shape, make())
+  const made = f32(tensor.shape)
+  fillValues(tensor, made.data)
+  return made
 }
+
+/** Where one tensor after the other is made for a copy of it: its size is the largest one's. */
+let scratch = new Float32Array(0)
+
+/** Called when a runtime has read what it needs. */
+export const releaseScratch = (): void => void (scratch = new Float32Array(0))
 
 /**
  * The bytes as onnxruntime-web takes the files of a model: it asks for `byteLength`, and copies what
- * `subarray` gives into WebAssembly's memory.
+ * `subarray` gives into WebAssembly's memory at once. What is given is written over by the next one.
  */
 export class LazyBytes extends Uint8Array {
   readonly #tensor: FileTensor
@@ -55,8 +65,10 @@ export class LazyBytes extends Uint8Array {
   }
 
   override subarray(begin = 0, end = this.#tensor.sizeBytes): Uint8Array<ArrayBuffer> {
-    const { data } = makeLazyTensor(this.#tensor)
-    return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset + begin, end - begin)
+    const length = this.#tensor.sizeBytes / Float32Array.BYTES_PER_ELEMENT
+    if (scratch.length < length) scratch = new Float32Array(length)
+    fillValues(this.#tensor, scratch.subarray(0, length))
+    return new Uint8Array(scratch.buffer, begin, end - begin)
   }
 
   /** Typed arrays make their copies by it; none is made of this. */

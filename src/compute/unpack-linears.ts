@@ -39,12 +39,13 @@ export function unpackLinears(
     const [codes, scales, offsets] = tensors.map((tensor) => tensor!.data)
     const made =
       known.get(name) ??
-      createLazyTensor(name, shape, () =>
+      createLazyTensor(name, shape, (weight) =>
         dequantizeWeight(
           codes as Uint8Array,
           scales as Float32Array,
           offsets as Float32Array | undefined,
           attributes,
+          weight,
         ),
       )
     if (!known.has(name)) {

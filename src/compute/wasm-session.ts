@@ -4,7 +4,7 @@
 import { UnsupportedError } from '../base/errors.ts'
 import { type FileTensor, isFileTensor, type Tensor, viewBytes } from '../base/tensor.ts'
 import { encodeOnnx, type OnnxModel } from '../formats/onnx.ts'
-import { LazyBytes } from './lazy-tensor.ts'
+import { LazyBytes, releaseScratch } from './lazy-tensor.ts'
 import type { OnnxRuntime, OnnxSession } from './onnx-library.ts'
 
 // An initializer inside the model is held twice in WebAssembly's memory while the model is read;
@@ -37,7 +37,9 @@ export async function createWasmSession(
   )
   const bytes = encodeOnnx(model, new Set(external.keys()))
   const options = { ...settings, ...toExternalData(external) }
-  const session = await runtime.InferenceSession.create(bytes, options).catch(throwMemoryError)
+  const session = await runtime.InferenceSession.create(bytes, options)
+    .catch(throwMemoryError)
+    .finally(releaseScratch)
   return {
     run: (feeds, outputs) => session.run(feeds, outputs).catch(throwMemoryError),
     release: () => session.release(),

@@ -17,27 +17,30 @@ const readBlocks = (attributes: Attributes): readonly [number, number, number, n
     getNumberAttribute(attributes, name),
   ) as [number, number, number, number]
 
-/** The f32 weight [out, in] of codes, scales and offsets as the operation's inputs hold them. */
+/** Writes the f32 weight [out, in] of codes, scales and offsets as the operation's inputs hold them. */
 export function dequantizeWeight(
   codes: Uint8Array,
   scales: Float32Array,
   offsets: Float32Array | undefined,
   attributes: Attributes,
-): Float32Array {
+  weight: Float32Array,
+): void {
   const [bits, block, outputs, inputs] = readBlocks(attributes)
   const blocks = inputs / block
   const zero = computeZeroCode(bits)
-  const weight = new Float32Array(outputs * inputs)
   for (let at = 0; at < outputs * blocks; at++) {
     const scale = scales[at]!
     const offset = offsets ? offsets[(at % blocks) * outputs + Math.floor(at / blocks)]! : 0
     const end = (at + 1) * block
-    for (let i = at * block; i < end; i++) {
-      const code = bits === 8 ? codes[i]! : (codes[i >> 1]! >> (i % 2 === 0 ? 0 : 4)) & 15
-      weight[i] = scale * (code - zero) + offset
-    }
+    if (bits === 8)
+      for (let i = at * block; i < end; i++) weight[i] = scale * (codes[i]! - zero) + offset
+    else
+      for (let i = at * block; i < end; i += 2) {
+        const pair = codes[i >> 1]!
+        weight[i] = scale * ((pair & 15) - zero) + offset
+        weight[i + 1] = scale * ((pair >> 4) - zero) + offset
+      }
   }
-  return weight
 }
 
 const FLOAT = 1 // TensorProto.DataType
@@ -81,11 +84,13 @@ export const quantizedLinear: Operation = {
   evaluate([x, codes, scales, offsets], attributes) {
     const outputs = getNumberAttribute(attributes, 'outFeatures')
     const inputs = getNumberAttribute(attributes, 'inFeatures')
-    const weight = dequantizeWeight(
+    const weight = new Float32Array(outputs * inputs)
+    dequantizeWeight(
       codes!.data as Uint8Array,
       scales!.data as Float32Array,
       offsets?.data as Float32Array | undefined,
       attributes,
+      weight,
     )
     const rows = x!.data.length / inputs
     const output = createZerosLike(x!, [...x!.shape.slice(0, -1), outputs])

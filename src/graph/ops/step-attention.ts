@@ -113,11 +113,13 @@ export const pieceAttention: Operation = {
 }
 
 const INT32 = 6 // TensorProto.DataType
+const INT64 = 7
 const UNSEEN = -1e30
 
 /** The same in plain operators: cachedAttention under a mask that is made here. */
 function emitMaskedPiece(emit: OnnxEmitter, { inputs, output, attributes }: OnnxContext): void {
-  const [q, k, v, pastK, pastV, last] = inputs.map(({ name }) => name) as [
+  const [q, k, v, pastK, pastV, last, total] = inputs.map(({ name }) => name) as [
+    string,
     string,
     string,
     string,
@@ -126,9 +128,16 @@ function emitMaskedPiece(emit: OnnxEmitter, { inputs, output, attributes }: Onnx
     string,
   ]
   const { kvHeads, headWidth } = readAttentionForm(attributes)
-  const countAlong = (x: string, axis: number): string =>
-    emit.node('Shape', [x], { start: { int: axis }, end: { int: axis + 1 } }) // i64 [1]
-  const split = [countAlong(pastK, 2), countAlong(q, 1)] as const
+  const tokens = emit.node('Shape', [q], { start: { int: 1 }, end: { int: 2 } }) // i64 [1]
+  // Slots behind the longest row hold nothing; one is left where all of them are empty.
+  const ended = emit.node('Reshape', [
+    emit.node('Cast', [total], { to: { int: INT64 } }),
+    emit.ints([1]),
+  ])
+  const filled = emit.node('Max', [emit.node('Sub', [ended, tokens]), emit.ints([1])])
+  const split = [filled, tokens] as const
+  const takeFilled = (past: string): string =>
+    emit.node('Slice', [past, emit.ints([0]), filled, emit.ints([2])])
   const toHeads = (x: string): string => {
     const heads = emit.node('Reshape', [x, emit.ints([0, -1, kvHeads, headWidth])])
     return emit.node('Transpose', [heads], { perm: { ints: [0, 2, 1, 3] } })
@@ -141,7 +150,7 @@ function emitMaskedPiece(emit: OnnxEmitter, { inputs, output, attributes }: Onnx
   const joined = emit.node('Concat', split, { axis: { int: 0 } })
   emitCachedAttention(
     emit,
-    [q, toHeads(k), toHeads(v), pastK, pastV, mask, joined],
+    [q, toHeads(k), toHeads(v), takeFilled(pastK), takeFilled(pastV), mask, joined],
     output.name,
     attributes,
   )

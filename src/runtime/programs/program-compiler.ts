@@ -9,7 +9,7 @@ import type { PackedFiles } from '../../compute/packed-files.ts'
 import type { Graph } from '../../graph/ir.ts'
 import type { BaseWeights } from './base-weights.ts'
 import type { LinearStack } from './stack-linears.ts'
-import { loadWeightInputs, type WeightInputs } from './weight-inputs.ts'
+import { loadWeightInputs, type SharedWeights, type WeightInputs } from './weight-inputs.ts'
 
 /** A graph over the base's weights, and which of its layers are several of the base's. */
 export interface WeightedGraph {
@@ -55,6 +55,8 @@ export function createProgramCompiler({
   const isShared = files?.isShared ?? (backend.sharesMemory && weightBytes >= leastSharedBytes)
   const openGroup = isShared ? backend.openGroup : undefined
   const groups = new Map<Accuracy, ProgramGroup>()
+  const shared: SharedWeights | undefined =
+    backend.sharesMemory && openGroup ? new Map() : undefined
   let isAdmitted = false
   const getGroup = (accuracy: Accuracy): ProgramGroup | undefined => {
     const group = groups.get(accuracy) ?? openGroup?.()
@@ -69,7 +71,9 @@ export function createProgramCompiler({
       const loaded: WeightInputs[] = []
       // one after the other: the first one makes the file that the others find
       for (const { graph, stacks, made } of graphs)
-        loaded.push(await loadWeightInputs(graph, { weights, accuracy, files }, stacks, made))
+        loaded.push(
+          await loadWeightInputs(graph, { weights, accuracy, files, shared }, stacks, made),
+        )
       const members = graphs.map(({ graph }, i) => ({
         graph,
         initializers: loaded[i]!.initializers,

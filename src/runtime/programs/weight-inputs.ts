@@ -24,7 +24,12 @@ export interface WeightSource {
   readonly accuracy: Accuracy
   /** Where packed weights are kept for a backend that reads files. */
   readonly files?: PackedFiles | undefined
+  /** Packed weights that programs share; what is missing is added. Absent: each has its own. */
+  readonly shared?: SharedWeights | undefined
 }
+
+/** Packed weights by form and name, each made once. */
+export type SharedWeights = Map<string, Promise<ReadonlyMap<string, Tensor>>>
 
 /**
  * Weight inputs of the graph: packed ones, vectors and convolutions become part of the program,
@@ -63,7 +68,7 @@ export async function loadWeightInputs(
 /** The packed weights of the graph, in the order of its inputs. */
 function listPackedParts(
   graph: Graph,
-  { weights, accuracy }: WeightSource,
+  { weights, accuracy, shared }: WeightSource,
   stackOf: ReadonlyMap<string, LinearStack>,
 ): PackedPart[] {
   const inputs = new Map<string, GraphInput[]>()
@@ -74,11 +79,26 @@ function listPackedParts(
   }
   return [...inputs].map(([weight, own]): PackedPart => ({
     tensors: own.map(({ name, dtype, shape }) => ({ name, dtype, shape: shape.map(Number) })),
-    async make(room) {
+    make(room) {
       const parts = stackOf.get(weight)?.parts.map((part) => part.weight) ?? [weight]
-      return collectPackedInputs(weight, await weights.packed(parts, room), accuracy)
+      const pack = async (): Promise<ReadonlyMap<string, Tensor>> =>
+        collectPackedInputs(weight, await weights.packed(parts, room), accuracy)
+      const key = JSON.stringify([accuracy, weight, parts])
+      return shared && !room ? getShared(shared, key, pack) : pack()
     },
   }))
+}
+
+function getShared(
+  shared: SharedWeights,
+  key: string,
+  pack: () => Promise<ReadonlyMap<string, Tensor>>,
+): Promise<ReadonlyMap<string, Tensor>> {
+  const made = shared.get(key) ?? pack()
+  shared.set(key, made)
+  // A weight that could not be read is tried again.
+  made.catch(() => shared.delete(key))
+  return made
 }
 
 async function stackBias({ parts }: LinearStack, weights: BaseWeights): Promise<F32Tensor> {
