@@ -1,7 +1,7 @@
 // Lines of JSON about the engine in one Chromium, SmolLM2-135M, and about wllama in the same one where
 // GRAFT_BENCH_WLLAMA names a folder with it: rounds in turns, processor time of the page's process.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { getPriority, setPriority, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { Browser, CDPSession, Page } from 'playwright-core'
@@ -60,6 +60,27 @@ interface Side {
   readonly page: Page
   readonly pid: number
   write(prompt: string, count: number): Promise<unknown>
+}
+
+/** Chromium starts its processes at the usual priority; they get ours, with all their threads. */
+async function keepPriority(browser: Browser): Promise<() => void> {
+  const session = await browser.newBrowserCDPSession()
+  const raise = async (): Promise<void> => {
+    const { processInfo } = await session.send('SystemInfo.getProcessInfo')
+    for (const { id } of processInfo) raiseThreads(id)
+  }
+  await raise()
+  const timer = setInterval(() => void raise().catch(() => undefined), 1000)
+  return () => clearInterval(timer)
+}
+
+function raiseThreads(pid: number): void {
+  try {
+    for (const thread of readdirSync(`/proc/${pid}/task`))
+      setPriority(Number(thread), getPriority())
+  } catch {
+    // It has ended since.
+  }
 }
 
 /** The process of the page that has just loaded a model: the largest that is not another page's. */
@@ -165,6 +186,7 @@ async function measureSpeeds(side: Side, round: number): Promise<void> {
 
 /** Adapters, swaps, training and memory of our side. */
 async function measureEngine({ page, pid }: Side, offline: () => Promise<void>): Promise<void> {
+  report('graft peak of the base', readMemoryMb(pid, 'VmHWM'))
   const write = (count: number, expert: number) => () => call(page, 'write', prompt, count, expert)
   await call(page, 'makeExperts', 10)
   for (let expert = 0; expert < 10; expert++) await write(2, expert)()
@@ -247,6 +269,7 @@ try {
   const found = await launchChromium()
   if ('reason' in found) throw new Error(found.reason)
   const { browser } = found
+  const endPriority = await keepPriority(browser)
   const seen = new Set<number>()
   const sides = [await openGraft(browser, modelUrl, seen)]
   if (wllama) {
@@ -264,6 +287,7 @@ try {
   )
   seen.delete(graft.pid)
   await measureSteps(graft, await findRenderer(browser, seen))
+  endPriority()
   await browser.close()
   await site.close()
 } finally {

@@ -79,6 +79,7 @@ const rows: readonly WebRow[] = [
     goal: 1 / 2.5,
     note: cpu,
   },
+  { line: 'graft peak of the base', name: 'web: peak memory, the base alone', unit: 'MB' },
   { line: 'graft peak', name: 'web: peak memory, base and ten experts', unit: 'MB' },
   {
     line: 'graft second visit',
