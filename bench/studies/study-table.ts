@@ -8,6 +8,7 @@ import { rewardStudy } from './agents/rewards.ts'
 import { engineProfile } from './engine/engine-profile.ts'
 import { forgetting } from './forgetting.ts'
 import { halfKvStudy } from './engine/half-kv.ts'
+import { kindsStudy } from './kinds.ts'
 import { learn } from './learn.ts'
 import { longContext } from './long-context.ts'
 import { programsStudy } from './engine/programs.ts'
@@ -30,6 +31,7 @@ export const studies: ReadonlyMap<string, Benchmark> = new Map(
     learn,
     thumbs,
     rates,
+    kindsStudy,
     longContext,
     programsStudy,
     halfKvStudy,

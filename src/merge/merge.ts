@@ -68,7 +68,7 @@ export interface MergeOptions extends MergeRecipe {
  * module that an adapter does not touch counts as ΔW = 0 there. Throws OptionError for unknown or
  * wrong options, MismatchError for adapters that do not fit one base, NumericError for NaN or
  * infinity, UnsupportedError for kinds without a weight. Modules that were saved whole are kept where
- * all adapters have the same, else summed. Formulas and costs: docs/merge.md.
+ * all adapters have the same, else summed. Formulas and costs: docs/merge.md, docs/merge-results.md.
  */
 export function merge(given: MergeSources, options: MergeOptions = {}): Adapter {
   const { adapters, names } = listAdapters(given)

@@ -35,7 +35,7 @@ let strip = new Float64Array(0)
 
 /**
  * Plain JavaScript in double precision: 4 × 4 sums stay in registers, which is as fast as scalar
- * code gets (docs/merge.md has numbers).
+ * code gets (docs/merge-results.md has numbers).
  */
 export const plainKernel: Kernel = {
   panelColumns: 4,

@@ -41,7 +41,7 @@ export interface HeadLoss {
    * Losses of `tokens` under logits [T, V], and their gradient W_headᵀ·(p − y) weighted position by
    * position. With a breadth of k, the rest of p is spread over a fixed sample of the vocabulary
    * (sampled softmax), because leaving it out, or giving it to an average token, costs much of what
-   * is learned (docs/learn.md).
+   * is learned (docs/learn-results.md).
    */
   compute(
     logits: F32Tensor,

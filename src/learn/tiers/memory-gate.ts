@@ -14,7 +14,7 @@ export interface GateState {
   updates: number
 }
 
-// Between what was fitted on JSON, Cypher and Shakespeare (docs/learn.md); 60 turns in, any start
+// Between what was fitted on JSON, Cypher and Shakespeare (docs/learn-results.md); 60 turns in, any start
 // gives the same loss.
 const start = [-5.5, -1.6, 0.5, -0.3, 0] as const
 const least = 0.005

@@ -29,7 +29,7 @@ const adamRows = {
 export const headTierFields = {
   /** 1 to 16. Default 4. */
   rank: integer({ from: 1, to: 16, default: 4 }),
-  /** Adam's step size. Default 2e-3 (docs/learn.md has measurements of others). */
+  /** Adam's step size. Default 2e-3 (docs/learn-results.md has measurements of others). */
   learningRate: number({ above: 0, default: 2e-3 }),
   /**
    * Largest relative step: no step moves the turn's own hidden states by more than this share of
@@ -45,7 +45,7 @@ export type HeadTierOptions = GivenOptions<typeof headTierFields>
 
 /** Each user's fast tier on layers. */
 export const layerTierFields = {
-  /** Adam's step size. Default 5e-3 (docs/learn.md has measurements of others). */
+  /** Adam's step size. Default 5e-3 (docs/learn-results.md has measurements of others). */
   learningRate: number({ above: 0, default: 5e-3 }),
   /**
    * Largest relative step: no step changes a module's weight by more than this share of its
@@ -109,7 +109,7 @@ export const memoryFields = {
   capacity: integer({ from: 1, to: 1_000_000, default: 10_000 }),
   /**
    * Inverse temperature θ at the start, before it is learned: how steeply similarity counts.
-   * Default 80 (docs/learn.md has the measurements).
+   * Default 80 (docs/learn-results.md has the measurements).
    */
   sharpness: number({ above: 0, default: 80 }),
 }

@@ -31,7 +31,7 @@ export function joinRows(rows: readonly Float32Array[], width: number): Float32A
 
 /**
  * The layer whose input states are a memory's keys, the last but one: they predict the next token
- * better than final states (docs/learn.md), and no tier at the head or on the last two layers
+ * better than final states (docs/learn-results.md), and no tier at the head or on the last two layers
  * changes them. The input of layer 0 is no choice, because it is the embedding of the last token
  * alone: of two layers it is the last one, and undefined (final states are the keys) of a single one.
  */
