@@ -1,6 +1,7 @@
 // The catalogue: base models by name, with their sources. Plain data; platforms do the fetching.
 
 import { NotFoundError } from '../base/errors.ts'
+import { findNearestName } from '../base/suggest.ts'
 
 /** A place that a model can be found from. */
 export type ModelSource =
@@ -136,7 +137,9 @@ export const catalogue: ReadonlyMap<string, CatalogueEntry> = new Map(
 export function getCatalogueEntry(name: string): CatalogueEntry {
   const entry = catalogue.get(name)
   if (entry) return entry
+  const meant = findNearestName(name, [...catalogue.keys()])
+  const hint = meant === undefined ? '' : ` Did you mean ${JSON.stringify(meant)}?`
   throw new NotFoundError(
-    `There is no base model ${JSON.stringify(name)}. The catalogue holds ${[...catalogue.keys()].join(', ')}; or give a directory, a .gguf file or hf:owner/name@revision.`,
+    `There is no base model ${JSON.stringify(name)}.${hint} The catalogue holds ${[...catalogue.keys()].join(', ')}; or give a directory, a .gguf file or hf:owner/name@revision.`,
   )
 }

@@ -13,7 +13,7 @@ import type { Terminal } from '../ui/terminal.ts'
 
 export const adaptersCommand = defineCommand({
   name: 'adapters',
-  summary: 'lists adapter kinds, target presets and the experts in a folder',
+  summary: 'list adapter kinds, target presets and the experts in a folder',
   usage: '[folder]',
   positionals: [0, 1],
   options: {

@@ -46,8 +46,7 @@ export const captureCommand = defineCommand({
 
 export const captureReplaceCommand = defineCommand({
   name: 'capture replace',
-  summary:
-    'make an expert that replaces the captured calls it can, and the router that knows which',
+  summary: 'train an expert that replaces the captured calls it can answer, and its router',
   usage: '--data <calls.jsonl> --out <folder>',
   positionals: [0, 0],
   options: {

@@ -29,7 +29,8 @@ export function describeError(error: unknown): string {
   return inner && !error.message.includes(inner) ? `${error.message}: ${inner}` : error.message
 }
 
-/** A StorageError that keeps the cause: "<what>: disk full (ENOSPC)". */
+/** A StorageError that keeps the cause: "<what>: disk full (ENOSPC). Free some space …". */
 export function toStorageError(what: string, cause: unknown): StorageError {
-  return new StorageError(`${what}: ${describeError(cause)}.`, { cause })
+  const advice = findErrorCode(cause) === 'ENOSPC' ? ' Free some space and run it again.' : ''
+  return new StorageError(`${what}: ${describeError(cause)}.${advice}`, { cause })
 }

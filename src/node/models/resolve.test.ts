@@ -115,6 +115,7 @@ describe('a base model', () => {
     ['./nowhere', NotFoundError, /there is no such directory/],
     ['nowhere.gguf', NotFoundError, /there is no such directory or file/],
     ['nobody', NotFoundError, /There is no base model "nobody"/],
+    ['storis260k', NotFoundError, /Did you mean "stories260k"\?/],
     ['hf:only-a-name', OptionError, /expected hf:owner\/name/],
   ])('%s is refused', async (source, error, message) => {
     await expect(resolveModel(source, { environment: alone() })).rejects.toThrow(error)

@@ -100,6 +100,9 @@ describe('a file that holds no rows that can be read', () => {
     ['pointer.jsonl', pointer, 'is a Git LFS pointer: the content was not fetched'],
     ['page.jsonl', '<!DOCTYPE html>\n<html>', 'is an HTML page'],
     ['open.json', '[\n{"text": "a"},\n', 'begins as a JSON array, and is not valid JSON'],
+    ['comma.json', '[{"text": "a"},]', 'JSON has no comma before the last } or ]'],
+    ['comma.jsonl', '{"text": "a",}\n', 'JSON has no comma before the last } or ]'],
+    ['rows.pdf', '%PDF-1.4', 'is a PDF file. Write its text as rows in JSONL or CSV.'],
     ['nested.json', '{\n"version": 1,\n"data": [{"text": "a"}]\n}', 'the list under "data"'],
     ['pretty.jsonl', '{\n"text": "a"\n}\n{\n"text": "b"\n}\n', 'objects over several lines'],
   ])('%s says what it is', async (name, bytes, problem) => {

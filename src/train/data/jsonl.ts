@@ -118,13 +118,18 @@ function parseLines(lines: Iterable<string>): { rows: DataRow[]; problems: strin
       if (isObject(value)) rows.push({ number, value })
       else problems.push(describeProblem(number, value))
     } catch (error) {
-      problems.push(`row ${number}: ${error instanceof Error ? error.message : String(error)}`)
+      const reason = error instanceof Error ? error.message : String(error)
+      problems.push(`row ${number}: ${reason}${describeLastComma(line)}`)
     }
   }
   return { rows, problems }
 }
 
-/** What a text that is no JSONL is, where that is plain to see. */
+/** Advice for the most frequent mistake of JSON written by hand. */
+const describeLastComma = (text: string): string =>
+  /,\s*[}\]]\s*$/.test(text) ? '; JSON has no comma before the last } or ]' : ''
+
+/** The likely format of a text that is not JSONL; undefined if it is not obvious. */
 function findLayoutProblem(text: string): string | undefined {
   const start = text.trimStart()
   if (start.startsWith('version https://git-lfs'))
@@ -134,7 +139,7 @@ function findLayoutProblem(text: string): string | undefined {
     try {
       JSON.parse(text)
     } catch (error) {
-      return `begins as a JSON array, and is not valid JSON: ${(error as Error).message}`
+      return `begins as a JSON array, and is not valid JSON: ${(error as Error).message}${describeLastComma(text)}`
     }
   }
   if (!/^\{\s*\n/.test(start)) return undefined

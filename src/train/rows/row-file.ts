@@ -58,6 +58,7 @@ const converted = 'Convert it to JSONL, CSV or Parquet.'
 /** First bytes of files that hold no rows which can be read, with what they are and what to do. */
 const foreign: readonly (readonly [bytes: readonly number[], what: string, advice: string])[] = [
   [encodeStart('PK\u0003\u0004'), 'a ZIP archive (or a spreadsheet)', one],
+  [encodeStart('%PDF-'), 'a PDF file', 'Write its text as rows in JSONL or CSV.'],
   [encodeStart('BZh'), 'compressed by bzip2', one],
   [[0xfd, 0x37, 0x7a, 0x58, 0x5a], 'compressed by xz', one],
   [[0x37, 0x7a, 0xbc, 0xaf], 'a 7z archive', one],
