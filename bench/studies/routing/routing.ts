@@ -10,6 +10,7 @@ import {
   summarizeValues,
 } from '../../../src/cli/bench/benchmark.ts'
 import { type LoadedModel, loadModel } from '../../../src/node/index.ts'
+import { openTextEncoder } from '../../../src/node/route/open-encoder.ts'
 import {
   createBaseEmbedder,
   createRouter,
@@ -27,6 +28,7 @@ const contenders: Readonly<Record<string, { kind: string; options?: object }>> =
   'nearest neighbour': { kind: 'embedding', options: { head: 'nearest' } },
   centroid: { kind: 'embedding', options: { head: 'centroid' } },
   'linear head': { kind: 'embedding', options: { head: 'linear', shrinkage: 0.2 } },
+  'logistic head': { kind: 'embedding', options: { head: 'logistic' } },
   policy: { kind: 'policy' },
   cascade: { kind: 'cascade' },
   hierarchical: { kind: 'hierarchical' },
@@ -163,7 +165,7 @@ export const routing: Benchmark = {
   name: 'routing',
   summary: 'routers on nine classes of prompts, clinc150 and banking77; 1,000 experts; latency',
   needs:
-    'GRAFT_BENCH_DATA (folder of data sets); GRAFT_BENCH_SETS, _ROUTERS, _EACH (prompts a class), _MODEL, _VECTORS (cache)',
+    'GRAFT_BENCH_DATA (folder of data sets); GRAFT_BENCH_SETS, _ROUTERS, _EACH (prompts a class), _MODEL, _ENCODER (in place of its layers), _VECTORS (cache)',
   async *run(context) {
     const { environment } = context
     const list = (name: string, usual: readonly string[]): readonly string[] =>
@@ -171,11 +173,16 @@ export const routing: Benchmark = {
     const names = list('ROUTERS', Object.keys(contenders))
     const sets = list('SETS', ['nine', 'clinc150', 'banking77'])
     const each = Number(environment['GRAFT_BENCH_EACH'] ?? Infinity)
-    const needsModel = names.some((name) => name !== 'keyword')
+    const needsModel =
+      environment['GRAFT_BENCH_ENCODER'] === undefined && names.some((name) => name !== 'keyword')
     const model = needsModel
       ? await loadModel(environment['GRAFT_BENCH_MODEL'] ?? 'smollm2-135m-instruct')
       : undefined
-    const live = model && (await createBaseEmbedder(model))
+    const encoder = environment['GRAFT_BENCH_ENCODER']
+    const live =
+      encoder === undefined
+        ? model && (await createBaseEmbedder(model))
+        : await openTextEncoder(encoder)
     const cache = environment['GRAFT_BENCH_VECTORS'] ?? join(tmpdir(), 'graft-vectors')
     const embedder =
       live &&

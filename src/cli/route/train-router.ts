@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { NotFoundError } from '../../base/errors.ts'
 import { createRouter, getRouterKind } from '../../route/create-router.ts'
 import { readRouteLog, toRouteExamples } from '../../route/log/route-log.ts'
+import type { RouterFile } from '../../route/router-file.ts'
 import type { RoutedExpert, RouteExample, RouterKind } from '../../route/router.ts'
 import { listRoutedExperts } from '../../node/route/list-experts.ts'
 import { readRouteExamples } from '../../node/route/read-examples.ts'
@@ -69,18 +70,10 @@ export async function trainRouter(
     signal.throwIfAborted()
     const file = router.save()
     const sizeBytes = await writeRouterFile(values.out, file)
-    const { threshold, error, rows } = file.calibration ?? {}
     terminal.print(
       `${values.out}: ${row.kind}, ${experts.length} experts, ${examples.length} prompts, ${formatBytes(sizeBytes)}`,
     )
-    if (error !== undefined)
-      terminal.print(
-        `calibrated on ${rows} held-out prompts: expected calibration error ${(error * 100).toFixed(1)} %, threshold ${threshold?.toFixed(3)}`,
-      )
-    else if (examples.length > 0)
-      terminal.note(
-        'Too few prompts were held out for a calibration: confidences are the softmax’s.',
-      )
+    describeCalibration(file, examples.length, terminal)
     return {
       router: values.out,
       kind: row.kind,
@@ -93,6 +86,16 @@ export async function trainRouter(
     await embedder?.dispose()
     await model?.dispose()
   }
+}
+
+function describeCalibration({ calibration }: RouterFile, prompts: number, terminal: Terminal) {
+  const { threshold, error, rows } = calibration ?? {}
+  if (error !== undefined)
+    terminal.print(
+      `calibrated on ${rows} held-out prompts: expected calibration error ${(error * 100).toFixed(1)} %, threshold ${threshold?.toFixed(3)}`,
+    )
+  else if (prompts > 0)
+    terminal.note('Too few prompts were held out to calibrate: confidences are the softmax’s.')
 }
 
 /** Kinds that read prompts by the base's own states or by words alone. */

@@ -16,6 +16,7 @@ export interface Descriptor {
 export const ociMediaTypes = {
   index: 'application/vnd.oci.image.index.v1+json',
   manifest: 'application/vnd.oci.image.manifest.v1+json',
+  config: 'application/vnd.oci.image.config.v1+json',
 } as const
 
 /** The annotation by which tools name an image of a layout: `skopeo inspect oci:folder:name`. */

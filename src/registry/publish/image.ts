@@ -107,6 +107,39 @@ export function encodeImage(parts: ImageParts, config: Omit<ImageFile, 'path'>):
   })
 }
 
+/**
+ * The configuration of a plain image over the same layers: tools that read images and no artifacts,
+ * such as `skopeo inspect`, ask for one. Nobody runs it, so its system is "unknown".
+ */
+export function encodePlainConfig({ manifest, hash, files, card }: ImageParts): Uint8Array {
+  const layers = [...files.map((file) => file.hash), ...(card ? [card.hash] : [])]
+  const { created } = manifest
+  return encodeJson({
+    ...(created !== undefined && { created }),
+    architecture: 'unknown',
+    os: 'unknown',
+    config: { Labels: createAnnotations(manifest, hash) },
+    rootfs: { type: 'layers', diff_ids: layers.map(toDigest) },
+  })
+}
+
+/** The manifest of the plain image: that of ModelPack with another configuration. */
+export function encodePlainImage(image: Uint8Array, config: Omit<ImageFile, 'path'>): Uint8Array {
+  const value = readJson(image, 'image')
+  const { layers, annotations } = value as Readonly<Record<string, unknown>>
+  return encodeJson({
+    schemaVersion: 2,
+    mediaType: ociMediaTypes.manifest,
+    config: {
+      mediaType: ociMediaTypes.config,
+      digest: toDigest(config.hash),
+      size: config.sizeBytes,
+    },
+    layers,
+    annotations,
+  })
+}
+
 /** ModelPack has no field for "adapter of this base", so annotations say it. */
 function createAnnotations(
   { id, version, kind, base, description, license }: ExpertManifest,

@@ -24,7 +24,14 @@ import { readJson } from './read-json.ts'
 /** A version that is published; `addedAt` is when. */
 export interface PublishedExpert extends RegisteredExpert {
   /** The image's manifest. */
-  readonly image: { readonly hash: string; readonly sizeBytes: number }
+  readonly image: PublishedImage
+  /** The same files as a plain image, for tools that read no other; absent in older layouts. */
+  readonly plain?: PublishedImage | undefined
+}
+
+export interface PublishedImage {
+  readonly hash: string
+  readonly sizeBytes: number
 }
 
 export interface LayoutIndex {
@@ -43,6 +50,7 @@ const keys = {
   sizeBytes: 'dev.graftlm.size',
   published: 'dev.graftlm.published',
   channelOf: 'dev.graftlm.channel-of',
+  plainOf: 'dev.graftlm.plain-of',
 } as const
 
 /** Throws FormatError for what is not an index of OCI. */
@@ -55,6 +63,7 @@ export function readLayoutIndex(bytes: Uint8Array, name: string): LayoutIndex {
     )
   const versions = new Map<string, Omit<PublishedExpert, 'channels'>>()
   const channels = new Map<string, string[]>()
+  const plains = new Map<string, PublishedImage>()
   const faults: { name: string; error: GraftError }[] = []
   const others: unknown[] = []
   for (const [i, entry] of list.entries()) {
@@ -68,6 +77,10 @@ export function readLayoutIndex(bytes: Uint8Array, name: string): LayoutIndex {
       } else if (annotations[keys.channelOf] !== undefined) {
         const { channel, target } = readChannel(refName, annotations[keys.channelOf], name)
         channels.set(target, [...(channels.get(target) ?? []), channel])
+      } else if (annotations[keys.plainOf] !== undefined) {
+        const { digest, size } = readDescriptor(entry, `${name}: ${quoteName(refName)}`)
+        const image = { hash: parseDigest(digest, name), sizeBytes: size }
+        plains.set(String(annotations[keys.plainOf]), image)
       } else others.push(entry)
     } catch (error) {
       if (!GraftError.isInstance(error)) throw error
@@ -75,9 +88,10 @@ export function readLayoutIndex(bytes: Uint8Array, name: string): LayoutIndex {
       others.push(entry) // it may be of a newer Graft
     }
   }
-  const experts = [...versions].map(([refName, expert]) =>
-    Object.assign({}, expert, { channels: channels.get(refName) ?? [] }),
-  )
+  const experts = [...versions].map(([refName, expert]) => {
+    const plain = plains.get(refName)
+    return Object.assign({}, expert, { channels: channels.get(refName) ?? [] }, plain && { plain })
+  })
   return { experts, faults, others }
 }
 
@@ -130,23 +144,25 @@ export function encodeLayoutIndex({ experts, others }: LayoutIndex): Uint8Array 
   })
 }
 
-/** One of the version, and one of each of its channels. */
+/** One of the version, one of it as a plain image, and one of each of its channels. */
 function toDescriptors(expert: PublishedExpert): Descriptor[] {
-  const { id, version, hash, sizeBytes, addedAt, channels, manifest, image } = expert
-  const toEntry = (annotations: Readonly<Record<string, string>>): Descriptor => ({
+  const { id, version, hash, sizeBytes, addedAt, channels, manifest, image, plain } = expert
+  const toEntry = (annotations: Readonly<Record<string, string>>, own = image): Descriptor => ({
     mediaType: ociMediaTypes.manifest,
-    digest: toDigest(image.hash),
-    size: image.sizeBytes,
+    digest: toDigest(own.hash),
+    size: own.sizeBytes,
     annotations,
   })
+  const name = `${id}/${version}`
   return [
     toEntry({
-      [refNameKey]: `${id}/${version}`,
+      [refNameKey]: name,
       [keys.hash]: hash,
       [keys.sizeBytes]: String(sizeBytes),
       [keys.published]: addedAt,
       [keys.manifest]: JSON.stringify(manifest),
     }),
+    ...(plain ? [toEntry({ [refNameKey]: `${name}/image`, [keys.plainOf]: name }, plain)] : []),
     ...channels
       .toSorted()
       .map((channel) => toEntry({ [refNameKey]: `${id}/${channel}`, [keys.channelOf]: version })),

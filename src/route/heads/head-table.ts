@@ -2,10 +2,11 @@
 
 import { centroid } from './centroid.ts'
 import { linear } from './linear.ts'
+import { logistic } from './logistic.ts'
 import { nearest } from './nearest.ts'
 import { prototypes } from './prototypes.ts'
 import type { HeadKind } from './vector-head.ts'
 
 export const headKinds: ReadonlyMap<string, HeadKind> = new Map(
-  [linear, centroid, nearest, prototypes].map((row) => [row.kind, row]),
+  [linear, logistic, centroid, nearest, prototypes].map((row) => [row.kind, row]),
 )

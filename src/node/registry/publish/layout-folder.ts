@@ -129,7 +129,7 @@ export async function listNeededBlobs(folder: string): Promise<Set<string>> {
   const { experts, others } = await readIndex(folder)
   const needed = new Set<string>()
   const images = [
-    ...experts.map(({ image }) => image.hash),
+    ...experts.flatMap(({ image, plain }) => [image.hash, ...(plain ? [plain.hash] : [])]),
     ...others.flatMap((entry) => listDigests(entry)),
   ]
   for (const hash of images) {

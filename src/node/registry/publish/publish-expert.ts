@@ -5,7 +5,13 @@ import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import { ConflictError } from '../../../base/errors.ts'
 import { checkOptions, listOf, string, unchecked } from '../../../base/schema.ts'
-import { encodeImage, encodeImageConfig, type ImageFile } from '../../../registry/publish/image.ts'
+import {
+  encodeImage,
+  encodeImageConfig,
+  encodePlainConfig,
+  encodePlainImage,
+  type ImageFile,
+} from '../../../registry/publish/image.ts'
 import {
   addToIndex,
   type LayoutIndex,
@@ -64,10 +70,11 @@ export async function publishExpert(
     await removeUnfinished(folder)
     const index = await readIndex(folder)
     const known = findPublished(index, found)
-    const image = known?.image ?? (await writeImage(folder, found, location))
+    const images = known ?? (await writeImages(folder, found, location))
     const expert = {
       ...describeVersion(found),
-      image,
+      image: images.image,
+      ...(images.plain && { plain: images.plain }),
       addedAt: known?.addedAt ?? now(),
       channels: [...new Set([...(known?.channels ?? []), ...channels])],
     }
@@ -87,10 +94,11 @@ export async function withdrawExpert(reference: string, folder: string): Promise
     await removeUnfinished(folder)
     const index = await readIndex(folder)
     const found = resolvePublished(index, reference, folder)
-    const { id, version, image } = found
+    const { id, version, image, plain } = found
     const left = index.experts.filter((expert) => expert.id !== id || expert.version !== version)
     const { faults, others } = index
-    await dropFromIndex(folder, { experts: left, faults, others }, [image.hash])
+    const images = [image, plain].flatMap((one) => one?.hash ?? [])
+    await dropFromIndex(folder, { experts: left, faults, others }, images)
     return found
   })
 }
@@ -107,12 +115,12 @@ function findPublished(
   return known
 }
 
-/** Writes all that an image consists of. */
-async function writeImage(
+/** Writes all that a version consists of: its image, and the same files as a plain one. */
+async function writeImages(
   folder: string,
   found: RegisteredExpert,
   location: string,
-): Promise<PublishedExpert['image']> {
+): Promise<Pick<PublishedExpert, 'image' | 'plain'>> {
   const { manifest, hash } = describeVersion(found)
   const blobs: Blob[] = []
   const files: ImageFile[] = []
@@ -127,9 +135,13 @@ async function writeImage(
   )
   const parts = { manifest, hash, files, card }
   const config = toBlob(encodeImageConfig(parts))
-  const image = toBlob(encodeImage(parts, config))
-  await writeBlobs(folder, [...blobs, card, config, image])
-  return { hash: image.hash, sizeBytes: image.sizeBytes }
+  const bytes = encodeImage(parts, config)
+  const image = toBlob(bytes)
+  const plainConfig = toBlob(encodePlainConfig(parts))
+  const plain = toBlob(encodePlainImage(bytes, plainConfig))
+  await writeBlobs(folder, [...blobs, card, config, image, plainConfig, plain])
+  const toImage = (blob: Blob) => ({ hash: blob.hash, sizeBytes: blob.sizeBytes })
+  return { image: toImage(image), plain: toImage(plain) }
 }
 
 /** With the tags that the registry gave it. */

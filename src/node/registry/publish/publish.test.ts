@@ -1,5 +1,6 @@
 // Publishing and fetching back: any web server, what is damaged or hostile on the way, redirects.
 
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -136,6 +137,24 @@ describe('a published expert', () => {
     await expect(publishExpert(other, 'coder', site)).rejects.toThrow(ConflictError)
     await expect(addPublished(other, 'coder', site)).rejects.toThrow(ConflictError)
     expect(await readFile(join(site, 'index.json'), 'utf8')).toBe(before)
+  })
+
+  it('is there as a plain image too, which skopeo inspects', async () => {
+    await publish()
+    const { index } = await openPublished(site)
+    const { plain } = index.experts[0]!
+    const read = async (hash: string) =>
+      JSON.parse(await readFile(join(site, 'blobs', 'sha256', hash), 'utf8'))
+    const manifest = await read(plain!.hash)
+    expect(manifest.config.mediaType).toBe('application/vnd.oci.image.config.v1+json')
+    const config = await read(manifest.config.digest.slice('sha256:'.length))
+    const digests = manifest.layers.map(({ digest }: { readonly digest: string }) => digest)
+    expect(config.rootfs.diff_ids).toEqual(digests)
+    expect(config.config.Labels).toMatchObject({ 'dev.graftlm.hash': index.experts[0]!.hash })
+    const shown = spawnSync('skopeo', ['inspect', `oci:${site}:coder/1.0.0/image`])
+    if (shown.error) return // there is no skopeo here
+    expect([shown.status, shown.stderr.toString()]).toEqual([0, ''])
+    expect(JSON.parse(shown.stdout.toString()).Layers).toEqual(digests)
   })
 
   it('is withdrawn with the files that no other version has', async () => {
