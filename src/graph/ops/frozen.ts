@@ -80,13 +80,16 @@ export const frozenLinearGradient: Operation = {
       dims,
     ),
   onnx(emit, { inputs: [upstream, ...parts], output, attributes }) {
-    const weight = getForm(attributes).emitWeight(
-      emit,
-      listNames(parts),
-      shapeOf(attributes),
-      emitOneAfter(emit, upstream!.name),
-    )
-    emit.node('MatMul', [upstream!.name, weight], {}, output.name)
+    const { emitWeight, product } = getForm(attributes)
+    const shape = shapeOf(attributes)
+    const names = listNames(parts)
+    const dy = { name: upstream!.name, one: emitOneAfter(emit, upstream!.name) }
+    const isWritten =
+      product && emit.has(product.operator)
+        ? product.emitGradient(emit, dy, names, shape, output.name)
+        : false
+    if (isWritten) return
+    emit.node('MatMul', [dy.name, emitWeight(emit, names, shape, dy.one)], {}, output.name)
   },
 }
 

@@ -39,6 +39,14 @@ export interface FrozenForm {
       shape: FrozenShape,
       output: string,
     ): void
+    /** Writes dx = dy·W; false if it is no cheaper for this shape. `one` as for emitWeight. */
+    emitGradient(
+      emit: OnnxEmitter,
+      upstream: { readonly name: string; readonly one: string },
+      parts: readonly string[],
+      shape: FrozenShape,
+      output: string,
+    ): boolean
   }
   /**
    * Writes rows by i64 number where that is cheaper than by the matrix: ids [..] of a rank → [..,

@@ -72,6 +72,43 @@ function emitLevels(
   return emit.node('Reshape', [emit.node('Mul', [blocks, factors]), emit.ints(shape)])
 }
 
+/** Columns of the matrix that one product with the unit matrix takes apart. */
+const STRANDS = 8
+
+/**
+ * dy·W by strands of columns. The unit matrix [8, 8] times the flattened matrix [values / 8, 8], both
+ * as the operator takes them, gives W's columns c, c + 8, … one behind the other, for c of 0 … 7: the
+ * operator's decoder at half of what emitWeight adds to a product (8192 × 2048 by 128 rows, processor
+ * ms: 71 against 84; plain f32 55). The sums are the same.
+ */
+function emitGradient(
+  emit: OnnxEmitter,
+  upstream: { readonly name: string; readonly one: string },
+  parts: readonly string[],
+  shape: FrozenShape,
+  output: string,
+): boolean {
+  const [rows, columns] = shape
+  if (columns % STRANDS !== 0) return false
+  const unit = emit.constant('%nf4.unit', () =>
+    f32(
+      [STRANDS, STRANDS],
+      Float32Array.from({ length: STRANDS ** 2 }, (_, i) => (i % (STRANDS + 1) === 0 ? 1 : 0)),
+    ),
+  )
+  const a = emit.node('Mul', [unit, upstream.one])
+  const flat = emitProduct(emit, a, parts, shape, [(rows * columns) / STRANDS, STRANDS])
+  const width = columns / STRANDS
+  const strands = emit.node('Reshape', [flat, emit.ints([STRANDS, rows, width])])
+  const dy = emit.node('Reshape', [upstream.name, emit.ints([-1, rows])])
+  const apart = emit.node('MatMul', [dy, strands]) // [8, M, columns / 8]
+  const together = emit.node('Transpose', [apart], { perm: { ints: [1, 2, 0] } })
+  const outer = emit.node('Shape', [upstream.name], { start: { int: 0 }, end: { int: -1 } })
+  const dims = emit.node('Concat', [outer, emit.ints([columns])], { axis: { int: 0 } })
+  emit.node('Reshape', [together, dims], {}, output)
+  return true
+}
+
 export const nf4: FrozenForm = {
   name: 'nf4',
   fits: ([rows, columns]) => (rows * columns) % NF4_BLOCK === 0,
@@ -116,5 +153,6 @@ export const nf4: FrozenForm = {
   product: {
     operator: 'MatMulBnb4',
     emit: (emit, x, parts, shape, output) => void emitProduct(emit, x, parts, shape, shape, output),
+    emitGradient,
   },
 }
