@@ -115,6 +115,13 @@ describe('/api/chat', () => {
   it('says that the model is loaded where nothing is asked', async () => {
     const { body } = await ask(server, '/api/chat', { model: 'stories260k', messages: [] })
     expect(body).toMatchObject({ done: true, done_reason: 'load' })
+    for (const [path, asked] of [
+      ['/api/chat', { messages: [] }],
+      ['/api/generate', { prompt: '' }],
+    ] as const) {
+      const refused = await ask(server, path, { model: 'nobody', ...asked })
+      expect([refused.status, refused.body.error]).toEqual([404, expect.stringContaining('nobody')])
+    }
   })
 })
 

@@ -170,7 +170,7 @@ const chatRoute = defineRoute({
     const base = await service.describe()
     const options = readAnswerOptions(body, base)
     if (messages.length === 0)
-      return describeLoaded(body.model!, { message: { role: 'assistant', content: '' } })
+      return describeLoaded(service, body.model!, { message: { role: 'assistant', content: '' } })
     const variables = readThinking(body.think, base)
     const conversation = {
       messages: messages.map(toChatMessage),
@@ -210,7 +210,7 @@ const generateRoute = defineRoute({
     const { prompt = '', system, raw = false } = body
     const base = await service.describe()
     const options = readAnswerOptions(body, base)
-    if (prompt === '') return describeLoaded(body.model!, { response: '' })
+    if (prompt === '') return describeLoaded(service, body.model!, { response: '' })
     if (raw) {
       if (system !== undefined)
         throw createValueError('system', 'a raw prompt has no system message; write it into it')

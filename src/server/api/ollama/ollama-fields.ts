@@ -17,6 +17,7 @@ import type {
   AnswerTimes,
   AnswerUsage,
   ServedBase,
+  Service,
 } from '../../service.ts'
 import { checkBody } from '../../read-body.ts'
 import { readSampling, readSeed, readStop, samplingFields } from '../requests/sampling-fields.ts'
@@ -189,14 +190,25 @@ export const toEnd = (
   eval_duration: toNanoseconds(times.decodeMs),
 })
 
+/** What asks a router: it stands for every expert, and tokens are read by none before it chose. */
+const routed = 'auto'
+
 /**
- * The answer to a request with an empty prompt, which asks to load the model; it is always loaded.
+ * The answer to a request with an empty prompt, which asks to load the model: what is served is
+ * loaded. Throws NotFoundError for a model that is not served.
  */
-export const describeLoaded = (model: string, content: object): Response =>
-  Response.json({
-    model,
+export async function describeLoaded(
+  service: Pick<Service, 'tokenize'>,
+  asked: string,
+  content: object,
+): Promise<Response> {
+  const model = readModel(asked)
+  if (model !== routed) await service.tokenize({ model, text: '', addSpecialTokens: false })
+  return Response.json({
+    model: asked,
     created_at: new Date().toISOString(),
     ...content,
     done: true,
     done_reason: 'load',
   })
+}
