@@ -67,14 +67,14 @@ async function keepPriority(browser: Browser): Promise<() => void> {
   const session = await browser.newBrowserCDPSession()
   const raise = async (): Promise<void> => {
     const { processInfo } = await session.send('SystemInfo.getProcessInfo')
-    for (const { id } of processInfo) raiseThreads(id)
+    for (const { id } of processInfo) setThreadPriority(id)
   }
   await raise()
   const timer = setInterval(() => void raise().catch(() => undefined), 1000)
   return () => clearInterval(timer)
 }
 
-function raiseThreads(pid: number): void {
+function setThreadPriority(pid: number): void {
   try {
     for (const thread of readdirSync(`/proc/${pid}/task`))
       setPriority(Number(thread), getPriority())
@@ -203,6 +203,11 @@ async function measureEngine({ page, pid }: Side, offline: () => Promise<void>):
     report('graft swap', Math.max(0, (other - same) / 6))
   }
   report('graft peak', readMemoryMb(pid, 'VmHWM'))
+  await call(page, 'readInt8', makeLong(200))
+  for (let round = 1; round <= rounds; round++) {
+    const read = () => call(page, 'readInt8', makeLong(200 + round))
+    report('graft int8 read', await measureCpu(pid, read))
+  }
   await offline()
   const started = performance.now()
   await page.reload()

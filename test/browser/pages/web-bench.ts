@@ -2,9 +2,10 @@
 
 import { createAdapter } from '../../../src/adapters/create-adapter.ts'
 import type { Adapter } from '../../../src/adapters/adapter.ts'
-import { loadModel, train, type WebModel } from '../../../src/web/index.ts'
+import { createEngine, loadModel, train, type WebModel } from '../../../src/web/index.ts'
 
 let model: WebModel
+let reader: ReturnType<typeof createEngine> | undefined
 const experts: Adapter[] = []
 
 const bench = {
@@ -20,6 +21,15 @@ const bench = {
       temperature: 0,
       ...(adapter && { adapter }),
     })
+  },
+  /** Reads a prompt with products in 8 bits and writes one token. */
+  async readInt8(prompt: string): Promise<string> {
+    reader ??= createEngine({ model, promptProducts: 'int8' })
+    const request = { prompt: model.encode(prompt), maxTokens: 1, temperature: 0 }
+    let text = ''
+    for await (const event of reader.generate(request))
+      if (event.type === 'text-delta') text += event.text
+    return text
   },
   async makeExperts(count: number): Promise<void> {
     for (let seed = 0; seed < count; seed++)

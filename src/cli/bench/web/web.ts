@@ -56,6 +56,22 @@ const rows: readonly WebRow[] = [
     note: cpu,
   },
   {
+    line: 'graft int8 read',
+    name: 'web: reading 240 tokens with products in 8 bits, Q4_1',
+    unit: 'ms',
+    reference: { line: 'wllama q4_1 read', name: 'wllama, Q4_1' },
+    goal: 7,
+    note: cpu,
+  },
+  {
+    line: 'graft int8 read',
+    name: 'web: reading 240 tokens with products in 8 bits, beside Q8_0',
+    unit: 'ms',
+    reference: { line: 'wllama q8_0 read', name: 'wllama, Q8_0' },
+    goal: 3.5,
+    note: cpu,
+  },
+  {
     line: 'graft adapter token',
     name: 'web: writing a token with an adapter (r16, all linears)',
     unit: 'ms',
