@@ -80,9 +80,15 @@ export const longParts = {
     files: ['test/ray/cluster.long.test.ts'],
   },
   browser: {
-    about: 'training in tabs that are closed or that train at the same time; the engine in Firefox',
+    about:
+      'training in tabs that are closed; the engine in Firefox; what goes wrong for users of Studio',
     minutes: 4,
-    files: ['test/browser/training-tabs.long.test.ts', 'test/browser/firefox-engine.long.test.ts'],
+    files: [
+      'test/browser/bad-input.long.test.ts',
+      'test/browser/firefox-engine.long.test.ts',
+      'test/browser/second-visit.long.test.ts',
+      'test/browser/training-tabs.long.test.ts',
+    ],
     needs: 'test/browser',
   },
   bundlers: {

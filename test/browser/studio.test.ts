@@ -1,16 +1,10 @@
 // Studio as graft serve offers it, built as for the package: opened in Chromium from the routes of a
 // server, with an eye on where it loads from.
-import { createAdaptorServer } from '@hono/node-server'
-import type { Server as HttpServer } from 'node:http'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { buildStudio } from '../../scripts/build-studio.mjs'
-import { listen } from '../../src/node/serve/listen.ts'
-import { type OpenedStudio, openStudio } from '../../src/node/serve/studio/open-studio.ts'
-import { createServer } from '../../src/server/app.ts'
-import type { Service } from '../../src/server/service.ts'
 import { launchChromium } from '../support/chromium.ts'
 import { scratchFolder } from '../support/cli.ts'
+import { openStudioSite, type StudioSite } from '../support/studio-site.ts'
 import {
   findAxeProblem,
   listViolations,
@@ -22,27 +16,17 @@ import {
 const scratch = scratchFolder()
 let browser: Browser | undefined
 let reason = ''
-let studio: OpenedStudio
-let server: HttpServer
-let origin: string
-let keysAreNeeded = false
+let site: StudioSite
 beforeAll(async () => {
   const found = await launchChromium()
   if ('reason' in found) reason = found.reason
   else browser = found.browser
   if (!browser) return
-  await buildStudio(scratch.path)
-  const needsKey = async (): Promise<boolean> => keysAreNeeded
-  studio = await openStudio({ model: 'stories260k', page: scratch.path, needsKey })
-  const { fetch } = createServer({ service: {} as Service, routes: studio.routes })
-  server = createAdaptorServer({ fetch, overrideGlobalObjects: false }) as HttpServer
-  origin = await listen(server, '127.0.0.1', 0)
+  site = await openStudioSite(scratch.path)
 }, 300_000)
 afterAll(async () => {
   await browser?.close()
-  server?.closeAllConnections()
-  server?.close()
-  await studio?.close()
+  await site?.close()
   scratch.remove()
 })
 
@@ -55,7 +39,7 @@ async function openStudioPage(): Promise<{
   const context = await openContext(browser!)
   const asked: string[] = []
   context.on('request', (request) => void asked.push(request.url()))
-  const { page, problems } = await openExample(context, `${origin}/studio`)
+  const { page, problems } = await openExample(context, `${site.origin}/studio`)
   await page.getByText(/stories260k · \d+ thread/).waitFor()
   return { page, problems, asked, close: () => context.close() }
 }
@@ -78,15 +62,15 @@ describe('Studio of graft serve', () => {
     await close()
     expect(problems).toEqual([])
     expect(violations).toEqual([])
-    const elsewhere = asked.filter((url) => !url.startsWith(`${origin}/studio`))
+    const elsewhere = asked.filter((url) => !url.startsWith(`${site.origin}/studio`))
     expect(elsewhere.filter((url) => !/^(blob|data):/.test(url))).toEqual([])
     const places = asked.map((url) => url.replace(/[^/]*$/, ''))
     expect(places).toContainEqual(expect.stringMatching(/\/served\/[0-9a-f]{16}\/stories260k\/$/))
-    expect(places).toContain(`${origin}/studio/ort/`)
+    expect(places).toContain(`${site.origin}/studio/ort/`)
   })
   it('says where keys keep the base from it, and opens the small model', async ({ skip }) => {
     if (!browser) return skip(reason)
-    keysAreNeeded = true
+    site.keysAreNeeded = true
     const { page, problems, asked, close } = await openStudioPage()
     await page.getByText(/gives its model to requests with a key alone/).waitFor()
     await takeScreenshots(page, 'studio-with-keys')

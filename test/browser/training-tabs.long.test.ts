@@ -34,7 +34,7 @@ beforeAll(async () => {
   const program = await bundled('test/browser/pages/web-training.ts')
   const models = fileURLToPath(new URL('../../src/catalogue/models', import.meta.url))
   site = await serve(new Map([['training', program]]), { folders: { models } })
-}, 300_000)
+}, 600_000)
 afterAll(async () => {
   await browser?.close()
   await site?.close()

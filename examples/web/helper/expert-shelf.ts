@@ -17,9 +17,23 @@ export function getPlace(name: string): string {
   return `opfs:${shelf}/${name}`
 }
 
+/** What the browser refuses, as a sentence that says what to do. */
+function toSentence(cause: unknown): Error {
+  const { name, message } = cause instanceof Error ? cause : new Error(String(cause))
+  const reason =
+    name === 'QuotaExceededError'
+      ? 'the room of this site is used up, and nothing of this was kept. Remove experts, or free room on the disk'
+      : `this browser keeps no files for this page (${message}). Private windows of some browsers do not; open the page in a usual window. The base answers here all the same`
+  return new Error(`Experts cannot be kept: ${reason}.`, { cause })
+}
+
 async function openShelf(): Promise<FileSystemDirectoryHandle> {
-  const root = await navigator.storage.getDirectory()
-  return root.getDirectoryHandle(shelf, { create: true })
+  try {
+    const root = await navigator.storage.getDirectory()
+    return await root.getDirectoryHandle(shelf, { create: true })
+  } catch (cause) {
+    throw toSentence(cause)
+  }
 }
 
 const openFolder = async (name: string): Promise<FileSystemDirectoryHandle> => {
@@ -61,10 +75,14 @@ async function writeFile(
   name: string,
   content: Blob | string,
 ): Promise<void> {
-  const handle = await folder.getFileHandle(name, { create: true })
-  const stream = await handle.createWritable()
-  await stream.write(content)
-  await stream.close() // what was written appears as a whole, now
+  try {
+    const handle = await folder.getFileHandle(name, { create: true })
+    const stream = await handle.createWritable()
+    await stream.write(content)
+    await stream.close() // what was written appears as a whole, now
+  } catch (cause) {
+    throw toSentence(cause)
+  }
 }
 
 /** Keeps what a training is made of, so that it can go on after the tab was closed. */
