@@ -18,7 +18,7 @@ const shape = ['--rank', '2', '--targets', 'q_proj']
 const common = [
   ...['train', '--model', 'stories260k', '--threads', '1'],
   ...['--batch-rows', '1', '--batch-tokens', '64', '--accumulation', '4', '--shards', '4'],
-  ...['--steps', '8', '--save-every', '2', '--validation', '0.2', '--validate-every', '3'],
+  ...['--steps', '24', '--save-every', '2', '--validation', '0.2', '--validate-every', '3'],
 ]
 const data = ['--data', at('rows.jsonl')]
 const rows = [...data, ...shape]
@@ -47,19 +47,21 @@ const hashFile = (out: string): string =>
     .update(readFileSync(at(out, 'adapter_model.safetensors')))
     .digest('hex')
 
-/** Kills the whole group, the command and its four replicas, after so many steps. */
-function killFour(args: readonly string[], steps: number): Promise<void> {
+/** Kills the whole group, the command and its four replicas, from step 3 on; the step it saw last. */
+function killFour(args: readonly string[]): Promise<number> {
   const child = spawn(process.execPath, [main, ...args, '--replicas', '4', '--events'], {
     cwd: root,
     detached: true,
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   let text = ''
+  let last = 0
   child.stdout.on('data', (part: Buffer) => {
     text += part.toString()
-    if (text.split('"step-end"').length > steps) process.kill(-child.pid!, 'SIGKILL')
+    last = Number([...text.matchAll(/"type":"step-end","step":(\d+)/g)].at(-1)?.[1] ?? 0)
+    if (last >= 3) process.kill(-child.pid!, 'SIGKILL')
   })
-  return new Promise((resolve) => child.on('close', () => resolve()))
+  return new Promise((resolve) => child.on('close', () => resolve(last)))
 }
 
 describe('1, 2 and 4 processes', { timeout: 600_000 }, () => {
@@ -70,7 +72,8 @@ describe('1, 2 and 4 processes', { timeout: 600_000 }, () => {
         succeed([...common, ...more, '--out', at(`${name} ${out}`), ...extra])
       await train('1')
       for (const count of ['2', '4']) await train(count, '--replicas', count)
-      await killFour([...common, ...more, '--out', at(`${name} killed`)], 5)
+      const last = await killFour([...common, ...more, '--out', at(`${name} killed`)])
+      expect(last).toBeGreaterThan(2)
       await train('killed', '--replicas', '2', '--resume')
       const hashes = ['1', '2', '4', 'killed'].map((out) => hashFile(`${name} ${out}`))
       expect(new Set(hashes).size).toBe(1)

@@ -122,6 +122,7 @@ describe('on a real cluster', () => {
       absent: 404,
       taught: { replicas: 1, statuses: [200] },
       learned: true,
+      isReplaced: true,
       stranger: false,
       killed: { answered: 40 },
       learnedAfterKill: [200, true],

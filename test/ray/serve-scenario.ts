@@ -2,7 +2,7 @@
 // experts and users are there after a restart. Two nodes of a core each; users in a double of S3.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { saveAdapter } from '../../src/node/adapters.ts'
@@ -121,6 +121,16 @@ async function spreadHottest(): Promise<number> {
   return (performance.now() - begun) / 1000
 }
 
+/** Whether the next request after a folder was replaced is answered by the new content. */
+async function replaceExpert(adapters: string): Promise<boolean> {
+  const ask = async (model: string) =>
+    (await complete({ model, max_tokens: 24 })).body.choices[0]!.text
+  const [before, expected] = [await ask('expert-2'), await ask('expert-4')]
+  for (const name of ['adapter_model.safetensors', 'adapter_config.json'])
+    copyFileSync(join(adapters, 'expert-4', name), join(adapters, 'expert-2', name))
+  return before !== expected && (await ask('expert-2')) === expected
+}
+
 /** Forty requests, while a server is killed: how many were answered, and when there are two again. */
 async function killServer() {
   const servers = listServers()
@@ -199,6 +209,7 @@ export async function tryServe(address: string, folder: string, runs: number): P
     taught: await teach(),
     learned: isLearned(await askUser('ada')),
     stranger: isLearned(await askUser('eve')),
+    isReplaced: await replaceExpert(adapters),
     killed: await killServer(),
     absent: (await complete({ model: 'no-such' })).status,
   }

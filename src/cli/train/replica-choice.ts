@@ -48,7 +48,7 @@ export function readReplicaChoice({
   if (place) return { values: toReplicaValues(values, place), place }
   if ((values.replicas ?? 1) === 1) return { values }
   const main = fileURLToPath(locateModule(new URL('../main.ts', import.meta.url).href, 'main'))
-  const own = args.filter((arg) => arg !== '--json')
+  const own = args.filter((arg) => arg !== '--json' && arg !== '--events')
   return { values, command: [process.execPath, ...listNodeFlags(), main, 'train', ...own] }
 }
 

@@ -1,7 +1,7 @@
 // graft train --replicas: shows a run whose steps several processes share as one that is alone.
 
 import { availableParallelism } from 'node:os'
-import { OptionError } from '../../base/errors.ts'
+import { GraftError, OptionError } from '../../base/errors.ts'
 import type { TrainingRun } from '../../node/manifests/training-run.ts'
 import { trainInReplicas } from '../../node/replicas/train-in-replicas.ts'
 import { findShardProblems } from '../../train/options/settings.ts'
@@ -13,8 +13,10 @@ import {
   type ExpertsContext,
   openBase,
   type PlannedExpert,
+  summarizeExpert,
   type TrainedExpert,
 } from './train-experts.ts'
+import { describeFailed } from './event-lines.ts'
 import { showTraining } from './training-view.ts'
 
 /** Cores are dealt to the replicas of this machine. */
@@ -40,7 +42,24 @@ function checkShards({ shards, accumulation = 1 }: TrainingRun['options'], size:
   if (problem !== undefined) throw new OptionError(problem)
 }
 
+/** With --events, the end of the run is a line, too, as it is without replicas. */
 export async function trainWithReplicas(
+  planned: PlannedExpert,
+  command: readonly [string, ...string[]],
+  context: ExpertsContext,
+): Promise<TrainedExpert> {
+  const { lines } = context
+  try {
+    const trained = await trainTogether(planned, command, context)
+    lines?.write(Object.assign({ type: 'expert-end' }, summarizeExpert(trained)))
+    return trained
+  } catch (error) {
+    if (GraftError.isInstance(error)) lines?.write(describeFailed(planned, error))
+    throw error
+  }
+}
+
+async function trainTogether(
   planned: PlannedExpert,
   command: readonly [string, ...string[]],
   context: ExpertsContext,
@@ -70,7 +89,8 @@ export async function trainWithReplicas(
         `  replica ${rank} was lost (${reason})${attempt < attempts ? `; attempt ${attempt + 1} of ${attempts} continues from the last checkpoint` : ''}`,
       ),
   })
-  const end = await showTraining(events, terminal, values)
+  const told = context.lines?.tell(events, { manifest: planned.manifest }) ?? events
+  const end = await showTraining(told, terminal, values)
   for (const line of describeExchange(times, slowest)) terminal.say(line)
   if (end.reason === 'stopped' || !run.evaluation) return { planned, end }
   const { model } = await openBase([planned], context)
