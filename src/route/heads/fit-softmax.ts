@@ -55,7 +55,7 @@ function subtractWanted(logits: Float32Array, labels: readonly number[], count: 
   })
 }
 
-const product = (target: Matrix, left: Matrix, right: Matrix): void =>
+const multiplyFast = (target: Matrix, left: Matrix, right: Matrix): void =>
   multiply(target, left, right, { kernel: getFastKernels().f32 })
 
 /** Over points [N][K] with a class 0…C−1 each; it starts at zero. */
@@ -82,12 +82,12 @@ export function fitSoftmax(
       const x = createMatrix(rows.length, width, new Float32Array(rows.length * width))
       rows.forEach((i, n) => x.data.set(points[i]!, n * width))
       const logits = createMatrix(rows.length, count, new Float32Array(rows.length * count))
-      product(logits, x, transpose(createMatrix(count, width, weights)))
+      multiplyFast(logits, x, transpose(createMatrix(count, width, weights)))
       for (let n = 0; n < rows.length; n++)
         for (let c = 0; c < count; c++) logits.data[n * count + c]! += bias[c]!
       const labels = rows.map((i) => classes[i]!)
       subtractWanted(logits.data, labels, count)
-      product(slope, transpose(logits), x)
+      multiplyFast(slope, transpose(logits), x)
       const sums = new Float32Array(count)
       for (let i = 0; i < logits.data.length; i++) sums[i % count]! += logits.data[i]!
       const rate = (learningRate / 2) * (1 + Math.cos((Math.PI * step++) / total))

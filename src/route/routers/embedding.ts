@@ -26,8 +26,8 @@ import { splitScores, VectorRouter, type VectorRouterState } from '../training/v
 
 const fields = {
   head: oneOf([...headKinds.keys()], {
-    default: 'linear',
-    about: 'How vectors become scores.',
+    about:
+      'How vectors become scores. Default: logistic where experts have 50 examples each on average, else linear.',
   }),
   shrinkage: number({
     from: 0,
@@ -48,6 +48,9 @@ const mostExamples = 2000
 
 export const limitExamples = (each: number, experts: number): number =>
   Math.min(each, Math.max(1, Math.floor(mostExamples / experts)))
+
+/** Examples of each expert from which on logistic regression is right more often. */
+const leastForLogistic = 50
 
 /** Examples of none of the experts from which on they are a class of the head. */
 const leastNone = 10
@@ -106,7 +109,9 @@ export async function trainEmbedding(
   const none = strange.length >= leastNone ? names.length : undefined
   const vectorOf = await embedAll(embedder, [...fitted, ...held])
   const toVectors = (rows: readonly NumberedPrompt[]): Float32Array[] => rows.map(vectorOf)
-  const headKind = ownHead ?? headKinds.get(options.head)!
+  const each = fitted.filter(isInScope).length / names.length
+  const usualHead = each >= leastForLogistic ? 'logistic' : 'linear'
+  const headKind = ownHead ?? headKinds.get(options.head ?? usualHead)!
   const fit = (prompts: readonly NumberedPrompt[]): VectorHead => {
     const own = none === undefined ? prompts.filter(isInScope) : prompts
     return headKind.fit({
@@ -129,8 +134,8 @@ export async function trainEmbedding(
   const head = isSplit && held.length > 0 ? fit(all) : first
   const rows = all.filter(isInScope)
   const vectors = toVectors(rows)
-  const each = limitExamples(options.keepExamples, names.length)
-  const examples = keepExamples(rows, (i) => head.place(vectors[i]!), each)
+  const most = limitExamples(options.keepExamples, names.length)
+  const examples = keepExamples(rows, (i) => head.place(vectors[i]!), most)
   const state: VectorRouterState = {
     kind,
     head,
