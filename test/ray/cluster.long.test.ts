@@ -4,7 +4,7 @@
 
 import { spawn, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest'
 import { parse, stringify } from 'yaml'
@@ -105,6 +105,7 @@ describe('on a real cluster', () => {
   it('trains six experts 1.6 times as fast on two nodes of a core each as on one', async (context) => {
     skipWithout(context)
     if (availableParallelism() < 2) context.skip('this machine has one core')
+    if (loadavg()[0]! > 1.5) context.skip('other work runs on the cores')
     const { codes, ratio } = await run('speed')
     expect(codes).toEqual([0, 0])
     expect(ratio).toBeGreaterThan(1.6)
