@@ -3,7 +3,6 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { getPriority, setPriority, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
-import { gzipSync } from 'node:zlib'
 import type { Browser, CDPSession, Page } from 'playwright-core'
 import { toFloat32 } from '../../src/formats/convert.ts'
 import { openGguf } from '../../src/formats/gguf/reader.ts'
@@ -12,6 +11,7 @@ import { quantizeWeight } from '../../src/compute/pack.ts'
 import { f32 } from '../../src/base/tensor.ts'
 import { loadModel, train } from '../../src/node/index.ts'
 import { openFileSource } from '../../src/node/files/file-source.ts'
+import { measureBrowserNeeds } from '../../scripts/browser-versions.mjs'
 import { launchChromium } from '../../test/support/chromium.ts'
 import { bundled, serve } from '../../test/support/pages.ts'
 
@@ -254,7 +254,7 @@ const temporary = mkdtempSync(join(tmpdir(), 'graft-bench-web-'))
 let modelUrl = ''
 try {
   const program = await bundled('test/browser/pages/web-bench.ts', true)
-  report('graft size', gzipSync(program).length / 1000)
+  report('graft size', (await measureBrowserNeeds()).bytes.page / 1000)
   const q8 = join(temporary, 'q8_0.gguf')
   if (wllama) await writeQ8(modelFile, q8)
   const site = await serve(

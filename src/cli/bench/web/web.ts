@@ -105,7 +105,7 @@ const rows: readonly WebRow[] = [
   },
   {
     line: 'graft size',
-    name: 'web: the engine minified, gzipped, with all that is loaded later',
+    name: 'web: the engine as a page loads it first, minified, gzipped',
     unit: 'kB',
   },
 ]
