@@ -51,7 +51,8 @@ export const longParts = {
     ],
   },
   server: {
-    about: 'a soak of 30 minutes: mixed load, cancels, swaps, publishing, feedback; memory stays',
+    about:
+      'a soak of 30 minutes: mixed load, cancels, swaps, publishing, feedback, jobs; memory stays',
     minutes: 32,
     files: ['test/server/soak.long.test.ts'],
     settings: { '--minutes': 'GRAFT_SOAK_MINUTES' },

@@ -13,6 +13,7 @@ import { adapterFolders, changeActions, createPublishing } from './change-action
 import { SoakClient } from './client.ts'
 import type { ServerState } from './soak-server.ts'
 import { type SoakedServer, startSoaked } from './start-soaked.ts'
+import { createTuning } from './tuning-action.ts'
 
 export interface SoakReport {
   readonly problems: readonly string[]
@@ -43,6 +44,7 @@ export async function runSoak(minutes: number, seed: number): Promise<SoakReport
       ...answerActions,
       ...changeActions,
       { name: 'publish', weight: 2, run: publish },
+      { name: 'jobs', weight: 2, run: createTuning(registry) },
     ]
     const soak = new Soak(server, new SoakClient(server.url, seed), actions)
     await soak.run(minutes * 60_000)
