@@ -1,4 +1,4 @@
-// docs/train-rates.md against the tables it describes: every optimiser, schedule, option and default rate
+// docs/train-settings.md against the tables it describes: every optimiser, schedule, option and default rate
 // stands there.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,12 +8,12 @@ import { optimizers } from '../src/train/optimizers/optimizer-table.ts'
 import { schedules } from '../src/train/schedules/schedule-table.ts'
 import { root } from './support/sources.ts'
 
-const page = readFileSync(join(root, 'docs/train-rates.md'), 'utf8')
+const page = readFileSync(join(root, 'docs/train-settings.md'), 'utf8')
 /** The page's table row that begins with a name. */
 const rowOf = (name: string): string =>
   page.split('\n').find((line) => line.startsWith(`| \`${name}\``)) ?? ''
 
-describe('docs/train-rates.md', () => {
+describe('docs/train-settings.md', () => {
   it.each([...optimizers.values(), ...schedules.values()].map((row) => [row.name, row] as const))(
     'tells of %s and its options',
     (name, { options }) => {

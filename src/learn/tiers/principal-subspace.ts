@@ -8,7 +8,7 @@ import { computeEigen } from '../../base/linalg/symmetric.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 
 const maxStates = 256 // rows of their Gram matrix, whatever the width
-const wantedShare = 0.925 // of the states' squared lengths: 64 of 576 directions of SmolLM2's (docs/learn-consolidate.md)
+const wantedShare = 0.925 // of the states' squared lengths: 64 of 576 directions of SmolLM2's (docs/learn-slow.md)
 const maxDirections = 1 / 4 // of the width: learning needs the rest
 
 /**

@@ -29,7 +29,7 @@ export const buildConstant = (g: GraphBuilder, value: number): Value => g.consta
 
 /**
  * At the rates of plain training the chosen rows become less likely too, only less so than the
- * rejected ones (docs/train-losses.md has the numbers).
+ * rejected ones (docs/losses.md has the numbers).
  */
 export const pairsRateFactor = 0.2
 

@@ -1,5 +1,5 @@
 // Learning rates that work where none is given, by kind of adapter and optimiser. Measured, see
-// docs/train-rates.md; `npm run bench -- rates` measures again.
+// docs/train-settings.md; `npm run bench -- rates` measures again.
 
 import { jointMark } from '../../adapters/kinds/joint/joint-rules.ts'
 import { toKindName } from '../../adapters/kinds/kind-table.ts'
