@@ -51,14 +51,17 @@ function copyAssets() {
 async function build() {
   rmSync(target, { recursive: true, force: true })
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  for (const project of ['tsconfig.build.json', 'tsconfig.build-web.json']) {
-    const { status } = spawnSync(
-      process.execPath,
-      [compiler, '-p', join(root, 'scripts', project)],
-      { stdio: 'inherit' },
-    )
-    if (status !== 0) return status ?? 1
-  }
+  // Comments stay in the declarations, which editors show; the programs are 0.8 MB smaller without.
+  const kinds = [
+    ['--emitDeclarationOnly'],
+    ['--declaration', 'false', '--removeComments', '--noCheck'],
+  ]
+  for (const project of ['tsconfig.build.json', 'tsconfig.build-web.json'])
+    for (const kind of kinds) {
+      const args = [compiler, '-p', join(root, 'scripts', project), ...kind]
+      const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' })
+      if (status !== 0) return status ?? 1
+    }
   rewriteDeclarations()
   const assets = copyAssets()
   const command = join(target, 'cli', 'main.js')
