@@ -175,7 +175,7 @@ describe('a training job', () => {
     await trainer.close()
     expect(job.state).toBe('cancelled')
     await expect(trainer.train(createOptions('b'), { name: 'b', share })).rejects.toThrow(
-      /no more jobs/,
+      /takes no more jobs/,
     )
   }, 120_000)
 })

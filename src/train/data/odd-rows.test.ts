@@ -128,7 +128,7 @@ describe('what odd rows found', () => {
   })
   it('a key that stands twice is refused by row', () => {
     const twice = '{"prompt": "a", "completion": "b", "prompt": "c"}'
-    const problem = '"prompt" stands twice in one object'
+    const problem = '"prompt" appears twice in one object'
     expect(() => parseJsonl(`{"prompt": "a", "completion": "b"}\n${twice}`, 'data')).toThrow(
       `row 2: ${problem}`,
     )
