@@ -108,7 +108,7 @@ describe('which kinds act together', () => {
     ['lora+dora', /lora and dora: DoRA gives the rows of a weight a length/],
     ['lokr+dora', /lokr and dora: DoRA/],
     ['lora+pissa', /lora and pissa: both keep their matrices under PEFT’s names lora_/],
-    ['ia3+ia3', /ia3 stands twice/],
+    ['ia3+ia3', /ia3 appears twice/],
     ['lora+trainable-tokens', /its option trainableTokens/],
   ])('refuses %s by name and reason', (kind, message) => {
     expect(() => getKind(kind)).toThrow(UnsupportedError)

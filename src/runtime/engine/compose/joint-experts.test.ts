@@ -98,7 +98,7 @@ describe('an expert of several kinds', () => {
     expect(again.cachedTokens).toBeGreaterThan(0)
     expect((await ask('ia3+prompt+first')).ids).not.toEqual(ids)
     await expect(ask('prompt+prefix')).rejects.toThrow(/both put tokens before/)
-    await expect(ask('first+second+prompt')).rejects.toThrow(/lora stands twice/)
+    await expect(ask('first+second+prompt')).rejects.toThrow(/lora appears twice/)
     await expect(ask('first+prompt:0.5')).rejects.toThrow(/joinAdapters makes one expert/)
   })
 
