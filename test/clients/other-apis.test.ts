@@ -98,7 +98,7 @@ describe.skipIf(!areInstalled)(title, () => {
   })
 
   it('@ai-sdk/openai, by its default API', async () => {
-    const [{ createOpenAI }, { generateText, streamText }] = await Promise.all([
+    const [{ createOpenAI }, { generateText, jsonSchema, streamText }] = await Promise.all([
       loadClient('@ai-sdk/openai'),
       loadClient('ai'),
     ])
@@ -109,6 +109,16 @@ describe.skipIf(!areInstalled)(title, () => {
     let streamed = ''
     for await (const part of streamText(call).textStream) streamed += part
     expect(streamed).toBe(wanted)
+    const calling = streamText({
+      ...call,
+      maxOutputTokens: 300,
+      tools: { get_time: { inputSchema: jsonSchema(parameters) } },
+      toolChoice: { type: 'tool', toolName: 'get_time' },
+      providerOptions: { openai: { parallelToolCalls: false } },
+    })
+    const [made] = await calling.toolCalls
+    expect(made).toMatchObject({ toolName: 'get_time' })
+    expect(['Oslo', 'Rome']).toContain(made.input.city)
   })
 
   it('@openai/agents runs an agent with a tool, whose answer has a schema', async () => {
@@ -137,6 +147,46 @@ describe.skipIf(!areInstalled)(title, () => {
     })
     const { finalOutput } = await new Runner({ modelProvider }).run(agent, 'A dog')
     expect(['Oslo', 'Rome']).toContain(finalOutput.city)
+  })
+
+  it('@openai/agents streams a run that calls a tool', async () => {
+    const { Agent, Runner, OpenAIProvider, setTracingDisabled, tool } =
+      await loadClient('@openai/agents')
+    setTracingDisabled(true)
+    const provider = { baseURL: `${server.url}/v1`, apiKey: 'none', useResponses: true }
+    const asked: { city: string }[] = []
+    const time = tool({
+      name: 'get_time',
+      description: 'the time',
+      parameters,
+      strict: true,
+      execute: (given: { city: string }) => {
+        asked.push(given)
+        return 'noon'
+      },
+    })
+    const agent = new Agent({
+      name: 'clock',
+      instructions: 'Be kind.',
+      model: 'noisy',
+      // the SDK takes an answer that was cut at its length for a failure
+      toolUseBehavior: 'stop_on_first_tool',
+      modelSettings: {
+        temperature: 0,
+        maxTokens: 300,
+        toolChoice: 'get_time',
+        parallelToolCalls: false,
+      },
+      tools: [time],
+    })
+    const runner = new Runner({ modelProvider: new OpenAIProvider(provider) })
+    const run = await runner.run(agent, 'A dog', { stream: true, maxTurns: 3 })
+    const seen = new Set<string>()
+    for await (const event of run) if (event.type === 'run_item_stream_event') seen.add(event.name)
+    await run.completed
+    expect([...seen]).toEqual(expect.arrayContaining(['tool_called', 'tool_output']))
+    expect(['Oslo', 'Rome']).toContain(asked[0]!.city)
+    expect(run.finalOutput).toBe('noon')
   })
 
   it('@openai/agents runs a coder, a reviewer and a security agent over chat completions', async () => {
@@ -238,6 +288,27 @@ describe.skipIf(!areInstalled)(title, () => {
       expect(embeddings).toHaveLength(2)
       const { models } = await client.list()
       expect(models.map(({ name }: { name: string }) => name)).toEqual(['stories260k', 'noisy'])
+    })
+
+    it('streams after a tool was called, with the tools beside', async () => {
+      const client = await open()
+      const call = { function: { name: 'get_time', arguments: { city: 'Oslo' } } }
+      const asked = {
+        model: 'noisy',
+        messages: [
+          ...messages,
+          { role: 'assistant', content: '', tool_calls: [call] },
+          { role: 'tool', tool_name: 'get_time', content: 'noon' },
+        ],
+        tools: [{ type: 'function', function: { name: 'get_time', description: '', parameters } }],
+        options,
+      }
+      const { message } = await client.chat(asked)
+      let streamed = ''
+      for await (const part of await client.chat({ ...asked, stream: true }))
+        streamed += part.message.content
+      expect([streamed, message.content === '']).toEqual([message.content, false])
+      expect(streamed).not.toBe(wanted)
     })
 
     it('reads errors in its own form', async () => {
