@@ -51,7 +51,7 @@ describe('wrong usage ends with 2', () => {
     [['run', 'a', 'b'], 'unexpected argument "b"'],
     [['run', 'a', '--temperature', 'hot'], '--temperature: got "hot", expected a number ≥ 0'],
     [['run', 'a', '--seed', '1.5'], '--seed: got 1.5, expected an integer'],
-    [['run', 'a', '--model', '--exact'], '--model wants a value'],
+    [['run', 'a', '--model', '--exact'], '--model needs a value'],
     [['run', 'a', '--exact=yes'], '--exact takes no value'],
     [
       ['train', '--data', 'x', '--out', 'y', '--schedule', 'cosin'],

@@ -153,7 +153,7 @@ describe('for others', () => {
 
 describe('refused, with the reason, and nothing changed', () => {
   const cases: [string, string, new (...args: never[]) => Error, string][] = [
-    ['torn', text.slice(0, text.length / 2), FormatError, 'cannot be parsed; it is torn'],
+    ['torn', text.slice(0, text.length / 2), FormatError, 'cannot be parsed; it is incomplete'],
     ['empty', '', FormatError, 'cannot be parsed'],
     ['something else', '[1, 2]', FormatError, 'is not a saved MicroLoRA'],
     ['a number', '5', FormatError, 'expected an object'],
