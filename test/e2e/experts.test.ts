@@ -54,7 +54,7 @@ it('keeps an expert, finds it and answers with it', async () => {
   expect(await fail(...asked, '--adapter', 'tales@^2')).toContain('its versions are 1.0.0')
   const question = ['experts', 'search', 'stories for children', '--meaning', '--model']
   expect(await run(...question, 'stories260k')).toMatch(/tales +1\.0\.0/)
-  expect(await fail('experts', 'search', '--meaning')).toContain('wants a question')
+  expect(await fail('experts', 'search', '--meaning')).toContain('needs a question')
   expect(await fail('experts', 'search', 'a', '--model', 'b')).toContain('give --meaning too')
   expect(await fail('experts', 'show', 'tals')).toContain('Did you mean "tales"?')
 }, 300_000)

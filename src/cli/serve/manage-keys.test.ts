@@ -71,7 +71,7 @@ describe('graft serve keys', () => {
   it.each([
     [['keys'], 2, 'something is missing'],
     [['keys', 'ad', 'ci'], 2, 'Did you mean "add"?'],
-    [['keys', 'add'], 2, 'wants the name of a key'],
+    [['keys', 'add'], 2, 'needs the name of a key'],
     [['keys', 'list', 'ci'], 2, 'takes no name'],
     [['keys', 'add', 'ci', '--scopes', 'infr'], 2, 'Did you mean "infer"?'],
     [['keys', 'add', 'ci', '--scope', 'infer'], 2, 'Did you mean --scopes?'],
