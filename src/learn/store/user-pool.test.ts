@@ -195,7 +195,7 @@ describe('a store that fails', () => {
     expect(problems).toEqual([
       {
         user: 'ada',
-        refused: [{ sequence: 2, reason: expect.stringContaining('torn') as string }],
+        refused: [{ sequence: 2, reason: expect.stringContaining('incomplete') as string }],
       },
     ])
   })
