@@ -87,7 +87,6 @@ export const longParts = {
     files: [
       'test/browser/bad-input.long.test.ts',
       'test/browser/firefox-engine.long.test.ts',
-      'test/browser/second-visit.long.test.ts',
       'test/browser/training-tabs.long.test.ts',
     ],
     needs: 'test/browser',

@@ -72,7 +72,7 @@ describe('a base from elsewhere', { timeout: 600_000 }, () => {
     ['of a server without CORS', { noCors: true }, /Access-Control-Allow-Origin.*choose it as/],
     ['that is an HTML page', { isPage: true }, /HTML page in place of the file.*check the address/],
     ['that is not there', { status: 404 }, /404/],
-    ['that breaks off', { cutAfter: 0 }, /0 of .*bytes came.*load it again/],
+    ['that breaks off', { cutAfter: 0 }, /0 of .*bytes were received.*load it again/],
     ['that is no model', {}, /model\.gguf.*(GGUF|magic)/],
   ])('%s', async (_, faults, sentence) => {
     server.faults = faults
