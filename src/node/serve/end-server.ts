@@ -4,6 +4,9 @@
 import type { Server } from 'node:http'
 import type { Lifecycle } from '../../server/health/lifecycle.ts'
 
+/** How long a request that was cut may take to end. */
+const cutRequestMs = 5000
+
 export interface EndedServer {
   /** Whether all requests ended by themselves. */
   readonly isWhole: boolean
@@ -26,5 +29,7 @@ export async function endServer(
   const timer = setTimeout(() => server.closeAllConnections(), restMs)
   await closed
   clearTimeout(timer)
+  // requests that were cut write their usage when they end, which must be before the store closes
+  if (!isWhole) await lifecycle.drain(cutRequestMs)
   return { isWhole, cutRequests }
 }
