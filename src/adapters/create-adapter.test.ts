@@ -105,7 +105,9 @@ describe('createAdapter', () => {
     await expect(make({ feedForward: ['down_prj'] })).rejects.toThrow(
       'IA3 options: feedForward: ["down_prj"] is not one of the targets k_proj, v_proj, down_proj.',
     )
-    await expect(make({ targets: ['q_proj'], feedForward: ['down_proj'] })).rejects.toThrow('none')
+    await expect(make({ targets: ['q_proj'], feedForward: ['down_proj'] })).rejects.toThrow(
+      '["down_proj"] is not one of the targets q_proj.',
+    )
     expect((await make({ targets: ['q_proj'] })).tensors.size).toBe(5)
     expect(
       (await make({ targets: ['1.mlp.down_proj'], feedForward: ['down_proj'] })).tensors.size,

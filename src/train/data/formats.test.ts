@@ -21,7 +21,7 @@ describe('data formats', () => {
     expect(() =>
       detectFormat(createRawDataset([{ question: 'a', answer: 'b' }], 'q.jsonl')),
     ).toThrow(
-      /^q\.jsonl: row 1 is of no known format; its keys are question, answer\. Rows may be:\n {2}preference: .*\n {2}messages: /,
+      /^q\.jsonl: row 1 is of no known format; its keys are question, answer\. Rows may be:\n {2}preference: .*\n {2}contrastive: .*\n {2}messages: /,
     )
   })
   it('never take the text of a row whose answer stands under another key', () => {
