@@ -109,8 +109,8 @@ describe('targetModules', () => {
     )
     expect(() =>
       selectTargetModules(choice({ targets: ['q_proj'], exclude: ['q_proj'] }), modules),
-    ).toThrow('hits nothing')
-    expect(() => selectTargetModules(choice({ targets: [] }), modules)).toThrow('hits nothing')
+    ).toThrow('matches no module')
+    expect(() => selectTargetModules(choice({ targets: [] }), modules)).toThrow('matches no module')
   })
 })
 

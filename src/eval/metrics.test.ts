@@ -82,7 +82,7 @@ describe('JSON', () => {
   })
   it('that a row does not hold is said before anything is written', () => {
     expect(metrics.get('json-equality')!.findProblem!({ row: {}, wanted: 'yes' })).toContain(
-      'no JSON: "yes"',
+      'is not JSON: "yes"',
     )
   })
 })

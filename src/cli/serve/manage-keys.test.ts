@@ -69,7 +69,7 @@ describe('graft serve keys', () => {
     expect((await graft('keys', 'list', '--state', state)).stdout).toContain('revoked 20')
   })
   it.each([
-    [['keys'], 2, 'something is missing'],
+    [['keys'], 2, 'an argument is missing'],
     [['keys', 'ad', 'ci'], 2, 'Did you mean "add"?'],
     [['keys', 'add'], 2, 'needs the name of a key'],
     [['keys', 'list', 'ci'], 2, 'takes no name'],

@@ -68,7 +68,7 @@ describe('call-match', () => {
   })
 
   it('names rows that it cannot judge', () => {
-    expect(callMatch.findProblem!({ row: {}, wanted: 'hello' })).toContain('no JSON of calls')
+    expect(callMatch.findProblem!({ row: {}, wanted: 'hello' })).toContain('not a JSON list of calls')
     expect(callMatch.findProblem!({ row: { accepts: [{ f: { a: 1 } }] }, wanted })).toContain(
       '"accepts"',
     )
