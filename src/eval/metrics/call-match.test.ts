@@ -68,7 +68,9 @@ describe('call-match', () => {
   })
 
   it('names rows that it cannot judge', () => {
-    expect(callMatch.findProblem!({ row: {}, wanted: 'hello' })).toContain('not a JSON list of calls')
+    expect(callMatch.findProblem!({ row: {}, wanted: 'hello' })).toContain(
+      'not a JSON list of calls',
+    )
     expect(callMatch.findProblem!({ row: { accepts: [{ f: { a: 1 } }] }, wanted })).toContain(
       '"accepts"',
     )
