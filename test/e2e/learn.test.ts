@@ -195,7 +195,7 @@ describe('graft learn', () => {
     expect((await learn(...hostile)).statistics).toMatchObject({ rollbacks: 0, trust: 1 })
   })
   it.each([
-    [['--user', 'ada'], 2, '--data is missing'],
+    [['--user', 'ada'], 2, 'give --data, or --show to look at a user'],
     [['--show'], 2, '--show needs the place where users are stored'],
     [['--data', 'rows.jsonl', '--out', 'x'], 2, 'add --consolidate'],
     [['--data', 'rows.jsonl', '--out', 'x', '--store', 'none.db'], 1, 'has no adapter yet'],

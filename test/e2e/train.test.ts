@@ -306,7 +306,7 @@ describe('graft quickstart on the embedded model', () => {
     const { code, stdout, stderr } = await graft(args, { environment, cwd: scratch.path })
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     expect(stderr).toContain('Continuing with the embedded model stories260k')
-    expect(stderr).toContain('could not be had')
+    expect(stderr).toContain('could not be loaded')
     expect(stdout).toContain('three words in, a story')
   })
 })
