@@ -109,7 +109,7 @@ describe('examples', () => {
     expect([failed, failed ? output : '']).toEqual([false, ''])
   })
   it('would not pass if they failed', async () => {
-    expect((await runExample('sh', 'graft run\n')).output).toContain('something is missing')
+    expect((await runExample('sh', 'graft run\n')).output).toContain('an argument is missing')
     expect((await runExample('js', "import { nothing } from 'graftlm'")).failed).toBe(true)
   })
   it('the program of the README has at most eight lines and shows what it says', async () => {

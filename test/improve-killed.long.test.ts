@@ -158,7 +158,7 @@ it('a second improvement of the expert is refused', { timeout: 120_000 }, async 
   const where = ['--registry', at('work/registry'), '--store', at('work/users.db')]
   const { code, stdout, stderr } = await graft(['improve', 'teller', ...where])
   expect([code, stdout]).toEqual([1, ''])
-  expect(stderr).toMatch(/^graft: teller is being improved by process \d+ already\.\n$/)
+  expect(stderr).toMatch(/^graft: teller is already being improved by process \d+\.\n$/)
   child.kill('SIGKILL')
   expect((await describePlaces(work())).versions).toEqual(['1.0.0'])
 })

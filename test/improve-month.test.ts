@@ -128,7 +128,7 @@ it(
       const [night, second] = await Promise.allSettled([improve(), improve()])
       const refused = [night, second].filter(({ status }) => status === 'rejected')
       expect(refused).toHaveLength(1)
-      expect(String((refused[0] as PromiseRejectedResult).reason)).toContain('is being improved')
+      expect(String((refused[0] as PromiseRejectedResult).reason)).toContain('is already being improved')
       const done = [night, second].find(({ status }) => status === 'fulfilled')
       const report = (done as PromiseFulfilledResult<ImproveReport>).value
       actions.push(report.action)
@@ -183,7 +183,7 @@ it('takes a version back whose canaries fall', { timeout: 60_000 }, async () => 
   const before = await stable()
   const report = await improve({ canaries: at('learned.jsonl') })
   expect([report.action, report.trial?.state]).toEqual(['rolled-back', 'rolled-back'])
-  expect(report.summary).toMatch(/taken back. Canaries fell: \d/)
+  expect(report.summary).toMatch(/is withdrawn. Canaries fell: \d/)
   expect(await stable()).toBe(before)
 })
 

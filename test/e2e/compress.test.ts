@@ -82,7 +82,7 @@ describe('graft compress', () => {
   }, 60_000)
   it.each([
     [['compress', 'large', '--out', 'x'], 2, 'give --rank or --energy'],
-    [['compress', 'large', '--rank', '2', '--heal', '3', '--out', 'x'], 2, '--heal wants rows'],
+    [['compress', 'large', '--rank', '2', '--heal', '3', '--out', 'x'], 2, '--heal needs rows'],
     [['compress', 'large', '--energy', '2', '--out', 'x'], 1, 'energy: got 2'],
     [['compress', 'large', '--rank', '2', '--out', 'large'], 1, 'exists already'],
     [['compress', 'nowhere', '--rank', '2', '--out', 'x'], 1, 'nowhere'],

@@ -37,7 +37,7 @@ beforeAll(async () => {
 afterAll(() => scratch.remove())
 
 it('keeps an expert, finds it and answers with it', async () => {
-  expect(await run('experts', 'list')).toContain('There is none')
+  expect(await run('experts', 'list')).toContain('The registry is empty')
   mkdirSync(at('tales/checkpoints'))
   writeFileSync(at('tales/checkpoints/state'), 'of a run')
   const added = await succeed(['experts', 'add', 'tales', '--channel', 'stable'], options)

@@ -194,7 +194,7 @@ describe('graft merge', () => {
     [['one', '--method', 'slerp'], 1, 'slerp'],
     [['one', 'missing'], 1, 'missing'],
     [['one', 'two', '--weights', '1,x'], 2, '--weights'],
-    [[], 2, 'something is missing'],
+    [[], 2, 'an argument is missing'],
   ])('refuses %j and writes nothing', async (args, code, text) => {
     const result = await graft(['merge', ...args, '--out', 'refused'], { cwd: scratch.path })
     expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(text)])

@@ -123,7 +123,7 @@ describe('by the hash of the base', () => {
       ...other,
     ])
     expect(code).toBe(0)
-    expect(stderr).toMatch(/learned on "stories260k" \(sha-256 .*answers with "other"/)
+    expect(stderr).toMatch(/learned on "stories260k" \(sha-256 .*is used with "other"/)
   })
 
   it('the library refuses it as a reference too, and merges only with anyBase', async () => {

@@ -99,7 +99,7 @@ describe('graft serve --on', () => {
 
   it.each([
     [['--on', 'ray://127.0.0.1:1'], '--on needs --adapters'],
-    [['--on', 'ray://127.0.0.1:1', '--adapters', 'absent'], 'is no folder here'],
+    [['--on', 'ray://127.0.0.1:1', '--adapters', 'absent'], 'is not a folder on this machine'],
     [['--on', 'ray://10.1.2.3', '--adapters', adapters], 'there is no token'],
     [['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--learn'], '--users postgres://'],
     [

@@ -129,8 +129,8 @@ describe('files', () => {
     ['for another purpose', toForm(rows, { purpose: 'vision' }), 400, 'got "vision", expected'],
     ['with an unknown field', toForm(rows, { purpse: 'batch' }), 400, 'Did you mean "purpose"?'],
     ['that is empty', toForm(''), 400, 'it is empty'],
-    ['that is too long', toForm('x'.repeat(5000)), 413, 'takes 4096'],
-    ['far too long', toForm('x'.repeat(50_000)), 413, 'takes 20480'],
+    ['that is too long', toForm('x'.repeat(5000)), 413, 'allows 4096'],
+    ['far too long', toForm('x'.repeat(50_000)), 413, 'allows 20480'],
     ['that is no form', '{}', 400, 'expected multipart/form-data'],
     [
       'with a short life',

@@ -223,7 +223,7 @@ describe('a fine-tuning job', { timeout: 400_000 }, () => {
     expect(job).toMatchObject({ status: 'succeeded', fine_tuned_model: 'first' })
     const { data } = (await call(`${path}/${first}/events?limit=1000&order=asc`)).body
     const messages = data.map(({ message }: Body) => message).join('\n')
-    expect(messages).toContain('was started again')
+    expect(messages).toContain('was restarted')
     expect(messages).toMatch(/The run continues after step \d+/)
     const models = (await call('/v1/models')).body.data.map(({ id }: Body) => id)
     expect(models).toEqual(expect.arrayContaining(['tales', 'first']))

@@ -71,7 +71,7 @@ export const runCommand = defineCommand({
   async run({ values, positionals, terminal, signal }) {
     if (values.plan) return showPlan(values, terminal)
     const [text] = positionals
-    if (text === undefined) throw new UsageError('something is missing: graft run <prompt>')
+    if (text === undefined) throw new UsageError('an argument is missing: graft run <prompt>')
     const opened = await openExperts(values, terminal, openDefaultModel)
     const { model, answerer } = opened
     const [{ composePrompt }, { collectFadeAdapters }] = await Promise.all([
