@@ -54,7 +54,7 @@ describe('graft batch', { timeout }, () => {
     const kept = { id: 'batch_req_1', custom_id: 'a', response: { status_code: 200 }, error: null }
     write('more-out.jsonl.part', [JSON.stringify(kept), '{"id":"batch_req_2","cust'])
     const fresh = await graft(command(input, 'more-out.jsonl'))
-    expect(fresh.stderr).toContain('Go on with --resume')
+    expect(fresh.stderr).toContain('Continue with --resume')
     const resumed = await graft(command(input, 'more-out.jsonl', '--resume'))
     expect([resumed.code, resumed.stdout]).toEqual([
       1,

@@ -54,7 +54,7 @@ describe('graft data check', () => {
   it.each([
     [['data'], 'an argument is missing: graft data check <file.jsonl ...>'],
     [['data', 'chek', 'x'], 'Did you mean "check"?'],
-    [['data', 'check', 'x', '--system', 'y'], '--system depends on the model'],
+    [['data', 'check', 'x', '--system', 'y'], '--system depends on a model'],
   ])('%j is wrong usage: 2', async (args, message) => {
     const { code, stdout, stderr } = await graft(args)
     expect([code, stdout]).toEqual([2, ''])
