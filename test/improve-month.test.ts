@@ -128,7 +128,9 @@ it(
       const [night, second] = await Promise.allSettled([improve(), improve()])
       const refused = [night, second].filter(({ status }) => status === 'rejected')
       expect(refused).toHaveLength(1)
-      expect(String((refused[0] as PromiseRejectedResult).reason)).toContain('is already being improved')
+      expect(String((refused[0] as PromiseRejectedResult).reason)).toContain(
+        'is already being improved',
+      )
       const done = [night, second].find(({ status }) => status === 'fulfilled')
       const report = (done as PromiseFulfilledResult<ImproveReport>).value
       actions.push(report.action)

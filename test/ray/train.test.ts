@@ -210,7 +210,11 @@ describe('bad input', () => {
     ['no shared folder', ['--on', 'ray://127.0.0.1:1'], '--on needs --shared'],
     ['a shared folder alone', ['--shared', '.'], '--shared is for --on'],
     ['another scheme', ['--on', 'http://127.0.0.1:1', '--shared', '.'], 'got "http://127.0.0.1:1"'],
-    ['no folder', ['--on', 'ray://127.0.0.1:1', '--shared', 'absent'], 'is not a folder on this machine'],
+    [
+      'no folder',
+      ['--on', 'ray://127.0.0.1:1', '--shared', 'absent'],
+      'is not a folder on this machine',
+    ],
     ['a plan', ['--on', 'ray://127.0.0.1:1', '--shared', '.', '--plan'], '--plan is for a run'],
     [
       'a head elsewhere without a token',
