@@ -46,7 +46,7 @@ beforeAll(async () => {
     child.stderr!.on('data', (part: Buffer) => (screen += String(part)))
     child.stdout!.on('data', (part: Buffer) => {
       screen += String(part)
-      if (screen.includes('Ctrl-C ends it')) resolve()
+      if (screen.includes('Ctrl-C stops it')) resolve()
     })
   })
   url = /http:\/\/127\.0\.0\.1:\d+\/v1/.exec(screen)![0]

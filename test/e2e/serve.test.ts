@@ -24,7 +24,7 @@ async function start(args: readonly string[]): Promise<void> {
     child.stderr!.on('data', (part: Buffer) => (screen += String(part)))
     child.stdout!.on('data', (part: Buffer) => {
       screen += String(part)
-      if (screen.includes('Ctrl-C ends it')) resolve()
+      if (screen.includes('Ctrl-C stops it')) resolve()
     })
   })
   url = /http:\/\/127\.0\.0\.1:\d+/.exec(screen)![0]

@@ -70,7 +70,7 @@ export async function runCapture(
     terminal.style.faint('In a program (npm install openai), with its own key:'),
     `  new OpenAI({ baseURL: '${capture.url}/v1', defaultHeaders: { 'x-graft-consent': 'yes' } })`,
     '',
-    terminal.style.faint('Ctrl-C ends it.'),
+    terminal.style.faint('Ctrl-C stops it.'),
   ])
     terminal.say(line)
   await new Promise<void>((stop) => {

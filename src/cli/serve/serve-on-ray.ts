@@ -229,7 +229,7 @@ async function showAddress({ terminal }: ServeContext, job: ServeJob): Promise<v
     `  experts  ${experts.length} in ${String(job['adapters'])}`,
     `  access  ${job['key'] === undefined ? 'everybody who can reach it' : 'the key in GRAFT_SERVE_KEY'}`,
     '',
-    faint('Ctrl-C ends it.'),
+    faint('Ctrl-C stops it.'),
   ])
     terminal.say(line)
 }
