@@ -131,7 +131,7 @@ describe('a file of the web', () => {
   it('whose answers bring nothing is given up with what came', async () => {
     server.faults = { cutAfter: 0 }
     expect(await call('download', server.url)).toMatch(
-      new RegExp(`StorageError: .*: 0 of ${bytes.length} bytes came, .*load it again`),
+      new RegExp(`StorageError: .*: 0 of ${bytes.length} bytes were received .*load it again`),
     )
   })
   it('of a server without ranges is fetched whole, again after a cut', async () => {
