@@ -129,7 +129,7 @@ describe('--replicas', { timeout: 120_000 }, () => {
   it.each([
     [['--replicas', '3'], 'expected a power of two'],
     [['--replicas', '8'], '8 replicas cannot share 4 shards'],
-    [['--replicas', '2', '--plan'], '--plan is of one process'],
+    [['--replicas', '2', '--plan'], '--plan works only for one process'],
   ])('refuses %j', async (more, message) => {
     const { code, stderr } = await graft([...listArguments('refused'), ...more])
     expect(code).not.toBe(0)

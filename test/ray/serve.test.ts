@@ -112,7 +112,7 @@ describe('graft serve --on', () => {
     ],
     [
       ['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--router', router],
-      'its expert "music" is no folder of',
+      'its expert "music" has no folder in',
     ],
     [['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--route-log', 'x'], '--route-log: not'],
     [['--on', 'ray://127.0.0.1:1', '--adapters', adapters, '--replicas', '3..2'], 'got 3..2'],

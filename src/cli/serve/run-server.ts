@@ -14,7 +14,7 @@ import { type serverOptions, type ServeValues, toServerSettings } from './server
 export async function runServer(context: Context<typeof serverOptions>): Promise<unknown> {
   const { values } = context
   if (values.on !== undefined && values.plan)
-    throw new UsageError('--plan is of a server on this machine: leave out --on.')
+    throw new UsageError('--plan works only for a server on this machine; leave out --on.')
   if (values.on !== undefined) return (await import('./serve-on-ray.ts')).serveOnRay(context)
   checkRayOptions(values)
   return values.plan ? showPlan(context) : runHere(context)
@@ -38,7 +38,9 @@ async function showPlan({
   terminal,
 }: Context<typeof serverOptions>): Promise<unknown> {
   if (values.backend === 'vllm')
-    throw new UsageError('--plan is of a model that this program opens; leave out --backend vllm.')
+    throw new UsageError(
+      '--plan works only for a model that this program opens; leave out --backend vllm.',
+    )
   const { showModelPlan } = await import('../inspect/show-model-plan.ts')
   const { model, ropeScaling } = await chooseServed(positionals[0], values, terminal)
   const { weights, kvBytes, kvElement, expertBytes } = toServerSettings(values)

@@ -185,7 +185,7 @@ async function shareRouter(
   for (const name of names)
     if (!(await stat(join(adapters, name, 'adapter_config.json')).catch(() => undefined)))
       throw new NotFoundError(
-        `--router ${path}: its expert "${name}" is no folder of ${adapters}. Put it there, or train the router again.`,
+        `--router ${path}: its expert "${name}" has no folder in ${adapters}. Put it there, or train the router again.`,
       )
   await copyFile(path, copy)
   return [

@@ -29,7 +29,7 @@ export function checkReplicas(values: TrainValues, positionals: readonly string[
     )
   if (plan)
     throw new UsageError(
-      '--plan is of one process; leave out --replicas. Each replica needs that much memory.',
+      '--plan works only for one process; leave out --replicas. Each replica needs that much memory.',
     )
 }
 

@@ -122,7 +122,7 @@ async function makeReplacement(
       `${data.name}: the expert answers none of ${judged.length} calls as the teacher did (${metric.name} of at least ${settings.least}), so it can replace none. Train longer (--epochs), or capture more calls of fewer kinds.`,
     )
   const { sha256 } = await readRoutedExpert(folder, studentName)
-  const cut = Math.ceil(judged.length * gateShare)
+  const cut = Math.floor(judged.length * gateShare)
   const parts = { model, expert: { name: studentName, sha256 }, trust, seed }
   const { file, ...gate } = await trainGate(judged.slice(0, cut), judged.slice(cut), parts)
   const router = join(place, 'router.json')

@@ -185,9 +185,7 @@ async function openWheelFolder(
   const missing = await listMissing()
   if (missing.length > 0) {
     if (offline)
-      throw new NotFoundError(
-        `${missing[0]!.path} is not in the cache, and offline use is asked for`,
-      )
+      throw new NotFoundError(`${missing[0]!.path} is not in the cache, and offline is set`)
     await withLock(`${missing.at(-1)!.path}.lock`, async () => {
       const wanted = await listMissing() // another process may have fetched some while we waited
       if (wanted.length === 0) return

@@ -8,7 +8,7 @@
 const charactersPerToken = 16
 
 /** Tokens of a batch at most, padding included; one text may have more. */
-const batchTokens = 512
+const usualTokens = 512
 
 /** A text of which enough stays for so many tokens, half from its beginning, half from its end. */
 export function shortenText(text: string, maxTokens: number): string {
@@ -22,13 +22,13 @@ export const cutMiddle = (ids: readonly number[], most: number): readonly number
     ? ids
     : [...ids.slice(0, Math.ceil(most / 2)), ...ids.slice(-Math.floor(most / 2))]
 
-/** Numbers of rows, those of like length together. */
-export function planBatches(lengths: readonly number[]): number[][] {
+/** Numbers of rows, those of like length together, `most` tokens a batch. */
+export function planBatches(lengths: readonly number[], most = usualTokens): number[][] {
   const order = lengths.map((_, i) => i).toSorted((a, b) => lengths[a]! - lengths[b]!)
   const batches: number[][] = []
   for (const i of order) {
     const last = batches.at(-1)
-    if (last && (last.length + 1) * lengths[i]! <= batchTokens) last.push(i)
+    if (last && (last.length + 1) * lengths[i]! <= most) last.push(i)
     else batches.push([i])
   }
   return batches

@@ -4,6 +4,7 @@
 import { type Expert, isMixture } from '../../adapters/serving/mixture.ts'
 import { findPooling } from '../../adapters/serving/pooling.ts'
 import { RequestError } from '../request-error.ts'
+import { planBatches } from '../../route/features/text-batches.ts'
 import type { Model } from '../../runtime/model.ts'
 import type { EmbeddingResult, EmbedRequest } from '../expert-choice.ts'
 import type { ChosenExpert } from './choose-expert.ts'
@@ -32,7 +33,10 @@ export async function computeEmbeddings(
   if (onlyTaught && findPooling(adapter) === undefined) throw createUntaught(chosen, experts)
   const options = { ...(pooling && { pooling }), ...(adapter && { adapter }) }
   const vectors: Float32Array[] = Array.from({ length: rows.length })
-  for (const batch of planBatches(rows.map(({ length }) => length))) {
+  for (const batch of planBatches(
+    rows.map(({ length }) => length),
+    batchTokens,
+  )) {
     signal?.throwIfAborted()
     const { data, shape } = await model.embed(
       batch.map((i) => rows[i]!),
@@ -90,16 +94,4 @@ function checkInput({ length }: readonly number[], index: number, contextTokens:
         details: { n_prompt_tokens: length, n_ctx: contextTokens },
       },
     )
-}
-
-/** Groups rows of similar length; each batch is a list of rows. */
-function planBatches(lengths: readonly number[]): number[][] {
-  const order = lengths.map((_, i) => i).toSorted((a, b) => lengths[a]! - lengths[b]!)
-  const batches: number[][] = []
-  for (const i of order) {
-    const last = batches.at(-1)
-    if (last && (last.length + 1) * lengths[i]! <= batchTokens) last.push(i)
-    else batches.push([i])
-  }
-  return batches
 }

@@ -145,6 +145,6 @@ describe.skipIf(bin === undefined)(title, () => {
     const list = place.listKeys().find((key) => /[0-9a-f]{64}\.json$/.test(key))!
     const object = double.objects.get(list)!
     object.bytes = Buffer.from(object.bytes.toString().replace(tensorFile, '../../x'))
-    await expect(registry.resolve('a')).rejects.toThrow('is no list of files')
+    await expect(registry.resolve('a')).rejects.toThrow('is not a list of files')
   })
 })

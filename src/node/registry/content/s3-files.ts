@@ -70,7 +70,7 @@ export async function readKeptFiles(
   const value = parseJson(new TextDecoder().decode(object.bytes))
   if (!isList(value))
     throw new FormatError(
-      `${bucket.name}: ${formatListKey(hash)} is no list of files that this version of Graft can read.`,
+      `${bucket.name}: ${formatListKey(hash)} is not a list of files that this version of Graft can read.`,
     )
   const { place, files, signature } = value
   return { place, files, signature, etag: object.etag }

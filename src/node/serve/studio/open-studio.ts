@@ -109,10 +109,10 @@ async function openModelFile(
 }
 
 /** Stays open for the next request. */
-const withoutClose = ({ name, sizeBytes, read }: ByteSource): ByteSource => ({
-  name,
-  sizeBytes,
-  read,
+const withoutClose = (source: ByteSource): ByteSource => ({
+  name: source.name,
+  sizeBytes: source.sizeBytes,
+  read: (offset, length) => source.read(offset, length),
 })
 
 const sampleBytes = 1 << 16

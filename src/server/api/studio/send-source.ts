@@ -19,14 +19,22 @@ export interface SendOptions {
   readonly onEnd?: () => unknown
 }
 
+/** The first and last byte of `bytes=a-b`; undefined for every other form, and where b < a. */
+function parseRange(range: string | undefined): { first: number; last: number } | undefined {
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? []
+  const first = Number(from)
+  const last = to ? Number(to) : Infinity
+  return from === undefined || last < first ? undefined : { first, last }
+}
+
 /** 200, 206 for `bytes=a-b`, 416 where that begins behind the end; other ranges are passed over. */
 export function sendSource(
   source: ByteSource,
   { range, headers, onEnd = () => undefined }: SendOptions,
 ): Response {
   const { sizeBytes } = source
-  const asked = /^bytes=(\d+)-(\d*)$/.exec(range ?? '')
-  const start = asked ? Number(asked[1]) : 0
+  const asked = parseRange(range)
+  const start = asked?.first ?? 0
   const own = new Headers(headers)
   own.set('accept-ranges', 'bytes')
   if (asked && start >= sizeBytes) {
@@ -34,8 +42,8 @@ export function sendSource(
     own.set('content-range', `bytes */${sizeBytes}`)
     return new Response(null, { status: 416, headers: own })
   }
-  const end = asked?.[2] ? Math.min(Number(asked[2]) + 1, sizeBytes) : sizeBytes
-  own.set('content-length', String(Math.max(0, end - start)))
+  const end = Math.min((asked?.last ?? Infinity) + 1, sizeBytes)
+  own.set('content-length', String(end - start))
   if (asked) own.set('content-range', `bytes ${start}-${end - 1}/${sizeBytes}`)
   const body = streamSpan(source, { start, end }, onEnd)
   return new Response(body, { status: asked ? 206 : 200, headers: own })
@@ -50,7 +58,12 @@ function streamSpan(
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       const length = Math.min(partBytes, end - at)
-      if (length > 0) controller.enqueue(await source.read(at, length))
+      try {
+        if (length > 0) controller.enqueue(await source.read(at, length))
+      } catch (error) {
+        onEnd()
+        throw error
+      }
       at += length
       if (at < end) return
       controller.close()
