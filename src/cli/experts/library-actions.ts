@@ -6,6 +6,7 @@ import type { ExpertRecipe } from '../../node/library/recipe.ts'
 import type { VariantResult } from '../../node/library/results.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import { NotFoundError } from '../../base/errors.ts'
+import { findNearestName } from '../../base/suggest.ts'
 import { UsageError } from '../command.ts'
 import { openModel } from '../shared/open-model.ts'
 import type { Action, ActionContext } from './action.ts'
@@ -42,10 +43,7 @@ export const libraryActions: Readonly<Record<string, LibraryAction>> = {
       const directory = context.values.from ?? releasedDirectory
       const names = await listReleased(directory)
       if (names.length === 0) throw new NotFoundError(`${directory}: holds no experts.`)
-      if (name !== undefined && !names.includes(name))
-        throw new NotFoundError(
-          `${directory}: there is no expert "${name}"; there are: ${names.join(', ')}.`,
-        )
+      if (name !== undefined && !names.includes(name)) throw createUnknownError(name, names, directory)
       const { libraryBase } = await import('../../node/library/recipe.ts')
       const chosen = name === undefined ? names : [name]
       return withModel(libraryBase, context, (model) =>
@@ -53,6 +51,14 @@ export const libraryActions: Readonly<Record<string, LibraryAction>> = {
       )
     },
   },
+}
+
+function createUnknownError(name: string, names: readonly string[], directory: string): Error {
+  const meant = findNearestName(name, names)
+  const hint = meant === undefined ? '' : ` Did you mean "${meant}"?`
+  return new NotFoundError(
+    `${directory}: there is no expert "${name}".${hint} There are: ${names.join(', ')}.`,
+  )
 }
 
 async function chooseRecipes(name: string | undefined, all: boolean): Promise<ExpertRecipe[]> {

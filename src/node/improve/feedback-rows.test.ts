@@ -49,6 +49,13 @@ describe('rows from feedback', () => {
     expect(JSON.stringify(sources)).not.toContain('"ada"')
     expect(countNewTurns(sources, sources.slice(10))).toBe(10)
   })
+
+  it('are none before anyone has judged an answer', () => {
+    const choice = { form: 'answers' as const, held: 0.3, redact: 'all', seed: 1, hideUser }
+    const expert = { kind: 'lora', config: {}, tensors: new Map() } as never
+    const rows = buildFeedbackRows([], { model, expert }, choice)
+    expect(rows).toMatchObject({ train: { rows: [] }, held: { rows: [] }, sources: [], users: 0 })
+  })
 })
 
 describe('what must be forgotten', () => {

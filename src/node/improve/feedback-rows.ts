@@ -7,7 +7,7 @@ import { computeSha256Sync } from '../../base/sha256-sync.ts'
 import { buildRows, type JudgedTurn, judgeTurns } from '../../learn/export/export-rows.ts'
 import type { RowForm } from '../../learn/export/export-rows.ts'
 import { parseRedaction, redactValue } from '../../server/capture/redaction.ts'
-import { createRawDataset, type RawDataset } from '../../train/data/jsonl.ts'
+import type { DataRow, RawDataset } from '../../train/data/jsonl.ts'
 import type { Model } from '../../runtime/index.ts'
 import type { SourceTurn } from '../registry/trials/improvements.ts'
 import type { UserTurns } from './collect-turns.ts'
@@ -30,6 +30,7 @@ export interface RowChoice {
   readonly hideUser: (user: string) => string
 }
 
+/** Without any feedback there are no rows: the caller says what is missing. */
 export function buildFeedbackRows(
   histories: readonly UserTurns[],
   reader: { readonly model: Pick<Model, 'base'>; readonly expert: Adapter },
@@ -49,11 +50,13 @@ export function buildFeedbackRows(
       sources.push({ user: hidden, expert: expert ?? '', turn: number, place })
   }
   const isHeld = ({ prompt }: JudgedTurn): boolean => drawShare(prompt, seed) < held
-  const toData = (name: string, chosen: readonly JudgedTurn[], as: RowForm): RawDataset =>
-    createRawDataset(
-      buildRows(chosen, as).map((row) => redactValue(row, rules, {}) as object),
-      name,
-    )
+  const toData = (name: string, chosen: readonly JudgedTurn[], as: RowForm): RawDataset => ({
+    name,
+    rows: buildRows(chosen, as).map((row, i) => ({
+      number: i + 1,
+      value: redactValue(row, rules, {}) as DataRow['value'],
+    })),
+  })
   return {
     train: toData(
       'feedback',
