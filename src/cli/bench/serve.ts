@@ -119,16 +119,31 @@ async function* compareFixedBatches(
       ours: one,
       reference: { name: 'base', values: other },
     })
-    if (rows === 10)
-      yield toBenchmarkRow({
-        name: '10 at once, an expert each, to llama.cpp one at a time',
-        unit: 'tokens/s',
-        higherIsBetter: true,
-        goal: 4.3,
-        ours: one,
-        reference: { name: 'llama.cpp Q4_0', values: totals },
-      })
+    if (rows === 10) yield* compareTen(model, own, { exact: one, totals })
   }
+}
+
+/** Ten experts beside llama.cpp, which multiplies prompts by integers: with f32 and with integers. */
+async function* compareTen(
+  model: Model,
+  experts: readonly Adapter[],
+  { exact, totals }: { exact: readonly number[]; totals: readonly number[] },
+): AsyncGenerator<BenchmarkRow> {
+  const name = '10 at once, an expert each, to llama.cpp one at a time'
+  const row = { unit: 'tokens/s', higherIsBetter: true, goal: 4.3 }
+  const reference = { name: 'llama.cpp Q4_0', values: totals }
+  yield toBenchmarkRow({ ...row, name, ours: exact, reference })
+  const rounded: number[] = []
+  await withEngine(
+    model,
+    Object.assign({ promptProducts: 'int8' as const }, big),
+    async (engine) => {
+      await measureTogether(engine, experts) // compiles
+      for (let round = 0; round < rounds; round++)
+        rounded.push(await measureTogether(engine, experts))
+    },
+  )
+  yield toBenchmarkRow({ ...row, name: `${name}, prompts in 8 bits`, ours: rounded, reference })
 }
 
 interface Composition {
