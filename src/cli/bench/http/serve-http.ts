@@ -4,7 +4,7 @@
 import { loadModel } from '../../../node/index.ts'
 import { createEngine, type Engine } from '../../../runtime/index.ts'
 import { toBenchmarkRow, type Benchmark, type BenchmarkRow } from '../benchmark.ts'
-import { createFreshPrompt, newTokens, promptTokens } from '../serve-cases.ts'
+import { createFreshPrompt, newTokens, promptTokens } from '../serve/serve-cases.ts'
 import { createClientAgent, selectQuantile, requestTimed } from './http-client.ts'
 import { measureIdleConnections, measureHealth, runClosedLoop, runStreams } from './load-cases.ts'
 import { startServedProcess } from './served-process.ts'

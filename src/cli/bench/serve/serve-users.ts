@@ -1,10 +1,10 @@
 // Ten users of a learner in one batch, each with separate tiers, compared with ten requests to the
 // base: SmolLM2-135M-Instruct, 64 tokens each after a prompt of about 256.
 
-import { createLearner } from '../../learn/index.ts'
-import { loadModel } from '../../node/index.ts'
-import type { LoadedModel } from '../../node/index.ts'
-import { toBenchmarkRow, type BenchmarkRow } from './benchmark.ts'
+import { createLearner } from '../../../learn/index.ts'
+import { loadModel } from '../../../node/index.ts'
+import type { LoadedModel } from '../../../node/index.ts'
+import { toBenchmarkRow, type BenchmarkRow } from '../benchmark.ts'
 
 const users = Array.from({ length: 10 }, (_, i) => `user ${i}`)
 const newTokens = 64

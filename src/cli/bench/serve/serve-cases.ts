@@ -1,9 +1,9 @@
 // Workloads of the engine on the SmolLM2-135M shape: requests of 256 + 64 tokens that are there at
 // once, or come and go. Independent of what they are compared with.
 
-import type { Adapter } from '../../adapters/index.ts'
-import type { Engine, EngineRequest, Model } from '../../runtime/index.ts'
-import { createEngine } from '../../runtime/index.ts'
+import type { Adapter } from '../../../adapters/index.ts'
+import type { Engine, EngineRequest, Model } from '../../../runtime/index.ts'
+import { createEngine } from '../../../runtime/index.ts'
 
 export const promptTokens = 256
 export const newTokens = 64

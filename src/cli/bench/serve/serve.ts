@@ -1,20 +1,17 @@
 // The engine compared with llama.cpp and with the base alone: SmolLM2-135M's shape in Q4_0, LoRA
 // r16 on all linear layers, 256 + 64 tokens per request.
 
-import { copyFile, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import type { Adapter } from '../../adapters/index.ts'
-import { createNodeBackend } from '../../node/backend.ts'
-import { loadModel } from '../../node/index.ts'
-import { createModel, type Engine, type Model } from '../../runtime/index.ts'
+import type { Adapter } from '../../../adapters/index.ts'
+import { OptionError } from '../../../base/errors.ts'
+import { createNodeBackend } from '../../../node/backend.ts'
+import { loadModel } from '../../../node/index.ts'
+import { createModel, type Engine, type Model } from '../../../runtime/index.ts'
 import {
   toBenchmarkRow,
   type Benchmark,
   type BenchmarkContext,
   type BenchmarkRow,
-} from './benchmark.ts'
-import { writeLlamaFiles } from './gguf-files.ts'
-import { runLlamaReference } from './reference.ts'
+} from '../benchmark.ts'
 import {
   createFreshPrompt,
   measureComingAndGoing,
@@ -23,8 +20,9 @@ import {
   measureTogether,
   withEngine,
 } from './serve-cases.ts'
+import { contexts, measureLlama, type LlamaSpeeds } from './serve-llama.ts'
 import { compareUsers } from './serve-users.ts'
-import { createSyntheticAdapter, createSyntheticBase } from './synthetic.ts'
+import { createSyntheticAdapter, createSyntheticBase } from '../synthetic.ts'
 
 const rounds = 3
 const big = { maxRows: 16, kvBytes: 2 ** 30, expertBytes: 4 * 2 ** 30 }
@@ -49,46 +47,6 @@ async function measureInTurns(
     times.other.push(second)
   }
   return times
-}
-
-const contexts = [2048, 4096, 7900]
-
-interface LlamaSpeeds {
-  /** Prompt and new tokens a second of ten requests, one after the other, an adapter each. */
-  readonly totals: readonly number[]
-  /** Writing behind each of the contexts. */
-  readonly behind: ReadonlyMap<number, readonly number[]>
-}
-
-async function measureLlama(context: BenchmarkContext): Promise<LlamaSpeeds> {
-  const totals: number[] = []
-  const behind = new Map<number, number[]>()
-  if (!context.environment['GRAFT_BENCH_LLAMA']) return { totals, behind }
-  const base = createSyntheticBase('f32')
-  const files = await writeLlamaFiles(createSyntheticAdapter(base), base.graph)
-  const run = async (script: string, args: readonly string[]) =>
-    new Map(
-      (await runLlamaReference(script, args, context)).map(
-        ({ name, tokensPerSecond }) => [name, Number(tokensPerSecond)] as const,
-      ),
-    )
-  try {
-    const adapters = Array.from({ length: 10 }, (_, i) => join(dirname(files.lora), `${i}.gguf`))
-    for (const path of adapters) await copyFile(files.lora, path)
-    for (let round = 0; round < rounds; round++) {
-      const speeds = await run('llamacpp_requests.mjs', [files.q4_0, ...adapters])
-      const total = speeds.get('llama.cpp requests')
-      if (total !== undefined) totals.push(total)
-    }
-    const long = await run('llamacpp_contexts.mjs', [files.q4_0, ...contexts.map(String)])
-    for (const length of contexts) {
-      const speed = long.get(`llama.cpp decode behind ${length}`)
-      if (speed !== undefined) behind.set(length, [speed])
-    }
-  } finally {
-    await rm(dirname(files.lora), { recursive: true, force: true })
-  }
-  return { totals, behind }
 }
 
 /** Rows that are there at once: base and experts. */
@@ -281,15 +239,45 @@ async function* measureStories(): AsyncGenerator<BenchmarkRow> {
   })
 }
 
+async function* measureUsers({ context }: Subjects): AsyncGenerator<BenchmarkRow> {
+  context.progress('10 users of a learner')
+  yield await compareUsers()
+}
+
+type Part = (subjects: Subjects, llama: LlamaSpeeds) => AsyncIterable<BenchmarkRow>
+
+const parts = {
+  stories: measureStories,
+  together: compareFixedBatches,
+  turns: compareComingAndGoing,
+  latency: measureLatency,
+  users: measureUsers,
+  long: compareLongContexts,
+} satisfies Record<string, Part>
+
+type PartName = keyof typeof parts
+
+function readParts({ environment }: BenchmarkContext): PartName[] {
+  const all = Object.keys(parts) as PartName[]
+  const named = environment['GRAFT_BENCH_PARTS']?.split(',')
+  const unknown = named?.find((name) => !all.includes(name as PartName))
+  if (unknown !== undefined)
+    throw new OptionError(
+      `GRAFT_BENCH_PARTS names ${JSON.stringify(unknown)}; the parts are ${all.join(', ')}.`,
+    )
+  return all.filter((name) => !named || named.includes(name))
+}
+
 export const serveBenchmark: Benchmark = {
   name: 'serve',
   summary:
     'the engine: many experts at once, requests that come and go, beside llama.cpp and the base',
-  needs: 'GRAFT_BENCH_LLAMA: a folder with node-llama-cpp 3.22.1; the model smollm2-135m-instruct',
+  needs: `GRAFT_BENCH_LLAMA: a folder with node-llama-cpp 3.22.1; the model smollm2-135m-instruct. GRAFT_BENCH_PARTS: some of ${Object.keys(parts).join(', ')} (all without it, about 20 minutes)`,
   async *run(context) {
-    yield* measureStories()
-    context.progress('llama.cpp')
-    const llama = await measureLlama(context)
+    const chosen = readParts(context)
+    const compared = chosen.some((name) => name === 'together' || name === 'long')
+    if (compared) context.progress('llama.cpp')
+    const llama = compared ? await measureLlama(context) : { totals: [], behind: new Map() }
     const base = createSyntheticBase('q4_0')
     const model = createModel({ base, backend: await createNodeBackend() })
     const experts = Array.from({ length: 16 }, (_, i) =>
@@ -297,12 +285,7 @@ export const serveBenchmark: Benchmark = {
     )
     const subjects = { model, experts, context }
     try {
-      yield* compareFixedBatches(subjects, llama)
-      yield* compareComingAndGoing(subjects)
-      yield* measureLatency(subjects)
-      context.progress('10 users of a learner')
-      yield await compareUsers()
-      yield* compareLongContexts(subjects, llama)
+      for (const name of chosen) yield* parts[name](subjects, llama)
     } finally {
       await model.dispose()
     }
