@@ -87,7 +87,7 @@ it('keeps calls with consent as rows that graft data reads, and says what it lef
 })
 
 it.each([
-  [['--upstream', 'file:///etc/passwd'], 'expected the address of an OpenAI-compatible server'],
+  [['--upstream', 'file://ada:secret@etc/'], 'upstream: got an address with a user or a query'],
   [['--upstream', 'http://a.example/v1', '--redact', 'mails'], 'Did you mean emails?'],
   [['--upstream', 'http://a.example/v1', '--redact-pattern', 'x=('], 'redact-pattern: x:'],
 ])('refuses %j', async (args, message) => {

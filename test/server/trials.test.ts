@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadModel, openRegistry, saveAdapter } from '../../src/node/index.ts'
 import {
   findLastTrial,
+  getRunningTrial,
   promoteCandidate,
   rollBack,
   startTrial,
@@ -109,9 +110,13 @@ describe('a trial in a server', () => {
     const last = (await opened.trials.list('coder')).at(-1)!
     expect([last.state, last.reason]).toEqual(['rolled-back', 'Votes: 0.000 against 1.000.'])
     expect((await complete('user-0')).model).toBe('coder')
-    await expect(findLastTrial('coder', { registry, opened })).rejects.toThrow(
-      /nothing to roll back/,
+    const places = { registry, opened }
+    await expect(findLastTrial('coder', places)).rejects.toThrow(
+      /: 1\.1\.0-rc\.1 was rolled back already\. Votes: 0\.000 against 1\.000\.$/,
     )
+    await expect(getRunningTrial('coder', places)).rejects.toThrow(/graft experts shadow coder@/)
+    await expect(getRunningTrial('codr', places)).rejects.toThrow(/no expert "codr".*coder/)
+    await expect(findLastTrial('coder@1.0.0', places)).rejects.toThrow(/without a version: coder\./)
   })
 
   it('is promoted under a release, and taken back by the next patch version', async () => {

@@ -7,6 +7,7 @@ import { openRegistry } from '../../node/registry/open-registry.ts'
 import { getRegistryDirectory } from '../../node/registry/registry-directory.ts'
 import { openTrials } from '../../node/registry/trials/open-trials.ts'
 import { openStore } from '../learn/learn-users.ts'
+import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import { getServedUsers } from './export-turns.ts'
 
@@ -38,7 +39,8 @@ export async function runImprove(
   try {
     const opened = await openTrials(registry.location)
     const store = await openStore(users ?? getServedUsers())
-    const progress = terminal.progress('  training', undefined)
+    // shown once something is trained: most calls train nothing
+    const shown: { progress?: Progress } = {}
     try {
       const report = await improveExpert(
         id,
@@ -51,12 +53,13 @@ export async function runImprove(
           command: commandLine,
           signal,
           onEvent(event) {
-            if (event.type === 'step-end')
-              progress.update(event.step, `step ${event.step}  loss ${event.loss.toFixed(3)}`)
+            if (event.type !== 'step-end') return
+            shown.progress ??= terminal.progress('  training', undefined)
+            shown.progress.update(event.step, `step ${event.step}  loss ${event.loss.toFixed(3)}`)
           },
         },
       )
-      progress.end()
+      shown.progress?.end()
       for (const { version } of report.withdrawn)
         terminal.print(`${id}@${version} is withdrawn: users asked to forget what it learned from.`)
       terminal.print(report.summary)

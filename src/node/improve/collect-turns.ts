@@ -2,6 +2,7 @@
 // keep each expert's users apart; here they are one user again.
 
 import { NotFoundError } from '../../base/errors.ts'
+import { findNearestName } from '../../base/suggest.ts'
 import { quoteName } from '../../formats/quote.ts'
 import { readStoredHistory, type StoredHistory } from '../../learn/export/read-history.ts'
 import type { UserStore } from '../../learn/store/user-store.ts'
@@ -29,10 +30,13 @@ export async function collectTurns(
   const names = (await store.users()).toSorted()
   const known = new Set(names.map((name) => splitScope(name).user))
   const absent = users?.find((user) => !known.has(user))
-  if (absent !== undefined)
+  if (absent !== undefined) {
+    const meant = findNearestName(absent, [...known])
+    const hint = meant === undefined ? '' : ` Did you mean ${quoteName(meant)}?`
     throw new NotFoundError(
-      `${store.name} has no user ${quoteName(absent)}; it has ${known.size} users.`,
+      `${store.name} has no user ${quoteName(absent)}.${hint} It has ${known.size} ${known.size === 1 ? 'user' : 'users'}.`,
     )
+  }
   const found: UserTurns[] = []
   for (const name of names) {
     const { user } = splitScope(name)

@@ -232,7 +232,7 @@ async function trainNext(run: Run, histories: readonly UserTurns[]): Promise<Out
     await opened.improvements.add(id, made, rows.sources)
     await registry.add(folder, { id, version })
     const trial = await startTrial(`${id}@${version}`, places, chooseTrialOptions(settings))
-    const summary = `${id}@${version}, trained on ${candidate.rows} rows of ${candidate.users} users, answers ${100 * trial.share} % of requests: ${candidate.loss.toFixed(3)} nats per token on ${candidate.heldRows} held rows, ${candidate.lossBefore.toFixed(3)} before.`
+    const summary = `${id}@${version}, trained on ${candidate.rows} rows of ${candidate.users} ${candidate.users === 1 ? 'user' : 'users'}, answers ${100 * trial.share} % of requests: ${candidate.loss.toFixed(3)} nats per token on ${candidate.heldRows} held ${candidate.heldRows === 1 ? 'row' : 'rows'}, ${candidate.lossBefore.toFixed(3)} before.`
     return { action: 'shadowed', summary, trial, candidate }
   })
 }

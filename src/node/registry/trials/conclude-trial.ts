@@ -46,10 +46,21 @@ export async function startTrial(
 
 const chooseNext = (version: string): string => `${semver.inc(version, 'minor')}-rc.1`
 
+/** Throws NotFoundError for an expert that the registry does not have, OptionError for a version. */
+async function requireName(id: string, registry: Registry): Promise<void> {
+  if ((await registry.list(id)).length > 0) return
+  const { id: name } = await registry.resolve(id)
+  throw new OptionError(`Got ${JSON.stringify(id)}, expected a name without a version: ${name}.`)
+}
+
 /** The trial of an expert that runs. Throws NotFoundError. */
-export async function getRunningTrial(id: string, { opened }: TrialPlaces): Promise<Trial> {
+export async function getRunningTrial(
+  id: string,
+  { registry, opened }: TrialPlaces,
+): Promise<Trial> {
   const running = await opened.trials.findRunning(id)
   if (running) return running
+  await requireName(id, registry)
   throw new NotFoundError(
     `No version of ${JSON.stringify(id)} is being tried; graft experts shadow ${id}@<version> starts a trial.`,
   )
@@ -113,10 +124,11 @@ async function repeatVersion(
 }
 
 /** The trial of an expert that can be rolled back: one that runs, else the last that was promoted. */
-export async function findLastTrial(id: string, { opened }: TrialPlaces): Promise<Trial> {
+export async function findLastTrial(id: string, { registry, opened }: TrialPlaces): Promise<Trial> {
   const last = (await opened.trials.list(id)).at(-1)
   if (last && last.state !== 'rolled-back') return last
+  await requireName(id, registry)
   throw new NotFoundError(
-    `There is nothing to roll back of ${JSON.stringify(id)}: ${last ? `its last trial was: ${last.reason}` : 'no version of it was tried'}.`,
+    `There is nothing to roll back of ${JSON.stringify(id)}: ${last ? `${last.candidate} was rolled back already. ${last.reason ?? ''}`.trim() : 'no version of it was tried.'}`,
   )
 }
