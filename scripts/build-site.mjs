@@ -6,7 +6,9 @@ import { installTools, root, runTool } from './test-runs.mjs'
 const site = join(root, 'site')
 const pages = join(site, 'pages')
 
-/** Copies the pages to where the generator finds its own modules, and builds. Gives the exit code. */
+/**
+ * Copies the pages to where the generator finds its own modules, and builds. Gives the exit code.
+ */
 export async function buildSite() {
   const failed = await installTools('site')
   if (failed) return 1

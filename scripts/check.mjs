@@ -37,7 +37,10 @@ const tests = (belongs, timeoutMs) => () => runTests(testFiles.filter(belongs), 
 const needsOwnProcess = (path) =>
   /vi\.(mock|stub)|process\.chdir/.test(readFileSync(join(root, path), 'utf8'))
 
-/** Unit tests share two processes, because to load the sources anew for each file takes longer than most tests. */
+/**
+ * Unit tests share two processes, because to load the sources anew for each file takes longer than
+ * most tests.
+ */
 async function runUnitTests() {
   const files = testFiles.filter((path) => !path.startsWith('test/'))
   const together = await runTests(

@@ -1,5 +1,5 @@
-// Ways of sending a request to one of many replicas. Each looks at loads and residency as a gate sees
-// them: exactly, or, where there are several gates, by what went through it.
+// Ways of sending a request to one of many replicas. Each looks at loads and residency as a gate
+// sees them: exactly, or, where there are several gates, by what went through it.
 
 import { hashPair } from './draws.ts'
 
@@ -57,7 +57,9 @@ const fullShare = 0.6
 export const fleetPolicies: Readonly<Record<string, FleetPolicy>> = {
   /** A plain balancer. */
   blind: (view) => pickOfTwo(view),
-  /** Ray Serve's multiplexing: where it is resident and a slot is free, else one of two loads it. */
+  /**
+   * Ray Serve's multiplexing: where it is resident and a slot is free, else one of two loads it.
+   */
   resident(view, adapter) {
     let best: number | undefined
     for (const holder of view.holders(adapter))

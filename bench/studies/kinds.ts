@@ -49,7 +49,9 @@ async function trainKind(model: LoadedModel, name: string) {
   return { adapter, loss: last.loss, seconds: (performance.now() - started) / 1000 }
 }
 
-/** Milliseconds to the first token right after the other one answered: of the expert, of the base. */
+/**
+ * Milliseconds to the first token right after the other one answered: of the expert, of the base.
+ */
 async function measureSwitch(model: LoadedModel, adapter: Adapter): Promise<[number, number]> {
   await model.prepare(adapter)
   const times: [number[], number[]] = [[], []]

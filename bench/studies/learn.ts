@@ -126,7 +126,9 @@ interface MeasureOptions {
 /** What a stream's outcomes are compared with. */
 interface Reference {
   readonly frozen: number
-  /** The full step's loss, if it saw the whole stream: otherwise a share of its gain means nothing. */
+  /**
+   * The full step's loss, if it saw the whole stream: otherwise a share of its gain means nothing.
+   */
   readonly full: number | undefined
   readonly fullMs: number | undefined
   /** The frozen model's loss on the general text. */

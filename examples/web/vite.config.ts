@@ -1,5 +1,6 @@
-// Shows these pages: `node node_modules/vite/bin/vite.js examples/web` in a checkout. What a project
-// of its own needs of this are the two headers; the rest finds the library's sources beside it.
+// Shows these pages: `node node_modules/vite/bin/vite.js examples/web` in a checkout. What a
+// project of its own needs of this are the two headers; the rest finds the library's sources beside
+// it.
 import { createReadStream, existsSync, globSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,7 +14,10 @@ const headers = {
   'cross-origin-embedder-policy': 'require-corp',
 }
 
-/** The model that travels with the library, under /models/: a site of your own copies its model there. */
+/**
+ * The model that travels with the library, under /models/: a site of your own copies its model
+ * there.
+ */
 const serveModel: Connect.NextHandleFunction = (request, response, next) => {
   const name = /^\/models\/(stories260k\/[\w.-]+)$/.exec(request.url ?? '')?.[1]
   const file = name && join(root, 'src', 'catalogue', 'models', name)

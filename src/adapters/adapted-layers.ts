@@ -95,7 +95,7 @@ function choosePrefix({ nodes, constants }: Graph): string {
   return prefix
 }
 
-/** Everything that tells two rewrites of one graph apart. */
+/** Everything that distinguishes two rewrites of one graph. */
 function computeStructureKey(graph: Graph, original: Graph): string {
   const constants = [...graph.constants].filter(([name]) => !original.constants.has(name))
   return JSON.stringify([

@@ -106,7 +106,7 @@ function createBuilder(recipe: AdapterRecipe): AdapterConfigBuilder {
 export const configureAdapter = (name: string): AdapterConfigBuilder =>
   createBuilder({ name, kind: 'lora', config: {}, description: '', tags: [] })
 
-/** Name, description and tags as the header of an adapter's file holds them. */
+/** Name, description and tags as stored in the header of an adapter's file. */
 export const toAdapterMetadata = ({ name, description, tags }: AdapterRecipe): AdapterMetadata => ({
   name,
   ...(description === '' ? {} : { description }),

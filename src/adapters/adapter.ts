@@ -45,7 +45,7 @@ export interface Adapter {
    * data it learned from.
    */
   readonly metadata?: AdapterMetadata
-  /** Its own tokenizer and chat template, where its folder holds them; they stand for the base's. */
+  /** Its own tokenizer and chat template, if its folder has them; they replace the base's. */
   readonly text?: AdapterText
 }
 
@@ -62,7 +62,7 @@ export type AdapterMetadata = Readonly<Record<string, string>>
  */
 export const dateKey = 'graft_date'
 
-/** The input of a layer's graph that holds its weight or bias; undefined if there is none. */
+/** The input of a layer's graph for its weight or bias; undefined if there is none. */
 export const findBaseInput = ({ node }: AdaptableLayer, part: BasePart): Value | undefined =>
   node.operation === 'embedding' ? node.inputs[0] : node.inputs[part === 'weight' ? 1 : 2]
 
@@ -113,7 +113,7 @@ export function listParameterSpecs(
         {
           name: part,
           shape,
-          // a weight that replaces the base's stays as it is, like the base's
+          // a weight that replaces the base's is not changed, like the base's
           trainable: isSavedWhole(config, path),
           reads: [part],
           start: (_random, base) => base(part).slice(),
@@ -137,11 +137,13 @@ function checkTied(adapter: Pick<Adapter, 'kind' | 'config'>, model: ModelGraph)
     )
 }
 
-/** Throws UnsupportedError for an adapter that is one for embedding and head, on a base with two. */
+/**
+ * Throws UnsupportedError for an adapter that is one for embedding and head, on a base with two.
+ */
 function checkTying({ ensureWeightTying = false }: AdapterConfig, { config }: ModelGraph): void {
   if (ensureWeightTying && !config.tiedEmbeddings)
     throw new UnsupportedError(
-      'The adapter holds embedding and head as one (ensure_weight_tying), and the head of this base has a weight of its own. ' +
+      'The adapter ties embedding and head (ensure_weight_tying), but this base has a separate weight for its head. ' +
         'Give a base whose head shares the embedding; to make one, leave ensureWeightTying out and name both.',
     )
 }
@@ -159,7 +161,7 @@ export function resolveAdapterConfig(
   return fitConfig(row, row.complete(options), model)
 }
 
-/** A complete configuration for this model; of kinds that act as one, each by itself. */
+/** A complete configuration for this model; of joint kinds, each separately. */
 function fitConfig(row: AdapterKind, given: AdapterConfig, model: ModelGraph): AdapterConfig {
   if (isJointConfig(given))
     return joinConfigs(
@@ -228,14 +230,14 @@ export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: Wei
 export const listVirtualIds = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>): number[] =>
   Array.from({ length: getKind(kind).virtualTokens?.(config) ?? 0 }, (_, i) => -1 - i)
 
-/** Throws NumericError naming every tensor that holds NaN or infinity. */
+/** Throws NumericError naming every tensor that contains NaN or infinity. */
 export function checkFinite({ tensors }: Pick<Adapter, 'tensors'>): void {
   const bad: string[] = []
   // one at a time, so that a packed adapter is never unpacked as a whole
   for (const [key, tensor] of tensors) if (!isAllFinite(toFloat32(tensor))) bad.push(key)
   if (bad.length > 0)
     throw new NumericError(
-      `The adapter holds NaN or infinity in ${bad.slice(0, 8).join(', ')} (${bad.length} tensors).`,
+      `The adapter contains NaN or infinity in ${bad.slice(0, 8).join(', ')} (${bad.length} tensors).`,
     )
 }
 

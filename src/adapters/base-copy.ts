@@ -131,11 +131,13 @@ export async function findBaseHashMismatch(
     : { name: 'base', got: describe(base.name, got), expected: describe(baseModel, expected) }
 }
 
-/** What to do if an adapter meets another base, or another form of its own. */
+/** What to do if an adapter is used with another base, or with another form of its own. */
 export const otherBaseAdvice =
   'Give the base that it learned on; where this one is a form of the same model, such as another quantisation, say so (--any-base; in a program: anyBase).'
 
-/** Throws MismatchError that names both bases where the adapter learned on weights of another hash. */
+/**
+ * Throws MismatchError that names both bases where the adapter learned on weights of another hash.
+ */
 export async function checkBaseHash(adapter: TaughtAdapter, base: HashedBase): Promise<void> {
   const mismatch = await findBaseHashMismatch(adapter, base)
   if (mismatch)
@@ -152,9 +154,9 @@ function findWeightName(model: ModelGraph, path: string): string | undefined {
 }
 
 /**
- * An adapter without the embeddings that its file holds besides, where all of them are the base's
- * own: they change nothing. What is left is served from slots. Reads the base's weights
- * only where there are some to compare.
+ * An adapter without the additional embeddings of its file, if all of them equal the base's and so
+ * change nothing. What is left is served from slots. Reads the base's weights only where there are
+ * some to compare.
  */
 export async function dropEqualEmbeddings<
   Of extends { readonly config: SavedChoice; readonly tensors: ReadonlyMap<string, Tensor> },

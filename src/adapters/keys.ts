@@ -22,13 +22,13 @@ export const toInputName = (key: string): string =>
 
 /**
  * An embedding's own copy needs a name that differs from the base's weight, because a tied head may
- * read that weight beside it.
+ * still read that weight.
  */
 const table = /((?:^|\.)embed_tokens)\.weight$/
 const ownTable = '.modules_to_save.weight'
 const ownCopy = /\.modules_to_save(?=\.|$)/
 
-/** The graph input for the weight or bias of a module that an adapter holds whole. */
+/** The graph input for the weight or bias of a module that an adapter stores whole. */
 export const toSavedInputName = (path: string, part: string): string =>
   `${path}.${part}`.replace(table, `$1${ownTable}`)
 
@@ -37,12 +37,14 @@ export const getSavedPath = (key: string): string =>
   (key.startsWith(prefix) ? key.slice(prefix.length) : key).replace(/\.[^.]*$/, '')
 
 /**
- * Name of the feed that holds a layer's keep-mask in a training graph, `x`-shaped: 0 or 1/(1 −
- * rate). `module` is relative to the block.
+ * Name of the feed with a layer's keep-mask in a training graph, `x`-shaped: 0 or 1/(1 − rate).
+ * `module` is relative to the block.
  */
 export const toDropoutName = (module: string): string => `dropout:${module}`
 
-/** A key as files of a kind have it: PEFT writes rows of tokens shorter where there is nothing else. */
+/**
+ * A key as files of a kind have it: PEFT writes rows of tokens shorter where there is nothing else.
+ */
 export const toFileKey = (kind: string, key: string): string =>
   kind === 'trainable-tokens'
     ? key.replace(/\.token_adapter(\.trainable_tokens_delta)$/, '$1')

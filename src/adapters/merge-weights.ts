@@ -48,7 +48,7 @@ function createMergeError({ kind, config }: Adapter): UnsupportedError {
   const merged = kinds.filter((name) => getKind(name).merge)
   return new UnsupportedError(
     merged.length === 0
-      ? `A ${kind} adapter cannot be merged: it changes no weight. Serve it beside the base instead.`
+      ? `A ${kind} adapter cannot be merged: it changes no weight. Serve it with the base instead.`
       : `A ${kind} adapter cannot be merged: its ${unmerged.join(' and ')} part changes no weight. Merge its ${merged.join(' and ')} part (the folder of that name), and serve ${unmerged.join(' and ')} on the merged model.`,
   )
 }

@@ -68,7 +68,7 @@ function readModules(adapter: Adapter): LoraModule[] {
   if (problems.length === 0 && modules.length === 0) problems.push('it has no LoRA layers')
   if (problems.length > 0)
     throw new UnsupportedError(
-      `The adapter cannot go on as a MicroLoRA: ${[...new Set(problems)].join('; ')}.`,
+      `The adapter cannot continue as a MicroLoRA: ${[...new Set(problems)].join('; ')}.`,
     )
   return modules
 }
@@ -115,7 +115,7 @@ export function toMicroLora(adapter: Adapter, options: AdapterMicroLoraOptions =
   return lora
 }
 
-/** A's rows, B's rows, the bias: what a MicroLoRA's slot holds. */
+/** A's rows, B's rows, the bias: the contents of a MicroLoRA's slot. */
 function writeWeights(lora: MicroLora, { path, info, rank, scale, a, b, shift }: LoraModule): void {
   const own = lora.module(path)
   const { inFeatures, outFeatures } = info
@@ -133,7 +133,7 @@ function writeWeights(lora: MicroLora, { path, info, rank, scale, a, b, shift }:
   own.write('weights', weights)
 }
 
-/** What an adapter says beside its weights. */
+/** An adapter's metadata. */
 export type MicroLoraOrigin = Partial<Pick<Adapter, 'baseModel' | 'metadata' | 'config'>>
 
 /**

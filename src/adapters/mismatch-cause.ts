@@ -32,13 +32,13 @@ export function describeMismatchCause(
         `Give that base, or give this one the tokens in Python: model.resize_token_embeddings(${only.got}), then save it.`
       )
     if (only.isRank)
-      return `Its config says rank ${only.expected}, and its tensors have rank ${only.got}; they belong to different adapters.`
+      return `Its config has rank ${only.expected}, and its tensors have rank ${only.got}; they belong to different adapters.`
   }
   const highest = Math.max(-1, ...extra.map(findLayer))
   const areBeyond = extra.every((key) => findLayer(key) >= layers.length)
   if (highest >= 0 && areBeyond && sizes.length + missing.length === 0)
     return `It has tensors for ${highest + 1} layers, and this base has ${layers.length}. ${named} Give the base that it was trained on.`
-  return `Was it trained on another base? ${baseModel ? `Its config says "${baseModel}".` : 'Its config names none.'}`
+  return `Was it trained on another base? ${baseModel ? `Its config has "${baseModel}".` : 'Its config names none.'}`
 }
 
 const findLayer = (key: string): number => Number(/\.layers\.(\d+)\./.exec(key)?.[1] ?? -1)

@@ -114,8 +114,8 @@ export function resolveRole(name: string, model: ModelGraph): AdapterRecipe {
 }
 
 /**
- * A role with a kind and options of your own: what is not given of rank, alpha and targets is the
- * role's, as far as the kind has such an option. Another rank has the alpha that goes with it.
+ * A role with your own kind and options: rank, alpha and targets default to the role's, if the kind
+ * has that option. Another rank has the alpha that goes with it.
  */
 export function completeRole(
   name: string,

@@ -1,4 +1,4 @@
-// Modules that an adapter trains whole and saves beside its own tensors (PEFT's modules_to_save):
+// Modules that an adapter trains whole and saves with its own tensors (PEFT's modules_to_save):
 // norms, a head, any linear layer. Their weights become tensors of the adapter under the names they
 // have in the base.
 
@@ -36,20 +36,21 @@ function collectReaders({ nodes }: Graph): Map<string, string> {
 /** Token ids of the embedding, or by the end of a module's path: 'embed_tokens', 'lm_head'. */
 export type TokenChoice = readonly number[] | Readonly<Record<string, readonly number[]>>
 
-/** Which modules an adapter holds whole, and of which single rows. */
+/** Which modules an adapter stores whole, and of which it stores single rows. */
 export interface SavedChoice {
   /** Tokens whose rows of the embedding or the head are trained; see trainable-tokens.ts. */
   readonly trainableTokens?: TokenChoice
   /** Ends of paths of modules that are trained whole and saved along. */
   readonly modulesToSave?: readonly string[]
   /**
-   * Paths of an embedding and a head whose weights the file holds besides, as trainers save them
-   * after tokens were added: they replace the base's. Where the base's are one weight, so are these.
+   * Paths of an embedding and a head whose weights are also in the file, as trainers save them
+   * after tokens were added: they replace the base's. Where the base's are one weight, so are
+   * these.
    */
   readonly embeddings?: readonly string[]
   /**
    * Whether a head that shares the embedding has the embedding's tensors of the adapter too (PEFT's
-   * ensure_weight_tying). The adapter's file holds them under both names.
+   * ensure_weight_tying). They are in the adapter's file under both names.
    */
   readonly ensureWeightTying?: boolean
 }
@@ -57,7 +58,7 @@ export interface SavedChoice {
 export const isTokenList = (choice: TokenChoice): choice is readonly number[] =>
   Array.isArray(choice)
 
-/** The tokens whose rows an adapter holds at a module; none for undefined. */
+/** The tokens whose rows an adapter has at a module; none for undefined. */
 export function findTokens(
   choice: TokenChoice | undefined,
   path: string,
@@ -91,7 +92,7 @@ function findShared(choice: SavedChoice, { config, blocks }: ModelGraph): string
 
 /**
  * A tied embedding and its head follow each other where one of them replaces the base's weight, or
- * where the adapter says so. Else they are two copies where modules are trained whole.
+ * where the adapter ties them. Else they are two copies where modules are trained whole.
  */
 function listSavedInputs(
   { graph, prefix, kind }: Block,

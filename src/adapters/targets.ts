@@ -16,14 +16,14 @@ export interface TargetChoice {
   /** Layer numbers; undefined: all. */
   readonly layers?: readonly number[]
   /**
-   * Names of the module list that holds the layers ('layers'); empty: any name before the number.
+   * Names of the module list with the layers ('layers'); empty: any name before the number.
    */
   readonly layersPattern: readonly string[]
 }
 
 type PathInfo = Pick<ModuleInfo, 'path'>
 
-/** The options that name modules beside `targets`. */
+/** The options that name modules in addition to `targets`. */
 interface NamedChoices {
   readonly rankPattern?: Readonly<Record<string, number>>
   readonly alphaPattern?: Readonly<Record<string, number>>

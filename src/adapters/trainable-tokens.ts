@@ -1,6 +1,6 @@
 // Single tokens whose rows of the embedding, of the head, or of both an adapter trains (PEFT's
 // trainable_token_indices): the cheap way to teach added tokens. A head that shares the embedding
-// has the embedding's rows, unless it has tokens of its own.
+// has the embedding's rows, unless it has its own tokens.
 //
 //     y = k ⊙ E[ids] + P[ids]·Δ    Δ: [n, D], the new rows    P: [V, n], 1 at (t_i, i), where t are the n tokens
 //     k: [V], 0 at them and else 1. At a head: y = k ⊙ (E·x) + P·(Δ·x)
@@ -24,7 +24,7 @@ export interface TokenTable {
   /** The module that the rows are of. */
   readonly path: string
   readonly tokens: readonly number[]
-  /** The base weight that holds the module's rows, which a tied head shares. */
+  /** The base weight with the module's rows, which a tied head shares. */
   readonly weight: string
   /** The rows as a tensor of the adapter, which start as the base's. */
   readonly spec: ParameterSpec
@@ -86,7 +86,7 @@ function createTable(
   return { path: module.path, tokens, weight: weight?.name ?? `${module.path}.weight`, spec }
 }
 
-/** A tied head with the embedding's tokens has no rows of its own, as in PEFT. */
+/** A tied head with the embedding's tokens has no separate rows, as in PEFT. */
 function dropTied(
   found: readonly TokenTable[],
   { ensureWeightTying = false }: AdapterConfig,
@@ -102,7 +102,10 @@ function dropTied(
   return [first, second]
 }
 
-/** A module has trained rows, low-rank matrices or a whole weight: which acts first is nowhere said. */
+/**
+ * A module has trained rows, low-rank matrices or a whole weight: nothing determines which acts
+ * first.
+ */
 function checkAlone(config: AdapterConfig, model: ModelGraph, tables: readonly TokenTable[]): void {
   const isTarget = createTargetMatcher(config)
   for (const layer of listAdaptableLayers(model)) {

@@ -1,5 +1,5 @@
-// Whether agents that agree are better than one: each agent alone, their vote, and one expert that is
-// merged from their changes (TIES: Yadav et al. 2023, arXiv:2306.01708), on the same rows.
+// Whether agents that agree are better than one: each agent alone, their vote, and one expert that
+// is merged from their changes (TIES: Yadav et al. 2023, arXiv:2306.01708), on the same rows.
 
 import { merge, type MergeOptions } from '../merge/merge.ts'
 import type { Adapter } from '../adapters/index.ts'
@@ -45,7 +45,9 @@ export interface ConsensusResult extends Estimate {
   readonly difference: Difference | undefined
 }
 
-/** Throws OptionError for a metric that judges no answers, and what merging and evaluating throw. */
+/**
+ * Throws OptionError for a metric that judges no answers, and what merging and evaluating throw.
+ */
 export async function compareConsensus(
   options: CompareConsensusOptions,
 ): Promise<readonly ConsensusResult[]> {

@@ -19,7 +19,7 @@ import type { Engine, Generation, Model, Prompt } from '../runtime/index.ts'
 
 /** One role. */
 export interface AgentRole {
-  /** Who answers; undefined: the base. */
+  /** The expert that answers; undefined: the base. */
   readonly expert?: Expert | undefined
   /** System message of every request that brings none. */
   readonly system?: string | undefined
@@ -86,7 +86,7 @@ const agentFields = {
 /**
  * Agents over one model:
  *
- *     const agents = await createAgents({ model, roles: { coder: { expert }, reviewer: { system } } })
+ * const agents = await createAgents({ model, roles: { coder: { expert }, reviewer: { system } } })
  *     const draft = await agents.ask('coder', 'Write add(a, b).')
  *     const opinions = await agents.askAll(`Judge this: ${draft.text}`)
  *

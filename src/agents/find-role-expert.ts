@@ -12,7 +12,7 @@ export interface RoleQuery {
 }
 
 /**
- * The expert for a role. `coder@stable` means that version. Throws NotFoundError if no expert says
+ * The expert for a role. `coder@stable` means that version. Throws NotFoundError if no expert has
  * the role.
  */
 export async function findRoleExpert(

@@ -1,4 +1,5 @@
-// graftlm/agents: roles that share one engine, consensus, and who was good at similar requests.
+// graftlm/agents: roles that share one engine, consensus, and the choice of an expert by its scores
+// on similar requests.
 
 export {
   type AgentAnswer,

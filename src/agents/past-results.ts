@@ -1,6 +1,5 @@
-// Who answers, by what went well before: the expert whose answers to the most similar requests got
-// the best scores. Requests are compared by hashed words unless an embedder is given. Independent of
-// models.
+// Chooses the expert whose answers to the most similar earlier requests got the best scores.
+// Requests are compared by hashed words unless an embedder is given. Independent of models.
 
 import { FormatError, OptionError } from '../base/errors.ts'
 import { integer, isRecord, number, readOptions, unchecked } from '../base/schema.ts'

@@ -16,7 +16,7 @@ export type PlainType =
   | 'i64'
   | 'u64'
   | 'bool'
-/** ggml block formats: `data` holds the blocks' bytes exactly as in the file. */
+/** ggml block formats: `data` has the blocks' bytes exactly as in the file. */
 export type BlockType =
   | ('q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q8_0')
   | ('q2_k' | 'q3_k' | 'q4_k' | 'q5_k' | 'q6_k')

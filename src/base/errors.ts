@@ -19,7 +19,7 @@ export class GraftError extends Error {
   }
 }
 
-/** A file's bytes are not what its format says: truncated, corrupt, or hostile. */
+/** A file's bytes violate its format: truncated, corrupt, or malicious. */
 export class FormatError extends GraftError {}
 /**
  * The format is sound but its content is not supported: an architecture, a quantisation, a
@@ -28,7 +28,7 @@ export class FormatError extends GraftError {}
 export class UnsupportedError extends GraftError {}
 /** Shapes of tensors or graph values do not fit together. */
 export class ShapeError extends GraftError {}
-/** A value holds NaN or infinity where numbers are needed. */
+/** A value contains NaN or infinity where finite numbers are needed. */
 export class NumericError extends GraftError {}
 /** An option or argument is wrong. */
 export class OptionError extends GraftError {}

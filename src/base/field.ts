@@ -1,5 +1,5 @@
-// A field says what the value of one option must be (in words and as JSON Schema), its default and
-// what it is for. schema.ts checks tables of fields.
+// A field defines the values of one option (as text and as JSON Schema), its default and its
+// purpose. schema.ts checks tables of fields.
 
 import { findNearestName } from './suggest.ts'
 
@@ -11,7 +11,7 @@ export interface Field<Value = unknown> {
   /** 'an integer ≥ 1' */
   readonly expected: string
   readonly schema: JsonSchema
-  /** One sentence; if there is no default, what holds without the option. */
+  /** One sentence; if there is no default, what happens without the option. */
   readonly about?: string
   /** Absent: the option may be left out, and then has no value. */
   readonly default?: Value
@@ -38,7 +38,7 @@ export type OptionValues<Of extends Fields> = {
     : ValueOf<Of[Name]> | undefined
 }
 
-/** What every field may say beside its type. */
+/** What every field may have in addition to its type. */
 export interface FieldInfo<Value> {
   readonly about?: string
   readonly default?: Value

@@ -2,8 +2,8 @@
 // tensors.
 
 /**
- * False if a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so sums
- * tell without a call for every value.
+ * False if a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so a sum
+ * finds one without a call for every value.
  */
 export function isAllFinite(values: Float32Array): boolean {
   let a = 0

@@ -1,5 +1,5 @@
-// Finds a key that occurs twice in one object of a JSON text. JSON.parse takes the last of them and
-// says nothing; others take the first or refuse the text. Independent of what the text is for.
+// Finds a key that occurs twice in one object of a JSON text. JSON.parse silently takes the last of
+// them; others take the first or refuse the text. Independent of what the text is for.
 
 /** The keys of all objects in a value. */
 function countKeys(value: unknown): number {

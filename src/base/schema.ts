@@ -1,7 +1,7 @@
-// The one place where options are declared and checked: a table of fields (field.ts) says what
-// values must be, their defaults and what they are for. Checks, help texts, manifests and JSON
-// Schemas read the same rows. A schema library would double the time that importing the package
-// takes, and MicroLoRA's bundle has no room for one.
+// The one place where options are declared and checked: a table of fields (field.ts) defines their
+// values, defaults and purpose. Checks, help texts, manifests and JSON Schemas read the same rows.
+// A schema library would double the time that importing the package takes, and MicroLoRA's bundle
+// has no room for one.
 
 import { OptionError } from './errors.ts'
 import {

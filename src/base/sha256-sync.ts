@@ -18,7 +18,7 @@ const rounds = computeRootFractions(64, Math.cbrt)
 /** The state before the first block. */
 export const createSha256State = (): Uint32Array => start.slice()
 
-/** Takes one block of 64 bytes into the state; `words` holds its 16 words and room for 48 more. */
+/** Takes one block of 64 bytes into the state; `words` has its 16 words and room for 48 more. */
 export function addSha256Block(state: Uint32Array, words: Int32Array): void {
   for (let i = 16; i < 64; i++) {
     const a = words[i - 15]!

@@ -1,4 +1,4 @@
-// SHA-256 by the platform's Web Crypto, which computes beside the JavaScript thread.
+// SHA-256 by the platform's Web Crypto, which computes outside the JavaScript thread.
 
 import { UnsupportedError } from './errors.ts'
 

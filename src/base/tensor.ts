@@ -26,7 +26,7 @@ export interface Tensor<Data extends TensorData = TensorData> {
   readonly data: Data
 }
 
-/** A tensor whose bytes are in a file, for runtimes that read files by themselves. */
+/** A tensor whose bytes are in a file, for runtimes that read files directly. */
 export interface FileTensor {
   readonly dtype: DType
   readonly shape: readonly number[]
@@ -47,7 +47,7 @@ type ArrayConstructor = new (
   length?: number,
 ) => TensorData
 
-/** The typed array that holds a type's elements. */
+/** The typed array for a type's elements. */
 export const arrayConstructors: Record<
   PlainType,
   ArrayConstructor & { readonly BYTES_PER_ELEMENT: number }
@@ -69,7 +69,7 @@ export const arrayConstructors: Record<
   bool: Uint8Array,
 }
 
-/** Number of elements a shape holds; 1 for a scalar. */
+/** Number of elements of a shape; 1 for a scalar. */
 export const sizeOf = (shape: readonly number[]): number =>
   shape.reduce((product, dim) => product * dim, 1)
 

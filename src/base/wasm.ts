@@ -98,8 +98,8 @@ export function createFloatView(memory: GrowingMemory): () => Float32Array<Array
 }
 
 /**
- * The first of the wanted kernels that run here, each time with a memory of their own; undefined if
- * none of them does.
+ * The first of the wanted kernels that run here, each time with a new memory; undefined if none of
+ * them does.
  */
 export function instantiate<Kernels>(
   modules: KernelModules,

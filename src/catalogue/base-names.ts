@@ -1,10 +1,10 @@
-// The names of a base: what an adapter's config says (a hub name or a path, as PEFT writes it), and
-// what users give, which may be one of the catalogue.
+// The names of a base: the name in an adapter's config (a hub name or a path, as PEFT writes it),
+// and the name that users pass, which may be one of the catalogue.
 
 import { catalogue } from './catalogue.ts'
 
 /**
- * What `base_model_name_or_path` says for a base that was asked for as `source`: other tools know
+ * The value of `base_model_name_or_path` for a base that was loaded as `source`: other tools know
  * hub names, not our catalogue.
  */
 export function getBaseName(source: string): string {

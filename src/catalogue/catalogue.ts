@@ -36,13 +36,15 @@ export interface CatalogueEntry {
   readonly description: string
   readonly license: string
   readonly parameters: number
-  /** A sentence encoder: it reads a text as one vector, for routers, and writes none. */
+  /** A sentence encoder: it encodes a text as one vector, for routers, and generates no text. */
   readonly encodes?: true
   /** Tried in this order, each in the cache first. */
   readonly sources: readonly ModelSource[]
 }
 
-/** Not written as `new URL(folder, import.meta.url)`, which bundlers take for a file that they copy. */
+/**
+ * Not written as `new URL(folder, import.meta.url)`, which bundlers take for a file that they copy.
+ */
 function locateModel(name: string): URL {
   const url = new URL(import.meta.url)
   url.pathname = url.pathname.replace(/[^/]*$/, `models/${name}/`)
@@ -140,6 +142,6 @@ export function getCatalogueEntry(name: string): CatalogueEntry {
   const meant = findNearestName(name, [...catalogue.keys()])
   const hint = meant === undefined ? '' : ` Did you mean ${JSON.stringify(meant)}?`
   throw new NotFoundError(
-    `There is no base model ${JSON.stringify(name)}.${hint} The catalogue holds ${[...catalogue.keys()].join(', ')}; or give a directory, a .gguf file or hf:owner/name@revision.`,
+    `There is no base model ${JSON.stringify(name)}.${hint} The catalogue has ${[...catalogue.keys()].join(', ')}; or give a directory, a .gguf file or hf:owner/name@revision.`,
   )
 }

@@ -115,7 +115,7 @@ export const getInvocation = ({ name, invocation }: Command): string =>
 export const loadOptions = async ({ options }: Command): Promise<Options> =>
   typeof options === 'function' ? options() : options
 
-/** Throws UsageError if a value is not what the field says. */
+/** Throws UsageError if a value does not match the field. */
 export function checkValue(field: Field, value: unknown, name: string): void {
   const problems = field.findProblems(value, name)
   if (problems.length > 0) throw new UsageError(problems.join('; '))

@@ -11,8 +11,8 @@ export interface CompileOptions {
    */
   readonly initializers?: ReadonlyMap<string, Tensor | FileTensor>
   /**
-   * Memory counts: nothing is set aside beyond what one run holds at once. For training, where a
-   * run holds a gigabyte.
+   * Saves memory: nothing is reserved beyond what one run needs. For training, where a run needs a
+   * gigabyte.
    */
   readonly lean?: boolean
 }
@@ -35,7 +35,7 @@ export interface GroupMember {
 /** Programs over the same weights in files, which are in memory once for all of them. */
 export interface ProgramGroup {
   /**
-   * Compiles these beside those that are there. A member whose products of weights are not the
+   * Compiles these in addition to the existing ones. A member whose products of weights are not the
    * group's is compiled alone, with a copy of its weights.
    */
   add(members: readonly GroupMember[]): Promise<Program[]>
@@ -50,6 +50,6 @@ export interface Backend {
   compile(graph: Graph, options?: CompileOptions): Promise<Program>
   /** Whether programs of a group share weights that are in memory, too. */
   readonly sharesMemory?: boolean
-  /** Absent: every program holds its own copy of its weights. */
+  /** Absent: every program has its own copy of its weights. */
   openGroup?(): ProgramGroup
 }

@@ -139,12 +139,13 @@ export function createOnnxRuntimeBackend(
   return feedsAreCopied ? withResidentWeights(backend) : backend
 }
 
-/** Factors of rank 1 that change nothing, by those of rank 0 that they stand for. */
+/** Factors of rank 1 without effect, by the factors of rank 0 that they replace. */
 const neutralFactors = new WeakMap<Tensor, Tensor>()
 
 /**
  * A tensor that a platform takes which cannot take one without elements: it ends the process there,
- * without an error. An adapter's factors of rank 0 become zeros of rank 1, which add nothing either.
+ * without an error. An adapter's factors of rank 0 become zeros of rank 1, which add nothing
+ * either.
  */
 function fillEmpty({ name, role }: FedInput, tensor: Tensor): Tensor {
   if (!tensor.shape.includes(0)) return tensor

@@ -31,8 +31,8 @@ export const isPackable = ({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): b
   hasPacker(dtype) && shape.length === 2
 
 /**
- * Arrays that packing one weight after the other uses again: what was packed before in the same room
- * is overwritten.
+ * Arrays that packing one weight after the other uses again: what was packed before in the same
+ * room is overwritten.
  */
 export class PackRoom {
   readonly #buffers = new Map<string, ArrayBuffer>()
@@ -147,7 +147,7 @@ function packBlocks(weight: CheckedWeight, into: OpenArrays): void {
   } else unpackBlocks(weight, into)
 }
 
-/** The bytes in words of 16 bits, where they begin at an even place. */
+/** The bytes as words of 16 bits, if they begin at an even offset. */
 const viewWords = ({ buffer, byteOffset, length }: Uint8Array): Uint16Array | undefined =>
   byteOffset % 2 === 0 && length % 2 === 0
     ? new Uint16Array(buffer, byteOffset, length / 2)

@@ -1,5 +1,5 @@
 // The port to files of packed weights: a runtime that reads files gets a weight by its place, and
-// every program of a model the same one. Says nothing of where the files are.
+// every program of a model the same one. Independent of where the files are.
 
 import type { FileTensor, Tensor } from '../base/tensor.ts'
 import type { PackRoom } from './pack.ts'

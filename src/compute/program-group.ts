@@ -33,7 +33,10 @@ interface GroupModel {
 
 interface OpenGroup extends GroupModel {
   readonly session: OnnxSession
-  /** By member: what says which runs, and what stands for inputs that it does not have. */
+  /**
+   * By member: the selector of the member that runs, and placeholders for inputs that it does not
+   * have.
+   */
   readonly fixed: ReadonlyMap<GroupMember, Readonly<Record<string, OnnxTensor>>>
 }
 

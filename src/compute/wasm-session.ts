@@ -1,4 +1,4 @@
-// Sessions of ONNX Runtime on WebAssembly: large initializers are handed over beside the model, and
+// Sessions of ONNX Runtime on WebAssembly: large initializers are passed outside the model, and
 // running out of memory is one clear error.
 
 import { UnsupportedError } from '../base/errors.ts'
@@ -11,7 +11,7 @@ import type { OnnxRuntime, OnnxSession } from './onnx-library.ts'
 // below this size that does not count.
 const leastExternalBytes = 1 << 16
 
-/** WebAssembly that is out of memory fails with words of its own, or with a bare number. */
+/** WebAssembly that is out of memory fails with various messages, or with a bare number. */
 function throwMemoryError(error: unknown): never {
   const message = error instanceof Error ? error.message : String(error)
   if (!/^\d+$|bad_alloc|out of memory|memory access out of bounds|allocation fail/i.test(message))

@@ -44,7 +44,7 @@ export interface EvaluateOptions {
   readonly seed?: number | undefined
   /** For templates that print it, in rows whose loss is measured; else the date of the training. */
   readonly date?: Date | undefined
-  /** The date where neither `date` nor a candidate's training says one. */
+  /** The date if neither `date` nor a candidate's training has one. */
   readonly today?: Date | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?:

@@ -15,7 +15,7 @@ export interface ExampleLossOptions {
   readonly maxTokens: number
   /** For templates that print the date; else the one that the adapter was taught with. */
   readonly date?: Date | undefined
-  /** Where neither says a date. */
+  /** If neither has a date. */
   readonly today?: Date | undefined
   readonly signal?: AbortSignal | undefined
   readonly onRow?: ((done: number) => void) | undefined

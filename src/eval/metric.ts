@@ -8,7 +8,7 @@
 export interface MetricInput {
   /** The row as its file has it. */
   readonly row: Readonly<Record<string, unknown>>
-  /** What the row says is right, up to the first stop text. */
+  /** The row's right answer, up to the first stop text. */
   readonly wanted: string
   /** What the model wrote; empty for metrics that need no answers. */
   readonly answer: string
@@ -44,7 +44,7 @@ export interface Metric {
   score(judged: MetricInput): ExampleScore | Promise<ExampleScore>
   /** From the weighted mean to the figure that is shown. Default: the mean. */
   transform?(mean: number): number
-  /** Gives up what the metric holds. */
+  /** Releases the metric's resources. */
   dispose?(): void
 }
 

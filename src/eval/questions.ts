@@ -41,7 +41,7 @@ function splitLastTurn({ messages, unlearned = [] }: ChatExample): {
 }
 
 /**
- * The answer that a row wants: the completion, or the last assistant turn; of preferences the
+ * The reference answer of a row: the completion, or the last assistant turn; of preferences the
  * chosen one; all of a plain text.
  */
 export function getAnswer(example: Example): string {

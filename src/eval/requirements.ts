@@ -57,7 +57,7 @@ export function describeRequirement({ metric, atLeast, atMost }: ScoreRequiremen
 }
 
 /**
- * Holds the last candidate's figures against their bounds. A figure that is not a number meets
+ * Compares the last candidate's figures with their bounds. A figure that is not a number meets
  * none. Throws OptionError if a metric was not evaluated, or a requirement has no bound.
  */
 export function checkRequirements(

@@ -65,7 +65,7 @@ function getMetric(metric: string | Metric): Metric {
 }
 
 /**
- * Evaluates an expert on rows and holds its figure against a bound. The expert is an adapter or a
+ * Evaluates an expert on rows and compares its figure with a bound. The expert is an adapter or a
  * mixture, or 'base' for the model alone. The figure itself is compared; the message shows its 95 %
  * interval. Throws OptionError, DataError as `evaluate` does.
  */

@@ -1,5 +1,5 @@
 // Where bytes come from and go to. Platforms implement these two interfaces; readers and writers
-// know nothing else of a platform.
+// use nothing else of a platform.
 
 /**
  * Random access to an immutable sequence of bytes: a file, a Blob, a range-fetching URL, memory.
@@ -10,7 +10,7 @@ export interface ByteSource {
   readonly sizeBytes: number
   /** Exactly `length` bytes from `offset`; throws FormatError when they reach beyond the end. */
   read(offset: number, length: number): Promise<Uint8Array>
-  /** The file of another name beside this one, or undefined if there is none. */
+  /** The file of another name in the same folder, or undefined if there is none. */
   openBeside?(fileName: string): Promise<ByteSource | undefined>
   close?(): Promise<void>
 }

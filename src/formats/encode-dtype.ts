@@ -35,7 +35,7 @@ export function encodeAsDtype(name: string, { shape, data }: F32Tensor, dtype: D
   const values = fromFloat32(data, type)
   if (type === 'f16' && (values as Uint16Array).some((bits) => (bits & 0x7fff) === 0x7c00))
     throw new NumericError(
-      `Tensor ${quoteName(name)}: holds values beyond 65504, which f16 cannot hold; write it as bf16 or f32.`,
+      `Tensor ${quoteName(name)}: contains values beyond 65504, which f16 cannot represent; write it as bf16 or f32.`,
     )
   return { dtype: type, shape, data: values }
 }

@@ -9,7 +9,7 @@ it.each([
   ['{"a" \n: 1, "a"\t:2}', 'a'],
   ['{"__proto__":1,"__proto__":2}', '__proto__'],
 ])('finds the key that %s repeats', (text, key) => {
-  expect(findJsonProblem(text, 9)).toBe(`holds the key "${key}" twice`)
+  expect(findJsonProblem(text, 9)).toBe(`contains the key "${key}" twice`)
 })
 
 it.each([

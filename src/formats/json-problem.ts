@@ -20,7 +20,7 @@ export function findJsonProblem(text: string, deepest: number): string | undefin
       const keys = open.at(-1)
       if (keys && isColonNext(text, end)) {
         const key = JSON.parse(text.slice(i, end)) as string // unescaped, so that "\u0061" equals "a"
-        if (keys.has(key)) return `holds the key ${JSON.stringify(key.slice(0, 120))} twice`
+        if (keys.has(key)) return `contains the key ${JSON.stringify(key.slice(0, 120))} twice`
         keys.add(key)
       }
       i = end - 1

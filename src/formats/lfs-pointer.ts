@@ -1,4 +1,4 @@
-// Git LFS pointers: small text files that stand where a large file's content was not fetched.
+// Git LFS pointers: small text files in place of large files whose content was not fetched.
 
 import { FormatError } from '../base/errors.ts'
 import type { ByteSource } from './byte-source.ts'

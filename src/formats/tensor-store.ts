@@ -1,5 +1,4 @@
-// The contract through which everything downstream reads weights. Says nothing of the file format
-// behind it.
+// The contract through which everything downstream reads weights. Independent of the file format.
 
 import { NotFoundError } from '../base/errors.ts'
 import type { DType } from '../base/dtype.ts'
@@ -36,7 +35,7 @@ export function getEntry<Entry>(
   const entry = entries.get(name)
   if (entry === undefined)
     throw new NotFoundError(
-      `${storeName}: holds no tensor ${quoteName(name)} (it holds ${entries.size} others).`,
+      `${storeName}: contains no tensor ${quoteName(name)} (it holds ${entries.size} others).`,
     )
   return entry
 }

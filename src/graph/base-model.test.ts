@@ -93,7 +93,7 @@ describe('a model folder', () => {
     await expect(folder({ 'config.json': '{' })).rejects.toThrow('tiny: config.json is not JSON')
     await expect(folder({ 'config.json': '[]' })).rejects.toThrow(FormatError)
     await expect(folder({ 'config.json': JSON.stringify(json) })).rejects.toThrow(
-      'holds no weights',
+      'contains no weights',
     )
     await expect(folder({ 'config.json': '{"model_type":"mamba"}' })).rejects.toThrow(
       UnsupportedError,

@@ -90,7 +90,8 @@ export async function openBaseModel(
 const storedTables = /\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$/
 
 /**
- * Checks that the store holds exactly what the blocks read; returns the names that may be left out.
+ * Checks that the store has exactly the tensors that the blocks read; returns the names that may be
+ * left out.
  */
 function matchWeights(
   name: string,

@@ -1,5 +1,5 @@
 // Builds a graph step by step: every call checks shapes at once, so a wrong graph fails on the line
-// that made it. GraphRecorder holds what has been recorded; GraphBuilder adds one method for each
+// that made it. GraphRecorder stores the recorded nodes; GraphBuilder adds one method for each
 // operation that is often written by hand.
 
 import { OptionError } from '../base/errors.ts'

@@ -28,7 +28,7 @@ export interface CacheShape {
 export const toWindowName = (index: number): string => `conv.${index}`
 export const toRecurrenceName = (index: number): string => `delta.${index}`
 
-/** What every row of a cache of this model holds. */
+/** The contents of a row of this model's cache. */
 export function computeCacheShape({
   layers,
   kvHeads,

@@ -25,7 +25,7 @@ function bindDims(dims: Map<string, number>, value: Value, tensor: Tensor): void
 }
 
 /**
- * Evaluates a graph. `feeds` holds every input by name; the result holds every output by name. f64
+ * Evaluates a graph. `feeds` has every input by name; the result has every output by name. f64
  * feeds compute in double precision.
  */
 export function evaluate(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Map<string, Tensor> {

@@ -195,7 +195,7 @@ function collectMaskFeeds(
 }
 
 /**
- * The rotary tables of a sequence with these positions. ONNX Runtime wants at least T rows, even
+ * The rotary tables of a sequence with these positions. ONNX Runtime requires at least T rows, even
  * where positions restart.
  */
 function collectRopeFeeds(

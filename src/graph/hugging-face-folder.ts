@@ -18,7 +18,7 @@ export type FloatChoice = 'f32' | 'f16' | 'bf16'
 
 type JsonObject = Readonly<Record<string, unknown>>
 
-/** What a model folder holds in addition to its weights. */
+/** The files of a model folder in addition to its weights. */
 export interface FolderText {
   /** config.json */
   readonly config: JsonObject
@@ -111,7 +111,8 @@ export async function writeHuggingFaceFolder(
   await sink.write('model.safetensors', encodeChunks(weights, heads, onTensor))
   for (const [name, bytes] of files) await sink.write(name, [bytes])
   const written = dtype && torchNames[dtype]
-  // transformers says `dtype` since version 5 and `torch_dtype` before; both must not disagree.
+  // transformers writes `dtype` since version 5 and `torch_dtype` before; if both are present, they
+  // must agree.
   const { torch_dtype: _old, ...others } = config
   await sink.write('config.json', [encodeJson(written ? { ...others, dtype: written } : config)])
   const sizeBytes = [...heads.values()].reduce(

@@ -48,7 +48,7 @@ export interface RecurrenceConfig {
   readonly valueWidth: number
 }
 
-/** A causal convolution of every number by itself (depthwise). */
+/** A causal convolution of each channel separately (depthwise). */
 export interface ConvolutionConfig {
   readonly width: number // D
   /** Tokens that one number depends on, itself included: L. */

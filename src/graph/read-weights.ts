@@ -1,5 +1,4 @@
-// Weights for compute: each tensor turned to f32, one at a time, and refused where it holds NaN or
-// infinity.
+// Weights for compute: converts each tensor to f32, one at a time, and refuses NaN and infinity.
 
 import { NumericError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'

@@ -24,7 +24,7 @@ export const doubled = (tensor: Tensor): Tensor =>
     ? { dtype: 'f64', shape: tensor.shape, data: new Float64Array(tensor.data as Float32Array) }
     : tensor
 
-/** Largest |a − b|; NaN where either holds NaN. */
+/** Largest |a − b|; NaN if either contains NaN. */
 export function largestGap(a: Tensor, b: Tensor): number {
   const x = Array.from(a.data as Float32Array, Number)
   const y = Array.from(b.data as Float32Array, Number)

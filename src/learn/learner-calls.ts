@@ -1,5 +1,5 @@
-// What callers of a learner see: its calls, what they are given and what they give. Independent of how
-// users learn.
+// What callers of a learner see: its calls, what they are given and what they give. Independent of
+// how users learn.
 
 import type {
   EngineRequest,
@@ -38,7 +38,7 @@ export interface UserAnswer {
 export interface UserReaders {
   /** Versions of the slow tier that are kept, the oldest (no adapter) first. */
   versions(user: string): Promise<readonly NumberedVersion[]>
-  /** Statistics of a user's turns and signals, and of what is kept. */
+  /** Statistics of a user's turns and signals, and of the stored state. */
   statistics(user: string): Promise<UserStatistics>
   /** Warnings that follow from the statistics; each says what to do. */
   warnings(user: string): Promise<readonly LearnerWarning[]>
@@ -68,8 +68,8 @@ export interface CorrectedTurn {
 }
 
 /**
- * Calls for one user run one after the other, calls for different users at the same time; answers are
- * generated while others learn.
+ * Calls for one user run one after the other, calls for different users at the same time; answers
+ * are generated while others learn.
  */
 export interface Learner extends UserReaders {
   /** Answers under this user's model. The last event, 'turn-end', has the number for `feedback`. */
@@ -99,12 +99,13 @@ export interface Learner extends UserReaders {
   /** The loss of a completion under this user's model, in nats per token; nothing is learned. */
   loss(turn: LearnedTurn): Promise<number>
   /**
-   * Moves what was learned into the slow tier, by training or by an exact sum; changes nothing where
-   * the validation gate fails.
+   * Moves what was learned into the slow tier, by training or by an exact sum; changes nothing
+   * where the validation gate fails.
    */
   consolidate(user: string, options?: ConsolidateUserOptions): Promise<ConsolidationResult>
   /**
-   * Whether a consolidation is due by the schedule; after a learned turn a due one runs by itself.
+   * Whether a consolidation is due by the schedule; after a learned turn a due one runs
+   * automatically.
    */
   due(user: string): Promise<boolean>
   /**
@@ -117,7 +118,7 @@ export interface Learner extends UserReaders {
    * the turns since then are learned again without it, versions of the slow tier that had learned
    * it go, and the store's earlier checkpoints are removed. Completions that were only learned
    * leave what a user has who never learned them, bit for bit. Throws NotFoundError for a turn that
-   * is not kept or can no longer be separated, StorageError if the store still holds it.
+   * is not kept or can no longer be separated, StorageError if it is still in the store.
    */
   unlearn(user: string, turn: number): Promise<UnlearningResult>
   /** Removes a user, also from the store. */

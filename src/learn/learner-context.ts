@@ -1,5 +1,5 @@
-// What all users of a learner share: the model's head, its loss, the program of fast tiers on layers,
-// and the options of the tiers.
+// What all users of a learner share: the model's head, its loss, the program of fast tiers on
+// layers, and the options of the tiers.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
@@ -49,7 +49,7 @@ function splitFastOptions(fast: LearnerOptions['fast']): {
 function checkKeyLayer({ layer }: LayerTiers): void {
   if (layer === 0)
     throw new OptionError(
-      'Learner options: a fast tier that reaches layer 0 leaves the memory only token embeddings as keys, which tell nothing but the last token. Choose layers from 1 on (where.layers), or memory: false.',
+      'Learner options: a fast tier that reaches layer 0 leaves the memory only token embeddings as keys, which identify only the last token. Choose layers from 1 on (where.layers), or memory: false.',
     )
 }
 

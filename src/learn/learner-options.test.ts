@@ -29,7 +29,7 @@ describe('options of a learner', () => {
       { fast: { layers: { rank: 40 } } },
       /fast.layers.rank: got 40, expected an integer from 1 to 16/,
     ],
-    [{ fast: { head: {}, rank: 4 } }, /fast.rank: got it beside fast.head or fast.layers/],
+    [{ fast: { head: {}, rank: 4 } }, /fast.rank: got it next to fast.head or fast.layers/],
     [{ slow: { epochs: 0.5 } }, /slow.epochs: got 0.5, expected an integer ≥ 1/],
     [{ slow: { layers: { first: 2 } } }, /no option "slow.layers.first"/],
     [{ breadth: 0 }, /breadth: got 0, expected an integer ≥ 1 or "all"/],

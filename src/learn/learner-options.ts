@@ -1,5 +1,5 @@
-// Options of a learner: one table with the rows of its parts. Every mistake is reported at once, also
-// in options of tiers.
+// Options of a learner: one table with the rows of its parts. Every mistake is reported at once,
+// also in options of tiers.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
@@ -41,8 +41,8 @@ const learnerFields = {
   /** Turns of a user kept for the next consolidation. Default 256. */
   keptRows: integer({ from: 1, default: 256 }),
   /**
-   * Learned turns of a user that `unlearn` can take back one by one. Default 256. They are kept as
-   * ids, and no longer than since the oldest version from which it can begin again.
+   * Learned turns of a user that `unlearn` can undo separately. Default 256. They are kept as ids,
+   * and no longer than since the oldest version from which it can begin again.
    */
   keptHistory: integer({ from: 0, default: 256 }),
   /** Versions of a user's slow tier that can be restored, besides the start. Default 4. */
@@ -80,7 +80,9 @@ export const readKeptCounts = (
   keptVersions: options.keptVersions ?? learnerFields.keptVersions.default,
 })
 
-/** Options of one fast tier beside those of two: it would not be clear whose they are. */
+/**
+ * Options of one fast tier together with those of two: it would not be clear to which they apply.
+ */
 function findMixedOptions(fast: unknown): string[] {
   if (!isRecord(fast) || (fast['head'] === undefined && fast['layers'] === undefined)) return []
   const beside = Object.keys(fast).filter(
@@ -88,5 +90,5 @@ function findMixedOptions(fast: unknown): string[] {
   )
   if (beside.length === 0) return []
   const names = beside.map((name) => `fast.${name}`).join(', ')
-  return [`${names}: got it beside fast.head or fast.layers, expected it inside of one of them`]
+  return [`${names}: got it next to fast.head or fast.layers, expected it inside of one of them`]
 }

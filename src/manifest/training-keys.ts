@@ -54,11 +54,11 @@ export interface ManifestTables {
   readonly schedules: ChoiceTable
   readonly optimizers: ChoiceTable
   readonly losses: ChoiceTable
-  /** The settings of a run by the section that holds them. */
+  /** The settings of a run by their section. */
   readonly settings: Readonly<Record<'batch' | 'schedule' | 'optimizer' | 'top', Fields>>
   readonly metrics: readonly string[]
   readonly ewc: Fields
-  /** Name, description, tags and so on: what the expert says about itself. */
+  /** Name, description, tags and so on: the expert's metadata. */
   readonly description: Fields
 }
 
@@ -121,7 +121,7 @@ const defineDataSection = (formats: readonly string[], needsData: boolean): Mani
     }),
     system: string({ about: 'system message for rows that have none; stored with the expert' }),
     validation: either(number({ above: 0, below: 1 }), definePaths(''), {
-      about: 'rows to validate on: a share of the data such as 0.1, or files of their own',
+      about: 'rows to validate on: a share of the data such as 0.1, or separate files',
     }),
     labels: listOf(filled, {
       least: 1,
@@ -185,7 +185,9 @@ const selectKindOptions = (kinds: ChoiceTable): ChoiceTable =>
     ]),
   )
 
-/** One kind with its options, or several: options of any of them, and those of one under its name. */
+/**
+ * One kind with its options, or several: options of any of them, and those of one under its name.
+ */
 const defineKinds = ({ kinds, targets }: ManifestTables): ManifestChoiceKey => {
   const about =
     'the kind of adapter, or a list of kinds that act as one expert (ia3 and prompt-tuning), and options'
@@ -202,7 +204,7 @@ const defineKinds = ({ kinds, targets }: ManifestTables): ManifestChoiceKey => {
   })
 }
 
-/** Names that stand for kind, rank and layers. */
+/** Names for kind, rank and layers. */
 const defineRecipes = ({ roles, tiers }: ManifestTables) => ({
   role: oneOf(roles, {
     about:
@@ -216,7 +218,7 @@ const defineRecipes = ({ roles, tiers }: ManifestTables) => ({
 
 /**
  * The whole training manifest, by the tables of this version. One that names a role needs no data,
- * because the role has examples of its own.
+ * because the role has its own examples.
  */
 export function defineTrainingManifest(tables: ManifestTables, needsData = true): ManifestSection {
   const { settings, schedules, optimizers, losses } = tables
@@ -225,7 +227,7 @@ export function defineTrainingManifest(tables: ManifestTables, needsData = true)
     ...(needsData && { required: ['data'] }),
     keys: {
       base: definePath('the base model: a catalogue name, hf:owner/name, a folder or a .gguf file'),
-      out: definePath("the expert's folder (default: beside the manifest and named like it)"),
+      out: definePath("the expert's folder (default: next to the manifest and named like it)"),
       ...tables.description,
       kind: defineKinds(tables),
       targets: defineTargets(tables.targets),

@@ -1,7 +1,7 @@
 // The training manifest: everything that decides a training run, as one plain value. Independent of
 // files.
 
-/** A row of a table with options of its own: { name: 'lora', rank: 16 }. */
+/** A row of a table with its own options: { name: 'lora', rank: 16 }. */
 export interface ManifestChoice {
   /** Of kinds that act as one, a list. */
   readonly name?: string | readonly string[]
@@ -14,7 +14,7 @@ export interface TrainingManifest {
   readonly base?: string
   /** The folder of the expert. */
   readonly out?: string
-  /** What the expert says about itself. */
+  /** The expert's metadata. */
   readonly name?: string
   readonly description?: string
   readonly tags?: readonly string[]

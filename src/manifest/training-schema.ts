@@ -93,8 +93,8 @@ function findChoiceProblems(
   })
   if (!isRecord(value)) return row ? [] : [misnamed(path)]
   if (row) return findSectionProblems(value, withName(row, oneOf(names)), path)
-  // The name is wrong, so that nobody can tell which keys belong here: the values of those that the
-  // usual row has are checked, other keys are passed over.
+  // The name is wrong, so the allowed keys are unknown: keys of the default row are checked, other
+  // keys are ignored.
   const known = Object.entries(rows.get(usual)!.keys).filter(([key]) => value[key] !== undefined)
   return [
     misnamed([...path, 'name']),

@@ -19,7 +19,7 @@ import { merge, type MergeOptions, type ModuleReport } from './merge.ts'
 export interface CompressOptions extends Pick<MergeOptions, 'base' | 'anyBase' | 'onModule'> {
   /** Rank of every module at most. */
   readonly rank?: number | undefined
-  /** The smallest rank that keeps this share of Σ σ², in every module by itself. */
+  /** The smallest rank that keeps this share of Σ σ², in each module separately. */
   readonly energy?: number | undefined
 }
 

@@ -24,7 +24,7 @@ export function createWorkspace(): MergeWorkspace {
   }
 }
 
-/** What tells the random numbers of one module from those of another (FNV-1a). */
+/** Distinguishes the random numbers of one module from those of another (FNV-1a). */
 function hashName(text: string): number {
   let value = 0x811c9dc5
   for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193)

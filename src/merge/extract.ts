@@ -26,7 +26,7 @@ export type ComparedModel = Pick<BaseModel, 'name' | 'graph' | 'weights'>
 export interface ExtractOptions {
   /** Directions that are kept in each module at most. One of rank and energy is needed. */
   readonly rank?: number | undefined
-  /** The smallest rank that keeps this share of Σ σ², in every module by itself. */
+  /** The smallest rank that keeps this share of Σ σ², in each module separately. */
   readonly energy?: number | undefined
   /**
    * Linear layers to look at: ends of paths, a regex, or a preset such as 'all-linear' (default) or
@@ -182,7 +182,7 @@ function selectTargets(
   })
   if (unfit.length > 0)
     throw new UnsupportedError(
-      `Extract: only linear layers with a weight of their own: ${unfit.join(', ')}. Leave them out.`,
+      `Extract: only linear layers with their own weight: ${unfit.join(', ')}. Leave them out.`,
     )
   return new Map(targets.map(({ module, weightName }) => [weightName, module]))
 }

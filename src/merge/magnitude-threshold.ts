@@ -1,5 +1,5 @@
 // Keeping a share of the largest numbers: thresholds found by counting float bit patterns, which
-// order like the magnitudes they stand for.
+// have the same order as the magnitudes.
 
 const magnitudeBits = 0x7fffffff
 

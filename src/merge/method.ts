@@ -32,7 +32,7 @@ export interface MergeRecipe {
    * among the adapters.
    */
   readonly rank?: number
-  /** The smallest rank that keeps this share of Σ σ², in every module by itself. */
+  /** The smallest rank that keeps this share of Σ σ², in each module separately. */
   readonly energy?: number
   /** For methods that draw at random. Default 0. */
   readonly seed?: number
@@ -57,7 +57,7 @@ interface MethodBase {
   readonly name: string
   /** Other names that `method` may have. */
   readonly aliases?: readonly string[]
-  /** One line; w are weights, K adapters, s a sign, [..] 1 where it holds and else 0. */
+  /** One line; w are weights, K adapters, s a sign, [..] 1 if the condition is true, else 0. */
   readonly formula: string
   /** One sentence. */
   readonly summary: string

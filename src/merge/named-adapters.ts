@@ -28,7 +28,9 @@ export function listSources<Source>(sources: MergeSources<Source>): readonly Nam
   }))
 }
 
-/** Adapters with the names that weights may use. Throws OptionError listing what is not an adapter. */
+/**
+ * Adapters with the names that weights may use. Throws OptionError listing what is not an adapter.
+ */
 export function listAdapters(sources: MergeSources): {
   readonly adapters: readonly Adapter[]
   readonly names: readonly AdapterNames[]

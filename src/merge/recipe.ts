@@ -58,7 +58,7 @@ export function completeRecipe(
     (density - epsilon <= 0 || density + epsilon >= 1) &&
     method.options.includes('epsilon')
   )
-    problems.push(`epsilon: got ${epsilon}, but density ± epsilon must lie between 0 and 1`)
+    problems.push(`epsilon: got ${epsilon}, but density ± epsilon must be between 0 and 1`)
   const total =
     problems.length > 0 || !recipe.normalize ? 1 : weights.reduce((sum, weight) => sum + weight, 0)
   if (Math.abs(total) < 1e-8) problems.push('weights: they sum to 0, so they cannot be normalised')

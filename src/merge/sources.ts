@@ -23,7 +23,7 @@ import { listSavedParts } from './saved/saved-parts.ts'
 
 /**
  * The model that the adapters are for. Needed where a change depends on the base's weights (DoRA,
- * IA3), or tensors do not tell sizes (LoKr).
+ * IA3), or tensors do not determine sizes (LoKr).
  */
 export interface MergeBase {
   readonly model: ModelGraph
@@ -176,7 +176,7 @@ function collectFromModel(
   )
 }
 
-/** Parts of LoRA's keys that tell a module's sizes without its model. */
+/** Parts of LoRA's keys that determine a module's sizes without its model. */
 const pair = /^(.*)\.(?:lora_(A)\.weight|lora_embedding_(A))$/
 
 interface Found {
@@ -196,7 +196,7 @@ function collectFromKeys(adapters: readonly Adapter[], mismatches: Mismatch[]): 
       !mismatches.some(({ name }) => name.startsWith(describeAdapter(k)))
     ) {
       throw new OptionError(
-        `Merge: the tensors of ${describeAdapter(k)} (${adapter.kind}) do not tell the sizes of its modules; pass the base's model.`,
+        `Merge: the tensors of ${describeAdapter(k)} (${adapter.kind}) do not determine the sizes of its modules; pass the base's model.`,
       )
     }
     mismatches.push(

@@ -75,7 +75,7 @@ export function createSmallModel({
   return { config, weights }
 }
 
-/** With the element type of every tensor, f32 unless said, and files beside it. */
+/** With the element type of every tensor, default f32, and further files. */
 export function asFolder(
   { config, weights }: SmallModel,
   dtype: DType = 'f32',
@@ -92,7 +92,7 @@ export function asFolder(
   return { name: 'small', folder } satisfies BaseModelSource
 }
 
-/** Matrices whose rows are whole blocks have the type `typeOf` says; everything else is f32. */
+/** Matrices whose rows are whole blocks have the type of `typeOf`; everything else is f32. */
 export function asGguf(
   { config, weights }: SmallModel,
   typeOf: (name: string) => DType = () => 'f32',

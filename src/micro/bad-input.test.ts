@@ -191,7 +191,7 @@ describe('bad input is refused by name and changes nothing', () => {
       'NaN in what was emitted',
       adapt({ quality: 1, emitted: target.with(0, NaN) }),
       NumericError,
-      'emitted holds NaN',
+      'emitted contains NaN',
     ],
     ['a rate of zero', (lora) => lora.applyUpdates(0), OptionError, 'learningRate: got 0'],
     ['a rate that is NaN', (lora) => lora.applyUpdates(NaN), OptionError, 'learningRate: got NaN'],

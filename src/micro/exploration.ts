@@ -15,7 +15,9 @@ const rememberedEmissions = 256 // sessions whose last explored output waits for
 const toEmissionKey = (module: string, session: string): string =>
   `${module.length} ${module} ${session}`
 
-/** How far feedback of a reward may move: a quality of 1 against a baseline of ½ twice as far as ¾. */
+/**
+ * How far feedback of a reward may move: a quality of 1 against a baseline of ½ twice as far as ¾.
+ */
 const computeWeight = (advantage: number): number => Math.min(1, Math.abs(advantage))
 
 export class Exploration {
@@ -52,7 +54,7 @@ export class Exploration {
     throw new OptionError(
       explored
         ? `feedback: explored: no output of module ${JSON.stringify(module.name)} waits for a reward in session ${JSON.stringify(sessionId)}; call lora.explore(input, { sessionId }) first, once for each reward.`
-        : 'feedback: a reward, quality or verdict alone says how good an output was, not in which direction better lies. Give one of these too: target (what the output should have been), emitted (the output that was given, or the number of its class), explored: true (after lora.explore made the output), gradient (∂L/∂y).',
+        : 'feedback: a reward, quality or verdict alone says how good an output was, not in which direction a better one is. Give one of these too: target (what the output should have been), emitted (the output that was given, or the number of its class), explored: true (after lora.explore made the output), gradient (∂L/∂y).',
     )
   }
 

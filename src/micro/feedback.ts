@@ -48,7 +48,7 @@ export interface GradientFeedback
   readonly gradient: Float32Array
 }
 
-/** The output that was given, made more or less likely by the reward, quality or verdict. */
+/** The output that was given, made more or less likely by the reward, quality or rating. */
 export interface EmittedFeedback
   extends FeedbackFigures, Without<'target' | 'gradient' | 'explored'> {
   /** The vector itself [out], or which of `out` classes was chosen. */
@@ -108,11 +108,11 @@ function listConflicts(feedback: FeedbackFields): string[] {
   if (target !== undefined && gradient !== undefined)
     conflicts.push('target and gradient: give one of them')
   if (emitted !== undefined && (target ?? gradient) !== undefined)
-    conflicts.push('emitted: belongs to a reward; leave it out beside a target or gradient')
+    conflicts.push('emitted: belongs to a reward; leave it out with a target or gradient')
   if (explored && (emitted ?? target ?? gradient) !== undefined)
-    conflicts.push('explored: leave it out beside a target, a gradient or what was emitted')
+    conflicts.push('explored: leave it out with a target, a gradient or an emitted output')
   if (base !== undefined && gradient !== undefined)
-    conflicts.push('base: has no meaning beside a gradient, which is taken as it is')
+    conflicts.push('base: has no meaning with a gradient, which is used unchanged')
   return conflicts
 }
 

@@ -30,7 +30,7 @@ export interface HeadRowsOptions {
   /** Rows that are cached; 4 · width bytes each, allocated at once. Default 2048. */
   readonly capacity?: number
   /**
-   * The vocabulary's average row [width], which stands for all tokens that are not among the ids.
+   * The vocabulary's average row [width], which represents all tokens that are not among the ids.
    * Without it they are left out.
    */
   readonly averageRow?: Float32Array

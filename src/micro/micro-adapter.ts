@@ -26,8 +26,8 @@ export class MicroAdapter {
   protected forwards = 0
 
   /**
-   * Bytes that an adapter of these options takes, by purpose, before it is made: what `memory()`
-   * says of it afterwards. Throws OptionError.
+   * Bytes that an adapter of these options takes, by purpose, before it is made: the same values as
+   * `memory()` afterwards. Throws OptionError.
    */
   static memoryReport(options: MicroLoraOptions = {}): MemoryReport {
     const config = completeOptions(options)

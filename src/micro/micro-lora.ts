@@ -121,7 +121,7 @@ export class MicroLora extends MicroAdapter {
   ): number {
     if (reward === undefined)
       throw new OptionError(
-        'feedback: give a target, a gradient, or a reward, quality or verdict beside what was emitted.',
+        'feedback: give a target, a gradient, or a reward, quality or verdict with an emitted output.',
       )
     const { normalizeQuality } = this.config
     const advantage = computeAdvantage(reward - baseline, this.#rewards, normalizeQuality)

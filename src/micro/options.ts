@@ -52,12 +52,13 @@ export interface MicroLoraSettings {
   /** Adam's ε. Default 1e-8. */
   readonly epsilon: number
   /**
-   * Weights shrink by learning rate × weightDecay at every step (decoupled, as in AdamW). Default 0.
+   * Weights shrink by learning rate × weightDecay at every step (decoupled, as in AdamW). Default
+   * 0.
    */
   readonly weightDecay: number
   /**
    * The mean gradient's norm is cut to this, times the mean of min(1, |advantage|) where rewards
-   * made it: a clear verdict moves further than a faint one. Default 1; Infinity for no bound.
+   * made it: a clear rating moves further than a weak one. Default 1; Infinity for no bound.
    */
   readonly clip: number
   /**
@@ -106,7 +107,7 @@ export interface MicroLoraOptions extends OptionalSettings {
   readonly outFeatures?: number | undefined
   /** Several modules by their names or sets of names: 'attention', ['mlp', 'lm_head']. */
   readonly targets?: ModuleSet | (string & {}) | readonly string[] | undefined
-  /** Several modules with their dimensions, by name; beside `targets`, of those that differ. */
+  /** Several modules with their dimensions, by name; with `targets`, only those that differ. */
   readonly modules?: Modules | undefined
   /** Default: the fastest that run here. Not saved. */
   readonly kernels?: KernelName | undefined

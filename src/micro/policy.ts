@@ -55,6 +55,8 @@ export function computePolicyGradient(
     )
   const loss = computeGaussianGradient(y, emitted, advantage, deviation)
   if (!Number.isFinite(loss))
-    throw new NumericError('feedback: emitted holds NaN or infinite values; nothing was changed.')
+    throw new NumericError(
+      'feedback: emitted contains NaN or infinite values; nothing was changed.',
+    )
   return loss
 }

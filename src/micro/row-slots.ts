@@ -1,4 +1,4 @@
-// Which slot holds which token's row; where none is free, the least recently used are evicted.
+// Which slot has which token's row; where none is free, the least recently used are evicted.
 // Independent of: the rows themselves.
 
 export class RowSlots {

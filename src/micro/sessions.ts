@@ -7,7 +7,7 @@ import { addLoss, addQuality, computeVariance, createRewardState } from './rewar
 /** Figures of one session's feedback. */
 export interface SessionStatistics {
   readonly adaptations: number
-  /** Feedback that had a quality or a verdict. */
+  /** Feedback that had a quality or a rating. */
   readonly samples: number
   readonly meanQuality: number
   /** Of the qualities, divided by samples − 1. */

@@ -7,7 +7,7 @@ import { computeEffectiveRank, listMicroWarnings, type MicroLoraWarning } from '
 
 /** Figures of a MicroLoRA. */
 export interface MicroLoraStatistics {
-  /** Feedback that had a quality or a verdict. */
+  /** Feedback that had a quality or a rating. */
   readonly samples: number
   readonly meanQuality: number
   /** Of the qualities, divided by samples − 1. */

@@ -92,7 +92,7 @@ export const listTargetNames = (targets: string | readonly string[]): string[] =
   ),
 ]
 
-/** What does not fit together in a choice whose values are right by themselves. */
+/** Conflicts in a choice whose single values are valid. */
 export function findModuleProblems(choice: ModuleChoice): string[] {
   const { inFeatures, outFeatures, modules, targets } = choice
   if (targets === undefined)

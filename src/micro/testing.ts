@@ -1,5 +1,5 @@
 // Small problems for MicroLoRA's tests: random vectors, targets that a low-rank map reaches, losses
-// as formulas of their own.
+// as separate formulas.
 
 import { random } from '../base/random.ts'
 import type { MicroLora } from './micro-lora.ts'

@@ -35,7 +35,7 @@ const formatFigure = (value: number): string => String(Number(value.toPrecision(
 
 function* listFeedbackWarnings({ qualities, meanQuality }: Symptoms): Generator<MicroLoraWarning> {
   if (qualities < enoughQualities || (meanQuality >= 0.4 && meanQuality <= 0.9)) return
-  const message = `The mean quality of ${qualities} is ${formatFigure(meanQuality)}, outside 0.4 to 0.9: nearly all feedback says the same, so there is little to tell good from bad. Ask for the other sort too, or set normalizeQuality.`
+  const message = `The mean quality of ${qualities} is ${formatFigure(meanQuality)}, outside 0.4 to 0.9: nearly all feedback is the same, so it hardly distinguishes good from bad. Ask for the other sort too, or set normalizeQuality.`
   yield { code: 'one-sided-feedback', message }
 }
 

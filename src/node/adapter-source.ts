@@ -24,7 +24,7 @@ export interface AdapterSource {
 const adapterFile = /^adapter(_config\.json|_model\..*safetensors|s\.safetensors)$/
 
 /**
- * Finds the adapter at a path. A file of an adapter's folder stands for the folder. Throws
+ * Finds the adapter at a path. A file of an adapter's folder selects the folder. Throws
  * NotFoundError if there is none.
  */
 export async function findAdapterSource(path: string): Promise<AdapterSource> {

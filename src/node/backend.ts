@@ -16,7 +16,7 @@ export interface NodeBackendOptions {
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
   /** Loads a package of ONNX Runtime. Default: by import. */
   readonly load?: ((name: RuntimePackage) => Promise<unknown>) | undefined
-  /** Receives the line that says what is missing. Default: stderr, once per process. */
+  /** Receives the line that names what is missing. Default: stderr, once per process. */
   readonly warn?: ((line: string) => void) | undefined
 }
 

@@ -25,7 +25,9 @@ export interface LocatedAdapter {
   readonly base: string | undefined
 }
 
-/** Finds an adapter, and reads it where its format needs no base. Throws what `loadAdapter` throws. */
+/**
+ * Finds an adapter, and reads it where its format needs no base. Throws what `loadAdapter` throws.
+ */
 export async function locateAdapter(path: string): Promise<LocatedAdapter> {
   const source = await findAdapterSource(path)
   const adapter = source.format === 'peft' ? await loadAdapter(source.path) : undefined
@@ -71,7 +73,7 @@ export function resolveReadingBase(
   const named = [...new Set(located.flatMap(({ base }) => base ?? []))]
   if (named.length === 1) return named[0]
   const found =
-    named.length === 0 ? 'nothing says which' : `the adapters name ${named.join(' and ')}`
+    named.length === 0 ? 'it is not clear which' : `the adapters name ${named.join(' and ')}`
   throw new OptionError(
     `${waiting.join(', ')}: files of llama.cpp and mlx-lm are read for a base, because names and order of rows depend on it, and ${found}. Name it (--model; in a program: base).`,
   )

@@ -28,23 +28,23 @@ export interface LoadModelOptions extends ResolveOptions {
    * it an expert is asked with the date that it was taught with.
    */
   readonly date?: Date | undefined
-  /** The date where neither `date` nor the expert's training says one. */
+  /** The date if neither `date` nor the expert's training has one. */
   readonly today?: Date | undefined
   /** A scaling of rotary positions for contexts longer than the model was trained on. */
   readonly ropeScaling?: RopeScalingOptions | undefined
 }
 
 const servingAdvice =
-  'Take a smaller model or one in fewer bits (weights: q4), or end what holds memory; graft models plan shows what holds how much.'
+  'Take a smaller model or one in fewer bits (weights: q4), or end programs that use memory; graft models plan shows the memory by purpose.'
 const trainingAdvice =
-  'Train on a smaller model, on a quantised base (quantization nf4), or end what holds memory.'
+  'Train on a smaller model, on a quantised base (quantization nf4), or end programs that use memory.'
 
 /** A model that can also be trained on: it has its backend and its weights in f32. */
 export interface LoadedModel extends Model {
   readonly backend: Backend
   /**
    * The base's weights by checkpoint name, read again at every call and not kept: in f32, or
-   * quantised one by one as they are read. Throws NumericError for NaN.
+   * quantised as they are read. Throws NumericError for NaN.
    */
   weights(): Promise<Map<string, F32Tensor>>
   weights(options?: { readonly quantization?: Quantization }): Promise<Map<string, BaseWeight>>
@@ -55,8 +55,8 @@ export interface LoadedModel extends Model {
 /**
  * Opens a base model: a directory in the Hugging Face layout, a .gguf file,
  * `hf:owner/name@revision` or a name of the catalogue, fetched into the cache where needed. Nothing
- * is computed before the first call. Throws NotFoundError that says what was tried, OptionError for
- * unknown options, UnsupportedError, MismatchError, FormatError.
+ * is computed before the first call. Throws NotFoundError with everything that was tried,
+ * OptionError for unknown options, UnsupportedError, MismatchError, FormatError.
  */
 export async function loadModel(
   source: string,

@@ -1,5 +1,5 @@
-// What of an adapter's own tokenizer and chat template differs from the base's, in words: a user
-// must hear that the adapter's are used.
+// What of an adapter's own tokenizer and chat template differs from the base's, as text: a user
+// must be informed that the adapter's are used.
 
 import type { AdapterText } from '../adapters/adapter.ts'
 import { parseAdapterText } from '../adapters/files/adapter-text.ts'

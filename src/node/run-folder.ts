@@ -27,15 +27,15 @@ export interface RunFolderOptions {
 }
 
 export const checkpointFolder = 'checkpoints'
-/** About twice a minute on small models; a checkpoint holds three times the adapter. */
+/** About twice a minute on small models; a checkpoint is three times as large as the adapter. */
 const defaultCheckpointSteps = 25
 
 const exists = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => undefined)) !== undefined
 
 /**
- * Throws OptionError if the folder holds an adapter or checkpoints that nobody asked to replace or
- * to resume from, and where there is nothing to resume from.
+ * Throws OptionError if the folder has an adapter or checkpoints and neither replacing nor resuming
+ * was requested, and if there is nothing to resume from.
  */
 export async function checkOutFolder(
   out: string,
@@ -64,7 +64,7 @@ export interface RunFolder {
   writeResults(end: TrainResult): Promise<void>
 }
 
-/** What of a run its expert's manifest says. */
+/** The part of a run that its expert's manifest records. */
 export interface RunFacts {
   /** The base as it was asked for. */
   readonly base: string
@@ -116,8 +116,8 @@ export async function prepareOutFolder(
 export type ManifestScores = NonNullable<ExpertManifest['scores']>
 
 /**
- * Adds scores to a trained expert: to the header of its tensor file and to expert.json. Those of the
- * same name are replaced.
+ * Adds scores to a trained expert: to the header of its tensor file and to expert.json. Those of
+ * the same name are replaced.
  */
 export async function writeScores(
   out: string,

@@ -233,7 +233,7 @@ async function resolveEwcOptions(
   return { ...rest, ...(state && { state }) }
 }
 
-/** The folder of an adapter; a GGUF file has none of its own. */
+/** The folder of an adapter; a GGUF file has no own folder. */
 async function findAdapterFolder(adapter: string | undefined): Promise<string | undefined> {
   if (adapter === undefined) return undefined
   const { format, path } = await findAdapterSource(adapter)

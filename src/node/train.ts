@@ -54,7 +54,7 @@ function withFence(options: TrainOptions, fence: AttemptFence | undefined): Trai
   return { ...options, checkpoint: { ...checkpoint, sink: fence.guard(checkpoint.sink) } }
 }
 
-/** What the expert's manifest says of the run. */
+/** The run's part of the expert's manifest. */
 async function describeRun(
   base: string,
   { data, dataLicense, command, adapter: from, metadata = {}, seed = 0 }: TrainFilesOptions,

@@ -1,5 +1,5 @@
-// Search by meaning: experts' descriptions and examples as vectors of a base model's states, kept in
-// the registry, computed once for each version and each embedder. Independent of models.
+// Search by meaning: experts' descriptions and examples as vectors of a base model's states, kept
+// in the registry, computed once for each version and each embedder. Independent of models.
 
 import { createMatrix } from '../base/linalg/matrix.ts'
 import { svd } from '../base/linalg/svd.ts'
@@ -133,7 +133,7 @@ export const createModelEmbedder = (
     return vectors
   })
 
-/** What stands for an expert: its description, and its examples one by one. */
+/** The texts that represent an expert: its description, and each of its examples. */
 export function listMeaningTexts({
   id,
   name,
@@ -189,7 +189,9 @@ async function embedExperts(
   })
 }
 
-/** Searches by what a question means; the rest of the query filters. Embeds what is missing first. */
+/**
+ * Searches by what a question means; the rest of the query filters. Embeds what is missing first.
+ */
 export async function searchByMeaning(
   registry: Registry,
   embedder: Embedder,

@@ -22,7 +22,7 @@ export interface ExpertReference {
 
 const shortestHash = 8
 
-/** Throws OptionError for a text that asks for nothing. */
+/** Throws OptionError for a string that is no reference. */
 export function parseReference(text: string): ExpertReference {
   const at = text.indexOf('@')
   const id = at < 0 ? text : text.slice(0, at)

@@ -53,9 +53,9 @@ export interface AddOptions {
   readonly version?: string | undefined
   /** Channels that point to it from now on. */
   readonly channels?: readonly string[] | undefined
-  /** Stands for its description and examples in searches by meaning; of length 1. */
+  /** Represents its description and examples in searches by meaning; of length 1. */
   readonly vector?: Float32Array | undefined
-  /** Stands for the manifest of a folder that has none. */
+  /** Replaces the manifest of a folder that has none. */
   readonly manifest?: ExpertManifest | undefined
 }
 
@@ -66,7 +66,7 @@ export interface RegistryChange {
   readonly channel?: string | undefined
 }
 
-/** A version, and the vector that stands for it. */
+/** A version, and the vector that represents it. */
 export interface ExpertVector {
   readonly id: string
   readonly version: string
@@ -89,7 +89,7 @@ export interface Registry<Source = string> {
   search(query: SearchQuery): Promise<readonly SearchResult[]>
   /** Newest versions of which an embedder has left no vector. */
   listWithoutVector(embedder: string): Promise<readonly RegisteredExpert[]>
-  /** Keeps an embedder's vectors beside the versions; those that are gone are left out. */
+  /** Keeps an embedder's vectors with the versions; missing versions are left out. */
   setVectors(embedder: string, vectors: readonly ExpertVector[]): Promise<void>
   /** Lets a channel point to a version; undefined takes the channel away. */
   setChannel(id: string, channel: string, version: string | undefined): Promise<void>

@@ -34,7 +34,7 @@ export interface SearchableExpert extends RegisteredExpert {
 /** Experts as searches go through them. */
 export interface SearchIndex {
   readonly experts: readonly SearchableExpert[]
-  /** What an expert says, in small letters; made once, when words are searched first. */
+  /** An expert's texts in lower case; made once, at the first search for words. */
   getText(index: number): string
 }
 
@@ -44,8 +44,8 @@ export function createSearchIndex(experts: readonly SearchableExpert[]): SearchI
 }
 
 /**
- * The experts that fit, the most similar first, or those whose names come first. A search by meaning
- * leaves out experts without a vector. Throws OptionError for vectors of another length.
+ * The experts that fit, the most similar first, or those whose names come first. A search by
+ * meaning leaves out experts without a vector. Throws OptionError for vectors of another length.
  */
 export function searchExperts(index: SearchIndex, given: SearchQuery): SearchResult[] {
   const { vector, limit, embedder: _embedder, ...query } = readOptions('Search', given, queryFields)

@@ -232,7 +232,7 @@ async function describeBase({ base }: Model): Promise<NonNullable<RouterFile['ba
   return { id: base.name, sha256: await base.identity() }
 }
 
-/** The router, whose file also says for which base it is. */
+/** The router, whose file also records its base. */
 function withBase(router: Router, base: NonNullable<RouterFile['base']>): Router {
   const save = router.save.bind(router)
   return Object.assign(router, {

@@ -40,7 +40,7 @@ export interface RouteDecision {
   readonly reason: string
   /** Which kind decided, where a router asks others. */
   readonly by?: string | undefined
-  /** A tier of experts that is enough, where the router says one. */
+  /** A tier of experts that is sufficient, if the router predicts one. */
   readonly tier?: string | undefined
   /** The probability with which this choice was drawn. Default 1: it was not drawn. */
   readonly propensity?: number | undefined
@@ -48,9 +48,9 @@ export interface RouteDecision {
   readonly features?: Float32Array | undefined
 }
 
-/** What a response says of a decision. */
+/** A decision as part of a response. */
 export interface RouteReport {
-  /** Who answers, as a request would name it; null: the base, or the upstream. */
+  /** The chosen expert, as a request would name it; null: the base, or the upstream. */
   readonly expert: string | null
   /** How likely it is that the router's best expert is right, 0–1. */
   readonly confidence: number
@@ -61,7 +61,7 @@ export interface RouteReport {
   readonly upstream?: string | undefined
 }
 
-/** Who would answer, and how much speaks for each expert. */
+/** The choice, and the score of each expert. */
 export interface RouteExplanation extends RouteReport {
   /** Best first; experts of score 0 may be left out. */
   readonly scores: readonly ExpertScore[]
@@ -77,7 +77,7 @@ export interface RouteClue {
   readonly weight: number
 }
 
-/** What came of a decision. */
+/** The outcome of a decision. */
 export interface RouteFeedback {
   readonly request: RouteRequest
   readonly decision: RouteDecision
@@ -95,7 +95,7 @@ export interface Router {
   decide(request: RouteRequest, signal?: AbortSignal): RouteDecision | Promise<RouteDecision>
   /** What spoke for the experts, the strongest first. */
   explain?(request: RouteRequest, signal?: AbortSignal): RouteClue[] | Promise<RouteClue[]>
-  /** Changes the router by what came of a decision. */
+  /** Updates the router by the outcome of a decision. */
   learn?(feedback: RouteFeedback): void | Promise<void>
   /** Adds an expert by its examples, without training again. */
   add?(expert: RoutedExpert): void | Promise<void>
@@ -161,7 +161,9 @@ export interface StateSource {
   dispose(): Promise<void>
 }
 
-/** What kinds may need beside the prompts; each is there where the caller gives it. */
+/**
+ * Inputs that kinds may need in addition to the prompts; each is present if the caller passes it.
+ */
 export interface RouterParts {
   readonly embedder?: TextEmbedder | undefined
   readonly tokenizer?: Tokenizer | undefined

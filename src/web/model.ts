@@ -82,11 +82,11 @@ export interface WebModel extends Model {
 }
 
 /**
- * Opens a base model: the URL of a .gguf file or of a folder in the Hugging Face layout, a File, the
- * Files of a folder, `opfs:models/mine`, `hf:owner/name@revision` or a name of the catalogue. What
- * comes from the web is kept in OPFS and not fetched again. Nothing is computed before the first
- * call but one known product. Throws NotFoundError, StorageError, OptionError for unknown options,
- * UnsupportedError, MismatchError, FormatError.
+ * Opens a base model: the URL of a .gguf file or of a folder in the Hugging Face layout, a File,
+ * the Files of a folder, `opfs:models/mine`, `hf:owner/name@revision` or a name of the catalogue.
+ * What comes from the web is kept in OPFS and not fetched again. Nothing is computed before the
+ * first call but one known product. Throws NotFoundError, StorageError, OptionError for unknown
+ * options, UnsupportedError, MismatchError, FormatError.
  */
 export async function loadModel(
   source: WebSource,
@@ -161,7 +161,7 @@ export async function resolveModel(
     !/\.gguf$|^(opfs|hf):/.test(source)
   )
     throw new NotFoundError(
-      `There is no base model ${JSON.stringify(source)}. The catalogue holds ${[...catalogue.keys()].join(', ')}; or give the URL of a folder (ending in /) or of a .gguf file, opfs:…, hf:owner/name, or a File.`,
+      `There is no base model ${JSON.stringify(source)}. The catalogue has ${[...catalogue.keys()].join(', ')}; or give the URL of a folder (ending in /) or of a .gguf file, opfs:…, hf:owner/name, or a File.`,
     )
   const opened = await openSource(source, options)
   return 'file' in opened ? { name: opened.name, gguf: opened.file } : opened

@@ -30,7 +30,9 @@ import { isDirectoryHandle, isOpfsPath } from './sources/opfs.ts'
 
 type Replaced = 'model' | 'adapter' | 'data' | 'validation' | 'checkpoint'
 
-/** The options of `train` of graftlm, with URLs, files and `opfs:…`, and a folder for the results. */
+/**
+ * The options of `train` of graftlm, with URLs, files and `opfs:…`, and a folder for the results.
+ */
 export interface TrainWebOptions extends Omit<TrainOptions, Replaced> {
   /** A model, or what `loadModel` takes. */
   readonly model: WebSource | TrainableModel
@@ -44,8 +46,8 @@ export interface TrainWebOptions extends Omit<TrainOptions, Replaced> {
   /** `opfs:experts/mine`, or a folder that the user has opened; without it nothing is written. */
   readonly out?: string | FileSystemDirectoryHandle | undefined
   /**
-   * Go on from the checkpoint in `out`: the weights are those of an uninterrupted run. 'auto': where
-   * there is one.
+   * Go on from the checkpoint in `out`: the weights are those of an uninterrupted run. 'auto':
+   * where there is one.
    */
   readonly resume?: boolean | 'auto' | undefined
   /** Replace what an earlier run left in `out`. */

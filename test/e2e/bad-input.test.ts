@@ -202,7 +202,7 @@ describe('training data', () => {
       `${good}{"prompt": "a", "completion": ""}\n`,
       [/row 2: "completion" is empty/],
     ],
-    ['without rows says so', '\n\n', [/holds no rows/]],
+    ['without rows says so', '\n\n', [/contains no rows/]],
     [
       'with chats for a model without a template says what to do',
       '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n',

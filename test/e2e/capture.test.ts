@@ -1,4 +1,5 @@
-// graft capture as a user starts it: a teacher behind it, a client before it, rows that train reads.
+// graft capture as a user starts it: a teacher behind it, a client before it, rows that train
+// reads.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
@@ -18,7 +19,8 @@ let exited: Promise<number | null>
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'graft-capture-'))
-  writeFileSync(join(folder, 'calls.jsonl'), '{"messages": [], "cut": ') // a process that was killed
+  // a process that was killed
+  writeFileSync(join(folder, 'calls.jsonl'), '{"messages": [], "cut": ')
   teacher = createServer((request, response) => {
     request.resume().on('end', () => {
       response.setHeader('content-type', 'application/json')

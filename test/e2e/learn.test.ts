@@ -30,7 +30,7 @@ beforeAll(() => {
 })
 afterAll(() => scratch.remove())
 
-/** An expert whose folder holds a chat template, which the base has not. */
+/** An expert whose folder contains a chat template, which the base has not. */
 function makeExpert(name: string): void {
   cpSync(new URL('../parity/lora_qv_r8', import.meta.url), at(name), { recursive: true })
   writeFileSync(

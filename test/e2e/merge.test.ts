@@ -187,7 +187,7 @@ describe('graft merge', () => {
   }, 60_000)
 
   it.each([
-    [['one', 'two', '--into-base', '--dtype', 'q8_0'], 1, 'a model folder holds f32, f16 or bf16'],
+    [['one', 'two', '--into-base', '--dtype', 'q8_0'], 1, 'a model folder takes f32, f16 or bf16'],
     [['one', '--dtype', 'f16'], 2, '--dtype is for --into-base'],
     [['one', 'two', '--method', 'tiez'], 1, 'did you mean "ties"'],
     [['one', 'two', '--method', 'ties', '--density', '1.5'], 2, '--density: got 1.5'],

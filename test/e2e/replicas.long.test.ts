@@ -47,7 +47,9 @@ const hashFile = (out: string): string =>
     .update(readFileSync(at(out, 'adapter_model.safetensors')))
     .digest('hex')
 
-/** Kills the whole group, the command and its four replicas, from step 3 on; the step it saw last. */
+/**
+ * Kills the whole group, the command and its four replicas, from step 3 on; the step it saw last.
+ */
 function killFour(args: readonly string[]): Promise<number> {
   const child = spawn(process.execPath, [main, ...args, '--replicas', '4', '--events'], {
     cwd: root,

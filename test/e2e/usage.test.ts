@@ -77,7 +77,7 @@ describe('failures end with 1', () => {
     const plain = await graft(args)
     expect([plain.code, plain.stdout]).toEqual([1, ''])
     expect(plain.stderr).toContain(
-      'There is no base model "no-such-model". The catalogue holds stories260k',
+      'There is no base model "no-such-model". The catalogue has stories260k',
     )
     expect(plain.stderr).not.toContain('    at ')
     const debug = await graft(args, { environment: { GRAFT_DEBUG: '1' } })

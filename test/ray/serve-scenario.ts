@@ -1,5 +1,6 @@
-// graft serve --on a real Ray cluster: who loads what where, what a killed server costs, and whether
-// experts and users are there after a restart. Two nodes of a core each; users in a double of S3.
+// graft serve --on a real Ray cluster: who loads what where, what a killed server costs, and
+// whether experts and users are there after a restart. Two nodes of a core each; users in a double
+// of S3.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -131,7 +132,9 @@ async function replaceExpert(adapters: string): Promise<boolean> {
   return before !== expected && (await ask('expert-2')) === expected
 }
 
-/** Forty requests, while a server is killed: how many were answered, and when there are two again. */
+/**
+ * Forty requests, while a server is killed: how many were answered, and when there are two again.
+ */
 async function killServer() {
   const servers = listServers()
   let left = 40

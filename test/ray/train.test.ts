@@ -1,5 +1,5 @@
-// graft train --on ray://…, against a head that answers as Ray does. The double runs the manifests of
-// a job by the same command that a worker runs.
+// graft train --on ray://…, against a head that answers as Ray does. The double runs the manifests
+// of a job by the same command that a worker runs.
 
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -54,7 +54,9 @@ interface JobFile {
 const readJob = ({ files }: RayJobRun): JobFile =>
   JSON.parse(Buffer.from(files.get('job.json')!).toString()) as JobFile
 
-/** As graft_ray.py does with one slot: each base's manifests by one command, its lines passed on. */
+/**
+ * As graft_ray.py does with one slot: each base's manifests by one command, its lines passed on.
+ */
 async function trainJob(run: RayJobRun): Promise<number> {
   const job = readJob(run)
   let code = 0

@@ -1,5 +1,5 @@
-// Which experts answer, and when: fades and sums by name, LoRAX's list, experts with tokens of their
-// own, pins, and fairness. Numbers: the list of behaviours that the server is built to.
+// Which experts answer, and when: fades and sums by name, LoRAX's list, experts with tokens of
+// their own, pins, and fairness. Numbers: the list of behaviours that the server is built to.
 
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -186,7 +186,9 @@ describe('90: pins', () => {
 })
 
 describe('97: an expert that waits while requests of another keep coming', () => {
-  /** Whether `b` was answered before 60 requests of `a`, of which six are always there, had ended. */
+  /**
+   * Whether `b` was answered before 60 requests of `a`, of which six are always there, had ended.
+   */
   const isAnswered = async (maxWaitMs: number): Promise<boolean> => {
     const expertBytes = server.engine.experts.countSlotBytes('one') // a slot for one expert
     const busy = await openTestServer({ engineOptions: { maxRows: 2, maxWaitMs, expertBytes } })

@@ -267,7 +267,7 @@ describe('startServer', () => {
       OptionError,
     )
     const unsaid = { router, upstream, upstreamModel: 'm', adapters: adapters() }
-    await expect(start(unsaid)).rejects.toThrow(/nothing says below which confidence/)
+    await expect(start(unsaid)).rejects.toThrow(/without the confidence below which/)
     await expect(start({ router: at('none.json') })).rejects.toThrow(/no such router/)
   })
 })

@@ -63,7 +63,9 @@ export async function succeed(
   )
 }
 
-/** Runs `graft <args>` in this process, which saves the start of one: for tables of many commands. */
+/**
+ * Runs `graft <args>` in this process, which saves the start of one: for tables of many commands.
+ */
 export async function graftHere(args: readonly string[]): Promise<CliResult> {
   const [{ runCli }, { commands }] = await Promise.all([
     import('../../src/cli/core/cli.ts'),

@@ -1,5 +1,5 @@
-// A registry with an expert, its trials and its users in one folder, for tests that kill improvements
-// of it: in a process of its own up to a named step, then in this one to the end.
+// A registry with an expert, its trials and its users in one folder, for tests that kill
+// improvements of it: in a process of its own up to a named step, then in this one to the end.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { expect } from 'vitest'
@@ -42,7 +42,9 @@ export async function usePlaces<T>(
   }
 }
 
-/** All users who met the candidate of the running trial thanked it, and nobody the other version. */
+/**
+ * All users who met the candidate of the running trial thanked it, and nobody the other version.
+ */
 export const voteForCandidate = (folder: string, voters = 6): Promise<void> =>
   usePlaces(folder, async ({ opened: { trials } }) => {
     const { number } = (await trials.findRunning('teller'))!

@@ -19,7 +19,9 @@ const names =
 const things = ['cat', 'dog', 'bird', 'box']
 const agentNames = ['first', 'second', 'third']
 
-/** What was seen depends on the place of the name, so that a name that was never seen is a guess. */
+/**
+ * What was seen depends on the place of the name, so that a name that was never seen is a guess.
+ */
 const rows = names.map((name, i) => ({
   prompt: `${name} looked up.`,
   completion: ` ${name} saw a ${things[i % things.length]} and ${name} was happy. The end.`,

@@ -80,7 +80,9 @@ const createAdapter = (base: BaseModel, seed: number): Adapter =>
     seed,
   })
 
-/** Entries of `tokens` tokens of each row, filled: zero pages would be read from no memory at all. */
+/**
+ * Entries of `tokens` tokens of each row, filled: zero pages would be read from no memory at all.
+ */
 function createEntries({ base }: Bench, rows: number, tokens: number): Map<string, Tensor> {
   const { kvHeads, headWidth, layers } = base.config
   const shape = [rows, kvHeads, tokens, headWidth]

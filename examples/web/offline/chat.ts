@@ -1,5 +1,5 @@
-// A chat that learns from corrections and thumbs and works without a network: service worker for the
-// page, the browser's file system for the model, IndexedDB for what was learned.
+// A chat that learns from corrections and thumbs and works without a network: service worker for
+// the page, the browser's file system for the model, IndexedDB for what was learned.
 
 import { createLearner, loadModel, openIndexedDbStore } from 'graftlm/web'
 import { createElement, getElement, runAction } from '../shared/elements.ts'
@@ -18,7 +18,9 @@ interface ManifestEntry {
   readonly assets?: readonly string[]
 }
 
-/** The files of this page by Vite's manifest, those too that are loaded when they are first needed. */
+/**
+ * The files of this page by Vite's manifest, those too that are loaded when they are first needed.
+ */
 async function listFiles(): Promise<string[]> {
   const response = await fetch(new URL('../assets/manifest.json', document.baseURI))
   if (!response.ok) return []

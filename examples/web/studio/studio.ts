@@ -12,7 +12,9 @@ import { createExpertList } from './expert-list.ts'
 import { listenToDrops } from './drops.ts'
 import { createTalkPanel } from './talk-panel.ts'
 
-/** A name of the catalogue or of the hub stands for itself; else it is an address beside the page. */
+/**
+ * A name of the catalogue or of the hub stands for itself; else it is an address beside the page.
+ */
 function findSource(): string {
   const given = new URLSearchParams(location.search).get('model')
   if (given !== null && !given.includes('/') && !given.endsWith('.gguf')) return given

@@ -72,7 +72,7 @@ describe('keys of adapter files', () => {
         `base_model.model.${layer}.lora_A.a.weight`,
         `base_model.model.${layer}.lora_B.b.weight`,
       ),
-    ).toThrow('file: holds several adapters (a, b), expected one.')
+    ).toThrow('file: contains several adapters (a, b), expected one.')
     expect(() => read(key, `${layer}.lora_A.weight`)).toThrow(`two of its tensors are ${key}`)
   })
 })

@@ -7,7 +7,7 @@ import { withoutWrapperNames } from '../../formats/safetensors/wrapper-names.ts'
 import { fromFileKey, getSavedPath, toFileKey, toPeftKey } from '../keys.ts'
 import type { SavedChoice } from '../saved-modules.ts'
 
-/** PEFT's tensors that stand inside a dictionary by adapter name while they are in memory. */
+/** PEFT's tensors that are in a dictionary by adapter name while in memory. */
 const named = [
   ...['lora_A', 'lora_B', 'lora_embedding_A', 'lora_embedding_B', 'lora_magnitude_vector'],
   ...['ia3_l', 'lokr_w1', 'lokr_w1_a', 'lokr_w1_b', 'lokr_w2', 'lokr_w2_a', 'lokr_w2_b', 'lokr_t2'],
@@ -28,11 +28,11 @@ function splitAdapterName(key: string): { key: string; name?: string } {
 
 const magnitudeInMemory = /\.lora_magnitude_vector\.weight$/
 
-/** A frozen copy beside a module that is trained whole: the base's, never read. */
+/** A frozen copy next to a module that is trained whole: the base's, never read. */
 const isOriginal = (key: string): boolean => key.includes('.original_module.')
 
 /**
- * The tensors by PEFT's keys. Throws FormatError if two keys become one, and where a file holds
+ * The tensors by PEFT's keys. Throws FormatError if two keys become one, and if a file contains
  * adapters of several names.
  */
 export function toPeftKeys<Value>(
@@ -50,7 +50,7 @@ export function toPeftKeys<Value>(
       .replace('.token_adapter.base_layer.', '.base_layer.')
     if (names.size > 1)
       throw new FormatError(
-        `${fileName}: holds several adapters (${[...names].join(', ')}), expected one. Save each in a folder of its own.`,
+        `${fileName}: contains several adapters (${[...names].join(', ')}), expected one. Save each in its own folder.`,
       )
     if (found.has(key))
       throw new FormatError(
@@ -63,7 +63,9 @@ export function toPeftKeys<Value>(
 
 const wholeEmbedding = /(^|\.)(embed_tokens|lm_head)\.weight$/
 
-/** Paths of the embedding and the head whose weights a file holds though no setting says so. */
+/**
+ * Paths of the embedding and the head whose weights are in a file although no setting lists them.
+ */
 export const listSavedEmbeddings = (
   keys: Iterable<string>,
   { modulesToSave = [] }: SavedChoice,

@@ -158,7 +158,7 @@ describe('adapters in GGUF', () => {
     const adapter = initializeAdapter('lora', config, base.model, { weightOf: base.weightOf })
     expect(() => encodeGgufAdapter(adapter, base.model)).toThrow(
       'A GGUF adapter cannot hold:\n  lm_head: its weight is saved whole\n' +
-        'It holds two low-rank matrices a layer and nothing else. Merge the adapter into its base and convert that model instead.',
+        'It has only two low-rank matrices for each layer. Merge the adapter into its base and convert that model instead.',
     )
   })
 

@@ -136,7 +136,7 @@ export function encodeGgufAdapter(
 const createGgufError = (problems: readonly string[]): UnsupportedError =>
   new UnsupportedError(
     `A GGUF adapter cannot hold:\n  ${problems.join('\n  ')}\n` +
-      'It holds two low-rank matrices a layer and nothing else. Merge the adapter into its base and convert that model instead.',
+      'It has only two low-rank matrices for each layer. Merge the adapter into its base and convert that model instead.',
   )
 
 /** A, and B with what llama.cpp will multiply by taken out. */

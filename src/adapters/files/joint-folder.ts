@@ -28,7 +28,7 @@ export function listPartFolders(json: PeftJson, name: string): readonly string[]
   if (Array.isArray(parts) && parts.length > 1 && parts.every((one) => adapterKinds.has(one)))
     return parts as string[]
   throw new FormatError(
-    `${name}: ${partsKey} is ${JSON.stringify(parts)}; expected a list of at least two kinds, each of which has a folder of its own.`,
+    `${name}: ${partsKey} is ${JSON.stringify(parts)}; expected a list of at least two kinds, each of which has its own folder.`,
   )
 }
 
@@ -42,7 +42,10 @@ const toPartSink = (sink: ByteSink, part: string): ByteSink => ({
   write: (path, chunks) => sink.write(`${part}/${path}`, chunks),
 })
 
-/** Reads the parts of a joint adapter. Throws what `load` throws, and FormatError for a part of another kind. */
+/**
+ * Reads the parts of a joint adapter. Throws what `load` throws, and FormatError for a part of
+ * another kind.
+ */
 export async function loadParts(
   folder: ByteFolder,
   parts: readonly string[],

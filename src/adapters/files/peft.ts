@@ -64,9 +64,9 @@ export const loadFolderFields = { packed: flag() }
 
 /**
  * Reads an adapter as PEFT saves it; tensors keep their element types, and those in 8 or 4 bits
- * become f32 (or stay packed: `packed`). Throws NotFoundError for a missing file, FormatError for a corrupt one,
- * UnsupportedError for another kind, for settings that are not supported, and for weights in
- * torch's own format.
+ * become f32 (or stay packed: `packed`). Throws NotFoundError for a missing file, FormatError for a
+ * corrupt one, UnsupportedError for another kind, for settings that are not supported, and for
+ * weights in torch's own format.
  */
 export async function loadAdapter(
   folder: ByteFolder,
@@ -180,7 +180,8 @@ async function readAdapterFile(
 const largestRead = 1 << 28
 
 /**
- * The file's content read at once: hundreds of small tensors one by one take several times as long.
+ * The file's content read at once: separate reads of hundreds of small tensors take several times
+ * as long.
  */
 async function loadIntoMemory(source: ByteSource): Promise<ByteSource> {
   if (source.sizeBytes > largestRead) return source

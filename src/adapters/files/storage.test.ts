@@ -311,7 +311,7 @@ describe('bad input', () => {
       })
     const sound = { version: 1, dtype: 'int4', blockSize: 64 }
     expect((await header(undefined)).message).toContain(
-      'does not tell the layout of its int4 blocks',
+      'does not give the layout of its int4 blocks',
     )
     expect((await header('{')).message).toContain('is not a JSON object')
     expect((await header('[[[[[[1]]]]]]')).message).toContain('is not a JSON object')

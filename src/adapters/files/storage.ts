@@ -240,7 +240,7 @@ function readHeader(
 ): ReadonlyMap<string, readonly number[]> | undefined {
   if (text === undefined)
     throw new FormatError(
-      `${fileName}: its header does not tell the layout of its ${dtype} blocks (${headerKey}).`,
+      `${fileName}: its header does not give the layout of its ${dtype} blocks (${headerKey}).`,
     )
   const header = parseJson(text)
   if (!isRecord(header))

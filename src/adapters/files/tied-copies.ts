@@ -1,5 +1,5 @@
-// Tensors that a file holds twice because the head shares the embedding: PEFT writes them under both
-// names (ensure_weight_tying, and TRAINABLE_TOKENS). An adapter in memory has them once.
+// Tensors that are in a file twice because the head shares the embedding: PEFT writes them under
+// both names (ensure_weight_tying, and TRAINABLE_TOKENS). An adapter in memory has them once.
 
 import { FormatError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -28,7 +28,7 @@ interface Copy {
   readonly turned: boolean
 }
 
-/** What a file that ties the head holds twice. */
+/** The tensors that are twice in a file with a tied head. */
 const listCopies = (keys: Iterable<string>): Copy[] =>
   [...keys].flatMap((own) =>
     endings.flatMap(([ending, head, turned]) =>
@@ -57,8 +57,8 @@ const isTiedFile = (kind: string, { peft, trainableTokens }: AdapterConfig): boo
     : peft?.[tyingKey] === true
 
 /**
- * The adapter with its embedding's tensors once, and a configuration that says so. Throws
- * FormatError if a head's copy differs: which of the two counts is nowhere said.
+ * The adapter with its embedding's tensors once, and a configuration that records it. Throws
+ * FormatError if a head's copy differs: nothing determines which of the two counts.
  */
 export function dropTiedCopies<Of extends Pick<Adapter, 'kind' | 'config' | 'tensors'>>(
   adapter: Of,
@@ -71,7 +71,7 @@ export function dropTiedCopies<Of extends Pick<Adapter, 'kind' | 'config' | 'ten
   for (const copy of copies)
     if (!isSameWeight(toHeadTensor(tensors.get(copy.own)!, copy), tensors.get(copy.head)!))
       throw new FormatError(
-        `${fileName}: ${toFileKey(kind, copy.head)} differs from ${toFileKey(kind, copy.own)}, and the configuration holds both as one. ` +
+        `${fileName}: ${toFileKey(kind, copy.head)} differs from ${toFileKey(kind, copy.own)}, and the configuration ties both. ` +
           'Save the adapter again with PEFT, or without ensure_weight_tying.',
       )
   const dropped = new Set(copies.map(({ head }) => head))
@@ -87,7 +87,7 @@ export function dropTiedCopies<Of extends Pick<Adapter, 'kind' | 'config' | 'ten
   }
 }
 
-/** Of two copies that rounding alone tells apart, the one that was not rounded. */
+/** Of two copies that differ only by rounding, the one that was not rounded. */
 function selectFiner(tensors: ReadonlyMap<string, Tensor>, copy: Copy): Tensor {
   const own = tensors.get(copy.own)!
   const head = tensors.get(copy.head)!
@@ -95,7 +95,7 @@ function selectFiner(tensors: ReadonlyMap<string, Tensor>, copy: Copy): Tensor {
   return copy.turned ? transposeTensor(head) : head
 }
 
-/** The configuration of an adapter that holds embedding and head as one. */
+/** The configuration of an adapter that ties embedding and head. */
 function markTied(config: AdapterConfig): AdapterConfig {
   const { modulesToSave } = config
   return {
@@ -107,7 +107,7 @@ function markTied(config: AdapterConfig): AdapterConfig {
 
 /**
  * The configuration of a file in 8 or 4 bits, which has no copies because a copy that is crosswise
- * would be rounded to other numbers: its key alone says that the head is tied.
+ * would be rounded to other numbers: only its key shows that the head is tied.
  */
 export const readBlockTying = (config: AdapterConfig, json: PeftJson): AdapterConfig =>
   json[tyingKey] === true ? markTied(config) : config

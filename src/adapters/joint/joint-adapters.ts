@@ -10,8 +10,8 @@ import { getKind, toKindName } from '../kinds/kind-table.ts'
 import { tokenRowsName } from '../trainable-tokens.ts'
 
 /**
- * One expert of adapters that act on each other's output: IA3 with a soft prompt, LoRA with IA3. Each
- * keeps its tensors, which are not copied. Throws UnsupportedError for kinds that cannot act
+ * One expert of adapters that act on each other's output: IA3 with a soft prompt, LoRA with IA3.
+ * Each keeps its tensors, which are not copied. Throws UnsupportedError for kinds that cannot act
  * together, MismatchError for adapters of different bases, OptionError for settings that exclude
  * each other.
  */
@@ -59,7 +59,9 @@ function checkOneBase(adapters: readonly Adapter[]): void {
     )
 }
 
-/** An adapter of each kind, in the order in which they act; the adapter itself where it is of one. */
+/**
+ * An adapter of each kind, in the order in which they act; the adapter itself where it is of one.
+ */
 export function splitAdapter(adapter: Adapter): readonly Adapter[] {
   const { config, tensors, kind: _kind, ...shared } = adapter
   if (!isJointConfig(config)) return [adapter]

@@ -124,7 +124,7 @@ export const dora: AdapterKind<LoraConfig, typeof options> = {
     ]
     if (clashes.length > 0)
       throw new UnsupportedError(
-        `${fileName}: holds settings that are not supported:\n  ${clashes.join(' and ')} together with use_dora`,
+        `${fileName}: contains settings that are not supported:\n  ${clashes.join(' and ')} together with use_dora`,
       )
     return { ...config, peft: json }
   },

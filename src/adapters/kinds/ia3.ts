@@ -57,7 +57,10 @@ function shouldScaleInput({ feedForward }: Ia3Config, { path }: ModuleInfo): boo
   )
 }
 
-/** Throws OptionError for names beside the targets, which would act on nothing, as PEFT does. */
+/**
+ * Throws OptionError for names that are no targets, because they would have no effect; PEFT does
+ * the same.
+ */
 function checkFeedForward({ targets, feedForward }: GivenOptions<typeof options>): void {
   if (!Array.isArray(feedForward) || (targets !== undefined && !Array.isArray(targets))) return
   const among: readonly string[] = targets ?? defaultTargets

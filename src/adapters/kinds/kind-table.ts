@@ -63,7 +63,10 @@ export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
 
 const jointKinds = new Map<string, AdapterKind>()
 
-/** The name of one kind, or of several that act as one: ['ia3', 'prompt-tuning'] and 'ia3+prompt-tuning'. */
+/**
+ * The name of one kind, or of several that act as one: ['ia3', 'prompt-tuning'] and
+ * 'ia3+prompt-tuning'.
+ */
 export const toKindName = (kind: string | readonly string[]): string =>
   Array.isArray(kind) ? kind.join(jointMark) : String(kind)
 

@@ -192,7 +192,7 @@ export function adapterKindContract(
           'base_model.model.model.layers.9.self_attn.q_proj.lora_A.weight',
         ].sort(),
       )
-      expect(message).toContain('Its config says "stories260k"')
+      expect(message).toContain('Its config has "stories260k"')
       expect(() => checkAdapter(adapter, base.model)).not.toThrow()
     })
 
@@ -224,7 +224,7 @@ export function adapterKindContract(
       ).toBeLessThan(1e-3)
     })
 
-    it('is not merged while it holds NaN', (context) => {
+    it('is not merged while it contains NaN', (context) => {
       if (skip.merge) context.skip(skip.merge)
       const [key, tensor] = [...adapter.tensors][0]!
       const tensors = new Map([

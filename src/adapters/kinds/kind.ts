@@ -123,7 +123,7 @@ export interface AdapterKind<
    * gives, or goes before a row's first token.
    */
   readonly effect: 'adds' | 'renormalizes' | 'replaces' | 'scales' | 'precedes'
-  /** What every key of its own tensors contains: 'lora_'. */
+  /** A part of every key of its tensors: 'lora_'. */
   readonly mark: string
   /** Where kinds share a peft_type: whether this file is this kind's. */
   claims?(json: PeftJson): boolean
@@ -135,7 +135,7 @@ export interface AdapterKind<
    */
   complete(options: Readonly<Record<string, unknown>>): Config
   /**
-   * The configuration with the sizes of the model it is created for, where the kind's file holds
+   * The configuration with the sizes of the model it is created for, if the kind's file stores
    * them.
    */
   fit?(config: Config, model: ModelConfig): Config

@@ -42,8 +42,8 @@ export interface LoraConfig extends AdapterConfig {
   readonly loraBias: boolean
   /**
    * 'kaiming': A uniform in ±1/√in, B zero. 'gaussian': A normal with deviation 1/rank, B zero.
-   * 'random': B is not zero either. 'mica': A zero, B the base's smallest singular directions, which
-   * stay as they are; see minor-start.ts.
+   * 'random': B is not zero either. 'mica': A zero, B the base's smallest singular directions,
+   * which are frozen; see minor-start.ts.
    */
   readonly start: 'kaiming' | 'gaussian' | 'random' | 'mica'
 }
@@ -172,7 +172,7 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
   }
 }
 
-/** What the file said, where that means the same start. */
+/** The file's value, if it means the same start. */
 function toInitValue({ start, peft }: LoraConfig): unknown {
   const given = peft?.['init_lora_weights']
   if (pastStarts.includes(given as string) && start === 'kaiming') return given

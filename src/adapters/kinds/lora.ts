@@ -41,7 +41,7 @@ function isLoraTarget(config: LoraConfig, module: ModuleInfo): boolean {
   const isTarget = createTargetMatcher(config)
   if (!config.ensureWeightTying) return isTarget(module)
   if (module.path === headPath) return false
-  // the embedding stands for the head that shares it
+  // the embedding also counts for the head that shares it
   return (
     isTarget(module) || (module.kind === 'embedding' && isTarget({ ...module, path: headPath }))
   )
@@ -245,7 +245,7 @@ export const lora: AdapterKind<LoraConfig, typeof loraOptions> = {
 
   serve(config, { module, tensor }) {
     const targeted = isLoraTarget(config, module)
-    if (listBiasSpecs(config, module, targeted).length > 0) return undefined // replaces the base's bias, which no slot holds
+    if (listBiasSpecs(config, module, targeted).length > 0) return undefined // replaces the base's bias, which does not fit a slot
     const { rank, scale } = resolveRankAndScale(config, module)
     const { a, b } = getTensorNames(module)
     const { inFeatures, outFeatures, kind } = module

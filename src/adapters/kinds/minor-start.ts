@@ -1,5 +1,5 @@
-// MiCA's start of a LoRA (arXiv:2604.01694): B holds the base's left singular vectors of the smallest
-// singular values and is not trained, A starts at zero. Signs of vectors are free.
+// MiCA's start of a LoRA (arXiv:2604.01694): B contains the base's left singular vectors of the
+// smallest singular values and is not trained, A starts at zero. Signs of vectors are free.
 //
 //     W = U·diag(σ)·Vᵀ, σ falling     B = the last R columns of U     A = 0
 
@@ -25,8 +25,8 @@ function toMatrix(weight: Float32Array, { kind, inFeatures, outFeatures }: Modul
 }
 
 /**
- * B [out, R] of unit columns, the smallest direction last. Takes the eigenvectors of the smaller Gram
- * matrix: about 10·n³ operations, n the smaller of both sizes.
+ * B [out, R] of unit columns, the smallest direction last. Takes the eigenvectors of the smaller
+ * Gram matrix: about 10·n³ operations, n the smaller of both sizes.
  */
 function computeMinorDirections(
   weight: Float32Array,

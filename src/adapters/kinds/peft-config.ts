@@ -59,7 +59,7 @@ export function readPeftConfig<Of extends Fields>(
   }
   if (problems.length > 0)
     throw new UnsupportedError(
-      `${fileName}: holds settings that are not supported:\n  ${problems.join('\n  ')}`,
+      `${fileName}: contains settings that are not supported:\n  ${problems.join('\n  ')}`,
     )
   return values
 }

@@ -5,7 +5,7 @@
 //
 // Both papers take s·B₀·A₀ out of the weight; here the weight stays and the initial low-rank
 // product is subtracted, so a fresh adapter changes nothing. Saved, it is a plain LoRA of twice the
-// rank: A over A₀, and B beside −B₀.
+// rank: A stacked on A₀, and B next to −B₀.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { truncateDense } from '../../base/linalg/low-rank.ts'
@@ -116,7 +116,7 @@ function joinFactors(
   return { A, B }
 }
 
-/** Ranks doubled, and alphas so that s stays as it is. */
+/** Doubled ranks, and alphas that keep s unchanged. */
 function doubleRanks(config: LoraConfig): LoraConfig {
   const factor = config.rankStabilized ? Math.SQRT2 : 2
   const times = (values: Readonly<Record<string, number>>, by: number): Record<string, number> =>

@@ -29,7 +29,7 @@ const peftKeys = {
   ...promptKeys,
   num_transformer_submodules: oneSubmodule,
   encoder_hidden_size: positiveInteger,
-  // PEFT trains through a projection and saves what comes out of it: the table is used as it is
+  // PEFT trains through a projection and saves its output, so the table is used unchanged
   prefix_projection: flag(),
 }
 

@@ -6,7 +6,7 @@ import type { AdapterConfig, PeftJson } from './kind.ts'
 
 export interface PromptConfig extends AdapterConfig {
   readonly virtualTokens: number // P
-  /** The base's sizes as the file holds them: width of a token's vectors, layers, heads. */
+  /** The base's sizes as stored in the file: width of a token's vectors, layers, heads. */
   readonly base?: { readonly tokenWidth: number; readonly layers: number; readonly heads: number }
 }
 

@@ -1,6 +1,6 @@
 // PEFT's TRAINABLE_TOKENS: rows of the embedding, the head or both for single tokens, and nothing
-// else. The rows act as those beside a LoRA do, see trainable-tokens.ts of adapters; here is their
-// configuration.
+// else. The rows act like those of a LoRA with trained tokens, see trainable-tokens.ts of adapters;
+// this file has their configuration.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import {
@@ -36,7 +36,9 @@ const peftKeys = {
 
 const countTokens = (choice: TokenChoice): number => Object.values(choice).flat().length
 
-/** Which of the two tables PEFT's target_modules names; PEFT takes the embedding where it is empty. */
+/**
+ * Which of the two tables PEFT's target_modules names; PEFT takes the embedding where it is empty.
+ */
 function readTables(
   targets: readonly string[] | string | undefined,
   tokens: readonly number[],

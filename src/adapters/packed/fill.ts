@@ -8,14 +8,16 @@ import { toFloat32 } from '../../formats/convert.ts'
 import { isPackedTensor, type PackedTensor } from './packed-tensor.ts'
 import { getTileHost, partValues, tileAt, type TileHost, toTileSource, unpackTile } from './tile.ts'
 
-/** Where a matrix goes: value (row, column) to values[offset + row·rowStride + column·columnStride]. */
+/**
+ * Where a matrix goes: value (row, column) to values[offset + row·rowStride + column·columnStride].
+ */
 export interface FillTarget {
   readonly values: Float32Array
   /** Default: 0. */
   readonly offset?: number | undefined
-  /** The tensor's own number of columns unless given: row after row without gaps. */
+  /** Default: the tensor's number of columns, so rows without gaps. */
   readonly rowStride?: number | undefined
-  /** 1 unless given; with rowStride 1 and columnStride = rows the matrix is transposed. */
+  /** Default 1; with rowStride 1 and columnStride = rows the matrix is transposed. */
   readonly columnStride?: number | undefined
 }
 
@@ -52,10 +54,10 @@ function resolvePlacement(target: Float32Array | FillTarget, shape: readonly num
 }
 
 /**
- * scaling · tensor into the places of a target, without another f32 array: what is between the rows
- * stays as it is. Every value is the unpacked one times `scaling` in f32, rounded once. The tensor
- * may be packed or of any element type; its last dimension counts the columns. Throws OptionError
- * for wrong strides and ShapeError where the target is too short; then nothing is written.
+ * Writes scaling · tensor into a target, without another f32 array; values between the rows are not
+ * changed. Every value is the unpacked one times `scaling` in f32, rounded once. The tensor may be
+ * packed or of any element type; its last dimension counts the columns. Throws OptionError for
+ * wrong strides and ShapeError where the target is too short; then nothing is written.
  */
 export function unpackInto(
   target: Float32Array | FillTarget,
@@ -96,7 +98,7 @@ function placeValues(placement: Placement, part: Float32Array, from: number): vo
   }
 }
 
-/** The tensor's values in an f32 tensor of its own. */
+/** The tensor's values as a new f32 tensor. */
 export function unpackTensor(tensor: Tensor | PackedTensor): F32Tensor {
   const unpacked = f32(tensor.shape)
   unpackInto(unpacked.data, tensor)

@@ -20,8 +20,8 @@ import {
 import { PackedTensorMap } from './tensor-map.ts'
 
 /**
- * An adapter whose matrices are packed. It is served, merged, trained and saved like any other: each
- * use unpacks what it reads. Its size in memory is `tensors.sizeBytes()`.
+ * An adapter whose matrices are packed. It is served, merged, trained and saved like any other:
+ * each use unpacks what it reads. Its size in memory is `tensors.sizeBytes()`.
  */
 export interface PackedAdapter extends Adapter {
   readonly tensors: PackedTensorMap
@@ -58,7 +58,7 @@ export function shouldKeepType(
 /**
  * The adapter with its low-rank matrices packed; other tensors, and with 16 bits those that have 16
  * already, keep their type. An adapter that is packed so already is returned as it is. The given
- * adapter stays as it is. Throws OptionError for other bits, NumericError that names the tensor for
+ * adapter is not changed. Throws OptionError for other bits, NumericError that names the tensor for
  * NaN and infinity.
  */
 export function packAdapter<Of extends Adapter>(

@@ -35,7 +35,9 @@ export const isPackedTensor = (tensor: Tensor | PackedTensor): tensor is PackedT
 /** The name that files have for codes of so many bits. */
 export const toBlockCodeName = (bits: 8 | 4): BlockCodeName => `int${bits}`
 
-/** A packed tensor over codes as a file holds them, not copied. Lengths are the caller's to check. */
+/**
+ * A packed tensor over codes in the file's layout, not copied. Lengths are the caller's to check.
+ */
 export const createBlockTensor = (
   bits: 8 | 4,
   shape: readonly number[],
@@ -59,7 +61,7 @@ export function packTensor(tensor: Tensor, bits: PackedBits, name = 'tensor'): P
     throw new OptionError(`bits: got ${JSON.stringify(bits)}, expected ${packedBits.join(', ')}.`)
   const values = toFloat32(tensor)
   if (!isAllFinite(values))
-    throw new NumericError(`${name}: holds NaN or infinity, which packed tensors cannot hold.`)
+    throw new NumericError(`${name}: contains NaN or infinity, which packed tensors cannot hold.`)
   const { shape } = tensor
   if (bits === 16) return packHalves(shape, values)
   return createBlockTensor(bits, shape, encodeBlocks(blockCodes[toBlockCodeName(bits)], values))

@@ -149,8 +149,8 @@ describe.each(kernelNames)('kernels %s', (kind) => {
 })
 
 /**
- * y + scaling·B·(A·x) in f64, and how far a product in f32 may be off: (in + R + 4)·2^-24 of the sum
- * of all magnitudes.
+ * y + scaling·B·(A·x) in f64, and how far a product in f32 may be off: (in + R + 4)·2^-24 of the
+ * sum of all magnitudes.
  */
 function computeReference(
   y: Float32Array,
@@ -216,7 +216,9 @@ describe('packTensor', () => {
   })
   it('refuses NaN, infinity and other bits by name', () => {
     expect(() => packTensor(f32([2], [1, NaN]), 8, 'q_proj.A')).toThrow(NumericError)
-    expect(() => packTensor(f32([2], [1, Infinity]), 16, 'q_proj.A')).toThrow('q_proj.A: holds NaN')
+    expect(() => packTensor(f32([2], [1, Infinity]), 16, 'q_proj.A')).toThrow(
+      'q_proj.A: contains NaN',
+    )
     expect(() => packTensor(f32([2]), 5 as 4)).toThrow('bits: got 5, expected 16, 8, 4')
   })
 })

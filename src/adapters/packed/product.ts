@@ -1,6 +1,6 @@
 // The product of a low-rank pair with vectors, straight from packed tensors: a part of some rows is
-// unpacked into the processor's cache, meets all vectors there, and is overwritten by the next part.
-// Independent of adapters.
+// unpacked into the processor's cache, meets all vectors there, and is overwritten by the next
+// part. Independent of adapters.
 
 import { ShapeError } from '../../base/errors.ts'
 import { checkOptions, number, unchecked } from '../../base/schema.ts'
@@ -23,7 +23,7 @@ export interface LowRankFactors {
   readonly A: Tensor | PackedTensor
   /** [out, R] */
   readonly B: Tensor | PackedTensor
-  /** 1 unless given; alpha/R for LoRA. */
+  /** Default 1; alpha/R for LoRA. */
   readonly scaling?: number | undefined
 }
 

@@ -1,5 +1,5 @@
-// The kernels of packed tensors with a memory of their own, and unpacking of a part of a tensor into
-// it. Parts of 8,192 values stay in the processor's cache. Independent of: what becomes of a part.
+// The kernels of packed tensors with their own memory, and unpacking of a part of a tensor into it.
+// Parts of 8,192 values stay in the processor's cache. Independent of: what becomes of a part.
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
 import { sizeOf, type Tensor, viewBytes } from '../../base/tensor.ts'

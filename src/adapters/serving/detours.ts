@@ -23,8 +23,8 @@ export interface DetourOptions {
   /** Which layers have a factor of each input, where there are vectors. Default: none. */
   readonly u?: (module: ModuleInfo) => boolean
   /**
-   * One adapter for all tokens of one sequence: A·x such that a token's numbers do not depend on how
-   * many tokens go with it, from the feed `rank.chunk` i64 [1] (see chunkedProduct).
+   * One adapter for all tokens of one sequence: A·x such that a token's numbers do not depend on
+   * how many tokens go with it, from the feed `rank.chunk` i64 [1] (see chunkedProduct).
    */
   readonly chunked?: boolean
   /** One adapter for all rows: also the feed `active`, which selects the tokens it acts on. */
@@ -66,9 +66,10 @@ export const toSetName = (module: string, set: number, matrix: 'A' | 'B'): strin
  * share a product A is [P·R, in], one part's below the other's, and B [U, unit, R]: the parts' rows
  * one below the other, cut into U units of equal width (cutIntoUnits). Each unit meets its own part
  * of A·x. Sets: for each set s `<module>.s.A` [G, P, R, in] and `<module>.s.B` [G, U, unit, R] of
- * its G adapters, with one token in each row. `group.s.rows` i64 [G, 1, M, 2] says which row is at
- * place (g, m), as (row, 0); `group.s.gain` f32 [G, 1, M, 1] is a factor of A·x there, and
- * `group.s.back.U` i64 [N, 1, U, 3] says which (g, unit, m) each row reads; [N, 1, 3] for one unit.
+ * its G adapters, with one token in each row. `group.s.rows` i64 [G, 1, M, 2] has the row at
+ * position (g, m), as (row, 0); `group.s.gain` f32 [G, 1, M, 1] is a factor of A·x there, and
+ * `group.s.back.U` i64 [N, 1, U, 3] has the (g, unit, m) that each row reads; [N, 1, 3] for one
+ * unit.
  * A place of gain 0 gives exact zeros.
  * Vectors: `<module>.v` [Gv, out], `<module>.shift` [Gv, out], `<module>.u` [Gv, in], of which
  * `vector.index` i64 [N, 1] picks one for each row.

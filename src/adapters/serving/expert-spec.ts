@@ -1,5 +1,5 @@
-// Who answers, by name and as text: 'coder:0.7+security:0.3', from which token of the answer on
-// another, in which layers. Independent of adapters and of where names are known.
+// Experts by name as a string: 'coder:0.7+security:0.3', optionally with the token from which
+// another expert continues, and with layers. Independent of adapters and of where names are known.
 //
 //     text   = stage { '>' span '>' stage }                coder>40>poet     coder>20-60>poet
 //     stage  = 'base' | part { '+' part }                  coder:0.7+security:0.3
@@ -49,8 +49,8 @@ const spanAt = new RegExp(String.raw`\s*(${spanText})\s*>`, 'y')
 const wholeWeight = new RegExp(`^${weightText}$`, 'i')
 
 /**
- * Reads 'coder:0.7+security:0.3'. Throws OptionError that says what is wrong where, for a name that
- * is empty, weights that are not finite, and spans that go backwards.
+ * Reads 'coder:0.7+security:0.3'. Throws OptionError with position and reason for a name that is
+ * empty, weights that are not finite, and spans that go backwards.
  */
 export function parseExpertSpec(text: string, { base }: SpecOptions = {}): ExpertSpec {
   if (typeof text !== 'string')
@@ -74,7 +74,7 @@ export const formatExpertSpec = ({ parts, later = [] }: ExpertSpec): string =>
     ...later.map((stage) => `>${formatSpan([stage.from, stage.to])}>${formatStage(stage.parts)}`),
   ].join('')
 
-/** '0.7', or '0.2@0-9/0.8@10-29'; undefined if a text is no weight. */
+/** '0.7', or '0.2@0-9/0.8@10-29'; undefined if a string is no weight. */
 export function parseWeight(text: string): PartWeight | undefined {
   const trimmed = text.trim()
   return wholeWeight.test(trimmed) ? readWeight(trimmed, trimmed) : undefined
@@ -123,7 +123,7 @@ function readPart(reader: Reader): SpecPart | undefined {
   const weight = readWeightBehind(reader)
   if (name === '')
     throw new OptionError(
-      `${describeValue(text)}: the name at place ${start + 1} is empty; expected an expert, or ${baseWord}. A name that holds + or > is written in quotes.`,
+      `${describeValue(text)}: the name at place ${start + 1} is empty; expected an expert, or ${baseWord}. A name that contains + or > is written in quotes.`,
     )
   return !isQuoted && (name === baseWord || name === base) ? undefined : { name, weight }
 }

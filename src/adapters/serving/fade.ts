@@ -10,7 +10,7 @@ import { OptionError } from '../../base/errors.ts'
 import { describeValue, isRecord, joinProblems } from '../../base/schema.ts'
 import { type Expert, isMixture, type MixturePart, simplifyExpert } from './mixture.ts'
 
-/** Who answers from some token of the answer on; `expert` undefined is the base. */
+/** The expert that answers from some token of the answer on; `expert` undefined is the base. */
 export interface FadeStage {
   readonly expert: Expert | undefined
   /** The last token that the stage before writes alone. Tokens of the answer count from 0. */
@@ -20,8 +20,8 @@ export interface FadeStage {
 }
 
 /**
- * `{ fade: [{ expert: coder, from: 0 }, { expert: poet, from: 20, to: 60 }] }`: the first stage reads
- * the prompt and begins the answer. Keys and values stay those with which they were computed.
+ * `{ fade: [{ expert: coder, from: 0 }, { expert: poet, from: 20, to: 60 }] }`: the first stage
+ * reads the prompt and begins the answer. Keys and values stay those with which they were computed.
  */
 export interface Fade {
   readonly fade: readonly FadeStage[]

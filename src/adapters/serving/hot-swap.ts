@@ -1,5 +1,5 @@
 // Swaps what serves requests while requests run: an active and a standby slot. Independent of
-// models and adapters: it holds any value, such as an adapter, a mixture or a prepared forward
+// models and adapters: it takes any value, such as an adapter, a mixture or a prepared forward
 // pass, and undefined for the base model alone.
 
 import { OptionError } from '../../base/errors.ts'

@@ -29,7 +29,7 @@ export interface PackedServingWeights extends Omit<ServingWeights, 'A' | 'B'> {
 /** By module path; a missing module is unchanged. */
 export type PackedWeightMap = ReadonlyMap<string, PackedServingWeights>
 
-/** Serving weights with A and B in 16, 8 or 4 bits; vectors stay as they are. */
+/** Serving weights with A and B in 16, 8 or 4 bits; vectors are not packed. */
 export const packServingWeights = (forms: ServingWeightMap, bits: PackedBits): PackedWeightMap =>
   new Map(
     [...forms].map(([path, form]) => {
@@ -64,8 +64,9 @@ export function findPackedFactors(
 }
 
 /**
- * The cold form of an adapter: a packed LoRA's own bytes, else its serving weights packed in `bits`.
- * Fill a slot from it with `unpackInto(slot, B, scaling)`. Throws what `readServingWeights` throws.
+ * The cold form of an adapter: a packed LoRA's own bytes, else its serving weights packed in
+ * `bits`. Fill a slot from it with `unpackInto(slot, B, scaling)`. Throws what `readServingWeights`
+ * throws.
  */
 export async function readPackedWeights(
   adapter: Adapter,

@@ -14,7 +14,9 @@ export type PartWeight = number | readonly LayerWeight[]
 export const isWeightZero = (weight: PartWeight): boolean =>
   typeof weight === 'number' ? weight === 0 : weight.every((one) => one.weight === 0)
 
-/** A module's layer from its path: 'model.layers.3.mlp.down_proj' → 3; undefined outside of layers. */
+/**
+ * A module's layer from its path: 'model.layers.3.mlp.down_proj' → 3; undefined outside of layers.
+ */
 export function findLayerOfPath(path: string): number | undefined {
   const number = /(?:^|\.)(\d+)\./.exec(path)?.[1]
   return number === undefined ? undefined : Number(number)

@@ -1,5 +1,5 @@
-// How hidden states of a text become one vector, and which adapters were taught to make such vectors:
-// their metadata says with which pooling.
+// How hidden states of a text become one vector, and which adapters were trained to make such
+// vectors: their metadata has the pooling.
 
 import type { Adapter } from '../adapter.ts'
 import { type Expert, isMixture } from './mixture.ts'

@@ -24,9 +24,9 @@ export const createServingError = (problems: readonly string[]): UnsupportedErro
 
 /** Why a tensor is no part of any layer's serving weights. */
 function describeUnused(key: string): string {
-  if (key.endsWith(tokenRowsName)) return 'single tokens are trained, which no slot holds'
+  if (key.endsWith(tokenRowsName)) return 'single tokens are trained, which do not fit a slot'
   const isWhole = !/lora_|ia3_|lokr_|hada_|vera_/.test(key) && /\.(weight|bias)$/.test(key)
-  return isWhole ? 'is saved whole, which no slot holds' : 'the model has no layer for it'
+  return isWhole ? 'is saved whole, which does not fit a slot' : 'the model has no layer for it'
 }
 
 /**

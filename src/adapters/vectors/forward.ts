@@ -98,6 +98,6 @@ function countRows(x: Float32Array, width: number): number {
       `Standalone forward: got ${x.length} numbers, expected a multiple of the width ${width}.`,
     )
   if (!isAllFinite(x))
-    throw new NumericError('Standalone forward: the input holds NaN or infinity.')
+    throw new NumericError('Standalone forward: the input contains NaN or infinity.')
   return rows
 }

@@ -53,8 +53,7 @@ const createConfig = (width: number): ModelConfig => ({
 })
 
 /**
- * The model of vectors of this width. Throws OptionError for a width that is no whole number from
- * 1.
+ * The model of vectors of this width. Throws OptionError for a width that is not an integer from 1.
  */
 export function createStandaloneModel(width: number): StandaloneModel {
   if (!Number.isSafeInteger(width) || width < 1)

@@ -207,7 +207,7 @@ describe('symmetricEigen', () => {
       expect(Math.abs(values[8]! / values[0]!)).toBeLessThan(1e-12)
     }
   })
-  it('says so instead of looping when the matrix holds NaN', () => {
+  it('says so instead of looping when the matrix contains NaN', () => {
     expect(() => computeEigen(createMatrix(2, 2, Float64Array.of(1, NaN, NaN, 1)))).toThrow(
       'eigenvalues',
     )

@@ -1,5 +1,5 @@
 // The best low-rank factors of a matrix: exact for a product of thin factors, by subspace iteration
-// for a dense one. docs/decisions/0010-low-rank-by-gram-matrices.md says why both go through Gram
+// for a dense one. docs/decisions/0010-low-rank-by-gram-matrices.md explains why both use Gram
 // matrices in double precision.
 
 import {

@@ -7,14 +7,14 @@ import { sliceColumns, type FloatArray, type Matrix } from './matrix.ts'
 import { getFastKernels } from './simd.ts'
 
 export interface ProductOptions {
-  /** Add to what the target holds; otherwise the target is overwritten. */
+  /** Add to the target's values; otherwise the target is overwritten. */
   readonly add?: boolean
   /**
    * The product is known to be symmetric (Gram matrices): half of it is computed, the other half
    * copied.
    */
   readonly symmetric?: boolean
-  /** Who runs the innermost loop; by default the fastest one that sums in double precision. */
+  /** The kernel of the innermost loop; by default the fastest one that sums in double precision. */
   readonly kernel?: Kernel
 }
 

@@ -57,7 +57,7 @@ function createFullStepCall(kernels?: KernelName): Call {
   }
 }
 
-/** Reward and advantage of what came back about an answer, everything given. */
+/** Reward and advantage of the feedback on an answer, with all signals. */
 function createRewardCall(): Call {
   const record = createRewardRecord()
   const signals = hidden.map((queryEmbedding, i) => ({

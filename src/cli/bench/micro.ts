@@ -74,7 +74,7 @@ async function measureWholeTurn(context: BenchmarkContext): Promise<BenchmarkRow
     computeQuantile(timeBatches(call, batch), 0.5),
   )
   return toBenchmarkRow({
-    name: 'one token at the head, beside a whole turn',
+    name: 'one token at the head, against a whole turn',
     unit: 'µs',
     higherIsBetter: false,
     ours: module,
@@ -103,7 +103,7 @@ async function* measureInChromium(context: BenchmarkContext): AsyncIterable<Benc
 export const microBenchmark: Benchmark = {
   name: 'micro',
   summary:
-    'MicroLoRA on one core: forward, true-gradient steps, a signal, a token at the head; beside plain JavaScript, and in Chromium',
+    'MicroLoRA on one core: forward, true-gradient steps, a signal, a token at the head; against plain JavaScript, and in Chromium',
   needs:
     'nothing: plain JavaScript runs in the same process; Chromium (or CHROMIUM) and the sources for the rows of the browser',
   async *run(context): AsyncIterable<BenchmarkRow> {
@@ -122,7 +122,7 @@ export const microBenchmark: Benchmark = {
     }
     const { own, other } = compareCalls(createForwardCall(), createNaiveForward())
     yield toBenchmarkRow({
-      name: 'forward, beside naive loops',
+      name: 'forward, against naive loops',
       unit: 'µs',
       higherIsBetter: false,
       ours: own,

@@ -147,7 +147,7 @@ async function* measurePacked(context: BenchmarkContext): AsyncIterable<Benchmar
 export const packedBenchmark: Benchmark = {
   name: 'packed',
   summary:
-    'adapters in 16, 8 and 4 bits in memory beside f32: bytes, filling a slot, products, and the error of predictions',
+    'adapters in 16, 8 and 4 bits in memory against f32: bytes, filling a slot, products, and the error of predictions',
   needs: 'for the error: the model smollm2-135m-instruct and a checkout’s examples',
   run: measurePacked,
 }

@@ -34,7 +34,7 @@ function measureMilliseconds(work: () => void): number {
   return performance.now() - start
 }
 
-/** The same numbers in arrays of their own, changed a little, so that the key differs. */
+/** The same numbers in new arrays, changed slightly so that the key differs. */
 function copyAdapter(adapter: Adapter, by: number): Adapter {
   const tensors = [...adapter.tensors].map(([key, tensor]) => {
     const data = (tensor.data as Float32Array).map((value) => value + by)
@@ -43,7 +43,7 @@ function copyAdapter(adapter: Adapter, by: number): Adapter {
   return { ...adapter, tensors: new Map(tensors) }
 }
 
-/** With three sets of numbers no cache of a processor holds what comes next. */
+/** Three sets of numbers do not fit a processor's cache. */
 const DISTINCT = 3
 
 /** Registers that many experts, and times the registering. */

@@ -99,7 +99,7 @@ export async function runLlamaReference(
   }
   context.progress(`reference: ${script}`)
   const { copyFile, rm } = await import('node:fs/promises')
-  const copy = `${place}/${script}` // module resolution starts at the file, so it has to be beside node_modules
+  const copy = `${place}/${script}` // module resolution starts at the file, so it has to be next to node_modules
   await copyFile(folder + script, copy)
   const result = await runReference(process.execPath, [copy, ...args], { cwd: place }, context)
   await rm(copy, { force: true })

@@ -99,7 +99,7 @@ async function* measureSwaps(context: BenchmarkContext): AsyncIterable<Benchmark
 export const swapBenchmark: Benchmark = {
   name: 'swap',
   summary:
-    'changing the expert: a 20 MB adapter from disk until its first token may use it, and between resident ones; beside PEFT',
+    'changing the expert: a 20 MB adapter from disk until its first token may use it, and between resident ones; against PEFT',
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
   run: measureSwaps,
 }

@@ -1,5 +1,5 @@
-// What graft capture replace does: opens the base and the metric, trains and judges, and says how to
-// serve what came of it.
+// What graft capture replace does: opens the base and the metric, trains and evaluates, and prints
+// how to serve the result.
 
 import { oneOf } from '../../base/schema.ts'
 import { replaceCalls, type ReplaceReport, studentName } from '../../node/capture/replace-calls.ts'

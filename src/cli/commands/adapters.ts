@@ -138,7 +138,7 @@ interface SavedAdapter {
 const deepest = 4 // experts/<name>/checkpoints/best is the deepest
 const skipped = new Set(['node_modules', 'dist', '.git'])
 
-/** The folders of an expert's parts, which are no experts of their own. */
+/** The folders of an expert's parts, which are not experts themselves. */
 async function listParts(folder: string): Promise<readonly string[]> {
   const { listPartFolders } = await import('../../adapters/files/joint-folder.ts')
   try {

@@ -23,7 +23,7 @@ export const createBenchCommand = (
     usage: '[name]',
     positionals: [0, 1],
     options: {
-      http: flag({ about: 'of serve: through the server, beside the engine without HTTP' }),
+      http: flag({ about: 'of serve: through the server, against the engine without HTTP' }),
     },
     examples: [
       {
@@ -31,7 +31,7 @@ export const createBenchCommand = (
         about: 'the list of benchmarks, and what each needs for its reference',
       },
       { command: `${invocation} train`, about: 'training speed on the shape of SmolLM2-135M' },
-      { command: `${invocation} serve --http`, about: 'the server, beside its engine' },
+      { command: `${invocation} serve --http`, about: 'the server, against its engine' },
       {
         command: `${invocation} decode --json > decode.json`,
         about: 'one JSON value, for keeping',

@@ -155,7 +155,8 @@ const splitNames = (text: string | undefined): string[] | undefined =>
   text?.split(',').map((name) => name.trim())
 
 /**
- * Perplexity; with --generate exact match too, and where every row holds JSON how often answers do.
+ * Perplexity; with --generate exact match too and, if the answer of every row is JSON, the share of
+ * valid JSON.
  */
 async function selectMetrics(
   { generate }: EvalValues,

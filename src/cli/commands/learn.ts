@@ -17,7 +17,7 @@ function withStore<
 
 export const learnCommand = defineCommand({
   name: 'learn',
-  summary: 'learn from a file of turns, one by one, for a user whose state is stored',
+  summary: 'learn from a file of turns, in order, for a user whose state is stored',
   usage: '',
   positionals: [0, 0],
   options: {

@@ -94,7 +94,7 @@ export const mergeCommand = defineCommand({
     const rows = [...mergeMethods.values()].map(({ name, formula }) => [`  ${name}`, formula])
     return [
       '',
-      'methods (K adapters with weights w, s a sign; docs/merge.md says more):',
+      'methods (K adapters with weights w, s a sign; details: docs/merge.md):',
       ...formatTable(rows),
     ]
   },

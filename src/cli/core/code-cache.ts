@@ -13,6 +13,6 @@ const variable = 'NODE_COMPILE_CACHE'
  */
 export function useCodeCache(environment: NodeJS.ProcessEnv = process.env): void {
   environment[variable] ||= join(getCacheDirectory(environment), 'code')
-  // Bun and Deno know no such cache.
+  // Bun and Deno have no such cache.
   enableCompileCache?.(environment[variable])
 }

@@ -1,6 +1,7 @@
-// Large pages for weights. A token reads every weight once; with pages of 4 KiB the processor spends
-// up to a third of that time on finding them. glibc asks Linux for pages of 2 MiB only where a
-// variable says so before the process starts, so the command starts itself again in place.
+// Large pages for weights. A token reads every weight once; with pages of 4 KiB the processor
+// spends up to a third of that time on finding them. glibc requests pages of 2 MiB from Linux only
+// if a variable is set before the process starts, so the command replaces itself by a new start
+// with that variable.
 
 import { readFileSync } from 'node:fs'
 

@@ -108,7 +108,7 @@ export const registryActions: Actions = {
   },
   sign: {
     usage: '<folder>',
-    about: 'writes expert.sig beside the files, by --key',
+    about: 'writes expert.sig into the folder, by --key',
     words: [1, 1],
     options: ['key'],
     async run([folder], { values, terminal }) {

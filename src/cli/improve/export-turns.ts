@@ -35,7 +35,7 @@ export const getServedUsers = (): string => getUsersFile(getStateDirectory())
 interface Reader {
   readonly base: string
   readonly text: ExpertText
-  /** The hash of the expert's content; undefined: whoever answered. */
+  /** The hash of the expert's content; undefined: any expert. */
   readonly experts: ReadonlySet<string> | undefined
 }
 
@@ -76,7 +76,7 @@ export async function exportTurns(values: ExportValues, terminal: Terminal): Pro
     for (const note of notes) terminal.note(note)
     if (rows.length === 0)
       terminal.note(
-        `${store.name} holds no turn of this base that gives a row; --as ${as === 'pairs' ? 'judged takes single answers' : 'pairs and judged take others'}.`,
+        `${store.name} contains no turn of this base that gives a row; --as ${as === 'pairs' ? 'judged takes single answers' : 'pairs and judged take others'}.`,
       )
     return {
       rows: rows.length,

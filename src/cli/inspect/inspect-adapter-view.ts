@@ -71,7 +71,7 @@ const longest = 120 // of a list of whole paths the first two or three; --json h
 const truncateText = (text: string): string =>
   text.length > longest ? `${text.slice(0, longest)}…` : text
 
-/** s of ΔW = s·B·A where one holds for all modules. */
+/** s of ΔW = s·B·A if all modules share one. */
 function computeScale(config: Readonly<Record<string, unknown>>): number | undefined {
   const { rank, alpha, rankStabilized, rankPattern = {}, alphaPattern = {} } = config
   if (typeof rank !== 'number' || typeof alpha !== 'number') return undefined

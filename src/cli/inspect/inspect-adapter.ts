@@ -28,7 +28,7 @@ interface InspectValues {
   readonly model: string | undefined
 }
 
-/** Everything about an adapter, and each tensor; without a base only what its own files tell. */
+/** Everything about an adapter, and each tensor; without a base only what its own files show. */
 export async function inspectAdapter(
   path: string,
   format: AdapterFormat,
@@ -133,8 +133,8 @@ function countTypes(
 
 /**
  * Over names, types, shapes and bytes of what is computed with, in the order of names: the same
- * adapter has the same hash however its file is laid out, and blocks have that of the numbers they
- * stand for.
+ * adapter has the same hash however its file is laid out, and quantised blocks are hashed by their
+ * dequantised values.
  */
 function computeHash({ tensors }: Adapter): string {
   const hash = createHash('sha256')

@@ -43,7 +43,7 @@ export interface FoundAdapter {
 
 export interface AdapterFormat {
   readonly name: string
-  /** Whether the path holds an adapter of this format. */
+  /** Whether there is an adapter of this format at the path. */
   matches(path: string): Promise<boolean>
   open(path: string, model: ModelGraph | undefined): Promise<FoundAdapter>
 }
@@ -252,7 +252,7 @@ export const adapterFormats: readonly AdapterFormat[] = [peft, mlx, gguf]
 
 /**
  * What is at the path as the format that takes it; undefined if it is not an adapter. A file of an
- * adapter's folder stands for the folder, a Modelfile for its ADAPTER.
+ * adapter's folder selects the folder, a Modelfile selects its ADAPTER.
  */
 export async function findAdapter(
   path: string,

@@ -55,7 +55,7 @@ export function describeLayers(norms: readonly LayerNorm[]): string[] {
   )
 }
 
-/** Last parts, where those tell the names apart. */
+/** Last parts, if those distinguish the names. */
 function shortenNames(names: readonly string[]): readonly string[] {
   const short = names.map((name) => name.slice(name.lastIndexOf('.') + 1))
   return new Set(short).size === names.length ? short : names

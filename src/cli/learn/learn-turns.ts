@@ -18,7 +18,7 @@ export interface Turns {
   readonly tooLong: number
 }
 
-/** Who reads the turns. */
+/** The tokenizer of the turns. */
 export interface TurnReader {
   readonly model: LoadedModel
   /** Its tokenizer and chat template stand for the base's, where it has them. */
@@ -47,7 +47,7 @@ export function readTurns(
       )
     if (example.kind === 'contrastive')
       throw new DataError(
-        `${data.name}: row ${number} holds texts to be embedded. A learner is taught answers that were right; graft train --loss contrastive learns from such texts.`,
+        `${data.name}: row ${number} contains texts to be embedded. A learner is taught answers that were right; graft train --loss contrastive learns from such texts.`,
       )
     if (example.kind === 'judged')
       throw new DataError(

@@ -53,7 +53,7 @@ async function readStoredTiers(store: UserStore, user: string): Promise<StoredTi
   }
   if (fast === undefined)
     throw new OptionError(
-      `${store.name}: user ${JSON.stringify(user)} does not belong to a learner; other programs have states of their own.`,
+      `${store.name}: user ${JSON.stringify(user)} does not belong to a learner; other programs store other kinds of states.`,
     )
   const layers = new Set(deep?.modules.map((path) => /\.(\d+)\./.exec(path)?.[1]))
   return {
@@ -78,7 +78,7 @@ export interface UserValues {
 
 /**
  * The fast tier of the options, else of the stored user: at the head, on layers, or both. Throws
- * UsageError for a rank at the head beside nothing.
+ * UsageError for a rank at the head without a tier on layers.
  */
 function toFastOptions(
   values: UserValues,
@@ -96,7 +96,7 @@ function toFastOptions(
   }
   if (!where)
     throw new UsageError(
-      '--head-rank is for a tier at the head beside one on layers: add --fast-layers, or say --fast-rank for the head alone.',
+      '--head-rank is for a tier at the head in addition to one on layers: add --fast-layers, or use --fast-rank for the head alone.',
     )
   const layerRank = fastRank ?? (hasBoth ? stored.layerRank : stored?.fastRank)
   return {

@@ -70,7 +70,7 @@ export async function compressFolder(
 ) {
   const rows = choice.data === undefined ? undefined : await readDataFile(choice.data)
   const { adapter: early, notes } = await locateAdapter(folder)
-  // The base is opened only for kinds that need it: LoRA's factors are enough by themselves.
+  // The base is opened only for kinds that need it: LoRA's factors alone are enough.
   const opened =
     rows || early?.kind !== 'lora'
       ? await openExpert({ ...choice.model, adapter: folder }, terminal)

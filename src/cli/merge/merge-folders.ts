@@ -58,7 +58,9 @@ export async function mergeFolders(
     sizeBytes,
     residual: summarizeResiduals(modules),
     modules,
-    /** What differs among the sources, so that the result has none: entries of expert.json, texts. */
+    /**
+     * What differs among the sources, so that the result has none: entries of expert.json, texts.
+     */
     dropped,
   }
   terminal.print(
@@ -72,7 +74,7 @@ export async function mergeFolders(
   return result
 }
 
-/** Whether an adapter had a tokenizer or chat template of its own that the result has not. */
+/** Whether an adapter had its own tokenizer or chat template that the result does not have. */
 async function hasLostText(folders: readonly string[], { text }: Adapter): Promise<boolean> {
   if (text !== undefined) return false
   for (const folder of folders) {

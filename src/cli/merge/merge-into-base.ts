@@ -80,7 +80,7 @@ export async function mergeFoldersIntoBase(
 /** From here on, rounding takes away what the adapters bring. */
 const roundingLimit = 0.5
 const advice =
-  'Rounding to these types is about as large as the change itself: keep the adapter beside the base, or choose --dtype q8_0, f16 or bf16 for what changes.'
+  'Rounding to these types is about as large as the change itself: keep the adapter separate from the base, or choose --dtype q8_0, f16 or bf16 for what changes.'
 
 const labels = { writing: 'writing', comparing: 'comparing with base and adapters' } as const
 
@@ -106,7 +106,7 @@ function show(report: IntoBaseReport, base: string, adapters: number, { print }:
   const heads = ['  changed', 'types', 'rounding beside weight', 'beside change', 'worst', 'in']
   for (const line of formatTable([heads, ...rows], ['right', 'left', 'right', 'right', 'right']))
     print(line)
-  if (untied) print("  the head shared the embedding's weight and now has a weight of its own")
+  if (untied) print("  the head shared the embedding's weight and now has its own")
   if (!distance || !change) return
   const { prompts, largestGap, equalGreedy } = distance
   print(

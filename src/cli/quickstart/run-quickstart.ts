@@ -78,7 +78,8 @@ async function loadBase({ values, terminal }: QuickstartContext): Promise<Loaded
 
 async function loadExamples(task: Task, values: QuickstartContext['values']) {
   const missing = task.missing()
-  if (missing !== undefined) throw new NotFoundError(`${missing} Go on with --model ${smallModel}.`)
+  if (missing !== undefined)
+    throw new NotFoundError(`${missing} Continue with --model ${smallModel}.`)
   const { train, test } = await task.examples()
   const usual = values.quick ? quickRows : task.usualRows
   return {
@@ -141,8 +142,8 @@ const toScoreValues = (scores: readonly Score[]): Record<string, number> =>
   Object.fromEntries(scores.map(({ name, value }) => [name, value]))
 
 /**
- * The first row that the expert has right beside what the base makes of it, which is written out
- * whole for this; then the first that the expert has wrong beside the wanted answer.
+ * The first row that the expert has right, with the base's whole answer to it; then the first that
+ * the expert has wrong, with the wanted answer.
  */
 async function showExamples(
   rows: readonly TaskExample[],

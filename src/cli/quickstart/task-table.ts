@@ -9,7 +9,7 @@ export const tasks: ReadonlyMap<string, Task> = new Map(
 )
 
 /**
- * A task needs a model that follows instructions, which the chat template tells; any other learns
+ * A task needs a model that follows instructions, which a chat template indicates; any other learns
  * to tell stories.
  */
 export const selectTask = (base: { readonly chatTemplate?: object | string | undefined }): Task =>

@@ -31,7 +31,7 @@ export interface Task {
     readonly train: readonly TaskExample[]
     readonly test: readonly TaskExample[]
   }>
-  /** How many rows are used unless the command says otherwise. */
+  /** The default number of rows. */
   readonly usualRows: { readonly train: number; readonly test: number }
   readonly config: Partial<LoraConfig>
   readonly training: Partial<TrainSettings>

@@ -78,7 +78,9 @@ function describeRouterEvaluation(
   ]
 }
 
-/** What the router would choose where others chose; rows without a text or a reward say nothing. */
+/**
+ * What the router would choose on logged requests; rows without a text or a reward are not used.
+ */
 async function judgeLog(
   router: Router,
   rows: readonly RouteLogRow[],

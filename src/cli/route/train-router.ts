@@ -160,7 +160,7 @@ async function collectExperts(
   return [...new Set(names)].toSorted().map((name) => ({ name }))
 }
 
-/** Experts of folders with their adapters, by which arrow tells them apart. */
+/** Experts of folders with their adapters, which the arrow router reads. */
 function withAdapters(
   experts: readonly (RoutedExpert & { readonly path?: string })[],
   model: LoadedModel | undefined,

@@ -43,7 +43,7 @@ describe('graft serve keys', () => {
     const [text] = /graft_[\w-]{43}/.exec(stdout)!
     expect(stdout).toContain('"ci" may: infer, feedback.')
     const listed = await graft('keys', 'list', '--state', state)
-    expect(listed.stdout).toContain(`ci  …${text.slice(-4)}  infer,feedback  no limits of its own`)
+    expect(listed.stdout).toContain(`ci  …${text.slice(-4)}  infer,feedback  no own limits`)
     expect(listed.stdout).not.toContain(text)
     const bytes = await readFile(join(state, 'server.db'), 'latin1')
     expect(bytes).toContain(hashApiKey(text))

@@ -102,7 +102,7 @@ const describeLimits = ({ requestsPerMinute, tokensPerMinute, concurrent }: KeyL
     concurrent && `${concurrent} at a time`,
   ]
     .filter(Boolean)
-    .join(', ') || 'no limits of its own'
+    .join(', ') || 'no own limits'
 
 /** A record without its hash. */
 const describeKey = (record: ApiKeyRecord): Omit<ApiKeyRecord, 'hash'> =>

@@ -102,7 +102,7 @@ async function readVllmTask(values: ServeValues): Promise<VllmTask | undefined> 
 
 interface ShownPlaces {
   readonly registry: string | undefined
-  /** Who computes, where that is not this program. */
+  /** The backend, if it is not this program. */
   readonly backend: string | undefined
 }
 

@@ -1,5 +1,5 @@
-// graft serve --on ray://…: servers on the cluster's machines behind one address there, followed until
-// Ctrl-C. The experts are the folders of one folder that every machine sees.
+// graft serve --on ray://…: servers on the cluster's machines behind one address there, followed
+// until Ctrl-C. The experts are the folders of one folder that every machine sees.
 
 import { randomUUID } from 'node:crypto'
 import { copyFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
@@ -170,8 +170,8 @@ async function checkUsers({ learn, users }: ServeValues): Promise<void> {
 }
 
 /**
- * The router's file beside the experts, where every machine sees it, and its experts, which each
- * server holds. Throws NotFoundError for one that is no folder there.
+ * The router's file next to the experts, where every machine sees it, and its experts, which each
+ * server loads. Throws NotFoundError for one that is no folder there.
  */
 async function shareRouter(
   path: string | undefined,

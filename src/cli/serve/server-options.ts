@@ -79,7 +79,7 @@ export const serverOptions = {
     { valueName: 'least..most' },
   ),
   resident: withInfo(integer({ from: 1 }), {
-    about: 'with --on: experts that each server holds at a time (default: 32)',
+    about: 'with --on: experts that each server keeps at a time (default: 32)',
   }),
   'adapter-folder': toOption(
     string({ filled: true, about: 'folder from which requests may load experts' }),

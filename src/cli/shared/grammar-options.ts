@@ -18,7 +18,9 @@ export const grammarOptions = {
   }),
 } as const satisfies Options
 
-/** The grammar that was asked for. Throws UsageError for more than one, NotFoundError for no file. */
+/**
+ * The grammar that was asked for. Throws UsageError for more than one, NotFoundError for no file.
+ */
 export async function readGrammarOptions(
   values: Values<typeof grammarOptions>,
 ): Promise<GrammarChoice | undefined> {
@@ -51,7 +53,10 @@ async function readText(path: string, option: string): Promise<string> {
   }
 }
 
-/** Throws ObjectError if a complete answer fails what no grammar holds of its schema. */
+/**
+ * Throws ObjectError if a complete answer fails a part of its schema that the grammar cannot
+ * express.
+ */
 export async function checkGrammarAnswer(
   grammar: GrammarChoice | undefined,
   text: string,

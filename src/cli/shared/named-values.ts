@@ -9,8 +9,8 @@ function parseValue(text: string): number | boolean | string {
 }
 
 /**
- * Values by name. Throws UsageError for a part without a name or without a value, and for a name
- * that is there twice.
+ * Values by name. Throws UsageError for a part without a name or without a value, and for a
+ * duplicate name.
  */
 export function parseNamedValues(
   option: string,

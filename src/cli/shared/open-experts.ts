@@ -52,7 +52,7 @@ export interface NamedExpert {
   readonly weight: PartWeight
 }
 
-/** Who answers from some token of the answer on. */
+/** The expert that answers from some token of the answer on. */
 export interface NamedStage {
   readonly from: number
   readonly to: number
@@ -63,8 +63,8 @@ const betweenExperts = /(?<==[-+.\de@/]+)\s*,\s*/i
 const withWeight = /^(.+)=([^=]+)$/
 
 /**
- * 'coder=0.7, security=0.3' as folders and weights, 1 unless given; 'coder=0.8@10-29' by layer. A
- * comma counts behind a weight only: folders may have one in their names.
+ * 'coder=0.7, security=0.3' as folders and weights, default 1; 'coder=0.8@10-29' by layer. A comma
+ * counts behind a weight only: folders may have one in their names.
  */
 export const parseExperts = (texts: readonly string[]): NamedExpert[] =>
   texts
@@ -170,9 +170,9 @@ type OpenDefault = (values: Omit<ModelValues, 'model'>, terminal: Terminal) => P
 
 export interface OpenedExperts {
   readonly model: LoadedModel
-  /** Who reads the prompt. */
+  /** The expert that reads the prompt. */
   readonly adapter: Expert | undefined
-  /** Who answers: the same, or a fade that begins with it. */
+  /** The expert that answers: the same, or a fade that begins with it. */
   readonly answerer: AnswerExpert | undefined
   /** The system message of the experts' training, if they agree. */
   readonly system: string | undefined
@@ -186,7 +186,7 @@ export interface OpenedExperts {
 }
 
 /**
- * A model and who answers: without --model it is the experts' own base, without --adapter the base
+ * A model and its expert: without --model it is the experts' own base, without --adapter the base
  * alone; `openDefault` opens it where neither is named.
  */
 export async function openExperts(

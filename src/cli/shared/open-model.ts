@@ -188,7 +188,7 @@ export async function openExpert(
 export interface FoundExpert {
   /** The system message of its training, if its folder has one. */
   readonly system: string | undefined
-  /** Where its own base can be found. Throws OptionError if nothing says it. */
+  /** Where its own base can be found. Throws OptionError if nothing names it. */
   findBase(): Promise<string>
   /** The adapter, which fits the model. Throws MismatchError if it does not. */
   load(model: Pick<LoadedModel, 'base'>): Promise<Adapter>
@@ -232,7 +232,7 @@ export async function findExpert(
 }
 
 /**
- * Where an adapter's own base can be found. Throws OptionError if nothing says it, NotFoundError
+ * Where an adapter's own base can be found. Throws OptionError if nothing names it, NotFoundError
  * for a path that is not on this machine.
  */
 async function requireBase({

@@ -1,5 +1,5 @@
 // graft train in a process that is one replica of a run: events go to stdout, one per line, and the
-// exit code tells whether a retry may help.
+// exit code shows whether a retry may help.
 
 import { formatEvent } from '../../node/replicas/replica-events.ts'
 import type { ReplicaPlace } from '../../node/replicas/replica-place.ts'

@@ -59,7 +59,7 @@ async function checkShared(given: string | undefined): Promise<string> {
   throw new OptionError(`--shared ${given}: is not a folder on this machine.`)
 }
 
-/** Each by itself: a manifest that is wrong fails alone. */
+/** Each separately: a wrong manifest fails alone. */
 async function planEach(
   values: TrainValues,
   paths: readonly string[],

@@ -207,11 +207,11 @@ const runOptions = {
   ),
   'train-share': withInfo(shareField, {
     about:
-      'train beside a server on this machine: background uses what requests leave, half uses half of the threads',
+      'train while a server runs on this machine: background uses idle time, half uses half of the threads',
   }),
 }
 
-/** What the expert says about itself; its name, tags and version are in a training manifest. */
+/** The expert's metadata; its name, tags and version are in a training manifest. */
 const createDescriptionOptions = (fromKey: FromKey) => ({
   description: fromKey<string>('description'),
   author: fromKey<string>('author'),

@@ -57,7 +57,9 @@ export function toOverrides(
     : given
 }
 
-/** 'ia3,prompt-tuning' as a list, 'lora' as a name. Throws UsageError for a name that is no kind. */
+/**
+ * 'ia3,prompt-tuning' as a list, 'lora' as a name. Throws UsageError for a name that is no kind.
+ */
 function parseKinds(text: string): string | readonly string[] {
   const names = text.split(/[,+]/).map((name) => name.trim())
   for (const name of names) checkValue(kindNames, name, '--kind')

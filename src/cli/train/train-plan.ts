@@ -17,7 +17,7 @@ const formatMebibytes = (bytes: number): string => `${formatCount(Math.round(byt
 const formatStepTime = (seconds: number): string =>
   seconds < 1 ? `${Math.round(seconds * 1000)} ms` : formatDuration(seconds)
 
-/** The plan as lines: what the data holds, what holds the memory, then steps and time. */
+/** The plan as lines: the data, the memory by purpose, then steps and time. */
 export function describePlan({
   data,
   validation,

@@ -35,7 +35,7 @@ export function describeSummary(summary: Ready['data']['summary']): string[] {
   ]
 }
 
-/** What the data holds: rows, tokens, what is learned, what is cut or left out, a line each. */
+/** The data, a line each: rows, tokens, learned tokens, what is cut or left out. */
 export function describeCounts(
   { data, validation }: Pick<Ready, 'data' | 'validation'>,
   more = '',

@@ -31,7 +31,7 @@ export function formatParameterCount(value: number): string {
   return value >= 1e3 ? `${Math.round(value / 1e3)} k` : String(value)
 }
 
-/** Three significant digits or whole numbers: 0.42 · 3.14 · 86.2 · 1,234. */
+/** Three significant digits or integers: 0.42 · 3.14 · 86.2 · 1,234. */
 export function formatRate(value: number): string {
   if (!Number.isFinite(value)) return '?'
   if (value >= 100) return formatCount(Math.round(value))

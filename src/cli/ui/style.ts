@@ -1,4 +1,4 @@
-// Colours on a terminal that wants them (https://no-color.org), plain text everywhere else.
+// Colours on a terminal that supports them (https://no-color.org), plain text everywhere else.
 
 import { styleText } from 'node:util'
 

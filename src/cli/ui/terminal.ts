@@ -1,4 +1,4 @@
-// The output of a command: results go to stdout, progress to stderr; under --json stdout holds only
+// The output of a command: results go to stdout, progress to stderr; under --json stdout is only
 // the JSON value. The streams are arguments, so that tests can read the output. Independent of
 // commands.
 

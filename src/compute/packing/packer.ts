@@ -2,8 +2,8 @@
 // offset) for every 16 or 32 values. Independent of where the codes go.
 
 /**
- * What one block of a file holds, value by value: w = scale·(code − zero) + offset, with zero 8 for
- * 4 bits and 128 for 8.
+ * The values of one block of a file: w = scale·(code − zero) + offset, with zero 8 for 4 bits and
+ * 128 for 8.
  */
 export interface UnpackedBlock {
   /** One code a byte, in the order of the values. */
@@ -22,8 +22,8 @@ export interface Packer {
   /** Reads the file's block that starts at byte `at`. */
   unpack(bytes: Uint8Array, at: number, into: UnpackedBlock): void
   /**
-   * Reads all blocks of a weight at once, for formats that large models come in. Gives what `unpack`
-   * gives.
+   * Reads all blocks of a weight at once, for formats that large models come in. Gives what
+   * `unpack` gives.
    */
   packAll?(words: Uint16Array, into: PackedArrays): void
 }

@@ -1,5 +1,5 @@
-// Q4_0 and Q4_1 as MatMulNBits wants them. Q4_1's minimum becomes an offset around the middle code,
-// which costs no zero points.
+// Q4_0 and Q4_1 in the layout of MatMulNBits. Q4_1's minimum becomes an offset around the middle
+// code, which costs no zero points.
 
 import { getF16Values } from '../../formats/half.ts'
 import { readF16 } from '../../formats/quants/quant.ts'
@@ -16,7 +16,7 @@ function readNibbles(bytes: Uint8Array, at: number, codes: Uint8Array): void {
 
 /**
  * The 32 nibbles of eight words in the order of their values: low ones first, then the high ones.
- * Byte k of the codes holds values 2k and 2k + 1.
+ * Byte k of the codes has values 2k and 2k + 1.
  */
 function interleaveNibbles(words: Uint16Array, at: number, codes: Uint32Array, to: number): void {
   for (let half = 0; half < 2; half++) {

@@ -1,4 +1,4 @@
-// Q5_0 and Q5_1 as 8-bit codes: five bits have no kernel of their own.
+// Q5_0 and Q5_1 as 8-bit codes: there is no kernel for five bits.
 
 import { getF16Values } from '../../formats/half.ts'
 import { readF16 } from '../../formats/quants/quant.ts'

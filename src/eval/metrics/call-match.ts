@@ -1,5 +1,5 @@
-// The answer calls the functions that the row wants with the arguments that it wants. Rules as the
-// AST check of the Berkeley Function Calling Leaderboard has them (Patil et al. 2025,
+// The answer calls the row's functions with the row's arguments. Rules as the AST check of the
+// Berkeley Function Calling Leaderboard has them (Patil et al. 2025,
 // https://gorilla.cs.berkeley.edu/leaderboard.html): calls in any order; texts but for case, blanks
 // and , . / - _ * ^; each argument one of its accepted values; "" among them makes it optional.
 
@@ -31,7 +31,9 @@ function readValues(answer: string): unknown[] {
   })
 }
 
-/** `{"name", "arguments" | "parameters"}`, OpenAI's `{"function": {…}}`, or BFCL's `{"name": {…}}`. */
+/**
+ * `{"name", "arguments" | "parameters"}`, OpenAI's `{"function": {…}}`, or BFCL's `{"name": {…}}`.
+ */
 function toCall(value: unknown): Call | undefined {
   if (!isRecord(value)) return undefined
   if (isRecord(value['function'])) return toCall(value['function'])
@@ -83,7 +85,7 @@ const toList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? v
 const isAccepted = (found: unknown, wanted: unknown): boolean =>
   isSameValue(found, wanted) || toList(wanted).some((one) => isSameValue(found, one))
 
-/** An empty list of accepted values stands for the empty list, in a few rows of BFCL. */
+/** An empty list of accepted values means the empty list, in a few rows of BFCL. */
 const isOptional = (values: readonly unknown[]): boolean =>
   values.includes('') || values.length === 0
 
@@ -101,7 +103,7 @@ const isSameCall = (found: Call, wanted: AcceptedCall): boolean =>
     ([name, values]) => Object.hasOwn(found.arguments, name) || isOptional(values),
   )
 
-/** Whether each wanted call can be given a found one of its own (Kuhn's matching). */
+/** Whether each wanted call can be matched to a different found one (Kuhn's matching). */
 export function hasSameCalls(found: readonly Call[], wanted: readonly AcceptedCall[]): boolean {
   if (found.length !== wanted.length) return false
   const taken = new Map<number, number>() // a found call → the wanted one that has it

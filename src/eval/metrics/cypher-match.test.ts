@@ -55,7 +55,8 @@ describe.skipIf(!existsSync(file))(
         .split('\n')
         .map((line) => JSON.parse(line) as { cypher: string })
         .slice(0, 1500)
-      const judged = rows.filter(({ cypher }) => !cypher.includes('//')) // a comment ends with its line
+      // a comment ends with its line
+      const judged = rows.filter(({ cypher }) => !cypher.includes('//'))
       const missed = judged.filter(
         ({ cypher }) => score(`${cypher.replaceAll('\n', ' ')};`, cypher) === 0,
       )

@@ -1,6 +1,6 @@
-// The answer is the row's Cypher query but for spelling: case of keywords and functions, white space,
-// comments, quotes, the names of variables and a final semicolon. Queries that say the same in
-// another way do not match, because there is no database to run them on.
+// The answer is the row's Cypher query but for spelling: case of keywords and functions, white
+// space, comments, quotes, the names of variables and a final semicolon. Queries that say the same
+// in another way do not match, because there is no database to run them on.
 
 import { type Metric, scoreBinary } from '../metric.ts'
 
@@ -44,7 +44,9 @@ function splitTokens(query: string): Token[] {
 const isName = (token: Token | undefined): boolean =>
   token?.kind === 'name' || token?.kind === 'quoted-name'
 
-/** Whether the name at `i` is a property, a label, a type or a key of a map, which keep their names. */
+/**
+ * Whether the name at `i` is a property, a label, a type or a key of a map, which keep their names.
+ */
 function isFixedName(tokens: readonly Token[], i: number): boolean {
   const before = tokens[i - 1]?.text
   if (before === '.' || before === ':' || before === '|' || before === '&') return true
@@ -84,7 +86,7 @@ const patternWords = new Set([
 const isCall = (tokens: readonly Token[], i: number): boolean =>
   !patternWords.has(tokens[i - 2]!.text.toUpperCase())
 
-/** The query in one spelling: tokens with blanks between, variables numbered as they come. */
+/** The query in one spelling: tokens with blanks between, variables numbered in order. */
 export function normalizeCypher(query: string): string {
   const tokens = splitTokens(extractCypher(query))
   const variables = findVariables(tokens)

@@ -1,4 +1,4 @@
-// What config.json holds of each architecture beside the keys that all share. One function an
+// The keys of config.json of each architecture in addition to the common ones. One function an
 // architecture; reads no weights.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
@@ -18,7 +18,7 @@ export interface GgufCommon {
 
 export type ConfigJson = Record<string, unknown>
 
-/** GGUF architecture → what its config.json holds in addition to the common keys. */
+/** GGUF architecture → its keys of config.json in addition to the common ones. */
 export const architectureConfigs: Readonly<Record<string, (common: GgufCommon) => ConfigJson>> = {
   llama: convertLlama,
   qwen2: convertQwen2,
@@ -70,7 +70,7 @@ function convertQwen3({ tensors }: GgufCommon): ConfigJson {
   }
 }
 
-/** Every sixth layer sees the whole context; the others a window, with RoPE of their own. */
+/** Every sixth layer sees the whole context; the others a window, with their own RoPE. */
 function convertGemma3({
   values,
   prefix,

@@ -136,8 +136,8 @@ export const globalModules: Readonly<Record<string, string>> = {
 }
 
 /**
- * Tensors that follow from the configuration and that no checkpoint holds: they are read by whoever
- * makes the configuration.
+ * Tensors that follow from the configuration and are in no checkpoint: the code that makes the
+ * configuration reads them.
  */
 export const derivedTensors: ReadonlySet<string> = new Set([
   'rope_freqs.weight',

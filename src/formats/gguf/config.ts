@@ -8,7 +8,7 @@ import { architectureConfigs, type ConfigJson } from './architecture-configs.ts'
 import { type GgufMetadata, type GgufValues, createGgufValues, shortenFloat } from './values.ts'
 
 /**
- * The config.json of a GGUF model. `tensors` holds the file's own tensor names
+ * The config.json of a GGUF model. `tensors` has the file's own tensor names
  * (`blk.0.attn_q.weight`). Throws UnsupportedError for an architecture or RoPE scaling that is not
  * supported, FormatError if a needed key is missing.
  */
@@ -21,7 +21,7 @@ export function convertGgufConfig(
   const prefix = values.string('general.architecture')
   if (prefix === undefined)
     throw new FormatError(
-      'This GGUF does not say what it holds: the key "general.architecture" is missing.',
+      'This GGUF does not name its architecture: the key "general.architecture" is missing.',
     )
   const extra = Object.hasOwn(architectureConfigs, prefix) ? architectureConfigs[prefix] : undefined
   if (!extra)

@@ -25,7 +25,7 @@ export function toGgufEntries({ name, metadata, metadataTypes }: GgufFile): Map<
     const type = metadataTypes.get(key)!
     if (type === 'list[]')
       throw new UnsupportedError(
-        `${name}: metadata ${quoteName(key)} holds lists in lists, which cannot be written again.`,
+        `${name}: metadata ${quoteName(key)} contains lists in lists, which cannot be written again.`,
       )
     entries.set(key, { type, value })
   }

@@ -96,7 +96,7 @@ const describeRows = (
   return undefined
 }
 
-/** The change of a tensor by its ggml name within a layer; undefined if it stays as it is. */
+/** The change of a tensor by its ggml name within a layer; undefined if it does not change. */
 export function findDeltaChange(
   file: GgufFile,
   part: string,

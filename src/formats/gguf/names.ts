@@ -1,5 +1,5 @@
 // A GGUF file's tensors as a Hugging Face checkpoint would hold them: names, order of query and key
-// rows, norms. Metadata stays as it is; what it says about model and tokenizer is read elsewhere.
+// rows, norms. Metadata is not changed; its parts about model and tokenizer are read elsewhere.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
@@ -47,7 +47,7 @@ export function toHuggingFaceStore(file: GgufFile): TensorStore {
 }
 
 /**
- * By Hugging Face name, every tensor of the file that a checkpoint holds too. Throws as
+ * By Hugging Face name, every tensor of the file that is also in a checkpoint. Throws as
  * `toHuggingFaceStore` does.
  */
 export function mapGgufTensors(file: GgufFile): Map<string, GgufTensorMapping> {
@@ -69,7 +69,7 @@ export function mapGgufTensors(file: GgufFile): Map<string, GgufTensorMapping> {
 }
 
 /**
- * The architecture of a file. Throws FormatError if it says none, UnsupportedError for one that is
+ * The architecture of a file. Throws FormatError if it names none, UnsupportedError for one that is
  * not in the table.
  */
 export function readGgufArchitecture(file: GgufFile): {

@@ -89,6 +89,6 @@ export function getPreTokenizer(name = 'default'): PreTokenizer {
   const found = Object.hasOwn(byName, name) ? byName[name] : undefined
   if (found) return found
   throw new UnsupportedError(
-    `GGUF tokenizer.ggml.pre "${name}" is not supported; supported: ${Object.keys(byName).join(', ')}. Use the model's Hugging Face folder, which holds its own tokenizer.json.`,
+    `GGUF tokenizer.ggml.pre "${name}" is not supported; supported: ${Object.keys(byName).join(', ')}. Use the model's Hugging Face folder, which has its own tokenizer.json.`,
   )
 }

@@ -347,7 +347,7 @@ describe('corrupt files', () => {
     [
       'an offset beyond all files',
       listing(4, ['w', [1n], 0, most]),
-      '"w": its offset 18446744073709551615 lies beyond the file',
+      '"w": its offset 18446744073709551615 is outside the file',
     ],
     [
       'an offset off the alignment',

@@ -166,7 +166,7 @@ function resolveClaims(claims: readonly Claim[], place: FileLayout): Map<string,
   if (unsupported.length > 0) {
     const known = [...ggmlTypes.values()].map((type) => type.toUpperCase()).join(', ')
     throw new UnsupportedError(
-      `${place.name}: holds tensors of types that are not supported:\n${joinProblems(unsupported)}\nSupported: ${known}.`,
+      `${place.name}: contains tensors of types that are not supported:\n${joinProblems(unsupported)}\nSupported: ${known}.`,
     )
   }
   return tensors
@@ -185,7 +185,7 @@ function resolveClaim(
   const perBlock = isBlockType(type) ? blockLayout[type].elements : 1
   if ((dims.at(-1) ?? 1) % perBlock !== 0)
     return `its rows have ${dims.at(-1) ?? 1} elements, ${type} needs a multiple of ${perBlock}`
-  if (typeof offset === 'bigint') return `its offset ${offset} lies beyond the file`
+  if (typeof offset === 'bigint') return `its offset ${offset} is outside the file`
   if (offset % alignment !== 0)
     return `its offset ${offset} is not a multiple of the alignment ${alignment}`
   const sizeBytes = countBytes(type, elements / 8)

@@ -73,7 +73,7 @@ function readYarn(
     factor,
     original_max_position_embeddings:
       values.number(key('original_context_length')) ?? Math.floor(contextTokens / factor),
-    // llama.cpp multiplies its factor with YaRN's own 0.1·ln(factor) + 1; config.json holds the
+    // llama.cpp multiplies its factor with YaRN's own 0.1·ln(factor) + 1; config.json has the
     // product.
     ...(attention !== 1 && { attention_factor: attention * (0.1 * Math.log(factor) + 1) }),
     ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
@@ -115,7 +115,7 @@ const llama3Known = {
 function readLlama3({ ropeFactors, headDim }: RopeContext, theta: number): Parameters {
   if (!ropeFactors)
     throw new UnsupportedError(
-      'GGUF: the file holds rope_freqs.weight; its values are needed to read the RoPE scaling (option ropeFactors).',
+      'GGUF: the file has rope_freqs.weight; its values are needed to read the RoPE scaling (option ropeFactors).',
     )
   const factors = Array.from(ropeFactors)
   const parameters = { rope_type: 'llama3', factor: Math.max(...factors), ...llama3Known }

@@ -72,7 +72,7 @@ it('names a part that is missing, and closes the others', async () => {
   const { problem, stillOpen } = await openParts({ [one]: first })
   expect(problem).toBeInstanceOf(NotFoundError)
   expect(problem.message).toBe(
-    'folder/m-00001-of-00002.gguf: is one of 2 parts of a split GGUF, of which m-00002-of-00002.gguf is not beside it. Put all parts into one folder.',
+    'folder/m-00001-of-00002.gguf: is one of 2 parts of a split GGUF, of which m-00002-of-00002.gguf is not in the same folder. Put all parts into one folder.',
   )
   expect(stillOpen).toBe(0)
 })

@@ -1,4 +1,4 @@
-// A GGUF that llama.cpp has split: files of one name with -00001-of-0000N, of which the first holds
+// A GGUF that llama.cpp has split: files of one name with -00001-of-0000N, of which the first has
 // the metadata and each some of the tensors. Read as one file.
 
 import { FormatError, NotFoundError } from '../../base/errors.ts'
@@ -18,7 +18,9 @@ const partName = /^(.*)-\d{5}-of-(\d{5})\.gguf$/
 const formatPartName = (prefix: string, part: number, count: number): string =>
   `${prefix}-${String(part).padStart(5, '0')}-of-${String(count).padStart(5, '0')}.gguf`
 
-/** The file names of all parts of a split GGUF, by that of one of them; undefined for a whole one. */
+/**
+ * The file names of all parts of a split GGUF, by that of one of them; undefined for a whole one.
+ */
 export function listSplitNames(fileName: string): string[] | undefined {
   const [, prefix, digits] = partName.exec(fileName) ?? []
   if (prefix === undefined) return undefined
@@ -77,7 +79,7 @@ export async function joinSplit(
     if (missing.length > 0)
       throw new NotFoundError(
         `${file.name}: is one of ${names.length} parts of a split GGUF, of which ${missing.join(', ')} ` +
-          `${missing.length === 1 ? 'is' : 'are'} not beside it. Put all parts into one folder.`,
+          `${missing.length === 1 ? 'is' : 'are'} not in the same folder. Put all parts into one folder.`,
       )
     return joinParts([...parts.values()], close)
   } catch (error) {

@@ -31,7 +31,7 @@ interface ModelParts {
 }
 
 /**
- * Tokenizer models of GGUF that are read, each with the parts of tokenizer.json that it stands for.
+ * Tokenizer models of GGUF that are read, each with the corresponding parts of tokenizer.json.
  */
 const models: Readonly<Record<string, (values: GgufValues, vocabulary: Vocabulary) => ModelParts>> =
   {
@@ -47,9 +47,7 @@ export function convertGgufTokenizer(metadata: GgufMetadata): TokenizerFiles {
   const values = createGgufValues(metadata)
   const name = values.string('tokenizer.ggml.model')
   if (name === undefined)
-    throw new FormatError(
-      'This GGUF holds no tokenizer: the key "tokenizer.ggml.model" is missing.',
-    )
+    throw new FormatError('This GGUF has no tokenizer: the key "tokenizer.ggml.model" is missing.')
   const read = Object.hasOwn(models, name) ? models[name] : undefined
   if (!read)
     throw new UnsupportedError(
@@ -95,7 +93,7 @@ function readVocabulary(values: GgufValues): Vocabulary {
   const tokens = values.strings('tokenizer.ggml.tokens')
   if (!tokens)
     throw new FormatError(
-      'This GGUF holds no vocabulary: the key "tokenizer.ggml.tokens" is missing.',
+      'This GGUF has no vocabulary: the key "tokenizer.ggml.tokens" is missing.',
     )
   const types = values.numbers('tokenizer.ggml.token_type') ?? tokens.map(() => tokenType.normal)
   if (types.length !== tokens.length) {

@@ -1,5 +1,5 @@
-// Writes GGUF files, version 3, as a stream of chunks: models and LoRA adapters. Never holds the
-// whole file.
+// Writes GGUF files, version 3, as a stream of chunks: models and LoRA adapters. The whole file is
+// never in memory.
 
 import { blockLayout, countBytes, type DType, isBlockType } from '../../base/dtype.ts'
 import { assertInternal, OptionError, ShapeError, UnsupportedError } from '../../base/errors.ts'
@@ -24,7 +24,7 @@ export interface GgufContent {
   readonly tensors: ReadonlyMap<string, Tensor>
 }
 
-/** What the head says of a tensor. */
+/** The header's entry of a tensor. */
 export interface GgufTensorHead {
   readonly dtype: DType
   /** Row-major. */
@@ -46,8 +46,7 @@ export function* encodeGguf({ metadata, tensors }: GgufContent): Generator<Uint8
 
 /**
  * The same for tensors that are read one after the other, each when its turn has come. Throws as
- * `encodeGguf` does; a tensor that comes in another form than the head says is found when it is
- * read.
+ * `encodeGguf` does; a tensor whose form differs from the header's is found when it is read.
  */
 export async function* encodeGgufStream(
   metadata: ReadonlyMap<string, GgufEntry>,
@@ -60,7 +59,7 @@ export async function* encodeGgufStream(
     const tensor = await read(name)
     assertInternal(
       tensor.dtype === dtype,
-      `tensor ${quoteName(name)} came as ${tensor.dtype}, the head says ${dtype}`,
+      `tensor ${quoteName(name)} came as ${tensor.dtype}, the header has ${dtype}`,
     )
     checkData(name, { dtype, shape, data: tensor.data })
     yield* padBytes(viewBytes(tensor), alignment)
@@ -108,7 +107,7 @@ function checkHead(name: string, { dtype, shape }: GgufTensorHead): void {
   }
   if (shape.length > mostDimensions)
     throw new ShapeError(
-      `tensor ${quoteName(name)}: got ${shape.length} dimensions, GGUF holds at most ${mostDimensions}.`,
+      `tensor ${quoteName(name)}: got ${shape.length} dimensions, GGUF allows at most ${mostDimensions}.`,
     )
   if (isBlockType(dtype) && (shape.at(-1) ?? 1) % blockLayout[dtype].elements !== 0) {
     throw new ShapeError(

@@ -1,4 +1,4 @@
-// A cursor over a text's code points, for notations that are read character by character.
+// A cursor over a string's code points, for parsers that read character by character.
 
 import { GrammarError } from '../../base/errors.ts'
 
@@ -32,7 +32,7 @@ export class Cursor {
     return this.#characters[this.at++] ?? ''
   }
 
-  /** Takes a text if it is here. */
+  /** Consumes a string if it is next. */
   take(text: string): boolean {
     for (let i = 0; i < text.length; i++) if (this.peek(i) !== text[i]) return false
     this.at += text.length

@@ -135,7 +135,7 @@ class EbnfReader {
     if (cursor.take('.')) return ANY_CODE
     if (character === '(') return this.#readGroup()
     if (!isNameStart(character))
-      throw cursor.error(`got "${character}", expected a text, a class, a group or a rule`)
+      throw cursor.error(`got "${character}", expected a string, a class, a group or a rule`)
     const name = cursor.takeWhile(isNamePart)
     this.#references.push({ name, at: start })
     return matchRule(name)

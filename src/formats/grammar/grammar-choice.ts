@@ -1,6 +1,5 @@
-// What a text may be held to: the value that requests carry, and its first check. What the parts say
-// is judged by the readers beside this file. Independent of tokenizers and of the library that
-// computes masks.
+// What can constrain a text: the value in requests, and its first check. The readers in this folder
+// check the parts. Independent of tokenizers and of the library that computes masks.
 
 import { createField, describeValue, isRecord } from '../../base/schema.ts'
 import { findNearestName } from '../../base/suggest.ts'
@@ -16,7 +15,7 @@ export type SchemaValue = boolean | Readonly<Record<string, unknown>>
  * - 'regex': the whole text matches the pattern, in ECMAScript's notation.
  * - 'ebnf': rules in the notation that llama.cpp (GBNF) and XGrammar share; `root` names the first
  *   one, 'root' by default.
- * - 'structural': free text with parts that are held to grammars of their own, such as tool calls.
+ * - 'structural': free text with parts that have their own grammars, such as tool calls.
  */
 export type GrammarChoice =
   | { readonly type: 'json' }
@@ -40,7 +39,7 @@ export interface TagFormat {
 /**
  * The parts of a structural grammar, in the words of XGrammar's structural tags, which vLLM and
  * SGLang accept as well:
- * - `triggered_tags`: free text; where it holds a trigger, one of the tags whose begin starts with
+ * - `triggered_tags`: free text; after a trigger, one of the tags whose begin starts with
  *   the trigger follows.
  * - `tags_with_separator`: tags one after the other, the separator between them, no free text.
  */

@@ -23,7 +23,7 @@ export type GrammarExpression =
 
 /**
  * Free text that is held to a rule behind each trigger. `stops` end it and belong to it; without
- * them it may end anywhere, unless `isRequired` says that a trigger comes first.
+ * them it may end anywhere, unless `isRequired` demands a trigger first.
  */
 export interface FreeText {
   readonly type: 'free'
@@ -89,7 +89,10 @@ export const matchOptional = (of: GrammarExpression): GrammarExpression => match
 
 const LAST_CODE = 0x10ffff
 
-/** In rising order, overlapping and touching ones joined; surrogates, which no text holds, left out. */
+/**
+ * In rising order, overlapping and touching ones joined; surrogates, which no text contains, left
+ * out.
+ */
 export function mergeRanges(ranges: readonly CodeRange[]): CodeRange[] {
   const merged: [number, number][] = []
   for (const [from, to] of withoutSurrogates(ranges).toSorted(([a], [b]) => a - b)) {
@@ -150,7 +153,7 @@ export class RuleBook {
     return matchRule(name)
   }
 
-  /** Takes over all rules of another grammar; returns what stands for its root. */
+  /** Takes over all rules of another grammar; returns the reference to its root. */
   include({ root, rules }: Grammar): GrammarExpression {
     const prefix = this.reserve('part')
     for (const [name, expression] of rules)

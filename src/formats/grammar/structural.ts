@@ -1,4 +1,4 @@
-// Reads structural grammars: free text with parts that are held to grammars of their own.
+// Reads structural grammars: free text with parts that have their own grammars.
 
 import { GrammarError } from '../../base/errors.ts'
 import { describeValue, isRecord } from '../../base/schema.ts'
@@ -231,7 +231,7 @@ function checkTriggers(
   triggers.forEach((trigger, i) => {
     const at = `${place}/triggers/${i}`
     if (typeof trigger !== 'string' || trigger === '')
-      throw new GrammarError(what, at, `got ${describeValue(trigger)}, expected a text`)
+      throw new GrammarError(what, at, `got ${describeValue(trigger)}, expected a string`)
     const other = triggers.find((one, j) => j !== i && one.startsWith(trigger))
     if (other !== undefined)
       throw new GrammarError(what, at, `"${trigger}" is the beginning of the trigger "${other}"`)

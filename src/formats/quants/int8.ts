@@ -8,8 +8,7 @@ export interface Int8Blocks {
 }
 
 /**
- * Quantises values, whose number must be a multiple of `block`: the nearest whole number to x /
- * scale.
+ * Quantises values, whose number must be a multiple of `block`: the nearest integer to x / scale.
  */
 export function quantizeInt8(values: Float32Array, block: number): Int8Blocks {
   const codes = new Int8Array(values.length)

@@ -1,4 +1,4 @@
-// The grids of ggml's IQ blocks: each row holds the values of neighbouring weights, packed lowest
+// The grids of ggml's IQ blocks: each row has the values of neighbouring weights, packed lowest
 // bits first as numbers of the row's list of levels. Written by scripts/make_quant_grids.py from
 // llama.cpp's tables (MIT License, see NOTICE). Independent of block layouts.
 

@@ -5,7 +5,7 @@ import { readNibble, readScale } from './iq-shared.ts'
 
 const levels = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
 
-/** 16 bytes: byte j holds value j in its low and value j + 16 in its high nibble. */
+/** 16 bytes: byte j has value j in its low and value j + 16 in its high nibble. */
 function writeLevels(
   out: Float32Array,
   to: number,

@@ -4,7 +4,7 @@ import { countBlocks, type Quant } from './quant.ts'
 
 const levels = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]
 
-/** e, 16 bytes: byte j holds value j in its low and value j + 16 in its high nibble. */
+/** e, 16 bytes: byte j has value j in its low and value j + 16 in its high nibble. */
 export const mxfp4: Quant = {
   dequantize(bytes, out) {
     for (let block = countBlocks('mxfp4', bytes.length, out.length) - 1; block >= 0; block--) {

@@ -1,4 +1,4 @@
-// Q4_0: w = d·(q − 8). Q4_1: w = d·q + m. 32 values a block; byte j holds value j in its low and
+// Q4_0: w = d·(q − 8). Q4_1: w = d·q + m. 32 values a block; byte j has value j in its low and
 // value j + 16 in its high nibble.
 
 import { toF16Bits, getF16Values } from '../half.ts'

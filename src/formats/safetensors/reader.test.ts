@@ -124,7 +124,7 @@ describe('round trip', () => {
   it('names an unknown tensor', async () => {
     const store = await open(joinBytes(encodeSafetensors(new Map([['a', f32([1])]]))))
     await expect(store.read('b')).rejects.toThrow(NotFoundError)
-    await expect(store.read('b')).rejects.toThrow('model.safetensors: holds no tensor "b"')
+    await expect(store.read('b')).rejects.toThrow('model.safetensors: contains no tensor "b"')
   })
 })
 
@@ -167,7 +167,7 @@ describe('corrupt files', () => {
         '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
         4,
       ),
-      'holds the key "a" twice',
+      'contains the key "a" twice',
     ],
     ['metadata of numbers', fileOf({ __metadata__: { a: 1 } }, 0), '__metadata__'],
     ['an entry that is not an object', fileOf({ w: 3 }, 0), '"w": is not an object'],

@@ -1,5 +1,5 @@
-// Reads safetensors files lazily: the header at once, each tensor when it is read. Trusts nothing
-// the header says. Layout: u64 header length, JSON header, then the tensors' bytes without gaps
+// Reads safetensors files lazily: the header at once, each tensor when it is read. Checks every
+// value of the header. Layout: u64 header length, JSON header, then the tensors' bytes without gaps
 // (github.com/huggingface/safetensors, README "Format").
 
 import { elementBytes, type PlainType } from '../../base/dtype.ts'
@@ -110,7 +110,7 @@ function readEntries(
     )
   if (unsupported.length > 0) {
     throw new UnsupportedError(
-      `${fileName}: holds tensors of types that are not supported:\n${joinProblems(unsupported)}\nSupported: ${[...safetensorsTypes.keys()].join(', ')}.`,
+      `${fileName}: contains tensors of types that are not supported:\n${joinProblems(unsupported)}\nSupported: ${[...safetensorsTypes.keys()].join(', ')}.`,
     )
   }
   return entries
@@ -176,7 +176,7 @@ const isCountList = (value: unknown): value is number[] =>
   Array.isArray(value) &&
   value.every((item) => typeof item === 'number' && Number.isSafeInteger(item) && item >= 0)
 
-/** Never goes deeper than one level: a hostile header may nest a million lists. */
+/** Never goes deeper than one level: a malicious header may nest a million lists. */
 function describeValue(value: unknown): string {
   if (!Array.isArray(value))
     return typeof value === 'object' && value !== null ? 'an object' : String(value).slice(0, 80)

@@ -55,7 +55,7 @@ describe('openSharded', () => {
     expect(await store.read('c')).toEqual(f32([1], [3]))
     expect(await store.read('extra')).toEqual(f32([1], [4]))
     expect(store.metadata).toEqual({ total_size: 12 })
-    await expect(store.read('d')).rejects.toThrow('folder: holds no tensor "d"')
+    await expect(store.read('d')).rejects.toThrow('folder: contains no tensor "d"')
   })
 
   it('lists every missing shard and tensor at once', async () => {

@@ -70,7 +70,7 @@ function withoutWrappers(store: TensorStore): TensorStore {
   }
 }
 
-/** The shard of each tensor: first as the index says, then whatever else the shards hold. */
+/** The shard of each tensor: first by the index, then any other tensors of the shards. */
 function mapTensorsToShards(
   folderName: string,
   { weightMap }: ShardIndex,
@@ -112,7 +112,7 @@ async function readIndex(folder: ByteFolder): Promise<ShardIndex> {
   if (!source) {
     await refuseTorchFiles(folder)
     throw new NotFoundError(
-      `${folder.name}: holds no weights: neither ${singleName} nor ${indexName} is there.`,
+      `${folder.name}: contains no weights: neither ${singleName} nor ${indexName} is there.`,
     )
   }
   await refuseLfsPointer(source)

@@ -1,5 +1,5 @@
 // Names that wrappers around a PyTorch module put into the names of its tensors. A file saved
-// through torch.compile, FSDP or data parallelism holds them by accident.
+// through torch.compile, FSDP or data parallelism has them by accident.
 
 const wrapperName = /(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)\.?/g
 

@@ -1,5 +1,5 @@
 // Writes safetensors files as a stream of chunks, laid out as the reference library lays them out.
-// Never holds the whole file.
+// The whole file is never in memory.
 
 import { countBytes, type DType, isBlockType, type PlainType } from '../../base/dtype.ts'
 import { OptionError, ShapeError, UnsupportedError } from '../../base/errors.ts'

@@ -93,7 +93,7 @@ function chooseTemplate(templates: Readonly<Record<string, string>>, options: Ch
   if (Object.hasOwn(templates, 'default')) return 'default'
   const names = Object.keys(templates).sort().join(', ')
   throw new NotFoundError(
-    `This model has several chat templates (${names}), but none named default${options.tools ? '' : ', and no tools are given'}. Give tools for the one named tool_use, or lay the one you mean beside the model as chat_template.jinja.`,
+    `This model has several chat templates (${names}), but none named default${options.tools ? '' : ', and no tools are given'}. Give tools for the one named tool_use, or put the one you want into the model's folder as chat_template.jinja.`,
   )
 }
 
@@ -141,7 +141,7 @@ function toRefusalError(
 
 /**
  * What a template sees; everything that transformers defines is defined here too, so that `is none`
- * holds where it does there.
+ * gives the same result.
  */
 function collectVariables(
   messages: readonly ChatMessage[],
@@ -179,7 +179,7 @@ function completeMessage(message: ChatMessage): object {
   return Object.assign({ thinking: thought }, given, { reasoning_content: thought })
 }
 
-/** Templates that a model's folder holds beside its tokenizer_config.json. */
+/** Templates in a model's folder in addition to its tokenizer_config.json. */
 export interface TemplateFiles {
   /** The text of chat_template.jinja. */
   readonly jinja?: string | undefined

@@ -7,7 +7,7 @@ export function formatDay(date: Date): string {
   return parts.map((part) => String(part).padStart(2, '0')).join('-')
 }
 
-/** Midday of a day, in local time; undefined for a text that names none. */
+/** Midday of a day, in local time; undefined for a string that is no day. */
 export function parseDay(text: string): Date | undefined {
   const [, year, month, day] = /^(\d{4})-(\d{2})-(\d{2})$/.exec(text) ?? []
   const date = new Date(Number(year), Number(month) - 1, Number(day), 12)

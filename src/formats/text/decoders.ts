@@ -1,6 +1,6 @@
 // The decoders of tokenizer.json that turn tokens back into bytes, as the Rust library defines
 // them. They replace the ones of
-// @huggingface/tokenizers 0.2.0, which look a token up among all added tokens one by one and differ
+// @huggingface/tokenizers 0.2.0, which search all added tokens for each token and differ
 // on broken UTF-8.
 
 import { type TokenizerComponent } from './repairs.ts'
@@ -23,7 +23,7 @@ const steps: Readonly<Record<string, (component: TokenizerComponent) => DecodeSt
     ),
 }
 
-/** A token that stands for one raw byte (`<0x0A>`): its text depends on its neighbours. */
+/** A token for one raw byte (`<0x0A>`): its text depends on its neighbours. */
 export const isByteToken = (token: string): boolean => byteToken.test(token)
 const byteToken = /^<0x([0-9A-Fa-f]{2})>$/
 
@@ -32,8 +32,8 @@ const strictUtf8 = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
 const encoder = new TextEncoder()
 
 /**
- * Byte of each character of GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes
- * for U+0100 and up.
+ * Byte of each character of GPT-2's alphabet: printable Latin-1 maps to itself, the other bytes to
+ * U+0100 and up.
  */
 export const byteOfCharacter: ReadonlyMap<string, number> = (() => {
   const map = new Map<string, number>()
@@ -47,8 +47,8 @@ export const byteOfCharacter: ReadonlyMap<string, number> = (() => {
 })()
 
 /**
- * All tokens' bytes as UTF-8; a token with a character outside the alphabet (an added token) stands
- * for its own text.
+ * All tokens' bytes as UTF-8; a token with a character outside the alphabet (an added token) is its
+ * own text.
  */
 function decodeByteLevel(tokens: readonly string[]): string {
   const bytes: number[] = []

@@ -1,5 +1,5 @@
-// The merge list of a byte-pair tokenizer from the scores of a SentencePiece BPE vocabulary. Knows
-// nothing of the file they come from.
+// The merge list of a byte-pair tokenizer from the scores of a SentencePiece BPE vocabulary.
+// Independent of the file they come from.
 
 interface Merge {
   readonly left: string

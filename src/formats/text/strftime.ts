@@ -43,7 +43,7 @@ const directives: Readonly<Record<string, (date: Date) => string>> = {
 
 /**
  * The date in local time, each `%x` of `format` replaced; `%-d` without leading zeros; unknown
- * directives stay as they are.
+ * directives are kept.
  */
 export function formatDate(date: Date, format: string): string {
   return format.replace(/%(-?)([a-zA-Z%])/g, (whole, dash: string, letter: string) => {

@@ -1,5 +1,6 @@
-// The bytes that each token writes within a text, from tokenizer.json. For grammars, which judge
-// tokens byte by byte: `decode` cannot tell them, because a token may be a part of a character.
+// The bytes that each token writes within a text, from tokenizer.json. For grammars, which check
+// tokens byte by byte: `decode` cannot give the bytes, because a token may be a part of a
+// character.
 
 import { byteOfCharacter } from './decoders.ts'
 import type { TokenizerComponent } from './repairs.ts'
@@ -15,7 +16,7 @@ const byteToken = /^<0x([0-9A-Fa-f]{2})>$/
 
 /**
  * A function from a token of the model's vocabulary to its bytes; undefined for a decoder whose
- * tokens have no bytes of their own, such as WordPiece.
+ * tokens have no separate bytes, such as WordPiece.
  */
 export function findTokenBytes(
   decoder: TokenizerComponent | null | undefined,
@@ -39,7 +40,7 @@ export function findTokenBytes(
   }
 }
 
-/** A token with a character outside of GPT-2's alphabet stands for its own text. */
+/** A token with a character outside of GPT-2's alphabet is its own text. */
 function encodeByteLevel(token: string): Uint8Array {
   const bytes = Array.from(token, (character) => byteOfCharacter.get(character))
   return bytes.includes(undefined) ? encoder.encode(token) : Uint8Array.from(bytes as number[])

@@ -1,5 +1,5 @@
 // Text ↔ token ids, over @huggingface/tokenizers with what differs from the Rust library put right.
-// Reads no files and knows no model.
+// Independent of files and models.
 
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
 import { FormatError } from '../../base/errors.ts'
@@ -23,13 +23,13 @@ export interface Tokenizer {
   /** The id of one token, or undefined. */
   tokenId(token: string): number | undefined
   /**
-   * True for a token that stands for one raw byte, whose text depends on its neighbours; absent if
-   * there is none.
+   * True for a token for one raw byte, whose text depends on its neighbours; absent if there is
+   * none.
    */
   isByteToken?(id: number): boolean
   /**
-   * What each token writes within a text, by id; a special one is left out of texts. Absent where
-   * tokens have no bytes of their own. Ids without a token have no bytes.
+   * What each token writes within a text, by id; a special one is left out of texts. Absent if
+   * tokens have no separate bytes. Ids without a token have no bytes.
    */
   listPieces?(): readonly TokenBytes[]
   readonly bosId?: number
@@ -122,8 +122,8 @@ export const completeTokenizerConfig = (config: object, map: object | undefined)
   map === undefined || 'added_tokens_decoder' in config ? config : { ...config, ...map }
 
 /**
- * The tokens that tokenizer_config.json names (`pad_token`, `image_token`), which transformers hands
- * to templates.
+ * The tokens that tokenizer_config.json names (`pad_token`, `image_token`), which transformers
+ * hands to templates.
  */
 export function readSpecialTokens(config: object): SpecialTokens {
   const { extra_special_tokens: extra } = config as Json

@@ -1,5 +1,5 @@
-// Opens a sentence encoder in the Hugging Face layout: a model that reads a text as one vector and
-// writes none. Independent of the platform: bytes arrive through ByteFolder.
+// Opens a sentence encoder in the Hugging Face layout: a model that encodes a text as one vector
+// and generates no text. Independent of the platform: bytes arrive through ByteFolder.
 
 import {
   FormatError,
@@ -104,7 +104,7 @@ async function hash(config: BertConfig, weights: ReadonlyMap<string, F32Tensor>)
 
 async function readObject(folder: ByteFolder, path: string): Promise<JsonObject> {
   const source = await folder.open(path)
-  if (!source) throw new NotFoundError(`${folder.name}: holds no encoder: there is no ${path}.`)
+  if (!source) throw new NotFoundError(`${folder.name}: is no encoder: there is no ${path}.`)
   try {
     const text = new TextDecoder().decode(await source.read(0, source.sizeBytes))
     const value: unknown = JSON.parse(text)
@@ -115,5 +115,5 @@ async function readObject(folder: ByteFolder, path: string): Promise<JsonObject>
   } finally {
     await source.close?.()
   }
-  throw new FormatError(`${folder.name}: ${path} holds no JSON object.`)
+  throw new FormatError(`${folder.name}: ${path} contains no JSON object.`)
 }

@@ -107,8 +107,8 @@ export function buildNorm(
 }
 
 /**
- * Queries, keys and values by three linear layers; q and k normalised head by head where the form
- * says so.
+ * Queries, keys and values by three linear layers; q and k normalised head by head if the form has
+ * norms.
  */
 export function buildProjections(
   g: GraphBuilder,

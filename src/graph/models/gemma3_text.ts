@@ -1,5 +1,5 @@
-// Gemma 3 (text): four norms a layer, normalised heads, and sliding layers that turn by a table of
-// their own.
+// Gemma 3 (text): four norms a layer, normalised heads, and sliding layers with their own RoPE
+// table.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'

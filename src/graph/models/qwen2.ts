@@ -14,7 +14,7 @@ import {
   readWindow,
 } from './read-config.ts'
 
-/** Layers from `max_window_layers` on slide, where `use_sliding_window` says so. */
+/** Layers from `max_window_layers` on slide, if `use_sliding_window` is set. */
 export function readQwenLayers(json: JsonObject, count: number): LayerConfig[] {
   const window = readFlag(json, 'use_sliding_window', false) ? readWindow(json, 4096) : undefined
   const first = json.max_window_layers === 0 ? 0 : readSize(json, 'max_window_layers', 28)

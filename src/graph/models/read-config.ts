@@ -38,7 +38,7 @@ export function readFlag(json: JsonObject, key: string, fallback: boolean): bool
   )
 }
 
-/** A size: a whole number from 1 up; FormatError where it is missing or anything else. */
+/** A size: an integer from 1 up; FormatError if it is missing or anything else. */
 export function readSize(json: JsonObject, key: string, fallback?: number): number {
   const value = readNumber(json, key) ?? fallback
   if (value !== undefined && Number.isSafeInteger(value) && value > 0) return value
@@ -131,7 +131,7 @@ export function readEosTokenIds({ eos_token_id: ids }: JsonObject): number[] {
 }
 
 /**
- * The window of each layer from `layer_types`; `fallback` says which layers slide where the key is
+ * The window of each layer from `layer_types`; `fallback` decides which layers slide if the key is
  * missing. Throws UnsupportedError for a type of attention that is neither full nor sliding.
  */
 export function readLayerWindows(
@@ -159,8 +159,8 @@ export function readLayerWindows(
 }
 
 /**
- * The layers of `layer_types`, by the types there may be; `fallback` says the type of a layer where
- * the key is missing. Throws UnsupportedError for another type.
+ * The layers of `layer_types`, by the types there may be; `fallback` is the type of a layer if the
+ * key is missing. Throws UnsupportedError for another type.
  */
 export function readLayerTypes(
   json: JsonObject,

@@ -54,7 +54,7 @@ export const ropeScalingField = object(scalingFields, {
 const llama3Band = { low_freq_factor: 1, high_freq_factor: 4 }
 
 /**
- * The config with the scaling in place of its own, and its context stretched. Throws OptionError if
+ * The config with this scaling in place of its own, and a longer context. Throws OptionError if
  * something is missing, or the config does not say its context.
  */
 export function withRopeScaling(json: JsonObject, scaling: RopeScalingOptions): JsonObject {
@@ -134,8 +134,8 @@ function readTrainedContext(json: JsonObject): number {
 }
 
 /**
- * Newer configs keep theta, and the part of a head that turns, among the parameters that the scaling
- * replaces; gemma3 keeps two thetas there, by type of layer.
+ * Newer configs keep theta, and the part of a head that turns, among the parameters that the
+ * scaling replaces; gemma3 keeps two thetas there, by type of layer.
  */
 function keepAngles(json: JsonObject): JsonObject {
   const own = getOwnScaling(json)

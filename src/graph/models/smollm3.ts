@@ -15,8 +15,7 @@ import {
 } from './read-config.ts'
 
 /**
- * `no_rope_layers` holds 1 for a layer that turns and 0 for one that does not, whatever its name
- * says.
+ * `no_rope_layers` has 1 for a layer with RoPE and 0 for one without, the reverse of its name.
  */
 function readRotaryLayers(json: JsonObject, count: number): boolean[] {
   const interval = readSize(json, 'no_rope_layer_interval', 4)

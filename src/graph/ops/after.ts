@@ -1,4 +1,4 @@
-// Order of execution as data: a value that is there only once another one is. ONNX Runtime runs a
+// Order of execution as data: a value that is available only after another one. ONNX Runtime runs a
 // node as soon as its walk back from the outputs meets it, and runs equal nodes once; what must be
 // computed late, or again, has to wait for something.
 

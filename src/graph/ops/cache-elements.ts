@@ -44,7 +44,7 @@ export const roundToHalf: Operation = {
   },
 }
 
-/** Bytes of a vector beside its codes: mantissa and exponent of its step. */
+/** Bytes of a vector in addition to its codes: mantissa and exponent of its step. */
 export const STEP_BYTES = 2
 const MOST_CODE = 127
 /** Steps are mantissa/64 · 2^exponent with mantissas from 64 to 127. */

@@ -1,6 +1,6 @@
 // Products with the low-rank factors of adapters on layers that share one product: B of each part
-// meets A·x of its own part only. The outputs are cut into U units of equal width; `owners` names the
-// part of each unit.
+// is multiplied only with A·x of its own part. The outputs are cut into U units of equal width;
+// `owners` names the part of each unit.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { Dim } from '../ir.ts'
@@ -41,7 +41,7 @@ function multiplyUnit(
 
 /**
  * B·low of one token of each row: low [N, 1, P·R], B [U, unit, R] → [N, 1, U·unit]. Every row reads
- * each unit as it is, without a transposition of what comes out.
+ * each unit as it is, without transposing the result.
  */
 export const partsProduct: Operation = {
   name: 'partsProduct',
@@ -74,10 +74,10 @@ export const partsProduct: Operation = {
 }
 
 /**
- * B·A·x of each row's own adapter, one product for each adapter: x [N, 1, in], A [G, P, R, in],
- * B [G, U, unit, R]. rows i64 [G, 1, M, 2] = (row, 0) of each place, gain [G, 1, M, 1] a factor of
- * A·x there, back i64 [N, 1, U, 3] = (adapter, unit, place) that each row reads; [N, 1, 3] where U is 1.
- * → [N, 1, U·unit].
+ * B·A·x of each row's own adapter, one product for each adapter: x [N, 1, in], A [G, P, R, in], B
+ * [G, U, unit, R]. rows i64 [G, 1, M, 2] = (row, 0) of each place, gain [G, 1, M, 1] a factor of
+ * A·x there, back i64 [N, 1, U, 3] = (adapter, unit, place) that each row reads; [N, 1, 3] where U
+ * is 1. → [N, 1, U·unit].
  */
 export const groupedProduct: Operation = {
   name: 'groupedProduct',

@@ -9,7 +9,7 @@ import { emitNibbles } from '../quantized-base/nibbles.ts'
 import { emitProduct } from './product.ts'
 import { asFloats, checkDim, createZerosLike, getNumberAttribute, roundToEven } from './arrays.ts'
 
-/** The code that stands for zero: 8 of 16, 128 of 256, MatMulNBits' default. */
+/** The code for zero: 8 of 16, 128 of 256, MatMulNBits' default. */
 export const computeZeroCode = (bits: number): number => 1 << (bits - 1)
 
 const readBlocks = (attributes: Attributes): readonly [number, number, number, number] =>
@@ -17,7 +17,9 @@ const readBlocks = (attributes: Attributes): readonly [number, number, number, n
     getNumberAttribute(attributes, name),
   ) as [number, number, number, number]
 
-/** Writes the f32 weight [out, in] of codes, scales and offsets as the operation's inputs hold them. */
+/**
+ * Writes the f32 weight [out, in] of codes, scales and offsets as the operation's inputs hold them.
+ */
 export function dequantizeWeight(
   codes: Uint8Array,
   scales: Float32Array,
@@ -156,7 +158,7 @@ const LEAST_SCALE = 1e-30
 /**
  * y = (x⊙factors)·W of a piece of one prompt: x [1, T, in], factors [in], codes i8 [in, out],
  * scales [out], W = codes·scales. The inputs of a token are rounded to 255 steps of its largest
- * one; integers are summed exactly, so a token's numbers do not depend on those beside it.
+ * one; integers are summed exactly, so a token's values do not depend on other tokens.
  */
 export const int8Linear: Operation = {
   name: 'int8Linear',

@@ -35,7 +35,7 @@ function dot(a: Floats, b: Floats): number {
   return sum
 }
 
-/** What is left for the tokens that have no share of their own. */
+/** The remaining probability of the tokens without a share. */
 function computeRest(shares: Floats): number {
   let rest = 1
   for (const share of shares) rest -= share

@@ -1,6 +1,6 @@
 // Attention of the two programs that serve in steps: one new token of each row over blocks of its
-// cache, and a piece of one prompt over what the cache holds. Both compute what cachedAttention
-// does, in the form that ONNX Runtime is fastest at for their shapes.
+// cache, and a piece of one prompt over the cached tokens. Both compute what cachedAttention does,
+// in the form that ONNX Runtime is fastest at for their shapes.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { OnnxContext, OnnxEmitter, Operation } from '../operation.ts'
@@ -52,7 +52,8 @@ function emitBlockAttention(emit: OnnxEmitter, { inputs, output, attributes }: O
     product,
   ) // [N, K, B, H/K, 1, W]
   const before = reshape(emit.node('Transpose', [blocks], swap), [0, kvHeads, group, -1])
-  const own = emitProduct(emit, [reshape(scaled, [0, kvHeads, group, d]), 4], [k, 4], product) // [N, K, H/K, 1]
+  // [N, K, H/K, 1]
+  const own = emitProduct(emit, [reshape(scaled, [0, kvHeads, group, d]), 4], [k, 4], product)
   const scores = emit.node('Concat', [before, own], { axis: { int: 3 } }) // [N, K, H/K, C+1]
   const capped = softcap
     ? emit.node('Mul', [
@@ -64,7 +65,8 @@ function emitBlockAttention(emit: OnnxEmitter, { inputs, output, attributes }: O
   const ofPast = emit.fresh()
   const ofOwn = emit.fresh()
   emit.nodeWithOutputs('Split', '', [shares, split], { axis: { int: 3 } }, [ofPast, ofOwn])
-  const spread = emit.node('Transpose', [emit.node('Reshape', [ofPast, sharesShape])], swapBack) // [N, K, B, H/K, 1, W]
+  // [N, K, B, H/K, 1, W]
+  const spread = emit.node('Transpose', [emit.node('Reshape', [ofPast, sharesShape])], swapBack)
   const mixed = emit.node('MatMul', [spread, emit.node('Reshape', [pastV, pastShape])])
   const sum = emit.node('ReduceSum', [mixed, emit.ints([2, 4])], { keepdims: { int: 0 } })
   const whole = emit.node('Add', [sum, emit.node('MatMul', [ofOwn, v])]) // [N, K, H/K, d]

@@ -44,8 +44,8 @@ export const virtualRows: Operation = {
 }
 
 /**
- * x where a token stands, rows[−1 − id] where a virtual one does. x: [N, T, D], rows: [P, D], ids:
- * i64 [N, T] → [N, T, D].
+ * x at real tokens, rows[−1 − id] at virtual ones. x: [N, T, D], rows: [P, D], ids: i64 [N, T] →
+ * [N, T, D].
  */
 export const replaceVirtual: Operation = {
   name: 'replaceVirtual',

@@ -1,5 +1,5 @@
-// Graph pass: a part that is cut out of joined values just where one of them stands is that value.
-// Nothing is copied then.
+// Graph pass: replaces a slice of concatenated values that covers exactly one of them by that
+// value. Nothing is copied then.
 
 import type { Graph, Node, Value } from '../ir.ts'
 import { prune, rewrite } from './rewrite.ts'

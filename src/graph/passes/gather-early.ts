@@ -6,7 +6,7 @@ import type { Graph, Node, Value } from '../ir.ts'
 import { prune, rewrite } from './rewrite.ts'
 
 /**
- * Operations on [N, T, ..] that treat every token by itself; of a product only with one matrix for
+ * Operations on [N, T, ..] that treat every token separately; of a product only with one matrix for
  * all.
  */
 const tokenwise = new Set([
@@ -28,7 +28,7 @@ const canGatherBefore = ({ operation, inputs, output, attributes }: Node): boole
   inputs.some(hasTokenAxis) &&
   (operation !== 'matmul' || (attributes['transA'] === false && inputs[1]!.shape.length === 2))
 
-/** Values of which only the picked rows are wanted, each with the input that says which. */
+/** Values of which only the picked rows are needed, each with the input that selects them. */
 function findWantedRows({ nodes, outputs }: Graph): Map<string, Value> {
   const whole = new Set([...outputs.values()].map(({ name }) => name))
   const wanted = new Map<string, Value>()

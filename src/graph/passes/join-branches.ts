@@ -1,5 +1,5 @@
 // What runs between two shared products of joined graphs. Graphs that do the same there share the
-// nodes; an If, which costs ONNX Runtime about 60 µs, stands only between those that differ.
+// nodes; an If, which costs ONNX Runtime about 60 µs, separates only those that differ.
 
 import { assertInternal } from '../../base/errors.ts'
 import { type Tensor, viewBytes } from '../../base/tensor.ts'
@@ -9,7 +9,9 @@ import type { StageSlot } from './stage-plan.ts'
 /** Input of the model, bool []: whether this graph is the one that runs. The last one has none. */
 export const toMemberInput = (index: number): string => `%member${index}`
 
-/** The nodes of one graph between two products; the names of what is its own begin with `prefix`. */
+/**
+ * The nodes of one graph between two products; the names of what is its own begin with `prefix`.
+ */
 export interface MemberBranch {
   readonly branch: OnnxBranch
   readonly prefix: string
@@ -27,8 +29,8 @@ export interface JoinedBranches {
 }
 
 /**
- * One branch for each graph → the nodes of the stage. `conditions` collects what says that one of
- * several graphs runs: a node made once for all stages.
+ * One branch for each graph → the nodes of the stage. `conditions` collects the conditions of each
+ * graph: a node made once for all stages.
  */
 export function joinBranches(
   branches: readonly MemberBranch[],

@@ -1,5 +1,5 @@
-// Graph pass: queries and keys that are neighbours in one value are turned together, as the heads of
-// one rotary embedding. Every head turns by itself, so the numbers are the same.
+// Graph pass: queries and keys that are neighbours in one value are turned together, as the heads
+// of one rotary embedding. Every head is rotated separately, so the numbers are the same.
 
 import type { GraphBuilder } from '../builder.ts'
 import type { Graph, Node, Value } from '../ir.ts'

@@ -1,5 +1,5 @@
-// Passes over a graph share one loop: copy node by node into a new builder, replacing what the pass
-// wants replaced.
+// Passes over a graph share one loop: copy node by node into a new builder, replacing the nodes
+// that the pass selects.
 
 import { GraphBuilder } from '../builder.ts'
 import type { Graph, Node, Value } from '../ir.ts'

@@ -1,6 +1,6 @@
-// The end of a model by itself: its layers from a given one on, and the norm before the head. It
-// continues from the states that enter that layer, without the layers before it. Independent of
-// adapters and of weights' values.
+// The end of a model as a separate graph: its layers from a given one on, and the norm before the
+// head. It continues from the states that enter that layer, without the layers before it.
+// Independent of adapters and of weights' values.
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
 import type { Graph } from '../ir.ts'

@@ -107,8 +107,8 @@ export function emitNodes(
 export const opsets: OnnxModel['opsets'] = { '': 21, [MICROSOFT]: 1 }
 
 /**
- * The ONNX form of a graph. Inputs that `initializers` holds become part of the model, so that the
- * runtime may repack them once. Of ONNX Runtime's own operators, `operators` alone are used.
+ * The ONNX form of a graph. Inputs in `initializers` become part of the model, so that the runtime
+ * may repack them once. Of ONNX Runtime's own operators, `operators` alone are used.
  */
 export function toOnnx(
   graph: Graph,
@@ -213,6 +213,6 @@ function mapOutputNames(graph: Graph): Map<string, string> {
 }
 
 /**
- * Outputs get names of their own: a value may leave under two names, or be an input passed through.
+ * Outputs get separate names: a value may be an output twice, or be an input passed through.
  */
 export const toOutputName = (name: string): string => `out:${name}`

@@ -29,7 +29,9 @@ export interface FrozenForm {
    * nothing is made before it is there.
    */
   emitWeight(emit: OnnxEmitter, parts: readonly string[], shape: FrozenShape, one: string): string
-  /** Writes y = x·Wᵀ where that is cheaper than by the matrix, and the platform has the operator. */
+  /**
+   * Writes y = x·Wᵀ where that is cheaper than by the matrix, and the platform has the operator.
+   */
   readonly product?: {
     readonly operator: OwnOperator
     emit(

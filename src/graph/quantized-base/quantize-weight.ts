@@ -1,4 +1,5 @@
-// Quantises a base weight for training through it, and takes it back to f32 (QLoRA, arXiv:2305.14314).
+// Quantises a base weight for training through it, and takes it back to f32 (QLoRA,
+// arXiv:2305.14314).
 
 import { type F32Tensor, f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import type { FrozenShape } from './frozen-form.ts'
@@ -17,7 +18,7 @@ export type BaseWeight = F32Tensor | FrozenWeight
 
 export const isFrozen = (weight: BaseWeight): weight is FrozenWeight => 'form' in weight
 
-/** Quantises a weight; a vector, and a matrix whose rows are no whole blocks, stay as they are. */
+/** Quantises a weight; a vector, and a matrix whose rows are no whole blocks, are not quantised. */
 export function freeze(
   tensor: F32Tensor,
   quantization: Quantization,

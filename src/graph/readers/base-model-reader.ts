@@ -6,7 +6,7 @@ import type { ChatTemplate } from '../../formats/text/chat-template.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import type { JsonObject } from '../models/read-config.ts'
 
-/** What a source holds, before it is checked against the graph of its config. */
+/** The contents of a source, before they are checked against the graph of its config. */
 export interface BaseModelParts {
   /** The model's configuration, in the form of config.json. */
   readonly config: JsonObject

@@ -15,7 +15,8 @@ import type { BaseModelReader } from './base-model-reader.ts'
 export const folderReader: BaseModelReader<ByteFolder> = {
   async read(folder) {
     const found = await readJson(folder, 'config.json')
-    if (!found) throw new NotFoundError(`${folder.name}: holds no model: there is no config.json.`)
+    if (!found)
+      throw new NotFoundError(`${folder.name}: contains no model: there is no config.json.`)
     const text = findTextConfig(found)
     const config = text ?? found
     const tokenizerJson = await readJson(folder, 'tokenizer.json')
@@ -58,5 +59,5 @@ async function readJson(folder: ByteFolder, path: string): Promise<JsonObject | 
     throw new FormatError(`${folder.name}: ${path} is not JSON.`, { cause })
   }
   if (isRecord(value)) return value
-  throw new FormatError(`${folder.name}: ${path} holds no JSON object.`)
+  throw new FormatError(`${folder.name}: ${path} contains no JSON object.`)
 }

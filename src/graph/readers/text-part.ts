@@ -1,5 +1,5 @@
 // The language model inside of a multimodal checkpoint: its config is the key `text_config`, its
-// tensors have names of their own. Vision and other parts are left in the file.
+// tensors have their own names. Vision and other parts are left in the file.
 
 import { isRecord } from '../../base/schema.ts'
 import { getEntry, type TensorStore } from '../../formats/tensor-store.ts'
@@ -37,7 +37,7 @@ const toOwnName = (name: string): string => {
   return wrapper ? name.replace(wrapper, own!) : name
 }
 
-/** The language model's tensors of a wrapper's store, by the names that it has by itself. */
+/** The language model's tensors of a wrapper's store, by the names of the language model alone. */
 export function selectTextTensors(store: TensorStore): TensorStore {
   const names = new Map(
     [...store.tensors.keys()]

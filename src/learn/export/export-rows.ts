@@ -1,5 +1,5 @@
-// From turns that were judged to rows of training data: right answers, judged answers, or pairs of a
-// better and a worse one. Independent of stores and files.
+// From turns that were judged to rows of training data: right answers, judged answers, or pairs of
+// a better and a worse one. Independent of stores and files.
 
 import { type ExpertText } from '../../adapters/files/expert-text.ts'
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
@@ -7,7 +7,9 @@ import type { LearningSignal } from '../turns/reward.ts'
 import { type ConversationReader, createConversationReader } from './read-conversation.ts'
 import type { StoredTurn } from './read-history.ts'
 
-/** 'answers': what was right; 'judged': what was good and what was bad; 'pairs': both of a prompt. */
+/**
+ * 'answers': what was right; 'judged': what was good and what was bad; 'pairs': both of a prompt.
+ */
 export type RowForm = 'answers' | 'judged' | 'pairs'
 
 type Prompt = string | readonly ChatMessage[]
@@ -29,15 +31,18 @@ export interface ExportedTurns {
 }
 
 /**
- * Whether a signal calls the answer good; undefined if it says neither. How long it took does not
- * count.
+ * Whether a signal rates the answer as good; undefined if it rates neither way. How long it took
+ * does not count.
  */
 export function isGoodSignal({ quality, feedback }: LearningSignal): boolean | undefined {
   if (quality === undefined) return feedback === 'up'
   return quality === 0.5 ? undefined : quality > 0.5
 }
 
-/** What was said of turns, in words. The expert's text reads the ids; without a tokenizer there are none. */
+/**
+ * The feedback on turns, as text. The expert's text reads the ids; without a tokenizer there are
+ * none.
+ */
 export function judgeTurns(turns: readonly StoredTurn[], text: ExpertText): ExportedTurns {
   const { tokenizer, chatTemplate, specialTokens } = text
   const read =
@@ -73,7 +78,9 @@ function readPrompt(
   return read(text) ?? read(plain)
 }
 
-/** Rows in a format that training reads; of an answer that was judged twice the later word counts. */
+/**
+ * Rows in a format that training reads; of an answer that was judged twice the later word counts.
+ */
 export function buildRows(judged: readonly JudgedTurn[], form: RowForm): object[] {
   const latest = [...new Map(judged.map((one) => [toKey(one), one])).values()]
   if (form === 'pairs') return buildPairs(latest)
@@ -90,7 +97,7 @@ const toKey = ({ prompt, answer }: JudgedTurn): string => JSON.stringify([prompt
 const toAnswer = (prompt: Prompt, answer: string): Prompt =>
   typeof prompt === 'string' ? answer : [{ role: 'assistant', content: answer }]
 
-/** Each bad answer of a prompt beside the newest good one to the same prompt. */
+/** Each bad answer paired with the newest good one to the same prompt. */
 function buildPairs(judged: readonly JudgedTurn[]): object[] {
   const byPrompt = Map.groupBy(judged, ({ prompt }) => JSON.stringify(prompt))
   return [...byPrompt.values()].flatMap((answers) => {

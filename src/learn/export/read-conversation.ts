@@ -1,6 +1,5 @@
 // From the text of a prompt back to the messages it was rendered from, so that a row of training
-// data says who said what. What comes out is rendered again and compared: a prompt that does not
-// come back as it was is not guessed at.
+// data has the roles. The result is rendered again and compared: a prompt that differs is not used.
 
 import {
   type ChatMessage,
@@ -36,7 +35,7 @@ export function createConversationReader(
       return undefined // a template may refuse a system message, or need the date
     }
   }
-  // a system message that the template writes by itself is none of the conversation
+  // a system message that the template adds is not part of the conversation
   const frames = [false, true].flatMap((hasSystem) => findFrame(hasSystem, render) ?? [])
   return (text) => {
     for (const frame of frames) {

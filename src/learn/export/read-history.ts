@@ -1,4 +1,4 @@
-// What a store holds of a user's turns, read without a model: ids and what was said of them.
+// A user's stored turns, read without a model: ids and feedback.
 
 import { UserCheckpoints } from '../store/checkpoints.ts'
 import type { UserStore } from '../store/user-store.ts'

@@ -1,4 +1,4 @@
-// Kernels of the learner with a memory of their own: the fastest that run here. Independent of: the
+// Kernels of the learner with their own memory: the fastest that run here. Independent of: the
 // layout, which the holder of an arena decides.
 
 import { assertInternal } from '../../base/errors.ts'

@@ -1,6 +1,6 @@
 // What a set of kernels for learning at the head does: the relaxed-SIMD, the SIMD and the plain one
-// agree to 1e-5, whole numbers exactly. Kernels check nothing; callers see to it that every place
-// and length is right, so that nothing can trap.
+// agree to 1e-5, integers exactly. Kernels check nothing; callers see to it that every place and
+// length is right, so that nothing can trap.
 
 /** Loops over one memory. Places are bytes; blocks are 64 floats. */
 export interface LearnKernels {
@@ -13,7 +13,7 @@ export interface LearnKernels {
    * leaves out at most 64·e^−reach.
    */
   sumOfExponentials(row: number, blocks: number, maxima: number, top: number, reach: number): number
-  /** sums[i] = rows[i]·query, i32: rows of `stride` i8, a multiple of 16, beside `stride` i16. */
+  /** sums[i] = rows[i]·query, i32: rows of `stride` i8, a multiple of 16, with `stride` i16. */
   products(query: number, rows: number, count: number, stride: number, sums: number): void
   /** The same for four queries, one after the other. sums: [4, count]. */
   productsOfFour(queries: number, rows: number, count: number, stride: number, sums: number): void

@@ -1,5 +1,5 @@
-// Grades sampled answers by a metric. A grader that throws or hangs is contained: its answer gets 0,
-// and how often that happened is counted.
+// Grades sampled answers by a metric. A grader that throws or hangs is contained: its answer gets
+// 0, and how often that happened is counted.
 
 import { WorkerError } from '../../base/errors.ts'
 import type { Metric } from '../../eval/metric.ts'
@@ -22,7 +22,7 @@ export interface GradeOptions {
 
 /**
  * Rewards of answers, one after the other. Throws WorkerError if the grader hung or failed on every
- * one of them: then it says nothing of the answers.
+ * one of them: then there are no scores of the answers.
  */
 export async function gradeAnswers(
   answers: readonly { readonly question: Question; readonly text: string }[],
@@ -61,7 +61,7 @@ async function limitTime<T>(work: () => Promise<T>, timeoutMs: number): Promise<
     timer = setTimeout(() => end(undefined), timeoutMs)
   })
   const working = work()
-  working.catch(() => undefined) // told by the race, unless it lost
+  working.catch(() => undefined) // reported by the race, unless it lost
   try {
     return await Promise.race([working, limit])
   } finally {

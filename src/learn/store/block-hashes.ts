@@ -1,4 +1,4 @@
-// Hashes of an image's blocks, which tell a delta which blocks changed. Independent of stores.
+// Hashes of an image's blocks, by which a delta finds the changed blocks. Independent of stores.
 
 import { computeSha256, toHex } from '../../base/sha256.ts'
 import { blockBytes, blockOf, countBlocks } from './checkpoint-file.ts'

@@ -1,6 +1,6 @@
-// The history of users' states in a store: checkpoints that can be listed, read and restored. A write
-// holds only the blocks that changed, and is refused where another process wrote in between.
-// Independent of when to write and what a state means.
+// The history of users' states in a store: checkpoints that can be listed, read and restored. A
+// write contains only the blocks that changed, and is refused where another process wrote in
+// between. Independent of when to write and what a state means.
 
 import {
   ConflictError,
@@ -35,7 +35,7 @@ import { encodeState, type StateForm, type StateImage } from './state-image.ts'
 import { checkShapes, type StateShapes, type UserState } from './user-state.ts'
 import { absentVersion, type UserStore } from './user-store.ts'
 
-/** What is kept of the newest checkpoint, so that the next one can be a delta against it. */
+/** The kept part of the newest checkpoint, so that the next one can be a delta against it. */
 interface Tip {
   /** Number of the newest file, valid or not. */
   readonly newest: number

@@ -19,7 +19,10 @@ interface PendingSave {
   readonly reject: (error: unknown) => void
 }
 
-/** One write at a time for each user; further requests meanwhile become one write of the newest state. */
+/**
+ * One write at a time for each user; further requests meanwhile become one write of the newest
+ * state.
+ */
 export class SaveQueue {
   readonly #checkpoints: UserCheckpoints
   readonly #pending = new Map<string, PendingSave>()
@@ -31,8 +34,8 @@ export class SaveQueue {
 
   /**
    * Requests a checkpoint and returns at once. The promise resolves when a checkpoint with at least
-   * the current state is written, and rejects with what `snapshot` or `UserCheckpoints.write` throws.
-   * `snapshot` is called when the write begins, in a later turn of the event loop.
+   * the current state is written, and rejects with what `snapshot` or `UserCheckpoints.write`
+   * throws. `snapshot` is called when the write begins, in a later turn of the event loop.
    */
   save(
     user: string,
@@ -61,7 +64,9 @@ export class SaveQueue {
     while (this.#writing.size > 0) await Promise.all(this.#writing.values())
   }
 
-  /** Writes until the user has no pending save. Never rejects: failures reject the save's promise. */
+  /**
+   * Writes until the user has no pending save. Never rejects: failures reject the save's promise.
+   */
   async #write(user: string): Promise<void> {
     for (;;) {
       if (this.#pending.get(user)!.options.urgent) await undefined

@@ -47,7 +47,7 @@ describe('the image of a state', () => {
     }
     expect(throughForm(state, 'f16')).toEqual(state)
   })
-  it('holds no tensors, empty ones and odd sizes', () => {
+  it('contains no tensors, empty ones and odd sizes', () => {
     const state = {
       tensors: new Map([
         ['none', f32([0, 5])],

@@ -10,7 +10,7 @@ export interface TestState extends UserState {
   readonly header: Record<string, number | string>
 }
 
-/** A state whose numbers follow from the seed; `width` is that of the layer, 64 unless told. */
+/** A state whose numbers follow from the seed; `width` is that of the layer, default 64. */
 export function createTestState(seed: number, width = 64): TestState {
   const generator = random(seed)
   const normal = (...shape: number[]): Tensor =>

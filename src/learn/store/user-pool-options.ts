@@ -18,7 +18,7 @@ const isFunction = (value: unknown): boolean => typeof value === 'function'
 const createCallbackField = <Value>(): Field<Value> =>
   createField<Value>('a function', {}, isFunction)
 
-/** The rows that do not depend on what a pool holds. */
+/** The rows that do not depend on a pool's contents. */
 export const poolFields = {
   limitBytes: number({ from: 0, to: Infinity }),
   now: createCallbackField<() => number>(),
@@ -59,7 +59,9 @@ export interface UserPoolOptions<Loaded> {
   readonly coldForm?: StateForm
   /** Checkpoints that an evicted user keeps. Default 2, so that a torn one has one before it. */
   readonly keepCold?: number
-  /** Receives problems that no caller can be told: a user not evicted, checkpoints refused. */
+  /**
+   * Receives problems that cannot be reported to a caller: a user not evicted, checkpoints refused.
+   */
   readonly onProblem?: (problem: PoolProblem) => void
 }
 

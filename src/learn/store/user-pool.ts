@@ -1,6 +1,6 @@
-// The users that are being served, in memory, over a store that holds them all: the least recently
-// used one is saved and evicted when memory is full. Independent of what is kept of a user, but for
-// the functions that turn it into a state and back.
+// The active users in memory, over a store of all users: the least recently used one is saved and
+// evicted when memory is full. Independent of the contents of a user's state, apart from the
+// functions that turn it into a state and back.
 
 import { OptionError, StorageError } from '../../base/errors.ts'
 import { checkOptions, listDefaults } from '../../base/schema.ts'
@@ -45,7 +45,8 @@ function fillOptions<Loaded>(options: UserPoolOptions<Loaded>): FilledOptions<Lo
 }
 
 /**
- * Objects of users in memory, by least recent use. Callers that open the same user share one object.
+ * Objects of users in memory, by least recent use. Callers that open the same user share one
+ * object.
  *
  *     const pool = new UserPool({
  *       checkpoints, load: (_, state) => state ?? createState(), stateOf: (state) => state,
@@ -108,8 +109,8 @@ export class UserPool<Loaded> {
   }
 
   /**
-   * Saves a user in memory; returns undefined if there is nothing to save. Rejects with what
-   * `UserCheckpoints.write` throws, and the user stays as it is.
+   * Saves a user in memory; returns undefined if there is nothing to save. Rejects with the error
+   * of `UserCheckpoints.write`, and the user is not changed.
    */
   async save(
     user: string,
@@ -186,7 +187,7 @@ export class UserPool<Loaded> {
     return loading
   }
 
-  /** Reads a user and makes room for it; every waiting caller then holds it. */
+  /** Reads a user and makes room for it; every waiting caller then has it. */
   async #load(user: string): Promise<PoolEntry<Loaded>> {
     const { checkpoints, load, sizeOf, shapes, limitBytes, onProblem } = this.#options
     let reservedBytes = 0
@@ -241,7 +242,8 @@ export class UserPool<Loaded> {
         isSaved(entry) && (entry.form === undefined || entry.form === coldForm)
       if (entry.pins > 0) continue
       if (!isCold()) {
-        if (isFull) continue // a full store takes no other user either; unchanged ones may be evicted
+        // a full store takes no other user either; unchanged ones may be evicted
+        if (isFull) continue
         try {
           await this.#write(user, entry, { form: coldForm, keep: keepCold, urgent: true })
         } catch (error) {

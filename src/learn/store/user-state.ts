@@ -37,7 +37,7 @@ export function checkState({ tensors, header }: UserState): void {
   )
   if (bad.length > 0)
     throw new NumericError(
-      `A user's state holds NaN or infinity and cannot be saved:\n${joinProblems(bad.map(([name]) => quoteName(name)))}`,
+      `A user's state contains NaN or infinity and cannot be saved:\n${joinProblems(bad.map(([name]) => quoteName(name)))}`,
     )
   const problem = findJsonProblem(header, 'header')
   if (problem !== undefined) throw new OptionError(`A user's state cannot be saved: ${problem}.`)

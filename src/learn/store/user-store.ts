@@ -21,8 +21,8 @@ export const absentVersion = 0
 
 /**
  * Items of bytes by user and name. Writes are atomic for every reader in every process. Every `put`
- * gives the item a higher version, and no version is used again after its item was deleted, so that a
- * writer that names the version it read overwrites nothing unseen.
+ * gives the item a higher version, and no version is used again after its item was deleted, so that
+ * a writer that names the version it read overwrites nothing unseen.
  *
  * Every call rejects with OptionError for a user's or an item's name that `checkUser` or
  * `checkItem` refuses, and with StorageError where the store fails: full, a quota reached, no
@@ -44,8 +44,8 @@ export interface UserStore {
   /** Removes everything of a user, including the name. */
   forget(user: string): Promise<void>
   /**
-   * Overwrites what was deleted or replaced, where the place keeps such bytes, as SQLite's log does;
-   * called after `forget`, and where a turn was unlearned.
+   * Overwrites what was deleted or replaced, where the place keeps such bytes, as SQLite's log
+   * does; called after `forget`, and where a turn was unlearned.
    */
   purge?(): Promise<void>
   /** All users with an item. */
@@ -75,7 +75,7 @@ export function checkUser(user: string): void {
     refuse(`${quoteName(user.slice(0, 40))} … has ${user.length} characters`)
   const sizeBytes = new TextEncoder().encode(user).length
   if (sizeBytes > maxUserBytes) refuse(`${quoteName(user.slice(0, 40))} … takes ${sizeBytes}`)
-  if (!user.isWellFormed()) refuse(`${quoteName(user)} holds half a surrogate pair`)
+  if (!user.isWellFormed()) refuse(`${quoteName(user)} contains half a surrogate pair`)
 }
 
 /**

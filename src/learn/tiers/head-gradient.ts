@@ -34,7 +34,8 @@ export interface PositionTarget {
 export interface HeadLoss {
   readonly breadth: Breadth
   /**
-   * Summary of a row of logits [V]: log-sum-exp, and the top-k tokens where the breadth is a number.
+   * Summary of a row of logits [V]: log-sum-exp, and the top-k tokens where the breadth is a
+   * number.
    */
   summarize(logits: Float32Array): LogitSummary
   /**
@@ -71,7 +72,8 @@ export function createHeadLoss(head: Head, breadth: Breadth = 64): HeadLoss {
   const count = breadth === 'all' ? 0 : breadth
   const sample = sampleVocabulary(head.vocabularySize, breadth === 'all' ? 0 : sampledTokens)
   const summarize = (logits: Float32Array): LogitSummary => summarizer(logits, count, sample.ids)
-  let rows: HeadRows | undefined // created at the first gradient, because it allocates all its memory
+  // created at the first gradient, because it allocates all its memory
+  let rows: HeadRows | undefined
   let loadedSample: Promise<LoadedSample> | undefined
   const readSample = async (): Promise<LoadedSample> => {
     const sampleIndex = new Int32Array(head.vocabularySize).fill(-1)
@@ -263,8 +265,8 @@ function withTarget({ summary: { ids, logits, total }, token, logit, weight }: P
 }
 
 /**
- * Loads until all of these rows are cached at once, because another call may evict some while others
- * are read.
+ * Loads until all of these rows are cached at once, because another call may evict some while
+ * others are read.
  */
 async function loadRows(head: Head, rows: HeadRows, ids: readonly number[]): Promise<void> {
   for (let missing = rows.missing(ids); missing.length > 0; missing = rows.missing(ids))

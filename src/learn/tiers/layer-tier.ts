@@ -24,7 +24,9 @@ export interface LayerTierParts {
   readonly program: TailProgram
   /** The adapter that every user starts from; it changes nothing. */
   readonly start: Adapter
-  /** Paths of the target modules, each with a matrix A and a matrix B among the adapter's tensors. */
+  /**
+   * Paths of the target modules, each with a matrix A and a matrix B among the adapter's tensors.
+   */
   readonly modules: readonly string[]
   /** How many modules take each step; undefined: all. */
   readonly top: number | undefined
@@ -33,7 +35,9 @@ export interface LayerTierParts {
   readonly rank: number
 }
 
-/** One sequence's hidden states at the input of the lowest layer [T, D], and the scored positions. */
+/**
+ * One sequence's hidden states at the input of the lowest layer [T, D], and the scored positions.
+ */
 export type LayerTierInput = Omit<TailInput, 'tensors'>
 
 /**
@@ -183,8 +187,8 @@ export class LayerTier {
   }
 
   /**
-   * Takes what `tensors` returned after `steps` steps. Throws ShapeError for a tensor that is missing
-   * or of another size; nothing is changed then.
+   * Takes what `tensors` returned after `steps` steps. Throws ShapeError for a tensor that is
+   * missing or of another size; nothing is changed then.
    */
   restore(given: ReadonlyMap<string, Tensor>, steps: number): void {
     const current = [...this.tensors()]

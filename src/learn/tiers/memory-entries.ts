@@ -15,8 +15,8 @@ export interface SavedEntries {
 }
 
 /**
- * Entries as they were when it was taken. It holds copies of the rows that were replaced since;
- * the other rows are the memory's own, so that it takes a few bytes for each entry.
+ * Entries as they were when it was taken. It has copies of the rows that were replaced since; the
+ * other rows are shared with the memory, so that it takes a few bytes for each entry.
  */
 export interface EntriesSnapshot {
   readonly tokens: Int32Array

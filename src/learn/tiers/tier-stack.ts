@@ -50,7 +50,9 @@ export interface TierStack {
   observe(hidden: Float32Array, keys?: Float32Array): Promise<Observation[]>
   /** Losses of an example; nothing is learned. */
   score(example: TrainingExample): Promise<Scores>
-  /** Losses from before, then one step of each tier; the memory stores positions of positive weight. */
+  /**
+   * Losses from before, then one step of each tier; the memory stores positions of positive weight.
+   */
   learn(example: TrainingExample): Promise<UpdateResult>
   /** Resets all tiers. */
   clear(): void
@@ -170,7 +172,9 @@ class HeadTierStack implements TierStack {
     return this.#head.logits(f32([hidden.length / width, width], this.adjust(hidden)))
   }
 
-  /** Positions from the observations that are still valid; others are computed, then with logits. */
+  /**
+   * Positions from the observations that are still valid; others are computed, then with logits.
+   */
   async #resolvePositions(
     example: TrainingExample,
   ): Promise<{ positions: Position[]; logits?: F32Tensor }> {

@@ -1,5 +1,5 @@
-// Target modules of a fast tier: the head alone, or modules of the model's layers, by the presets of
-// adapters. Independent of tensors.
+// Target modules of a fast tier: the head alone, or modules of the model's layers, by the presets
+// of adapters. Independent of tensors.
 
 import { joinProblems } from '../../base/schema.ts'
 import { resolvePreset, targetPresets } from '../../adapters/presets.ts'
@@ -62,7 +62,7 @@ export function resolveLayers(
 /** Whether the fast tier is at the head, where it needs no backward pass through layers. */
 export const isAtHead = ({ modules }: TierTargets): boolean => modules === 'head'
 
-/** What is wrong with `modules`, apart from module names, which only the model can tell. */
+/** Mistakes in `modules`, apart from module names, which only the model can check. */
 function findModuleProblems(modules: TierTargets['modules']): string[] {
   if (typeof modules !== 'string') return modules === undefined ? ['modules is missing'] : []
   if (modules === 'head') return ['"head" is not a module of any layer']

@@ -11,7 +11,9 @@ import type { Retrieval } from './retrieval.ts'
 export interface TrainingExample {
   readonly hidden: Float32Array
   readonly tokens: readonly number[]
-  /** The memory's keys of the positions, [T, D]: states of a lower layer, say. Default: `hidden`. */
+  /**
+   * The memory's keys of the positions, [T, D]: states of a lower layer, say. Default: `hidden`.
+   */
   readonly keys?: Float32Array
   /** Weight of each position. Default 1. Below zero: the token gets less likely. */
   readonly weights?: readonly number[] | undefined
@@ -20,8 +22,8 @@ export interface TrainingExample {
   /** Whether the gradient at the hidden states is returned even without a fast tier here. */
   readonly wantsGradient?: boolean
   /**
-   * What `observe` or `predict` returned at these states: parts that are still valid are not computed
-   * again.
+   * What `observe` or `predict` returned at these states: parts that are still valid are not
+   * computed again.
    */
   readonly observations?: readonly Observation[]
 }

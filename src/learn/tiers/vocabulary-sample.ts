@@ -1,11 +1,11 @@
-// A sample of the vocabulary that stands for the tokens beyond the top k: all frequent tokens, and
+// A sample of the vocabulary that represents the tokens beyond the top k: all frequent tokens, and
 // rare ones by sample (sampled softmax). Independent of the model.
 
 export interface VocabularySample {
   /** In rising order. */
   readonly ids: Int32Array
   /**
-   * How many tokens of the vocabulary each stands for: 1 / its probability of being sampled.
+   * The number of tokens that each sampled one represents: 1 / its probability of being sampled.
    */
   readonly counts: Float32Array
 }

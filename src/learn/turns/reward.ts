@@ -1,4 +1,4 @@
-// The reward of an answer from quality, verdict and latency, its advantage over the user's running
+// The reward of an answer from quality, rating and latency, its advantage over the user's running
 // baseline, and the statistics of the user's answers. The formulas, the latency discount among
 // them, are micro/reward.ts's; tiers of latency are added here. Takes microseconds.
 
@@ -148,11 +148,11 @@ export function scoreSignal(
 }
 
 /**
- * The weight of each token of an answer: the advantage; where it is below zero, advantage ·
- * min(1, p/(1 − p)), the gradient of unlikelihood (Welleck et al. 2019, arXiv:1908.04319), because
- * −log p itself is steepest at tokens that were improbable, and unbounded: after a hundred random
- * verdicts it made every answer less likely by 5 to 13 nats, unlikelihood by less than one.
- * `losses`: −log p.
+ * The weight of each token of an answer: the advantage; where it is below zero, advantage · min(1,
+ * p/(1 − p)), the gradient of unlikelihood (Welleck et al. 2019, arXiv:1908.04319), because −log p
+ * itself is steepest at tokens that were improbable, and unbounded: after a hundred random ratings
+ * it made every answer less likely by 5 to 13 nats, unlikelihood by less than one. `losses`: −log
+ * p.
  */
 export const computeTokenWeights = (advantage: number, losses: Float32Array): number[] =>
   Array.from(losses, (loss) =>

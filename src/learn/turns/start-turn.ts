@@ -1,5 +1,5 @@
-// One answer under a user's tiers: what a request needs so that the tiers are its head, and the turn
-// with what learning can reuse. Independent of users and of what is done with the turn.
+// One answer under a user's tiers: what a request needs so that the tiers are its head, and the
+// turn with what learning can reuse. Independent of users and of what is done with the turn.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import {
@@ -40,7 +40,7 @@ export interface StartedTurn {
   finish(generation: Pick<Generation, 'ids' | 'reason'>): Turn
 }
 
-/** One answer to one prompt; another answer to it is started by itself. */
+/** One answer to one prompt; another answer to it is started separately. */
 export function startTurn(
   parts: GenerateTurnParts,
   { tiers, adapter }: TurnServer,

@@ -148,7 +148,9 @@ export class CanaryGuard {
     return judge(await this.#losses.measure(user), this.#bound)
   }
 
-  /** The head's tier does not act on most of the canaries' hidden states; it learns almost as well. */
+  /**
+   * The head's tier does not act on most of the canaries' hidden states; it learns almost as well.
+   */
   async #excludeCanarySubspace(user: LearnerUser): Promise<void> {
     const { fast } = user.tiers
     const { adapter } = getCurrentVersion(user)

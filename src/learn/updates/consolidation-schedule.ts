@@ -1,4 +1,4 @@
-// When the slow tier consolidates by itself: the schedule's options, whether it is due, and the
+// When the slow tier consolidates automatically: the schedule's options, whether it is due, and the
 // consolidation in the background after a learned turn.
 
 import { OptionError } from '../../base/errors.ts'
@@ -27,7 +27,9 @@ const triggerFields = {
 }
 export type ConsolidationTrigger = GivenOptions<typeof triggerFields>
 
-/** When the slow tier consolidates by itself; 'by-hand': never. Checked after each learned turn. */
+/**
+ * When the slow tier consolidates automatically; 'by-hand': never. Checked after each learned turn.
+ */
 export type ConsolidationSchedule = 'by-hand' | ConsolidationTrigger
 
 export const scheduleField: Field<ConsolidationSchedule> = either(

@@ -28,7 +28,9 @@ export interface FeedbackResult {
   /** Reward − this user's usual reward: its sign is the direction that was learned. */
   readonly advantage: number
   readonly surprise: number
-  /** 1 − the largest cosine to the user's last questions; only for signals with a queryEmbedding. */
+  /**
+   * 1 − the largest cosine to the user's last questions; only for signals with a queryEmbedding.
+   */
   readonly novelty?: number
 }
 
@@ -61,7 +63,9 @@ export interface LearnTurnParts {
 
 type WeightedTurn = TurnStates & Pick<TrainingExample, 'observations' | 'weights' | 'rate'>
 
-/** Hidden states under the user's current model: those of serving, or from one pass of the model. */
+/**
+ * Hidden states under the user's current model: those of serving, or from one pass of the model.
+ */
 async function getTurnStates(
   { model, layer }: LearnTurnParts,
   user: LearnerUser,

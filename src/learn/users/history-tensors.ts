@@ -1,4 +1,4 @@
-// A user's history as tensors beside the header's counts, and back. Independent of stores.
+// Converts a user's history to tensors and counts in the header, and back. Independent of stores.
 
 import { FormatError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'

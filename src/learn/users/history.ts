@@ -1,5 +1,5 @@
-// What a user has learned, turn by turn, so that one turn can be unlearned: the tiers are emptied and
-// what followed is learned again without it. Independent of how turns are learned.
+// What a user has learned, turn by turn, so that one turn can be unlearned: the tiers are emptied
+// and what followed is learned again without it. Independent of how turns are learned.
 
 import { NotFoundError } from '../../base/errors.ts'
 import type { EncodedTurn } from '../turns/encode-turn.ts'
@@ -11,7 +11,9 @@ export interface LearnedEntry extends EncodedTurn {
   /** As `generate` and `learn` number the user's turns. */
   readonly number: number
   readonly signal: LearningSignal | undefined
-  /** In nats per token, before it was learned; undefined for a turn that is not to be consolidated. */
+  /**
+   * In nats per token, before it was learned; undefined for a turn that is not to be consolidated.
+   */
   readonly loss: number | undefined
   /** Of a correction: the ids that were answered in its place. */
   readonly replaced?: readonly number[] | undefined
@@ -90,8 +92,8 @@ interface UnlearningUser extends HistoryOwner {
 
 /**
  * What has to be done to unlearn a turn. Turns whose prompt begins with it, as the later ones of a
- * conversation do, go with it. Throws NotFoundError for a turn that is not kept, and for one that was
- * learned before everything that can be learned again.
+ * conversation do, go with it. Throws NotFoundError for a turn that is not kept, and for one that
+ * was learned before everything that can be learned again.
  */
 export function planUnlearning(
   user: UnlearningUser,
@@ -132,7 +134,7 @@ export function planUnlearning(
 
 /**
  * Whether a turn's prompt begins with another turn: as text without white space, because the same
- * text has other ids where an answer was encoded by itself.
+ * text has other ids if an answer was encoded separately.
  */
 function isContinuation(turn: EncodedTurn, before: EncodedTurn, decode: DecodeIds): boolean {
   const toPlain = (ids: readonly number[]): string => decode(ids).replace(/\s+/gu, '')

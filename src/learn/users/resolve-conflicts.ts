@@ -1,5 +1,5 @@
 // Conflicts of two processes that write the same user: reported once, however many writes fail, and
-// resolved by taking the other's state and learning one's own unsaved turns again on top of it.
+// resolved by loading the other's state and learning the own unsaved turns again on top of it.
 
 import { ConflictError } from '../../base/errors.ts'
 import type { PoolProblem } from '../store/user-pool-options.ts'
@@ -16,7 +16,9 @@ export class WriteConflicts {
     this.#resolve = resolve
   }
 
-  /** Reports a problem. The promise of a conflict resolves when it is resolved or has failed to be. */
+  /**
+   * Reports a problem. The promise of a conflict resolves when it is resolved or has failed to be.
+   */
   async handle(problem: PoolProblem): Promise<void> {
     const { user } = problem
     const known = this.#resolving.get(user)

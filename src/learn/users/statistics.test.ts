@@ -92,7 +92,7 @@ describe('warnings', () => {
     expect(codes(user)).toEqual(['rank-too-small'])
     fill(fast.B.data, (row, column) => (row === 0 && column === 0 ? 1 : 0), fast.rank)
     expect(listWarnings(user)[0]!.message).toMatch(
-      /lies in 1 directions of its 4; rank 1 would hold it/,
+      /is in 1 directions of its 4; rank 1 would hold it/,
     )
   })
   it('of canaries that held a user back again and again', () => {

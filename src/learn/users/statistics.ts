@@ -113,7 +113,7 @@ function* listFastTierWarnings({
   }
   const needed = computeNeededRank(fast)
   if (fast.rank > 2 && 2 * needed < fast.rank) {
-    const message = `${100 * energy} % of what the fast tier learned lies in ${needed} directions of its ${fast.rank}; rank ${needed} would hold it with less memory and time.`
+    const message = `${100 * energy} % of what the fast tier learned is in ${needed} directions of its ${fast.rank}; rank ${needed} would hold it with less memory and time.`
     yield { code: 'rank-too-large', message }
   }
   if (

@@ -112,7 +112,9 @@ function decodeKeptTurns(tensors: Tensors, { rows }: UserHeader): KeptTurn[] {
   }))
 }
 
-/** Turns that can still be rated; their hidden states are not saved, because the ids determine them. */
+/**
+ * Turns that can still be rated; their hidden states are not saved, because the ids determine them.
+ */
 function decodeTurns(tensors: Tensors, { turns }: UserHeader): [number, Turn][] {
   const lengths = turns.map(([, length, promptTokens]) => [length, promptTokens] as const)
   return decodeIds(tensors.get(tensorNames.openTurns), lengths).map((turn, i) => [

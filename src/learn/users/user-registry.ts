@@ -32,8 +32,8 @@ export const storageFields = {
   /** Milliseconds since 1970: times of checkpoints and versions, and the clock of a schedule. */
   now: poolFields.now,
   /**
-   * Receives problems that no caller can be told: a save that failed, a user whom another process
-   * wrote too, a scheduled consolidation that failed.
+   * Receives problems that cannot be reported to a caller: a save that failed, a user whom another
+   * process wrote too, a scheduled consolidation that failed.
    */
   onProblem: poolFields.onProblem,
 }
@@ -102,8 +102,8 @@ export class UserRegistry {
   }
 
   /**
-   * The user in memory, which stays usable while others learn: for reading, and for answers that are
-   * still being written.
+   * The user in memory, which stays usable while others learn: for reading, and for answers that
+   * are still being written.
    */
   get(name: string): Promise<LearnerUser> {
     return this.#use(name, (user) => user)
@@ -137,9 +137,9 @@ export class UserRegistry {
   }
 
   /**
-   * Puts another object in a user's place after all earlier calls, or changes the user's own, and
-   * waits until the store holds nothing earlier. Where another process wrote meanwhile, does it
-   * again on that state. Rejects with StorageError if the store fails: the change stays in memory.
+   * Replaces a user's object after all earlier calls, or changes it, and waits until no earlier
+   * state is in the store. Where another process wrote meanwhile, does it again on that state.
+   * Rejects with StorageError if the store fails: the change stays in memory.
    */
   async replace<Result>(
     name: string,

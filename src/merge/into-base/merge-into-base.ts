@@ -83,7 +83,7 @@ export interface MergeIntoBaseResult {
   readonly changed: readonly MergedTensor[]
   /** Whether the head was untied, because only it or only the embedding changed. */
   readonly untied: boolean
-  /** Whether an adapter has a tokenizer or chat template of its own that the model has not. */
+  /** Whether an adapter has its own tokenizer or chat template that the model does not have. */
   readonly lostText: boolean
 }
 
@@ -122,10 +122,10 @@ export function resolveWeightedAdapters(
 }
 
 /**
- * Writes a model: the base with the adapters in its weights. Tensors that no adapter
- * touches are copied as they are; into a GGUF, byte for byte, metadata included. Nothing is written
- * before everything but the base's numbers is checked. Throws UnsupportedError for adapters without
- * a weight and for a GGUF out of a folder, MismatchError, NumericError, and what the sink throws.
+ * Writes a model: the base with the adapters in its weights. Tensors that no adapter touches are
+ * copied as they are; into a GGUF, byte for byte, metadata included. Everything except the base's
+ * numbers is checked before anything is written. Throws UnsupportedError for adapters without a
+ * weight and for a GGUF out of a folder, MismatchError, NumericError, and what the sink throws.
  */
 export async function mergeIntoBase(
   { base, source }: BaseWithSource,
@@ -183,7 +183,7 @@ function checkForm(source: BaseModelSource, { ggufName, dtype }: MergeIntoBaseOp
   }
   if (ggufName === undefined && dtype === 'q8_0')
     throw new OptionError(
-      'dtype: a model folder holds f32, f16 or bf16, got q8_0; blocks are for GGUF files.',
+      'dtype: a model folder takes f32, f16 or bf16, got q8_0; blocks are for GGUF files.',
     )
 }
 

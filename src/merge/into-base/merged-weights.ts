@@ -92,7 +92,7 @@ export function createMergedWeights(
           : encodeAsDtype(name, toFiniteFloat32(name, await weights.read(name)), to)
       if (!isAllFinite(exact.data))
         throw new NumericError(
-          `Tensor "${name}": the merged weight is beyond what f32 holds. Is a weight too large?`,
+          `Tensor "${name}": the merged weight exceeds the range of f32. Is a weight too large?`,
         )
       const tensor = encodeAsDtype(name, exact, to)
       const errors =

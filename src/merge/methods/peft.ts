@@ -1,6 +1,6 @@
 // PEFT's methods on A and B apart (peft/utils/merge_utils.py): each of the two is merged as if it
-// were the change itself, with weight √|w·s| on either side and the sign on A. The product then
-// holds cross terms B_i·A_j. For reproducing PEFT's files, not for quality.
+// were the change itself, with weight √|w·s| on either side and the sign on A. The product then has
+// cross terms B_i·A_j. For reproducing PEFT's files, not for quality.
 
 import { random } from '../../base/random.ts'
 import type { FactorMethod, MergeOption, CompleteRecipe } from '../method.ts'

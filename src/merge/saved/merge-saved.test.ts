@@ -1,5 +1,5 @@
-// What adapters hold whole is merged: equal parts are kept by every method, different ones are summed
-// as changes of the base, and what means nothing is refused by name.
+// What adapters hold whole is merged: equal parts are kept by every method, different ones are
+// summed as changes of the base, and what means nothing is refused by name.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { loadAdapter, saveAdapter } from '../../adapters/files/peft.ts'
@@ -165,7 +165,9 @@ describe('what means nothing is refused by name', () => {
   })
   it('a table in place of the base’s, and one that was trained apart, where they may be one weight', () => {
     const apart = create({ modulesToSave: ['lm_head'] }, 1)
-    expect(() => merge([withTables(2, 1), apart])).toThrow('trained its own beside the base')
+    expect(() => merge([withTables(2, 1), apart])).toThrow(
+      'trained its own in addition to the base',
+    )
   })
   it('a name of which the file has no tensor', () => {
     const adapter = create({}, 1)

@@ -1,5 +1,6 @@
-// Merges what adapters hold whole beside their low-rank matrices. Parts that all adapters have alike
-// are kept; others are summed as changes of the base's weight, with the coefficients c of the method:
+// Merges the modules that adapters store whole in addition to their low-rank matrices. Parts that
+// all adapters have alike are kept; others are summed as changes of the base's weight, with the
+// coefficients c of the method:
 //
 //     W' = W + Σ c·(W_k − W) = (1 − Σ c)·W + Σ c·W_k    over the adapters that hold W_k
 
@@ -32,7 +33,7 @@ export interface SavedMerge {
   isWanted(path: string): boolean
 }
 
-/** What the result holds whole, and the settings that say so. */
+/** The result's whole modules, and their settings. */
 export interface MergedSaved {
   readonly tensors: ReadonlyMap<string, Tensor>
   readonly config: Pick<
@@ -121,7 +122,7 @@ function checkMethod({ method, coefficients }: SavedMerge, names: readonly strin
 function checkHeld(unheld: readonly string[]): void {
   if (unheld.length > 0)
     throw new OptionError(
-      `Merge: ${unheld.join(', ')} is named in modules_to_save, and the adapter's file has no tensor of it. Pass the base's model, which tells whether there is such a module.`,
+      `Merge: ${unheld.join(', ')} is named in modules_to_save, and the adapter's file has no tensor of it. Pass the base's model, which shows whether there is such a module.`,
     )
 }
 
@@ -177,7 +178,7 @@ function sumRows(
   return { tensor: f32([tokens.length, width], data), tokens }
 }
 
-/** The base's weight that a part stands for. */
+/** The base's weight that a part replaces. */
 function readBase(key: string, { path, tokens }: SavedPart, base: SavedBase | undefined): Tensor {
   const name = base && (tokens ? `${path}.weight` : findBaseName(base.model, key, path))
   if (name === undefined || !base?.weightOf)

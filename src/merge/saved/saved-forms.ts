@@ -12,10 +12,10 @@ export interface TouchedModule {
 }
 
 /**
- * Throws UnsupportedError that lists what one adapter cannot hold together: a module that one
- * adapter changes by matrices and another holds whole, rows of a table that another holds whole,
- * copies of a table of different shapes, and embeddings that replace the base's beside ones that
- * were trained apart.
+ * Throws UnsupportedError that lists what one adapter cannot combine: a module that one adapter
+ * changes by matrices and another stores whole, rows of a table that another stores whole, copies
+ * of a table of different shapes, and embeddings that replace the base's together with ones that
+ * were trained separately.
  */
 export function checkSavedForms(
   adapters: readonly Adapter[],
@@ -50,7 +50,7 @@ export function readTying(adapters: readonly Adapter[]): boolean {
   const apart = touching.find(({ tied }) => !tied)
   if (one && apart)
     throw new UnsupportedError(
-      `Merge: adapters[${one.k}] holds embedding and head as one (ensure_weight_tying), adapters[${apart.k}] does not. ` +
+      `Merge: adapters[${one.k}] ties embedding and head (ensure_weight_tying), adapters[${apart.k}] does not. ` +
         `Fold adapters[${one.k}] into the base first, and the other into the result (mergeIntoBase).`,
     )
   return one !== undefined
@@ -128,12 +128,12 @@ function listEmbeddingProblems(
     ...(apart < 0
       ? []
       : [
-          `adapters[${beside}] replaces the base's ${lists[beside]}, adapters[${apart}] trained its own beside the base's (modules_to_save)`,
+          `adapters[${beside}] replaces the base's ${lists[beside]}, adapters[${apart}] trained its own in addition to the base's (modules_to_save)`,
         ]),
   ]
 }
 
-/** In a tied model rows of the embedding are the head's too, unless the head has rows of its own. */
+/** In a tied model rows of the embedding are the head's too, unless the head has its own rows. */
 function listTiedRowProblems(parts: Parts, model: ModelGraph | undefined): string[] {
   if (model?.config.tiedEmbeddings === false) return []
   const paths = parts.map((own) =>

@@ -1,5 +1,6 @@
-// What adapters hold whole beside their low-rank matrices, as rows of numbers by PEFT key: modules
-// that were trained or saved whole, and single rows of the embedding. Reads no base.
+// The modules that adapters store whole in addition to their low-rank matrices, as rows of numbers
+// by PEFT key: modules that were trained or saved whole, and single rows of the embedding. Reads no
+// base.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { getSavedPath, toInputName } from '../../adapters/keys.ts'
@@ -7,20 +8,20 @@ import { findTokens, isSavedWhole } from '../../adapters/saved-modules.ts'
 import { tokenRowsName } from '../../adapters/trainable-tokens.ts'
 import { type Tensor, viewBytes } from '../../base/tensor.ts'
 
-/** One tensor that an adapter holds whole. */
+/** One tensor that an adapter stores whole. */
 export interface SavedPart {
   readonly key: string
   /** The module whose weight, bias or rows it is. */
   readonly path: string
   readonly tensor: Tensor
-  /** The tokens of its rows, where it holds single rows of an embedding. */
+  /** The tokens of its rows, if it has single rows of an embedding. */
   readonly tokens?: readonly number[]
 }
 
 const weightOrBias = /\.(weight|bias)$/
 const rowsEnding = `.${tokenRowsName}`
 
-/** Every tensor that the adapter holds whole, as its configuration says. */
+/** Every tensor that the adapter stores whole according to its configuration. */
 export function listSavedParts({ config, tensors }: Adapter): SavedPart[] {
   const { embeddings = [], trainableTokens: tokens } = config
   const isSaved = (path: string): boolean => embeddings.includes(path) || isSavedWhole(config, path)

@@ -128,7 +128,7 @@ describe('a merge of several', () => {
   it('refuses adapters of which only one holds both as one', () => {
     const one = createLora({ targets: ['lm_head'], ensureWeightTying: true })
     expect(() => merge([one, createLora({ targets: ['lm_head'] })], { base })).toThrow(
-      'adapters[0] holds embedding and head as one (ensure_weight_tying), adapters[1] does not',
+      'adapters[0] ties embedding and head (ensure_weight_tying), adapters[1] does not',
     )
     expect(() => merge([createLora(apart), createLora(rows)], { base })).toThrow(
       'trained rows of lm_head,model.embed_tokens, adapters[1] of model.embed_tokens',

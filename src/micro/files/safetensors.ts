@@ -1,5 +1,5 @@
-// A saved MicroLoRA as the bytes of one safetensors file: A and B under PEFT's keys, whatever else
-// belongs to the state beside them, settings, counts and a checksum in the header.
+// A saved MicroLoRA as the bytes of one safetensors file: A and B under PEFT's keys, the other
+// tensors of the state, and settings, counts and a checksum in the header.
 
 import { FormatError } from '../../base/errors.ts'
 import { joinBytes, joinFloats } from '../../base/concat.ts'

@@ -1,5 +1,5 @@
-// The state of a MicroLoRA beside its numbers, in its saved form: settings, counts, figures. Writing
-// and checked reading.
+// The state of a MicroLoRA apart from its weights, in its saved form: settings, counts, figures.
+// Writing and checked reading.
 
 import { FormatError, GraftError } from '../../base/errors.ts'
 import type { RandomState } from '../../base/random.ts'
@@ -42,8 +42,8 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
- * JSON has no Infinity and no undefined; bounds that are missing there mean none. Keys that say
- * nothing new are left out, so that files without them stay as they were.
+ * JSON has no Infinity and no undefined; bounds that are missing there mean none. Keys with default
+ * values are left out, so that files without them do not change.
  */
 export function packMeta({ config, modules, ...meta }: SavedMeta): unknown {
   const { init, weightDecay, ...settings } = config
@@ -110,7 +110,7 @@ function readModule(value: unknown, where: string): SavedModule {
   const noise = value['noise']
   const isState =
     Array.isArray(noise) && noise.length === 4 && noise.every((word) => Number.isInteger(word))
-  if (!isState) throw new FormatError(`${where}.noise: expected four whole numbers.`)
+  if (!isState) throw new FormatError(`${where}.noise: expected four integers.`)
   return {
     pendingUpdates: count('pendingUpdates'),
     pendingWeight: count(value['pendingWeight'] === undefined ? 'pendingUpdates' : 'pendingWeight'),
@@ -137,7 +137,7 @@ function readSessions(value: unknown, where: string): SavedSession[] {
 
 /** What `packMeta` gave, checked. Throws FormatError. */
 export function readMeta(value: unknown, where: string): SavedMeta {
-  if (!isRecord(value)) throw new FormatError(`${where}: holds no state.`)
+  if (!isRecord(value)) throw new FormatError(`${where}: contains no state.`)
   const config = readConfig(value['config'], where)
   const given = value['modules']
   const modules: Record<string, SavedModule> = Object.create(null)

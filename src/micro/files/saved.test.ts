@@ -221,7 +221,7 @@ describe('refused, with the reason, and nothing changed', () => {
         Object.assign(json['tensors']!, { [`${q}.weights`]: btoa('\xff'.repeat(4 * 68)) }),
       ),
       NumericError,
-      'holds NaN',
+      'contains NaN',
     ],
     [
       'a negative count',

@@ -1,5 +1,5 @@
-// A MicroLoRA at rest: what is saved as a plain value, its checksum, and the checks of what comes
-// back. Files and texts are json.ts's and safetensors.ts's; nothing here touches a living adapter.
+// A saved MicroLoRA: its plain value, its checksum, and the checks when it is restored. Files and
+// texts are json.ts's and safetensors.ts's; nothing here touches a living adapter.
 
 import {
   FormatError,
@@ -39,7 +39,7 @@ export function computeStateChecksum(
   packedMeta: unknown,
   tensors: SavedMicroLora['tensors'],
 ): string {
-  // files keep orders of their own
+  // files have their own order
   const inOrder = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1))
   const texts = [
     JSON.stringify(packedMeta),
@@ -155,5 +155,5 @@ function checkTensors({ meta, tensors }: SavedMicroLora, where: string): void {
     throw new MismatchError(`${where}: tensors do not fit the configuration`, mismatches)
   for (const [key, values] of tensors)
     if (!isAllFinite(values))
-      throw new NumericError(`${where}: ${key} holds NaN or infinite values.`)
+      throw new NumericError(`${where}: ${key} contains NaN or infinite values.`)
 }

@@ -6,7 +6,7 @@ import type { GrowingMemory } from '../../base/wasm.ts'
 
 /**
  * Releases the memory of objects that were collected without `dispose`: register an object with a
- * function that holds no reference to it.
+ * function that has no reference to it.
  */
 export const releaseRegistry = new FinalizationRegistry<() => void>((release) => release())
 

@@ -1,6 +1,6 @@
 // What a set of MicroLoRA's kernels does: the relaxed-SIMD, the SIMD and the plain one agree to
-// 1e-5. Kernels check nothing and know no modules; callers see to it that every place and length is
-// right, so that nothing can trap.
+// 1e-5. Kernels check nothing and are independent of modules; callers pass valid offsets and
+// lengths, so that nothing can trap.
 
 /**
  * Loops over one heap of f32 values. A place is an index into the heap, row lengths n are multiples

@@ -113,7 +113,7 @@ function sumSquares(h: Heap, at: number, n: number): number {
   return a + b
 }
 
-// what f32 holds: sums beyond it are refused by the compiled kernels too
+// the range of f32: the compiled kernels also refuse sums beyond it
 const largest = 3.4028234663852886e38
 
 type Products = Pick<Kernels, 'forward' | 'subtract' | 'backward' | 'gather'>

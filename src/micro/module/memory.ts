@@ -93,10 +93,10 @@ export class ModuleMemory {
     )
   }
 
-  /** Throws NumericError that says where values are not finite. */
+  /** Throws NumericError with the places of values that are not finite. */
   refuseNonFinite(what: string, values: Float32Array): never {
     const at = values.findIndex((value) => !Number.isFinite(value))
-    const found = at < 0 ? 'holds values too large for 32-bit sums' : `is ${values[at]} at ${at}`
+    const found = at < 0 ? 'contains values too large for 32-bit sums' : `is ${values[at]} at ${at}`
     throw new NumericError(`${this.name}: ${what} ${found}; nothing was changed.`)
   }
 
@@ -112,7 +112,7 @@ export class ModuleMemory {
     this.releaser()
   }
 
-  /** A function that frees the memory and holds no reference to this. */
+  /** A function that frees the memory and has no reference to this. */
   get releaser(): () => void {
     const { heap } = this.context
     const place = this.a

@@ -112,8 +112,8 @@ export class MicroModule {
 
   /**
    * Adds the gradient of any loss whose ∂L/∂y [out] the caller knows. The option clip bounds the
-   * step by the mean of the `weight`s (0 to 1), so that a gradient which stands for a faint verdict
-   * cannot move as far as a clear one's. Throws ShapeError, NumericError; then nothing has changed.
+   * step by the mean of the `weight`s (0 to 1), so that the gradient of a weak rating cannot move
+   * as far as that of a clear one. Throws ShapeError, NumericError; then nothing has changed.
    */
   accumulate(input: Float32Array, outputGradient: Float32Array, weight = 1): void {
     accumulateGradient(this.memory, input, outputGradient)

@@ -70,7 +70,7 @@ export const replaceFields = {
     about: 'share of the calls that judge the expert and teach the router',
   }),
   epochs: integer({ from: 1, default: 3, about: 'times that each row is seen' }),
-  learningRate: number({ above: 0, about: "of the training; the kind's own unless given" }),
+  learningRate: number({ above: 0, about: "of the training; default: the kind's own" }),
   newTokens: integer({ from: 1, default: 96, about: 'tokens of an answer at most' }),
   seed: integer({ default: 0, about: 'of splits and training' }),
 }

@@ -1,6 +1,6 @@
-// From a teacher's captured calls to an expert that replaces those it can: the expert learns most of
-// the rows and is judged by the teacher's answers on the others, from which a router learns what it
-// may answer. Expert and router appear together, or nothing does.
+// From a teacher's captured calls to an expert that replaces those it can: the expert learns most
+// of the rows and is judged by the teacher's answers on the others, from which a router learns what
+// it may answer. Expert and router appear together, or nothing does.
 
 import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
@@ -87,7 +87,7 @@ export async function replaceCalls(options: ReplaceOptions): Promise<ReplaceRepo
   }
 }
 
-/** Beside the folder that it becomes. */
+/** Next to the folder that it becomes. */
 async function createPlace(out: string): Promise<string> {
   const parent = dirname(resolve(out))
   try {

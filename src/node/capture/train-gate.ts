@@ -1,5 +1,6 @@
 // The router between an expert and its teacher: it learns which calls the expert answered well, and
-// from which confidence on it may answer. Where no confidence can be trusted all goes to the teacher.
+// from which confidence on it may answer. Where no confidence can be trusted all goes to the
+// teacher.
 
 import { random } from '../../base/random.ts'
 import { computeWilsonInterval } from '../../eval/statistics.ts'
@@ -134,7 +135,7 @@ async function checkAll(router: Router, examples: readonly RouteExample[]): Prom
 /**
  * The lowest confidence from which on the share of good answers is at least `trust` at the low end
  * of its 95 % interval, and halfway from there to the next call; undefined if there is none,
- * because the calls are too few or the confidence does not tell good answers from bad ones.
+ * because the calls are too few or the confidence does not separate good answers from bad ones.
  */
 export function chooseAnswersFrom(
   calls: readonly CheckedCall[],
@@ -166,7 +167,7 @@ function describeDoubt(calls: readonly CheckedCall[], trust: number): string {
   const share = `${Math.round(trust * 100)} %`
   return good < least
     ? `${good} of ${calls.length} calls were answered well, and at least ${least} are needed to be sure of ${share}`
-    : `the router does not tell well enough which of ${calls.length} calls the expert answers well: in no part of them are ${share} good beyond the interval`
+    : `the router does not separate well enough which of ${calls.length} calls the expert answers well: in no part of them are ${share} good beyond the interval`
 }
 
 /** A router for which the teacher answers everything. */

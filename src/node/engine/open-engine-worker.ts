@@ -82,8 +82,8 @@ const fields = {
  *     await engine.dispose()
  *
  * Where the worker crashes, requests in flight end with a WorkerError, the worker is started again
- * with the same experts, and later requests are served. `dispose` waits for the run that goes on.
- * Throws what loadModel, createEngine and registering throw.
+ * with the same experts, and later requests are served. `dispose` waits for the current run. Throws
+ * what loadModel, createEngine and registering throw.
  */
 export async function openEngineWorker(options: EngineWorkerOptions): Promise<EngineWorker> {
   checkOptions('Options of openEngineWorker', options, fields)

@@ -108,7 +108,7 @@ const isTargets = (value: unknown): value is string | readonly string[] =>
   (typeof value === 'string' && value !== '') ||
   (Array.isArray(value) && value.every((one) => typeof one === 'string' && one !== ''))
 
-/** '1.2' → '1.2.0'; a text that is no version, or none, → '0.1.0'. */
+/** '1.2' → '1.2.0'; a string that is no version, or none, → '0.1.0'. */
 function completeVersion(text: string | undefined): string {
   const [, major, minor = '0', patch = '0'] =
     /^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?$/.exec(text ?? '') ?? []

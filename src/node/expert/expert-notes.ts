@@ -1,6 +1,6 @@
-// What an expert's folder holds besides PEFT's files: the base, the system message and the date of
-// its training, and its purpose. Read from expert.json, or from graft.json, which older versions
-// wrote.
+// The contents of an expert's folder in addition to PEFT's files: the base, the system message and
+// the date of its training, and its purpose. Read from expert.json, or from graft.json, which older
+// versions wrote.
 
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -46,7 +46,7 @@ const olderLayout = 1
  * another kind of file, UnsupportedError for a newer layout.
  */
 export async function readExpertMetadata(path: string): Promise<ExpertMetadata | undefined> {
-  // GGUF files and Modelfiles have no folder of their own
+  // GGUF files and Modelfiles have no own folder
   if ((await stat(path).catch(() => undefined))?.isFile()) return undefined
   return readMetadataIn(await openDirectory(path))
 }
@@ -147,6 +147,6 @@ function checkNotes(value: unknown, name: string): asserts value is ExpertMetada
     problems.unshift(`version: got ${describeValue(version)}, expected ${olderLayout}`)
   if (problems.length > 0)
     throw new FormatError(
-      `${name}: holds no notes on an expert: ${problems.join('; ')}. Remove it to continue without it.`,
+      `${name}: contains no notes on an expert: ${problems.join('; ')}. Remove it to continue without it.`,
     )
 }

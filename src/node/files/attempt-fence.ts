@@ -29,7 +29,7 @@ export interface AttemptFence {
   guard(sink: ByteSink): ByteSink
 }
 
-/** The attempt that holds a folder; undefined if there is none, or none that can be read. */
+/** The attempt that owns a folder; undefined if there is none, or none that can be read. */
 async function readAttempt(folder: string): Promise<Attempt | undefined> {
   const path = join(folder, attemptFile)
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {

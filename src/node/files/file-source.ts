@@ -11,7 +11,7 @@ const largestRead = 0x7fff0000 // Linux moves at most 2,147,479,552 bytes in one
 
 /**
  * Closes files whose source was garbage collected: users need not dispose of a model. The registry
- * holds the handle, so that Node does not collect it first, which is a warning today and will be an
+ * keeps the handle, so that Node does not collect it first, which is a warning today and will be an
  * error (DEP0137).
  */
 const garbage = new FinalizationRegistry<FileHandle>((handle) => void handle.close())

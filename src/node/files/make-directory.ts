@@ -19,8 +19,8 @@ export async function makeDirectory(path: string): Promise<void> {
     if (await isDirectory(path)) return // it existed, or another process was faster
     const parent = dirname(path)
     if (findErrorCode(error) !== 'ENOENT' || parent === path) throw error
-    // Another process may have just created the parent: one more try tells that from a file system
-    // that refuses.
+    // Another process may have just created the parent: one more try distinguishes that from a file
+    // system that refuses.
     if (!(await isDirectory(parent))) await makeDirectory(parent)
     await mkdir(path).catch(async (cause: unknown) => {
       if (!(await isDirectory(path))) throw cause

@@ -20,7 +20,7 @@ export function findErrorCode(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined
 }
 
-/** One short line that says why something failed, from an error or from what caused it. */
+/** One short line with the reason why something failed, from an error or from what caused it. */
 export function describeError(error: unknown): string {
   const code = findErrorCode(error)
   if (code && reasons[code]) return `${reasons[code]} (${code})`

@@ -1,5 +1,5 @@
-// For tests: samples of a model that is held to schemas, judged by Ajv. A text that the limit has cut
-// is completed byte by byte first.
+// For tests: samples of a model that is held to schemas, judged by Ajv. A text that the limit has
+// cut is completed byte by byte first.
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
@@ -23,7 +23,7 @@ const outside = toBytes('}]"0,:')
 const isInString = (text: string): boolean =>
   (text.replaceAll(/\\[^]/g, '').split('"').length - 1) % 2 === 1
 
-/** A short end for the beginning of a text; throws where it is no beginning. */
+/** A short end for the beginning of a text; throws if it is no beginning. */
 export async function completeText(
   host: GrammarHost,
   grammar: GrammarChoice,

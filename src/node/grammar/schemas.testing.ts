@@ -1,5 +1,5 @@
-// For tests: schemas of many kinds. Each is held by its grammar as a whole: what only a late check
-// can tell is in late.test.ts.
+// For tests: schemas of many kinds. Each is expressed completely by its grammar: parts that only a
+// late check can verify are in late.test.ts.
 
 const object = (properties: object, required = Object.keys(properties), more: object = {}) => ({
   type: 'object',

@@ -56,7 +56,9 @@ const fits = (name: string, json: string): boolean => {
   )
 }
 
-/** Two answers that came to their end, which some draws do not; fewer where twelve draws do not do. */
+/**
+ * Two answers that came to their end, which some draws do not; fewer where twelve draws do not do.
+ */
 async function drawAnswers(grammar: GrammarChoice): Promise<string[]> {
   const texts: string[] = []
   for (let seed = 0; seed < 12 && texts.length < 2; seed++) {

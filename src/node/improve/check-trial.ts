@@ -55,7 +55,7 @@ export function describeVotes({ candidate, incumbent, look, nextLook }: TrialJud
   const show = ({ score, voters }: TrialJudgement['candidate']): string =>
     voters === 0 ? 'no votes' : `${score.toFixed(3)} by ${voters} users`
   const sides = `${show(candidate)} against ${show(incumbent)}`
-  if (!look) return `${sides}; a first verdict takes ${nextLook} users on each side`
+  if (!look) return `${sides}; a first decision takes ${nextLook} users on each side`
   const { difference, low, high, level } = look
   const interval = `${difference.toFixed(3)}, ${(100 * level).toFixed(1)} % interval ${low.toFixed(3)} to ${high.toFixed(3)}`
   return `${sides}: difference ${interval} at ${look.voters} users; next look at ${nextLook}`

@@ -263,7 +263,7 @@ async function describeMissing(
   return undefined
 }
 
-/** '1.2.0' → '1.3.0-rc.1', and '1.3.0-rc.2' where that is there. */
+/** '1.2.0' → '1.3.0-rc.1', and '1.3.0-rc.2' if that exists. */
 export function chooseVersion(known: readonly Pick<RegisteredExpert, 'version'>[]): string {
   const versions = known.map(({ version }) => version)
   const newest = semver.maxSatisfying(versions, '*') ?? '0.1.0'

@@ -1,4 +1,4 @@
-// The options of improving an expert from what users said of its answers.
+// The options of improving an expert from users' feedback on its answers.
 
 import { integer, number, oneOf, type OptionValues, string } from '../../base/schema.ts'
 import type { RowForm } from '../../learn/export/export-rows.ts'
@@ -30,7 +30,8 @@ export const improveFields = {
   learningRate: number({ above: 0, about: "of the training (default: the kind's own)" }),
   loss: oneOf(Object.keys(feedbackLosses) as (keyof typeof feedbackLosses)[], {
     default: 'cross-entropy',
-    about: 'cross-entropy: right answers; kto: good and bad ones; dpo: better beside worse',
+    about:
+      'cross-entropy: right answers; kto: good and bad ones; dpo: pairs of a better and a worse one',
   }),
   redact: string({
     default: 'all',

@@ -12,7 +12,7 @@ export type TrainShare = 'background' | 'half'
 
 export const shareField = oneOf<TrainShare>(['background', 'half'], {
   about:
-    'how training beside serving shares the machine: background uses what requests leave, half gives each half of the threads',
+    'how training shares the machine with serving: background uses idle time, half gives each half of the threads',
 })
 
 export interface ShareThreads {

@@ -94,7 +94,7 @@ const mostResumes = 3
 const defaultValidation = 0.1
 
 /**
- * Jobs beside an engine:
+ * Jobs with an engine:
  *
  *     const trainer = createTrainer({ engine })
  *     const job = await trainer.train({ model, data, out }, { name: 'coder' })
@@ -132,7 +132,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
   }
 }
 
-/** Throws OptionError for what is wrong before a process is needed to tell. */
+/** Throws OptionError for mistakes that can be found without a process. */
 function prepareTask(given: TrainJobOptions, choice: TrainChoice): TrainTask {
   checkOptions('Options of a training job', choice, choiceFields)
   const { name, evaluation } = choice
@@ -140,7 +140,7 @@ function prepareTask(given: TrainJobOptions, choice: TrainChoice): TrainTask {
     ...(name === undefined ? ['name is missing: the expert serves under it'] : []),
     ...(typeof given.model === 'string'
       ? []
-      : ['model: a job opens it in a process of its own; give its path or name']),
+      : ['model: a job opens it in a separate process; give its path or name']),
     ...(typeof given.out === 'string' ? [] : ['out is missing: the folder of the expert']),
     ...['signal', 'programs', 'now']
       .filter((option) => option in given)
@@ -208,6 +208,6 @@ function openTrainProcess(
     priority: Math.min(priority, most),
     environment: { GRAFT_THREADS: String(job) },
     maxCrashes: 0,
-    onCrash: () => {}, // the job tells it
+    onCrash: () => {}, // the job reports it
   })
 }

@@ -126,7 +126,7 @@ const rows: readonly ExpertRecipe[] = [
   },
   {
     name: 'reviewer',
-    description: 'Sorts a review comment by its kind, and says whether a change needs one.',
+    description: 'Classifies a review comment, and decides whether a change needs one.',
     tier: 'medium',
     dtype: 'int4',
     system: 'Judge the change.',

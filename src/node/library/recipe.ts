@@ -1,4 +1,4 @@
-// What a recipe of the library says: from a slice of data to a measured expert.
+// The fields of a recipe of the library: from a slice of data to a measured expert.
 
 import type { StorageType } from '../../adapters/files/storage.ts'
 import type { ExpertManifest } from '../../registry/manifest/manifest-fields.ts'
@@ -13,7 +13,7 @@ export interface ExpertRecipe {
   readonly dtype: StorageType
   /** The system message of its training, which names the task in a few words. */
   readonly system: string
-  /** The licence of the data, as the manifest says it. */
+  /** The licence of the data, as in the manifest. */
   readonly dataLicense: string
   readonly metric: string
   /** Tokens of an answer at most. */

@@ -39,7 +39,7 @@ export async function writeRelease(
   measured: Measurement,
 ): Promise<void> {
   const trained = await readManifestFile(runFolder)
-  if (!trained) throw new FormatError(`${runFolder}: holds no expert.json of a training run.`)
+  if (!trained) throw new FormatError(`${runFolder}: contains no expert.json of a training run.`)
   await writeManifestFile(createRelease(recipe, trained, measured), createFileSink(folder))
 }
 
@@ -72,7 +72,10 @@ function createRelease(
   })
 }
 
-/** What a release says it scored on its first rows; undefined if it is none of the library's. */
+/**
+ * The score of a release on its first rows, from its own record; undefined if it is not from the
+ * library.
+ */
 export function readLibraryNote({ custom }: ExpertManifest): LibraryNote | undefined {
   const note = custom?.['library'] as Partial<LibraryNote> | undefined
   return typeof note?.rows === 'number' && typeof note.value === 'number'

@@ -1,4 +1,4 @@
-// The experts that come with the package: found by name, and verified by the key beside them.
+// The experts that come with the package: found by name, and verified by the key in their folder.
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -25,7 +25,7 @@ export function compareResults(lora: VariantResult, expert: VariantResult): Diff
   return computeDifference(metric, lora.scores, expert.scores, 0)
 }
 
-/** One line when a result stands: 'sql  expert  dora  execution-match 62.0 % [52.0, 71.0]  …'. */
+/** One line for each result: 'sql  expert  dora  execution-match 62.0 % [52.0, 71.0]  …'. */
 export const describeResult = (result: VariantResult, isNew: boolean): string => {
   const { name, variant, kind, metric, scores, trainSeconds, steps } = result
   const training = variant === 'base' ? '' : `, ${steps} steps in ${trainSeconds.toFixed(0)} s`

@@ -10,7 +10,10 @@ import type { Measurement } from './measure.ts'
 import type { ExpertRecipe } from './recipe.ts'
 import type { DataSlice } from './slice.ts'
 
-/** Who is measured: the base, the expert of the recipe's tier, a LoRA of rank 16 on the same rows. */
+/**
+ * The measured models: the base, the expert of the recipe's tier, a LoRA of rank 16 on the same
+ * rows.
+ */
 export const variants = ['base', 'expert', 'lora'] as const
 export type Variant = (typeof variants)[number]
 

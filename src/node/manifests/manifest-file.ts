@@ -71,7 +71,7 @@ export async function readManifest(
       locateProblems([
         {
           path: [],
-          message: 'holds no keys; expected a map such as "base: smollm2-135m-instruct"',
+          message: 'contains no keys; expected a map such as "base: smollm2-135m-instruct"',
         },
       ]),
     )
@@ -111,7 +111,7 @@ export function applyOverride(whole: JsonObject, { key, value }: ManifestOverrid
   whole[section] = isOther ? { name: value } : { ...map, [option]: value }
 }
 
-/** The line of the key that a problem is about, or of the nearest one above it that is there. */
+/** The line of the key that a problem is about, or of the nearest existing one above it. */
 function locateProblem({ path, message }: ManifestProblem, document: Document, lines: LineCounter) {
   let node = document.contents as Node | null
   let offset: number | undefined

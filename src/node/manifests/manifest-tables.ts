@@ -36,7 +36,7 @@ const toChoiceTable = (
   )
 
 /**
- * In which section of a manifest a setting stands; those that choose a row of a table are sections
+ * The section of a manifest for each setting; settings that choose a row of a table are sections
  * themselves.
  */
 export const settingSections: Readonly<

@@ -69,7 +69,9 @@ const defaultConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>
   vera: { targets: 'all-linear' },
 }
 
-/** The options that a run of this kind has where none are given; of several kinds, by their names. */
+/**
+ * The options that a run of this kind has where none are given; of several kinds, by their names.
+ */
 export function getDefaultConfig(kind: string): Readonly<Record<string, unknown>> {
   const kinds = kind.split(jointMark)
   if (kinds.length === 1) return defaultConfigs[kind] ?? {}
@@ -79,8 +81,7 @@ export function getDefaultConfig(kind: string): Readonly<Record<string, unknown>
 }
 
 /**
- * A row of a table and the settings beside it: { name, epochs, gamma } → schedule, epochs,
- * scheduleOptions.
+ * A row of a table and its settings: { name, epochs, gamma } → schedule, epochs, scheduleOptions.
  */
 function toSectionOptions(
   section: 'schedule' | 'optimizer' | 'loss',
@@ -222,7 +223,7 @@ function toSettings(manifest: TrainingManifest) {
   }
 }
 
-/** What the expert says about itself. */
+/** The expert's metadata. */
 function toDescription(manifest: TrainingManifest) {
   const given = Object.entries(manifest).filter(([key]) => Object.hasOwn(descriptionTable, key))
   return given.length === 0 ? {} : { metadata: Object.fromEntries(given) as AdapterDescription }

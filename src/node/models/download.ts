@@ -77,8 +77,8 @@ export async function fetchWithin(
 }
 
 /**
- * Receives until the part is whole; continues by itself as long as every broken connection has
- * brought something.
+ * Receives until the part is whole; reconnects as long as every broken connection has delivered
+ * some bytes.
  */
 async function receiveAll(url: string, part: string, options: DownloadOptions): Promise<void> {
   // Without a checksum an old part might belong to another version of the file.

@@ -173,7 +173,7 @@ function selectFiles(files: readonly HubFile[], reference: HubReference): HubFil
       .map(({ path }) => basename(path))
     const advice =
       ggufs.length > 0
-        ? ` It holds ${ggufs.join(', ')}: name one, as in hf:${reference.repository}/${ggufs[0]}.`
+        ? ` It has ${ggufs.join(', ')}: name one, as in hf:${reference.repository}/${ggufs[0]}.`
         : ''
     throw new NotFoundError(
       `${describeReference(reference)} holds no ${ggufPath ?? '.safetensors files'}.${advice}`,

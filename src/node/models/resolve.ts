@@ -61,8 +61,8 @@ interface Context {
 }
 
 /**
- * Opens a base model, fetching it into the cache where needed. Throws one NotFoundError that says
- * what was tried and why each failed.
+ * Opens a base model, fetching it into the cache where needed. Throws one NotFoundError with
+ * everything that was tried and the reason of each failure.
  */
 export async function resolveModel(
   source: string,
@@ -99,12 +99,14 @@ export async function resolveModel(
   return openFromCatalogue(getCatalogueEntry(source), context) // throws: no such name
 }
 
-/** The base that a Modelfile names. Throws OptionError for one with an adapter, which is no base. */
+/**
+ * The base that a Modelfile names. Throws OptionError for one with an adapter, which is no base.
+ */
 async function resolveModelfile(path: string, options: ResolveOptions): Promise<ResolvedModel> {
   const { base, adapter } = await readModelfile(path)
   if (adapter !== undefined)
     throw new OptionError(
-      `${path}: names an adapter beside its base. Give it with --adapter to answer with both.`,
+      `${path}: names an adapter in addition to its base. Give it with --adapter to answer with both.`,
     )
   return resolveModel(base, options)
 }

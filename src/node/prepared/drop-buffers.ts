@@ -1,5 +1,5 @@
-// Gives buffers that nobody holds back to the system at a moment when much is about to be allocated
-// outside of JavaScript: V8 does not see that, and would keep them until it needs room itself.
+// Returns unreferenced buffers to the system at a moment when much is about to be allocated outside
+// of JavaScript: V8 does not see that, and would keep them until it needs room itself.
 
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'

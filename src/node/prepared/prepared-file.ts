@@ -1,5 +1,5 @@
 // A file of packed weights: the tensors, each at a multiple of 4,096 bytes, then an index of them,
-// then a footer that says where the index is. Independent of models and of where files are.
+// then a footer with the position of the index. Independent of models and of where files are.
 
 import { createHash } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
@@ -57,7 +57,7 @@ export async function writePrepared(
   const rooms = Array.from({ length: partsAhead + 1 }, () => new PackRoom())
   const begin = (index: number): Promise<ReadonlyMap<string, Tensor>> | undefined => {
     const making = parts[index]?.make(rooms[index % rooms.length])
-    making?.catch(() => undefined) // told where it is awaited
+    making?.catch(() => undefined) // reported where it is awaited
     return making
   }
   const begun = Array.from({ length: partsAhead }, (_, index) => begin(index))

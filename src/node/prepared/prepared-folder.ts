@@ -32,8 +32,8 @@ export async function linkPrepared(folder: string, temporary: string, key: strin
 }
 
 /**
- * A second name for a file, so that it stays while this process uses it, whoever makes room
- * meanwhile. The file's own name where the file system has no links.
+ * A second name for a file, so that it stays while this process uses it, even if another process
+ * makes room. The file's own name where the file system has no links.
  */
 export async function linkForUse(folder: string, key: string): Promise<string> {
   const path = getPreparedPath(folder, key)

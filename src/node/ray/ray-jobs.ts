@@ -1,5 +1,5 @@
-// Ray's Jobs API: a package of files is sent once under its own hash, a job runs a command in it, and
-// its log is read while it grows.
+// Ray's Jobs API: a package of files is sent once under its own hash, a job runs a command in it,
+// and its log is read while it grows.
 
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -118,5 +118,5 @@ export function describeRayEnd(id: string, { status, message, log }: RayJobEnd):
   const lines = `${message}\n${log}`.split('\n').map((line) => line.trim())
   const told = lines.findLast((line) => /^[\w.]*(Error|Exception)\b/.test(line))
   const last = lines.findLast((line) => line !== '' && !/^=+\.?$/.test(line))
-  return `The Ray job ${id} failed: ${told ?? last ?? 'it says nothing'}.`
+  return `The Ray job ${id} failed: ${told ?? last ?? 'it prints nothing'}.`
 }

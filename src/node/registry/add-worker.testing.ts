@@ -1,4 +1,4 @@
-// A process that adds experts and says of each what became of it, a line of JSON each.
+// A process that adds experts and prints the result of each, a line of JSON each.
 
 import { join } from 'node:path'
 import { openRegistry } from './open-registry.ts'

@@ -76,7 +76,7 @@ export class ContentFolder implements RegistryContent {
     return (await stat(this.locate(hash)).catch(() => undefined)) !== undefined
   }
 
-  /** A new folder beside the content, and how it becomes content. */
+  /** A new folder next to the content, and how it becomes content. */
   async createPlace(): Promise<ContentPlace> {
     const path = join(this.#path, `new.${process.pid}.${placeCount++}.tmp`)
     await mkdir(path)
@@ -104,8 +104,8 @@ export class ContentFolder implements RegistryContent {
   }
 
   /**
-   * Where the same content is there, only its signature is taken over, which no hash covers; content
-   * that was changed since is replaced.
+   * Where the same content is there, only its signature is taken over, which no hash covers;
+   * content that was changed since is replaced.
    */
   async #keepOrJoin(place: string, hash: string): Promise<void> {
     if (!(await this.has(hash))) return this.#keep(place, hash)

@@ -1,4 +1,4 @@
-// A registered expert's files as a folder of your own.
+// A registered expert's files as a separate folder.
 
 import { cp } from 'node:fs/promises'
 import type { ResolvedExpert } from '../../registry/registry.ts'

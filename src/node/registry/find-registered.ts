@@ -1,4 +1,4 @@
-// An expert's folder by its name in this user's registry, for whoever takes a path or a name.
+// An expert's folder by its name in this user's registry, for callers that take a path or a name.
 
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,9 +8,9 @@ import { openRegistry } from './open-registry.ts'
 import { getRegistryDirectory } from './registry-directory.ts'
 
 /**
- * The folder of `coder`, `coder@^1.2` or `coder@stable`; undefined for a path that is there, for
- * what is no such name, and for a name without "@" that nobody registered. Throws NotFoundError for
- * a version that the registry does not have.
+ * The folder of `coder`, `coder@^1.2` or `coder@stable`; undefined for an existing path, for a
+ * string that is no such name, and for a name without "@" that is not registered. Throws
+ * NotFoundError for a version that the registry does not have.
  */
 export async function findRegistered(
   text: string,

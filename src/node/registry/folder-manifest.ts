@@ -19,7 +19,7 @@ import { openDirectory } from '../files/folder.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
 export interface FolderNaming extends ManifestNaming {
-  /** Stands for expert.json if there is none. */
+  /** Replaces expert.json if there is none. */
   readonly manifest?: ExpertManifest | undefined
 }
 
@@ -42,7 +42,7 @@ export async function readFolderManifest(
   return createManifest(adapter, await readExpertMetadata(path), choice, { card })
 }
 
-/** What README.md says, where there is one. Throws FormatError for one that is hostile. */
+/** The metadata of README.md, if there is one. Throws FormatError for one that is hostile. */
 export async function readFolderCard(path: string, name = path): Promise<CardNotes> {
   const file = join(path, cardFile)
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {

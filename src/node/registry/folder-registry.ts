@@ -178,7 +178,7 @@ export class FolderRegistry implements LocalRegistry {
     const hash = await this.#parts.content.compute(found.hash)
     if (hash !== found.hash)
       throw new SignatureError(
-        `Expert ${quoteName(reference)}: its files have the hash sha256:${hash}, and the index says sha256:${found.hash}: they were changed. Remove it and add it again.`,
+        `Expert ${quoteName(reference)}: its files have the hash sha256:${hash}, and the index has sha256:${found.hash}: they were changed. Remove it and add it again.`,
       )
     return found
   }

@@ -1,4 +1,4 @@
-// A registry in a folder: `content/<hash>/` holds experts' folders, `index.db` the names, versions
+// A registry in a folder: `content/<hash>/` has experts' folders, `index.db` the names, versions
 // and channels. Several processes may use it at once; a process that is killed leaves it whole.
 
 import { join } from 'node:path'
@@ -37,10 +37,10 @@ const registryFields = {
 }
 
 /**
- * Opens the registry in a folder, or makes one; or one whose index is in Postgres and whose files are
- * in a folder that all its machines see or in S3: 'postgres://host/database' with `content`, or with
- * '?content=/mnt/experts' or '?content=s3://bucket/prefix' in the address. Throws StorageError for a
- * newer registry, and where the database or the bucket is away.
+ * Opens the registry in a folder, or makes one; or one whose index is in Postgres and whose files
+ * are in a folder that all its machines see or in S3: 'postgres://host/database' with `content`, or
+ * with '?content=/mnt/experts' or '?content=s3://bucket/prefix' in the address. Throws StorageError
+ * for a newer registry, and where the database or the bucket is away.
  */
 export async function openRegistry(
   location: string,
@@ -102,7 +102,9 @@ async function openShared(
   }
 }
 
-/** The files of a registry of several machines, and the folder on this one for what else it needs. */
+/**
+ * The files of a registry of several machines, and the folder on this one for what else it needs.
+ */
 async function openSharedContent(
   place: string,
   copies: string | undefined,

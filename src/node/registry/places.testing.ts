@@ -77,7 +77,7 @@ async function makePlace(folder: string, seeds: string): Promise<FolderPlace> {
   }
 }
 
-/** Each handle adds so many versions of its own expert; what it lists then. */
+/** Each handle adds so many versions of its own expert; returns its list afterwards. */
 export async function addTogether(
   registries: readonly LocalRegistry[],
   seeds: string,

@@ -1,5 +1,5 @@
-// The contract of a registry's index: which versions there are, what channels point to, who begins
-// to need content. Kept in SQLite beside the content, or in Postgres for several machines.
+// The contract of a registry's index: the versions, the targets of channels, the start of a use of
+// content. Kept in SQLite next to the content, or in Postgres for several machines.
 
 import type { ExpertManifest } from '../../registry/manifest/manifest-fields.ts'
 import type { ExpertVector, RegisteredExpert, RegistryChange } from '../../registry/registry.ts'
@@ -38,7 +38,7 @@ export interface RegistryIndex {
   listVersions(id: string): Soon<IndexedExpert[]>
   listIds(): Soon<string[]>
   readChannels(id: string): Soon<Record<string, string>>
-  /** Keeps vectors of versions that are there. */
+  /** Keeps vectors of existing versions. */
   setVectors(embedder: string, vectors: readonly ExpertVector[]): Soon<void>
   /** Changes behind a place, and the newest place. */
   readChanges(after: number): Soon<{ readonly changes: RegistryChange[]; readonly place: number }>
@@ -49,6 +49,6 @@ export interface RegistryIndex {
 export interface RegistryView {
   /** In the order of their names. */
   readonly newest: Soon<readonly IndexedExpert[]>
-  /** What searches go through, with the vectors of an embedder; those of `add` unless given. */
+  /** The rows that are searched, with the vectors of an embedder; default: those of `add`. */
   getIndex(embedder?: string): Soon<SearchIndex>
 }

@@ -162,7 +162,7 @@ export class RegistryTables implements RegistryIndex {
     )
   }
 
-  /** Keeps vectors of versions that are there. */
+  /** Keeps vectors of existing versions. */
   setVectors(embedder: string, vectors: readonly ExpertVector[]): void {
     this.#write(() => {
       for (const { id, version, vector } of vectors)
@@ -198,7 +198,7 @@ export class RegistryTables implements RegistryIndex {
   }
 }
 
-/** The error for a version that is there with other content. */
+/** The error for a version that exists with other content. */
 export const createVersionConflict = (
   id: string,
   version: string,

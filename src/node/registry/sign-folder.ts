@@ -1,4 +1,4 @@
-// Signatures of experts' folders: written beside the files, and verified.
+// Signatures of experts' folders: written into the folder, and verified.
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { NotFoundError } from '../../base/errors.ts'
 import { readVerifyingKey, type VerifyingKey } from '../../registry/signing/ecdsa.ts'
 
-/** A public key as its file holds it: a plain value, which reaches a worker. */
+/** A public key as in its file: a plain value that can be sent to a worker. */
 export interface TrustedKey {
   /** Shown in errors: the file's path. */
   readonly name: string

@@ -1,11 +1,11 @@
-// Frames between a replica and what adds up the gradients beside it (relay.ts, or an actor of a
+// Frames between a replica and the process that adds up the gradients (relay.ts, or an actor of a
 // cluster). A replica sends one frame a meeting and reads one as the answer. Little endian:
 //
 //   u32 magic "GRFT" · u16 version · u16 rank · u32 step · u32 bytes of the note · u32 floats · u32 flags
 //   note (bytes) · values (f32)
 //
 // Flag 1 asks to stop after the step. In an answer the note is a list, by rank: u32 bytes, then the
-// bytes; the values are the sums, and the flag stands where any replica asked.
+// bytes; the values are the sums, and the flag is set if any replica asked.
 
 import { FormatError } from '../../base/errors.ts'
 
@@ -61,7 +61,7 @@ export function decodeHeader(bytes: Uint8Array): FrameHeader {
   }
   if (header.noteBytes > maxNoteBytes || header.floats > maxFloats)
     throw new FormatError(
-      `A frame says it holds ${header.noteBytes} bytes and ${header.floats} floats, which is too much.`,
+      `A frame claims to have ${header.noteBytes} bytes and ${header.floats} floats, which is too much.`,
     )
   const flags = view.getUint32(20, true)
   if (flags > 1) throw new FormatError(`A frame has the flags ${flags}, expected 0 or 1.`)

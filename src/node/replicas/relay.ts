@@ -71,7 +71,7 @@ function createFrameReader({ from }: ReplicaLink, rank: number, now: () => numbe
       if (got === 0) return undefined
       const begun = now()
       const { rank: said, step, noteBytes, floats, stop } = decodeHeader(header.subarray(0, got))
-      if (said !== rank) throw new WorkerError(`A replica says rank ${said}, expected ${rank}.`)
+      if (said !== rank) throw new WorkerError(`A replica sent rank ${said}, expected ${rank}.`)
       const note = new Uint8Array(noteBytes)
       await fillWhole(note)
       if (kept.length !== floats) kept = new Float32Array(floats)

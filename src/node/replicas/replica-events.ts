@@ -1,5 +1,5 @@
-// Events of a replica as lines of JSON, without tensors, and back: what its process says on stdout.
-// Adapters are read from the run's folder, where replica 0 has written them.
+// Events of a replica as lines of JSON, without tensors, and back: the output of its process on
+// stdout. Adapters are read from the run's folder, where replica 0 has written them.
 
 import { join } from 'node:path'
 import { isRecord } from '../../base/schema.ts'

@@ -15,7 +15,7 @@ const placeTable = {
     from: 1,
     about: 'from the second on, the run continues from its last checkpoint, if there is one',
   }),
-  threads: integer({ from: 1, about: 'of this replica, unless the command line says' }),
+  threads: integer({ from: 1, about: 'of this replica, unless the command line sets it' }),
 }
 
 export interface ReplicaPlace {

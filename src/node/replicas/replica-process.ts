@@ -28,7 +28,7 @@ export interface ReplicaProcess {
 
 const tailBytes = 4096
 
-/** Keeps the end of what a process says on stderr. */
+/** Keeps the end of a process's stderr. */
 function keepTail(stream: Readable): () => string {
   let tail = ''
   stream.on('data', (chunk: Buffer) => (tail = (tail + String(chunk)).slice(-tailBytes)))
@@ -56,7 +56,7 @@ function waitForEnd(child: ChildProcess, rank: number): Promise<ReplicaEnd> {
   return promise
 }
 
-/** Starts a replica; `onEvent` gets each event that it tells. */
+/** Starts a replica; `onEvent` gets each of its events. */
 export function startReplica(
   [program, ...args]: readonly [string, ...string[]],
   place: ReplicaPlace,
@@ -68,7 +68,7 @@ export function startReplica(
   })
   const to = child.stdio[3] as Writable
   const from = child.stdio[4] as Readable
-  // a pipe that breaks says what the process's end says better
+  // a broken pipe has no information beyond the process's exit
   for (const stream of [to, from]) stream.on('error', () => undefined)
   createInterface({ input: child.stdout! }).on('line', (line) => {
     const event = parseEvent(line)

@@ -105,7 +105,7 @@ async function observeReplicas(
   }
 }
 
-/** The word of a replica that failed before it could tell events. */
+/** The message of a replica that failed before it could send events. */
 const toFault = ({ lastLine }: ReplicaEnd): FailedEvent => ({
   type: 'failed',
   name: 'GraftError',
@@ -123,7 +123,7 @@ async function* runAttempt(
   const replicas = Array.from({ length: size }, (_, rank) =>
     startReplica(command, { rank, size, attempt, threads }, (event) => {
       if (event.type === 'failed') {
-        // all replicas fail alike; the first one's word stands
+        // all replicas fail alike; the first one's message is reported
         if (rank === 0) faults.unshift(event)
         else faults.push(event)
       } else if (rank === 0) queue.push(event)
@@ -160,8 +160,8 @@ function toError({ name, message }: FailedEvent): GraftError {
 }
 
 /**
- * Trains in `size` processes: events as of a run alone. Throws the run's own error as it is, without
- * another attempt; WorkerError where a replica was lost in every attempt.
+ * Trains in `size` processes: events as of a run alone. Throws the run's own error as it is,
+ * without another attempt; WorkerError where a replica was lost in every attempt.
  */
 export async function* trainInReplicas(
   options: ReplicasOptions,

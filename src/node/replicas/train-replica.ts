@@ -36,7 +36,7 @@ export function endWithParent(everyMs = 500): () => void {
 /** The exit code of a replica that has lost the others: a new attempt may do better. */
 export const lostCode = 3
 
-/** Whether an error says that other replicas are gone, not that the run itself is at fault. */
+/** Whether an error means that other replicas are gone, not that the run itself failed. */
 export const isLost = (error: unknown): boolean => error instanceof WorkerError
 
 /**

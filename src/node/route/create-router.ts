@@ -1,5 +1,5 @@
-// createRouter of graftlm/node: a router's file and a folder of experts may be paths, and a sentence
-// encoder is opened by its name.
+// createRouter of graftlm/node: a router's file and a folder of experts may be paths, and a
+// sentence encoder is opened by its name.
 
 import { OptionError } from '../../base/errors.ts'
 import { describeValue, isRecord } from '../../base/schema.ts'
@@ -18,8 +18,8 @@ export type CreateRouterFilesOptions = CreateRouterOptions extends infer Each
           ? { readonly file: RouterFile | string }
           : {
               /**
-               * A sentence encoder in place of the base's layers: 'all-minilm-l6-v2', `hf:owner/name`
-               * or a folder.
+               * A sentence encoder in place of the base's layers: 'all-minilm-l6-v2',
+               * `hf:owner/name` or a folder.
                */
               readonly encoder?: string | undefined
             }) & {
@@ -66,7 +66,9 @@ export async function createRouter(options: CreateRouterFilesOptions): Promise<O
   }
 }
 
-/** The encoder that was asked for, or that the file names; an embedder of the caller's comes first. */
+/**
+ * The encoder that was asked for, or that the file names; an embedder of the caller's comes first.
+ */
 function chooseEncoder(
   encoder: unknown,
   { file, embedder }: Readonly<Record<string, unknown>>,

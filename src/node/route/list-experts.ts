@@ -9,7 +9,7 @@ import type { RoutedExpert } from '../../route/router.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 import { hashFolder } from '../registry/content-folder.ts'
 
-/** Files of which one says that a folder is an expert. */
+/** Files of which one marks a folder as an expert. */
 const expertFiles = [manifestFile, 'adapter_config.json', 'graft.json']
 
 /** A routed expert and its folder. */
@@ -18,8 +18,8 @@ export interface LocatedExpert extends RoutedExpert {
 }
 
 /**
- * The experts in the folders below `directory`, by name. Throws NotFoundError for a folder that is
- * not there or holds none, OptionError for two of one name, FormatError for a broken manifest.
+ * The experts in the folders below `directory`, by name. Throws NotFoundError for a folder that
+ * does not exist or has none, OptionError for two of one name, FormatError for a broken manifest.
  */
 export async function listRoutedExperts(directory: string): Promise<LocatedExpert[]> {
   const names = await readdir(directory).catch((cause: unknown) => {
@@ -58,7 +58,7 @@ async function isExpertFolder(path: string): Promise<boolean> {
   return found.includes(true)
 }
 
-/** One expert's folder; it is called `name` where its manifest says no other. */
+/** One expert's folder; it is called `name` unless its manifest has another name. */
 export async function readRoutedExpert(path: string, name: string): Promise<LocatedExpert> {
   const text = await readFile(join(path, manifestFile), 'utf8').catch(() => undefined)
   const manifest =

@@ -9,7 +9,7 @@ import { readDataFile } from '../data.ts'
 /** Keys that may hold the prompt, and keys that may hold the expert. */
 const textKeys = ['text', 'prompt', 'question', 'input']
 const expertKeys = ['expert', 'label']
-/** Names that stand for none of the experts. */
+/** Names that mean none of the experts. */
 const noneNames = ['none', 'base', 'oos', '']
 
 const mostShown = 5
@@ -45,6 +45,6 @@ export async function readRouteExamples(path: string): Promise<RouteExample[]> {
     const more = problems.length > mostShown ? ` … and ${problems.length - mostShown} more.` : ''
     throw new DataError(`${path}: ${joinProblems(problems.slice(0, mostShown))}${more}`)
   }
-  if (examples.length === 0) throw new DataError(`${path}: holds no rows.`)
+  if (examples.length === 0) throw new DataError(`${path}: contains no rows.`)
   return examples
 }

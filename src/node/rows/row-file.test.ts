@@ -81,7 +81,7 @@ describe('a CSV file', () => {
   it.each([
     ['text,text\na,b\n', 'two columns are named "text"'],
     ['text\n"a\n', 'is not valid CSV: '],
-    ['text\n', 'holds no rows'],
+    ['text\n', 'contains no rows'],
     ['prompt,completion\na,b\nc\nd,e,f\n', 'row 3: got 1 cells, expected 2'],
   ])('%j is refused', async (text, problem) => {
     await expect(readAs('bad.csv', text)).rejects.toThrow(problem)
@@ -89,7 +89,7 @@ describe('a CSV file', () => {
   })
 })
 
-describe('a file that holds no rows that can be read', () => {
+describe('a file that contains no rows that can be read', () => {
   const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n'
   it.each([
     ['cut.jsonl.gz', gzipSync(jsonl).subarray(0, 30), 'cannot be decompressed'],

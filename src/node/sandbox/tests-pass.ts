@@ -11,7 +11,9 @@ export const extractCode = (answer: string): string =>
 
 const readText = (value: unknown): string => (typeof value === 'string' ? value : '')
 
-/** What is run: the row's `before` (a function's head, say), the answer's code, the row's `test`. */
+/**
+ * What is run: the row's `before` (a function's head, say), the answer's code, the row's `test`.
+ */
 export const buildProgram = (row: Readonly<Record<string, unknown>>, answer: string): string =>
   [`${readText(row['before'])}${extractCode(answer)}`, readText(row['test'])].join('\n')
 

@@ -84,6 +84,6 @@ async function checkEntries(folder: string, root: string): Promise<void> {
     if (!entry.isSymbolicLink()) continue
     const place = await resolveLinks(join(folder, entry.name))
     if (place !== undefined && !isInside(place, root))
-      throw createPathRefusal(`holds a link out of them, ${JSON.stringify(entry.name)}`)
+      throw createPathRefusal(`contains a link out of them, ${JSON.stringify(entry.name)}`)
   }
 }

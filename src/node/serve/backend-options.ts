@@ -6,7 +6,7 @@ import { oneOf, type OptionFields, string } from '../../base/schema.ts'
 import { engineFields } from '../../runtime/engine/engine-options.ts'
 
 export interface ServeBackendOptions {
-  /** Who computes. Default 'graft': this program. */
+  /** The backend. Default 'graft': this program. */
   readonly backend?: 'graft' | 'vllm' | undefined
   /** Of the vLLM server: `http://127.0.0.1:8000`. Its key: VLLM_API_KEY. */
   readonly url?: string | undefined

@@ -1,5 +1,5 @@
-// The names that requests may ask for a base by: its own, and those with and without the form of its
-// weights, as in smollm2-135m-instruct:q4_1.
+// The names that requests may ask for a base by: its own, and those with and without the form of
+// its weights, as in smollm2-135m-instruct:q4_1.
 
 import type { BaseModel } from '../../graph/base-model.ts'
 
@@ -14,7 +14,7 @@ function findQuantization({ weights }: Pick<BaseModel, 'weights'>): string | und
   return most === undefined || plainDtypes.has(most[0]) ? undefined : most[0]
 }
 
-/** Further names beside `names`, none of them twice. */
+/** Further names in addition to `names`, without duplicates. */
 export function listBaseAliases(
   base: Pick<BaseModel, 'weights'>,
   names: readonly string[],

@@ -1,5 +1,5 @@
-// The end of a server in good order: /readyz says 503, new requests are refused, those that run are
-// answered to their end, and connections are closed.
+// Graceful shutdown of a server: /readyz returns 503, new requests are refused, running ones are
+// completed, and connections are closed.
 
 import type { Server } from 'node:http'
 import type { Lifecycle } from '../../server/health/lifecycle.ts'
@@ -8,7 +8,7 @@ import type { Lifecycle } from '../../server/health/lifecycle.ts'
 const cutRequestMs = 5000
 
 export interface EndedServer {
-  /** Whether all requests ended by themselves. */
+  /** Whether all requests were completed. */
   readonly isWhole: boolean
   readonly cutRequests: number
 }

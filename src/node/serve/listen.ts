@@ -1,4 +1,4 @@
-// Binds a server to an address. A port that is taken is said in words.
+// Binds a server to an address. A port in use gives a clear error.
 
 import type { Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -44,7 +44,7 @@ export async function openRouting(
   const escalateBelow = routing.escalateBelow ?? file.calibration?.escalateBelow
   if (routing.upstream && escalateBelow === undefined)
     throw new OptionError(
-      `Server options: upstream is given, and nothing says below which confidence it answers: give escalateBelow, or train the router with it (${routing.router}).`,
+      `Server options: upstream is given without the confidence below which it answers: give escalateBelow, or train the router with it (${routing.router}).`,
     )
   const log = routing.log === undefined ? undefined : openLog(routing.log)
   const listResident = (): string[] =>

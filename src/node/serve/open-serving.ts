@@ -52,8 +52,8 @@ export interface ServedModelOptions
    */
   readonly users?: string | undefined
   /**
-   * How training beside the server shares the machine: with 'half' the model has half of the
-   * threads. Default 'background'.
+   * How training shares the machine with the server: with 'half' the model has half of the threads.
+   * Default 'background'.
    */
   readonly trainShare?: TrainShare | undefined
   /** The folder of users, keys, files and jobs; 'memory': nothing outlives the process. */
@@ -69,7 +69,7 @@ const ownFields = {
   chatTemplate: string({ about: "a chat template in place of the base's own" }),
   isolation: oneOf(['thread', 'process', 'none'], {
     default: 'thread',
-    about: 'where the model computes: a thread or a process of its own, or none',
+    about: 'where the model computes: a thread, a separate process, or none',
   }),
   learn: flag({
     default: false,

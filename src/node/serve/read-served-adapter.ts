@@ -1,5 +1,5 @@
-// Reads adapters of any format for a server: a folder's files are hashed, so that its content has one
-// name everywhere, and verified where the server asks for signatures.
+// Reads adapters of any format for a server: a folder's files are hashed, so that its content has
+// one name everywhere, and verified where the server asks for signatures.
 
 import { stat } from 'node:fs/promises'
 import { baseHashKey, checkBaseHash } from '../../adapters/base-copy.ts'
@@ -24,7 +24,7 @@ export interface ServedAdapterOptions {
   readonly trustedKeys?: readonly TrustedKey[] | undefined
 }
 
-/** Bytes and files of a folder that is read whole; a larger one holds other things too. */
+/** Bytes and files of a folder that is read whole; a larger one has other files too. */
 const mostBytes = 1 << 28
 const mostFiles = 200
 

@@ -54,7 +54,9 @@ export interface RoutingTask {
   readonly escalateBelow?: number | undefined
 }
 
-/** Throws OptionError for parts of routing without a router, and for an upstream that is not a URL. */
+/**
+ * Throws OptionError for parts of routing without a router, and for an upstream that is not a URL.
+ */
 export function toRoutingTask(
   options: ServeRoutingOptions & { readonly logPrompts?: boolean | undefined },
   environment: Readonly<Record<string, string | undefined>>,

@@ -77,7 +77,7 @@ interface Place {
   readonly item: string
 }
 
-/** The caller holds the user's lock. */
+/** The caller has the user's lock. */
 async function writeItem(
   { directory, folder, user, item }: Place,
   bytes: Uint8Array,
@@ -95,7 +95,7 @@ async function writeItem(
   return version
 }
 
-/** The caller holds the user's lock. */
+/** The caller has the user's lock. */
 async function removeItem(
   { directory, folder, user, item }: Place,
   expected: number | undefined,
@@ -229,7 +229,7 @@ async function writeUnclaimed(
 }
 
 /**
- * Removes earlier versions and what killed processes left. The caller holds the lock, so no other
+ * Removes earlier versions and what killed processes left. The caller has the lock, so no other
  * process writes here.
  */
 async function removeOlderVersions(folder: string, item: string, version: number): Promise<void> {

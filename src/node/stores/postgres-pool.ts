@@ -1,5 +1,5 @@
 // Connections to a Postgres database through the package pg, which is loaded when it is first
-// needed. Independent of what is kept there.
+// needed. Independent of the stored data.
 
 import type * as Pg from 'pg'
 import type { Pool, PoolClient, QueryResult } from 'pg'
@@ -61,7 +61,7 @@ async function loadPg(): Promise<typeof Pg> {
   } catch (cause) {
     if (findErrorCode(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
     throw new UnsupportedError(
-      'Postgres needs the package pg beside Graft: npm install pg (or npm install -g pg for a global graft).',
+      'Postgres needs the package pg in addition to Graft: npm install pg (or npm install -g pg for a global graft).',
       { cause },
     )
   }

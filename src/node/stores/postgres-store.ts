@@ -11,7 +11,7 @@ import {
 } from '../../learn/store/user-store.ts'
 import { openPostgres, type PostgresPool } from './postgres-pool.ts'
 
-/** Names are bytes, because a text of Postgres cannot hold NUL. */
+/** Names are bytes, because text in Postgres cannot contain NUL. */
 const schema = `
 create sequence if not exists graft_versions;
 create table if not exists graft_items (

@@ -1,5 +1,5 @@
-// Where an S3 bucket is, and with which keys it is asked: the address, AWS's variables, and AWS's own
-// chain where its package is installed.
+// Where an S3 bucket is, and with which keys it is asked: the address, AWS's variables, and AWS's
+// own chain where its package is installed.
 
 import { OptionError } from '../../base/errors.ts'
 import { findErrorCode } from '../files/system-errors.ts'
@@ -66,7 +66,7 @@ export async function openCredentials(
   } catch (cause) {
     if (findErrorCode(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
     throw new OptionError(
-      `S3 needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install ${credentialPackage} beside Graft for profiles and roles.`,
+      `S3 needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install ${credentialPackage} in addition to Graft for profiles and roles.`,
       { cause },
     )
   }

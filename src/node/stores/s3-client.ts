@@ -51,7 +51,7 @@ export interface S3Bucket {
   readonly name: string
   /** Throws StorageError if the bucket is away, is not there, or refuses the keys. */
   check(): Promise<void>
-  /** `sizeBytes`, where it is known, says how long it may take. */
+  /** `sizeBytes`, if known, determines the time limit. */
   get(key: string, sizeBytes?: number): Promise<S3Object | undefined>
   /** The object without its bytes. */
   head(key: string): Promise<Omit<S3Object, 'bytes'> | undefined>
@@ -161,7 +161,7 @@ function createBucket({ name, prefix: root }: S3Address, send: SendRequest): S3B
   ): Promise<Response | undefined> => {
     const { response } = await send({ method, key, sizeBytes })
     if (response.ok) return response
-    // a bucket that is not there has a body that says so
+    // a missing bucket is named in the body
     if (response.status === 404 && (method === 'HEAD' || !(await isBucketGone(response))))
       return undefined
     throw await toRefusal(`${name}: cannot be read`, response)

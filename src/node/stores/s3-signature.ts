@@ -22,7 +22,7 @@ const hashHex = (data: string | Uint8Array): string =>
 const sign = (key: string | Buffer, text: string): Buffer =>
   createHmac('sha256', key).update(text).digest()
 
-/** As S3 wants it: everything but A–Z a–z 0–9 - . _ ~ is written as %XX. */
+/** As S3 requires: everything but A–Z a–z 0–9 - . _ ~ is written as %XX. */
 export const encodePart = (text: string): string =>
   encodeURIComponent(text).replace(
     /[!'()*]/g,

@@ -84,7 +84,7 @@ function createEtagCache() {
   }
 }
 
-/** What was found at a key, and who asks for it. */
+/** The object found at a key, and the operation that asked for it. */
 interface Target {
   readonly key: string
   readonly user: string

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { StorageError } from '../../base/errors.ts'
 import { describeError } from '../files/system-errors.ts'
 
-/** What a file holds: the statements that make it, and their version. */
+/** The schema of a file: the statements that make it, and their version. */
 export interface SqliteSchema {
   readonly version: number
   readonly sql: string
@@ -107,7 +107,7 @@ const findSqliteCode = (error: unknown): number | undefined => {
 }
 
 /**
- * Does the work; tries again while another process holds the lock. SQLite's errors become
+ * Does the work; tries again while another process has the lock. SQLite's errors become
  * StorageError, others pass as they are.
  */
 export async function runWithRetry<T>(what: string, waitMs: number, work: () => T): Promise<T> {

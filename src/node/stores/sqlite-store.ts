@@ -120,7 +120,7 @@ function checkNames(user: string, item: string): void {
 }
 
 /**
- * Some of SQLite's functions end a text at NUL; `=` does not, so names are stored unchanged.
+ * Some of SQLite's functions end a string at NUL; `=` does not, so names are stored unchanged.
  */
 const table = `CREATE TABLE IF NOT EXISTS items (
   user TEXT NOT NULL, item TEXT NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (user, item)

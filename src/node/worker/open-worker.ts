@@ -38,17 +38,21 @@ export interface WorkerSettings {
 }
 
 export interface OpenWorkerOptions<Of> extends WorkerSettings {
-  /** The module that makes the object, such as `new URL('./service-worker.js', import.meta.url)`. */
+  /**
+   * The module that makes the object, such as `new URL('./service-worker.js', import.meta.url)`.
+   */
   readonly module: string | URL
   /** The export of it that makes the object: `(options) => { object, close }`. */
   readonly factory: string
-  /** What the factory gets; a function is asked at each start, so that it gives the present state. */
+  /**
+   * What the factory gets; a function is asked at each start, so that it gives the present state.
+   */
   readonly options?: unknown
   /** Methods that give a sequence of values. */
   readonly sequences?: readonly SequenceNames<Of>[] | undefined
   /** Of a process: −20 to 19, as of os.setPriority. */
   readonly priority?: number | undefined
-  /** Variables beside this process's own. */
+  /** Variables in addition to this process's own. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
 }
 

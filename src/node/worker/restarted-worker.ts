@@ -7,7 +7,7 @@ import { startProcess } from './process-host.ts'
 import { startThread } from './thread-host.ts'
 import type { HostOptions, StartHost, WorkerEnd, WorkerHost } from './worker-host.ts'
 
-/** How workers run: in a thread of this process, or in a process of their own. */
+/** How workers run: in a thread of this process, or in a separate process. */
 const hosts = { thread: startThread, process: startProcess } satisfies Record<string, StartHost>
 export type WorkerIsolation = keyof typeof hosts
 
@@ -167,7 +167,7 @@ export class RestartedWorker<Of> implements OpenedWorker<Of> {
     this.#lastCrash = { worker: name, reason, error, lostCalls, isStartedAgain }
     if (isStartedAgain) {
       this.#state = 'starting'
-      this.#run = this.#start() // before calls end: who asks again at once gets the new one
+      this.#run = this.#start() // before calls end: a caller that retries at once gets the new one
       connection.fail(createCrashError(name, reason, error))
     } else {
       this.#state = 'failed'

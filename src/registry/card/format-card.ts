@@ -91,7 +91,7 @@ function formatResults({ id, scores = {} }: ExpertManifest): string[] {
   ]
 }
 
-/** Where nothing says what a score was measured on. */
+/** If the data of a score is unknown. */
 const heldOut = 'rows that were held out'
 
 const formatNumber = (value: number): string => String(Number(value.toPrecision(4)))

@@ -7,7 +7,7 @@ import { describeValue, isRecord } from '../../base/schema.ts'
 import { joinProblems, quoteName } from '../../formats/quote.ts'
 import { isExpertName } from '../manifest/manifest-fields.ts'
 
-/** What of a card says something about an expert. */
+/** The parts of a card that describe an expert. */
 export interface CardNotes {
   readonly baseModel?: string
   readonly license?: string
@@ -21,7 +21,7 @@ const mostCharacters = 2 ** 20
 const mostHeadCharacters = 2 ** 18
 const deepest = 32
 
-/** What a card says; nothing where it has no head. Throws FormatError with everything wrong. */
+/** The contents of a card; empty if it has no head. Throws FormatError with everything wrong. */
 export async function readModelCard(text: string, name: string): Promise<CardNotes> {
   if (text.length > mostCharacters)
     throw new FormatError(
@@ -87,12 +87,12 @@ function findHostileNode(document: Document.Parsed, visit: typeof Visit): string
   let problem: string | undefined
   visit(document, {
     Alias: () => {
-      problem = 'holds an alias (*), which could stand for any amount'
+      problem = 'contains an alias (*), which could expand to any size'
       return visit.BREAK
     },
     Node: (_, node: Node) => {
       if (node.tag === undefined || plainTags.test(node.tag)) return undefined
-      problem = `holds the tag ${quoteName(node.tag)}, which asks for a type of its own`
+      problem = `contains the tag ${quoteName(node.tag)}, which asks for a custom type`
       return visit.BREAK
     },
   })

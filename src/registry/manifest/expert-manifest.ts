@@ -36,7 +36,7 @@ export function findExpertProblems(value: unknown): string[] {
   return [...unknown, ...missing, ...wrong, ...(wrong.length > 0 ? [] : findGaps(value))]
 }
 
-/** Parts without which a score or a data set says nothing. */
+/** Parts without which a score or a data set has no meaning. */
 function findGaps(value: Readonly<Record<string, unknown>>): string[] {
   const { scores = {}, data = [], base } = value as unknown as ExpertManifest
   return [
@@ -44,7 +44,7 @@ function findGaps(value: Readonly<Record<string, unknown>>): string[] {
       score.value === undefined ? [`scores.${metric}.value: is missing, expected a number`] : [],
     ),
     ...data.flatMap(({ name }, i) =>
-      name === undefined ? [`data[${i}].name: is missing, expected a text`] : [],
+      name === undefined ? [`data[${i}].name: is missing, expected a string`] : [],
     ),
     ...(base && base.id === undefined && base.sha256 === undefined
       ? ['base: expected an id or a sha256, because otherwise its base is not known']
@@ -85,7 +85,7 @@ export function checkExpertManifest(value: unknown, name: string): asserts value
     )
 }
 
-/** The manifest as the file holds it, keys in the order of the table. Throws as the check does. */
+/** The manifest as in the file, keys in the order of the table. Throws as the check does. */
 export function formatExpertManifest(manifest: ExpertManifest): string {
   checkExpertManifest(manifest, manifestFile)
   const given = manifest as unknown as Readonly<Record<string, unknown>>

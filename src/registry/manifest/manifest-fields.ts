@@ -39,7 +39,7 @@ const isPlainText = (value: unknown): value is string =>
 
 /** Control codes could forge lines of a log or of a terminal. */
 const plainText = createField<string>(
-  'a text without control codes',
+  'a string without control codes',
   { type: 'string' },
   isPlainText,
 )
@@ -143,7 +143,7 @@ export const expertFields = {
     'the name of a file in the folder',
     { type: 'string' },
     isFileName,
-    { about: 'A file in the folder; it stands for the base’s template.' },
+    { about: 'A file in the folder; it replaces the base’s template.' },
   ),
   grammar: record,
   figures,
@@ -155,7 +155,7 @@ export const expertFields = {
   ),
   fallback: object(
     { expert: word, to: oneOf(['base']) },
-    { about: 'Who answers where it cannot: another expert, or the base.' },
+    { about: 'Answers in its place if it cannot: another expert, or the base.' },
   ),
   custom: record,
 }
@@ -171,7 +171,7 @@ function isFileName(value: unknown): boolean {
 
 type ManifestValues = GivenOptions<typeof expertFields>
 
-/** What an expert says about itself, for registries, routers and people. */
+/** An expert's metadata, for registries, routers and people. */
 export interface ExpertManifest extends ManifestValues {
   readonly layout: number
   readonly id: string

@@ -45,8 +45,8 @@ export function parseDigest(digest: string, name: string): string {
 export function readDescriptor(value: unknown, name: string): Descriptor {
   if (!isRecord(value)) throw refuse(name, `got ${describeValue(value)}, expected an object`)
   const { mediaType, digest, size, annotations = {} } = value
-  if (typeof mediaType !== 'string') throw refuse(name, 'mediaType: expected a text')
-  if (typeof digest !== 'string') throw refuse(name, 'digest: expected a text')
+  if (typeof mediaType !== 'string') throw refuse(name, 'mediaType: expected a string')
+  if (typeof digest !== 'string') throw refuse(name, 'digest: expected a string')
   if (!Number.isSafeInteger(size) || (size as number) < 0)
     throw refuse(name, `size: got ${describeValue(size)}, expected a number of bytes`)
   if (!isRecord(annotations) || !Object.values(annotations).every(isText))

@@ -33,7 +33,7 @@ const configType = 'application/vnd.cncf.model.config.v1+json'
 const layerType =
   /^application\/vnd\.cncf\.model\.(weight|weight\.config|doc|code|dataset)\.v1\.raw$/
 const pathKey = 'org.cncf.model.filepath'
-/** Of the layer that holds the card for the hub, which is no file of the expert. */
+/** Of the layer with the card for the hub, which is no file of the expert. */
 const cardKey = 'dev.graftlm.card'
 
 /** An expert has at most so many files. */
@@ -158,8 +158,8 @@ function createAnnotations(
 }
 
 /**
- * The files of an expert that an image holds, without the card. Throws FormatError for paths that
- * leave the folder, meet each other or are too many, UnsupportedError for images of other tools.
+ * The files of an expert in an image, without the card. Throws FormatError for paths that leave the
+ * folder, meet each other or are too many, UnsupportedError for images of other tools.
  */
 export function readImage(bytes: Uint8Array, name: string): ImageFile[] {
   const value = readJson(bytes, name)
@@ -194,16 +194,16 @@ export function checkPaths(files: readonly Pick<ImageFile, 'path'>[], name: stri
   const problems = files.flatMap(({ path }) => {
     if (seen.has(path)) return [`${quoteName(path)}: occurs twice`]
     seen.add(path)
-    if (/\p{Cc}/u.test(path)) return [`${quoteName(path)}: holds control codes`]
+    if (/\p{Cc}/u.test(path)) return [`${quoteName(path)}: contains control codes`]
     return findPathProblem(path) ?? []
   })
   for (const path of seen)
     for (let at = path.indexOf('/'); at > 0; at = path.indexOf('/', at + 1))
       if (seen.has(path.slice(0, at)))
-        problems.push(`${quoteName(path)}: lies in ${quoteName(path.slice(0, at))}, a file`)
+        problems.push(`${quoteName(path)}: is in ${quoteName(path.slice(0, at))}, a file`)
   if (problems.length > 0)
     throw new FormatError(
-      `${name}: holds files that no folder can have:\n${joinProblems(problems)}`,
+      `${name}: contains files that no folder can have:\n${joinProblems(problems)}`,
     )
 }
 
@@ -226,7 +226,7 @@ export async function verifyContentHash(
   const got = await computeContentHash(files)
   if (got !== hash)
     throw new SignatureError(
-      `${name}: its files have the hash sha256:${got}, and the index says sha256:${hash}. Ask its publisher.`,
+      `${name}: its files have the hash sha256:${got}, and the index has sha256:${hash}. Ask its publisher.`,
     )
 }
 

@@ -38,7 +38,7 @@ export interface LayoutIndex {
   readonly experts: readonly PublishedExpert[]
   /** Entries of Graft's that cannot be read: by reference, with the reason. */
   readonly faults: readonly { readonly name: string; readonly error: GraftError }[]
-  /** Images of other tools, which stay as they are. */
+  /** Images of other tools, which are kept. */
   readonly others: readonly unknown[]
 }
 

@@ -1,5 +1,5 @@
 // The files of a model or an expert as OpenSSF Model Signing (OMS 1.0, sections 5.2 and 6) lists
-// them, and the one hash that stands for all of them.
+// them, and the one hash over all of them.
 
 import { FormatError } from '../../base/errors.ts'
 import { computeSha256, toHex } from '../../base/sha256.ts'
@@ -74,7 +74,7 @@ export function findPathProblem(path: string): string | undefined {
   if (path.startsWith('/') || /^[a-z]:/i.test(path)) return refuse('is absolute')
   if (parts.includes('..')) return refuse('leaves the folder with ".."')
   if (parts.includes('') || parts.includes('.')) return refuse('has an empty part or "."')
-  if (path.includes('\\') || path.includes('\0')) return refuse('holds "\\" or a NUL')
+  if (path.includes('\\') || path.includes('\0')) return refuse('contains "\\" or a NUL')
   return undefined
 }
 

@@ -9,7 +9,7 @@ import type { StateSource } from '../router.ts'
 
 /** Tokens that are read of a long prompt: half from its beginning, half from its end. */
 const mostTokens = 256
-/** What stays of a text before it is cut into tokens. */
+/** The part of a text that is tokenized. */
 const mostCharacters = 16 * mostTokens
 
 const cutMiddle = <T>(items: readonly T[], most: number): readonly T[] =>
@@ -50,7 +50,7 @@ export async function createStateSource(model: Model): Promise<StateSource> {
           ...cutMiddle(ids.length > 0 ? ids : [tokenizer.eosId ?? 0], mostTokens),
         ]
         const states = await (await (inputs ?? start())).run([row])
-        // The first token of every prompt is the same and says nothing.
+        // The first token of every prompt is the same and carries no information.
         return new Map(
           [...states].map(([path, { data, shape }]) => [
             path,

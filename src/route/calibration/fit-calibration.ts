@@ -24,13 +24,13 @@ export interface CalibrationOptions {
   readonly escalateBelow?: number | undefined
 }
 
-/** Prompts below which nothing is fitted, since a handful says nothing of a probability. */
+/** Prompts below which nothing is fitted, because a handful does not determine a probability. */
 const leastRows = 10
 
 /**
  * What speaks for and against the best expert: its share, its lead over the second, how near it is,
- * how near all are together, and its lead over none of them where that has a score. Everything else of the scores is left out, so that it works for
- * any number of experts.
+ * how near all are together, and its lead over none of them where that has a score. Everything else
+ * of the scores is left out, so that it works for any number of experts.
  */
 export function computeSignals(
   logits: ArrayLike<number>,
@@ -56,7 +56,9 @@ export function computeSignals(
   return [1 / sum, lead, first / temperature, first / temperature + Math.log(sum), ...known]
 }
 
-/** Scores that the search for a temperature reads at most: of 1,000 experts those of 200 prompts. */
+/**
+ * Scores that the search for a temperature reads at most: of 1,000 experts those of 200 prompts.
+ */
 const mostScores = 200_000
 
 /**
@@ -104,7 +106,8 @@ function judgeRows(
 ): JudgedDecision[] {
   const known = rows.filter(({ right }) => right !== undefined)
   const strange = rows.filter(({ right }) => right === undefined)
-  // near-by prompts of none say less than prompts that really are of none, where the router knows those
+  // near-by prompts of none say less than prompts that really are of none, where the router knows
+  // those
   const needsHidden = strange.length < leastRows / 2 || known[0]?.none === undefined
   const hidden = needsHidden && (known[0]?.logits.length ?? 0) > 2 ? known.map(hideRight) : []
   const toRow = ({ logits, right, none }: JudgedScores, weight: number): JudgedDecision => ({
@@ -142,7 +145,7 @@ export function chooseThreshold(confidences: readonly number[], refusals: number
 
 /**
  * Fits all of it. With fewer than 10 prompts nothing is fitted: the confidence is the softmax's,
- * and the threshold is 0 or what the caller says.
+ * and the threshold is 0 or the caller's.
  */
 export function fitCalibration(
   rows: readonly JudgedScores[],

@@ -88,7 +88,7 @@ export const decideForBase = (because: string): RouteDecision => ({
   reason: `The base answers, because ${because}.`,
 })
 
-/** A text as a sentence shows it: one line, no control codes, at most 60 characters. */
+/** A text for use in a sentence: one line, no control codes, at most 60 characters. */
 export function quoteText(text: string): string {
   const plain = text
     .slice(0, 400)

@@ -1,4 +1,4 @@
-// Tokens that stand for experts in a classifier's answer, and prompts as token ids that end where
+// Tokens that represent experts in a classifier's answer, and prompts as token ids that end where
 // one of them follows.
 
 import { UnsupportedError } from '../../base/errors.ts'
@@ -27,7 +27,7 @@ export function chooseLabels(tokenizer: Tokenizer, count: number): Int32Array {
     if (/^\s?\p{L}+$/u.test(tokenizer.decode([id]))) found.add(id)
   if (found.size === count) return Int32Array.from(found)
   throw new UnsupportedError(
-    `Router "classifier": the vocabulary has ${found.size} tokens that can stand for experts, and there are ${count} experts. Use the router "embedding".`,
+    `Router "classifier": the vocabulary has ${found.size} tokens that can represent experts, and there are ${count} experts. Use the router "embedding".`,
   )
 }
 

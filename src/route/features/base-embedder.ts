@@ -1,5 +1,5 @@
 // Vectors of texts from the base's own first layers: no second model is downloaded, and a third of
-// the base is enough to tell what a prompt is about.
+// the base is enough to find the topic of a prompt.
 
 import { OptionError } from '../../base/errors.ts'
 import { integer, listOf, oneOf, positiveInteger, readOptions } from '../../base/schema.ts'
@@ -28,7 +28,7 @@ export const embedderFields = {
   terms: integer({
     from: 0,
     default: 1024,
-    about: 'Numbers of hashed words and parts of words beside the states; 0: none.',
+    about: 'Numbers of hashed words and parts of words in addition to the states; 0: none.',
   }),
   maxTokens: positiveInteger,
 }
@@ -42,7 +42,9 @@ export interface BaseEmbedderOptions {
    * Tokens that are read of a long prompt: half from its beginning, half from its end. Default 256.
    */
   readonly maxTokens?: number | undefined
-  /** Numbers of hashed words and parts of words beside the states; 0: none. Default 1024. */
+  /**
+   * Numbers of hashed words and parts of words in addition to the states; 0: none. Default 1024.
+   */
   readonly terms?: number | undefined
 }
 

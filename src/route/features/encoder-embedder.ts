@@ -1,5 +1,5 @@
 // Vectors of texts from a sentence encoder: a small model that was trained so that texts of like
-// meaning have like vectors. Beside them the hashed words of the base's embedder.
+// meaning have like vectors. In addition the hashed words of the base's embedder.
 
 import { integer, positiveInteger, readOptions } from '../../base/schema.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
@@ -13,13 +13,15 @@ const fields = {
   terms: integer({
     from: 0,
     default: 1024,
-    about: 'Numbers of hashed words and parts of words beside the vector; 0: none.',
+    about: 'Numbers of hashed words and parts of words in addition to the vector; 0: none.',
   }),
   maxTokens: positiveInteger,
 }
 
 export interface EncoderEmbedderOptions {
-  /** Numbers of hashed words and parts of words beside the vector; 0: none. Default 1024. */
+  /**
+   * Numbers of hashed words and parts of words in addition to the vector; 0: none. Default 1024.
+   */
   readonly terms?: number | undefined
   /**
    * Tokens that are read of a long prompt: half from its beginning, half from its end. Default 256.

@@ -10,7 +10,7 @@ import { parseRegex, type RegexNode } from '../../formats/grammar/regex/parse-re
 
 type Step =
   | { readonly type: 'codes'; readonly ranges: readonly CodeRange[] }
-  /** Goes on at both places; `to` is filled once it is known. */
+  /** Continues at both places; `to` is filled once it is known. */
   | { readonly type: 'split'; to: number }
   | { readonly type: 'jump'; to: number }
   | { readonly type: 'check'; readonly what: 'start' | 'end' | 'edge' | 'no edge' }
@@ -18,7 +18,7 @@ type Step =
 
 export interface LinearPattern {
   readonly source: string
-  /** Whether the text holds it somewhere. */
+  /** Whether the text contains a match. */
   matches(text: string): boolean
 }
 
@@ -26,8 +26,8 @@ export interface LinearPattern {
 const mostSteps = 1000
 
 /**
- * A pattern from its source. Throws GrammarError for what is not a regular expression, look-around and
- * back references, OptionError for one that is too large.
+ * A pattern from its source. Throws GrammarError for what is not a regular expression, look-around
+ * and back references, OptionError for one that is too large.
  */
 export function compilePattern(source: string, what: string): LinearPattern {
   const steps: Step[] = []
@@ -131,8 +131,8 @@ function listCases(code: number): readonly number[] {
 }
 
 /**
- * A class fits where it holds the character in either case; a class of what is left out ([^a-z],
- * which ends at the last code point) where it holds both.
+ * A class matches if it contains the character in either case; a negated class ([^a-z], which ends
+ * at the last code point) if it contains both.
  */
 const isMatch = (ranges: readonly CodeRange[], cases: readonly number[]): boolean =>
   ranges.at(-1)?.[1] === 0x10ffff
@@ -153,7 +153,7 @@ function isHeld(what: (Step & { readonly type: 'check' })['what'], place: Place)
 }
 
 /**
- * Follows all steps that need no character from `at`; true if the pattern is found. `marks` says
+ * Follows all steps that need no character from `at`; true if the pattern is found. `marks` records
  * which were visited at this place of the text.
  */
 function follow(

@@ -28,7 +28,7 @@ const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+
 const sixBits = new Uint8Array(128).fill(255)
 for (let i = 0; i < letters.length; i++) sixBits[letters.charCodeAt(i)] = i
 
-/** Four times as fast as atob and a copy. Throws for a text that is not base64. */
+/** Four times as fast as atob and a copy. Throws for a string that is not base64. */
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
   const count = text.length - padding
@@ -144,7 +144,7 @@ export function readNumbers(value: unknown, rank: number, name: string): ReadNum
               new Float32Array(readBytes(scales, shape[0]!, 4, `${name}.scales`)),
             )
           : Float32Array.from(new Int32Array(bytes))
-  if (!isAllFinite(data)) throw new FormatError(`${name}: holds a value that is not finite.`)
+  if (!isAllFinite(data)) throw new FormatError(`${name}: contains a value that is not finite.`)
   return { data, shape }
 }
 

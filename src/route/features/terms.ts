@@ -44,8 +44,8 @@ export const normalizeTerm = (term: string): string => listWords(term.normalize(
 const leastWords = 24
 
 /**
- * The word that fills more than half of a longer prompt: such a prompt is stuffed with it, and says
- * nothing of what is asked.
+ * The word that fills more than half of a longer prompt: such a prompt is stuffed with it, and the
+ * request cannot be recognised.
  */
 export function findStuffedWord(words: readonly string[]): string | undefined {
   if (words.length < leastWords) return undefined

@@ -2,21 +2,22 @@
 // of length 1.
 
 /**
- * What stays of a text before it is cut into tokens: tokens have two characters and more on
- * average.
+ * The part of a text that is tokenized: tokens have two characters and more on average.
  */
 const charactersPerToken = 16
 
 /** Tokens of a batch at most, padding included; one text may have more. */
 const usualTokens = 512
 
-/** A text of which enough stays for so many tokens, half from its beginning, half from its end. */
+/**
+ * A text cut to enough characters for so many tokens, half from its beginning, half from its end.
+ */
 export function shortenText(text: string, maxTokens: number): string {
   const most = maxTokens * charactersPerToken
   return text.length <= most ? text : `${text.slice(0, most / 2)} ${text.slice(-most / 2)}`
 }
 
-/** The beginning and the end: what is asked stands at one of them. */
+/** The beginning and the end: the question is at one of them. */
 export const cutMiddle = (ids: readonly number[], most: number): readonly number[] =>
   ids.length <= most
     ? ids

@@ -28,7 +28,7 @@ export interface DiscriminantOptions {
    * 0–1: more for few examples.
    */
   readonly shrinkage: number
-  /** Directions at most. Default: as many as tell classes apart, C − 1. */
+  /** Directions at most. Default: as many as can separate classes, C − 1. */
   readonly rank?: number | undefined
 }
 
@@ -169,7 +169,7 @@ function selectAxes(white: Matrix<Float64Array>, most: number): Matrix<Float64Ar
   return axes
 }
 
-/** Rows p with r·p = e for every axis e, [K, D]: what multiplies vectors as they come. */
+/** Rows p with r·p = e for every axis e, [K, D]: the factor of raw vectors. */
 function restoreAxes({ data: r }: Matrix<Float64Array>, axes: Matrix<Float64Array>): Float64Array {
   const width = axes.columns
   const out = axes.data.slice(0, axes.rows * width)

@@ -1,6 +1,6 @@
-// The logistic head: multinomial logistic regression over all numbers of a prompt's vector. Where
-// the linear head asks which examples a prompt is near, it learns what tells classes apart that
-// overlap; its weights are kept in 8 bits.
+// The logistic head: multinomial logistic regression over all numbers of a prompt's vector. The
+// linear head measures distances to examples; this one learns what separates overlapping classes;
+// its weights are kept in 8 bits.
 
 import { FormatError } from '../../base/errors.ts'
 import { number } from '../../base/schema.ts'

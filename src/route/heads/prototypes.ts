@@ -61,7 +61,7 @@ export function fitPrototypes({ vectors, classes, count, shrinkage }: HeadTraini
   })
 }
 
-/** Points of each expert unless a caller says another number. */
+/** The default number of points of each expert. */
 const usualPoints = 3
 
 export const prototypes: HeadKind = {

@@ -18,7 +18,7 @@ export interface HeadTraining {
   readonly classes: readonly number[]
   readonly count: number
   readonly shrinkage: number
-  /** Widths of the vectors' parts, as the embedder says. Default: one part. */
+  /** Widths of the vectors' parts, from the embedder. Default: one part. */
   readonly parts?: readonly number[] | undefined
 }
 

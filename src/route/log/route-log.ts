@@ -31,7 +31,7 @@ const object = createField<Readonly<Record<string, unknown>>>(
   isRecord,
 )
 
-/** The base's own name in rows is null, so null has to be told from what is missing. */
+/** The base's own name in rows is null, so null and missing values must be distinguished. */
 const decisionFields = {
   type: oneOf(['decision']),
   id: filled,
@@ -88,7 +88,7 @@ interface OutcomeRow extends GivenOptions<typeof outcomeFields> {
   readonly id: string
 }
 
-/** A decision and what came of it. */
+/** A decision and its outcome. */
 export interface RouteLogRow {
   readonly id: string
   readonly kind: string
@@ -153,7 +153,7 @@ const packFeatures = (features: Float32Array) => ({
 
 const roundShare = (value: number): number => Math.round(value * 1e6) / 1e6
 
-/** One line of the log: what came of a decision. */
+/** One line of the log: the outcome of a decision. */
 export function writeOutcomeRow(
   id: string,
   time: string,
@@ -246,7 +246,7 @@ const goodReward = 0.75
 
 /**
  * Examples for training: prompts whose right expert was named, and prompts whose answer was good.
- * Rows without a text teach nothing.
+ * Rows without a text are not learned.
  */
 export const toRouteExamples = (rows: readonly RouteLogRow[]): RouteExample[] =>
   rows.flatMap(({ text, right, reward, choice }): RouteExample[] => {

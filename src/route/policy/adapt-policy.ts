@@ -14,7 +14,7 @@ import {
 import { computeSigmoid, runPolicy } from './run-policy.ts'
 import { addLoraGradients, createLoraGradients, initializeLora } from './router-lora.ts'
 
-/** What came of a decision, in numbers. */
+/** The outcome of a decision, in numbers. */
 export interface PolicyFeedback {
   readonly words: readonly Int32Array[]
   /** The right expert; −1: none of them; undefined: only the reward is known. */

@@ -7,7 +7,7 @@ import type { Graph, Value } from '../../graph/ir.ts'
 import { toGradientName, withGradients } from '../../graph/passes/gradient.ts'
 import { listHeads, listWeightShapes, type PolicyShape } from './policy-weights.ts'
 
-/** How much the losses of the tier and of the confidence count beside that of the expert. */
+/** The weights of the losses of the tier and of the confidence, relative to that of the expert. */
 const sideWeight = 0.3
 
 type Weigh = (name: string) => Value

@@ -37,7 +37,7 @@ const chooseEpochs = (rows: number, batchSize: number): number =>
 
 /**
  * Logits by which a policy is calibrated and decides: log-probabilities of the experts plus the
- * logit of the confidence head, so that its softmax is that of the experts, and its level says
+ * logit of the confidence head, so that its softmax is that of the experts, and its level shows
  * whether any of them is right.
  */
 export function computeScores({ logits }: PolicyPass): Float64Array {

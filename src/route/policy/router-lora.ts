@@ -70,7 +70,9 @@ interface Backward {
   readonly gradients: LoraGradients
 }
 
-/** The way back through y += B·A·x: gradients of both, and what reaches x added to `out`. */
+/**
+ * The backward pass through y += B·A·x: gradients of both, and the gradient of x added to `out`.
+ */
 function addPairGradients(
   { lora, gradients }: Backward,
   name: string,

@@ -1,5 +1,5 @@
 // A policy on one text, in plain loops: FastGRNN (Kusupati et al. 2018, arXiv:1901.02358) over the
-// words and the heads, with Router LoRA where it is given. Keeps what the way back needs.
+// words and the heads, with Router LoRA where it is given. Keeps the values for the backward pass.
 
 import type { F32Tensor } from '../../base/tensor.ts'
 import { headNames, type HeadName, type PolicyShape, type PolicyWeights } from './policy-weights.ts'
@@ -110,7 +110,10 @@ function runSteps(
   return { steps, state, total }
 }
 
-/** Logits of every head, and what the way back needs. No words at all read a state of zeros. */
+/**
+ * Logits of every head, and the values for the backward pass. No words at all read a state of
+ * zeros.
+ */
 export function runPolicy(
   shape: PolicyShape,
   weights: PolicyWeights,

@@ -1,5 +1,5 @@
 // Vectors of words: the sum of their buckets' rows of the table over the root of their number, and
-// the way back, by which gradients reach the rows.
+// the backward pass to the gradients of the rows.
 
 /** Writes a word's vector [D] to `out`. A word without buckets is zero. */
 export function writeWordVector(

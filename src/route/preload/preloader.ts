@@ -1,10 +1,10 @@
-// Loads the experts that sessions will ask next, before they ask: tells the pool what the history
-// says, and counts what came of it.
+// Loads the experts that sessions will probably ask next: passes predictions from the history to
+// the pool, and counts their success.
 
 import { integer, number, readOptions, type GivenOptions } from '../../base/schema.ts'
 import { NextExperts } from './next-experts.ts'
 
-/** What holds experts: `engine.experts` is one. */
+/** The store of experts: `engine.experts` is one. */
 export interface PreloadingPool {
   /** False if there is no room. */
   preload(name: string): Promise<boolean>
@@ -71,7 +71,7 @@ export class Preloader {
 
   /**
    * A session's request goes to an expert (undefined: the base). Call it before the expert is
-   * loaded; the promise ends when what comes next is loaded, and never rejects.
+   * loaded; the promise resolves when the predicted experts are loaded, and never rejects.
    */
   async note(session: string, expert: string | undefined): Promise<void> {
     if (expert !== undefined) this.#judge(expert)
@@ -107,7 +107,7 @@ export class Preloader {
       this.#counts.loads++
       this.#waiting.set(name, now() - start)
     } catch {
-      // a name that was unloaded meanwhile: the request that asks for it says so
+      // a name that was unloaded meanwhile: the request that asks for it reports it
       this.#counts.failed++
     }
   }

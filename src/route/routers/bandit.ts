@@ -40,7 +40,7 @@ const settingFields = {
     from: 0,
     below: 1,
     default: 0.02,
-    about: 'Share of choices drawn evenly, so that a log tells of every expert.',
+    about: 'Share of choices drawn evenly, so that a log covers every expert.',
   }),
   loadCost: number({
     from: 0,

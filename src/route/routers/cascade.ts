@@ -1,5 +1,5 @@
-// The cascade: cheap routers first, and the first one that is sure decides. How sure each must be is
-// found on held-out prompts, so that stopping early costs at most a given share of errors.
+// The cascade: cheap routers first, and the first one that is sure decides. How sure each must be
+// is found on held-out prompts, so that stopping early costs at most a given share of errors.
 
 import { FormatError, OptionError } from '../../base/errors.ts'
 import {
@@ -151,7 +151,7 @@ export const cascade: RouterKind = {
     return new CascadeRouter({ experts: describeExperts(training.experts), trained }, made)
   },
   async load(file, { load }) {
-    if (!load) throw new OptionError('Router "cascade" holds others: read it with createRouter.')
+    if (!load) throw new OptionError('Router "cascade" contains others: read it with createRouter.')
     const stages: Stage[] = []
     for (const { sure, file: own } of readStages(file.state))
       stages.push({ sure, router: await load(own) })

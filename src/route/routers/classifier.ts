@@ -1,6 +1,6 @@
 // The router "classifier": the base itself, with a LoRA that makes it answer with one token, that
-// of the right expert. The most exact kind where experts are told apart by meaning, and the
-// slowest: it costs a pass over the prompt.
+// of the right expert. The most exact kind if experts differ by meaning, and the slowest: it costs
+// a pass over the prompt.
 
 import { FormatError, OptionError } from '../../base/errors.ts'
 import { integer, isRecord, number, type OptionValues } from '../../base/schema.ts'

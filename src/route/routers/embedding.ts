@@ -59,7 +59,7 @@ const leastNone = 10
 export function getEmbedder({ embedder }: RouterParts, kind: string): TextEmbedder {
   if (embedder) return embedder
   throw new OptionError(
-    `Router "${kind}" needs an embedder: give createRouter a model, or an embedder of your own.`,
+    `Router "${kind}" needs an embedder: give createRouter a model, or your own embedder.`,
   )
 }
 
@@ -105,7 +105,7 @@ export async function trainEmbedding(
   const { experts, names, fitted, held, isSplit } = prepareTraining(training, kind, options.holdOut)
   const isInScope = ({ expert }: NumberedPrompt): boolean => expert >= 0
   const strange = fitted.filter((row) => !isInScope(row))
-  // its own class tells prompts of none far better than the distance to the experts does
+  // its own class recognises unrelated prompts far better than the distance to the experts
   const none = strange.length >= leastNone ? names.length : undefined
   const vectorOf = await embedAll(embedder, [...fitted, ...held])
   const toVectors = (rows: readonly NumberedPrompt[]): Float32Array[] => rows.map(vectorOf)

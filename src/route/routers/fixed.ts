@@ -35,7 +35,7 @@ export const fixed: RouterKind = {
   kind: 'fixed',
   about: 'one expert, or the base, for everything',
   needs: [],
-  fields: { expert: string({ about: 'Who answers. Without it the base does.' }) },
+  fields: { expert: string({ about: 'The expert that answers. Without it the base does.' }) },
   train({ experts }, { expert }) {
     const names = experts.map(({ name }) => name)
     checkExpertNames(names, 'Router "fixed"')

@@ -173,7 +173,7 @@ interface Steps {
   readonly leaves: ReadonlyMap<string, Router>
 }
 
-/** Steps never refuse by themselves: the product of their confidences is judged once. */
+/** Single steps never refuse: the product of their confidences is judged once. */
 async function trainSteps(
   training: RouterTraining,
   clusters: Clusters,
@@ -254,7 +254,7 @@ export const hierarchical: RouterKind = {
   },
   async load({ experts, calibration, state, trained }, { load }) {
     if (!load)
-      throw new OptionError('Router "hierarchical" holds others: read it with createRouter.')
+      throw new OptionError('Router "hierarchical" contains others: read it with createRouter.')
     const { clusters, top, leaves } = state
     if (!isClusters(clusters) || !isRecord(leaves))
       throw new FormatError(

@@ -38,7 +38,7 @@ const ruleFields = {
   patternWeight: number({ above: 0 }),
 }
 
-/** A pattern says more than a word. */
+/** A pattern is stronger evidence than a word. */
 const usualPatternWeight = 3
 /** Words of a phrase at most. */
 const longestTerm = 8
@@ -129,9 +129,9 @@ const smoothing = 0.5
 
 /**
  * The terms by which an expert's examples differ most from the others': the logarithm of how often
- * the term is among the expert's terms, over how often it is among the others' (naive Bayes over the
- * terms that examples hold; an expert of long prompts gains nothing by their length). Kept are those
- * that tell most: by the weight times the root of the share of examples that hold them.
+ * the term is among the expert's terms, over how often it is among the others' (naive Bayes over
+ * the terms that examples hold; an expert of long prompts gains nothing by their length). Keeps the
+ * most informative ones: by the weight times the root of the share of examples that contain them.
  */
 export function learnTerms(
   examples: readonly NumberedPrompt[],
@@ -161,10 +161,10 @@ export function learnTerms(
   )
 }
 
-/** Below this a term says next to nothing. */
+/** Below this a term has almost no effect. */
 const leastWeight = 0.3
 
-/** In how many examples of each expert every term stands. */
+/** The number of examples of each expert that contain each term. */
 function countTerms(examples: readonly NumberedPrompt[], count: number) {
   const sizes = new Float64Array(count)
   const totals = new Float64Array(count)
@@ -208,7 +208,7 @@ export function readWrittenRules(
       )
     if (!isRight)
       throw new FormatError(
-        `state.${name}: got ${describeValue(rows)}, expected rows of a text, the number of an expert below ${experts}, and a weight.`,
+        `state.${name}: got ${describeValue(rows)}, expected rows of a string, the number of an expert below ${experts}, and a weight.`,
       )
     return rows as [string, number, number][]
   }

@@ -50,7 +50,7 @@ import {
 const fields = {
   rules: unchecked<readonly KeywordRule[]>(
     'a list of { expert, terms, patterns }',
-    'What speaks for which expert, beside the keywords of manifests.',
+    'The evidence for each expert, in addition to the keywords of manifests.',
   ),
   learnedTerms: integer({
     from: 0,
@@ -92,7 +92,7 @@ function indexTerms(terms: readonly WeightedTerm[]) {
   return { index, longest }
 }
 
-/** Finds what of the rules a prompt holds: each once, however often it is there. */
+/** Finds the rules that match a prompt: each once, however often it occurs. */
 function createMatcher(rules: RuleSet) {
   const { index, longest } = indexTerms(rules.terms)
   return (text: string, words: readonly string[]): RuleHit[] => {
@@ -109,8 +109,8 @@ function createMatcher(rules: RuleSet) {
 }
 
 /**
- * Sums of the weights, −Infinity for experts of which the prompt holds nothing, so that a single
- * term is enough among any number of experts; the last one stands for none of them.
+ * Sums of the weights, −Infinity for experts without a match, so that a single term is enough among
+ * any number of experts; the last one means none of them.
  */
 function sumHits(hits: readonly RuleHit[], count: number): Float64Array {
   const logits = new Float64Array(count + 1).fill(-Infinity)
@@ -155,7 +155,7 @@ class KeywordRouter implements Router {
       scores,
       confidence: calibration.signals ? computeConfidence(logits, calibration) : shares[best]!,
       calibration,
-      because: `it holds ${strongest.map((hit) => quoteText(hit.text)).join(', ')}`,
+      because: `it contains ${strongest.map((hit) => quoteText(hit.text)).join(', ')}`,
     })
   }
 

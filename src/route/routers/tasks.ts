@@ -1,6 +1,6 @@
-// The tasks router: each expert is known by vectors of its own validation examples, a few points
-// each. Nothing is trained, so that a thousand experts are put in place in the time that their
-// examples take to be embedded. LoRAuter (arXiv 2601.21795).
+// The tasks router: each expert is represented by vectors of its own validation examples, a few
+// points each. Nothing is trained, so that a thousand experts are put in place in the time that
+// their examples take to be embedded. LoRAuter (arXiv 2601.21795).
 
 import { integer, type Fields, withInfo } from '../../base/schema.ts'
 import type { RouterKind } from '../router.ts'
@@ -24,7 +24,7 @@ const fields = {
 
 export const tasks: RouterKind = {
   kind: 'tasks',
-  about: 'each expert known by vectors of its own validation examples; for many experts',
+  about: 'each expert represented by vectors of its own validation examples; for many experts',
   needs: ['embedder'],
   fields,
   train(training, options, parts) {

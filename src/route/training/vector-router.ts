@@ -1,5 +1,5 @@
-// A router over vectors of prompts: a head scores experts, the calibration says how sure that is,
-// and kept examples say why. Kinds that differ in how it is trained share it.
+// A router over vectors of prompts: a head scores experts, the calibration gives the confidence,
+// and kept examples give the reason. Kinds that differ in how it is trained share it.
 
 import { OptionError } from '../../base/errors.ts'
 import { computeConfidence } from '../calibration/fit-calibration.ts'
@@ -28,7 +28,7 @@ export interface VectorRouterState {
   readonly kind: string
   readonly head: VectorHead
   readonly headKind: string
-  /** The head's class that stands for none of the experts, where it has one. */
+  /** The head's class for none of the experts, if it has one. */
   readonly none: number | undefined
   readonly experts: RouterFile['experts']
   readonly calibration: Calibration

@@ -1,7 +1,9 @@
 // A trial of an expert's new version: it answers a share of the requests until votes decide which
 // of the two versions is better. Types only; the platform stores trials.
 
-/** 'promoted': the candidate took the incumbent's place; 'rolled-back': it did not, or no longer. */
+/**
+ * 'promoted': the candidate took the incumbent's place; 'rolled-back': it did not, or no longer.
+ */
 export type TrialState = 'running' | 'promoted' | 'rolled-back'
 
 /** The two versions of a trial. */
@@ -16,7 +18,7 @@ export interface NewTrial {
   readonly incumbent: string
   /** Of the requests, above 0 and at most 1. */
   readonly share: number
-  /** How many users must have judged each version before a first verdict. */
+  /** The number of users who must have rated each version before a first decision. */
   readonly leastVoters: number
   /** A file of rows that must not get worse. */
   readonly canaries?: string | undefined
@@ -46,7 +48,7 @@ export interface TriedAnswer {
   readonly trial: number
   readonly responseId: string
   readonly side: TrialSide
-  /** Who will judge it: a user's name, else the response's id. */
+  /** The rater: a user's name, else the response's id. */
   readonly voter: string
 }
 

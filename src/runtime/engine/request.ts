@@ -1,5 +1,5 @@
-// What one request asks of the engine, checked; and the task that answers it: the sequence, its text
-// and what it holds while it runs. Independent of programs.
+// What one request asks of the engine, checked; and the task that answers it: the sequence, its
+// text and what it holds while it runs. Independent of programs.
 
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
 import type { OptionValues } from '../../base/schema.ts'
@@ -52,7 +52,9 @@ export interface ServedSequence extends Sequence {
   /** Of the stages behind the first one. */
   laterLeases: readonly (Lease | undefined)[]
   row: KvRow | undefined
-  /** The request was withdrawn; the sequence ends before the next call, its reader gets the reason. */
+  /**
+   * The request was withdrawn; the sequence ends before the next call, its reader gets the reason.
+   */
   cancelled: { readonly reason: unknown } | undefined
   /** Milliseconds: when it got its row, its first token and its last one. */
   readonly times: { started: number; first: number; last: number }

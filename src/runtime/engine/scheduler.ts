@@ -96,7 +96,9 @@ export class Scheduler<One extends Sequence> {
     return this.#running.length < this.#options.maxRows && !this.#listReady().some(goesFirst)
   }
 
-  /** A waiting sequence has got a row with all its tokens, beside its turn: it writes from now on. */
+  /**
+   * A waiting sequence has got a row with all its tokens, beside its turn: it writes from now on.
+   */
   join(sequence: One): void {
     const found = removeFrom(this.#waiting, sequence)
     assertInternal(found, 'only a waiting sequence joins')

@@ -270,7 +270,9 @@ export class StepLoop {
   }
 }
 
-/** Why a request was withdrawn; its signal is asked, because a listener would outlive the request. */
+/**
+ * Why a request was withdrawn; its signal is asked, because a listener would outlive the request.
+ */
 const findCancellation = ({
   cancelled,
   settings: { signal },

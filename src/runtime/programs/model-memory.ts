@@ -38,10 +38,15 @@ export interface ModelMemory {
 // its programs, less what is counted here.
 const processBytes = 330e6
 
-/** Programs of a model whose weights are not shared: reading prompts and writing, base and experts. */
+/**
+ * Programs of a model whose weights are not shared: reading prompts and writing, base and experts.
+ */
 const separateCopies = 4
 
-/** Without a file all weights are in JavaScript, in the model's message, and in what it is read into. */
+/**
+ * Without a file all weights are in JavaScript, in the model's message, and in what it is read
+ * into.
+ */
 const copiesInMessage = 4
 
 const floatBytes = 4
@@ -114,7 +119,9 @@ const countTokenBytes = (config: ModelConfig): number => {
   return layers * 2 * kvHeads * headWidth * floatBytes
 }
 
-/** Weights as training reads them: in f32, or each matrix in its quantised form; and the process. */
+/**
+ * Weights as training reads them: in f32, or each matrix in its quantised form; and the process.
+ */
 export function computeTrainedBytes(graph: ModelGraph, quantization?: Quantization): number {
   const inLayers = new Set(
     collectWeightShapes(graph.blocks.filter(({ kind }) => kind === 'layer')).keys(),

@@ -27,7 +27,7 @@ function findPathProblem(path: string): string | undefined {
   if (path.trim() === '') return 'is empty'
   if (path.length > longestPath)
     return `has ${path.length} characters, and ${longestPath} are the most`
-  if (/\p{Cc}/u.test(path)) return 'holds a control character'
+  if (/\p{Cc}/u.test(path)) return 'contains a control character'
   if (!path.isWellFormed()) return 'is not well-formed text'
   const scheme = /^\s*([a-z][a-z0-9+.-]+):/i.exec(path)?.[1]
   if (scheme !== undefined) return `is of the scheme ${scheme.slice(0, 20)}:`

@@ -1,5 +1,5 @@
-// Messages of a chat as rows hold them, made into what chat templates know: names of roles, parts of
-// content, calls of tools, and the flags that keep a turn from being learned.
+// Messages of a chat as rows hold them, made into what chat templates know: names of roles, parts
+// of content, calls of tools, and the flags that keep a turn from being learned.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import { parseExactJson } from '../../base/exact-number.ts'
@@ -117,7 +117,7 @@ function readMessage(message: DataRecord, log: RowLog): OneMessage | string {
   if (parts.text === undefined && !calls && parts.results.length === 0)
     return `(${role}) has no content`
   if (parts.results.length > 0 && role !== 'user')
-    return `(${role}) holds a tool_result part, which only the user's messages may`
+    return `(${role}) contains a tool_result part, which only the user's messages may`
   return { message, role, parts, calls }
 }
 

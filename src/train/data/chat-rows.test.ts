@@ -42,7 +42,7 @@ describe('content that is a list of parts', () => {
   it('is refused by row and type where a part is not text', () => {
     const image = { type: 'image_url', image_url: { url: 'x.png' } }
     expect(problemsOf({ messages: [{ role: 'user', content: [image] }, assistant] })).toBe(
-      'message 1 holds a part of type "image_url", and only text can be learned',
+      'message 1 contains a part of type "image_url", and only text can be learned',
     )
   })
 })

@@ -87,7 +87,7 @@ export function readParts(parts: readonly unknown[], log: RowLog): MessageParts 
     const { type } = given as Part
     const kind = partKinds.get(String(type))
     if (!kind)
-      return `holds a part of type ${JSON.stringify(type) ?? 'nothing'}, and only text can be learned`
+      return `contains a part of type ${JSON.stringify(type) ?? 'nothing'}, and only text can be learned`
     for (const [key, value] of Object.entries(given))
       if (key !== 'type' && !kind.keys.includes(key) && value !== undefined && value !== null)
         log.leftOut.add(`messages[].content[].${key}`)
@@ -108,6 +108,6 @@ export function readPartsText(
   const parts = readParts(content, log)
   if (typeof parts === 'string') return `"${what}" ${parts}`
   if (parts.calls.length > 0 || parts.results.length > 0 || parts.thought !== undefined)
-    return `"${what}" holds parts that are no text`
+    return `"${what}" contains parts that are no text`
   return { text: parts.text ?? '' }
 }

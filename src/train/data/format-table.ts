@@ -58,7 +58,7 @@ export function detectFormat(data: RawDataset): DataFormat {
 
 function getFormat({ name, rows }: RawDataset): DataFormat {
   const first = rows[0]
-  if (!first) throw new DataError(`${name}: holds no rows.`)
+  if (!first) throw new DataError(`${name}: contains no rows.`)
   const format = findFormat(first.value)
   if (format) return format
   throw new DataError(

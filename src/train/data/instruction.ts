@@ -27,7 +27,7 @@ function readHistory(value: unknown): readonly ChatMessage[] | string {
     Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string')
   if (!Array.isArray(list) || !list.every(isPair))
     return '"history" must be a list of pairs of texts: [["instruction", "output"], …]'
-  if (list.some(([, answer]) => answer === '')) return '"history" holds an empty output'
+  if (list.some(([, answer]) => answer === '')) return '"history" contains an empty output'
   return list.flatMap(([asked, answer]) => [
     { role: 'user', content: asked },
     { role: 'assistant', content: answer },

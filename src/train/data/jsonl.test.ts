@@ -22,7 +22,7 @@ describe('parseJsonl', () => {
     expect(parseJsonl('[{"a":1},{"a":2}]', 'x').rows).toEqual(rows)
     expect(parseJsonl('\uFEFF[\n  {"a": 1},\n  {"a": 2}\n]\n', 'x').rows).toEqual(rows)
     expect(() => parseJsonl('[{"a":1},7]', 'x')).toThrow('row 2: got a number')
-    expect(() => parseJsonl('[]', 'x')).toThrow('holds no rows')
+    expect(() => parseJsonl('[]', 'x')).toThrow('contains no rows')
   })
   it('keeps the text of numbers in chats, and only there', () => {
     const line =
@@ -46,7 +46,7 @@ describe('parseJsonl', () => {
     expect(() => parseJsonl('x\n'.repeat(20), 'bad')).toThrow('and 12 more rows')
   })
   it('refuses a file without rows', () => {
-    expect(() => parseJsonl(' \n\n', 'empty.jsonl')).toThrow('empty.jsonl: holds no rows')
+    expect(() => parseJsonl(' \n\n', 'empty.jsonl')).toThrow('empty.jsonl: contains no rows')
   })
 })
 

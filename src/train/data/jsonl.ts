@@ -145,7 +145,7 @@ function findLayoutProblem(text: string): string | undefined {
   if (!/^\{\s*\n/.test(start)) return undefined
   const keys = findListKeys(text)
   return keys === undefined
-    ? 'holds JSON objects over several lines. Write each row on one line, or all of them as one JSON array'
+    ? 'contains JSON objects over several lines. Write each row on one line, or all of them as one JSON array'
     : `is one JSON object${keys.length > 0 ? `, whose rows seem to be the list under "${keys.join('" or "')}"` : ''}. Give that list alone, or one row a line`
 }
 
@@ -175,12 +175,12 @@ export function parseJsonl(text: string | Iterable<string>, name: string): RawDa
     if (layout !== undefined) throw new DataError(`${name}: ${layout}.`)
     throw createDataError(
       name,
-      array ? 'holds rows that are not JSON' : 'is not valid JSONL',
+      array ? 'contains rows that are not JSON' : 'is not valid JSONL',
       problems,
     )
   }
   if (rows.length === 0)
-    throw new DataError(`${name}: holds no rows. Give at least one JSON object, one a line.`)
+    throw new DataError(`${name}: contains no rows. Give at least one JSON object, one a line.`)
   return { name, rows }
 }
 
@@ -189,8 +189,9 @@ export function createRawDataset(values: readonly unknown[], name: string): RawD
   const problems = values.flatMap((value, i) =>
     isObject(value) ? [] : [`row ${i + 1}: got ${describeType(value)}, expected an object`],
   )
-  if (problems.length > 0) throw createDataError(name, 'holds rows that are not objects', problems)
-  if (values.length === 0) throw new DataError(`${name}: holds no rows.`)
+  if (problems.length > 0)
+    throw createDataError(name, 'contains rows that are not objects', problems)
+  if (values.length === 0) throw new DataError(`${name}: contains no rows.`)
   return {
     name,
     rows: (values as readonly DataRow['value'][]).map((value, i) => ({ number: i + 1, value })),

@@ -54,7 +54,9 @@ const rows: Readonly<Record<string, object>> = {
   text: { text: 'a' },
 }
 
-/** Copies of a value, each with one more key in one of its objects; parameters of tools are free. */
+/**
+ * Copies of a value, each with one more key in one of its objects; parameters of tools are free.
+ */
 function* insertKey(value: unknown, key: string, path = ''): Generator<[string, unknown]> {
   if (typeof value !== 'object' || value === null) return
   if (/arguments$|input$|input_schema$|\.function$/.test(path)) return

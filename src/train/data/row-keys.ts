@@ -4,8 +4,8 @@
 import type { DataFormat, DataRecord } from './data-format.ts'
 import type { RowLog } from './row-log.ts'
 
-const media = 'holds pictures or sound, and only text is learned'
-const tokens = 'holds tokens of another tokenizer; give the text'
+const media = 'contains pictures or sound, and only text is learned'
+const tokens = 'contains tokens of another tokenizer; give the text'
 const marks = 'marks parts of a turn, which is not supported; give "weight" 0 or 1 for a turn'
 
 /**
@@ -19,10 +19,13 @@ export const refusedKeys: ReadonlyMap<string, string> = new Map([
   ['system', 'is a system message, which this format has no place for'],
   ['tools', 'offers tools, which rows of this format cannot; give "messages"'],
   ['functions', 'offers functions, which rows of this format cannot; give "messages"'],
-  ['history', 'holds earlier turns, which rows of this format cannot; give "messages"'],
-  ['documents', 'holds documents for the template, which are not supported'],
-  ['chat_template', 'holds a chat template; the template of the model is used'],
-  ['chat_template_kwargs', 'holds variables of the chat template, which are not supported per row'],
+  ['history', 'contains earlier turns, which rows of this format cannot; give "messages"'],
+  ['documents', 'contains documents for the template, which are not supported'],
+  ['chat_template', 'contains a chat template; the template of the model is used'],
+  [
+    'chat_template_kwargs',
+    'contains variables of the chat template, which are not supported per row',
+  ],
   ['kto_tag', 'judges the answer; give { "prompt": "…", "completion": "…", "label": true }'],
 ])
 

@@ -46,7 +46,7 @@ export function isDeeperThan(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((item) => isDeeperThan(item, levels - 1))
 }
 
-/** Whether a text somewhere in the value holds half a surrogate pair. */
+/** Whether a text somewhere in the value contains half a surrogate pair. */
 export function hasBrokenText(value: unknown): boolean {
   if (typeof value === 'string') return !value.isWellFormed()
   if (typeof value !== 'object' || value === null) return false

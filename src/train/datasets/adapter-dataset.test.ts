@@ -213,7 +213,7 @@ describe('a data set', () => {
       { input: vector().fill(NaN), target: vector(), quality: 2 },
     ]
     expect(() => createEmbeddingDataset('bad', width, bad)).toThrow(
-      /example 1: .*expected 16 each\n.*example 2: quality: got 2.*; holds NaN/,
+      /example 1: .*expected 16 each\n.*example 2: quality: got 2.*; contains NaN/,
     )
   })
   it('is refused with labels that are unknown and parts that are missing', () => {

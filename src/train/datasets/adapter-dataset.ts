@@ -119,8 +119,8 @@ function checkExamples(
     return found.length > 0 ? [`example ${i + 1}: ${found.join('; ')}`] : []
   })
   if (problems.length > 0)
-    throw createDataError(name, 'holds examples that cannot be used', problems)
-  if (examples.length === 0) throw new DataError(`${name}: holds no examples.`)
+    throw createDataError(name, 'contains examples that cannot be used', problems)
+  if (examples.length === 0) throw new DataError(`${name}: contains no examples.`)
 }
 
 function findExampleProblems(
@@ -167,7 +167,7 @@ export function createEmbeddingDataset(
     const { input, target } = examples[i]!
     if (input.length !== width || target.length !== width)
       return `got an input of ${input.length} and a target of ${target.length} numbers, expected ${width} each`
-    return hasOnlyFinite(input) && hasOnlyFinite(target) ? undefined : 'holds NaN or infinity'
+    return hasOnlyFinite(input) && hasOnlyFinite(target) ? undefined : 'contains NaN or infinity'
   })
   const inputs = new Float32Array(examples.length * width)
   const targets = new Float32Array(examples.length * width)

@@ -117,7 +117,7 @@ function readTexts(bytes: Uint8Array, name: string): TextDataset {
         : { ...rest, ...(meta === undefined ? {} : { meta: isRecord(meta) ? others : meta }) }
     return { row, ...(labels as ExampleLabels) }
   })
-  if (problems.length > 0) throw createDataError(name, 'holds labels of a wrong type', problems)
+  if (problems.length > 0) throw createDataError(name, 'contains labels of a wrong type', problems)
   return createTextDataset(name, examples)
 }
 
@@ -158,7 +158,7 @@ async function readVectors(bytes: Uint8Array, name: string): Promise<EmbeddingDa
   const targets = await floats('targets')
   const quality = await floats('quality')
   const bad = [inputs, targets, quality].some((values) => !values.every(Number.isFinite))
-  if (bad) throw new FormatError(`${name}: holds NaN or infinity.`)
+  if (bad) throw new FormatError(`${name}: contains NaN or infinity.`)
   return { level: 'embedding', name, width, inputs, targets, quality, ...columns }
 }
 

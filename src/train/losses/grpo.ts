@@ -21,7 +21,9 @@ const options = {
   }),
 }
 
-/** How steep the step from counted to clipped is: its width is far below one rounding of a ratio. */
+/**
+ * How steep the step from counted to clipped is: its width is far below one rounding of a ratio.
+ */
 const steepness = 1e6
 
 function computeFeeds(batch: LossBatch): Map<string, Tensor> {
@@ -42,10 +44,10 @@ function reportGraded(outputs: readonly NamedTensors[]): Readonly<Record<string,
 }
 
 /**
- * ρ = π(token)/π_old(token), π_old the reference, which wrote the answers; loss = Σ_m w_m·(−min(ρ·A,
- * clip(ρ, 1 ± clip)·A) + β·(1/ρ + log ρ − 1)), A the advantage of the token's answer in its group.
- * The last term estimates KL(π ‖ π_old) (Schulman 2020, "k3"). Where the minimum is the clipped one,
- * the token has no gradient but that of the divergence.
+ * ρ = π(token)/π_old(token), π_old the reference, which wrote the answers; loss = Σ_m
+ * w_m·(−min(ρ·A, clip(ρ, 1 ± clip)·A) + β·(1/ρ + log ρ − 1)), A the advantage of the token's answer
+ * in its group. The last term estimates KL(π ‖ π_old) (Schulman 2020, "k3"). Where the minimum is
+ * the clipped one, the token has no gradient but that of the divergence.
  */
 export const grpo: Loss<OptionValues<typeof options>> = {
   name: 'grpo',

@@ -5,7 +5,9 @@ import type { Graph, Value } from '../../graph/ir.ts'
 import { prune, rewrite } from '../../graph/passes/rewrite.ts'
 import type { HeadGraph } from './loss.ts'
 
-/** The head with `ending` behind its logits and states, and the ending's values as its only outputs. */
+/**
+ * The head with `ending` behind its logits and states, and the ending's values as its only outputs.
+ */
 export function withEnding(head: Graph, ending: HeadGraph): Graph {
   let names: string[] = []
   const ended = rewrite(

@@ -17,7 +17,9 @@ export const checkCopies = (
     return isFrozen(weight) ? undefined : weight // blocks round more than a comparison allows
   })
 
-/** Throws MismatchError that names both bases where their hashes differ, unless any base is right. */
+/**
+ * Throws MismatchError that names both bases where their hashes differ, unless any base is right.
+ */
 export async function checkTaughtBase(
   adapters: readonly Adapter[],
   { base }: Pick<TrainableModel, 'base'>,

@@ -29,7 +29,9 @@ interface CsvRecord {
 const isBlank = (record: readonly string[]): boolean =>
   record.length === 1 && record[0]!.trim() === ''
 
-/** A cell: a number where the key holds one, a list where it holds messages as JSON, else a text. */
+/**
+ * A cell: a number where the key holds one, a list where it holds messages as JSON, else a text.
+ */
 function readCell(key: string, cell: string): unknown {
   if (numberKeys.has(key)) return cell === '' ? null : Number(cell)
   if (!listKeys.has(key) || !/^\s*\[\s*\{/.test(cell)) return cell
@@ -61,7 +63,7 @@ export function readCsv(text: string, name: string, separator: string): RawDatas
   }
   const [header, ...lines] = records.filter(({ record }) => !isBlank(record))
   if (!header || lines.length === 0)
-    throw new DataError(`${name}: holds no rows. The first line names the columns.`)
+    throw new DataError(`${name}: contains no rows. The first line names the columns.`)
   const keys = readKeys(header.record, name)
   const problems = lines.flatMap(({ record, info }) =>
     record.length === keys.length

@@ -15,7 +15,9 @@ function toFloat(value: number): number | ExactNumber {
   return text === String(value) ? value : new ExactNumber(text)
 }
 
-/** JavaScript's numbers are floats in a file whose integers all have 64 bits; else they are left. */
+/**
+ * JavaScript's numbers are floats in a file whose integers all have 64 bits; else they are left.
+ */
 const chooseNumberReader = ({ schema }: FileMetaData): NumberReader =>
   schema.some(({ type }) => type === 'INT32') ? (value) => value : toFloat
 
@@ -59,7 +61,7 @@ export async function readParquet(
   const metadata = await parquetMetadataAsync(file).catch(refuse)
   const records = await parquetReadObjects({ file, metadata, compressors }).catch(refuse)
   const readNumber = chooseNumberReader(metadata)
-  if (records.length === 0) throw new DataError(`${name}: holds no rows.`)
+  if (records.length === 0) throw new DataError(`${name}: contains no rows.`)
   const rows = records.map((record, i) => ({
     number: i + 1,
     value: Object.fromEntries(

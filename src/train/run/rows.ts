@@ -66,7 +66,7 @@ function resolveRowNeeds(adapter: Adapter | FreshAdapter): RowNeeds {
  * not numbers from 0.
  */
 function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
-  if (rows.length === 0) throw new DataError(`${name}: holds no rows.`)
+  if (rows.length === 0) throw new DataError(`${name}: contains no rows.`)
   const problems = rows.flatMap(({ ids, weights }, row) => {
     const strange = ids.find((id) => id < 0 || id >= vocabularySize)
     if (strange !== undefined)
@@ -77,7 +77,7 @@ function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
     return bad === undefined ? [] : [`row ${row + 1}: a weight is ${bad}, expected a number from 0`]
   })
   if (problems.length > 0)
-    throw createDataError(name, 'holds rows that this model cannot learn from', problems)
+    throw createDataError(name, 'contains rows that this model cannot learn from', problems)
 }
 
 /** Rows as tokens with weights, checked against the model's vocabulary. */

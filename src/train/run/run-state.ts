@@ -40,7 +40,9 @@ export interface TrainedParameters {
   readonly trainable: readonly string[]
   /** Keys whose learning rate LoRA+ raises. */
   readonly loraPlus: ReadonlySet<string>
-  /** Of kinds that are trained as one: what multiplies the rate of each key; 1 where it is absent. */
+  /**
+   * Of kinds that are trained as one: what multiplies the rate of each key; 1 where it is absent.
+   */
   readonly rates: ReadonlyMap<string, number>
 }
 

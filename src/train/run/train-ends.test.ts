@@ -200,7 +200,7 @@ describe('rows of text', () => {
     const strange = { ...model, base: { ...model.base, tokenizer } }
     const data = createRawDataset([{ text: 'usual' }, { text: 'strange' }], 'rows.jsonl')
     await expect(prepareRun(optionsOf({ model: strange, data }))).rejects.toThrow(
-      /^rows\.jsonl: holds rows that this model cannot learn from:\n.*row 2: token 700 is outside the vocabulary of 512$/,
+      /^rows\.jsonl: contains rows that this model cannot learn from:\n.*row 2: token 700 is outside the vocabulary of 512$/,
     )
   })
 })

@@ -294,7 +294,7 @@ describe('prepareRun', () => {
       prepareRun(optionsOf({ data: createRawDataset([{ question: 'a' }], 'q') })),
     ).rejects.toThrow(DataError)
     const empty = { name: 'none', format: 'text', rows: [], examples: 0, cut: 0, dropped: 0 }
-    await expect(prepareRun(optionsOf({ data: empty }))).rejects.toThrow('none: holds no rows')
+    await expect(prepareRun(optionsOf({ data: empty }))).rejects.toThrow('none: contains no rows')
     const { tokenizer: _tokenizer, ...base } = model.base
     await expect(prepareRun(optionsOf({ model: { ...model, base } }))).rejects.toThrow(
       'has no tokenizer',

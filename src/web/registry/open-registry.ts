@@ -156,7 +156,7 @@ class BrowserRegistry implements WebRegistry {
     const hash = files.size === 0 ? 'nothing' : await computeFilesHash(files)
     if (hash !== found.hash)
       throw new SignatureError(
-        `Expert ${quoteName(reference)}: its files have the hash sha256:${hash}, and the index says sha256:${found.hash}: they were changed. Add it again.`,
+        `Expert ${quoteName(reference)}: its files have the hash sha256:${hash}, and the index has sha256:${found.hash}: they were changed. Add it again.`,
       )
     return { found, files }
   }

@@ -7,7 +7,9 @@ import { createMemorySource } from '../../formats/memory-source.ts'
 import { checkReach } from './blob-source.ts'
 import { HtmlError, readAnswerSize, readFileVersion, requestFile } from './request.ts'
 
-/** What is asked for at once. A model's tensors are read one after the other, most of them small. */
+/**
+ * What is asked for at once. A model's tensors are read one after the other, most of them small.
+ */
 const runBytes = 4 << 20
 /** Runs that are kept: readers come back to where they were. */
 const keptRuns = 4
@@ -179,8 +181,8 @@ class RunSource implements ByteSource {
 export const isNeededFile = (path: string): boolean => /^(adapter_)?config\.json$/.test(path)
 
 /**
- * The files below a URL as a folder. A page of HTML in place of a file that need not be there counts
- * as no file: servers of single-page sites answer every name with their page.
+ * The files below a URL as a folder. A page of HTML in place of a file that need not be there
+ * counts as no file: servers of single-page sites answer every name with their page.
  */
 export function createUrlFolder(
   base: string,

@@ -36,8 +36,9 @@ export interface WorkerEngine extends EngineClient {
   /** What is known of the model. */
   describe(): Promise<WorkerModelFacts>
   /**
-   * Trains an adapter of the model; the events arrive as they come, the last one with the adapter. Leaving
-   * the loop or the signal ends the run between two steps, with a checkpoint where there is an `out`.
+   * Trains an adapter of the model; the events arrive as they come, the last one with the adapter.
+   * Leaving the loop or the signal ends the run between two steps, with a checkpoint where there is
+   * an `out`.
    */
   train(options: WorkerTrainOptions): AsyncGenerator<TrainEvent, void, void>
   /** As `loadAdapter`, for this model. */
@@ -133,7 +134,9 @@ async function openLearner(
 
 type ModelCalls = Omit<WorkerEngine, keyof EngineClient>
 
-/** What only some pages ask for is loaded when it is asked for, so that the first text comes sooner. */
+/**
+ * What only some pages ask for is loaded when it is asked for, so that the first text comes sooner.
+ */
 function createModelCalls(model: WebModel): ModelCalls {
   return {
     describe: async () => describeModel(model),

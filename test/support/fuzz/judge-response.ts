@@ -134,7 +134,9 @@ function judgeError(text: string, path: string): string[] {
   return missing.length > 0 ? [`an error without ${missing.join(', ')}: ${text.slice(0, 200)}`] : []
 }
 
-/** What ends a stream: OpenAI's mark, an error, llama.cpp's `stop: true`, the last event of an API. */
+/**
+ * What ends a stream: OpenAI's mark, an error, llama.cpp's `stop: true`, the last event of an API.
+ */
 const ends = [
   /^\[DONE\]$/,
   /"error"/,

@@ -89,7 +89,8 @@ export function joinConfigs(parts: readonly JointPart[]): JointConfig {
     throw new OptionError(
       `${activated.kind}: invocationTokens: kinds that act as one act on all tokens; leave them out.`,
     )
-  // Targets tell where trained tokens would clash: they are those of the kind that trains some.
+  // Targets show where trained tokens would conflict: they are those of the kind that trains
+  // tokens.
   const leading = configs.find(({ trainableTokens }) => trainableTokens) ?? configs[0]!
   const { targets, exclude, layers, layersPattern, trainableTokens } = leading
   const list = (name: 'modulesToSave' | 'embeddings'): string[] => [

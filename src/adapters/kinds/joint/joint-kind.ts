@@ -23,7 +23,7 @@ import type {
 import { completeParts, type JointConfig, listJointOptions } from './joint-config.ts'
 import { jointMark, sortKinds } from './joint-rules.ts'
 
-/** `peft_type` of a folder whose parts are in folders of their own: PEFT refuses it. */
+/** `peft_type` of a folder whose parts are in separate folders: PEFT refuses it. */
 export const jointPeftType = 'GRAFT_JOINT'
 
 /** A kind with the configuration of its part. */
@@ -43,7 +43,7 @@ export function createJointKind(given: readonly AdapterKind[]): AdapterKind<Join
   const [outer] = rows.slice(-1) as [AdapterKind]
   const isMerged = rows.every(({ merge }) => merge)
   const refuseFile = (): never => {
-    assertInternal(false, 'the parts of a joint adapter have files of their own')
+    assertInternal(false, 'the parts of a joint adapter have their own files')
   }
   return {
     name,

@@ -17,7 +17,7 @@ export const jointMark = '+'
 
 /**
  * The kinds in the order in which they act. Throws OptionError for fewer than two, UnsupportedError
- * that says why two of them cannot act together.
+ * with the reason why two of them cannot be combined.
  */
 export function sortKinds(rows: readonly AdapterKind[]): readonly AdapterKind[] {
   const names = rows.map(({ name }) => name)
@@ -40,7 +40,7 @@ function findClash(one: AdapterKind, other: AdapterKind): string | undefined {
   if (effects.every((effect) => effect === 'precedes'))
     return `${names}: both put tokens before a row’s first token`
   if (effects.includes('renormalizes') && effects.includes('adds'))
-    return `${names}: DoRA gives the rows of a weight a length of their own, which a second change of that weight would not have`
+    return `${names}: DoRA sets the norm of each row of a weight, and a second change of that weight would alter it`
   if (effects.includes('replaces'))
     return `${names}: give the tokens to the other kind, as its option trainableTokens`
   if (one.mark === other.mark)

@@ -8,7 +8,7 @@ import { createClientAgent, requestTimed, type TimedResponse } from './http-clie
 /** Every record of a stream whose JSON is not the end. */
 const countRecords = (text: string): number => text.split('\ndata: {').length - 1
 
-/** Streams of `tokens` new tokens that are there at once; throws where one is not whole. */
+/** Concurrent streams of `tokens` new tokens; throws if one is incomplete. */
 export async function runStreams(
   url: string,
   prompts: readonly (string | readonly number[])[],
@@ -27,7 +27,7 @@ export async function runStreams(
   return responses
 }
 
-/** A stream that has exactly as many tokens as the engine is asked for beside it. */
+/** A stream with exactly as many tokens as the direct request to the engine. */
 const createAnswerBody = (prompt: string | readonly number[], tokens: number) => ({
   prompt,
   max_tokens: tokens,
@@ -54,7 +54,7 @@ export async function measureHealth(url: string, work: Promise<unknown>): Promis
 
 export interface ClosedLoop {
   readonly clients: number
-  /** Answers that each client wants. */
+  /** Answers for each client. */
   readonly each: number
   readonly tokens: number
 }
@@ -69,7 +69,9 @@ export interface ClosedLoopOutcome {
   readonly waitingMs: readonly number[]
 }
 
-/** Clients each of which asks again when it has its answer, until each has as many as it wants. */
+/**
+ * Clients each of which asks again when it has its answer, until each has its number of answers.
+ */
 export async function runClosedLoop(
   url: string,
   { clients, each, tokens }: ClosedLoop,

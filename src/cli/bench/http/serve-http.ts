@@ -62,7 +62,7 @@ async function* compareWithEngine(name: string): AsyncGenerator<BenchmarkRow> {
     reference: { name: 'engine, same run', values: without },
   })
   yield toBenchmarkRow({
-    name: '/healthz beside 10 streams, p99 (aim: 20)',
+    name: '/healthz during 10 streams, p99 (aim: 20)',
     unit: 'ms',
     higherIsBetter: false,
     ours: [selectQuantile(health, 0.99)],
@@ -128,7 +128,7 @@ async function* measureStart(): AsyncGenerator<BenchmarkRow> {
 
 export const serveHttpBenchmark: Benchmark = {
   name: 'serve-http',
-  summary: 'the server: HTTP beside the engine without it, health under load, many clients, start',
+  summary: 'the server: HTTP against the engine without it, health under load, many clients, start',
   needs: 'the model smollm2-135m-instruct',
   async *run({ progress }) {
     progress('start to first token')

@@ -1,5 +1,5 @@
-// Workloads of the engine on the SmolLM2-135M shape: requests of 256 + 64 tokens that are there at
-// once, or come and go. Independent of what they are compared with.
+// Workloads of the engine on the SmolLM2-135M shape: requests of 256 + 64 tokens that start
+// together, or arrive and end over time. Independent of what they are compared with.
 
 import type { Adapter } from '../../../adapters/index.ts'
 import type { Engine, EngineRequest, Model } from '../../../runtime/index.ts'

@@ -33,7 +33,7 @@ const rows: readonly WebRow[] = [
   },
   {
     line: 'graft token',
-    name: 'web: writing a token, beside Q8_0',
+    name: 'web: writing a token, against Q8_0',
     unit: 'ms',
     reference: { line: 'wllama q8_0 token', name: 'wllama, Q8_0' },
     goal: 1.25,
@@ -49,7 +49,7 @@ const rows: readonly WebRow[] = [
   },
   {
     line: 'graft read',
-    name: 'web: reading 240 tokens, beside Q8_0',
+    name: 'web: reading 240 tokens, against Q8_0',
     unit: 'ms',
     reference: { line: 'wllama q8_0 read', name: 'wllama, Q8_0' },
     goal: 3.5,
@@ -65,7 +65,7 @@ const rows: readonly WebRow[] = [
   },
   {
     line: 'graft int8 read',
-    name: 'web: reading 240 tokens with products in 8 bits, beside Q8_0',
+    name: 'web: reading 240 tokens with products in 8 bits, against Q8_0',
     unit: 'ms',
     reference: { line: 'wllama q8_0 read', name: 'wllama, Q8_0' },
     goal: 3.5,
@@ -133,7 +133,7 @@ async function* measureWeb(context: BenchmarkContext): AsyncIterable<BenchmarkRo
 export const webBenchmark: Benchmark = {
   name: 'web',
   summary:
-    'the engine in one Chromium: writing, reading, adapters, training, memory; beside wllama',
+    'the engine in one Chromium: writing, reading, adapters, training, memory; against wllama',
   needs: 'the sources, Chromium, and GRAFT_BENCH_WLLAMA: a folder with @wllama/wllama 3.13.0',
   run: measureWeb,
 }

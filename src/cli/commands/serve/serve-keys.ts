@@ -27,7 +27,7 @@ export const serveKeysCommand = defineCommand({
     { command: 'graft serve keys add laptop', about: 'a key for answers and feedback' },
     {
       command: 'graft serve keys add ci --scopes infer --requests-per-minute 60 --concurrent 4',
-      about: 'with limits of its own',
+      about: 'with its own limits',
     },
     { command: 'graft serve keys revoke ci', about: 'refused from the next request on' },
   ],

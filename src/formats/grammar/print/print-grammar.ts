@@ -31,7 +31,7 @@ const createSizeError = (what: string): OptionError =>
 
 const isSingle = ([from, to]: CodeRange): boolean => from === to && from > 0x7f
 
-/** Printable ASCII stands for itself, apart from what has a meaning in a class. */
+/** Printable ASCII is literal, apart from characters with a meaning in a class. */
 const printClassByte = (byte: number): string =>
   byte > 0x20 && byte < 0x7f && !'\\]^-['.includes(String.fromCharCode(byte))
     ? String.fromCharCode(byte)
@@ -89,7 +89,7 @@ class Printer {
     this.lines.push(line)
   }
 
-  /** Alternatives of an expression that stand for a rule's whole content. */
+  /** Alternatives of an expression that is a rule's whole content. */
   alternatives(expression: GrammarExpression): string[] {
     if (expression.type === 'free') return [this.#free(expression)]
     if (isSimple(expression)) return this.#simple(expression)
@@ -218,7 +218,7 @@ function groupRegular(parts: readonly GrammarExpression[]): GrammarExpression[] 
   return groups
 }
 
-/** Texts and classes by themselves, or a choice of them. */
+/** Texts and classes alone, or a choice of them. */
 const isSimple = (expression: GrammarExpression): boolean =>
   expression.type === 'text' ||
   expression.type === 'codes' ||

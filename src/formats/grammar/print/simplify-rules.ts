@@ -1,7 +1,7 @@
 // A grammar as it is printed: without what fits nothing, without rules that nothing refers to, and
-// with short rules in place of references to them. The library computes masks rule by rule: behind
-// the end of a rule it checks tokens one by one while text is written, so a rule of one character
-// that is repeated would cost up to 100 ms a token.
+// with short rules in place of references to them. The library computes masks rule by rule: after
+// the end of a rule it checks each token while text is generated, so a rule of one character that
+// is repeated would cost up to 100 ms a token.
 
 import {
   type GrammarExpression,

@@ -225,7 +225,7 @@ class RegexReader {
     if (low !== undefined && low >= 0xdc00 && low <= 0xdfff)
       return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
     cursor.at = back
-    throw cursor.error('half of a surrogate pair: no text holds it', start)
+    throw cursor.error('half of a surrogate pair: no text contains it', start)
   }
 
   #readClass(start: number): RegexNode {
@@ -245,7 +245,7 @@ class RegexReader {
       const to = this.#readClassPart()
       const low = from[0]![0]
       const high = to[0]![1]
-      // [\w-\d] and the like: the dash stands for itself.
+      // [\w-\d] and the like: the dash is literal.
       if (to.length !== 1 || to[0]![0] !== to[0]![1]) ranges.push(...from, ...to, [0x2d, 0x2d])
       else if (high < low) throw cursor.error('a range goes from the smaller character up', dash)
       else ranges.push([low, high])

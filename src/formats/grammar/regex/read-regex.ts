@@ -1,4 +1,5 @@
-// A regular expression as a grammar's expression: the whole text, or a text that holds it somewhere.
+// A regular expression as a grammar's expression: for the whole text, or for a text that contains
+// it.
 
 import { GrammarError } from '../../../base/errors.ts'
 import {
@@ -16,8 +17,8 @@ export interface RegexOptions {
   /** Names the pattern in errors. */
   readonly what: string
   /**
-   * 'whole': the pattern is the whole text. 'inside': the text holds it, as JSON Schema's `pattern`
-   * asks, unless ^ and $ say otherwise.
+   * 'whole': the pattern is the whole text. 'inside': the text contains a match, as in JSON
+   * Schema's `pattern`, unless ^ and $ anchor it.
    */
   readonly where: 'whole' | 'inside'
   /** Leaves out what only narrows the pattern instead of refusing it. */
@@ -101,7 +102,7 @@ function takeAnchors(node: RegexNode, side: 'start' | 'end', fill: RegexNode[]):
     parts: side === 'start' ? [...fill, ...parts] : [...parts, ...fill],
   })
   if (node.type !== 'sequence' || node.parts.length === 0) return place([node])
-  // Look-arounds stand beside anchors: ^(?!x)… and …(?<!x)$.
+  // Look-arounds are next to anchors: ^(?!x)… and …(?<!x)$.
   const order = side === 'start' ? node.parts : node.parts.toReversed()
   const at = order.findIndex((part) => part.type !== 'condition')
   const edge = order[at]

@@ -1,5 +1,5 @@
-// What JSON Schema's `format` asks of strings, as patterns that are a little narrower where the full
-// rule is not a regular language.
+// What JSON Schema's `format` asks of strings, as patterns that are a little narrower where the
+// full rule is not a regular language.
 
 const octet = '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])'
 const date =
@@ -12,7 +12,9 @@ const shortLabel = '[a-z][a-z0-9]{0,15}'
 const path = '(/[A-Za-z0-9._~-]+)*'
 const hexGroup = '[0-9a-f]{1,4}'
 
-/** Patterns of whole strings. Formats that are not listed are checked when the answer is complete. */
+/**
+ * Patterns of whole strings. Formats that are not listed are checked when the answer is complete.
+ */
 export const formatPatterns: Readonly<Record<string, string>> = {
   date,
   time: clock + zone,

@@ -15,7 +15,7 @@ import {
   type RuleBook,
 } from '../grammar.ts'
 
-/** Digits of a number at most, before the point and behind it: more than a double holds. */
+/** Digits of a number at most, before and after the point: more than a double can represent. */
 export const MOST_DIGITS = 16
 
 export const DIGIT = matchCodes([[0x30, 0x39]])
@@ -26,7 +26,7 @@ const HEX = matchCodes([
   [0x61, 0x66],
 ])
 
-/** Characters that stand for themselves in a string. */
+/** Characters that are literal in a string. */
 const PLAIN: readonly CodeRange[] = invertRanges([
   [0, 0x1f],
   [0x22, 0x22],

@@ -6,7 +6,9 @@ import type { SchemaValue } from '../grammar-choice.ts'
 import type { Lengths } from './lengths.ts'
 import type { SchemaObject } from './schema-document.ts'
 
-/** What holds at one place of a value; places within it are asked for when they are reached. */
+/**
+ * The constraints at one place of a value; places within it are requested when they are reached.
+ */
 export interface LengthPlan {
   /** Of a string at this place. */
   readonly own: Lengths | undefined

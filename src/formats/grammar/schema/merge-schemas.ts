@@ -1,5 +1,5 @@
-// Two schemas as one that asks what both ask: for allOf, and for keywords beside $ref, anyOf and
-// oneOf. Schemas within them are joined by allOf, and merged when their turn comes.
+// Combines two schemas into one that requires both: for allOf, and for keywords next to $ref, anyOf
+// and oneOf. Schemas within them are joined by allOf, and merged when their turn comes.
 
 import { isRecord } from '../../../base/schema.ts'
 import type { SchemaValue } from '../grammar-choice.ts'
@@ -45,7 +45,9 @@ const intersectValues = (a: readonly unknown[], b: readonly unknown[]): unknown[
   return a.filter((value) => texts.has(JSON.stringify(value)))
 }
 
-/** By keyword, where both schemas have it. Others keep the first value; the late check sees both. */
+/**
+ * By keyword, where both schemas have it. Others keep the first value; the late check sees both.
+ */
 const merges: Readonly<Record<string, Both>> = {
   type: intersectTypes,
   enum: intersectValues,
@@ -87,7 +89,7 @@ function extendProperties(from: SchemaObject, other: SchemaObject): Schemas {
   return { ...own, ...Object.fromEntries(added.map((name) => [name, rest])) }
 }
 
-/** Of lists of first items, each by place; behind the shorter one its rest holds. */
+/** Of lists of first items, each by place; after the end of the shorter one, its rest applies. */
 function mergePrefixes(a: SchemaObject, b: SchemaObject): SchemaValue[] | undefined {
   const [left, right] = [a, b].map(
     (one) => one['prefixItems'] as readonly SchemaValue[] | undefined,

@@ -22,7 +22,7 @@ export interface NumberBounds {
   readonly isBelow: boolean
 }
 
-/** Digits that a double holds. */
+/** Digits that a double can represent. */
 const EXACT_DIGITS = 15
 
 /** A bound ≥ 0: its digits before and behind the point. */
@@ -61,7 +61,7 @@ function toDecimal(value: number): Decimal {
 
 const hasDigits = ({ digits }: Limit): boolean => /[1-9]/.test(digits)
 
-/** Whether a text that ends here is inside: what is left of a bound says where it is. */
+/** Whether a text that ends here is inside: the rest of a bound determines it. */
 const canEnd = ({ low, high }: Limits): boolean =>
   (!low || (!hasDigits(low) && !low.isOpen)) && (!high || hasDigits(high) || !high.isOpen)
 

@@ -1,5 +1,5 @@
 // Schemas of objects as expressions. Properties come in the order in which the schema lists them;
-// others follow, where the schema says what they are.
+// others follow, if the schema defines them.
 
 import {
   type GrammarExpression,
@@ -39,7 +39,7 @@ interface Property {
 
 type Schemas = Readonly<Record<string, SchemaValue>>
 
-/** Strings of characters that stand for themselves, other than these. */
+/** Strings of literal characters, other than these. */
 export function matchOtherNames(names: readonly string[]): GrammarExpression {
   const walk = (rests: readonly string[][]): GrammarExpression => {
     const byFirst = Map.groupBy(

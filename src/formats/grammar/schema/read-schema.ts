@@ -1,5 +1,6 @@
 // Reads a JSON Schema into a grammar. Every text of the grammar is JSON, and fits the schema apart
-// from what is listed as late: what no grammar can hold, which is checked when the value is complete.
+// from what is listed as late: what no grammar can hold, which is checked when the value is
+// complete.
 
 import { GrammarError } from '../../../base/errors.ts'
 import {
@@ -52,7 +53,7 @@ class SchemaReader {
   readonly #late = new Set<string>()
   /** Whether the grammar has strings whose lengths are counted. */
   #hasCounted = false
-  /** Alternatives within each other that are being read: their places tell no lengths. */
+  /** Nested alternatives that are being read: their places determine no lengths. */
   #unions = 0
   readonly #canCount: boolean
   readonly #reportLate = (schema: SchemaObject, keyword: string): void =>
@@ -101,7 +102,7 @@ class SchemaReader {
     if (depth > MOST_MERGES)
       throw this.#document.error(
         given,
-        'refers to itself without an end: it holds itself, as by allOf',
+        'refers to itself without an end: it contains itself, as by allOf',
       )
     const { $ref: reference, allOf, ...own } = updateSchema(given)
     let flat: SchemaObject | undefined = this.#document.keepPlace(own, given)
@@ -174,7 +175,9 @@ class SchemaReader {
     return listTypes(flat).some((type) => ['string', 'array', 'object'].includes(type))
   }
 
-  /** The one schema that holds at a place, if there is one; its alternatives may be simple values. */
+  /**
+   * The one schema that applies at a place, if there is one; its alternatives may be simple values.
+   */
   #findPlain(given: SchemaValue): SchemaObject | undefined {
     const schema = this.#flatten(given, 0)
     const branches = (schema?.['anyOf'] ?? schema?.['oneOf']) as readonly SchemaValue[] | undefined
@@ -185,7 +188,7 @@ class SchemaReader {
     return this.#findPlain(Object.keys(base).some(isConstraint) ? { allOf: [base, only] } : only)
   }
 
-  /** Whether no value fits two of them, as far as their types and constants tell. */
+  /** Whether no value fits two of them, as far as their types and constants show. */
   #areApart(branches: readonly SchemaValue[]): boolean {
     const flat = branches.map((branch) => this.#flatten(branch, 0) ?? { enum: [] })
     return flat.every((one, i) => flat.slice(i + 1).every((other) => isApart(one, other)))
@@ -246,7 +249,7 @@ class SchemaReader {
 export interface SchemaOptions {
   /** Default 'free'. */
   readonly whitespace?: 'free' | 'none' | undefined
-  /** Whether whoever uses the grammar counts lengths by the plan. Default false. */
+  /** Whether the user of the grammar counts lengths by the plan. Default false. */
   readonly canCount?: boolean | undefined
 }
 

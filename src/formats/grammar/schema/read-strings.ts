@@ -8,7 +8,7 @@ import { escapeForJson, type JsonRules, matchString, STRING_CHARACTER } from './
 import { findCounted } from './length-plan.ts'
 import type { SchemaObject } from './schema-document.ts'
 
-/** Tells which keyword a grammar could not hold. */
+/** Reports which keyword a grammar cannot express. */
 export type ReportLate = (schema: SchemaObject, keyword: string) => void
 
 /** A pattern's texts; `place` names it in errors. */
@@ -36,7 +36,9 @@ function readPattern(
 
 export interface StringParts {
   readonly reportLate: ReportLate
-  /** Whether the place of the string in the value tells its lengths, so that they can be counted. */
+  /**
+   * Whether the string's position in the value determines its lengths, so that they can be counted.
+   */
   readonly canCount: boolean
 }
 

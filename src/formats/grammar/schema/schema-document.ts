@@ -38,7 +38,7 @@ export class SchemaDocument {
     throw new GrammarError(what, first.place, first.problem + more)
   }
 
-  /** Where a part stands: '#/properties/age'. Merged schemas occur where their first part does. */
+  /** The path of a part: '#/properties/age'. Merged schemas occur where their first part does. */
   placeOf(schema: object): string {
     return this.#places.get(schema) ?? '#'
   }

@@ -1,4 +1,4 @@
-// What a flat schema says of the types and bounds of its values.
+// The types and bounds that a flat schema gives its values.
 
 import { isRecord } from '../../../base/schema.ts'
 import type { SchemaValue } from '../grammar-choice.ts'

@@ -20,7 +20,7 @@ import {
   Undefined,
 } from './values.ts'
 
-/** A text in small letters, for orders that pass over case. */
+/** A string in lower case, for case-insensitive orders. */
 const foldCase = (value: unknown, isSensitive: unknown): unknown =>
   typeof value === 'string' && !isTrue(isSensitive) ? value.toLowerCase() : value
 

@@ -1,4 +1,4 @@
-// Python's two ways to fill in a text: `'%s' % value` and `'{}'.format(value)`.
+// Python's two ways to format a string: `'%s' % value` and `'{}'.format(value)`.
 
 import { toRepr, toText } from './show.ts'
 import { describeType, Float, isInteger, type NamedValues, TemplateError } from './values.ts'

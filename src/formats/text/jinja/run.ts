@@ -39,7 +39,7 @@ function assign(target: Target, value: unknown, scope: Scope): void {
   for (const [i, item] of target.items.entries()) assign(item, items[i], scope)
 }
 
-/** The text of statements in a scope of their own. */
+/** The text of statements in their own scope. */
 function renderIn(body: TemplateBlock, scope: Scope): string {
   const out: string[] = []
   runBlock(body, scope, out)

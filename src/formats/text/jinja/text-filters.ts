@@ -63,7 +63,7 @@ const indentLines: Filter = (value, args, named) => {
     .join('\n')
 }
 
-/** `json.dumps`; characters beyond ASCII stay as they are unless `ensure_ascii`. */
+/** `json.dumps`; non-ASCII characters are escaped only with `ensure_ascii`. */
 const toJson: Filter = (value, args, named) => {
   const [isAscii, indent, separators, sortsKeys] = bindArguments(
     'tojson',

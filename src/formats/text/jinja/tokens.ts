@@ -3,7 +3,7 @@
 
 export type TokenKind = 'text' | 'begin' | 'end' | 'name' | 'string' | 'integer' | 'float' | 'sign'
 
-/** `begin` and `end` hold `{{`, `}}`, `{%` or `%}`; `string` holds what the escapes mean. */
+/** `begin` and `end` hold `{{`, `}}`, `{%` or `%}`; `string` has its escapes resolved. */
 export interface Token {
   readonly kind: TokenKind
   readonly text: string

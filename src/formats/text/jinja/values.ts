@@ -26,7 +26,7 @@ export class Group extends Tuple {
   }
 }
 
-/** The key under which a dict holds `key`: 1, 1.0 and True are one key to Python. */
+/** The key under which a dict stores `key`: 1, 1.0 and True are one key to Python. */
 export function findKey(dict: ReadonlyMap<unknown, unknown>, key: unknown): unknown {
   const plain = key instanceof Float && Number.isInteger(key.value) ? key.value : key
   if (dict.has(plain)) return plain
@@ -75,7 +75,7 @@ export class Namespace {
 /** Sets a value; names that begin with an underscore are refused, as transformers does. */
 export function setInNamespace(namespace: Namespace, name: string, value: unknown): void {
   if (name.startsWith('_'))
-    throw new TemplateError(`a namespace holds no names that begin with "_", but got "${name}"`)
+    throw new TemplateError(`a namespace has no names that begin with "_", but got "${name}"`)
   namespace.values.set(name, value)
 }
 

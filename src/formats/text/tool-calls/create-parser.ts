@@ -48,7 +48,7 @@ interface RunningCall {
   hasCalled: boolean
 }
 
-/** What a text may begin with, and what happens then. */
+/** The possible beginnings of a text, and what follows each. */
 interface Beginning {
   readonly marker: string
   /** Takes the text, which begins with the marker. */

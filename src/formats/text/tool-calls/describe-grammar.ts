@@ -1,4 +1,5 @@
-// A grammar that holds an answer to calls of offered functions whose arguments fit their schemas.
+// A grammar that restricts an answer to calls of offered functions whose arguments fit their
+// schemas.
 
 import type { GrammarChoice, StructuralFormat } from '../../grammar/grammar-choice.ts'
 import { nothing } from './formats/members-grammar.ts'

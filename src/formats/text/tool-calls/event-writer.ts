@@ -14,7 +14,7 @@ export class EventWriter {
   #calls = 0
   /** No text comes before, or none since the last call or reasoning. */
   isFresh = true
-  /** What comes right before is a call. */
+  /** The preceding part is a call. */
   isAfterCall = false
   /** A call has started and is not ended. */
   isCalling = false

@@ -3,7 +3,7 @@
 import { createToolCallParser, type ToolCallParserOptions } from './create-parser.ts'
 import type { ToolCall, ToolCallEvent, ToolCallFormat } from './tool-call-format.ts'
 
-/** What an answer says. */
+/** The parts of an answer. */
 export interface ParsedAnswer {
   /** All but reasoning and calls; malformed calls are part of it. */
   readonly text: string

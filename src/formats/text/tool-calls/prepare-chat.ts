@@ -16,7 +16,9 @@ export interface ToolChat {
   readonly tools: readonly object[] | undefined
 }
 
-/** Calls of messages in OpenAI's form; without tools these stay, because the template may know them. */
+/**
+ * Calls of messages in OpenAI's form; without tools these stay, because the template may know them.
+ */
 export function prepareToolChat(
   messages: readonly ChatMessage[],
   tools: readonly ToolDefinition[],
@@ -42,7 +44,7 @@ const getCallId = (message: ChatMessage): string | undefined => {
   return typeof id === 'string' ? id : undefined
 }
 
-/** Ids as the format's template wants them: nine characters, where it refuses others. */
+/** Ids in the form of the format's template: nine characters, if it refuses others. */
 function assignIds(
   messages: readonly ChatMessage[],
   { idLength }: ToolCallFormat,
@@ -158,7 +160,7 @@ function splitCalls(messages: readonly ChatMessage[]): readonly ChatMessage[] {
   return separated
 }
 
-/** Results as the user's words, joined with what the user says next. */
+/** Results as a user's message, joined with the user's next message. */
 function joinResults(messages: readonly ChatMessage[], format: ToolCallFormat): ChatMessage[] {
   const joined: ChatMessage[] = []
   let afterResult = false

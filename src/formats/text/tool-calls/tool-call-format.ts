@@ -1,6 +1,5 @@
-// What a format of tool calls is: how a model that calls functions writes a call into its text, and
-// what comes out of a text that is read. Each format is a file beside this one and a row in
-// format-table.ts.
+// The contract of a tool-call format: how a model writes a call into its text, and the result of
+// parsing that text. Each format is a file in this folder and a row in format-table.ts.
 
 import type { JsonSchema } from '../../../base/schema.ts'
 import type { TagFormat } from '../../grammar/grammar-choice.ts'
@@ -23,13 +22,13 @@ export interface ToolCall {
   readonly name: string
   /** A JSON object as text; numbers as the model wrote them. */
   readonly arguments: string
-  /** Where the format has ids of its own. */
+  /** If the format has its own ids. */
   readonly id?: string
 }
 
 /**
- * What an answer says, in order. Pieces of one text, one reasoning or one call's arguments, joined,
- * do not depend on how the answer was cut.
+ * The parts of an answer, in order. Pieces of one text, one reasoning or one call's arguments,
+ * joined, do not depend on how the answer was cut.
  */
 export type ToolCallEvent =
   | { readonly type: 'text'; readonly text: string }
@@ -39,7 +38,7 @@ export type ToolCallEvent =
   /** A piece of the JSON text of the arguments. */
   | { readonly type: 'call-arguments'; readonly index: number; readonly text: string }
   | { readonly type: 'call-end'; readonly index: number; readonly id?: string }
-  /** The call that was started is none: `text` is all that stands for it, from its marker on. */
+  /** The started call is not a call: `text` is its whole source, from its marker on. */
   | { readonly type: 'call-broken'; readonly index: number; readonly text: string }
 
 /** Texts around a model's reasoning. */
@@ -70,7 +69,7 @@ export interface FormatEvidence {
   hasToken(token: string): boolean
 }
 
-/** How calls are in a grammar: one tag for each function, and what stands around all of them. */
+/** Calls as a grammar: one tag for each function, and the text around them. */
 export interface CallTags {
   /** What a text must not contain unless a tag follows: `<tool_call>`. */
   readonly triggers: readonly string[]
@@ -95,15 +94,17 @@ export interface ToolCallFormat {
   readonly closers: readonly string[]
   /** Texts that frame others and say nothing, dropped wherever they are: `<|start|>assistant`. */
   readonly frames?: readonly string[]
-  /** The texts that mark calls and reasoning; where they are special tokens, the text keeps them. */
+  /**
+   * The texts that mark calls and reasoning; where they are special tokens, the text keeps them.
+   */
   readonly markers: readonly string[]
   /** Characters that ids of calls have, where the templates refuse others. */
   readonly idLength?: number
-  /** What a model is told about functions if its template does not say it. */
+  /** The description of functions for models whose template has none. */
   describeTools(tools: readonly ToolDefinition[]): string
   /** Calls in an earlier answer, where the template does not write them. */
   formatCalls(calls: readonly ToolCall[]): string
-  /** What a function returned, where the template knows no such message. */
+  /** A function's result, if the template has no such message. */
   formatResult(result: string, name: string | undefined): string
   /** Calls of these functions in a grammar. */
   describeCalls(tools: readonly ToolDefinition[]): CallTags

@@ -1,4 +1,4 @@
-// Causal convolutions of every number by itself, over the tokens at hand or behind a window of
+// Causal convolutions of each channel separately, over the given tokens or after a window of
 // earlier ones. Positions say where a sequence begins: nothing reaches back before its position 0.
 
 import { assertInternal } from '../../../base/errors.ts'
@@ -50,8 +50,8 @@ const emitReach = (emit: OnnxEmitter, positions: Value, by: number): string => {
 }
 
 /**
- * Each token gets what stands `by` tokens before it in its sequence, zeros where nothing does. x:
- * [N, T, D], positions: i64 [N, T].
+ * Each token gets the value `by` tokens before it in its sequence, or zeros. x: [N, T, D],
+ * positions: i64 [N, T].
  */
 export const shiftTokens: Operation = {
   name: 'shiftTokens',
@@ -80,7 +80,7 @@ export const shiftTokens: Operation = {
   },
 }
 
-/** The gradient of shiftTokens: each token gets what stands `by` tokens behind it. */
+/** The gradient of shiftTokens: each token gets the value `by` tokens after it. */
 export const unshiftTokens: Operation = {
   name: 'unshiftTokens',
   shape: shiftTokens.shape,

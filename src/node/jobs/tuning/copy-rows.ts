@@ -10,7 +10,7 @@ import { toStorageError } from '../../files/system-errors.ts'
 
 export type RowsName = 'training' | 'validation'
 
-/** The file's ending says its format: training.csv.gz. */
+/** The file's ending determines its format: training.csv.gz. */
 const endingPattern = /\.(?:jsonl?|csv|parquet)(?:\.(?:gz|zst))?$/i
 
 /** Copies a file into a job's folder; gives its path there. Throws StorageError. */
@@ -32,7 +32,7 @@ export async function copyRows(
   return path
 }
 
-/** Lines that are no preferences of OpenAI stay as they are; what is wrong, training says. */
+/** Lines that are no preferences of OpenAI are not changed; training reports mistakes. */
 const convertPreferences = (text: string): string =>
   text.includes('"preferred_output"') ? text.split('\n').map(convertLine).join('\n') : text
 

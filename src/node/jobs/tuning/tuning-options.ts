@@ -9,7 +9,7 @@ import type { TrainJobOptions } from '../trainer.ts'
 const autoEpochs = 3
 
 export interface TuningPlaces {
-  /** The base as the server was told it. */
+  /** The base as given to the server. */
   readonly source: string
   readonly training: string
   readonly validation: string | undefined

@@ -24,7 +24,7 @@ import { toTrainOptions, type TuningPlaces } from './tuning-options.ts'
 export interface TuningParts extends Omit<ResultPlaces, 'ownNames'> {
   readonly folder: string
   readonly files: FileStore
-  /** The base as the server was told it. */
+  /** The base as given to the server. */
   readonly source: string
   readonly share: TrainShare
   /** Jobs that wait or run; more are refused. */
@@ -202,7 +202,7 @@ export class TuningRunner implements JobService {
     return job && this.#folder.locateRun(job.id)
   }
 
-  /** Writes down what a run says until it ends. */
+  /** Records a run's events until it ends. */
   #follow(job: TuningJob, run: TrainJob): void {
     this.#runs.set(job.id, run)
     this.#hold(

@@ -1,5 +1,5 @@
-// experts.json at the top of an archive: which folder holds which expert, with its hash and what a
-// registry says of it.
+// experts.json at the top of an archive: which folder has which expert, with its hash and its entry
+// in the registry.
 
 import { FormatError, UnsupportedError } from '../../../base/errors.ts'
 import {

@@ -153,7 +153,7 @@ describe('an archive is refused, and the registry stays as it was', () => {
     await refuse(randomBytes(4096), /not a sound tar archive/)
     await refuse(new Uint8Array(0), /archive/)
     await refuse(Uint8Array.of(0x50, 0x4b, 3, 4), /is a zip archive/)
-    await refuse(await packTar([text('notes.txt')]), /holds no expert/)
+    await refuse(await packTar([text('notes.txt')]), /contains no expert/)
     await expect(importArchive(other, at('missing.tar'))).rejects.toThrow(FormatError)
   })
 

@@ -13,7 +13,7 @@ import { archiveIndexFile, type ArchivedExpert, readArchiveIndex } from './archi
 import { unpackArchive } from './unpack-archive.ts'
 
 export interface ImportOptions {
-  /** The name, where the archive holds one expert. */
+  /** The name, if the archive contains one expert. */
   readonly id?: string | undefined
   readonly version?: string | undefined
   readonly channels?: readonly string[] | undefined
@@ -73,7 +73,7 @@ export async function importArchive(
 
 type FoundExpert = Pick<ArchivedExpert, 'folder'> & Partial<ArchivedExpert>
 
-/** By the archive's index, else every folder that holds an adapter. */
+/** By the archive's index, else every folder with an adapter. */
 async function findExperts(place: string, file: string): Promise<readonly FoundExpert[]> {
   const index = await readFile(join(place, archiveIndexFile)).catch(() => undefined)
   if (index) return readArchiveIndex(index, `${file}: ${archiveIndexFile}`)
@@ -84,7 +84,7 @@ async function findExperts(place: string, file: string): Promise<readonly FoundE
       found.push({ folder })
   if (found.length === 0)
     throw new FormatError(
-      `${file}: holds no expert: there is no adapter_config.json at its top or in a folder there.`,
+      `${file}: contains no expert: there is no adapter_config.json at its top or in a folder there.`,
     )
   return found
 }

@@ -1,5 +1,5 @@
-// Unpacks a tar archive of anybody's into a new folder: regular files below it and nothing else, no
-// more bytes than are allowed, whatever the archive says of itself.
+// Unpacks an untrusted tar archive into a new folder: only regular files below it, and at most the
+// allowed number of bytes, whatever the archive's headers claim.
 
 import { createReadStream } from 'node:fs'
 import { open, writeFile } from 'node:fs/promises'
@@ -62,7 +62,7 @@ export async function unpackArchive(
   if (paths.files.size === 0) throw new FormatError(`${file}: is an archive without files.`)
 }
 
-/** Not synced: whoever adds it to a registry copies it durably. */
+/** Not synced: the code that adds it to a registry copies it durably. */
 async function writeEntry(path: string, body: AsyncIterable<Uint8Array>): Promise<void> {
   try {
     await makeDirectory(dirname(path))
@@ -150,10 +150,10 @@ function checkEntry(
   if (type === 'directory' && path.replace(/^\.$/, '') === '') return '.'
   const problem = findPathProblem(path)
   if (problem !== undefined) throw refuse(problem.slice(problem.lastIndexOf(': ') + 2))
-  if (/\p{Cc}/u.test(path)) throw refuse('holds control codes')
+  if (/\p{Cc}/u.test(path)) throw refuse('contains control codes')
   for (let at = path.indexOf('/'); at > 0; at = path.indexOf('/', at + 1)) {
     const above = path.slice(0, at)
-    if (files.has(above)) throw refuse(`lies in ${quoteName(above)}, a file`)
+    if (files.has(above)) throw refuse(`is in ${quoteName(above)}, a file`)
     folders.add(above)
   }
   if (files.has(path) || (type === 'file' && folders.has(path))) throw refuse('occurs twice')

@@ -1,5 +1,6 @@
-// The contract of what keeps experts' files by content hash: whole or not at all, and never changed.
-// A folder that all machines see, or an S3 bucket with a copy of what this machine has used.
+// The contract of what keeps experts' files by content hash: whole or not at all, and never
+// changed. A folder that all machines see, or an S3 bucket with a copy of what this machine has
+// used.
 
 export interface FolderContent {
   readonly hash: string
@@ -12,7 +13,9 @@ export interface RegistryContent {
    * because the source may change meanwhile; `prepare` may change the copy before.
    */
   stage(folder: string, prepare?: (place: string) => Promise<void>): Promise<StagedContent>
-  /** The folder with these files on this machine; they are fetched where they are kept elsewhere. */
+  /**
+   * The folder with these files on this machine; they are fetched where they are kept elsewhere.
+   */
   open(hash: string): Promise<string>
   /** The hash of the files as they are kept: another one where bytes were changed. */
   compute(hash: string): Promise<string>

@@ -1,5 +1,5 @@
-// What an S3 bucket keeps of one content: its files in a place of their own, and a list of them that
-// is written last. So files of an earlier, damaged or unfinished copy are never mixed in.
+// The objects of one content in an S3 bucket: its files under their own prefix, and a list of them
+// that is written last. So files of an earlier, damaged or unfinished copy are never mixed in.
 
 import { FormatError } from '../../../base/errors.ts'
 import { isRecord } from '../../../base/field.ts'
@@ -26,7 +26,7 @@ export interface FoundFiles extends KeptFiles {
 
 const layout = 1
 
-/** Keys of a bucket that stand for content. */
+/** Keys of a bucket that name content. */
 export const contentPrefix = 'content/'
 const listSuffix = '.json'
 
@@ -35,7 +35,7 @@ const formatListKey = (hash: string): string => `${contentPrefix}${hash}${listSu
 export const formatFileKey = (hash: string, place: string, path: string): string =>
   `${contentPrefix}${hash}/${place}/${path}`
 
-/** What a key stands for; undefined for a key of others. */
+/** The content that a key names; undefined for foreign keys. */
 export function parseKey(key: string): { hash: string; place: string | undefined } | undefined {
   const [, hash, place] = /^content\/([0-9a-f]{64})(?:\.json|\/([0-9a-f-]+)\/.+)$/.exec(key) ?? []
   return hash === undefined ? undefined : { hash, place }

@@ -1,5 +1,5 @@
-// Older experts become current ones: a folder with graft.json, or as PEFT or the hub has it, gets an
-// expert.json. What was there before is kept in it, so that the step can be undone.
+// Older experts become current ones: a folder with graft.json, or as PEFT or the hub has it, gets
+// an expert.json. What was there before is kept in it, so that the step can be undone.
 
 import { createHash } from 'node:crypto'
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -32,7 +32,7 @@ export interface MigrationChoice {
 /** What migrating a folder would write, or why it cannot be done. */
 export interface Migration {
   readonly folder: string
-  /** What says so far what the expert is. */
+  /** The current description of the expert. */
   readonly from: 'expert.json' | 'graft.json' | 'PEFT'
   /** Undefined if nothing is to be done, or cannot be. */
   readonly manifest?: ExpertManifest
@@ -114,7 +114,7 @@ export async function applyMigration({ folder, from, manifest }: Migration): Pro
   await finishMigration(folder)
 }
 
-/** Removes a graft.json whose text expert.json holds. */
+/** Removes a graft.json whose text is in expert.json. */
 async function finishMigration(folder: string): Promise<void> {
   const manifest = await readManifestFile(folder)
   const older = manifest && findRecord(manifest)?.older

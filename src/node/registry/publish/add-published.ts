@@ -1,4 +1,4 @@
-// Adds a published expert to a registry: fetched beside the content of the registry, compared with
+// Adds a published expert to a registry: fetched next to the content of the registry, compared with
 // its digests, then added like a folder.
 
 import { mkdir, rm } from 'node:fs/promises'
@@ -56,7 +56,7 @@ export async function addPublished(
   }
 }
 
-/** The same version, where it is there already: nothing need be fetched. */
+/** The same version, if it exists already: nothing needs to be fetched. */
 async function findKnown(
   registry: Registry,
   { id, version, hash }: RegisteredExpert,

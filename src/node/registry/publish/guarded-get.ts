@@ -1,6 +1,6 @@
-// One file from a web server, as a stream that ends where it grows too long. A redirect leads to no
-// address of your own network, checked where the connection is made, so that no second answer of
-// the name server counts.
+// One file from a web server, as a stream that ends where it grows too long. A redirect to an
+// address of the local network is refused. The check is at the connection, so that a second DNS
+// answer cannot bypass it.
 
 import { lookup as lookUp, type LookupAddress } from 'node:dns'
 import { type IncomingMessage, request as requestHttp, type RequestOptions } from 'node:http'
@@ -12,7 +12,7 @@ import { describeError } from '../../files/system-errors.ts'
 import { isPrivateAddress } from './private-address.ts'
 
 export interface GetOptions {
-  /** Redirects may lead to addresses of your own network. */
+  /** Redirects may lead to addresses of the local network. */
   readonly allowPrivate?: boolean | undefined
   readonly signal?: AbortSignal | undefined
   /** Without a byte from the server. Default 30,000. */

@@ -29,7 +29,7 @@ import { checkBytes } from './checked-bytes.ts'
 /** Names of the blobs that a process is about to write. */
 const journalFile = '.publishing.json'
 
-/** What is published in a folder; nothing where it holds no layout. */
+/** The published layout of a folder; undefined if it has none. */
 export async function readIndex(folder: string): Promise<LayoutIndex> {
   const bytes = await readExisting(join(folder, indexFile))
   return bytes ? readLayoutIndex(bytes, join(folder, indexFile)) : emptyIndex

@@ -1,5 +1,5 @@
-// Which addresses belong to a machine or a network of your own, where a public server must not lead
-// a client to.
+// Which addresses belong to this machine or a private network, to which a public server must not
+// redirect a client.
 
 import { BlockList, isIP } from 'node:net'
 
@@ -20,7 +20,7 @@ const ranges6 = [
   ['::', 127], // unspecified and loopback
   ['64:ff9b::', 96], // IPv4 behind a translator
   ['64:ff9b:1::', 48],
-  ['2002::', 16], // 6to4, which holds an IPv4 address
+  ['2002::', 16], // 6to4, which contains an IPv4 address
   ['fc00::', 7],
   ['fe80::', 10],
   ['ff00::', 8],

@@ -241,8 +241,8 @@ describe('what is refused, and leaves the registry as it was', () => {
     ['"../adapter_config.json"', /leaves the folder/],
     ['"/etc/adapter"', /is absolute/],
     ['"adapter_model.safetensors"', /occurs twice/],
-    ['"adapter_model.safetensors/x"', /lies in .*, a file/],
-    ['"a\\\\b"', /holds "\\" or/],
+    ['"adapter_model.safetensors/x"', /is in .*, a file/],
+    ['"a\\\\b"', /contains "\\" or/],
     ['"a\\nb"', /control codes/],
   ])('a file that is called %s', async (name, message) => {
     await replaceImage((image) => image.replace('"adapter_config.json"', name))

@@ -1,4 +1,4 @@
-// The files of a published layout, wherever it is: a folder, or a web server that holds it.
+// The files of a published layout, from a folder or a web server.
 
 import { createReadStream } from 'node:fs'
 import { lstat } from 'node:fs/promises'

@@ -1,5 +1,5 @@
-// A place where experts are published, read: its index, and the files of an expert, each compared
-// with its digest as it comes.
+// Reads a published layout: its index, and the files of an expert, each compared with its digest as
+// it is received.
 
 import { FormatError } from '../../../base/errors.ts'
 import { checkOptions, flag, integer, unchecked } from '../../../base/schema.ts'
@@ -21,7 +21,7 @@ import { openPublishedFiles, type PublishedFiles } from './published-files.ts'
 export interface FetchOptions {
   /** Bytes of one expert at most. Default 4 GiB. */
   readonly maxBytes?: number | undefined
-  /** A redirect may lead to an address of your own network. Default false. */
+  /** A redirect may lead to an address of the local network. Default false. */
   readonly allowPrivate?: boolean | undefined
   readonly onProgress?: ((progress: FetchProgress) => void) | undefined
   readonly signal?: AbortSignal | undefined

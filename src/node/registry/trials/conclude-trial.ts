@@ -25,8 +25,8 @@ export async function findIncumbent(registry: Registry, id: string): Promise<Reg
 }
 
 /**
- * Lets a version answer a share of the requests beside the one that answers now. Throws
- * ConflictError if a trial of the expert runs, OptionError for the version that answers already.
+ * Lets a version answer a share of the requests, next to the current one. Throws ConflictError if a
+ * trial of the expert runs, OptionError for the version that answers already.
  */
 export async function startTrial(
   reference: string,

@@ -7,7 +7,7 @@ export const shadowFields = {
   leastVoters: integer({
     from: 1,
     default: 20,
-    about: 'users who must have judged each version before the first verdict',
+    about: 'users who must have rated each version before the first decision',
   }),
   canaries: string({ filled: true, about: 'rows that must not get worse by more than 1 %' }),
 }

@@ -76,7 +76,7 @@ export function createTrials(file: TrialFile, close: () => Promise<void>): Trial
 
 type Statements = ReturnType<typeof prepareStatements>
 
-/** Answers and what was said of them. */
+/** Answers and the feedback on them. */
 function createVotes(
   file: TrialFile,
   sql: Statements,

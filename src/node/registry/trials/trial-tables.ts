@@ -1,4 +1,4 @@
-// The tables of trials beside a registry's index: trials, the answers that can be judged, votes,
+// The tables of trials next to a registry's index: trials, the answers that can be judged, votes,
 // and which users' turns an improved version learned from. Users are in them by a keyed hash.
 
 import type { SqliteSchema } from '../../stores/sqlite-file.ts'

@@ -18,7 +18,7 @@ export const batchesFields = {
   batchRequests: integer({
     from: 1,
     default: 4,
-    about: 'requests of batches that are asked at a time, beside those of clients',
+    about: 'requests of batches that run at a time, in addition to those of clients',
   }),
 } satisfies OptionFields<ServeBatchesOptions>
 

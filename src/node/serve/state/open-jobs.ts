@@ -83,7 +83,7 @@ function findRefusal(
   if (needsSignature)
     return 'This server loads signed experts only (--require-signed), and results of jobs are not signed.'
   if (holder === undefined) return undefined
-  return `The process ${holder} takes the training jobs of this state folder. Ask it, or give this server a --state of its own.`
+  return `The process ${holder} takes the training jobs of this state folder. Ask it, or give this server its own --state.`
 }
 
 /** One process at a time runs the jobs of a folder. */

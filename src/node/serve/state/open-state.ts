@@ -1,4 +1,4 @@
-// The folder in which servers keep their state: where it is, who may read it, and what it holds.
+// The folder in which servers keep their state: its place, permissions and contents.
 
 import { chmod, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'

@@ -1,5 +1,5 @@
-// Studio's files on this machine: the built page in dist/, ONNX Runtime's WebAssembly of the package
-// that brings it, and the base that is served.
+// Studio's files on this machine: the built page in dist/, ONNX Runtime's WebAssembly of the
+// package that brings it, and the base that is served.
 
 import { existsSync } from 'node:fs'
 import { createHash } from 'node:crypto'
@@ -25,7 +25,7 @@ export const studioFields = {
 
 const here = dirname(fileURLToPath(import.meta.url))
 
-/** Beside the compiled sources, or where a checkout builds them; undefined: not built. */
+/** Next to the compiled sources, or where a checkout builds them; undefined: not built. */
 export const findStudioPage = (): string | undefined =>
   ['../../../studio', '../../../../dist/studio']
     .map((path) => join(here, path))
@@ -50,7 +50,7 @@ export async function openStudio({ model, page, needsKey }: StudioTask): Promise
   const example = fileURLToPath(new URL('../../../catalogue/models/stories260k', import.meta.url))
   let opening: Promise<StudioBase | undefined> | undefined
   let closeServed = async (): Promise<void> => undefined
-  /** When a page first wants it. A base that cannot be found again is not offered. */
+  /** When a page first requests it. A base that cannot be found again is not offered. */
   const findServed = (): Promise<StudioBase | undefined> =>
     (opening ??= (async () => {
       if (model === undefined) return undefined
@@ -89,7 +89,7 @@ async function describeServed(model: string, resolved: ResolvedModel): Promise<S
 
 async function describeGguf(model: string, name: string, gguf: ByteSource): Promise<StudioBase> {
   const own = basename(gguf.name)
-  // Parts of several are found by their names; nothing else beside the file is given.
+  // Parts of several are found by their names; no other file of the folder is served.
   const parts = listSplitNames(own)
   const place = parts ? own : `${name}.gguf`
   const open = async (path: string): Promise<ByteSource | undefined> => {

@@ -21,7 +21,9 @@ export interface ExpertRow {
   readonly computed: number
 }
 
-/** Whether an adapter has virtual tokens: once they are read, what it has in slots acts, or nothing. */
+/**
+ * Whether an adapter has virtual tokens: once they are read, what it has in slots acts, or nothing.
+ */
 export const isVirtual = ({ handle }: Pick<ExpertRow, 'handle'>): boolean =>
   (handle?.virtualTokens ?? 0) > 0
 
@@ -36,8 +38,8 @@ const toAnswerIndex = ({ virtualTokens, promptTokens }: ExpertRow, position: num
   position + 1 - virtualTokens - promptTokens
 
 /**
- * What acts on the next `tokens` tokens of a sequence, of which the shared form's gain says on which.
- * The base has no term.
+ * What acts on the next `tokens` tokens of a sequence, of which the shared form's gain says on
+ * which. The base has no term.
  */
 export function listTerms(task: ExpertRow, tokens: number): readonly ExpertTerm[] {
   const { lease, laterLeases, stages, activeFrom } = task

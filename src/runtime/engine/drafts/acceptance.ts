@@ -1,6 +1,9 @@
 // How often a drafter is right for one answer, and when it is asked.
 
-/** A drafter is thought to be right this often before anything is known: hopeful, so that it is tried. */
+/**
+ * A drafter is thought to be right this often before anything is known: hopeful, so that it is
+ * tried.
+ */
 const PRIOR_RATE = 0.75
 const PRIOR_TOKENS = 2
 /** What a token counted counts after one more call. */
@@ -32,7 +35,10 @@ export class Acceptance {
     return this.#isOnTrial
   }
 
-  /** Tokens that `count` proposed ones are expected to give, with the one that the call always gives. */
+  /**
+   * Tokens that `count` proposed ones are expected to give, with the one that the call always
+   * gives.
+   */
   expectTokens(count: number): number {
     let sum = 1
     let chance = 1

@@ -5,7 +5,9 @@
 /** One more decode call takes as long as attention over about so many slots. */
 export const CALL_SLOTS = 4000
 
-/** 64, 128, 192, 256, 384, 512; then multiples of 256, from 2,048 on in steps of about an eighth. */
+/**
+ * 64, 128, 192, 256, 384, 512; then multiples of 256, from 2,048 on in steps of about an eighth.
+ */
 export function chooseCapacity(positions: number): number {
   if (positions <= 256) return Math.max(1, Math.ceil(positions / 64)) * 64
   if (positions <= 512) return Math.ceil(positions / 128) * 128

@@ -86,7 +86,9 @@ function computeRoot(identity: PrefixIdentity): Uint32Array {
 
 const words = new Int32Array(64)
 
-/** state = SHA-256(state ‖ 16 tokens of 32 bits): 96 bytes, two blocks of SHA-256 with the padding. */
+/**
+ * state = SHA-256(state ‖ 16 tokens of 32 bits): 96 bytes, two blocks of SHA-256 with the padding.
+ */
 function addTokens(state: Uint32Array, tokens: readonly number[]): void {
   assertInternal(tokens.length === BLOCK_SIZE, `a key is of 16 tokens, got ${tokens.length}`)
   for (let i = 0; i < WORDS; i++) {

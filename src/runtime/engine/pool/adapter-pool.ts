@@ -82,7 +82,9 @@ export interface RankSet {
    * until slots are added or taken away.
    */
   groupedFeeds(set?: number, choice?: SlotRange): ReadonlyMap<string, F32Tensor>
-  /** `<module>.A` [P·R, in] and `.B` of one active slot: [U, unit, R], [out, R] of a module alone. */
+  /**
+   * `<module>.A` [P·R, in] and `.B` of one active slot: [U, unit, R], [out, R] of a module alone.
+   */
   slotFeeds(slot: number): ReadonlyMap<string, F32Tensor>
 }
 
@@ -95,7 +97,9 @@ export interface VectorSet {
    * [Gv, in].
    */
   feeds(): ReadonlyMap<string, F32Tensor>
-  /** The same with one row for each of the sums: 1 + Σ gain·(v − 1), likewise u, and Σ gain·shift. */
+  /**
+   * The same with one row for each of the sums: 1 + Σ gain·(v − 1), likewise u, and Σ gain·shift.
+   */
   blend(sums: readonly (readonly VectorTerm[])[]): ReadonlyMap<string, F32Tensor>
 }
 

@@ -127,7 +127,9 @@ async function readWeights(adapter: Adapter, base: PoolBase): Promise<ServingWei
   return weights
 }
 
-/** Throws NumericError that names the adapter's tensors, or the modules where these are all right. */
+/**
+ * Throws NumericError that names the adapter's tensors, or the modules where these are all right.
+ */
 function checkWeights(adapter: Adapter, weights: ServingWeightMap): void {
   const bad = [...weights].filter(([, { A, B, u, v, shift }]) =>
     [A, B, u, v, shift].some((tensor) => tensor && !isAllFinite(tensor.data)),

@@ -16,7 +16,9 @@ export interface ModuleSource {
   readonly shift?: F32Tensor
 }
 
-/** What slots are filled from, by module path: the sum of the list. A missing module is unchanged. */
+/**
+ * What slots are filled from, by module path: the sum of the list. A missing module is unchanged.
+ */
 export type SlotSource = ReadonlyMap<string, readonly ModuleSource[]>
 
 /** A module's two matrices, from its place in the arrays on. */
@@ -30,7 +32,8 @@ export interface SlotPlace {
 
 /**
  * Fills one module of a slot of rank class `rank`. `held` has, for each part, how many of its rows
- * of A and columns of B may hold numbers; the others are zero already, and it is brought up to date.
+ * of A and columns of B may hold numbers; the others are zero already, and it is brought up to
+ * date.
  */
 export function fillModule(
   { inFeatures, parts }: SlotModule,

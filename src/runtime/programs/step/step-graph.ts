@@ -34,7 +34,10 @@ export type PromptProducts = 'same' | 'int8'
 
 export interface StepNeeds {
   readonly accuracy: Accuracy
-  /** How layers multiply while a prompt is read fast: 'int8' in 8 bits. Default 'same': as they write. */
+  /**
+   * How layers multiply while a prompt is read fast: 'int8' in 8 bits. Default 'same': as they
+   * write.
+   */
   readonly products?: PromptProducts
   /** Default 'none'. */
   readonly form?: DetourForm

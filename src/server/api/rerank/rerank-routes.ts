@@ -62,7 +62,7 @@ function findDocumentProblems(value: unknown, name: string): string[] {
   return value.flatMap((one, i) =>
     isDocument(one)
       ? []
-      : [`${name}[${i}]: got ${describeValue(one)}, expected a text or { "text": … }`],
+      : [`${name}[${i}]: got ${describeValue(one)}, expected a string or { "text": … }`],
   )
 }
 

@@ -14,7 +14,7 @@ import { createMembers, nothing, pickDefinitions, resolveReference } from './mem
 interface Delimiters {
   readonly open: string
   readonly close: string
-  /** Around a text. */
+  /** Delimits a string. */
   readonly text: string
   readonly result: { readonly open: string; readonly close: string }
 }
@@ -43,7 +43,7 @@ const plainTypes: readonly unknown[] = ['integer', 'number', 'boolean', 'null']
 /** Values within values, as far as they are held to their schemas. */
 const MOST_DEPTH = 12
 
-/** A value that fits the schema; where the schema does not say what, a text or a scalar. */
+/** A value that fits the schema; if the schema gives no type, a string or a scalar. */
 function describeValue(given: JsonSchema, delimiter: string, depth = 0): StructuralFormat {
   const schema = depth < MOST_DEPTH ? resolveReference(given) : {}
   const text: TagFormat = {

@@ -1,5 +1,5 @@
-// Gemma 2 and 3 have no format of their own: functions are described in the system message. They
-// answer with the JSON they were asked for, or in the Python notation that they know: in a fence
+// Gemma 2 and 3 have no own format: functions are described in the system message. They answer with
+// the JSON they were asked for, or in the Python notation that they know: in a fence
 // ```tool_code, or as a list [f(a=1)].
 
 import { takeText, dropSpace } from '../reading/call-input.ts'

@@ -1,5 +1,6 @@
-// <tool_call>f, then <arg_key>a</arg_key><arg_value>text</arg_value> for each argument, </tool_call>:
-// GLM since 4.5. Values are plain text; the function's schema says which of them are not.
+// <tool_call>f, then <arg_key>a</arg_key><arg_value>text</arg_value> for each argument,
+// </tool_call>: GLM since 4.5. Values are plain text, except where the function's schema has
+// another type.
 
 import { parseExactJson } from '../../../../base/exact-number.ts'
 import {

@@ -1,6 +1,6 @@
 // gpt-oss: messages in channels. <|channel|>analysis<|message|>… is reasoning,
 // <|channel|>commentary to=functions.f <|constrain|>json<|message|>{…}<|call|> a call, and
-// <|channel|>final<|message|>… the answer; between messages stands <|end|><|start|>assistant.
+// <|channel|>final<|message|>… the answer; between messages is <|end|><|start|>assistant.
 
 import {
   type CallInput,

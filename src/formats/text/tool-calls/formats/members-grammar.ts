@@ -28,7 +28,7 @@ export function takeProperties(schema: JsonSchema): [string, JsonSchema][] {
   ])
 }
 
-/** What a schema's reference into its own definitions leads to; others stay as they are. */
+/** Resolves a schema's reference into its own definitions; other references are kept. */
 export function resolveReference(schema: JsonSchema): JsonSchema {
   const [, key, name] = /^#\/(\$defs|definitions)\/([^/]+)$/.exec(String(schema['$ref'])) ?? []
   const shared = key === undefined ? undefined : schema[key]

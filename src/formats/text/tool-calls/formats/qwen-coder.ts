@@ -1,5 +1,5 @@
 // <tool_call><function=f><parameter=a>text</parameter></function></tool_call>: Qwen3-Coder. Values
-// are plain text; the function's schema says which of them are numbers, objects or lists.
+// are plain text; the function's schema determines which of them are numbers, objects or lists.
 
 import { parseExactJson } from '../../../../base/exact-number.ts'
 import type { JsonSchema } from '../../../../base/schema.ts'

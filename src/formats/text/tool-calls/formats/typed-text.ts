@@ -1,5 +1,5 @@
-// Arguments that stand as plain text between tags: the function's schema says which of them are
-// numbers, objects or lists.
+// Arguments as plain text between tags: the function's schema determines which of them are numbers,
+// objects or lists.
 
 import { isRecord, type JsonSchema } from '../../../../base/schema.ts'
 import type { StructuralFormat, TagFormat } from '../../../grammar/grammar-choice.ts'
@@ -28,7 +28,7 @@ export function listTypes(
   return Array.isArray(choices) ? choices.map((choice) => typeof choice) : undefined
 }
 
-/** A value that is not text, as JSON; a text where it is none of the types that the schema names. */
+/** A non-string value, parsed as JSON; a string if it is none of the schema's types. */
 export function toTypedJson(text: string, types: readonly unknown[]): string {
   const json = { True: 'true', False: 'false', None: 'null' }[text.trim()] ?? text.trim()
   try {
@@ -40,7 +40,7 @@ export function toTypedJson(text: string, types: readonly unknown[]): string {
   }
 }
 
-/** A text as it is, anything else as JSON. */
+/** A string unchanged, anything else as JSON. */
 export const formatPlainValue = (value: unknown): string =>
   typeof value === 'string' ? value : JSON.stringify(value)
 

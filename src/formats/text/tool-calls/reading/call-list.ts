@@ -5,7 +5,7 @@ import type { CallSink } from './call-sink.ts'
 
 type CallReader = (input: CallInput, sink: CallSink) => Generator<void, void>
 
-/** Reads one call or more, and the mark that ends the list where it stands. */
+/** Reads one call or more, and the mark that ends the list, if present. */
 export const createListReader = (open: string, readCall: CallReader, end: string): CallReader =>
   function* readList(input, sink) {
     yield* dropSpace(input)

@@ -16,7 +16,7 @@ type Take = (text: string) => void
 
 const MOST_DEPTH = 64
 
-/** A text between delimiters, where no character has another meaning. */
+/** A string between delimiters, without escapes. */
 function* readText(input: CallInput, take: Take, delimiter: string): Generator<void, void> {
   take('"')
   while (!(yield* takeText(input, delimiter))) {
@@ -51,7 +51,7 @@ function* readValue(
   const first = yield* lookAhead(input)
   if (first === '{') return yield* readDelimited(input, take, delimiter, depth + 1)
   if (first === '[') return yield* readDelimited(input, take, delimiter, depth + 1)
-  // A text that lacks its delimiters is understood too.
+  // A string without its delimiters is accepted too.
   const bare = (yield* takeWhile(input, (character) => !/[,{}[\]]/.test(character))).trim()
   if (bare === '') throw new MalformedCall('a key without a value')
   take(toJsonScalar(bare) ?? JSON.stringify(bare))

@@ -1,6 +1,6 @@
 // Reads JSON as it arrives. What it hands on is JSON that can be parsed, with numbers as they were
-// written; slips that models make are mended: line breaks inside strings, escapes that JSON does not
-// know, Python's True, False and None.
+// written; slips that models make are mended: line breaks inside strings, escapes that JSON does
+// not know, Python's True, False and None.
 
 import {
   takeText,
@@ -32,7 +32,7 @@ export function escapeCharacter(character: string): string {
   return character < ' ' ? JSON.stringify(character).slice(1, -1) : character
 }
 
-/** Nothing, or what stands in for an escape that JSON does not know. Moves behind it. */
+/** Nothing, or the replacement of an escape that JSON does not have. Moves behind it. */
 function* readEscape(input: CallInput): Generator<void, void> {
   // Both characters must be there, because a mended escape replaces them together.
   while (input.text.length - input.at < 2) {
@@ -138,13 +138,13 @@ export function* readJsonText(input: CallInput): Generator<void, string> {
   return text
 }
 
-/** Reads a JSON string; what it says. */
+/** Reads a JSON string; returns its value. */
 export function* readJsonString(input: CallInput): Generator<void, string> {
   yield* dropSpace(input)
   if ((yield* lookAhead(input)) !== '"') throw new MalformedCall('expected a string')
   return JSON.parse(yield* readJsonText(input)) as string
 }
 
-/** A name of a function where it stands bare. */
+/** An unquoted name of a function. */
 export const takeName = (input: CallInput): Generator<void, string> =>
   takeWhile(input, (character) => /[\w.\-/]/.test(character))

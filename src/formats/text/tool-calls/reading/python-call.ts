@@ -1,5 +1,5 @@
 // Reads calls in Python's notation, f(a=1, b="x"), one or a list of them, with literal values only:
-// whatever else a program says is not a call.
+// any other code is not a call.
 
 import type { ToolDefinition } from '../tool-call-format.ts'
 import {
