@@ -42,7 +42,7 @@ export const libraryActions: Readonly<Record<string, LibraryAction>> = {
       const { listReleased, releasedDirectory } = await import('../../node/library/released.ts')
       const directory = context.values.from ?? releasedDirectory
       const names = await listReleased(directory)
-      if (names.length === 0) throw new NotFoundError(`${directory}: holds no experts.`)
+      if (names.length === 0) throw new NotFoundError(`${directory}: contains no experts.`)
       if (name !== undefined && !names.includes(name)) throw createUnknownError(name, names, directory)
       const { libraryBase } = await import('../../node/library/recipe.ts')
       const chosen = name === undefined ? names : [name]

@@ -49,7 +49,7 @@ async function measureInTurns(
   return times
 }
 
-/** Rows that are there at once: base and experts. */
+/** Concurrent rows: base and experts. */
 async function* compareFixedBatches(
   { experts, context, model }: Subjects,
   { totals }: LlamaSpeeds,
@@ -81,7 +81,9 @@ async function* compareFixedBatches(
   }
 }
 
-/** Ten experts beside llama.cpp, which multiplies prompts by integers: with f32 and with integers. */
+/**
+ * Ten experts beside llama.cpp, which multiplies prompts by integers: with f32 and with integers.
+ */
 async function* compareTen(
   model: Model,
   experts: readonly Adapter[],
@@ -270,8 +272,7 @@ function readParts({ environment }: BenchmarkContext): PartName[] {
 
 export const serveBenchmark: Benchmark = {
   name: 'serve',
-  summary:
-    'the engine: many experts at once, requests that come and go, beside llama.cpp and the base',
+  summary: 'the engine: many experts at once, requests over time, against llama.cpp and the base',
   needs: `GRAFT_BENCH_LLAMA: a folder with node-llama-cpp 3.22.1; the model smollm2-135m-instruct. GRAFT_BENCH_PARTS: some of ${Object.keys(parts).join(', ')} (all without it, about 20 minutes)`,
   async *run(context) {
     const chosen = readParts(context)

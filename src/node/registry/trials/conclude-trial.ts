@@ -46,7 +46,9 @@ export async function startTrial(
 
 const chooseNext = (version: string): string => `${semver.inc(version, 'minor')}-rc.1`
 
-/** Throws NotFoundError for an expert that the registry does not have, OptionError for a version. */
+/**
+ * Throws NotFoundError for an expert that the registry does not have, OptionError for a version.
+ */
 async function requireName(id: string, registry: Registry): Promise<void> {
   if ((await registry.list(id)).length > 0) return
   const { id: name } = await registry.resolve(id)
@@ -123,7 +125,9 @@ async function repeatVersion(
   return next
 }
 
-/** The trial of an expert that can be rolled back: one that runs, else the last that was promoted. */
+/**
+ * The trial of an expert that can be rolled back: one that runs, else the last that was promoted.
+ */
 export async function findLastTrial(id: string, { registry, opened }: TrialPlaces): Promise<Trial> {
   const last = (await opened.trials.list(id)).at(-1)
   if (last && last.state !== 'rolled-back') return last
