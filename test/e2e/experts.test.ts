@@ -59,6 +59,14 @@ it('keeps an expert, finds it and answers with it', async () => {
   expect(await fail('experts', 'show', 'tals')).toContain('Did you mean "tales"?')
 }, 300_000)
 
+it('adds a released expert by its name, which graft improve needs', async () => {
+  const own = { cwd: scratch.path, environment: { GRAFT_REGISTRY: at('of-released') } }
+  const { code, stderr } = await graft(['improve', 'style'], own)
+  expect([code, stderr]).toEqual([1, expect.stringContaining('graft experts add style --channel')])
+  const added = await succeed(['experts', 'add', 'style', '--channel', 'stable'], own)
+  expect(added.stdout).toContain('style@1.0.0 is in')
+}, 60_000)
+
 /** The texts of the expert that --adapter names, and of the version that a reference finds. */
 async function askBoth(url: string): Promise<string[]> {
   const ask = async (model: string): Promise<string> => {

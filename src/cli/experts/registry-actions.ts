@@ -13,7 +13,7 @@ import { listExpertRows, toExpertJson, toManifestLines } from './show-experts.ts
 
 export const registryActions: Actions = {
   add: {
-    usage: '<folder | name[@version] --from …>',
+    usage: '<folder | released | name[@version] --from …>',
     about: 'copies an expert into the registry, or fetches one that is published',
     words: [1, 1],
     options: ['name', 'version', 'channel', 'from', 'key', 'max-bytes', 'allow-private'],
@@ -23,10 +23,12 @@ export const registryActions: Actions = {
       const isPublished = values.from !== undefined
       checkTogether(values, isPublished, 'from', ['key', 'max-bytes', 'allow-private'])
       checkTogether(values, !isPublished, undefined, ['name', 'version'])
-      const added = isPublished
-        ? await fetchExpert(source!, context)
-        : await registry.add(source!, { id, version, channels })
-      if (!isPublished) await reportLeftOut(source!, terminal)
+      const folder = isPublished ? undefined : await findSourceFolder(source!)
+      const added =
+        folder === undefined
+          ? await fetchExpert(source!, context)
+          : await registry.add(folder, { id, version, channels })
+      if (folder !== undefined) await reportLeftOut(folder, terminal)
       terminal.print(`${added.id}@${added.version} is in ${registry.location}`)
       terminal.print(`sha256:${added.hash}, ${formatBytes(added.sizeBytes)}`)
       return toExpertJson(added)
@@ -167,6 +169,12 @@ async function reportLeftOut(folder: string, terminal: Terminal): Promise<void> 
   for (const name of runFolders)
     if ((await stat(`${folder}/${name}`).catch(() => undefined))?.isDirectory())
       terminal.note(`${folder}: ${name} is left out, because it belongs to the training run.`)
+}
+
+/** The folder of a released expert of this name, unless the text is a path. */
+async function findSourceFolder(text: string): Promise<string> {
+  const { findNamedExpert } = await import('../../node/library/released.ts')
+  return (await findNamedExpert(text, null)) ?? text
 }
 
 /** A folder on the disk, or the place of a registered expert. */

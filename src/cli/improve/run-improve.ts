@@ -3,9 +3,12 @@
 
 import { improveExpert, type ImproveReport } from '../../node/improve/improve-expert.ts'
 import type { ImproveSettings } from '../../node/improve/improve-options.ts'
+import { NotFoundError } from '../../base/errors.ts'
+import { findReleased } from '../../node/library/released.ts'
 import { openRegistry } from '../../node/registry/open-registry.ts'
 import { getRegistryDirectory } from '../../node/registry/registry-directory.ts'
 import { openTrials } from '../../node/registry/trials/open-trials.ts'
+import type { Registry } from '../../registry/registry.ts'
 import { openStore } from '../learn/learn-users.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -29,6 +32,14 @@ interface ImproveContext {
   readonly commandLine: string
 }
 
+/** Throws NotFoundError for a released expert that is not in the registry yet. */
+async function requireRegistered(id: string, registry: Registry): Promise<void> {
+  if ((await registry.list(id)).length > 0 || !(await findReleased(id))) return
+  throw new NotFoundError(
+    `${id} comes with the package and is not in ${registry.location} yet. Add it, and serve it from there: graft experts add ${id} --channel stable`,
+  )
+}
+
 export async function runImprove(
   id: string,
   values: ImproveValues,
@@ -37,6 +48,7 @@ export async function runImprove(
   const { registry: folder, store: users, votes, rows, 'learning-rate': rate, ...plain } = values
   const registry = await openRegistry(folder ?? getRegistryDirectory())
   try {
+    await requireRegistered(id, registry)
     const opened = await openTrials(registry.location)
     const store = await openStore(users ?? getServedUsers())
     // shown once something is trained: most calls train nothing
