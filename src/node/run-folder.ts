@@ -68,6 +68,7 @@ export interface RunFolder {
 export interface RunFacts {
   /** The base as it was asked for. */
   readonly base: string
+  readonly baseDigest: string | undefined
   readonly kind: string
   /** What the adapter will say of itself. */
   readonly metadata: AdapterMetadata
@@ -84,12 +85,13 @@ export async function prepareOutFolder(
   const sink = createFileSink(out)
   const earlier = resume ? await readExpertMetadata(out) : undefined
   const now = new Date().toISOString()
-  const { base, kind, metadata, data, provenance } = facts
+  const { base, baseDigest, kind, metadata, data, provenance } = facts
   const notes = { base, ...(system === undefined ? {} : { system }) }
   const created = earlier?.manifest?.created ?? earlier?.expert?.created ?? now
   const more = { data, provenance, created }
   const { name } = readDescription(metadata)
-  const naming = { id: isExpertName(name) ? name : toExpertName(out), folder: out, now }
+  const id = isExpertName(name) ? name : toExpertName(out)
+  const naming = { id, folder: out, now, baseDigest }
   const begun = createManifest({ kind, metadata }, notes, naming, { more })
   await writeManifestFile(Object.assign({}, earlier?.manifest, begun), sink)
   if (!resume) await removeStale(out)

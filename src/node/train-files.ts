@@ -4,6 +4,7 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import { createOpaqueField } from '../base/opaque-field.ts'
 import { type Field, flag, isRecord, object, string, withoutOptions } from '../base/schema.ts'
+import type { BaseModel } from '../graph/base-model.ts'
 import type { EwcOptions } from '../train/ewc/options.ts'
 import { ewcOptionTable } from '../train/ewc/options.ts'
 import { loadEwcState, requireEwcState } from '../train/ewc/state.ts'
@@ -135,6 +136,8 @@ export interface OpenedOptions {
   readonly options: TrainOptions
   /** What the base was asked for by. */
   readonly source: string
+  /** Where its weights are; undefined: the caller's model does not say. */
+  readonly place: string | undefined
   close(): Promise<void>
 }
 
@@ -144,12 +147,13 @@ export async function openTrainOptions(given: TrainFilesOptions): Promise<Opened
   const { out, teacher, reference } = given
   if (out !== undefined) await checkOutFolder(out, given)
   const read = await readInputs(given)
-  const { model, source, close } = await openModel(given.model)
+  const { model, source, place, close } = await openModel(given.model)
   try {
     const adapter = await openAdapter(given.adapter, model)
     const auxiliary = await openAuxiliaryModels({ teacher, reference }, model)
     return {
       source,
+      place,
       options: { ...selectPlainOptions(given), ...read, ...adapter, ...auxiliary.options, model },
       close: async () => {
         await auxiliary.close()
@@ -214,6 +218,7 @@ async function openModel(given: TrainFilesOptions['model']) {
   return {
     model: { ...model, base: { ...model.base, name } },
     source: source ?? name,
+    place: 'weights' in model.base ? (model.base as BaseModel).weights.name : undefined,
     close: async (): Promise<void> => opened?.dispose(),
   }
 }

@@ -12,11 +12,14 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { sizeOf } from '../base/tensor.ts'
+import { getCatalogueEntry } from '../catalogue/catalogue.ts'
 import type { TrainEvent } from '../index.ts'
 import { loadAdapter } from './adapters.ts'
 import { readExpertMetadata } from './expert/expert-notes.ts'
+import { hashFolder } from './registry/content-folder.ts'
 import { train } from './train.ts'
 import type { TrainFilesOptions } from './train-files.ts'
 
@@ -28,6 +31,11 @@ const data = ['Lily', 'Tom', 'Sue', 'Ben'].map((name) => ({
   completion: ` ${name} saw a cat.`,
 }))
 const config = { rank: 2, targets: ['q_proj'] }
+
+const findStories = (): string => {
+  const [source] = getCatalogueEntry('stories260k').sources
+  return source?.kind === 'embedded' ? fileURLToPath(source.directory) : ''
+}
 
 async function finish(
   options: Partial<TrainFilesOptions>,
@@ -85,7 +93,11 @@ describe('train', () => {
       id: 'The-tales',
       version: '0.1.0',
       kind: 'lora',
-      base: { id: 'stories260k', sha256: best.adapter.metadata!['graft_base_sha256'] },
+      base: {
+        id: 'stories260k',
+        sha256: best.adapter.metadata!['graft_base_sha256'],
+        digest: (await hashFolder(findStories())).hash,
+      },
       data: [
         {
           name: 'rows.jsonl',

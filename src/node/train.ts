@@ -11,8 +11,9 @@ import { train as run, type TrainRun } from '../train/run/train.ts'
 import { checkpointFolder, prepareOutFolder, type RunFacts, type RunFolder } from './run-folder.ts'
 import { type AttemptFence, createAttemptFence } from './files/attempt-fence.ts'
 import { describeDataSets, type OpenedData } from './expert/data-sets.ts'
+import { computeBaseDigest } from './models/base-digest.ts'
 import { createProvenance } from './expert/provenance.ts'
-import { openTrainOptions, type TrainFilesOptions } from './train-files.ts'
+import { type OpenedOptions, openTrainOptions, type TrainFilesOptions } from './train-files.ts'
 
 /**
  * Trains as `train` of graftlm does, with paths and names where it takes models, adapters and data.
@@ -24,7 +25,8 @@ export const train = (options: TrainFilesOptions): TrainRun =>
   createEventRun(() => trainFromFiles(options))
 
 async function* trainFromFiles(given: TrainFilesOptions): AsyncGenerator<TrainEvent, void, void> {
-  const { options, source, close } = await openTrainOptions(given)
+  const opened = await openTrainOptions(given)
+  const { options, close } = opened
   const { out } = given
   const fence = out === undefined ? undefined : createAttemptFence(join(out, checkpointFolder))
   let folder: RunFolder | undefined
@@ -33,7 +35,7 @@ async function* trainFromFiles(given: TrainFilesOptions): AsyncGenerator<TrainEv
       // Everything that can be wrong with data and options is known now: bad input has left no
       // trace, and a folder that cannot be written to is found before minutes of training.
       if (event.type === 'data-ready' && out !== undefined) {
-        folder = await prepareOutFolder(out, await describeRun(source, given, options), given)
+        folder = await prepareOutFolder(out, await describeRun(opened, given), given)
         await fence?.take()
       }
       if (event.type === 'train-end') {
@@ -56,9 +58,8 @@ function withFence(options: TrainOptions, fence: AttemptFence | undefined): Trai
 
 /** The run's part of the expert's manifest. */
 async function describeRun(
-  base: string,
+  { source: base, place, options: { adapter, data: opened } }: OpenedOptions,
   { data, dataLicense, command, adapter: from, metadata = {}, seed = 0 }: TrainFilesOptions,
-  { adapter, data: opened }: TrainOptions,
 ): Promise<RunFacts> {
   const { kind = 'lora' } = adapter ?? {}
   const earlier = adapter && 'tensors' in adapter ? adapter : undefined
@@ -68,6 +69,7 @@ async function describeRun(
   )
   return {
     base,
+    baseDigest: place === undefined ? undefined : await computeBaseDigest(place),
     kind: typeof kind === 'string' ? kind : kind.join(jointMark),
     metadata: Object.assign({}, earlier?.metadata, Object.fromEntries(said)),
     data: await describeDataSets(data, opened as OpenedData, dataLicense),

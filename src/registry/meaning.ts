@@ -5,7 +5,13 @@ import { createMatrix } from '../base/linalg/matrix.ts'
 import { svd } from '../base/linalg/svd.ts'
 import type { F32Tensor } from '../base/tensor.ts'
 import type { ExpertManifest } from './manifest/manifest-fields.ts'
-import type { RegisteredExpert, Registry, SearchQuery, SearchResult } from './registry.ts'
+import type {
+  ExpertVector,
+  RegisteredExpert,
+  Registry,
+  SearchQuery,
+  SearchResult,
+} from './registry.ts'
 
 export interface Embedder {
   /** Names the base and how texts become vectors: vectors of another one are computed again. */
@@ -175,11 +181,12 @@ export async function embedMissing(
   return missing.length
 }
 
-async function embedExperts(
+/** The vectors of experts by what they say of themselves. */
+export async function embedExperts(
   experts: readonly RegisteredExpert[],
   embedder: Embedder,
-  signal: AbortSignal | undefined,
-) {
+  signal?: AbortSignal,
+): Promise<ExpertVector[]> {
   const texts = experts.map(({ manifest }) => listMeaningTexts(manifest))
   const vectors = await embedder.embed(texts.flat(), signal)
   let at = 0

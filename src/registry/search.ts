@@ -91,7 +91,8 @@ function isWanted(
 ): boolean {
   if (!wanted.every((tag) => tags.includes(tag))) return false
   if (domain !== undefined && !manifest.domains?.includes(domain)) return false
-  if (base !== undefined && base !== manifest.base.id && base !== manifest.base.sha256) return false
+  const { id, sha256, digest } = manifest.base
+  if (base !== undefined && ![id, sha256, digest].includes(base)) return false
   return !score || (manifest.scores?.[score.metric!]?.value ?? -Infinity) >= score.least!
 }
 

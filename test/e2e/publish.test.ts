@@ -50,6 +50,11 @@ it('is found at any web server, shown, fetched and answered with', async () => {
     /tales +1\.2\.0 +stable/,
   )
   expect(await run('show', 'tales@^1', '--from', address)).toContain('tales@1.2.0')
+  const meaning = ['--meaning', '--model', 'stories260k']
+  await run('publish', 'tales', 'site', ...meaning)
+  expect(readFileSync(at('site', 'index.json'), 'utf8')).toContain('"dev.graftlm.vectors"')
+  expect(await run('search', 'stories', '--from', address, ...meaning)).toMatch(/tales +1\.2\.0/)
+  expect(await fail('publish', 'tales', 'site', '--model', 'stories260k')).toContain('--meaning')
   await runElsewhere('add', 'tales@stable', '--from', address)
   expect(await runElsewhere('verify', 'tales@1.2.0')).toContain('every file is unchanged')
   expect(await fail('add', 'tals', '--from', address)).toContain('Did you mean "tales"?')

@@ -59,6 +59,22 @@ describe('graft route', () => {
     expect(explained.value).toMatchObject({ expert: 'sql', kind: 'keyword' })
     expect(explained.value.clues[0]).toMatchObject({ kind: 'term', expert: 'sql' })
   })
+  it('learns from a file of prompts that no expert should answer', async () => {
+    const foreign = ['show me the way', 'how are the neighbours and the dog'].map((text) => ({
+      text,
+    }))
+    writeFileSync(at('others.jsonl'), jsonl([...foreign, { prompt: 'hi', expert: 'none' }]))
+    const data = ['train', '--kind', 'keyword', '--data', at('prompts.jsonl')]
+    const none = ['--none', at('others.jsonl')]
+    const trained = await run(...data, ...none, '--out', at('foreign.json'))
+    expect(trained.stdout).toMatch(/2 experts, 36 prompts \(4 of none\)/)
+    const twice = ['--none', at('prompts.jsonl'), '--out', at('foreign.json')]
+    const wrong = await run(...data, ...twice)
+    expect([wrong.code, wrong.stderr]).toEqual([
+      1,
+      expect.stringMatching(/row 1: names the expert "sql", and these rows are prompts of none/),
+    ])
+  })
   it('trains by vectors of the base, and asks the base again when it decides', async () => {
     const out = at('embedding.json')
     const trained = await run(

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadModel, openRegistry, saveAdapter } from '../../src/node/index.ts'
+import { createRouter, loadModel, openRegistry, saveAdapter } from '../../src/node/index.ts'
 import { signFolder } from '../../src/node/registry/sign-folder.ts'
 import { type StartedServer, startServer } from '../../src/node/serve/start-server.ts'
 import type { StartServerOptions } from '../../src/node/serve/start-server.ts'
@@ -311,21 +311,61 @@ describe('what is refused', () => {
     await registry.add(other)
     const hashed = { base: { id: 'mine', sha256: 'a'.repeat(64) } }
     await registry.add(await makeFolder('of-hash', 4, hashed))
+    const digested = { base: { id: './mine', digest: 'a'.repeat(64) } }
+    await registry.add(await makeFolder('of-digest', 4, digested))
     for (const [name, message] of [
       ['of-other', /trained on another base.*smollm2-135m-instruct/s],
       ['of-hash', /learned on another base.*"mine"/s],
+      ['of-digest', /trained on another base.*expected sha256:aaaa/s],
     ] as const) {
       const { status, body } = await complete(name)
       expect([status, body.error.code]).toEqual([400, 'does_not_fit'])
       expect(body.error.message).toMatch(message)
     }
-    await registry.remove('of-other')
-    await registry.remove('of-hash')
+    for (const name of ['of-other', 'of-hash', 'of-digest']) await registry.remove(name)
   })
 
   it('is a name with @ for an expert that a request loads', async () => {
     const loading = server.service.loadExpert({ name: 'x@1.0.0', path: 'seed-1' })
     await expect(loading).rejects.toThrow(/means a version of an expert in the registry/)
+  })
+})
+
+describe('a router over a registry', () => {
+  const rules = [
+    { expert: 'coder', terms: ['function'] },
+    { expert: 'security', terms: ['attack'] },
+  ]
+  const writeRouter = async (sha256: string): Promise<string> => {
+    const experts = [{ name: 'coder', sha256 }, { name: 'security' }]
+    const router = await createRouter({ kind: 'keyword', experts, options: { rules } })
+    const path = join(folder, 'router.json')
+    await writeFile(path, JSON.stringify(router.save()))
+    return path
+  }
+
+  it('loads the version that it was trained for when it chooses it first', async () => {
+    const { hash } = await registry.resolve('coder@1.0.0')
+    const routed = await start({ router: await writeRouter(hash) })
+    try {
+      expect(await listResident(routed)).toEqual([])
+      for (const [prompt, model, byPath] of [
+        ['A function about', 'coder@1.0.0', 'by-path-1'],
+        ['An attack upon', 'security@0.3.1', 'by-path-3'],
+        ['A function of', 'coder@1.0.0', 'by-path-1'],
+      ] as const) {
+        const { body } = await complete('auto', { prompt }, routed)
+        expect([body.model, body.route.expert]).toEqual([model, model])
+        expect(body.choices[0].text).toBe(await answer(byPath, { prompt }))
+      }
+      expect(await listResident(routed)).toEqual(['coder@1.0.0', 'security@0.3.1'])
+      const none = await complete('auto', { prompt: 'Hello' }, routed)
+      expect([none.body.model, none.body.route.expert]).toEqual(['stories260k', null])
+    } finally {
+      await routed.close()
+    }
+    const changed = start({ router: await writeRouter('a'.repeat(64)) })
+    await expect(changed).rejects.toThrow(/other experts.*coder.*aaaaaaaaaaaa/s)
   })
 })
 

@@ -1,5 +1,5 @@
 // The prompts that routers are measured on, read from a folder of data sets: nine classes of prompts
-// with 100 of each to train on, clinc150 and banking77 in full or so many of each class. The data are
+// with 100 of each to train on and prompts of other worlds, clinc150 and banking77 in full or so many of each class. The data are
 // read where they lie; none is part of the project.
 
 import { existsSync, readFileSync } from 'node:fs'
@@ -18,6 +18,23 @@ export interface RoutingSet {
 }
 
 type Row = Readonly<Record<string, string>>
+
+/** Questions and requests to assistants, reviews, puzzles: none of the nine classes, nor clinc150. */
+const foreignSources: readonly (readonly [string, string, number, (row: Row) => string])[] = [
+  ...['live_multiple', 'live_simple', 'multiple', 'simple_python'].map(
+    (file) => ['bfcl', file, 250, findQuestion] as const,
+  ),
+  ['banking77', 'train', 300, (row) => row['text']!],
+  ['gpteacher', 'roleplay', 200, (row) => row['instruction']!],
+  ['sst2', 'train', 100, (row) => row['text']!],
+  ['bbh', 'all', 100, (row) => row['input']!],
+]
+
+/** bfcl: turns of messages, of which the user's last one in the first turn asks. */
+function findQuestion(row: Row): string {
+  const [turn] = row['question'] as unknown as { role: string; content: string }[][]
+  return turn!.findLast(({ role }) => role === 'user')?.content ?? ''
+}
 
 function readRows(folder: string, set: string, file: string): Row[] {
   const text = readFileSync(join(folder, set, `${file}.jsonl`), 'utf8')
@@ -66,7 +83,22 @@ function removeNearDuplicates(texts: readonly string[]): string[] {
 
 const mostCharacters = 400
 
-function readNine(folder: string): RoutingSet {
+type ForeignReader = (folder: string) => string[]
+
+const readForeign: ForeignReader = (folder) =>
+  foreignSources.flatMap(([set, file, count, toText]) => {
+    const texts = readRows(folder, set, file).map((row) => toText(row).slice(0, mostCharacters))
+    return random(5).shuffle(removeNearDuplicates(texts)).slice(0, count)
+  })
+
+/** Of the world that is refused in the test: what a router can do that has met it. */
+const readClincTraining: ForeignReader = (folder) =>
+  random(5)
+    .shuffle(readRows(folder, 'clinc150', 'train'))
+    .slice(0, 1000)
+    .map((row) => row['text']!)
+
+function readNine(folder: string, name: string, readOthers: ForeignReader): RoutingSet {
   const train: RouteExample[] = []
   const test: RouteExample[] = []
   for (const [expert, sources, toText] of classes) {
@@ -82,7 +114,17 @@ function readNine(folder: string): RoutingSet {
     .shuffle(readRows(folder, 'clinc150', 'test'))
     .slice(0, 300)
     .map((row) => ({ text: row['text']!, expert: undefined }))
-  return { name: 'nine', train, held: [], test: random(3).shuffle(test).slice(0, 500), foreign }
+  const met = new Set(foreign.map(({ text }) => toKey(text)))
+  const others = readOthers(folder)
+    .filter((text) => !met.has(toKey(text)))
+    .map((text) => ({ text, expert: undefined }))
+  return {
+    name,
+    train: [...train, ...others],
+    held: [],
+    test: random(3).shuffle(test).slice(0, 500),
+    foreign,
+  }
 }
 
 const toIntent = (row: Row): RouteExample => ({
@@ -127,7 +169,9 @@ function readBanking(folder: string, each: number): RoutingSet {
 }
 
 const readers: Readonly<Record<string, (folder: string, each: number) => RoutingSet>> = {
-  nine: readNine,
+  nine: (folder) => readNine(folder, 'nine', readForeign),
+  'nine-alone': (folder) => readNine(folder, 'nine without others', () => []),
+  'nine-clinc150': (folder) => readNine(folder, 'nine with clinc150', readClincTraining),
   clinc150: readClinc,
   banking77: readBanking,
 }

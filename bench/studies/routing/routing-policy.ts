@@ -12,7 +12,13 @@ import {
 import { random } from '../../../src/base/random.ts'
 import { createNodeBackend } from '../../../src/node/backend.ts'
 import type { Backend } from '../../../src/compute/backend.ts'
-import { createRouter, type RouteExample, type Router } from '../../../src/route/index.ts'
+import { openTextEncoder } from '../../../src/node/route/open-encoder.ts'
+import {
+  createRouter,
+  type RouteExample,
+  type Router,
+  type TextEmbedder,
+} from '../../../src/route/index.ts'
 
 const seeds = [0, 1, 2]
 const feedbacks = 200
@@ -40,10 +46,21 @@ async function trainPolicy(
   held: readonly RouteExample[],
   seed: number,
   backend: Backend,
+  embedder?: TextEmbedder,
 ): Promise<Router> {
   const names = [...new Set(examples.map(({ expert }) => expert!))].toSorted()
   const experts = names.map((name) => ({ name }))
-  return createRouter({ kind: 'policy', experts, examples, held, seed, backend })
+  const options = { taught: embedder !== undefined }
+  return createRouter({
+    kind: 'policy',
+    experts,
+    examples,
+    held,
+    seed,
+    backend,
+    options,
+    ...(embedder && { embedder }),
+  })
 }
 
 /** Whether the best expert is the right one, whatever the confidence. */
@@ -67,26 +84,34 @@ async function measureLatency(router: Router, words: readonly string[]): Promise
   return times.slice(100).toSorted((a, b) => a - b)
 }
 
+interface Teaching {
+  readonly backend: Backend
+  /** Teaches the policy. */
+  readonly embedder: TextEmbedder | undefined
+}
+
 async function* measureData(
   data: string,
   folder: string,
-  backend: Backend,
+  { backend, embedder }: Teaching,
 ): AsyncGenerator<BenchmarkRow> {
   const train = toExamples(await readPrompts(folder, 'train'))
   const test = toExamples(await readPrompts(folder, 'test'))
   // A tenth for calibration, so that clinc150's own validation rows are not needed.
   const order = random(9).shuffle(train)
   const held = order.slice(0, Math.floor(order.length / 10))
-  const router = await trainPolicy(order.slice(held.length), held, 0, backend)
+  const start = performance.now()
+  const router = await trainPolicy(order.slice(held.length), held, 0, backend, embedder)
+  const seconds = ((performance.now() - start) / 1000).toFixed(0)
   const accuracy = await measureAccuracy(router, test)
   const bytes = JSON.stringify(router.save()).length
   yield {
-    name: `policy on ${data}`,
+    name: `policy on ${data}${embedder ? ', taught by an encoder' : ''}`,
     unit: '% of the test prompts',
     higherIsBetter: true,
     ours: summarizeValues([accuracy]),
     goal: goals[data]!,
-    note: `trained on ${order.length - held.length} prompts; its file has ${Math.round(bytes / 1024)} KB`,
+    note: `trained on ${order.length - held.length} prompts in ${seconds} s; its file has ${Math.round(bytes / 1024)} KB`,
   }
   const words = train.flatMap(({ text }) => text.split(/\s+/))
   const times = await measureLatency(router, words)
@@ -176,18 +201,23 @@ async function* measureRouterLora(
 export const routingPolicy: Benchmark = {
   name: 'routing-policy',
   summary: 'the policy router: accuracy, size, latency, and what feedback regains',
-  needs: 'GRAFT_BENCH_DATA: a folder with clinc150/ and banking77/, train.jsonl and test.jsonl',
+  needs:
+    'GRAFT_BENCH_DATA: a folder with clinc150/ and banking77/, train.jsonl and test.jsonl; GRAFT_BENCH_SETS (clinc150,banking77,lora), _ENCODER (teaches)',
   async *run({ environment, progress }) {
     const folder = environment['GRAFT_BENCH_DATA']
     if (folder === undefined) {
       progress('GRAFT_BENCH_DATA names no folder with clinc150 and banking77: nothing is measured')
       return
     }
+    const sets = environment['GRAFT_BENCH_SETS']?.split(',') ?? [...Object.keys(goals), 'lora']
+    const encoder = environment['GRAFT_BENCH_ENCODER']
+    const embedder = encoder === undefined ? undefined : await openTextEncoder(encoder)
     const backend = await createNodeBackend({ threads: 1 })
-    for (const data of Object.keys(goals)) {
+    for (const data of Object.keys(goals).filter((name) => sets.includes(name))) {
       progress(`training on ${data}`)
-      yield* measureData(data, join(folder, data), backend)
+      yield* measureData(data, join(folder, data), { backend, embedder })
     }
-    yield* measureRouterLora(join(folder, 'clinc150'), backend, progress)
+    if (sets.includes('lora')) yield* measureRouterLora(join(folder, 'clinc150'), backend, progress)
+    await embedder?.dispose()
   },
 }

@@ -85,7 +85,8 @@ async function* measureSet(set: RoutingSet, names: readonly string[], setting: S
   const experts = [...new Set(set.train.flatMap(({ expert }) => expert ?? []))].map((name) => ({
     name,
   }))
-  const majority = `${experts.length} experts, ${set.train.length} prompts to train on`
+  const strange = set.train.filter(({ expert }) => expert === undefined).length
+  const majority = `${experts.length} experts, ${set.train.length} prompts to train on, ${strange} of them of none`
   yield toShareRow(`${set.name}: majority`, countMajority(set), majority)
   for (const label of names) {
     const { kind, options = {} } = contenders[label]!

@@ -44,10 +44,11 @@ export const expertsCommand = defineCommand({
       valueName: 'metric=0.8',
     }),
     meaning: flag({
-      about: 'search: ranks experts by the meaning of the words, a question',
+      about:
+        'search: ranks experts by the meaning of the words, a question; publish: makes what it reads',
     }),
     model: toOption(
-      string({ about: 'search --meaning: the base that reads the texts; build, check: the base' }),
+      string({ about: '--meaning: the base that reads the texts; build, check: the base' }),
       { valueName: 'model' },
     ),
     key: toOption(

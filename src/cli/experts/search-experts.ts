@@ -2,9 +2,10 @@
 
 import type { SearchQuery, SearchResult } from '../../registry/registry.ts'
 import { UsageError } from '../command.ts'
-import { defaultModel, openDefaultModel, openModel } from '../shared/open-model.ts'
+import type { EmbedProgress } from '../../registry/meaning.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Action, ActionContext } from './action.ts'
+import { openEmbedder } from './open-embedder.ts'
 import { openFrom } from './open-published.ts'
 import { listExpertRows, toExpertJson } from './show-experts.ts'
 
@@ -41,34 +42,30 @@ async function searchWords(
 async function searchMeaning(
   question: string | undefined,
   filters: SearchQuery,
-  { registry, values, terminal }: ActionContext,
+  context: ActionContext,
 ): Promise<readonly SearchResult[]> {
-  if (values.from !== undefined)
-    throw new UsageError(
-      'graft experts search: what is published has no vectors: leave --meaning out, or add it first.',
-    )
+  const { registry, values, terminal, signal } = context
   if (question === undefined)
     throw new UsageError('graft experts search --meaning needs a question about what the expert should do.')
-  const given = { date: undefined, weights: undefined, threads: undefined }
-  const options = Object.assign({ 'rope-scaling': undefined }, given)
-  const model = await (values.model === undefined
-    ? openDefaultModel(options, terminal)
-    : openModel(values.model, options, terminal))
-  const source = values.model ?? defaultModel
+  const published = await openFrom(context)
+  const { embedder, close } = await openEmbedder(values.model, terminal)
   try {
-    const { createModelEmbedder, searchByMeaning } = await import('../../registry/meaning.ts')
-    const embedder = createModelEmbedder(source.includes('/') ? model.base.name : source, model)
+    const { searchByMeaning } = await import('../../registry/meaning.ts')
     let line: ReturnType<typeof terminal.progress> | undefined
-    const found = await searchByMeaning(registry, embedder, question, filters, {
-      onProgress({ done, total }) {
+    const options = {
+      signal,
+      onProgress({ done, total }: EmbedProgress) {
         line ??= terminal.progress('reading descriptions', total)
         line.update(done, `${done} of ${total}`)
       },
-    })
+    }
+    const found = await (published
+      ? published.searchByMeaning(embedder, question, filters, options)
+      : searchByMeaning(registry, embedder, question, filters, options))
     line?.end()
     return found
   } finally {
-    await model.dispose()
+    await close()
   }
 }
 

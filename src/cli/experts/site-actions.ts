@@ -12,10 +12,17 @@ export const siteActions: Actions = {
     usage: '<name[@version]> <folder>',
     about: 'writes an expert as static files for any web server, in OCI’s layout',
     words: [2, 2],
-    options: ['channel'],
+    options: ['channel', 'meaning', 'model'],
     async run([reference, folder], { registry, values, terminal }) {
-      const { channel: channels } = values
-      const published = await registry.publish(reference!, folder!, { channels })
+      const { channel: channels, meaning: isEmbedded = false, model } = values
+      if (model !== undefined && !isEmbedded)
+        throw new UsageError('graft experts publish: --model reads for --meaning: give that too.')
+      const { openEmbedder } = await import('./open-embedder.ts')
+      const opened = isEmbedded ? await openEmbedder(model, terminal) : undefined
+      const { embedder } = opened ?? {}
+      const published = await registry
+        .publish(reference!, folder!, { channels, embedder })
+        .finally(() => opened?.close())
       const { id, version, image } = published
       const also = published.channels.map((channel) => `, ${id}@${channel}`).join('')
       terminal.print(`${id}@${version}${also} is published in ${folder}`)

@@ -8,6 +8,7 @@ import { toFloat32 } from '../../formats/convert.ts'
 import type { TensorStore } from '../../formats/tensor-store.ts'
 import { listModules, type ModuleInfo } from '../../graph/model-graph.ts'
 import type { LoadedModel } from '../../node/index.ts'
+import { computeBaseDigest } from '../../node/models/base-digest.ts'
 import {
   measureActivationError,
   type PredictionDistance,
@@ -58,6 +59,7 @@ export async function inspectModel(source: string, values: InspectValues, termin
       hasTokenizer: base.tokenizer !== undefined,
       hasChatTemplate: base.chatTemplate !== undefined,
       identity: await base.identity(),
+      digest: (await computeBaseDigest(base.weights.name)) ?? null,
       types: countTypes(tensors),
       modules: groupModules(listModules(base.graph)),
       norms: values.norms ? await computeNorms(base.weights, terminal) : null,
@@ -172,6 +174,7 @@ function show(result: InspectedModel, { print, style }: Terminal): void {
         .join(', '),
     ],
     ['identity', result.identity],
+    ['digest', result.digest ?? '–'],
   ]
   for (const line of formatTable(facts.map(([fact, value]) => [`  ${fact}`, value]))) print(line)
   if (fastPath) {

@@ -8,7 +8,7 @@ import { readRouteLog, toRouteExamples } from '../../route/log/route-log.ts'
 import type { RouterFile } from '../../route/router-file.ts'
 import type { RoutedExpert, RouteExample, RouterKind } from '../../route/router.ts'
 import { listRoutedExperts } from '../../node/route/list-experts.ts'
-import { readRouteExamples } from '../../node/route/read-examples.ts'
+import { readForeignExamples, readRouteExamples } from '../../node/route/read-examples.ts'
 import { writeRouterFile } from '../../node/route/router-path.ts'
 import { loadAdapter } from '../../node/adapters.ts'
 import { createNodeBackend } from '../../node/backend.ts'
@@ -22,6 +22,7 @@ import { openNamedEncoder, type RouterValues } from './open-router.ts'
 export interface TrainRouterValues extends RouterValues {
   readonly data?: string | undefined
   readonly from?: string | undefined
+  readonly none?: readonly string[] | undefined
   readonly held?: string | undefined
   readonly out: string
   readonly kind: string
@@ -44,14 +45,15 @@ export async function trainRouter(
   const held = values.held === undefined ? [] : await readRouteExamples(values.held)
   const experts = await collectExperts(values.experts, examples)
   signal.throwIfAborted()
-  checkEncoder(values, row)
+  const isTaught = row.kind === 'policy' && options['taught'] === true
+  if (!isTaught) checkEncoder(values, row)
   const { encoder, threads } = values
   const embedder =
     encoder === undefined ? undefined : await openNamedEncoder(encoder, values, terminal)
   const model = await openNeededModel(
     values,
     encoder === undefined &&
-      (row.needs.length > 0 || row.kind === 'cascade' || row.kind === 'hierarchical'),
+      (row.needs.length > 0 || isTaught || ['cascade', 'hierarchical'].includes(row.kind)),
     terminal,
   )
   try {
@@ -70,8 +72,9 @@ export async function trainRouter(
     signal.throwIfAborted()
     const file = router.save()
     const sizeBytes = await writeRouterFile(values.out, file)
+    const foreign = examples.filter(({ expert }) => expert === undefined).length
     terminal.print(
-      `${values.out}: ${row.kind}, ${experts.length} experts, ${examples.length} prompts, ${formatBytes(sizeBytes)}`,
+      `${values.out}: ${row.kind}, ${experts.length} experts, ${examples.length} prompts (${foreign} of none), ${formatBytes(sizeBytes)}`,
     )
     describeCalibration(file, examples.length, terminal)
     return {
@@ -137,9 +140,14 @@ function parseVectors({ layers, pooling }: TrainRouterValues) {
   }
 }
 
-async function collectExamples({ data, from }: TrainRouterValues): Promise<RouteExample[]> {
-  const own = data === undefined ? [] : await readRouteExamples(data)
-  return from === undefined ? own : [...own, ...toRouteExamples(await readLogFile(from))]
+async function collectExamples(values: TrainRouterValues): Promise<RouteExample[]> {
+  const { data, from, none = [] } = values
+  const sources = [
+    data === undefined ? [] : await readRouteExamples(data),
+    from === undefined ? [] : toRouteExamples(await readLogFile(from)),
+    ...(await Promise.all(none.map(readForeignExamples))),
+  ]
+  return sources.flat()
 }
 
 export async function readLogFile(path: string) {

@@ -24,6 +24,8 @@ export interface ManifestNaming {
   readonly folder: string
   /** As ISO 8601. */
   readonly now: string
+  /** The root digest of the base's files. */
+  readonly baseDigest?: string | undefined
 }
 
 export type ManifestPart = {
@@ -44,7 +46,8 @@ export function createManifest(
   const { metadata = {}, kind, config, baseModel } = adapter
   const own = Object.assign(readDescription(metadata), notes?.expert)
   const { name, created, finished } = own
-  const { id, version, folder, now } = naming
+  const { id, version, folder, now, baseDigest } = naming
+  const sha256 = findHash(metadata[baseHashKey])
   const named = id ?? name ?? basename(resolve(folder))
   if (!isExpertName(named))
     throw new OptionError(
@@ -61,7 +64,8 @@ export function createManifest(
     tier: config && computeTier({ kind, config }),
     base: dropUndefined({
       id: toPlainText(notes?.base ?? baseModel ?? card.baseModel),
-      sha256: findHash(metadata[baseHashKey]),
+      sha256,
+      digest: baseDigest ?? findDigest(notes, sha256),
     }),
     targets: isTargets(targets) ? targets : undefined,
     data: card.datasets?.map((dataset) => ({ name: dataset })),
@@ -82,6 +86,15 @@ export function createManifest(
 /** Without the control codes that a header of another tool may hold. */
 const toPlainText = (text: string | undefined): string | undefined =>
   text === '' ? undefined : text?.replace(/[^\P{Cc}\t\n]/gu, ' ')
+
+/** What the expert's own manifest says of the same base. */
+const findDigest = (
+  notes: ExpertMetadata | undefined,
+  sha256: string | undefined,
+): string | undefined => {
+  const known = notes?.manifest?.base
+  return known && known.sha256 === sha256 ? known.digest : undefined
+}
 
 const findHash = (text = ''): string | undefined => (/^[0-9a-f]{64}$/.test(text) ? text : undefined)
 

@@ -15,30 +15,54 @@ const noneNames = ['none', 'base', 'oos', '']
 const mostShown = 5
 
 /**
+ * Rows { "text" } (or prompt, question, input, messages) that no expert answers. Throws DataError
+ * that lists wrong rows, such as those that name an expert.
+ */
+export async function readForeignExamples(path: string): Promise<RouteExample[]> {
+  return readRows(path, (row) => {
+    const named = expertKeys.map((key) => row[key]).find((one) => !isNone(one))
+    return named === undefined
+      ? { expert: undefined }
+      : `names the expert ${describeValue(named)}, and these rows are prompts of none`
+  })
+}
+
+/**
  * Rows { "text", "expert" } (or prompt, question, input, messages; label), JSONL, CSV or Parquet;
  * null, "none", "base" and "oos" are no expert. Throws DataError that lists wrong rows.
  */
 export async function readRouteExamples(path: string): Promise<RouteExample[]> {
+  return readRows(path, (row) => {
+    const key = expertKeys.find((one) => row[one] !== undefined)
+    const expert = key === undefined ? undefined : row[key]
+    if (expert !== null && typeof expert !== 'string')
+      return `expert: got ${describeValue(expert)}, expected a name or null`
+    return { expert: isNone(expert) ? undefined : expert }
+  })
+}
+
+const isNone = (expert: unknown): expert is null | undefined =>
+  expert === undefined || expert === null || noneNames.includes(expert as string)
+
+type Row = Readonly<Record<string, unknown>>
+
+/** `judge`: the expert of a row, or what is wrong with the row. */
+async function readRows(
+  path: string,
+  judge: (row: Row) => Pick<RouteExample, 'expert'> | string,
+): Promise<RouteExample[]> {
   const { rows } = await readDataFile(path)
   const problems: string[] = []
   const examples = rows.flatMap(({ value, number }): RouteExample[] => {
-    const row = value as Readonly<Record<string, unknown>>
+    const row = value as Row
     const text = textKeys.map((key) => row[key]).find((one) => typeof one === 'string')
     const messages = row['messages']
     const found = text ?? (Array.isArray(messages) ? findUserText(messages) : undefined)
-    const key = expertKeys.find((one) => row[one] !== undefined)
-    const expert = key === undefined ? undefined : row[key]
+    const judged = judge(row)
     if (typeof found !== 'string')
       problems.push(`row ${number}: has no ${textKeys.join(', ')} or messages`)
-    else if (expert !== null && typeof expert !== 'string')
-      problems.push(`row ${number}: expert: got ${describeValue(expert)}, expected a name or null`)
-    else
-      return [
-        {
-          text: found,
-          expert: expert === null || noneNames.includes(expert) ? undefined : expert,
-        },
-      ]
+    else if (typeof judged === 'string') problems.push(`row ${number}: ${judged}`)
+    else return [{ text: found, expert: judged.expert }]
     return []
   })
   if (problems.length > 0) {

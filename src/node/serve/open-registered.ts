@@ -41,6 +41,7 @@ export interface OpenedRegistered {
 export async function openRegistered(
   service: Service,
   options: ServeRegistryOptions,
+  routed?: ReadonlyMap<string, string>,
 ): Promise<OpenedRegistered> {
   const { registry: folder, registryBytes } = readOptions('Server options', options, registryFields)
   if (folder === undefined) return { service, registry: undefined, close: async () => undefined }
@@ -55,6 +56,7 @@ export async function openRegistered(
     const registered = await serveRegistered(service, {
       registry,
       maxBytes: registryBytes,
+      routed,
       onFailure,
     })
     closers.unshift(() => registered.close())

@@ -37,7 +37,8 @@ export async function openRouting(
   { routing, adapters, learns, model, pool }: OpenRoutingParts,
 ): Promise<OpenedRouting> {
   const { file, sha256 } = await readRouterFile(routing.router)
-  const experts = await Promise.all(adapters.map(describeServed))
+  const { registered = [] } = routing
+  const experts = [...(await Promise.all(adapters.map(describeServed))), ...registered]
   const encoder = findEncoderName(file)
   const embedder = encoder === undefined ? undefined : await openTextEncoder(encoder)
   const router = await createRouter({ file, model, experts, ...(embedder && { embedder }) })
@@ -49,10 +50,17 @@ export async function openRouting(
   const log = routing.log === undefined ? undefined : openLog(routing.log)
   const listResident = (): string[] =>
     pool.list().flatMap(({ name }) => (name !== undefined && pool.isResident(name) ? [name] : []))
+  const ids = new Set(registered.map(({ name }) => name))
+  // the router knows "coder@1.2.0" of the registry as "coder"
+  const toRouted = (name: string): string => {
+    const [id = name] = name.split('@')
+    return ids.has(id) ? id : name
+  }
   const preloader = new Preloader({ pool, resident: listResident, now: () => performance.now() })
   const routed = createRoutedService(service, {
     router,
-    listResident,
+    listResident: () => listResident().map(toRouted),
+    registered,
     preloader,
     routerSha256: sha256,
     upstream: routing.upstream,

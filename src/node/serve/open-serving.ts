@@ -23,7 +23,12 @@ import { loadFields } from '../models/model-options.ts'
 import { backendFields, type ServeBackendOptions, toVllmTask } from './backend-options.ts'
 import { openRegistered, registryFields, type ServeRegistryOptions } from './open-registered.ts'
 import { openServedModel } from './open-service.ts'
-import { routingFields, type ServeRoutingOptions, toRoutingTask } from './routing-options.ts'
+import {
+  routingFields,
+  type RoutingTask,
+  type ServeRoutingOptions,
+  toRoutingTask,
+} from './routing-options.ts'
 import type { ServedAdapter, ServiceTask } from './service-module.ts'
 import { getStateDirectory, getUsersFile, prepareStateFolder } from './state/open-state.ts'
 
@@ -115,6 +120,7 @@ export async function openServing(
   const { model, adapters = [], isolation, aliases, prefixFolder, chatTemplate } = settings
   if (model === undefined) throw new OptionError('Server options: model is missing.')
   const threads = chooseShareThreads(settings.trainShare, 'engine', options.threads)
+  const routing = await openRoutingTask(given, adapters, settings.registry)
   const opened = await openServedModel({
     model,
     adapters,
@@ -124,13 +130,18 @@ export async function openServing(
     users: await findUsers(settings, given.state),
     prefixFolder,
     trustedKeys: await readTrustedKeys(settings.requireSigned),
-    routing: toRoutingTask(given, process.env),
+    routing,
     vllm: toVllmTask(given, process.env),
     load: { ...pickOptions(options, modelFields), ...(threads !== undefined && { threads }) },
     engine: pickOptions(options, ownEngineFields),
   })
   try {
-    const registered = await openRegistered(opened.object, pickOptions(options, registryFields))
+    const references = routing?.registered?.map(({ name, reference }) => [name, reference] as const)
+    const registered = await openRegistered(
+      opened.object,
+      pickOptions(options, registryFields),
+      references && new Map(references),
+    )
     const { service, registry } = registered
     const close = async (): Promise<void> => {
       await registered.close()
@@ -140,6 +151,29 @@ export async function openServing(
   } catch (error) {
     await opened.close()
     throw error
+  }
+}
+
+/** With the router's experts that the registry has. */
+async function openRoutingTask(
+  given: ServedModelOptions & { readonly logPrompts?: boolean | undefined },
+  adapters: readonly ServedAdapter[],
+  location: string | undefined,
+): Promise<RoutingTask | undefined> {
+  const task = toRoutingTask(given, process.env)
+  if (!task || location === undefined) return task
+  const [{ readRouterFile }, { openRegistry }, { findRoutedReferences }] = await Promise.all([
+    import('../route/router-path.ts'),
+    import('../registry/open-registry.ts'),
+    import('./registered-experts.ts'),
+  ])
+  const { file } = await readRouterFile(task.router)
+  const registry = await openRegistry(location)
+  try {
+    const loaded = new Set(adapters.map(({ name }) => name))
+    return Object.assign(task, { registered: await findRoutedReferences(file, loaded, registry) })
+  } finally {
+    await registry.close()
   }
 }
 

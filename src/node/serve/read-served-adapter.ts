@@ -10,6 +10,7 @@ import type { AdapterReader } from '../../server/local/create-service.ts'
 import { findAdapterSource } from '../adapter-source.ts'
 import { locateAdapter, readLocatedAdapter } from '../located-adapter.ts'
 import type { LoadedModel } from '../model.ts'
+import { computeBaseDigest } from '../models/base-digest.ts'
 import { getBaseSource } from '../models/base-name.ts'
 import { runFolders } from '../expert/content-hash.ts'
 import { listFiles } from '../files/list-files.ts'
@@ -73,10 +74,19 @@ async function checkManifestBase(
 ): Promise<void> {
   const named = base.id === undefined ? undefined : getBaseSource(base.id)
   if (named !== undefined && isSameName(named, source)) return
+  // the same files have the same tensors; other files may hold them too
+  if (base.digest !== undefined && base.digest === (await computeBaseDigest(own.weights.name)))
+    return
   if (base.sha256 !== undefined) {
     const metadata = { [baseHashKey]: base.sha256 }
     return checkBaseHash({ metadata, ...(named !== undefined && { baseModel: named }) }, own)
   }
+  if (base.digest !== undefined)
+    throw new MismatchError(
+      'The expert was trained on another base',
+      [{ name: 'base', got: `other files than "${source}"`, expected: `sha256:${base.digest}` }],
+      'Serve the base whose files have this digest (graft inspect shows it), or give the expert by its path.',
+    )
   if (named === undefined || isPath(named) || isPath(source)) return
   throw new MismatchError(
     'The expert was trained on another base',

@@ -2,6 +2,7 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { flag, number, type OptionFields, string } from '../../base/schema.ts'
+import type { RoutedReference } from './registered-experts.ts'
 
 export interface ServeRoutingOptions {
   /** A router's file (graft route train): it chooses who answers the model "auto". */
@@ -52,6 +53,8 @@ export interface RoutingTask {
   readonly upstream?:
     { readonly url: string; readonly model: string; readonly key?: string | undefined } | undefined
   readonly escalateBelow?: number | undefined
+  /** Experts of the registry, which are loaded when they are chosen. */
+  readonly registered?: readonly RoutedReference[] | undefined
 }
 
 /**

@@ -123,8 +123,11 @@ export const expertFields = {
   }),
   tier: oneOf(expertTiers, { about: 'How much it takes: ultralight, medium or heavy.' }),
   base: object(
-    { id: plainText, sha256: hash },
-    { about: 'The base it was trained on: the name it was loaded by, and its content hash.' },
+    { id: plainText, sha256: hash, digest: hash },
+    {
+      about:
+        'The base it was trained on: the name it was loaded by, the hash of its tensors, and the root digest of its files (OMS).',
+    },
   ),
   targets: either(filled, listOf(filled), { about: 'The modules that it changes.' }),
   data: listOf(dataSet, { about: 'What it was trained on.' }),
@@ -177,7 +180,7 @@ export interface ExpertManifest extends ManifestValues {
   readonly id: string
   readonly version: string
   readonly kind: string | readonly string[]
-  readonly base: { readonly id?: string; readonly sha256?: string }
+  readonly base: { readonly id?: string; readonly sha256?: string; readonly digest?: string }
 }
 
 /** Keys without which a manifest is none. */

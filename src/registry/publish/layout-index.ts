@@ -27,6 +27,8 @@ export interface PublishedExpert extends RegisteredExpert {
   readonly image: PublishedImage
   /** The same files as a plain image, for tools that read no other; absent in older layouts. */
   readonly plain?: PublishedImage | undefined
+  /** By embedder, in 8 bits and base64: what searches by meaning compare. */
+  readonly vectors?: Readonly<Record<string, string>> | undefined
 }
 
 export interface PublishedImage {
@@ -51,6 +53,7 @@ const keys = {
   published: 'dev.graftlm.published',
   channelOf: 'dev.graftlm.channel-of',
   plainOf: 'dev.graftlm.plain-of',
+  vectors: 'dev.graftlm.vectors',
 } as const
 
 /** Throws FormatError for what is not an index of OCI. */
@@ -107,6 +110,7 @@ function readExpert(
   const hash = annotations[keys.hash] ?? ''
   const sizeBytes = Number(annotations[keys.sizeBytes])
   const addedAt = annotations[keys.published] ?? ''
+  const vectors = readVectors(annotations[keys.vectors], name)
   const problems = [
     ...(refName === `${id}/${version}` ? [] : [`is of ${id}/${version} by its manifest`]),
     ...(mediaType === ociMediaTypes.manifest ? [] : [`mediaType: got ${quoteName(mediaType)}`]),
@@ -118,7 +122,18 @@ function readExpert(
   ]
   if (problems.length > 0) throw new FormatError(`${name}: ${problems.join('; ')}.`)
   const image = { hash: parseDigest(digest, name), sizeBytes: size }
-  return { id, version, hash, sizeBytes, addedAt, tags, manifest, image }
+  const expert = { id, version, hash, sizeBytes, addedAt, tags, manifest, image }
+  return vectors ? Object.assign(expert, { vectors }) : expert
+}
+
+function readVectors(text: string | undefined, name: string): PublishedExpert['vectors'] {
+  if (text === undefined) return undefined
+  const value = readJson(new TextEncoder().encode(text), name)
+  if (isRecord(value) && Object.values(value).every((one) => typeof one === 'string'))
+    return value as Readonly<Record<string, string>>
+  throw new FormatError(
+    `${name}: ${keys.vectors}: got ${describeValue(value)}, expected texts by embedder.`,
+  )
 }
 
 const isTime = (text: string): boolean =>
@@ -146,7 +161,8 @@ export function encodeLayoutIndex({ experts, others }: LayoutIndex): Uint8Array 
 
 /** One of the version, one of it as a plain image, and one of each of its channels. */
 function toDescriptors(expert: PublishedExpert): Descriptor[] {
-  const { id, version, hash, sizeBytes, addedAt, channels, manifest, image, plain } = expert
+  const { id, version, hash, sizeBytes, addedAt, channels, manifest, image, plain, vectors } =
+    expert
   const toEntry = (annotations: Readonly<Record<string, string>>, own = image): Descriptor => ({
     mediaType: ociMediaTypes.manifest,
     digest: toDigest(own.hash),
@@ -161,6 +177,7 @@ function toDescriptors(expert: PublishedExpert): Descriptor[] {
       [keys.sizeBytes]: String(sizeBytes),
       [keys.published]: addedAt,
       [keys.manifest]: JSON.stringify(manifest),
+      ...(vectors && { [keys.vectors]: JSON.stringify(vectors) }),
     }),
     ...(plain ? [toEntry({ [refNameKey]: `${name}/image`, [keys.plainOf]: name }, plain)] : []),
     ...channels

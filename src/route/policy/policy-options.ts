@@ -1,6 +1,6 @@
 // The options of training a policy, with the defaults that the study `routing-policy` was run with.
 
-import { integer, number, oneOf, type OptionValues } from '../../base/schema.ts'
+import { flag, integer, number, oneOf, type OptionValues } from '../../base/schema.ts'
 import { calibrationOptionFields } from '../training/training-set.ts'
 
 const createShare = (about: string, usual: number) =>
@@ -18,6 +18,11 @@ export const policyFields = {
   reads: oneOf(['mean', 'last'] as const, {
     default: 'mean',
     about: 'What the heads read: the mean of all states, or the last one.',
+  }),
+  taught: flag({
+    default: false,
+    about:
+      'Learns from the vectors of a model too (the base, or an encoder); it decides without one.',
   }),
   epochs: integer({
     from: 1,

@@ -1,11 +1,13 @@
 // From prompts and options to the weights of a policy, in 8 bits, and its calibration.
 
+import { OptionError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
 import { referenceBackend } from '../../compute/reference.ts'
 import { fitCalibration, type JudgedScores } from '../calibration/fit-calibration.ts'
 import type { Calibration } from '../router-file.ts'
 import type { RouteExample, RouterParts, RouterTraining } from '../router.ts'
 import { type NumberedPrompt, prepareTraining } from '../training/training-set.ts'
+import { teachShares, teachWords } from './teach-policy.ts'
 import { roundToEightBits } from './eight-bit.ts'
 import type { PolicyOptions } from './policy-options.ts'
 import type { PolicyShape } from './policy-weights.ts'
@@ -58,22 +60,44 @@ function collectTiers(examples: readonly RouteExample[]) {
   return { names: names.length > 1 ? names : [], find }
 }
 
+/** How much of what is wanted of the experts' head is the teacher's. */
+const taughtShare = 0.5
+
+/** What the vectors of a model teach. Throws OptionError where there is none. */
+async function openTeacher(
+  fitted: readonly NumberedPrompt[],
+  experts: number,
+  options: PolicyOptions,
+  { embedder }: RouterParts,
+) {
+  if (!options.taught) return undefined
+  if (!embedder)
+    throw new OptionError(
+      'Router "policy": taught needs vectors of prompts: give createRouter a model, or an embedder.',
+    )
+  const shares = await teachShares(fitted, experts, embedder)
+  return { teach: await teachWords(fitted, options, embedder), shares }
+}
+
 /**
  * Trains on `parts.backend`, or slowly on the reference interpreter. Throws what prepareTraining
- * throws, and NumericError if the training diverges.
+ * throws, OptionError for `taught` without an embedder, and NumericError if the training diverges.
  */
 export async function makePolicy(
   training: RouterTraining,
   options: PolicyOptions,
-  { backend = referenceBackend }: RouterParts,
+  parts: RouterParts,
 ): Promise<PolicyMaking> {
+  const { backend = referenceBackend } = parts
   const { names, fitted, held } = prepareTraining(training, 'policy', options.holdOut ?? heldShare)
   const tiers = collectTiers(training.examples)
   const shape = chooseShape(options, names.length, tiers.names.length)
   const read = createWordReader(options)
-  const examples = fitted.flatMap(({ text, expert }): PolicyExample[] => {
+  const teacher = await openTeacher(fitted, names.length, options, parts)
+  const examples = fitted.flatMap(({ text, expert }, i): PolicyExample[] => {
     const words = read(text)
-    return words.length === 0 ? [] : [{ words, expert, tier: tiers.find(text) }]
+    const taught = teacher?.shares[i]
+    return words.length === 0 ? [] : [{ words, expert, tier: tiers.find(text), taught }]
   })
   const trained = await trainPolicy({
     shape,
@@ -85,7 +109,8 @@ export async function makePolicy(
     seed: training.seed,
     dropout: options.dropout,
     wordDropout: options.wordDropout,
-    teaching: 0,
+    teach: teacher?.teach,
+    teaching: teacher ? taughtShare : 0,
     labelSmoothing: options.labelSmoothing,
   })
   const weights = roundToEightBits(trained)

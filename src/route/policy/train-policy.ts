@@ -30,6 +30,8 @@ export interface PolicyTraining extends BatchSettings {
   readonly learningRate: number
   readonly seed: number
   readonly backend: Backend
+  /** Changes the table before the first step. */
+  readonly teach?: ((table: Float32Array) => void) | undefined
   readonly onEpoch?: (epoch: EpochReport, weights: PolicyWeights) => void
 }
 
@@ -60,6 +62,7 @@ class PolicyTrainer {
     this.#training = training
     const { shape } = training
     this.weights = initializePolicy(shape, draw)
+    training.teach?.(this.weights.get('table')!.data)
     for (const [name, { data }] of this.weights)
       this.#moments.set(name, {
         mean: new Float32Array(data.length),

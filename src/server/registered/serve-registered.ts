@@ -11,6 +11,8 @@ import { createLeavable } from '../../runtime/worker/leavable.ts'
 import { replaceMethods } from '../accounts/replace-methods.ts'
 import { readModelName } from '../local/choose-expert.ts'
 import { RequestError } from '../request-error.ts'
+import { findRequestText } from '../routing/request-text.ts'
+import { routedModel } from '../routing/route-service.ts'
 import type { AnswerEvent, AnswerRequest, ExpertChoice, Service } from '../service.ts'
 import { createServiceEmbedder, type EntryFinder, findEntries } from './find-entries.ts'
 import { listNames, replaceNames } from './name-experts.ts'
@@ -20,6 +22,8 @@ export interface RegisteredParts {
   readonly registry: Registry
   /** Limit in bytes of the files of registered experts that stay in memory while idle. */
   readonly maxBytes: number
+  /** Experts that a router chooses among, and how each is asked for. Default: none. */
+  readonly routed?: ReadonlyMap<string, string> | undefined
   /** Called if a change of the registry cannot be followed; requests are still answered. */
   readonly onFailure: (what: string, error: unknown) => void
 }
@@ -115,7 +119,7 @@ async function* answerRequest(
   request: AnswerRequest,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent, void> {
-  const { choice, model, names, release } = await experts.enter(request)
+  const { choice, model, names, release } = await experts.enterRouted(request, signal)
   try {
     for await (const event of given.generate(choice, signal))
       yield event.type === 'start' && model !== undefined
@@ -169,16 +173,43 @@ interface EnteredChoice<Choice> {
 class RegisteredExperts {
   readonly residents: ResidentVersions
   readonly loaded: Set<string>
+  readonly #service: Service
   readonly #parts: RegisteredParts
   readonly #baseNames: readonly string[]
   /** By reference, the id. */
   readonly #asked = new Map<string, string>()
 
   constructor(service: Service, parts: RegisteredParts, { baseNames, loaded }: NamedExperts) {
+    this.#service = service
     this.#parts = parts
     this.#baseNames = baseNames
     this.loaded = loaded
     this.residents = new ResidentVersions({ service, maxBytes: parts.maxBytes })
+  }
+
+  /**
+   * As `enter`. For "auto" the expert that the router will choose is loaded before it is asked again
+   * with the whole request.
+   */
+  async enterRouted(
+    request: AnswerRequest,
+    signal: AbortSignal,
+  ): Promise<EnteredChoice<AnswerRequest>> {
+    const { routed } = this.#parts
+    const text = findRequestText(request)
+    if (!routed || text === undefined || request.model?.trim() !== routedModel)
+      return this.enter(request)
+    const conversation = request.conversation ?? { messages: [{ role: 'user', content: text }] }
+    const { expert } = await this.#service.explainRoute(conversation, request.user, signal)
+    const parts = expert === null ? [] : listNames(readModelName(expert, this.#baseNames))
+    const wanted = parts.flatMap((name) => (this.loaded.has(name) ? [] : (routed.get(name) ?? [])))
+    const holds = await this.#hold(wanted)
+    return {
+      choice: request,
+      model: undefined,
+      names: [...holds.values()].map(({ name }) => name),
+      release: () => releaseAll(holds),
+    }
   }
 
   /** Throws RequestError of status 404 for an unknown name. */
@@ -187,27 +218,30 @@ class RegisteredExperts {
     const none = { choice, model: undefined, names: [], release: async () => undefined }
     if (model === undefined) return none
     const spec = readModelName(model, this.#baseNames)
-    const wanted = listNames(spec).filter((name) => !this.loaded.has(name) && name !== 'auto')
+    const wanted = listNames(spec).filter((name) => !this.loaded.has(name) && name !== routedModel)
     if (wanted.length === 0) return none
-    const holds = new Map<string, ResidentHold>()
-    const release = async (): Promise<void> => {
-      for (const hold of holds.values()) await hold.release()
-    }
-    try {
-      // all are found before any is loaded
-      const found = new Map<string, ResolvedExpert>()
-      for (const name of wanted) found.set(name, await this.#resolve(name))
-      for (const [name, expert] of found) holds.set(name, await this.residents.hold(expert))
-    } catch (error) {
-      await release()
-      throw error
-    }
+    const holds = await this.#hold(wanted)
     const names = new Map([...holds].map(([name, hold]) => [name, hold.name]))
     return {
       choice: Object.assign({}, choice, { model: replaceNames(spec, names) }),
       model: model.trim(),
       names: [...names.values()],
-      release,
+      release: () => releaseAll(holds),
+    }
+  }
+
+  /** Loads what references mean: all of them or none. */
+  async #hold(references: readonly string[]): Promise<Map<string, ResidentHold>> {
+    const holds = new Map<string, ResidentHold>()
+    try {
+      // all are found before any is loaded
+      const found = new Map<string, ResolvedExpert>()
+      for (const name of references) found.set(name, await this.#resolve(name))
+      for (const [name, expert] of found) holds.set(name, await this.residents.hold(expert))
+      return holds
+    } catch (error) {
+      await releaseAll(holds)
+      throw error
     }
   }
 
@@ -270,6 +304,10 @@ class RegisteredExperts {
       if (found && !this.residents.has(found)) await (await this.residents.hold(found)).release()
     }
   }
+}
+
+async function releaseAll(holds: ReadonlyMap<string, ResidentHold>): Promise<void> {
+  for (const hold of holds.values()) await hold.release()
 }
 
 const createAbsence = (message: string): RequestError =>

@@ -14,7 +14,7 @@ import type {
 import { writeDecisionRow, writeOutcomeRow } from '../../route/log/route-log.ts'
 import { replaceMethods } from '../accounts/replace-methods.ts'
 import { RequestError } from '../request-error.ts'
-import type { AnswerEvent, AnswerRequest, Conversation, Service } from '../service.ts'
+import type { AnswerEvent, AnswerRequest, Conversation, ServedExpert, Service } from '../service.ts'
 import type { FeedbackOutcome, FeedbackRequest } from '../user-service.ts'
 import { findRequestText } from './request-text.ts'
 import { streamUpstream, type Upstream } from './upstream.ts'
@@ -35,6 +35,8 @@ export interface RoutingOptions {
    * expert that was unloaded. Default: true.
    */
   readonly baseAnswers?: boolean | undefined
+  /** Experts of a registry, which whoever calls the service loads as `name@version`. */
+  readonly registered?: readonly { readonly name: string; readonly sha256: string }[] | undefined
   /** Experts in memory now. Default: all that are loaded. */
   readonly listResident?: (() => readonly string[]) | undefined
   /**
@@ -93,14 +95,17 @@ async function explainRoute(
   },
 ): Promise<RouteExplanation> {
   const { conversation, user, signal } = asking
-  const names = (await service.listExperts()).map(({ name }) => name)
+  const loaded = await service.listExperts()
+  const names = loaded.map(({ name }) => name)
+  const { registered = [] } = options
+  const known = [...names, ...registered.map(({ name }) => name)]
   const asked: RouteRequest = {
     text: findRequestText({ conversation }) ?? '',
     messages: conversation.messages,
     user,
     resident: options.listResident?.() ?? names,
   }
-  const decision = withoutAbsent(await options.router.decide(asked, signal), names)
+  const decision = withoutAbsent(await options.router.decide(asked, signal), known)
   const upstream = isEscalated(decision, options) ? new URL(options.upstream!.url).host : undefined
   const report = toReport(decision, options.router.kind)
   return Object.assign(report, {
@@ -127,9 +132,11 @@ async function* generateRouted(
     session: request.tenant,
     resident: options.listResident?.() ?? names,
   }
-  const decision = withoutAbsent(await options.router.decide(asked, signal), names)
+  const decided = await options.router.decide(asked, signal)
+  const named = nameVersions(decided, loaded, options.registered ?? [])
+  const decision = withoutAbsent(named, names)
   const id = request.responseId ?? options.createId()
-  keep(id, { request: asked, decision })
+  keep(id, { request: asked, decision: decision === named ? decided : decision })
   const escalates = isEscalated(decision, options)
   writeDecision(options, id, asked, decision, escalates)
   const report = toReport(decision, options.router.kind)
@@ -160,6 +167,27 @@ function checkRoutable({ prompts = [], scales }: AnswerRequest): void {
         code: 'invalid_value',
       },
     )
+}
+
+/** The decision with the versions that are in memory in the place of experts of the registry. */
+function nameVersions(
+  decision: RouteDecision,
+  loaded: readonly ServedExpert[],
+  registered: NonNullable<RoutingOptions['registered']>,
+): RouteDecision {
+  const toLoaded = (name: string): string => {
+    const own = registered.find((one) => one.name === name)
+    if (!own || loaded.some((one) => one.name === name)) return name
+    const versions = loaded.filter((one) => one.name.startsWith(`${name}@`))
+    return (versions.find(({ key }) => key === own.sha256) ?? versions.at(-1))?.name ?? name
+  }
+  const { expert, mixture } = decision
+  return Object.assign({}, decision, {
+    expert: expert === undefined ? undefined : toLoaded(expert),
+    ...(mixture && {
+      mixture: mixture.map(({ name, weight }) => ({ name: toLoaded(name), weight })),
+    }),
+  })
 }
 
 /** If the chosen expert was unloaded, the base answers, with the reason. */

@@ -6,27 +6,32 @@ import {
   type BenchmarkRow,
   toBenchmarkRow,
 } from '../benchmark.ts'
+import type { RegistryTimes } from './measure-registry.ts'
 
 const experts = 10_000
 
 async function* runRegistry(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
   const { measureRegistry } = await import('./measure-registry.ts')
   context.progress(`registry: ${experts} experts are entered`)
-  for await (const { name, values, aim, note } of measureRegistry(experts)) {
-    context.progress(`registry: ${name}`)
-    yield toBenchmarkRow({
-      name: `registry of ${experts.toLocaleString('en')}: ${name}`,
-      unit: 'ms',
-      higherIsBetter: false,
-      ours: values,
-      note: `aim: ${aim} ms${note === '' ? '' : `; ${note}`}`,
-    })
-  }
+  for await (const times of measureRegistry(experts))
+    yield toRow(`registry of ${experts.toLocaleString('en')}`, times)
+  const { measurePublishing } = await import('./measure-publishing.ts')
+  context.progress('registry: servers are started')
+  for await (const times of measurePublishing()) yield toRow('registry', times)
 }
+
+const toRow = (what: string, { name, values, aim, note }: RegistryTimes): BenchmarkRow =>
+  toBenchmarkRow({
+    name: `${what}: ${name}`,
+    unit: 'ms',
+    higherIsBetter: false,
+    ours: values,
+    note: `aim: ${aim} ms${note === '' ? '' : `; ${note}`}`,
+  })
 
 export const registryBenchmark: Benchmark = {
   name: 'registry',
-  summary: 'a registry of 10,000 experts: list, resolve, search, add',
+  summary: 'a registry of 10,000 experts: list, resolve, search, add; publishing into a server',
   needs: 'nothing',
   run: runRegistry,
 }

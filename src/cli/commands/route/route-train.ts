@@ -19,6 +19,10 @@ export const routeTrainCommand = defineCommand({
     from: toOption(string({ about: 'the log of a router, with rewards or right experts' }), {
       valueName: 'log.jsonl',
     }),
+    none: toOption(
+      string({ about: 'prompts that no expert should answer: rows { "text" }; several times' }),
+      { valueName: 'prompts.jsonl', many: true },
+    ),
     held: toOption(string({ about: 'rows for calibration alone (default: a fifth of --data)' }), {
       valueName: 'prompts.jsonl',
     }),
@@ -63,6 +67,10 @@ export const routeTrainCommand = defineCommand({
     {
       command: 'graft route train --kind keyword --experts experts --out router.json',
       about: "by the keywords of the experts' manifests, without any prompt or model",
+    },
+    {
+      command: 'graft route train --data prompts.jsonl --none others.jsonl --out router.json',
+      about: 'with prompts of other worlds, so that the base answers such ones',
     },
     {
       command:

@@ -18,6 +18,8 @@ import {
   type PublishedExpert,
   resolvePublished,
 } from '../../../registry/publish/layout-index.ts'
+import { encodeVector } from '../../../registry/publish/published-vectors.ts'
+import { type Embedder, embedExperts } from '../../../registry/meaning.ts'
 import { checkChannels } from '../../../registry/reference.ts'
 import type { RegisteredExpert, Registry } from '../../../registry/registry.ts'
 import { compareByCodePoint } from '../../../registry/signing/resources.ts'
@@ -38,12 +40,15 @@ import { openPublished } from './published-layout.ts'
 export interface PublishOptions {
   /** Channels that point to it there. Default: those of the registry. */
   readonly channels?: readonly string[] | undefined
+  /** Makes the vector by which searches by meaning find it there. */
+  readonly embedder?: Embedder | undefined
   /** The current time, as ISO 8601; for tests. */
   readonly now?: (() => string) | undefined
 }
 
 const publishFields = {
   channels: listOf(string({ filled: true })),
+  embedder: unchecked<Embedder>('an embedder'),
   now: unchecked<() => string>('a function'),
 }
 
@@ -61,26 +66,34 @@ export async function publishExpert(
   options: PublishOptions = {},
 ): Promise<PublishedExpert> {
   checkOptions('Options of publish', options, publishFields)
-  const { now = () => new Date().toISOString() } = options
+  const { now = () => new Date().toISOString(), embedder } = options
   const found = await registry.verify(reference)
   const { location } = await registry.resolve(`${found.id}@${found.version}`)
   const channels = options.channels ?? found.channels
   checkChannels(channels)
+  const own = embedder && { [embedder.id]: await computeVector(found, embedder) }
   return withLock(join(folder, lockFile), async () => {
     await removeUnfinished(folder)
     const index = await readIndex(folder)
     const known = findPublished(index, found)
     const images = known ?? (await writeImages(folder, found, location))
+    const vectors = own || known?.vectors ? Object.assign({}, known?.vectors, own) : undefined
     const expert = {
       ...describeVersion(found),
       image: images.image,
       ...(images.plain && { plain: images.plain }),
+      ...(vectors && { vectors }),
       addedAt: known?.addedAt ?? now(),
       channels: [...new Set([...(known?.channels ?? []), ...channels])],
     }
     await writeIndex(folder, addToIndex(index, expert))
     return expert
   })
+}
+
+async function computeVector(found: RegisteredExpert, embedder: Embedder): Promise<string> {
+  const [made] = await embedExperts([found], embedder)
+  return encodeVector(made!.vector)
 }
 
 /**

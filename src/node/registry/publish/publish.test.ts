@@ -99,6 +99,43 @@ const expectNothingAdded = async (): Promise<void> => {
 }
 
 describe('a published expert', () => {
+  it('is found by meaning from the index alone; one without a vector is read on the spot', async () => {
+    const asked: string[] = []
+    const embedder = {
+      id: 'letters',
+      embed: async (texts: readonly string[]) => {
+        asked.push(...texts)
+        return texts.map((text) => Float32Array.from('etaoin', (l) => text.split(l).length))
+      },
+    }
+    const add = async (id: string, description: string, more: object): Promise<void> => {
+      await registry.add(await from.makeExpert(createTestManifest({ id, description }), 1))
+      await publishExpert(registry, id, site, more)
+    }
+    await add('teller', 'tea at ten', { embedder })
+    await add('poet', 'no iron in onions', { embedder })
+    await publishExpert(registry, 'poet', site, { channels: ['stable'] }) // keeps the vector
+    const search = async () => {
+      const published = await openPublished(await serveSite())
+      return published.searchByMeaning(embedder, 'eaten at tea')
+    }
+    asked.splice(0)
+    const found = await search()
+    expect(found.map(({ id }) => id)).toEqual(['teller', 'poet'])
+    expect(found[0]!.similarity).toBeGreaterThan(found[1]!.similarity! + 0.05)
+    expect(asked).toEqual(['eaten at tea'])
+    await add('waiter', 'eat a tea', {})
+    expect((await search()).map(({ id }) => id)).toContain('waiter')
+    expect(asked.filter((text) => text.includes('eat a tea'))).toHaveLength(1)
+    const index = await readFile(join(site, 'index.json'), 'utf8')
+    const broken = index.replace(/"dev.graftlm.vectors": "[^\n]*"/, '"dev.graftlm.vectors": "[3]"')
+    await writeFile(join(site, 'index.json'), broken)
+    const { index: read } = await openPublished(site)
+    expect(read.faults.map(({ error }) => error.message).join()).toContain(
+      'expected texts by embedder',
+    )
+    expect(read.experts).toHaveLength(2)
+  })
   it('comes back from a folder and from any web server as it was', async () => {
     await publish({ tags: ['a'], description: 'Writes "code"' })
     await registry.tag('coder', { add: ['b'] })

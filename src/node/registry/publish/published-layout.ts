@@ -12,6 +12,11 @@ import {
   readLayoutIndex,
   resolvePublished,
 } from '../../../registry/publish/layout-index.ts'
+import type { Embedder } from '../../../registry/meaning.ts'
+import {
+  type MeaningOptions,
+  searchPublishedByMeaning,
+} from '../../../registry/publish/published-vectors.ts'
 import type { SearchQuery, SearchResult } from '../../../registry/registry.ts'
 import { createSearchIndex, searchExperts } from '../../../registry/search.ts'
 import { createFileSink } from '../../files/file-sink.ts'
@@ -53,6 +58,13 @@ export interface PublishedLayout {
   resolve(reference: string): PublishedExpert
   /** By words and filters. */
   search(query: SearchQuery): readonly SearchResult[]
+  /** By what a question means; reads descriptions that were published without a vector. */
+  searchByMeaning(
+    embedder: Embedder,
+    question: string,
+    query?: Omit<SearchQuery, 'vector' | 'embedder'>,
+    options?: MeaningOptions,
+  ): Promise<readonly SearchResult[]>
   /** The files of an expert, known to be those of its content hash; nothing of them is fetched. */
   listFiles(expert: PublishedExpert): Promise<readonly ImageFile[]>
   /** Fetches an expert's files into a folder. Throws SignatureError for others than published. */
@@ -76,6 +88,7 @@ export async function openPublished(
     resolve: (reference) => resolvePublished(index, reference, files.name),
     search: (query) =>
       searchExperts(createSearchIndex(listPublished(index).map(withoutMeaning)), query),
+    searchByMeaning: (...given) => searchPublishedByMeaning(index, ...given),
     listFiles,
     fetchInto: async (folder, expert) =>
       fetchFiles(files, await listFiles(expert), folder, options),
