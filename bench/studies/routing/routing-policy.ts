@@ -41,16 +41,23 @@ async function readPrompts(folder: string, name: string): Promise<LabelledPrompt
 const toExamples = (rows: readonly LabelledPrompt[]): RouteExample[] =>
   rows.map(({ text, intent }) => ({ text, expert: intent }))
 
+interface Teaching {
+  readonly backend: Backend
+  /** Teaches the policy. */
+  readonly embedder: TextEmbedder | undefined
+  /** Options of the kind. */
+  readonly more: object
+}
+
 async function trainPolicy(
   examples: readonly RouteExample[],
   held: readonly RouteExample[],
   seed: number,
-  backend: Backend,
-  embedder?: TextEmbedder,
+  { backend, embedder, more }: Teaching,
 ): Promise<Router> {
   const names = [...new Set(examples.map(({ expert }) => expert!))].toSorted()
   const experts = names.map((name) => ({ name }))
-  const options = { taught: embedder !== undefined }
+  const options = Object.assign({ taught: embedder !== undefined }, more)
   return createRouter({
     kind: 'policy',
     experts,
@@ -84,16 +91,10 @@ async function measureLatency(router: Router, words: readonly string[]): Promise
   return times.slice(100).toSorted((a, b) => a - b)
 }
 
-interface Teaching {
-  readonly backend: Backend
-  /** Teaches the policy. */
-  readonly embedder: TextEmbedder | undefined
-}
-
 async function* measureData(
   data: string,
   folder: string,
-  { backend, embedder }: Teaching,
+  teaching: Teaching,
 ): AsyncGenerator<BenchmarkRow> {
   const train = toExamples(await readPrompts(folder, 'train'))
   const test = toExamples(await readPrompts(folder, 'test'))
@@ -101,12 +102,12 @@ async function* measureData(
   const order = random(9).shuffle(train)
   const held = order.slice(0, Math.floor(order.length / 10))
   const start = performance.now()
-  const router = await trainPolicy(order.slice(held.length), held, 0, backend, embedder)
+  const router = await trainPolicy(order.slice(held.length), held, 0, teaching)
   const seconds = ((performance.now() - start) / 1000).toFixed(0)
   const accuracy = await measureAccuracy(router, test)
   const bytes = JSON.stringify(router.save()).length
   yield {
-    name: `policy on ${data}${embedder ? ', taught by an encoder' : ''}`,
+    name: `policy on ${data}${teaching.embedder ? ', taught by an encoder' : ''}`,
     unit: '% of the test prompts',
     higherIsBetter: true,
     ours: summarizeValues([accuracy]),
@@ -144,14 +145,14 @@ function splitIntents(rows: readonly LabelledPrompt[], seed: number) {
 }
 
 /** The share of what was lost that feedback brings back, in %, with right and shuffled experts. */
-async function measureFeedback(folder: string, seed: number, backend: Backend) {
+async function measureFeedback(folder: string, seed: number, teaching: Teaching) {
   const train = await readPrompts(folder, 'train')
   const test = await readPrompts(folder, 'test')
   const select = splitIntents(train, seed)
   const draw = random(seed)
   const known = draw.shuffle(select(train, true)).slice(0, 4000)
   const tenth = Math.floor(known.length / 10)
-  const router = await trainPolicy(known.slice(tenth), known.slice(0, tenth), seed, backend)
+  const router = await trainPolicy(known.slice(tenth), known.slice(0, tenth), seed, teaching)
   const file = router.save()
   const shifted = select(test, false)
   const before = await measureAccuracy(router, shifted)
@@ -172,13 +173,13 @@ async function measureFeedback(folder: string, seed: number, backend: Backend) {
 
 async function* measureRouterLora(
   folder: string,
-  backend: Backend,
+  teaching: Teaching,
   progress: BenchmarkContext['progress'],
 ): AsyncGenerator<BenchmarkRow> {
   const all = []
   for (const seed of seeds) {
     progress(`feedback on shifted prompts, seed ${seed}`)
-    all.push(await measureFeedback(folder, seed, backend))
+    all.push(await measureFeedback(folder, seed, teaching))
   }
   const note = `lost ${all.map(({ lost }) => lost.toFixed(1)).join(', ')} points`
   yield {
@@ -202,7 +203,7 @@ export const routingPolicy: Benchmark = {
   name: 'routing-policy',
   summary: 'the policy router: accuracy, size, latency, and what feedback regains',
   needs:
-    'GRAFT_BENCH_DATA: a folder with clinc150/ and banking77/, train.jsonl and test.jsonl; GRAFT_BENCH_SETS (clinc150,banking77,lora), _ENCODER (teaches)',
+    'GRAFT_BENCH_DATA: a folder with clinc150/ and banking77/, train.jsonl and test.jsonl; GRAFT_BENCH_SETS (clinc150,banking77,lora), _ENCODER (teaches), _OPTIONS (JSON, of the kind)',
   async *run({ environment, progress }) {
     const folder = environment['GRAFT_BENCH_DATA']
     if (folder === undefined) {
@@ -212,12 +213,14 @@ export const routingPolicy: Benchmark = {
     const sets = environment['GRAFT_BENCH_SETS']?.split(',') ?? [...Object.keys(goals), 'lora']
     const encoder = environment['GRAFT_BENCH_ENCODER']
     const embedder = encoder === undefined ? undefined : await openTextEncoder(encoder)
-    const backend = await createNodeBackend({ threads: 1 })
+    const more = JSON.parse(environment['GRAFT_BENCH_OPTIONS'] ?? '{}') as object
+    const teaching = { backend: await createNodeBackend({ threads: 1 }), embedder, more }
     for (const data of Object.keys(goals).filter((name) => sets.includes(name))) {
       progress(`training on ${data}`)
-      yield* measureData(data, join(folder, data), { backend, embedder })
+      yield* measureData(data, join(folder, data), teaching)
     }
-    if (sets.includes('lora')) yield* measureRouterLora(join(folder, 'clinc150'), backend, progress)
+    if (sets.includes('lora'))
+      yield* measureRouterLora(join(folder, 'clinc150'), teaching, progress)
     await embedder?.dispose()
   },
 }

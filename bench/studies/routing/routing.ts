@@ -15,11 +15,11 @@ import {
   createBaseEmbedder,
   createRouter,
   evaluateRouter,
-  type RouteExample,
   type Router,
   type TextEmbedder,
 } from '../../../src/route/index.ts'
 import { createDiskEmbedder } from './disk-embedder.ts'
+import { measureKinds, measureLatency } from './routing-times.ts'
 import { readRoutingSet, type RoutingSet } from './routing-data.ts'
 
 /** A row of the table: a kind and its options. */
@@ -105,30 +105,6 @@ async function* measureSet(set: RoutingSet, names: readonly string[], setting: S
   }
 }
 
-/** Time of decisions on prompts of 40 words, each new to the router. */
-async function measureLatency(
-  router: Router,
-  name: string,
-  decisions: number,
-): Promise<BenchmarkRow> {
-  const times: number[] = []
-  for (let i = 0; i < decisions + 5; i++) {
-    const text = Array.from({ length: 30 }, (_, j) => `word${(i * 31 + j * 7) % 997}`).join(' ')
-    const start = performance.now()
-    await router.decide({ text })
-    if (i >= 5) times.push(performance.now() - start)
-  }
-  const sorted = times.toSorted((a, b) => a - b)
-  const p99 = sorted[Math.floor(0.99 * (sorted.length - 1))]!
-  return {
-    name,
-    unit: 'ms',
-    higherIsBetter: false,
-    ours: summarizeValues(times),
-    note: `p99 ${p99.toFixed(2)} ms`,
-  }
-}
-
 /** A thousand experts known by three prompts each: loaded, asked, and one more added. */
 async function* measureThousand(embedder: TextEmbedder): AsyncGenerator<BenchmarkRow> {
   const experts = Array.from({ length: 1000 }, (_, i) => ({
@@ -151,7 +127,7 @@ async function* measureThousand(embedder: TextEmbedder): AsyncGenerator<Benchmar
     ours: summarizeValues(loads),
     note: `${(text.length / 1024).toFixed(0)} KB`,
   }
-  yield await measureLatency(router!, '1,000 experts: decide', 50)
+  yield await measureLatency(router!, '1,000 experts: decide', 100)
   const start = performance.now()
   await router!.add!({ name: 'another', examples: ['something else', 'something more'] })
   yield {
@@ -195,22 +171,9 @@ export const routing: Benchmark = {
       for (const name of sets)
         yield* measureSet(readRoutingSet(name, folder, each), names, { context, model, embedder })
     else context.progress('GRAFT_BENCH_DATA is not set: only times are measured')
-    yield* measureTimes(live)
+    yield* measureKinds(live)
+    if (live) yield* measureThousand(live)
     await live?.dispose()
     await model?.dispose()
   },
-}
-
-async function* measureTimes(live: TextEmbedder | undefined): AsyncGenerator<BenchmarkRow> {
-  const examples: RouteExample[] = Array.from({ length: 400 }, (_, i) => ({
-    text: `a question about topic${i % 8} number${i}`,
-    expert: `expert${i % 8}`,
-  }))
-  const experts = Array.from({ length: 8 }, (_, i) => ({ name: `expert${i}` }))
-  const keyword = await createRouter({ kind: 'keyword', experts, examples })
-  yield await measureLatency(keyword, 'keyword: decide, 30 words', 500)
-  if (!live) return
-  const embedding = await createRouter({ experts, examples: examples.slice(0, 80), embedder: live })
-  yield await measureLatency(embedding, 'embedding: decide, 30 words', 100)
-  yield* measureThousand(live)
 }

@@ -10,7 +10,8 @@ import { getRegistryDirectory } from './registry-directory.ts'
 /**
  * The folder of `coder`, `coder@^1.2` or `coder@stable`; undefined for an existing path, for a
  * string that is no such name, and for a name without "@" that is not registered. Throws
- * NotFoundError for a version that the registry does not have.
+ * NotFoundError for a version that the registry does not have, SignatureError for one whose files
+ * were changed.
  */
 export async function findRegistered(
   text: string,
@@ -21,7 +22,9 @@ export async function findRegistered(
   if (!(await isThere(join(directory, 'index.db')))) return undefined
   const registry = await openRegistry(directory)
   try {
-    return (await registry.resolve(text)).location
+    const { location, id, version } = await registry.resolve(text)
+    await registry.verify(`${id}@${version}`)
+    return location
   } catch (error) {
     if (error instanceof NotFoundError && !text.includes('@')) return undefined
     throw error

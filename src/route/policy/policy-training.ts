@@ -11,7 +11,7 @@ import { teachShares, teachWords } from './teach-policy.ts'
 import { roundToEightBits } from './eight-bit.ts'
 import type { PolicyOptions } from './policy-options.ts'
 import type { PolicyShape } from './policy-weights.ts'
-import { type PolicyPass, runPolicy } from './run-policy.ts'
+import { createPolicyRunner, type PolicyReading } from './policy-runner.ts'
 import { trainPolicy } from './train-policy.ts'
 import type { PolicyExample } from './training-batch.ts'
 import { createWordReader } from './word-buckets.ts'
@@ -42,7 +42,7 @@ const chooseEpochs = (rows: number, batchSize: number): number =>
  * logit of the confidence head, so that its softmax is that of the experts, and its level shows
  * whether any of them is right.
  */
-export function computeScores({ logits }: PolicyPass): Float64Array {
+export function computeScores({ logits }: PolicyReading): Float64Array {
   const own = logits.get('expert')!
   const most = own.reduce((top, value) => Math.max(top, value), -Infinity)
   const total = most + Math.log(own.reduce((sum, value) => sum + Math.exp(value - most), 0))
@@ -114,8 +114,9 @@ export async function makePolicy(
     labelSmoothing: options.labelSmoothing,
   })
   const weights = roundToEightBits(trained)
+  const run = createPolicyRunner(shape, weights)
   const judged = held.map(({ text, expert }): JudgedScores => ({
-    logits: computeScores(runPolicy(shape, weights, read(text))),
+    logits: computeScores(run(read(text))),
     right: expert < 0 ? undefined : expert,
   }))
   const calibration = fitCalibration(judged, options)

@@ -8,6 +8,7 @@ import { evaluate } from '../../graph/evaluate.ts'
 import { expectClose } from '../../graph/testing.ts'
 import { buildPolicyGradients, gradientOf } from './policy-graph.ts'
 import { headNames, type PolicyShape } from './policy-weights.ts'
+import { createPolicyRunner } from './policy-runner.ts'
 import { runPolicy } from './run-policy.ts'
 
 const file = new URL('../../../test/parity/policy/expected.safetensors', import.meta.url)
@@ -107,7 +108,10 @@ describe.each(['last', 'mean'] as const)('a policy whose heads read the %s state
     const kept = numbersOf('kept')
     for (const [n, length] of numbersOf('lengths').entries()) {
       const words = Array.from({ length }, (_, t) => Int32Array.of(n * steps + t))
-      const { read } = runPolicy(shapeOf(reads), weights, words)
+      const { read, logits } = runPolicy(shapeOf(reads), weights, words)
+      const run = createPolicyRunner(shapeOf(reads), weights)
+      run(words)
+      expect(run(words)).toMatchObject({ read, logits }) // whatever was read before
       // Dropout was part of PyTorch's run: apply it to what the heads read.
       const dropped = read.map((value, i) => value * kept[n * 6 + i]!)
       for (const head of headNames) {

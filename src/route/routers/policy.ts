@@ -15,6 +15,7 @@ import {
 } from '../calibration/make-decision.ts'
 import { AdaptedPolicy, adaptDefaults } from '../policy/adapt-policy.ts'
 import { readTensors, saveTensors } from '../policy/eight-bit.ts'
+import { createPolicyRunner, type PolicyReading } from '../policy/policy-runner.ts'
 import { policyFields, type PolicyOptions } from '../policy/policy-options.ts'
 import { computeScores, makePolicy } from '../policy/policy-training.ts'
 import {
@@ -24,7 +25,6 @@ import {
   type PolicyWeights,
 } from '../policy/policy-weights.ts'
 import { listLoraShapes } from '../policy/router-lora.ts'
-import { type PolicyPass, runPolicy } from '../policy/run-policy.ts'
 import { createWordReader, listWords } from '../policy/word-buckets.ts'
 import { type RouterFile, routerFileVersion } from '../router-file.ts'
 import type {
@@ -65,6 +65,7 @@ class PolicyRouter implements Router {
   readonly #weights: PolicyWeights
   readonly #settings: Required<ReturnType<typeof readShape>>
   readonly #read: ReturnType<typeof createWordReader>
+  readonly #runPlain: ReturnType<typeof createPolicyRunner>
   #adapted: AdaptedPolicy | undefined
 
   constructor(file: RouterFile, weights: PolicyWeights) {
@@ -74,6 +75,7 @@ class PolicyRouter implements Router {
     this.#shape = toShape(this.#settings, this.experts.length)
     this.#weights = weights
     this.#read = createWordReader(this.#settings)
+    this.#runPlain = createPolicyRunner(this.#shape, weights)
     const { lora } = file.state
     if (lora !== undefined)
       this.#adapted = this.#createAdapted(
@@ -145,8 +147,8 @@ class PolicyRouter implements Router {
     return { ...this.#file, state: Object.assign({}, state, lora) }
   }
 
-  #run(words: readonly Int32Array[]): PolicyPass {
-    return this.#adapted?.run(words) ?? runPolicy(this.#shape, this.#weights, words)
+  #run(words: readonly Int32Array[]): PolicyReading {
+    return this.#adapted?.run(words) ?? this.#runPlain(words)
   }
 
   #createAdapted(lora?: AdaptedPolicy['lora']): AdaptedPolicy {

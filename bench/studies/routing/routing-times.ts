@@ -1,0 +1,69 @@
+// How long routers take to decide on prompts of 40 tokens, each new to them.
+
+import { type BenchmarkRow, summarizeValues } from '../../../src/cli/bench/benchmark.ts'
+import { createNodeBackend } from '../../../src/node/backend.ts'
+import {
+  createRouter,
+  type RouteExample,
+  type Router,
+  type TextEmbedder,
+} from '../../../src/route/index.ts'
+
+const words =
+  'transfer book cancel play order weather money flight card song meeting please the a to of my for in on tomorrow account change find show table'.split(
+    ' ',
+  )
+/** Each of the words is one token of SmolLM2 and of MiniLM. */
+const promptWords = 38
+const warm = 20
+
+const createText = (i: number): string =>
+  Array.from(
+    { length: promptWords },
+    (_, j) => words[(i * 31 + j * 7 + i * j) % words.length],
+  ).join(' ')
+
+/** Median and range of so many decisions; the 99th percentile in the note. */
+export async function measureLatency(
+  router: Router,
+  name: string,
+  decisions: number,
+): Promise<BenchmarkRow> {
+  const times: number[] = []
+  for (let i = 0; i < decisions + warm; i++) {
+    const text = createText(i)
+    const start = performance.now()
+    await router.decide({ text })
+    if (i >= warm) times.push(performance.now() - start)
+  }
+  const sorted = times.toSorted((a, b) => a - b)
+  const p99 = sorted[Math.floor(0.99 * (sorted.length - 1))]!
+  return {
+    name: `${name}, 40 tokens`,
+    unit: 'ms',
+    higherIsBetter: false,
+    ours: summarizeValues(times),
+    note: `p99 ${p99.toFixed(2)} ms`,
+  }
+}
+
+const experts = Array.from({ length: 8 }, (_, i) => ({ name: `expert${i}` }))
+const examples: readonly RouteExample[] = Array.from({ length: 400 }, (_, i) => ({
+  text: `a question about ${words[i % 26]} ${words[(i * 7) % 26]} number${i} topic${i % 8}`,
+  expert: `expert${i % 8}`,
+}))
+
+/** `live`: reads prompts for the kinds that need vectors, which are left out without it. */
+export async function* measureKinds(live: TextEmbedder | undefined): AsyncGenerator<BenchmarkRow> {
+  const keyword = await createRouter({ kind: 'keyword', experts, examples })
+  yield await measureLatency(keyword, 'keyword: decide', 1000)
+  const backend = await createNodeBackend({ threads: 1 })
+  const options = { epochs: 4 }
+  const policy = await createRouter({ kind: 'policy', experts, examples, backend, options })
+  yield await measureLatency(policy, 'policy: decide', 500)
+  if (!live) return
+  for (const kind of ['embedding', 'cascade']) {
+    const router = await createRouter({ kind, experts, examples, embedder: live, backend })
+    yield await measureLatency(router, `${kind}: decide`, 300)
+  }
+}
