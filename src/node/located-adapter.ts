@@ -3,6 +3,7 @@
 
 import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterTarget } from '../adapters/create-adapter.ts'
+import { baseHashKey } from '../adapters/base-copy.ts'
 import { decodeGgufMetadata } from '../adapters/files/gguf-metadata.ts'
 import { OptionError } from '../base/errors.ts'
 import { openGguf } from '../formats/gguf/reader.ts'
@@ -56,9 +57,17 @@ async function readGgufBase({ format, path }: AdapterSource): Promise<string | u
 
 /** The adapter, read for this base where its format needs one. Throws what `loadAdapter` throws. */
 export const readLocatedAdapter = async (
-  { adapter, source }: LocatedAdapter,
+  { adapter, source, notes }: LocatedAdapter,
   model: AdapterTarget,
-): Promise<Adapter> => adapter ?? loadAdapter(source.path, { model })
+): Promise<Adapter> => withTaughtBase(adapter ?? (await loadAdapter(source.path, { model })), notes)
+
+/** With the hash of the base that its manifest names, where its own files name none. */
+function withTaughtBase(adapter: Adapter, notes: ExpertMetadata | undefined): Adapter {
+  const sha256 = notes?.manifest?.base.sha256
+  if (sha256 === undefined || adapter.metadata?.[baseHashKey] !== undefined) return adapter
+  const metadata = Object.assign({}, adapter.metadata, { [baseHashKey]: sha256 })
+  return { ...adapter, metadata }
+}
 
 /**
  * The base that adapters are read for: the given one, else the one that they name, if a format

@@ -28,14 +28,17 @@ export interface PolicyMaking {
 }
 
 const usualSteps = 3000
+/** A teacher says more of each prompt than can be learned in fewer. */
+const taughtSteps = 6300
 /** Less than other kinds hold out, because a policy is not trained a second time on all. */
 const heldShare = 0.1
 
-/**
- * Epochs that make about 3,000 steps, so that a hundred prompts are met more often than thousands.
- */
-const chooseEpochs = (rows: number, batchSize: number): number =>
-  Math.min(60, Math.max(10, Math.round(usualSteps / Math.ceil(rows / batchSize))))
+/** Epochs that make about so many steps: a hundred prompts are met more often than thousands. */
+const chooseEpochs = (rows: number, { batchSize, taught }: PolicyOptions): number =>
+  Math.min(
+    60,
+    Math.max(10, Math.round((taught ? taughtSteps : usualSteps) / Math.ceil(rows / batchSize))),
+  )
 
 /**
  * Logits by which a policy is calibrated and decides: log-probabilities of the experts plus the
@@ -103,7 +106,7 @@ export async function makePolicy(
     shape,
     examples,
     backend,
-    epochs: options.epochs ?? chooseEpochs(examples.length, options.batchSize),
+    epochs: options.epochs ?? chooseEpochs(examples.length, options),
     batchSize: options.batchSize,
     learningRate: options.learningRate,
     seed: training.seed,
