@@ -165,7 +165,7 @@ async function openRoutingTask(
   const [{ readRouterFile }, { openRegistry }, { findRoutedReferences }] = await Promise.all([
     import('../route/router-path.ts'),
     import('../registry/open-registry.ts'),
-    import('./registered-experts.ts'),
+    import('../route/find-references.ts'),
   ])
   const { file } = await readRouterFile(task.router)
   const registry = await openRegistry(location)

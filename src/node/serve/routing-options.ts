@@ -2,7 +2,7 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { flag, number, type OptionFields, string } from '../../base/schema.ts'
-import type { RoutedReference } from './registered-experts.ts'
+import type { RoutedReference } from '../route/find-references.ts'
 
 export interface ServeRoutingOptions {
   /** A router's file (graft route train): it chooses who answers the model "auto". */
