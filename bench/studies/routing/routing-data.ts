@@ -85,11 +85,13 @@ const mostCharacters = 400
 
 type ForeignReader = (folder: string) => string[]
 
-const readForeign: ForeignReader = (folder) =>
-  foreignSources.flatMap(([set, file, count, toText]) => {
-    const texts = readRows(folder, set, file).map((row) => toText(row).slice(0, mostCharacters))
-    return random(5).shuffle(removeNearDuplicates(texts)).slice(0, count)
-  })
+const readForeign = (folder: string, isWanted = (_set: string) => true): string[] =>
+  foreignSources
+    .filter(([set]) => isWanted(set))
+    .flatMap(([set, file, count, toText]) => {
+      const texts = readRows(folder, set, file).map((row) => toText(row).slice(0, mostCharacters))
+      return random(5).shuffle(removeNearDuplicates(texts)).slice(0, count)
+    })
 
 /** Of the world that is refused in the test: what a router can do that has met it. */
 const readClincTraining: ForeignReader = (folder) =>
@@ -144,12 +146,16 @@ function limitEach(rows: readonly RouteExample[], each: number): RouteExample[] 
     })
 }
 
-function readClinc(folder: string, each: number): RoutingSet {
+/** `others`: prompts of other worlds that are trained on too. */
+function readClinc(folder: string, each: number, others: readonly string[] = []): RoutingSet {
   const read = (...files: string[]): RouteExample[] =>
     files.flatMap((file) => readRows(folder, 'clinc150', file).map(toIntent))
   return {
-    name: 'clinc150',
-    train: limitEach(read('train', 'oos_train'), each),
+    name: others.length > 0 ? 'clinc150 with others' : 'clinc150',
+    train: [
+      ...limitEach(read('train', 'oos_train'), each),
+      ...others.map((text) => ({ text, expert: undefined })),
+    ],
     held: limitEach(read('val', 'oos_val'), Math.max(1, Math.ceil(each / 5))),
     test: each === Infinity ? read('test', 'oos_test') : limitEach(read('test', 'oos_test'), 4),
     foreign: [],
@@ -173,6 +179,12 @@ const readers: Readonly<Record<string, (folder: string, each: number) => Routing
   'nine-alone': (folder) => readNine(folder, 'nine without others', () => []),
   'nine-clinc150': (folder) => readNine(folder, 'nine with clinc150', readClincTraining),
   clinc150: readClinc,
+  'clinc150-others': (folder, each) =>
+    readClinc(
+      folder,
+      each,
+      readForeign(folder, (set) => set !== 'banking77'),
+    ),
   banking77: readBanking,
 }
 

@@ -12,6 +12,12 @@ import {
 import { random } from '../../../src/base/random.ts'
 import { createNodeBackend } from '../../../src/node/backend.ts'
 import type { Backend } from '../../../src/compute/backend.ts'
+import {
+  type Regained,
+  regainByRight,
+  regainByShuffled,
+  trainShifted,
+} from '../../../src/route/policy/shifted-prompts.testing.ts'
 import { openTextEncoder } from '../../../src/node/route/open-encoder.ts'
 import {
   createRouter,
@@ -171,6 +177,31 @@ async function measureFeedback(folder: string, seed: number, teaching: Teaching)
   return { lost, right: regained[0]!, shuffled: regained[1]! }
 }
 
+/** Prompts of the same experts with other words, as the test has them. */
+async function* measureOtherWords(backend: Backend): AsyncGenerator<BenchmarkRow> {
+  const right: Regained[] = []
+  const shuffled: Regained[] = []
+  for (const seed of [1, 2, 3]) {
+    const trained = await trainShifted(seed, backend)
+    right.push(await regainByRight(trained, seed))
+    shuffled.push(await regainByShuffled(trained, seed))
+  }
+  const toRow = (name: string, all: readonly Regained[]): BenchmarkRow => ({
+    name: `Router LoRA, other words: regained by 198 ${name}`,
+    unit: '% of what was lost',
+    higherIsBetter: true,
+    ours: summarizeValues(all.map(({ share }) => 100 * share)),
+    note: all
+      .map(
+        ({ share, lost, known }) =>
+          `${(100 * share).toFixed(0)} of ${(100 * lost).toFixed(0)} points, old prompts ${(100 * known).toFixed(0)} %`,
+      )
+      .join('; '),
+  })
+  yield Object.assign(toRow('right answers', right), { goal: 50 })
+  yield toRow('shuffled answers', shuffled)
+}
+
 async function* measureRouterLora(
   folder: string,
   teaching: Teaching,
@@ -203,14 +234,18 @@ export const routingPolicy: Benchmark = {
   name: 'routing-policy',
   summary: 'the policy router: accuracy, size, latency, and what feedback regains',
   needs:
-    'GRAFT_BENCH_DATA: a folder with clinc150/ and banking77/, train.jsonl and test.jsonl; GRAFT_BENCH_SETS (clinc150,banking77,lora), _ENCODER (teaches), _OPTIONS (JSON, of the kind)',
+    'GRAFT_BENCH_DATA: a folder with clinc150/ and banking77/, train.jsonl and test.jsonl; GRAFT_BENCH_SETS (clinc150,banking77,words,lora), _ENCODER (teaches), _OPTIONS (JSON, of the kind)',
   async *run({ environment, progress }) {
     const folder = environment['GRAFT_BENCH_DATA']
     if (folder === undefined) {
       progress('GRAFT_BENCH_DATA names no folder with clinc150 and banking77: nothing is measured')
       return
     }
-    const sets = environment['GRAFT_BENCH_SETS']?.split(',') ?? [...Object.keys(goals), 'lora']
+    const sets = environment['GRAFT_BENCH_SETS']?.split(',') ?? [
+      ...Object.keys(goals),
+      'words',
+      'lora',
+    ]
     const encoder = environment['GRAFT_BENCH_ENCODER']
     const embedder = encoder === undefined ? undefined : await openTextEncoder(encoder)
     const more = JSON.parse(environment['GRAFT_BENCH_OPTIONS'] ?? '{}') as object
@@ -219,6 +254,7 @@ export const routingPolicy: Benchmark = {
       progress(`training on ${data}`)
       yield* measureData(data, join(folder, data), teaching)
     }
+    if (sets.includes('words')) yield* measureOtherWords(teaching.backend)
     if (sets.includes('lora'))
       yield* measureRouterLora(join(folder, 'clinc150'), teaching, progress)
     await embedder?.dispose()

@@ -1,6 +1,7 @@
 // How long routers take to decide on prompts of 40 tokens, each new to them.
 
 import { type BenchmarkRow, summarizeValues } from '../../../src/cli/bench/benchmark.ts'
+import { random, type Random } from '../../../src/base/random.ts'
 import { createNodeBackend } from '../../../src/node/backend.ts'
 import {
   createRouter,
@@ -17,11 +18,9 @@ const words =
 const promptWords = 38
 const warm = 20
 
-const createText = (i: number): string =>
-  Array.from(
-    { length: promptWords },
-    (_, j) => words[(i * 31 + j * 7 + i * j) % words.length],
-  ).join(' ')
+/** Drawn, because a prompt that is asked twice is not read twice. */
+const drawText = (draw: Random): string =>
+  Array.from({ length: promptWords }, () => words[draw.integer(words.length)]).join(' ')
 
 /** Median and range of so many decisions; the 99th percentile in the note. */
 export async function measureLatency(
@@ -30,8 +29,9 @@ export async function measureLatency(
   decisions: number,
 ): Promise<BenchmarkRow> {
   const times: number[] = []
+  const draw = random(decisions)
   for (let i = 0; i < decisions + warm; i++) {
-    const text = createText(i)
+    const text = drawText(draw)
     const start = performance.now()
     await router.decide({ text })
     if (i >= warm) times.push(performance.now() - start)

@@ -63,6 +63,10 @@ export async function readAdapterFolder(
     if (!isIgnoredPath(file.path, runFolders)) files.set(file.path, await readBytes(path, file))
   // A file of a training run is not loaded, so it stays on the disk; a signature does not cover it.
   const held = listed.map((file) => withBytes(file, files.get(file.path)))
+  const folder = toFolder(path, files)
+  // Read while the hash is computed beside this thread; nothing of it is used before both agree.
+  const reading = trustedKeys ? undefined : loadAdapter(folder)
+  reading?.catch(() => undefined)
   const resources = await listResources(held, [signatureFile, ...runFolders])
   const sha256 = await computeRootDigest(resources)
   if (expected !== undefined && sha256 !== expected)
@@ -70,10 +74,9 @@ export async function readAdapterFolder(
       `${path}: its files have the hash sha256:${sha256}, expected sha256:${expected}: they were changed. Remove the expert from the registry and add it again.`,
     )
   if (trustedKeys) await verifyHeld(path, held, files.get(signatureFile), trustedKeys)
-  const folder = toFolder(path, files)
   const manifestBytes = files.get(manifestFile)
   return {
-    adapter: await loadAdapter(folder),
+    adapter: await (reading ?? loadAdapter(folder)),
     notes: await readMetadataIn(folder),
     manifest:
       manifestBytes &&

@@ -5,7 +5,6 @@
 import { GraftError, NotFoundError, OptionError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'
 import { quoteName } from '../../formats/quote.ts'
-import { parseReference } from '../../registry/reference.ts'
 import type { Registry, RegistryChange, ResolvedExpert } from '../../registry/registry.ts'
 import { createLeavable } from '../../runtime/worker/leavable.ts'
 import { replaceMethods } from '../accounts/replace-methods.ts'
@@ -16,6 +15,7 @@ import { routedModel } from '../routing/route-service.ts'
 import type { AnswerEvent, AnswerRequest, ExpertChoice, Service } from '../service.ts'
 import { createServiceEmbedder, type EntryFinder, findEntries } from './find-entries.ts'
 import { listNames, replaceNames } from './name-experts.ts'
+import { checkOwnName } from './own-names.ts'
 import { type ResidentHold, ResidentVersions } from './resident-versions.ts'
 
 export interface RegisteredParts {
@@ -130,25 +130,6 @@ async function* answerRequest(
     throw error
   } finally {
     await release()
-  }
-}
-
-/** Throws RequestError for a name that means a version of the registry. */
-function checkOwnName(name: string): void {
-  if (!name.includes('@') || !isReference(name)) return
-  throw new RequestError(
-    `The name ${quoteName(name)} means a version of an expert in the registry. Choose one without "@".`,
-    { param: 'name', code: 'invalid_value' },
-  )
-}
-
-function isReference(name: string): boolean {
-  try {
-    parseReference(name)
-    return true
-  } catch (error) {
-    if (error instanceof OptionError) return false
-    throw error
   }
 }
 

@@ -16,6 +16,7 @@ import { replaceMethods } from '../accounts/replace-methods.ts'
 import { RequestError } from '../request-error.ts'
 import type { AnswerEvent, AnswerRequest, Conversation, ServedExpert, Service } from '../service.ts'
 import type { FeedbackOutcome, FeedbackRequest } from '../user-service.ts'
+import { type RegisteredContent, toLoadedVersions, withoutAbsent } from './loaded-versions.ts'
 import { findRequestText } from './request-text.ts'
 import { streamUpstream, type Upstream } from './upstream.ts'
 
@@ -36,7 +37,7 @@ export interface RoutingOptions {
    */
   readonly baseAnswers?: boolean | undefined
   /** Experts of a registry, which whoever calls the service loads as `name@version`. */
-  readonly registered?: readonly { readonly name: string; readonly sha256: string }[] | undefined
+  readonly registered?: readonly RegisteredContent[] | undefined
   /** Experts in memory now. Default: all that are loaded. */
   readonly listResident?: (() => readonly string[]) | undefined
   /**
@@ -133,7 +134,7 @@ async function* generateRouted(
     resident: options.listResident?.() ?? names,
   }
   const decided = await options.router.decide(asked, signal)
-  const named = nameVersions(decided, loaded, options.registered ?? [])
+  const named = toLoadedVersions(decided, loaded, options.registered ?? [])
   const decision = withoutAbsent(named, names)
   const id = request.responseId ?? options.createId()
   keep(id, { request: asked, decision: decision === named ? decided : decision })
@@ -167,40 +168,6 @@ function checkRoutable({ prompts = [], scales }: AnswerRequest): void {
         code: 'invalid_value',
       },
     )
-}
-
-/** The decision with the versions that are in memory in the place of experts of the registry. */
-function nameVersions(
-  decision: RouteDecision,
-  loaded: readonly ServedExpert[],
-  registered: NonNullable<RoutingOptions['registered']>,
-): RouteDecision {
-  const toLoaded = (name: string): string => {
-    const own = registered.find((one) => one.name === name)
-    if (!own || loaded.some((one) => one.name === name)) return name
-    const versions = loaded.filter((one) => one.name.startsWith(`${name}@`))
-    return (versions.find(({ key }) => key === own.sha256) ?? versions.at(-1))?.name ?? name
-  }
-  const { expert, mixture } = decision
-  return Object.assign({}, decision, {
-    expert: expert === undefined ? undefined : toLoaded(expert),
-    ...(mixture && {
-      mixture: mixture.map(({ name, weight }) => ({ name: toLoaded(name), weight })),
-    }),
-  })
-}
-
-/** If the chosen expert was unloaded, the base answers, with the reason. */
-function withoutAbsent(decision: RouteDecision, names: readonly string[]): RouteDecision {
-  const chosen = decision.mixture?.map(({ name }) => name) ?? [decision.expert]
-  const absent = chosen.find((name) => name !== undefined && !names.includes(name))
-  if (absent === undefined) return decision
-  const { mixture: _mixture, ...rest } = decision
-  return {
-    ...rest,
-    expert: undefined,
-    reason: `The base answers, because the expert ${absent} was chosen and is not loaded.`,
-  }
 }
 
 const isEscalated = (
