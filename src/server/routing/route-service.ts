@@ -14,7 +14,7 @@ import type {
 import { writeDecisionRow, writeOutcomeRow } from '../../route/log/route-log.ts'
 import { replaceMethods } from '../accounts/replace-methods.ts'
 import { RequestError } from '../request-error.ts'
-import type { AnswerEvent, AnswerRequest, Conversation, ServedExpert, Service } from '../service.ts'
+import type { AnswerEvent, AnswerRequest, Conversation, Service } from '../service.ts'
 import type { FeedbackOutcome, FeedbackRequest } from '../user-service.ts'
 import { type RegisteredContent, toLoadedVersions, withoutAbsent } from './loaded-versions.ts'
 import { findRequestText } from './request-text.ts'
