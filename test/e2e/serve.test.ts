@@ -49,10 +49,14 @@ const post = (path: string, body: object): Promise<Response> =>
   fetch(url + path, { method: 'POST', body: JSON.stringify(body) })
 
 describe('graft serve', () => {
-  it('shows the address, the experts and two examples to copy', () => {
+  it('shows the address, the experts, what chats are written as, and two examples to copy', () => {
     expect(screen).toContain(`Serving stories260k at ${url}/v1`)
-    expect(screen).toContain('models  stories260k, coder')
-    expect(screen).toContain(`curl ${url}/v1/chat/completions`)
+    expect(screen).toContain('models    stories260k, coder')
+    expect(screen).toContain(
+      'chats     written as ChatML, because stories260k has no chat template',
+    )
+    expect(screen).toContain(`curl ${url}/v1/completions`)
+    expect(screen).toContain('await client.completions.create({"model":"coder","prompt":')
     expect(screen).toContain(`new OpenAI({ baseURL: '${url}/v1'`)
   })
 

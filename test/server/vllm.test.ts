@@ -291,7 +291,7 @@ describe('graft serve --backend vllm', () => {
         }),
     })
     expect([code, stderr]).toEqual([0, expect.not.stringContaining('graft: Server options')])
-    expect(stdout).toContain(`backend  vLLM at ${double.url}: LoRA only; no embeddings`)
+    expect(stdout).toContain(`backend   vLLM at ${double.url}: LoRA only; no embeddings`)
   }, 180_000)
 })
 

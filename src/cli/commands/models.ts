@@ -69,7 +69,7 @@ async function listCatalogue(terminal: Terminal) {
     description,
   ])
   for (const line of formatTable(
-    [['name', 'parameters', 'memory', 'licence', 'here', 'about'], ...rows],
+    [['name', 'parameters', 'peak memory', 'licence', 'here', 'about'], ...rows],
     ['left', 'right', 'right'],
   ))
     terminal.print(line)

@@ -1,12 +1,19 @@
 // Binds the process (streams, Ctrl-C, exit code) to runCli, for `graft` and for bench/main.ts.
 
 import { readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import type { Command } from '../command.ts'
 import { type CliHost, runCli } from './cli.ts'
 
-const manifest = JSON.parse(
-  readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
-) as { version: string }
+const root = join(import.meta.dirname, '..', '..', '..')
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+
+/**
+ * How the program is started in a checkout, where there is no command `graft` and the machine's own
+ * Node may be too old; it works from the given folder.
+ */
+export const describeCheckoutCommand = (checkout: string, folder: string): string =>
+  `node ${relative(folder, join(checkout, 'scripts', 'graft.mjs'))}`
 
 /** The first Ctrl-C asks the work to end well; the second ends the process at once. */
 function listenForInterrupts(): AbortSignal {
@@ -40,10 +47,8 @@ export async function runProcess(
       environment: process.env,
       signal: listenForInterrupts(),
       version: manifest.version,
-      // In a checkout there is no command `graft`, and the machine's own Node may be too old:
-      // scripts/setup.mjs starts the right one.
       graft: import.meta.filename.endsWith('.ts')
-        ? 'node scripts/setup.mjs src/cli/main.ts'
+        ? describeCheckoutCommand(root, process.cwd())
         : 'graft',
       now: () => performance.now(),
       describeHome,

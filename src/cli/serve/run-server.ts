@@ -4,6 +4,7 @@
 import { OptionError } from '../../base/errors.ts'
 import type { VllmTask } from '../../node/serve/backend-options.ts'
 import { startServer, type StartedServer } from '../../node/serve/start-server.ts'
+import { fallbackTemplate } from '../../server/local/write-prompt.ts'
 import { announceTask } from '../../node/files/running.ts'
 import { type Context, UsageError } from '../command.ts'
 import { getRunningFolder } from '../home/places.ts'
@@ -111,6 +112,28 @@ const describeBackend = ({ backend, url }: ServeValues): string | undefined =>
     ? `vLLM at ${url}: LoRA only; no embeddings, and no tiers that learn from users, because both need hidden states`
     : undefined
 
+/** An expert of a base without a chat template learned from plain prompts; it is asked as it learned. */
+function writeExample(
+  hasTemplate: boolean,
+  base: string,
+  expert: string | undefined,
+): { readonly path: 'completions' | 'chat/completions'; readonly body: string } {
+  return hasTemplate || expert === undefined
+    ? {
+        path: 'chat/completions',
+        body: `{"model":"${expert ?? base}","messages":[{"role":"user","content":"Hello"}]}`,
+      }
+    : {
+        path: 'completions',
+        body: `{"model":"${expert}","prompt":"Once upon a time","max_tokens":40}`,
+      }
+}
+
+const describeFallback = (base: string): string =>
+  `written as ChatML, because ${base} has no chat template; ask experts that learned from prompts at /v1/completions`
+
+const describePlace = (name: string, text: string): string => `  ${name.padEnd(8)}  ${text}`
+
 /** The first screen: where, what, and one example to copy for a shell and one for a program. */
 async function showServer(
   server: StartedServer,
@@ -118,40 +141,53 @@ async function showServer(
   terminal: Terminal,
 ): Promise<void> {
   const { url, service, access, restored, studio } = server
-  const [{ name }, experts, registered] = await Promise.all([
+  const [{ name, chatTemplate }, experts, registered] = await Promise.all([
     service.describe(),
     service.listExperts(),
     service.findRegistered({}),
   ])
   const models = [name, ...experts.map((expert) => expert.name)]
-  const asked = experts[0]?.name ?? name
-  const body = `{"model":"${asked}","messages":[{"role":"user","content":"Hello"}]}`
+  const hasTemplate = chatTemplate !== fallbackTemplate
+  const example = writeExample(hasTemplate, name, experts[0]?.name)
   const { strong, faint } = terminal.style
   const lines = [
     `Serving ${strong(name)} at ${strong(`${url}/v1`)}`,
     '',
-    ...(backend === undefined ? [] : [`  backend  ${backend}`]),
-    `  models  ${models.join(', ')}`,
+    ...(backend === undefined ? [] : [describePlace('backend', backend)]),
+    describePlace('models', models.join(', ')),
     ...(studio === undefined
       ? []
-      : [`  studio  ${studio}, a page that teaches and compares experts in your browser`]),
-    `  tools  ${url}/mcp, for agents that speak MCP`,
+      : [
+          describePlace('studio', `${studio}, a page to train and compare experts in your browser`),
+        ]),
+    describePlace('tools', `${url}/mcp, for agents that speak MCP`),
     ...(backend === undefined
-      ? [`  jobs  ${url}/v1/fine_tuning/jobs, from rows at /v1/files`]
+      ? [
+          describePlace(
+            'jobs',
+            `${url}/v1/fine_tuning/jobs, training on rows uploaded to /v1/files`,
+          ),
+        ]
       : []),
     ...(registered.length > 0
-      ? [`  registry  ${registry}, ${registered.length} expert${registered.length > 1 ? 's' : ''}`]
+      ? [
+          describePlace(
+            'registry',
+            `${registry}, ${registered.length} expert${registered.length > 1 ? 's' : ''}`,
+          ),
+        ]
       : []),
-    `  access  ${access}`,
+    describePlace('access', access),
+    ...(hasTemplate ? [] : [describePlace('chats', describeFallback(name))]),
     ...(restored.loaded.length > 0 ? [`  loaded again  ${restored.loaded.join(', ')}`] : []),
     ...restored.skipped.map((one) => `  not loaded again  ${one.name}`),
     '',
     faint('In a shell:'),
-    `  curl ${url}/v1/chat/completions -H 'content-type: application/json' \\`,
-    `    -d '${body}'`,
+    `  curl ${url}/v1/${example.path} -H 'content-type: application/json' \\`,
+    `    -d '${example.body}'`,
     faint('In a program (npm install openai):'),
     `  const client = new OpenAI({ baseURL: '${url}/v1', apiKey: 'none' })`,
-    `  await client.chat.completions.create(${body})`,
+    `  await client.${example.path.replace('/', '.')}.create(${example.body})`,
     '',
     faint('Ctrl-C stops it after the running requests.'),
   ]

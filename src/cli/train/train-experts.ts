@@ -247,10 +247,11 @@ export function showTrainedExpert(
   say(`history     ${describePath(join(run.out, 'history.jsonl'))}`)
   say()
   say('next:')
+  const folder = describePath(run.out)
   for (const line of [
-    `${graft} run "..." --adapter ${describePath(run.out)}`,
-    `${graft} chat --adapter ${describePath(run.out)}`,
-    `${graft} inspect ${describePath(run.out)}`,
+    `${graft} run "..." --adapter ${folder}`,
+    `${graft} eval --data held-out.jsonl --adapter ${folder} --against base   # rows that it never saw`,
+    `${graft} serve --adapter ${folder}`,
   ])
     say(`  ${style.accent(line)}`)
 }

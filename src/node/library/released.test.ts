@@ -1,6 +1,6 @@
 // The experts that come with the package: whole, signed, small, of the kinds that their recipes name.
 
-import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -62,7 +62,12 @@ describe('requireExpertPath', () => {
     await expect(asked).rejects.toThrow(NotFoundError)
     await expect(asked).rejects.toThrow(/There is no expert "sqll".* Did you mean sql\?/)
   })
-  it('gives anything else back as a path', async () => {
+  it('suggests folders of the directory, and gives anything else back as a path', async () => {
+    const here = await mkdtemp(join(tmpdir(), 'graft-experts-'))
+    await mkdir(join(here, 'cats'))
+    await writeFile(join(here, 'cats', 'adapter_config.json'), '{}')
+    await expect(requireExpertPath('catz', here)).rejects.toThrow('Did you mean cats?')
+    await rm(here, { recursive: true })
     expect(await requireExpertPath('./sqll')).toBe('./sqll')
     expect(await requireExpertPath('package.json')).toBe('package.json')
   })

@@ -52,14 +52,25 @@ export async function findNamedExpert(
   return findReleased(text)
 }
 
+/** Folders of adapters in a directory. */
+async function listFolders(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => [])
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  const areAdapters = await Promise.all(
+    folders.map((name) => isThere(join(directory, name, 'adapter_config.json'))),
+  )
+  return folders.filter((_, i) => areAdapters[i])
+}
+
 /**
  * The text as a path. Throws NotFoundError for a plain name that is unknown: no file or folder
  * here, no expert of a registry, none of the released ones.
  */
-export async function requireExpertPath(text: string): Promise<string> {
+export async function requireExpertPath(text: string, directory = '.'): Promise<string> {
   if (!isExpertName(text) || (await isThere(text))) return text
   const names = await listReleased()
-  const meant = findNearestName(text, names)
+  const here = await listFolders(directory)
+  const meant = findNearestName(text, here) ?? findNearestName(text, names)
   throw new NotFoundError(
     `There is no expert "${text}": no file or folder of that name is here, the registry has none, and the released experts are ${names.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
   )

@@ -91,6 +91,6 @@ export function findTextProblem(
 ): string | undefined {
   const value = row[key]
   if (typeof value !== 'string')
-    return `"${key}" must be a string, got ${value === undefined ? 'nothing' : JSON.stringify(value)?.slice(0, 40)}`
+    return `"${key}" must be a string, got ${value === undefined ? 'nothing' : JSON.stringify(value)?.slice(0, 40)}${typeof value === 'object' && value !== null ? '; give JSON as a text, as JSON.stringify writes it' : ''}`
   return value === '' && empty === 'not empty' ? `"${key}" is empty` : undefined
 }

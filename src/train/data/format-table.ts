@@ -3,6 +3,7 @@
 
 import { joinProblems } from '../../base/schema.ts'
 import { DataError } from '../../base/errors.ts'
+import { findNearestName } from '../../base/suggest.ts'
 import { contrastive } from './contrastive/contrastive.ts'
 import type { DataFormat, Example, DataRecord } from './data-format.ts'
 import { instruction } from './instruction.ts'
@@ -37,8 +38,46 @@ export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
 
 const describeKeys = (row: DataRecord): string => Object.keys(row).join(', ') || 'none'
 
-const describeFormats = (): string =>
-  [...dataFormats.values()].map(({ name, syntax }) => `  ${name}: ${syntax}`).join('\n')
+/** The formats of most files, which a message shows whole. */
+const usualFormats = [messages, promptCompletion, instruction, text]
+
+function describeFormats(): string {
+  const others = [...dataFormats.values()].filter((format) => !usualFormats.includes(format))
+  return [
+    ...usualFormats.map(({ name, syntax }) => `  ${name}: ${syntax}`),
+    `  also ${others.map(({ name }) => name).join(', ')}, shown in docs/data.md`,
+  ].join('\n')
+}
+
+/** Names that other tools give to the two texts of a pair. */
+const otherNames: readonly (readonly [name: string, others: readonly string[]])[] = [
+  ['prompt', ['input', 'question', 'query', 'user', 'instruction', 'problem', 'source']],
+  ['completion', ['output', 'answer', 'response', 'assistant', 'solution', 'target']],
+]
+
+/** The key of this format that another one was probably meant to be. */
+function findMeantKey(key: string, row: DataRecord, format: DataFormat): string | undefined {
+  const free = [...format.keys].filter((name) => !(name in row))
+  const [synonym] = otherNames.find(([, others]) => others.includes(key.toLowerCase())) ?? []
+  return format === promptCompletion && synonym !== undefined && free.includes(synonym)
+    ? synonym
+    : findNearestName(key, free)
+}
+
+/** The names that keys of the row were probably meant to have; '' where no format is near. */
+function describeMeantKeys(row: DataRecord, formats: readonly DataFormat[]): string {
+  for (const format of formats) {
+    const meant = Object.keys(row).flatMap((key) => {
+      const name = format.keys.has(key) ? undefined : findMeantKey(key, row, format)
+      return name === undefined ? [] : [[key, name] as const]
+    })
+    const names = new Map(meant)
+    const renamed = Object.entries(row).map(([key, value]) => [names.get(key) ?? key, value])
+    if (meant.length === 0 || !format.matches(Object.fromEntries(renamed))) continue
+    return ` Did you mean ${meant.map(([key, name]) => `${name} in place of ${key}`).join(', and ')}?`
+  }
+  return ''
+}
 
 const findFormat = (row: DataRecord): DataFormat | undefined =>
   [...dataFormats.values()].find(({ matches }) => matches(row))
@@ -62,7 +101,7 @@ function getFormat({ name, rows }: RawDataset): DataFormat {
   const format = findFormat(first.value)
   if (format) return format
   throw new DataError(
-    `${name}: row ${first.number} is of no known format; its keys are ${describeKeys(first.value)}. Rows may be:\n${describeFormats()}`,
+    `${name}: row ${first.number} is of no known format; its keys are ${describeKeys(first.value)}.${describeMeantKeys(first.value, [...usualFormats, ...dataFormats.values()])} Rows may be:\n${describeFormats()}`,
   )
 }
 
@@ -112,6 +151,12 @@ function withAllTurns(example: Example): Example {
   return others
 }
 
+/** What a row has that is not of the first row's format. */
+function describeOtherKeys(row: DataRecord, format: DataFormat): string {
+  const meant = findFormat(row) ? '' : describeMeantKeys(row, [format])
+  return `its keys are ${describeKeys(row)}${meant && `.${meant}`}`
+}
+
 /** The reading of a row that is not looked into. */
 const refuseRow = (number: number, problem: string): RowReading => ({
   number,
@@ -136,7 +181,7 @@ function readRow(
   if (isFormat) checkRowKeys(value, format, log)
   const example = isFormat
     ? format.read(value, log)
-    : (format.findMismatch?.(value) ?? `its keys are ${describeKeys(value)}`)
+    : (format.findMismatch?.(value) ?? describeOtherKeys(value, format))
   if (typeof example === 'string') log.problems.unshift(example)
   if (typeof weight === 'string') log.problems.push(weight)
   const isSound = log.problems.length === 0 && typeof example !== 'string'

@@ -21,7 +21,25 @@ describe('data formats', () => {
     expect(() =>
       detectFormat(createRawDataset([{ question: 'a', answer: 'b' }], 'q.jsonl')),
     ).toThrow(
-      /^q\.jsonl: row 1 is of no known format; its keys are question, answer\. Rows may be:\n {2}preference: .*\n {2}contrastive: .*\n {2}messages: /,
+      /^q\.jsonl: row 1 is of no known format; its keys are question, answer\. Did you mean prompt in place of question, and completion in place of answer\? Rows may be:\n {2}messages: .*\n {2}prompt-completion: .*\n {2}instruction: .*\n {2}text: .*\n {2}also preference, contrastive, sharegpt, judged, graded, shown in docs\/data\.md\.?$/,
+    )
+  })
+  it.each([
+    [{ promt: 'a', completion: 'b' }, 'Did you mean prompt in place of promt?'],
+    [{ prompt: 'a', output: 'b' }, 'Did you mean completion in place of output?'],
+    [{ message: [user, assistant] }, 'Did you mean messages in place of message?'],
+    [{ prompt: 'a', choosen: 'b', rejected: 'c' }, 'Did you mean chosen in place of choosen?'],
+    [{ a: 'x', b: 'y' }, 'its keys are a, b. Rows may be:'],
+  ])('say which names %j was probably meant to have', (row, problem) => {
+    expect(() => detectFormat(createRawDataset([row], 'x'))).toThrow(problem)
+  })
+  it('say which name a later row was probably meant to have', () => {
+    const rows = [
+      { prompt: 'a', completion: 'b' },
+      { promt: 'a', completion: 'b' },
+    ]
+    expect(() => examplesOf(...rows)).toThrow(
+      'row 2: its keys are promt, completion. Did you mean prompt in place of promt?',
     )
   })
   it('never take the text of a row whose answer stands under another key', () => {
@@ -71,6 +89,9 @@ describe('pairs', () => {
     )
     expect(() => examplesOf({ prompt: null, completion: 'a' })).toThrow(
       'row 1: "prompt" must be a string, got null',
+    )
+    expect(() => examplesOf({ prompt: 'a', completion: { b: 1 } })).toThrow(
+      'row 1: "completion" must be a string, got {"b":1}; give JSON as a text, as JSON.stringify writes it',
     )
   })
   it('read instructions as Alpaca wrote them', () => {

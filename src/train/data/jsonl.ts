@@ -119,15 +119,19 @@ function parseLines(lines: Iterable<string>): { rows: DataRow[]; problems: strin
       else problems.push(describeProblem(number, value))
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      problems.push(`row ${number}: ${reason}${describeLastComma(line)}`)
+      problems.push(`row ${number}: ${describeLastComma(line) ?? reason}`)
     }
   }
   return { rows, problems }
 }
 
-/** Advice for the most frequent mistake of JSON written by hand. */
-const describeLastComma = (text: string): string =>
-  /,\s*[}\]]\s*$/.test(text) ? '; JSON has no comma before the last } or ]' : ''
+/** The most frequent mistake of JSON written by hand; undefined where it is another. */
+function describeLastComma(text: string): string | undefined {
+  const [, bracket] = /,\s*([}\]])\s*$/.exec(text) ?? []
+  return bracket === undefined
+    ? undefined
+    : `is not valid JSON: remove the comma before the last ${bracket}`
+}
 
 /** The likely format of a text that is not JSONL; undefined if it is not obvious. */
 function findLayoutProblem(text: string): string | undefined {
@@ -139,7 +143,8 @@ function findLayoutProblem(text: string): string | undefined {
     try {
       JSON.parse(text)
     } catch (error) {
-      return `begins as a JSON array, and is not valid JSON: ${(error as Error).message}${describeLastComma(text)}`
+      const reason = (error as Error).message.replaceAll(/\s*\n\s*/g, ' ')
+      return `begins as a JSON array, and ${describeLastComma(text) ?? `is not valid JSON: ${reason}`}`
     }
   }
   if (!/^\{\s*\n/.test(start)) return undefined
