@@ -242,9 +242,12 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Problems as one sentence each; a question such as 'Did you mean …?' gets no full stop. */
+/** Problems as one text; a question such as 'Did you mean …?' gets no semicolon and no full stop. */
 export function joinProblems(problems: readonly string[]): string {
-  const joined = problems.map((problem) => problem.replace(/\.$/, '')).join('; ')
+  const joined = problems
+    .map((problem) => problem.replace(/\.$/, ''))
+    .join('; ')
+    .replaceAll('?; ', '? ')
   return joined.endsWith('?') ? joined : `${joined}.`
 }
 

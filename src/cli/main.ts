@@ -1,9 +1,17 @@
 #!/usr/bin/env node
 // The command `graft`.
 
-import { useCodeCache } from './core/code-cache.ts'
-import { useHugePages } from './core/huge-pages.ts'
+import { describeOldNode } from '../node/processes/old-node.ts'
 
+const problem = describeOldNode(process.versions)
+if (problem !== undefined) {
+  console.error(`graft: ${problem}`)
+  process.exit(1)
+}
+const [{ useCodeCache }, { useHugePages }] = await Promise.all([
+  import('./core/code-cache.ts'),
+  import('./core/huge-pages.ts'),
+])
 useCodeCache()
 useHugePages(process.argv[2])
 const [{ commands }, { runProcess }] = await Promise.all([

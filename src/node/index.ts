@@ -1,6 +1,7 @@
 // graftlm/node: everything of graftlm, with paths and catalogue names wherever a source or a sink
 // is expected, and models on ONNX Runtime.
 
+import './processes/require-node.ts'
 export * from '../index.ts'
 // Here and in graftlm/learn, not in graftlm, because it loads the runtime and training, which would
 // double the import time of graftlm.

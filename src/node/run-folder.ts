@@ -52,9 +52,9 @@ export async function checkOutFolder(
       `${out}: there is no earlier run to resume. Leave out resume, or name the folder of the earlier run.`,
     )
   if (resume || overwrite || !(hasAdapter || hasCheckpoints)) return
-  const found = hasAdapter ? 'an adapter' : 'the checkpoints of a run that did not end'
+  const found = hasAdapter ? 'an adapter' : 'an unfinished run'
   throw new OptionError(
-    `${out}: holds ${found} already. Choose another folder, continue from its checkpoint (resume), or replace it (overwrite).`,
+    `${out}: holds ${found} already. Continue the run (--resume, or resume: true), replace it (--overwrite, or overwrite: true), or choose another folder.`,
   )
 }
 

@@ -117,11 +117,21 @@ export function checkBody(
   return kept
 }
 
-const describeUnknownParameter = (name: string, names: readonly string[]): string =>
-  describeUnknownOption(name.slice(0, 100), names).replace(
+function describeUnknownParameter(name: string, names: readonly string[]): string {
+  const takes = { prompt: 'messages', messages: 'prompt' }[name]
+  if (takes !== undefined && names.includes(takes))
+    return `there is no parameter "${name}" here: this route takes ${takes}, ${findRouteOf(name, names)} takes ${name}`
+  return describeUnknownOption(name.slice(0, 100), names).replace(
     'there is no option',
     'there is no parameter',
   )
+}
+
+/** The route, of Ollama's or of OpenAI's, that takes what was given to another one. */
+const findRouteOf = (name: string, names: readonly string[]): string =>
+  names.includes('keep_alive')
+    ? { prompt: '/api/generate', messages: '/api/chat' }[name]!
+    : { prompt: '/v1/completions', messages: '/v1/chat/completions' }[name]!
 
 /** 'messages[2].content: got 1' → 'messages.2.content'; of an unknown option, its quoted path. */
 const readParam = (problem: string): string =>

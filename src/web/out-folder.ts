@@ -51,9 +51,9 @@ export async function openOutFolder(
     const isResumed = chooseResume(name, hasCheckpoints, options)
     const isUsed = hasAdapter || hasCheckpoints
     if (!isResumed && !options.overwrite && isUsed) {
-      const found = hasAdapter ? 'an adapter' : 'the checkpoints of a run that did not end'
+      const found = hasAdapter ? 'an adapter' : 'an unfinished run'
       throw new OptionError(
-        `${name}: holds ${found} already. Choose another folder, continue from its checkpoint (resume), or replace it (overwrite).`,
+        `${name}: holds ${found} already. Continue the run (resume: true), replace it (overwrite: true), or choose another folder.`,
       )
     }
     return { handle, name, isResumed, release }

@@ -296,6 +296,14 @@ describe('who answers', () => {
     expect(body.error.message).toContain('Did you mean "noisy"?')
   })
 
+  it('a prompt for another route is told apart from a spelling mistake', async () => {
+    const { status, body } = await chat({ prompt: 'Once' })
+    expect(status).toBe(400)
+    expect(body.error.message).toBe(
+      'there is no parameter "prompt" here: this route takes messages, /v1/completions takes prompt; messages is missing.',
+    )
+  })
+
   it.each(['nosy', 'a:b', 'a:', ':a', '', 'noisy+nosy', 'stories260k:nosy', 'gpt-3.5-turbo'])(
     '74: %j is never the base',
     async (model) => {

@@ -141,6 +141,8 @@ describe('loadAdapter', () => {
     const gone = await load({ 'adapter_config.json': undefined })
     expect(gone).toBeInstanceOf(NotFoundError)
     expect(gone.message).toContain('has no adapter_config.json')
+    const unfinished = { 'adapter_config.json': undefined, 'expert.json': bytes('{}') }
+    expect((await load(unfinished)).message).toContain('its training has not ended')
     expect(await load({ 'adapter_model.safetensors': undefined })).toBeInstanceOf(NotFoundError)
     expect(await load({ 'adapter_config.json': bytes('{"r": ') })).toBeInstanceOf(FormatError)
     expect(await load({ 'adapter_config.json': bytes('[1]') })).toBeInstanceOf(FormatError)

@@ -122,10 +122,14 @@ export const isMlxConfig = (json: PeftJson): boolean =>
 /** The folder's adapter_config.json. */
 export async function readAdapterConfig(folder: ByteFolder): Promise<PeftJson> {
   const source = await folder.open(adapterConfigFile)
-  if (!source)
+  if (!source) {
+    const isUnfinished = (await folder.open('expert.json')) !== undefined
     throw new NotFoundError(
-      `${folder.name}: has no ${adapterConfigFile}; an adapter is a folder as PEFT saves it.`,
+      isUnfinished
+        ? `${folder.name}: has expert.json but no ${adapterConfigFile}, because its training has not ended. Continue it (graft train --resume), or use its last checkpoint, ${folder.name}/checkpoints/last, if there is one.`
+        : `${folder.name}: has no ${adapterConfigFile}; an adapter is a folder as PEFT saves it.`,
     )
+  }
   let json: unknown
   try {
     await refuseLfsPointer(source)

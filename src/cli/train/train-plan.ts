@@ -8,7 +8,7 @@ import { defaultModel, openModel } from '../shared/open-model.ts'
 import { describePath } from '../shared/describe-path.ts'
 import { describeData } from './describe-data.ts'
 import { type ExpertsContext, type PlannedExpert } from './train-experts.ts'
-import { describeCounts } from './training-view.ts'
+import { describeCounts, describeFewSteps } from './training-view.ts'
 import { formatCount, formatDuration } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 
@@ -49,6 +49,7 @@ export function describePlan({
     `${formatCount(steps)} step${steps === 1 ? '' : 's'} of ${formatCount(tokens)} tokens in all; the largest batch is ${batch.rows} × ${batch.tokens}, ${formatCount(batch.scored)} learned; ${formatCount(trainableParameters)} trainable parameters`,
     `about ${formatDuration(time.seconds)}: ${formatStepTime(time.stepSeconds)} a step, ${formatCount(Math.round(time.tokensPerSecond))} tokens/s`,
     `from ${time.stepGigaOperations.toFixed(1)} billion operations a step and ${time.gigaOperationsPerSecond.toFixed(1)} billion a second, measured for ${time.calibrationSeconds.toFixed(1)} s on this machine as it is now`,
+    ...describeFewSteps(steps),
     ...notes,
   ]
 }

@@ -65,6 +65,17 @@ export function describeUnusedDate(
   ]
 }
 
+/** Fewer steps rarely change what a model writes. */
+const usualSteps = 30
+
+/** A warning about a run of few steps, which small files give at one epoch. */
+export const describeFewSteps = (steps: number): string[] =>
+  steps < usualSteps
+    ? [
+        `${pluralize(steps, 'step')} may be too few to learn from; ${usualSteps} or more are usual. Raise --epochs or --steps.`,
+      ]
+    : []
+
 /** What there is to know before the first step. */
 function showReady(
   {
@@ -88,6 +99,7 @@ function showReady(
   terminal.say(
     `  ${pluralize(trainableParameters, 'trainable parameter')}, ${pluralize(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, continuing after step ${resumedAt}` : ''}`,
   )
+  for (const line of describeFewSteps(steps)) terminal.note(`  ${line}`)
   if (protectedTasks !== undefined)
     terminal.say(
       protectedTasks > 0

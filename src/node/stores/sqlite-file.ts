@@ -1,7 +1,7 @@
 // A SQLite file of ours through node:sqlite: its layout, transactions, and waiting for other
 // processes without blocking. Independent of what its tables hold.
 
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StorageError } from '../../base/errors.ts'
 import { describeError } from '../files/system-errors.ts'
@@ -27,6 +27,9 @@ const reasons: Readonly<Record<number, string>> = {
   26: 'it is not a SQLite file',
 } // https://sqlite.org/rescode.html
 
+/** Node's SQLite, asked for when it is used, so that an older Node can load this file. */
+const loadSqlite = () => process.getBuiltinModule('node:sqlite')
+
 /**
  * Opens or creates the file, in WAL mode. Throws StorageError for a file of another layout and for
  * one that is not a SQLite file.
@@ -40,7 +43,7 @@ export async function openSqliteFile(
   try {
     return await runWithRetry(`${path}: cannot be opened`, waitMs, () => {
       // Waiting inside SQLite would block the event loop.
-      database ??= new DatabaseSync(path, { timeout: 0 })
+      database ??= new (loadSqlite().DatabaseSync)(path, { timeout: 0 })
       database.exec(
         // Deleted bytes are overwritten with zeros, because users ask to be forgotten.
         'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON',
