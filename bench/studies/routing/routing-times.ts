@@ -19,14 +19,19 @@ const promptWords = 38
 const warm = 20
 
 /** Drawn, because a prompt that is asked twice is not read twice. */
-const drawText = (draw: Random): string =>
+const drawWords = (draw: Random): string =>
   Array.from({ length: promptWords }, () => words[draw.integer(words.length)]).join(' ')
+
+/** With a word of an expert, as most prompts that users send to one have it. */
+const drawKnown = (draw: Random): string =>
+  `${drawWords(draw).split(' ').slice(2).join(' ')} topic${draw.integer(8)}`
 
 /** Median and range of so many decisions; the 99th percentile in the note. */
 export async function measureLatency(
   router: Router,
   name: string,
   decisions: number,
+  drawText = drawWords,
 ): Promise<BenchmarkRow> {
   const times: number[] = []
   const draw = random(decisions)
@@ -62,8 +67,9 @@ export async function* measureKinds(live: TextEmbedder | undefined): AsyncGenera
   const policy = await createRouter({ kind: 'policy', experts, examples, backend, options })
   yield await measureLatency(policy, 'policy: decide', 500)
   if (!live) return
-  for (const kind of ['embedding', 'cascade']) {
-    const router = await createRouter({ kind, experts, examples, embedder: live, backend })
-    yield await measureLatency(router, `${kind}: decide`, 300)
-  }
+  const embedding = await createRouter({ experts, examples, embedder: live })
+  yield await measureLatency(embedding, 'embedding: decide', 300)
+  const cascade = await createRouter({ kind: 'cascade', experts, examples, embedder: live })
+  yield await measureLatency(cascade, 'cascade, prompts with a keyword: decide', 300, drawKnown)
+  yield await measureLatency(cascade, 'cascade, prompts without one: decide', 100)
 }
