@@ -13,7 +13,8 @@ const context = await model.createContext({ contextSize: 1024, batchSize: 512, t
 const sequence = context.getSequence()
 const ids = (count, seed) =>
   Array.from({ length: count }, (_, i) => 100 + ((i * 37 + seed * 101) % 20000))
-for await (const _ of sequence.evaluate(ids(4, 1), { temperature: 0 })) break
+// as many as `graft run Hello` reads with the chat template
+for await (const _ of sequence.evaluate(ids(31, 1), { temperature: 0 })) break
 const firstTokenSeconds = performance.now() / 1000
 let prefill = 0
 let decode = 0

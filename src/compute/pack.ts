@@ -31,11 +31,15 @@ export const isPackable = ({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): b
   hasPacker(dtype) && shape.length === 2
 
 /**
- * Arrays that packing one weight after the other uses again: what was packed before in the same
- * room is overwritten.
+ * Memory that reading and packing one weight after the other uses again: what was read or packed
+ * before in the same room is overwritten.
  */
 export class PackRoom {
   readonly #buffers = new Map<string, ArrayBuffer>()
+
+  takeBytes(part: string, sizeBytes: number): Uint8Array {
+    return new Uint8Array(this.take(part, sizeBytes), 0, sizeBytes)
+  }
 
   take(part: string, sizeBytes: number): ArrayBuffer {
     const known = this.#buffers.get(part)
@@ -78,7 +82,7 @@ export function packWeights(
   const allRows = parts.reduce((sum, { outFeatures }) => sum + outFeatures, 0)
   const values = allRows * perRow
   const codeBytes = (allRows * inFeatures * bits) / 8
-  const codes = new Uint8Array(room.take('codes', codeBytes), 0, codeBytes)
+  const codes = room.takeBytes('codes', codeBytes)
   const scales = new Float32Array(room.take('scales', 4 * values), 0, values)
   const withOffsets = parts.filter((part) => part.packer.withOffsets).length
   const offsets =

@@ -1,6 +1,9 @@
 // Where bytes come from and go to. Platforms implement these two interfaces; readers and writers
 // use nothing else of a platform.
 
+/** Gives memory of so many bytes that may be overwritten. */
+export type TakeMemory = (sizeBytes: number) => Uint8Array
+
 /**
  * Random access to an immutable sequence of bytes: a file, a Blob, a range-fetching URL, memory.
  */
@@ -8,8 +11,11 @@ export interface ByteSource {
   /** Shown in errors: a path or a URL. */
   readonly name: string
   readonly sizeBytes: number
-  /** Exactly `length` bytes from `offset`; throws FormatError when they reach beyond the end. */
-  read(offset: number, length: number): Promise<Uint8Array>
+  /**
+   * Exactly `length` bytes from `offset`; throws FormatError when they reach beyond the end. A source
+   * that copies may do that into what `take` gives.
+   */
+  read(offset: number, length: number, take?: TakeMemory): Promise<Uint8Array>
   /** The file of another name in the same folder, or undefined if there is none. */
   openBeside?(fileName: string): Promise<ByteSource | undefined>
   close?(): Promise<void>

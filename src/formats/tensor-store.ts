@@ -3,6 +3,7 @@
 import { NotFoundError } from '../base/errors.ts'
 import type { DType } from '../base/dtype.ts'
 import type { Tensor } from '../base/tensor.ts'
+import type { TakeMemory } from './byte-source.ts'
 import { quoteName } from './quote.ts'
 
 export interface TensorInfo {
@@ -20,9 +21,9 @@ export interface TensorStore {
   readonly metadata: Readonly<Record<string, unknown>>
   /**
    * Reads only that tensor's bytes; block formats come as raw blocks. Throws NotFoundError for an
-   * unknown name.
+   * unknown name. The bytes may be in what `take` gives.
    */
-  read(name: string): Promise<Tensor>
+  read(name: string, take?: TakeMemory): Promise<Tensor>
   close(): Promise<void>
 }
 

@@ -1,10 +1,11 @@
 // A process that opens one model, measures, prints one line of JSON and ends: node measure-model.ts
-// <model> <'text' | 'experts' | 'nf4' | 'f32' | 'qlora'>; nf4-512 learns 512 tokens in a step.
+// <model> <'text' | 'experts' | 'nf4' | 'f32' | 'qlora'>; nf4-512 learns 512 tokens in a step,
+// experts-f16 keeps keys and values in 16 bits, experts-f16-all has all experts in slots at once.
 
 import { initializeAdapter } from '../../../src/adapters/create-adapter.ts'
-import { packAdapter } from '../../../src/adapters/packed/pack-adapter.ts'
 import { createEngine, loadModel, type LoadedModel } from '../../../src/node/index.ts'
 import { train } from '../../../src/train/index.ts'
+import { watchMemory } from './watch-memory.ts'
 
 const [path, what] = process.argv.slice(2) as [string, string]
 const promptTokens = 256
@@ -31,22 +32,32 @@ async function measureText(model: LoadedModel) {
   return speeds
 }
 
-/** Ten requests at once, each with an expert of its own: 256 tokens read and 64 written. */
-async function measureExperts(model: LoadedModel) {
-  // In 8 bits beside their slots: in f32 those of a 7 B model are 1.7 GB.
-  const adapters = Array.from({ length: experts }, (_, seed) =>
-    packAdapter(initializeAdapter('lora', expertConfig, model.base.graph, { seed }), { bits: 8 }),
-  )
-  // all of them in their slots at once
-  const engine = createEngine({ model, expertBytes: 2 ** 31 })
+/**
+ * Ten requests at once, each with an expert of its own: 256 tokens read and 64 written. The experts
+ * are registered one by one and kept in 8 bits beside their slots, as a server keeps them: in f32
+ * those of a 7 B model are 1.7 GB.
+ */
+async function measureExperts(model: LoadedModel, settings: readonly string[]) {
+  const engine = createEngine({
+    model,
+    cold: 'int8',
+    kvElement: settings.includes('f16') ? 'f16' : 'f32',
+    ...(settings.includes('all') ? { expertBytes: 2 ** 31 } : {}),
+  })
+  const register = async (seed: number): Promise<void> => {
+    const adapter = initializeAdapter('lora', expertConfig, model.base.graph, { seed })
+    await engine.registerAdapter(`expert ${seed}`, adapter)
+  }
+  const ask = async (seed: number, tokens: number): Promise<void> => {
+    const asked = { maxTokens: tokens, minTokens: tokens, adapter: `expert ${seed}` }
+    for await (const event of engine.generate({ ...asked, prompt: createIds(promptTokens, seed) }))
+      void event
+  }
+  await register(0)
+  await ask(0, 1) // opens the model
+  for (let seed = 1; seed < experts; seed++) await register(seed)
   const started = performance.now()
-  await Promise.all(
-    adapters.map(async (adapter, seed) => {
-      const prompt = createIds(promptTokens, seed)
-      const request = { prompt, adapter, maxTokens: expertTokens, minTokens: expertTokens }
-      for await (const event of engine.generate(request)) void event
-    }),
-  )
+  await Promise.all(Array.from({ length: experts }, (_, seed) => ask(seed, expertTokens)))
   const seconds = (performance.now() - started) / 1000
   return { expertTokensPerSecond: (experts * expertTokens) / seconds, seconds }
 }
@@ -70,15 +81,17 @@ async function measureTraining(model: LoadedModel, form: string, tokens: number)
   return { trainTokensPerSecond: tokens / stepSeconds, stepSeconds }
 }
 
-const [form, tokens = '128'] = what.split('-') as [string, string?]
+const [form, ...settings] = what.split('-') as [string, ...string[]]
+const endWatch = watchMemory()
 const model = await loadModel(path)
 const measured =
-  what === 'text'
+  form === 'text'
     ? await measureText(model)
-    : what === 'experts'
-      ? await measureExperts(model)
-      : await measureTraining(model, form, Number(tokens))
+    : form === 'experts'
+      ? await measureExperts(model, settings)
+      : await measureTraining(model, form, Number(settings[0] ?? 128))
 const peakBytes = process.resourceUsage().maxRSS * 1024
+const filePeakBytes = (await endWatch())?.fileBytes
 await model.dispose()
-process.stdout.write(`${JSON.stringify({ name: what, peakBytes, ...measured })}\n`)
+process.stdout.write(`${JSON.stringify({ name: what, peakBytes, filePeakBytes, ...measured })}\n`)
 process.exit(0)

@@ -38,9 +38,9 @@ export function toHuggingFaceStore(file: GgufFile): TensorStore {
     name: file.name,
     tensors,
     metadata: Object.fromEntries(file.metadata),
-    read: async (name) => {
+    read: async (name, take) => {
       const { ggmlName, restore } = getEntry(tensors, name, file.name)
-      return restore(await file.read(ggmlName))
+      return restore(await file.read(ggmlName, take))
     },
     close: () => file.close(),
   }

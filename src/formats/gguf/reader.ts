@@ -64,12 +64,12 @@ async function openPart(source: ByteSource): Promise<GgufFile> {
     metadata: new Map([...entries].map(([key, { value }]) => [key, value])),
     metadataTypes: new Map([...entries].map(([key, { type }]) => [key, type])),
     tensors,
-    read: async (name) => {
+    read: async (name, take) => {
       const { type, shape, offset, sizeBytes } = getEntry(tensors, name, source.name)
       return fromBytes(
         type,
         shape,
-        sizeBytes === 0 ? new Uint8Array(0) : await source.read(offset, sizeBytes),
+        sizeBytes === 0 ? new Uint8Array(0) : await source.read(offset, sizeBytes, take),
       )
     },
     close: async () => source.close?.(),

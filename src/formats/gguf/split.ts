@@ -128,7 +128,7 @@ function joinParts(parts: readonly GgufFile[], close: () => Promise<void>): Gguf
     metadata: withoutSplitKeys(first.metadata),
     metadataTypes: withoutSplitKeys(first.metadataTypes),
     tensors,
-    read: async (name) => getEntry(owners, name, first.name).read(name),
+    read: async (name, take) => getEntry(owners, name, first.name).read(name, take),
     close,
   }
 }

@@ -4,6 +4,7 @@
 
 import type { DType } from '../../base/dtype.ts'
 import type { Tensor } from '../../base/tensor.ts'
+import type { TakeMemory } from '../byte-source.ts'
 
 export type GgufScalarType =
   'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'f32' | 'bool' | 'string' | 'u64' | 'i64' | 'f64'
@@ -213,8 +214,8 @@ export interface GgufFile {
   readonly tensors: ReadonlyMap<string, GgufTensorInfo>
   /**
    * Reads only that tensor's bytes; block formats come as raw blocks. Throws NotFoundError for an
-   * unknown name.
+   * unknown name. The bytes may be in what `take` gives.
    */
-  read(name: string): Promise<Tensor>
+  read(name: string, take?: TakeMemory): Promise<Tensor>
   close(): Promise<void>
 }

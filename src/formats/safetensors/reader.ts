@@ -41,12 +41,12 @@ export async function openSafetensors(source: ByteSource): Promise<TensorStore> 
     name: source.name,
     tensors,
     metadata,
-    read: async (name) => {
+    read: async (name, take) => {
       const { dtype, shape, offset, sizeBytes } = getEntry(tensors, name, source.name)
       return fromBytes(
         dtype,
         shape,
-        sizeBytes === 0 ? new Uint8Array(0) : await source.read(offset, sizeBytes),
+        sizeBytes === 0 ? new Uint8Array(0) : await source.read(offset, sizeBytes, take),
       )
     },
     close: async () => source.close?.(),

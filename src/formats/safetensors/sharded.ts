@@ -47,7 +47,7 @@ export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
         [...owners].map(([name, shard]) => [name, shard.tensors.get(name)!]),
       ),
       metadata: index.metadata,
-      read: async (name) => getEntry(owners, name, folder.name).read(name),
+      read: async (name, take) => getEntry(owners, name, folder.name).read(name, take),
       close,
     })
   } catch (error) {
@@ -65,7 +65,7 @@ function withoutWrappers(store: TensorStore): TensorStore {
     name: store.name,
     metadata: store.metadata,
     tensors: new Map([...given].map(([own, name]) => [own, store.tensors.get(name)!])),
-    read: (own) => store.read(given.get(own) ?? own),
+    read: (own, take) => store.read(given.get(own) ?? own, take),
     close: () => store.close(),
   }
 }

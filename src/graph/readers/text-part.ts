@@ -48,7 +48,7 @@ export function selectTextTensors(store: TensorStore): TensorStore {
     name: store.name,
     metadata: store.metadata,
     tensors: new Map([...names].map(([own, name]) => [own, store.tensors.get(name)!])),
-    read: async (own) => store.read(getEntry(names, own, store.name)),
+    read: async (own, take) => store.read(getEntry(names, own, store.name), take),
     close: () => store.close(),
   }
 }

@@ -37,6 +37,14 @@ describe('a file as a byte source', () => {
     await source.close!()
   })
 
+  it('reads into memory that is given', async () => {
+    const source = await openFileSource(join(directory, 'ten.bin'))
+    const memory = new Uint8Array(8)
+    const read = await source.read(3, 4, (sizeBytes) => memory.subarray(2, 2 + sizeBytes))
+    expect([read.buffer === memory.buffer, [...memory]]).toEqual([true, [0, 0, 3, 4, 5, 6, 0, 0]])
+    await source.close!()
+  })
+
   it.each([
     [8, 3],
     [11, 0],

@@ -47,14 +47,14 @@ export async function openFileSource(path: string): Promise<ByteSource> {
       garbage.unregister(file)
       return file.handle.close()
     },
-    read: async (offset, length) => {
+    read: async (offset, length, take) => {
       if (!(offset >= 0 && length >= 0 && offset + length <= sizeBytes)) {
         throw new FormatError(
           `${path}: cannot read ${length} bytes at offset ${offset}: the file has ${sizeBytes} bytes.`,
         )
       }
       // A separate buffer, never a slice of Node's pool, so that views on it are aligned.
-      const bytes = new Uint8Array(length)
+      const bytes = take?.(length) ?? new Uint8Array(length)
       for (let done = 0; done < length;) {
         const { bytesRead } = await file.handle.read(
           bytes,

@@ -14,6 +14,7 @@ import {
 import type { PackedForm } from '../../compute/pack-linears.ts'
 import { hasPacker, type PackedBlockType, packers } from '../../compute/packing/packer-table.ts'
 import { toFloat32 } from '../../formats/convert.ts'
+import type { TakeMemory } from '../../formats/byte-source.ts'
 import type { TensorStore } from '../../formats/tensor-store.ts'
 import { type ModelGraph, collectWeightShapes } from '../../graph/model-graph.ts'
 import { toFiniteFloat32 } from '../../graph/read-weights.ts'
@@ -84,8 +85,8 @@ function createWeightReader(model: ModelGraph, store: TensorStore, choice: Weigh
   }
   return {
     blockTypeOf,
-    async read(name: string): Promise<Tensor> {
-      const tensor = await store.read(name)
+    async read(name: string, take?: TakeMemory): Promise<Tensor> {
+      const tensor = await store.read(name, take)
       const wanted = blockTypeOf(name)
       if (!wanted || tensor.dtype === wanted) return tensor
       return quantizeWeight(tensor, wanted === 'q4_0' ? 'q4' : 'q8') ?? tensor
@@ -136,8 +137,12 @@ export function createBaseWeights(
       const { bits, block, withOffsets } = packers[blockType]
       return { bits, block, withOffsets }
     },
-    packed: async (names, room) =>
-      packFinite(names, await Promise.all(names.map((name) => read(name))), room),
+    packed: async (names, room) => {
+      const reading = names.map((name, i) =>
+        read(name, room && ((sizeBytes) => room.takeBytes(`file ${i}`, sizeBytes))),
+      )
+      return packFinite(names, await Promise.all(reading), room)
+    },
     float,
     floatUncached: (name) => kept.get(name) ?? readFloat(name),
     async floats() {
