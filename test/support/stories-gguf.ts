@@ -21,7 +21,8 @@ const text = (value: string): GgufEntry => ({ type: 'string', value })
 const typeOf = (token: string, id: number): number =>
   id === 0 ? 2 : id < 3 ? 3 : token.startsWith('<0x') ? 6 : 1
 
-async function tokenizerEntries(): Promise<Record<string, GgufEntry>> {
+/** The tokenizer of stories260k as metadata. */
+export async function tokenizerEntries(): Promise<Record<string, GgufEntry>> {
   const { model } = JSON.parse(await readFile(tokenizerFile, 'utf8')) as {
     model: { vocab: Record<string, number> }
   }
