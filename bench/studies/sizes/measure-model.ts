@@ -1,6 +1,7 @@
 // A process that opens one model, measures, prints one line of JSON and ends: node measure-model.ts
 // <model> <'text' | 'experts' | 'nf4' | 'f32' | 'qlora'>; nf4-512 learns 512 tokens in a step,
-// experts-f16 keeps keys and values in 16 bits, experts-f16-all has all experts in slots at once.
+// experts-f16 keeps keys and values in 16 bits, experts-f16-all has all experts in slots at once,
+// text-int8 reads prompts by products in 8 bits.
 
 import { initializeAdapter } from '../../../src/adapters/create-adapter.ts'
 import { createEngine, loadModel, type LoadedModel } from '../../../src/node/index.ts'
@@ -17,10 +18,13 @@ const expertTokens = 64
 const createIds = (count: number, seed: number): number[] =>
   Array.from({ length: count }, (_, i) => 100 + ((i * 37 + seed * 101) % 20_000))
 
-async function measureText(model: LoadedModel) {
+async function measureText(model: LoadedModel, settings: readonly string[]) {
+  const products = settings.includes('int8') ? 'int8' : 'same'
+  const engine = createEngine({ model, promptProducts: products })
   let speeds = {}
   for (const seed of [2, 3])
-    for await (const event of model.generate(createIds(promptTokens, seed), {
+    for await (const event of engine.generate({
+      prompt: createIds(promptTokens, seed),
       maxTokens: newTokens,
       minTokens: newTokens,
     }))
@@ -86,7 +90,7 @@ const endWatch = watchMemory()
 const model = await loadModel(path)
 const measured =
   form === 'text'
-    ? await measureText(model)
+    ? await measureText(model, settings)
     : form === 'experts'
       ? await measureExperts(model, settings)
       : await measureTraining(model, form, Number(settings[0] ?? 128))

@@ -144,6 +144,11 @@ async function measurePeft(
   return lines as unknown as Figures[]
 }
 
+const speeds: Readonly<Record<string, string>> = {
+  text: 'prefill',
+  experts: 'expertTokensPerSecond',
+}
+
 /** One figure: its speed, and the peak as a note. Training in f32 stands beside PEFT's. */
 async function measureAlone(
   name: string,
@@ -156,7 +161,7 @@ async function measureAlone(
   const figures = await measure(path, what, cache)
   const [form, tokens = '128'] = what.split('-')
   const peft = form === 'f32' ? await measurePeft(name, tokens, context) : []
-  const speed = form === 'experts' ? 'expertTokensPerSecond' : 'trainTokensPerSecond'
+  const speed = speeds[form!] ?? 'trainTokensPerSecond'
   const peaks = [
     figures['peakBytes']! / 1e9,
     ...peft.map(({ peakMiB = 0 }) => (peakMiB * 2 ** 20) / 1e9),
@@ -177,7 +182,7 @@ async function measureAlone(
 const alone: Readonly<Record<string, readonly string[]>> = {
   '0.1B': ['experts', 'f32', 'f32-512'],
   '1.1B': ['experts', 'nf4', 'f32', 'nf4-512', 'f32-512'],
-  '2.8B': ['experts'],
+  '2.8B': ['experts', 'text-int8'],
   '7B': ['experts-f16', 'qlora'],
 }
 

@@ -30,7 +30,7 @@ export function watchMemory(): () => Promise<PeakMemory | undefined> {
   worker.unref()
   return async () => {
     const peak = new Promise<PeakMemory | undefined>((resolve) => worker.once('message', resolve))
-    worker.postMessage('end')
+    worker.postMessage('end', [])
     return peak
   }
 }
@@ -43,6 +43,6 @@ if (!isMainThread && parentPort) {
   }, everyMs)
   parentPort.once('message', () => {
     clearInterval(timer)
-    parentPort?.postMessage(peak)
+    parentPort?.postMessage(peak, [])
   })
 }

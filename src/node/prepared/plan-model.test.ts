@@ -117,7 +117,7 @@ async function writeHead(path: string): Promise<string> {
     ...Object.entries(await tokenizerEntries()),
   ])
   const norm: GgufTensorHead = { dtype: 'f32', shape: [width] }
-  const matrix = (rows: number, columns = width): GgufTensorHead => ({
+  const matrix = (rows: number, columns: number = width): GgufTensorHead => ({
     dtype: 'q4_0',
     shape: [rows, columns],
   })
