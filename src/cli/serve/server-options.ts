@@ -43,6 +43,7 @@ export const serverOptions = {
   isolation: servingFields.isolation,
   learn: servingFields.learn,
   users: toOption(servingFields.users, { valueName: 'url|file.db|folder' }),
+  'user-bytes': servingFields.userBytes,
   'drain-seconds': serverFields.drainSeconds,
   'max-rows': withInfo(engineFields.maxRows, { about: 'answers written at the same time' }),
   'kv-bytes': withInfo(engineFields.kvBytes, {
@@ -142,6 +143,7 @@ export const toServerSettings = (values: ServeValues) => ({
   isolation: values.isolation,
   learn: values.learn,
   users: values.users,
+  userBytes: values['user-bytes'],
   drainSeconds: values['drain-seconds'],
   maxRows: values['max-rows'],
   kvBytes: values['kv-bytes'],

@@ -82,4 +82,20 @@ describe('a queue of jobs', () => {
     const events = await readAll(job.events())
     expect([events.length, events[0], events.at(-1)]).toEqual([1000, 500, 1499])
   })
+
+  it('forgets all ended ones but the newest 32', async () => {
+    const queue = new JobQueue<number, string>(50)
+    const waiting = queue.add('runs', createWork().work)
+    for (let i = 0; i < 40; i++) {
+      const { work, finish } = createWork()
+      finish(`${i}`)
+      await queue.add(`${i}`, work).done
+    }
+    expect(queue.list().map(({ name }) => name)).toEqual([
+      'runs',
+      ...Array.from({ length: 32 }, (_, i) => `${i + 8}`),
+    ])
+    expect(queue.list().at(-1)!.id).toBe(40)
+    await waiting.cancel()
+  })
 })

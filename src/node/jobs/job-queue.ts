@@ -27,10 +27,13 @@ export interface Job<Event, Result> {
 export type JobWork<Event, Result> = (signal: AbortSignal) => AsyncGenerator<Event, Result>
 
 const keptEvents = 1000
+/** Jobs that have ended; older ones are forgotten, because a server may run thousands. */
+const keptEnded = 32
 
 export class JobQueue<Event, Result> {
-  readonly #jobs: QueuedJob<Event, Result>[] = []
+  #jobs: QueuedJob<Event, Result>[] = []
   readonly #atOnce: number
+  #added = 0
   #isClosed = false
 
   constructor(atOnce = 1) {
@@ -41,13 +44,13 @@ export class JobQueue<Event, Result> {
   add(name: string, work: JobWork<Event, Result>): Job<Event, Result> {
     if (this.#isClosed)
       throw new OptionError(`${name}: takes no more jobs, because the queue is closed.`)
-    const job = new QueuedJob(this.#jobs.length, name, work, () => this.#startNext())
+    const job = new QueuedJob(this.#added++, name, work, () => this.#continue())
     this.#jobs.push(job)
     this.#startNext()
     return job
   }
 
-  /** All jobs, in the order in which they came. */
+  /** What waits and runs, and the newest 32 that have ended, in the order in which they came. */
   list(): readonly Job<Event, Result>[] {
     return this.#jobs
   }
@@ -57,6 +60,14 @@ export class JobQueue<Event, Result> {
     this.#isClosed = true
     const reason = new OptionError('The queue of jobs was closed.')
     await Promise.all(this.#jobs.map((job) => job.cancel(reason)))
+  }
+
+  /** Forgets the oldest ended jobs, and starts the next one. */
+  #continue(): void {
+    const ended = this.#jobs.filter(({ state }) => state !== 'waiting' && state !== 'running')
+    const forgotten = new Set(ended.slice(0, -keptEnded))
+    if (forgotten.size > 0) this.#jobs = this.#jobs.filter((job) => !forgotten.has(job))
+    this.#startNext()
   }
 
   #startNext(): void {

@@ -71,6 +71,7 @@ export interface Trainer {
    * then nothing is queued.
    */
   train(options: TrainJobOptions, choice: TrainChoice): Promise<TrainJob>
+  /** What waits and runs, and the newest 32 that have ended. */
   jobs(): readonly Job<TrainJobEvent, TrainOutcome>[]
   /** Cancels waiting and running jobs; resolves when none runs. Runs can be resumed. */
   close(): Promise<void>

@@ -2,6 +2,7 @@
 // users' tiers, its router and the experts of a registry.
 
 import {
+  integer,
   flag,
   listOf,
   oneOf,
@@ -56,6 +57,8 @@ export interface ServedModelOptions
    * that ends in .db, or a folder. Turns `learn` on.
    */
   readonly users?: string | undefined
+  /** Bytes of memory for stored users who are not in use, for each expert. Default 256 MB. */
+  readonly userBytes?: number | undefined
   /**
    * How training shares the machine with the server: with 'half' the model has half of the threads.
    * Default 'background'.
@@ -84,6 +87,10 @@ const ownFields = {
     filled: true,
     about:
       'learn, and keep users there: postgres://…, s3://bucket/prefix, a file that ends in .db, or a folder',
+  }),
+  userBytes: integer({
+    from: 1,
+    about: 'bytes of memory for stored users who are not in use, for each expert (default: 256 MB)',
   }),
   trainShare: withInfo(shareField, { default: 'background' }),
 }
@@ -128,6 +135,7 @@ export async function openServing(
     isolation,
     chatTemplate,
     users: await findUsers(settings, given.state),
+    userBytes: settings.userBytes,
     prefixFolder,
     trustedKeys: await readTrustedKeys(settings.requireSigned),
     routing,
@@ -182,10 +190,22 @@ async function openRoutingTask(
  * memory.
  */
 async function findUsers(
-  { learn, users }: { readonly learn: boolean; readonly users?: string | undefined },
+  {
+    learn,
+    users,
+    userBytes,
+  }: {
+    readonly learn: boolean
+    readonly users?: string | undefined
+    readonly userBytes?: number | undefined
+  },
   folder: string = getStateDirectory(),
 ): Promise<ServiceTask['users']> {
   if (users !== undefined) return { place: users }
+  if (userBytes !== undefined && (!learn || folder === 'memory'))
+    throw new OptionError(
+      'userBytes (--user-bytes) is for users who are stored: give learn and a state folder, or users.',
+    )
   if (!learn) return undefined
   if (folder === 'memory') return 'memory'
   await prepareStateFolder(folder)

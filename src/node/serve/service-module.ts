@@ -43,6 +43,8 @@ export interface ServiceTask {
   readonly vllm?: VllmTask | undefined
   /** Learns from users, stored at this address as openUserStore takes it, or in memory. */
   readonly users?: { readonly place: string } | 'memory' | undefined
+  /** Bytes of memory for users who are not in use, with an address. */
+  readonly userBytes?: number | undefined
   /** Adapters that cannot be read are left out with a line: a crash must not follow a crash. */
   readonly isStartedAgain: boolean
 }
@@ -110,7 +112,7 @@ async function openComputing(task: ServiceTask, model: LoadedModel): Promise<Ope
   const saved =
     prefixFolder && (await openPrefixFolder(prefixFolder.path, { maxBytes: prefixFolder.maxBytes }))
   const engine = createEngine({ ...task.engine, model, ...(saved && { saved }) })
-  const { learning, closeLearning } = await openLearning(task.users, model, engine)
+  const { learning, closeLearning } = await openLearning(task, model, engine)
   const service = await createService({ ...options, engine, learning })
   const prepare = (): Promise<void> => engine.prepare(undefined, 'fast')
   return { service, pool: engine.experts, prepare, closeLearning }
@@ -147,7 +149,7 @@ async function openRouted(service: Service, parts: OpenRoutingParts): Promise<Op
 
 /** A learner that knows the time, over the users of a file. */
 async function openLearning(
-  users: ServiceTask['users'],
+  { users, userBytes }: Pick<ServiceTask, 'users' | 'userBytes'>,
   model: LoadedModel,
   engine: Engine,
 ): Promise<{
@@ -162,7 +164,9 @@ async function openLearning(
       : await (await import('../stores/open-user-store.ts')).openUserStore(users.place)
   const onProblem = ({ error }: { readonly error?: unknown }): void =>
     void process.stderr.write(`graft: a user could not be saved: ${String(error)}\n`)
-  const learning = new UserLearning({ model, engine, store, learner: { now: Date.now, onProblem } })
+  const limit = userBytes === undefined ? {} : { limitBytes: userBytes }
+  const learner = Object.assign(limit, { now: Date.now, onProblem })
+  const learning = new UserLearning({ model, engine, store, learner })
   const closeLearning = async (): Promise<void> => {
     await learning.close()
     await store.close()

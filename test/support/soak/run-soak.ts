@@ -72,6 +72,7 @@ const createOptions = (folder: string) => ({
   port: 0,
   log: 'off',
   learn: true,
+  userBytes: 10_000, // so that every user who is not in use is in the store
   threads: 1,
   maxRows: 4,
   kvBytes: 4 * 2 ** 20,
