@@ -132,7 +132,7 @@ function checkIds(ids: Sequences['ids'], { vocabularySize, virtualTokens = 0 }: 
     row.forEach((id, t) => {
       if (Number.isInteger(id) && id >= -virtualTokens && id < vocabularySize) return
       throw new OptionError(
-        `Token ${t} of row ${n}: got id ${id}, expected a whole number below the vocabulary's ${vocabularySize}.`,
+        `Token ${t} of row ${n}: got id ${id}, expected an integer below the vocabulary's ${vocabularySize}.`,
       )
     }),
   )

@@ -302,7 +302,7 @@ describe('what cannot be learned', () => {
     await expect(learn({ prompt: [1, 99_999] })).rejects.toThrow(
       /99999 is outside of the vocabulary/,
     )
-    await expect(learn({ prompt: 'x '.repeat(5000) })).rejects.toThrow(/context holds 512/)
+    await expect(learn({ prompt: 'x '.repeat(5000) })).rejects.toThrow(/context has 512/)
     expect(await learner.statistics('ada')).toMatchObject({ learned: 0, pairs: 0, keptRows: 0 })
   })
   it('by options out of range, all named at once', () => {

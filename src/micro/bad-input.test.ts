@@ -179,7 +179,7 @@ describe('bad input is refused by name and changes nothing', () => {
       'a class that is not there',
       adapt({ quality: 1, emitted: 8 }),
       OptionError,
-      'got class 8, expected a whole number from 0 to 7',
+      'got class 8, expected an integer from 0 to 7',
     ],
     [
       'an emission of another size',

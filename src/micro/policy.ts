@@ -45,7 +45,7 @@ export function computePolicyGradient(
   if (typeof emitted === 'number') {
     if (!Number.isInteger(emitted) || emitted < 0 || emitted >= y.length)
       throw new OptionError(
-        `feedback: emitted: got class ${emitted}, expected a whole number from 0 to ${y.length - 1}.`,
+        `feedback: emitted: got class ${emitted}, expected an integer from 0 to ${y.length - 1}.`,
       )
     return computeCategoricalGradient(y, emitted, advantage)
   }

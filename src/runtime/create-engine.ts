@@ -14,7 +14,7 @@ export interface CreateEngineOptions extends EngineOptions {
 const fields = { ...engineFields, model: unchecked<Model>('a model') }
 
 /**
- * An engine that serves many requests at once, each by an expert of its own:
+ * An engine that serves many requests at once, each with its own expert:
  *
  *     const engine = createEngine({ model, maxRows: 16 })
  *     await engine.registerAdapter('coder', coder)

@@ -26,7 +26,7 @@ export interface ModelOptions {
    * it an expert is asked with the date that it was taught with.
    */
   readonly date?: Date | undefined
-  /** The date where neither `date` nor the expert's training says one. */
+  /** The date if neither `date` nor the expert's training has one. */
   readonly today?: Date | undefined
   /**
    * Computes which tokens a grammar allows: `createLocalHost` over the library that the platform

@@ -51,7 +51,7 @@ export interface ModelParts {
   readonly exactResults: ExactResults
   /** The engine behind generation; made when it is first used. */
   engine(): Engine
-  /** Another engine over the same programs, with rows and resident experts of its own. */
+  /** Another engine over the same programs, with its own rows and resident experts. */
   createEngine(options: EngineOptions): Engine
   readonly steps: StepPrograms
   /** Where packed weights are kept. */
@@ -59,7 +59,7 @@ export interface ModelParts {
   disposeEngines(): Promise<void>
 }
 
-/** Of models made by createModel: what an engine of your own needs. */
+/** Of models made by createModel: the parts for your own engine. */
 const partsByModel = new WeakMap<object, ModelParts>()
 
 export const keepModelParts = <Of extends object>(model: Of, parts: ModelParts): Of => {
@@ -189,7 +189,8 @@ const countParameters = ({ graph }: BaseModel): number =>
   )
 
 /**
- * What writes an expert's answers: its tokenizer, and the ids that end a text for it or the base.
+ * The parts that write an expert's answers: its tokenizer, and the ids that end a text for it or
+ * the base.
  */
 export function describeWriting(base: BaseModel, expert: Expert | undefined): AnswerWriting {
   const tokenizer = getAnswerTokenizer(base, expert)

@@ -102,9 +102,10 @@ export interface Model {
    */
   complete(prompt: Prompt, options?: PromptOptions): Promise<string>
   /**
-   * One answer as a value that fits a schema: `const { value } = await model.object('…', { schema })`
-   * with a schema of zod, Valibot, ArkType … or a JSON Schema. Takes the options of `generate` beside
-   * it. Throws ObjectError for an answer that was cut or that the schema's own check refuses.
+   * One answer as a value that fits a schema: `const { value } = await model.object('…', { schema
+   * })` with a schema of zod, Valibot, ArkType … or a JSON Schema. Takes the options of `generate`
+   * in addition. Throws ObjectError for an answer that was cut or that the schema's own check
+   * refuses.
    */
   object<const Schema extends ValueSchema>(
     prompt: Prompt,
@@ -131,7 +132,7 @@ export interface Model {
    * row; the head is not computed for them.
    */
   hidden(ids: readonly (readonly number[])[], options?: HiddenOptions): Promise<Float32Array[][]>
-  /** The head by itself; compiled when it is first used. */
+  /** The head alone; compiled when it is first used. */
   head(accuracy?: Accuracy): Head
   /** Releases programs and closes the base's weights; the model cannot be used afterwards. */
   dispose(): Promise<void>

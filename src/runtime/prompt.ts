@@ -30,8 +30,8 @@ export interface PromptDates {
 }
 
 /**
- * Text gets BOS where the tokenizer adds it, messages go through the chat template, ids stay as
- * they are. Tokenizer, template and date are the expert's where it has its own.
+ * Text gets BOS where the tokenizer adds it, messages go through the chat template, ids are used
+ * unchanged. Tokenizer, template and date are the expert's where it has its own.
  */
 export function createPromptEncoder(
   base: TextBase,

@@ -104,7 +104,7 @@ export function createErrorBody(error: unknown): ErrorBody {
   return { error: Object.assign({}, details, fields) }
 }
 
-/** OpenAI's clients repeat these by themselves unless a header says not to. */
+/** OpenAI's clients repeat these unless a header forbids it. */
 const mayBeRepeated = new Set([429, 503])
 
 /**

@@ -23,14 +23,14 @@ const errorSchema: JsonSchema = {
 }
 
 const errorStatuses: Readonly<Record<number, string>> = {
-  400: 'The request is wrong; param says where.',
+  400: 'The request is wrong; param names the field.',
   401: 'There is no valid key.',
   403: 'The key may not do this.',
   404: 'The model, expert or path is unknown.',
   405: 'The path takes other methods.',
   409: 'Somebody else has changed the same in between.',
   413: 'The body is too large.',
-  429: 'A limit is reached; Retry-After says when to ask again.',
+  429: 'A limit is reached; Retry-After has the seconds to wait.',
   500: 'The server failed.',
   501: 'The model or this build cannot do it.',
   503: 'The server is shutting down or not ready.',
@@ -63,7 +63,7 @@ function describeErrors({ describeError }: Route): JsonSchema {
   )
 }
 
-/** The schema of a body: null stands for a field that is left out. */
+/** The schema of a body: null means a field that is left out. */
 function describeBody(fields: Fields, required: readonly string[]): JsonSchema {
   const { properties, ...rest } = describeFields(fields)
   const open = Object.entries(properties as Record<string, JsonSchema>).map(([name, schema]) => [

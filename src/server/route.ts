@@ -1,5 +1,5 @@
-// The contract of a route: one row holds its path, the scope it needs, its body and what it does.
-// The app mounts the rows, and /openapi.json is generated from them.
+// The contract of a route: one row has its path, required scope, body and handler. The app mounts
+// the rows, and /openapi.json is generated from them.
 
 import type { Context, MiddlewareHandler } from 'hono'
 import type { Field, Fields, GivenOptions, JsonSchema } from '../base/schema.ts'

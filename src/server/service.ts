@@ -84,7 +84,7 @@ export interface AnswerRequest extends ExpertChoice {
   readonly tenant?: string | undefined
 }
 
-/** A token as clients see it; bytes are null if the tokenizer does not tell them. */
+/** A token as clients see it; bytes are null if the tokenizer does not give them. */
 export interface ShownToken {
   readonly id: number
   readonly text: string

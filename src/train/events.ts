@@ -43,8 +43,8 @@ export type TrainEvent =
       /** Steps that were done before, where the run resumes from a checkpoint. */
       readonly resumedAt: number
       /**
-       * The checkpoint's date, which chat templates print instead of the given one; absent where both
-       * are the same day.
+       * The checkpoint's date, which chat templates print instead of the given one; absent where
+       * both are the same day.
        */
       readonly checkpointDate?: Date
       /** Checkpoints that were found and refused, each with its reason. */
@@ -113,7 +113,7 @@ export type TrainEvent =
       readonly type: 'train-end'
       /**
        * 'early-stopped': validations ran out of patience, and the run is over; 'stopped': by the
-       * signal, the checkpoint holds everything to resume.
+       * signal, the checkpoint has everything to resume.
        */
       readonly reason: 'finished' | 'early-stopped' | 'stopped'
       /** The best one. */

@@ -42,7 +42,7 @@ export interface Exchange {
 }
 
 /**
- * Adds parts up by a binary tree over their places, into the first that is there: neighbours first,
+ * Adds parts up by a binary tree over their places, into the first present one: neighbours first,
  * then neighbours of these. A part that is missing counts as nothing. Over 2ⁿ places any aligned
  * half, quarter … of them is a subtree, which is why the sum has the same bits however many
  * replicas hold the places. Changes `parts`.

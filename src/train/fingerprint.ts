@@ -5,8 +5,8 @@ import { type Mismatch, MismatchError } from '../base/errors.ts'
 import { type Tensor, viewBytes } from '../base/tensor.ts'
 
 /**
- * Everything that determines a run beside its state: settings, hashes of the data and the base. All
- * entries must be equal for a run to resume.
+ * Everything that determines a run apart from its state: settings, hashes of the data and the base.
+ * All entries must be equal for a run to resume.
  */
 export type Fingerprint = Readonly<Record<string, string | number | boolean>>
 

@@ -55,8 +55,8 @@ const pendingName = '.graft-pending'
 
 /**
  * Reads an adapter: a folder as PEFT saves it, or for a model also a GGUF file or a folder of
- * mlx-lm, by URL, as Files, a handle or `opfs:…`. Not kept in OPFS unless `cache` says so, because
- * adapters change. Throws NotFoundError, StorageError, FormatError, UnsupportedError, NumericError.
+ * mlx-lm, by URL, as Files, a handle or `opfs:…`. Kept in OPFS only with `cache`, because adapters
+ * change. Throws NotFoundError, StorageError, FormatError, UnsupportedError, NumericError.
  */
 export async function loadAdapter(
   source: WebSource,
@@ -174,7 +174,7 @@ async function finishReplacing(source: WebSource): Promise<void> {
   else await removeEntries(folder, [pendingName])
 }
 
-/** Names of what an adapter may have in a folder beside its configuration. */
+/** Names of the files that an adapter may have in a folder in addition to its configuration. */
 async function listAdapterFiles(folder: FileSystemDirectoryHandle): Promise<readonly string[]> {
   const files = storageTypes.map(getTensorFileName)
   try {

@@ -40,7 +40,7 @@ export interface LoadWebModelOptions extends OpenSourceOptions, WebBackendOption
    * it an expert is asked with the date that it was taught with.
    */
   readonly date?: Date | undefined
-  /** The date where neither `date` nor the expert's training says one. */
+  /** The date if neither `date` nor the expert's training has one. */
   readonly today?: Date | undefined
   /** A scaling of rotary positions for contexts longer than the model was trained on. */
   readonly ropeScaling?: RopeScalingOptions | undefined
@@ -50,7 +50,7 @@ const dateField = createField<Date>('a Date', {}, (value) => value instanceof Da
 
 export const cacheField = either(flag({}), oneOf(['auto']))
 
-/** The options of opening what comes from the web. */
+/** The options of opening files from the web. */
 export const sourceFields = {
   cache: cacheField,
   signal: unchecked<AbortSignal>('an AbortSignal'),
@@ -73,7 +73,7 @@ export interface WebModel extends Model {
   readonly backend: Backend
   /**
    * The base's weights by checkpoint name, read again at every call and not kept: in f32, or
-   * quantised one by one as they are read. Throws NumericError for NaN.
+   * quantised as they are read. Throws NumericError for NaN.
    */
   weights(): Promise<Map<string, F32Tensor>>
   weights(options?: { readonly quantization?: Quantization }): Promise<Map<string, BaseWeight>>
@@ -84,9 +84,9 @@ export interface WebModel extends Model {
 /**
  * Opens a base model: the URL of a .gguf file or of a folder in the Hugging Face layout, a File,
  * the Files of a folder, `opfs:models/mine`, `hf:owner/name@revision` or a name of the catalogue.
- * What comes from the web is kept in OPFS and not fetched again. Nothing is computed before the
- * first call but one known product. Throws NotFoundError, StorageError, OptionError for unknown
- * options, UnsupportedError, MismatchError, FormatError.
+ * Files from the web are kept in OPFS and not fetched again. Before the first call only one known
+ * product is computed. Throws NotFoundError, StorageError, OptionError for unknown options,
+ * UnsupportedError, MismatchError, FormatError.
  */
 export async function loadModel(
   source: WebSource,
@@ -127,7 +127,7 @@ export async function loadModel(
 const countStoredBytes = ({ tensors }: TensorStore): number =>
   [...tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 
-/** What WebAssembly can address, less what a run needs beside the weights. */
+/** What WebAssembly can address, less what a run needs in addition to the weights. */
 const addressableBytes = 3.6e9
 
 /** Throws UnsupportedError if a use of a model needs more than that. */
@@ -144,7 +144,7 @@ export function checkAddressable(
   )
 }
 
-/** A name of the catalogue or the hub stands for itself; other places are known by their name. */
+/** A name of the catalogue or the hub is used unchanged; other places are known by their name. */
 const describeSource = (source: WebSource, name: string): string =>
   typeof source === 'string' && (catalogue.has(source) || source.startsWith('hf:')) ? source : name
 

@@ -16,7 +16,7 @@ import {
 } from './sources/opfs.ts'
 
 const checkpointFolder = 'checkpoints'
-/** About twice a minute on small models; a checkpoint holds three times the adapter. */
+/** About twice a minute on small models; a checkpoint is three times as large as the adapter. */
 const defaultCheckpointSteps = 25
 
 export interface OutFolderOptions {
@@ -35,8 +35,8 @@ export interface OutFolder {
 
 /**
  * The folder, made where it is missing and held for this tab. Throws OptionError if another tab
- * trains into it, where it holds an adapter or checkpoints that nobody asked to replace or to
- * resume from, and where there is nothing to resume from.
+ * trains into it, if it has an adapter or checkpoints and neither replacing nor resuming was
+ * requested, and if there is nothing to resume from.
  */
 export async function openOutFolder(
   out: string | FileSystemDirectoryHandle,

@@ -46,7 +46,7 @@ export interface TrainWebOptions extends Omit<TrainOptions, Replaced> {
   /** `opfs:experts/mine`, or a folder that the user has opened; without it nothing is written. */
   readonly out?: string | FileSystemDirectoryHandle | undefined
   /**
-   * Go on from the checkpoint in `out`: the weights are those of an uninterrupted run. 'auto':
+   * Resume from the checkpoint in `out`: the weights are those of an uninterrupted run. 'auto':
    * where there is one.
    */
   readonly resume?: boolean | 'auto' | undefined

@@ -259,7 +259,7 @@ function readHeader(
     Number.isSafeInteger(sizeOf(value as number[]))
   if (!isRecord(shapes) || !Object.values(shapes).every(isShape))
     throw new FormatError(
-      `${fileName}: ${headerKey} in its header must give every tensor's shape as a list of whole numbers.`,
+      `${fileName}: ${headerKey} in its header must give every tensor's shape as a list of integers.`,
     )
   return new Map(Object.entries(shapes as Record<string, number[]>))
 }

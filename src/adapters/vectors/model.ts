@@ -57,7 +57,7 @@ const createConfig = (width: number): ModelConfig => ({
  */
 export function createStandaloneModel(width: number): StandaloneModel {
   if (!Number.isSafeInteger(width) || width < 1)
-    throw new OptionError(`A standalone model's width must be a whole number from 1, got ${width}.`)
+    throw new OptionError(`A standalone model's width must be an integer from 1, got ${width}.`)
   const g = new GraphBuilder()
   const x = g.input('x', 'f32', ['N', 'T', width])
   const y = standaloneModules

@@ -175,13 +175,13 @@ describe('corrupt files', () => {
     [
       'a negative dimension',
       fileOf({ w: entry(0, 4, [-1]) }, 4),
-      '"w": shape must be a list of whole numbers ≥ 0, got [-1]',
+      '"w": shape must be a list of integers ≥ 0, got [-1]',
     ],
     ['a fractional dimension', fileOf({ w: entry(0, 4, [0.5]) }, 4), '"w": shape must be'],
     [
       'a nested shape',
       fileOf({ w: entry(0, 4, [[1]]) }, 4),
-      '"w": shape must be a list of whole numbers ≥ 0, got […]',
+      '"w": shape must be a list of integers ≥ 0, got […]',
     ],
     [
       'an overflowing product',

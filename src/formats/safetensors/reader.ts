@@ -123,9 +123,9 @@ function readEntry(value: unknown, dataStart: number): Entry | string {
   const dtype = typeof dtypeName === 'string' ? safetensorsTypes.get(dtypeName) : undefined
   if (dtype === undefined) return 'has no dtype'
   if (!isCountList(shape))
-    return `shape must be a list of whole numbers ≥ 0, got ${describeValue(shape)}`
+    return `shape must be a list of integers ≥ 0, got ${describeValue(shape)}`
   if (!isCountList(range) || range.length !== 2)
-    return `data_offsets must be two whole numbers ≥ 0, got ${describeValue(range)}`
+    return `data_offsets must be two integers ≥ 0, got ${describeValue(range)}`
   const [begin, end] = range as [number, number]
   if (end < begin) return `data_offsets end before they begin: [${begin}, ${end}]`
   const size = computeSafeProduct([...shape, elementBytes[dtype]])

@@ -43,7 +43,7 @@ export function readSize(json: JsonObject, key: string, fallback?: number): numb
   const value = readNumber(json, key) ?? fallback
   if (value !== undefined && Number.isSafeInteger(value) && value > 0) return value
   throw new FormatError(
-    `config.json: "${key}" is ${value ?? 'missing'}, expected a whole number above 0.`,
+    `config.json: "${key}" is ${value ?? 'missing'}, expected an integer above 0.`,
   )
 }
 

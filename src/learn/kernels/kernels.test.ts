@@ -29,7 +29,7 @@ describe.each(vectorKinds)('products by %s', (kind) => {
     return sums
   }
 
-  it('are the plain twin’s whole numbers, for any number of queries, after growing and after changes', () => {
+  it('are the plain twin’s integers, for any number of queries, after growing and after changes', () => {
     const stores = [new RowStore(width, ownArena(kind)), new RowStore(width, ownArena('plain'))]
     const queries = Int16Array.from(
       { length: 7 * stores[0]!.stride },

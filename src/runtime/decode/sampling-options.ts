@@ -24,9 +24,11 @@ export interface SamplingOptions {
    * negative; 1: off. Keskar et al. 2019.
    */
   readonly repetitionPenalty?: number | undefined
-  /** Taken from a token's logit for each time that the answer holds it, as OpenAI does; 0: off. */
+  /**
+   * Subtracted from a token's logit for each occurrence in the answer, as in OpenAI's API; 0: off.
+   */
   readonly frequencyPenalty?: number | undefined
-  /** Taken from a token's logit once the answer holds it; 0: off. */
+  /** Subtracted from a token's logit once the answer contains it; 0: off. */
   readonly presencePenalty?: number | undefined
   /** Added to the logits of tokens, by id. */
   readonly logitBias?: Readonly<Record<string, number>> | undefined

@@ -147,7 +147,7 @@ export class Answer {
   readonly #leastTokens: number
 
   /**
-   * `tokens` holds the prompt. `index` is the answer's row in its batch; it draws with seed +
+   * `tokens` contains the prompt. `index` is the answer's row in its batch; it draws with seed +
    * index.
    */
   constructor(
@@ -178,7 +178,7 @@ export class Answer {
     return this.#limit - this.ids.length
   }
 
-  /** Chooses the next token; the text that is final now, undefined if there is nothing to tell. */
+  /** Chooses the next token; the text that is final now, undefined if there is none. */
   sampleNext(logits: Float32Array): TextDelta | undefined {
     const text = this.#chooseNext(logits)
     const { tokens } = this

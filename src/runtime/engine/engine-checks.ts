@@ -67,7 +67,7 @@ export function checkPromptIds(
   const wrong = prompt.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize))
   if (wrong >= 0)
     throw new OptionError(
-      `Token ${wrong} of the prompt: got id ${prompt[wrong]}, expected a whole number below the vocabulary's ${vocabularySize}.`,
+      `Token ${wrong} of the prompt: got id ${prompt[wrong]}, expected an integer below the vocabulary's ${vocabularySize}.`,
     )
 }
 
@@ -78,7 +78,7 @@ export function checkStage({ stage, states, promptLogprobs, speculate }: Setting
     )
   if (stage && promptLogprobs !== undefined)
     throw new OptionError(
-      'Generation options: promptLogprobs are by the model’s own head, and this request has a stage of its own; leave one of them out.',
+      'Generation options: promptLogprobs are by the model’s own head, and this request has its own stage; leave one of them out.',
     )
   const layer = stage?.stage.tapLayer
   if (layer !== undefined && states && states.layer !== layer)

@@ -53,8 +53,8 @@ export interface EngineOptions {
    */
   readonly expertBytes?: number | undefined
   /**
-   * How registered experts are kept beside their slots: 'f32' as they are, 'f16' or 'int8' in a
-   * half or a quarter of the bytes. Default 'f32'.
+   * How registered experts are kept outside their slots: 'f32' unchanged, 'f16' or 'int8' in a half
+   * or a quarter of the bytes. Default 'f32'.
    */
   readonly cold?: ColdForm | undefined
 }

@@ -248,7 +248,7 @@ export class Engine {
    */
   async forgetTenant(tenant: string): Promise<void> {
     if (tenant === '')
-      throw new OptionError('forgetTenant: the tenant is empty, which stands for everybody.')
+      throw new OptionError('forgetTenant: the tenant is empty, which means all of them.')
     await this.#memory.forget(computeTenantMark(tenant))
   }
 

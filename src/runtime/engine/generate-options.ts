@@ -21,7 +21,7 @@ import { type GivenExpert, isExpertSpec } from './compose/resolve-expert.ts'
 import type { StageChoice } from './logits/stage.ts'
 
 export interface GenerateOptions extends SamplingOptions {
-  /** Who answers: an adapter, a mixture, or a fade along the answer. */
+  /** The expert that answers: an adapter, a mixture, or a fade during the answer. */
   readonly adapter?: AnswerExpert | undefined
   /**
    * New tokens at most; never more than fit into the context. 0: the prompt is only read, and
@@ -33,14 +33,14 @@ export interface GenerateOptions extends SamplingOptions {
   /** The text ends before any of these strings. */
   readonly stop?: readonly string[] | undefined
   /**
-   * Special tokens that stay in the text, where others are left out: the markers of a format of tool
-   * calls, such as `<|python_tag|>`. Ones that the tokenizer does not have are passed over.
+   * Special tokens that stay in the text, where others are left out: the markers of a format of
+   * tool calls, such as `<|python_tag|>`. Ones that the tokenizer does not have are passed over.
    */
   readonly keepTokens?: readonly string[] | undefined
   /**
    * What the whole answer is held to: JSON, a JSON Schema, a pattern, EBNF or a structural grammar.
-   * It ends with reason 'eos' where the grammar is complete; cut by the limit of tokens or by a stop
-   * string it is the beginning of a text that fits.
+   * It ends with reason 'eos' where the grammar is complete; cut by the limit of tokens or by a
+   * stop string it is the beginning of a text that fits.
    */
   readonly grammar?: GrammarChoice | undefined
   /**
@@ -77,7 +77,8 @@ export interface GenerateOptions extends SamplingOptions {
   /**
    * Gives the log-probability of every new token, and this many of the most likely tokens in its
    * place (0 to 20). By the logits as the model or the stage computed them: before penalties, bias,
-   * bans and temperature, as vLLM's default `raw_logprobs`. The end-of-text token is not among them.
+   * bans and temperature, as vLLM's default `raw_logprobs`. The end-of-text token is not among
+   * them.
    */
   readonly logprobs?: number | undefined
   /**

@@ -1,5 +1,5 @@
-// What one request asks of the engine, checked; and the task that answers it: the sequence, its
-// text and what it holds while it runs. Independent of programs.
+// A checked request to the engine, and the task that answers it: the sequence, its text and its
+// resources while it runs. Independent of programs.
 
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
 import type { OptionValues } from '../../base/schema.ts'
@@ -88,7 +88,7 @@ export function checkPrompt(promptTokens: number, contextTokens: number, maxToke
   if (promptTokens + Math.min(1, maxTokens) > contextTokens) {
     const withAnswer = maxTokens > 0 ? ', including the answer' : ''
     throw new ContextLengthError(
-      `The prompt has ${promptTokens} tokens; the model's context holds ${contextTokens}${withAnswer}. Shorten the prompt.`,
+      `The prompt has ${promptTokens} tokens; the model's context has ${contextTokens}${withAnswer}. Shorten the prompt.`,
     )
   }
 }

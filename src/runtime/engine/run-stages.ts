@@ -6,7 +6,7 @@ import type { LogitsStage } from './logits/stage.ts'
 import type { ServedSequence } from './request.ts'
 import type { CallResult, LookedStates } from './step-runner.ts'
 
-/** Logits of the sequences that have a stage of their own, those of one stage together. */
+/** Logits of the sequences that have their own stage, those of one stage together. */
 export async function runStages(
   { states }: CallResult,
   onError: (task: ServedSequence, error: unknown) => void,

@@ -1,5 +1,5 @@
 // Decides what one step of the engine computes: which pieces of which prompts, which sequences get
-// a token, who waits. Independent of tensors and programs.
+// a token, which ones wait. Independent of tensors and programs.
 
 import { assertInternal } from '../../base/errors.ts'
 import type { Sequence } from './sequence.ts'
@@ -89,7 +89,7 @@ export class Scheduler<One extends Sequence> {
     this.#waiting.splice(at === -1 ? this.#waiting.length : at, 0, sequence)
   }
 
-  /** Whether a sequence may take a free row beside its turn: no older one has waited too long. */
+  /** Whether a sequence may take a free row out of turn: no older one has waited too long. */
   canJoin({ id }: One, now: number): boolean {
     const goesFirst = (one: One): boolean =>
       one.id < id && (one.preemptions > 0 || this.#isOverdue(one, now))
@@ -97,7 +97,7 @@ export class Scheduler<One extends Sequence> {
   }
 
   /**
-   * A waiting sequence has got a row with all its tokens, beside its turn: it writes from now on.
+   * A waiting sequence has got a row with all its tokens, out of turn: it writes from now on.
    */
   join(sequence: One): void {
     const found = removeFrom(this.#waiting, sequence)
@@ -194,7 +194,7 @@ export class Scheduler<One extends Sequence> {
     return isHeld ? this.#waiting.filter((sequence) => !isHeld(sequence)) : this.#waiting
   }
 
-  /** In the order in which free rows are given out. */
+  /** In the order in which free rows are assigned. */
   #orderWaiting(now: number): One[] {
     const waiting = this.#listReady()
     const first = waiting.filter(

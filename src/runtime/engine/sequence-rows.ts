@@ -17,7 +17,7 @@ export interface SequenceRowsParts {
   readonly now: () => number
 }
 
-/** The layer whose incoming states a sequence wants. */
+/** The layer whose incoming states a sequence needs. */
 export const getTapLayer = ({ settings }: ServedSequence): number | undefined =>
   settings.stage?.stage.tapLayer ?? settings.states?.layer
 
@@ -26,8 +26,8 @@ const isAttached = (task: ServedSequence, lease: Lease | undefined): boolean =>
   lease?.attached !== undefined && !isVirtual(task)
 
 /**
- * Rows of one group are served by one program: the path, the layer whose states it gives out, and an
- * adapter that no slot can hold.
+ * Rows of one group are served by one program: the path, the layer whose states it gives out, and
+ * an adapter that no slot can hold.
  */
 const toGroup = (task: ServedSequence, lease: Lease | undefined): string =>
   JSON.stringify([
@@ -153,8 +153,8 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
 
   /**
    * Leaves the row's blocks in the cache, those that were read in pieces: tokens that were written
-   * one by one have other last bits, and a prompt that begins with cached blocks gives the bits of
-   * a cold one.
+   * one at a time have other last bits, and a prompt that begins with cached blocks gives the bits
+   * of a cold one.
    */
   publish(task: ServedSequence): void {
     if (!task.settings.cache || !task.row) return

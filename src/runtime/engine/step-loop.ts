@@ -1,6 +1,6 @@
 // One step after the other: schedule, run pieces of prompts, run one call for each bank of rows,
-// choose tokens. What a step needs is in files of its own; this one keeps the order, and makes sure
-// that a request that fails harms no other.
+// choose tokens. The parts of a step are in separate files; this one keeps the order, and makes
+// sure that a failing request does not affect others.
 
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
 import { type ServedSequence, toGeneration } from './request.ts'

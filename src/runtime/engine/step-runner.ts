@@ -1,5 +1,5 @@
-// Runs the calls of a step: a piece of one prompt, or one token of each row of a bank. Independent of
-// queues and of the choice of tokens.
+// Runs the calls of a step: a piece of one prompt, or one token of each row of a bank. Independent
+// of queues and of the choice of tokens.
 
 import { i64, type Tensor } from '../../base/tensor.ts'
 import { LOGIT_ROWS, STATES } from '../programs/cached-graph.ts'
@@ -56,7 +56,7 @@ export interface LookedStates {
   readonly tap: Float32Array | undefined
 }
 
-/** New tokens of rows that stand one after the other in a bank. */
+/** New tokens of rows that are adjacent in a bank. */
 interface Call {
   readonly bank: Bank
   /** The bank's index of the first task's row. */
@@ -214,7 +214,7 @@ function createCall(rows: Omit<Call, 'looked' | 'plain'>, looked: readonly Serve
   return { ...rows, looked: [...plain, ...staged], plain: plain.length }
 }
 
-/** Where the call's tokens stand, and which are looked at: the head takes at least one. */
+/** The positions of the call's tokens, and which ones get logits: the head takes at least one. */
 function createSpan({ bank, tasks, pieces, scored, looked, plain, isHeadless }: Call) {
   const width = pieces[0]!.length
   const last = looked.map((task) => (tasks.indexOf(task) + 1) * width - 1)

@@ -6,7 +6,7 @@ import type { Vocabulary } from './vocabulary.ts'
 /** Which tokens may come next in one answer. */
 export interface TokenMatcher {
   /**
-   * Bits of the ids that may come next, 32 to a number; the bit after the last id tells whether the
+   * Bits of the ids that may come next, 32 to a number; the bit after the last id is set if the
    * text may end. undefined while they are being computed. Valid until the next `accept`.
    */
   readonly mask: Int32Array | undefined
@@ -26,8 +26,8 @@ export interface GrammarRequest {
 
 export interface GrammarHost {
   /**
-   * A matcher at the beginning of a text. In this thread its grammar is compiled then; where another
-   * thread compiles it, the matcher is there at once, and `ready` waits.
+   * A matcher at the beginning of a text. In this thread its grammar is compiled then; where
+   * another thread compiles it, the matcher is there at once, and `ready` waits.
    */
   open(request: GrammarRequest): Promise<TokenMatcher>
   readonly statistics: GrammarStatistics

@@ -1,5 +1,5 @@
-// A matcher of JSON that also holds what a grammar would hold only with a state for each count:
-// lengths of long strings, and an end of white space.
+// A matcher of JSON that also enforces limits for which a grammar would need a state for each
+// count: lengths of long strings, and an end of white space.
 
 import type { LengthPlan } from '../../formats/grammar/schema/length-plan.ts'
 import { hasBit } from '../decode/processors/grammar-mask.ts'
@@ -24,7 +24,7 @@ interface TokenTables {
   readonly escaped: StringTable
   /** Tokens of spaces alone. */
   readonly spaces: readonly number[]
-  /** Tokens that may begin a string, by themselves or once they have ended one. */
+  /** Tokens that may begin a string, alone or after they have ended one. */
   readonly opening: readonly number[]
   readonly reopening: readonly number[]
 }

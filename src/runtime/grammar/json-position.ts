@@ -26,7 +26,7 @@ export class JsonPosition {
   readonly #root: LengthPlan | undefined
   readonly #frames: Frame[] = []
   #keyBytes: number[] | undefined
-  /** Whether the text stands within a string, and behind a backslash there. */
+  /** Whether the position is within a string, and after a backslash there. */
   isInString = false
   isEscaped = false
   /** Characters of the string so far, an escape as one. */

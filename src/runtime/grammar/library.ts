@@ -1,7 +1,7 @@
 // The part of @mlc-ai/web-xgrammar that is used, as types. The package is handed in by the platform
 // (src/node, src/web), because it labels itself an ES module and is none. Independent of grammars.
 
-/** Anything of the library that holds memory until it is disposed of. */
+/** Any object of the library that keeps memory until it is disposed of. */
 export interface Disposable {
   dispose(): void
 }
@@ -36,7 +36,7 @@ export interface GrammarLibrary {
 /** One instance of the library: an error may leave it unusable, then another one is opened. */
 export interface OpenLibrary {
   readonly library: GrammarLibrary
-  /** Bytes of its memory, which never shrinks; absent where they cannot be told. */
+  /** Bytes of its memory, which never shrinks; absent if they are unknown. */
   readonly memoryBytes?: () => number
   /** What it printed since it was last asked: why it failed. */
   readonly takeMessages?: () => string

@@ -19,7 +19,7 @@ const NONE = new Uint8Array()
 
 /**
  * The vocabulary of a tokenizer. `keptIds`: special tokens that are written; the others are not.
- * Throws UnsupportedError for a tokenizer that cannot tell the bytes of its tokens.
+ * Throws UnsupportedError for a tokenizer that cannot give the bytes of its tokens.
  */
 export function getVocabulary(
   tokenizer: Tokenizer | undefined,
@@ -29,7 +29,7 @@ export function getVocabulary(
   if (!tokenizer?.listPieces)
     throw new UnsupportedError(
       tokenizer
-        ? 'The option grammar: this tokenizer does not tell the bytes of its tokens (a WordPiece decoder, or a tokenizer of your own without listPieces).'
+        ? 'The option grammar: this tokenizer does not give the bytes of its tokens (a WordPiece decoder, or your own tokenizer without listPieces).'
         : 'The option grammar: the model has no tokenizer, so its tokens have no text.',
     )
   const own = known.get(tokenizer) ?? new Map<string, Vocabulary>()

@@ -1,5 +1,5 @@
 // An answer as a value: written under a schema's grammar, read as JSON, and checked by the schema
-// itself, which also holds what no grammar can.
+// itself, which also covers what no grammar can express.
 
 import { ObjectError, OptionError } from '../../base/errors.ts'
 import {
@@ -26,7 +26,7 @@ import {
 export interface ObjectOptions<Schema extends ValueSchema = ValueSchema> {
   /** What the value is: a Standard Schema (zod, Valibot, ArkType …) or a JSON Schema. */
   readonly schema: Schema
-  /** For a Standard Schema whose vendor gives no JSON Schema of its own. */
+  /** For a Standard Schema whose vendor has no own JSON Schema. */
   readonly jsonSchema?: SchemaValue | undefined
   /** 'none': no white space between JSON's signs, which takes fewer tokens. Default 'free'. */
   readonly whitespace?: 'free' | 'none' | undefined
@@ -57,8 +57,8 @@ interface ObjectEngine {
 type ObjectRequest = Omit<EngineRequest, 'grammar'>
 
 /**
- * The value of one answer: `const { value } = await generateObject(engine, { prompt: ids, schema })`.
- * Throws ObjectError, which holds the text and what is wrong, for an answer that was cut or that the
+ * The value of one answer: `const { value } = await generateObject(engine, { prompt: ids, schema
+ * })`. Throws ObjectError, with the text and the mistakes, for an answer that was cut or that the
  * schema's own check refuses; GrammarError for a schema that no value fits.
  */
 export async function generateObject<const Schema extends ValueSchema>(
@@ -73,7 +73,7 @@ export async function generateObject<const Schema extends ValueSchema>(
   )
   if ('grammar' in rest && rest.grammar !== undefined)
     throw new OptionError(
-      'Options of object: the schema is the grammar; grammar cannot be given beside it.',
+      'Options of object: the schema is the grammar; grammar cannot be given with it.',
     )
   const asked = {
     ...rest,

@@ -1,5 +1,5 @@
-// Schemas of values, as users hold them: a Standard Schema (zod, Valibot, ArkType …: standardschema.dev)
-// or a JSON Schema. Independent of engines.
+// Schemas of values, as users hold them: a Standard Schema (zod, Valibot, ArkType …:
+// standardschema.dev) or a JSON Schema. Independent of engines.
 
 import { ObjectError, type ObjectIssue, OptionError } from '../../base/errors.ts'
 import { describeValue, isRecord } from '../../base/schema.ts'
@@ -50,7 +50,7 @@ export function toJsonSchema(schema: ValueSchema): SchemaValue {
   const { vendor, jsonSchema } = schema['~standard']
   if (!jsonSchema)
     throw new OptionError(
-      `Options of object: schema: this version of ${vendor} gives no JSON Schema ('~standard'.jsonSchema); give one beside it as the option jsonSchema (zod before 4.2: z.toJSONSchema(schema)).`,
+      `Options of object: schema: this version of ${vendor} gives no JSON Schema ('~standard'.jsonSchema); give one as the option jsonSchema (zod before 4.2: z.toJSONSchema(schema)).`,
     )
   try {
     return jsonSchema.input({

@@ -31,8 +31,8 @@ export interface BaseWeights {
   /** How the linear layer's weight is kept while serving; undefined: f32. */
   formOf(name: string): PackedForm | undefined
   /**
-   * Several weights that read the same input as one, packed into the room where one is given. Throws
-   * NumericError for scales that are NaN or infinite.
+   * Several weights that read the same input as one, packed into the room where one is given.
+   * Throws NumericError for scales that are NaN or infinite.
    */
   packed(names: readonly string[], room?: PackRoom): Promise<PackedWeight>
   /** f32; kept for the next program that is fed with it. */
@@ -75,7 +75,7 @@ function getEmbeddingName(model: ModelGraph): string {
   return embed.prefix + node.inputs[0]!.name
 }
 
-/** The tensors of `model` in `store`, quantised where the choice says so. */
+/** The tensors of `model` in `store`, quantised if the choice requires it. */
 function createWeightReader(model: ModelGraph, store: TensorStore, choice: WeightChoice) {
   const layers = model.blocks.filter(({ kind }) => kind === 'layer')
   const inLayers = new Set(collectWeightShapes(layers).keys())

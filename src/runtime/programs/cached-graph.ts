@@ -12,7 +12,7 @@ import { prune, rewrite } from '../../graph/passes/rewrite.ts'
 
 /** Input that carries the embedding rows of the ids, f32 [N, T, D]. */
 export const EMBEDDING_ROWS = 'embedding.rows'
-/** Input that says which of the `hidden` rows get logits, i64 [L]. */
+/** Input that selects the `hidden` rows that get logits, i64 [L]. */
 export const LOGIT_ROWS = 'rows.logits'
 /** Input with the lengths of past and present, i64 [2] = [C, T]. */
 export const SPLIT = 'split'

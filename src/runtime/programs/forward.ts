@@ -51,8 +51,8 @@ export interface ForwardOptions {
   /** Called between the pieces of a long prompt; throwing stops. */
   readonly throwIfAborted?: () => void
   /**
-   * Positions from which the rows' experts act, from startsOf. Unless given, from these tokens,
-   * which then are the rows' first.
+   * Positions from which the rows' experts act, from startsOf. Default: from these tokens, which
+   * then are the rows' first.
    */
   readonly activeFrom?: readonly number[] | undefined
 }
@@ -95,7 +95,7 @@ function checkLengths(
     const total = row.length + cache.lengths[n]!
     if (total > limit) {
       throw new ContextLengthError(
-        `Row ${n} comes to ${total} tokens, the model's context holds ${limit}. Shorten the prompt.`,
+        `Row ${n} comes to ${total} tokens, the model's context has ${limit}. Shorten the prompt.`,
       )
     }
   })
@@ -167,7 +167,7 @@ export function createForward(parts: ForwardParts): Forward {
         // counted through [N·T]
         return here.map((place) => ({ row, index: row * width + place - start }))
       })
-      // the head wants at least one row
+      // the head needs at least one row
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index)
       const { lengths, capacity } = cache
       const newTokens = { pieces, lengths, capacity, starts, sequenceLengths }

@@ -42,7 +42,7 @@ describe('the first layers of a model', () => {
     'refuse the layers %j',
     async (layers) => {
       await expect(open(layers)).rejects.toThrow(OptionError)
-      await expect(open(layers)).rejects.toThrow(/rising whole numbers from 1 to 4/)
+      await expect(open(layers)).rejects.toThrow(/rising integers from 1 to 4/)
     },
   )
 })

@@ -1,5 +1,5 @@
-// The first layers of a base by themselves: token ids in, the states that enter chosen layers out.
-// For callers that need what a model knows of a text and no answer, at a share of the cost.
+// The first layers of a base alone: token ids in, the states that enter chosen layers out. For
+// callers that need a model's features of a text without an answer, at a fraction of the cost.
 // Independent of experts, of the cache and of the head.
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
@@ -44,7 +44,7 @@ function checkLayers(layers: readonly number[], { config }: ModelGraph): void {
   )
   if (layers.length === 0 || !isRight)
     throw new OptionError(
-      `layers: got ${JSON.stringify(layers)}, expected rising whole numbers from 1 to ${most}: after how many of the model's ${most + 1} layers its states are taken.`,
+      `layers: got ${JSON.stringify(layers)}, expected rising integers from 1 to ${most}: after how many of the model's ${most + 1} layers its states are taken.`,
     )
 }
 

@@ -1,6 +1,6 @@
 // Keys and values of the tokens so far, for a batch of sequences of different lengths. Slot s of a
-// row holds its token at position s; states hold what is behind each row's last token. Independent
-// of the graph: entries arrive by layer, masks say which slots count.
+// row has its token at position s; states are those after each row's last token. Independent of the
+// graph: entries arrive by layer, masks say which slots count.
 
 import { OptionError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
@@ -21,7 +21,7 @@ export interface KvCache {
    * tokens.
    */
   append(entries: ReadonlyMap<string, Tensor>, counts: readonly number[]): void
-  /** Drops what a row holds beyond `length` tokens; with states it can only drop everything. */
+  /** Drops a row's entries beyond `length` tokens; with states it can only drop everything. */
   truncate(row: number, length: number): void
   /** A copy with the given rows, in that order; rows may come more than once. */
   fork(rows?: readonly number[]): KvCache
@@ -153,7 +153,7 @@ class GrowingKvCache implements KvCache {
     this.#capacity = capacity
   }
 
-  /** The first counts[row] tokens of `fresh` [N, K, T, d], behind what each row holds. */
+  /** The first counts[row] tokens of `fresh` [N, K, T, d], after the entries of each row. */
   #write(
     out: Float32Array,
     { data, shape }: Tensor<Float32Array>,

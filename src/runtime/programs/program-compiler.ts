@@ -1,6 +1,6 @@
-// Makes programs of graphs and the base's weights. Where the backend reads files and there are some,
-// packed weights stay in files. Those of a large model are in memory once for all programs of one
-// accuracy where the backend can, otherwise each program holds its own.
+// Makes programs of graphs and the base's weights. Where the backend reads files and there are
+// some, packed weights stay in files. Those of a large model are in memory once for all programs of
+// one accuracy where the backend can, otherwise each program has its own.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { Backend, Program, ProgramGroup } from '../../compute/backend.ts'
@@ -15,13 +15,13 @@ import { loadWeightInputs, type SharedWeights, type WeightInputs } from './weigh
 export interface WeightedGraph {
   readonly graph: Graph
   readonly stacks: readonly LinearStack[]
-  /** Weight inputs that are there already. */
+  /** Weight inputs that exist already. */
   readonly made?: ReadonlyMap<string, Tensor> | undefined
   /** Its weights are no other program's, or it is used once: it shares nothing. */
   readonly isAlone?: boolean
 }
 
-/** Smaller models are faster in programs of their own, whose copies are small. */
+/** Smaller models are faster in separate programs, whose copies are small. */
 const leastSharedBytes = 100e6
 
 export interface ProgramCompiler {

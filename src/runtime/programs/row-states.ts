@@ -1,5 +1,6 @@
-// The states of fixed size that rows hold beside keys and values: the window of a convolution, the
-// matrix of a recurrence. Always 32-bit floats. Independent of who uses which row.
+// The states of fixed size that rows have in addition to keys and values: the window of a
+// convolution, the matrix of a recurrence. Always 32-bit floats. Independent of which sequence uses
+// which row.
 
 import { assertInternal } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
@@ -162,7 +163,7 @@ export class RowStates {
     }
   }
 
-  /** Whether the last state holds numbers: what is not one in an earlier layer has reached it. */
+  /** Whether the last state is finite: NaN or infinity in an earlier layer has reached it. */
   isFinite(row: number): boolean {
     const size = this.#sizes.at(-1) ?? 0
     const values = this.#arrays.at(-1)

@@ -58,7 +58,10 @@ export interface ServingOptions {
    * is faster without.
    */
   readonly perRow?: boolean
-  /** Slots whose detours act only where the feed `active` says; a product more a layer. */
+  /**
+   * Slots whose detours act only where the feed `active` is set; costs one more product for each
+   * layer.
+   */
   readonly activation?: boolean
   /**
    * A layer whose incoming states are an output too; there is no other cost.

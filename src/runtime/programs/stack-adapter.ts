@@ -5,7 +5,7 @@ import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { LinearStack } from './stack-linears.ts'
 
 /**
- * `tensors` holds <module>.A [R, in] and .B [out, R] (and .v, .shift [out]) for single modules; the
+ * `tensors` has <module>.A [R, in] and .B [out, R] (and .v, .shift [out]) for single modules; the
  * result for the stacks, not for their parts.
  */
 export function stackAdapter(
@@ -44,8 +44,8 @@ export function stackAdapter(
 }
 
 /**
- * Rows of B [out, R] into wider rows. Rows are short: copying their values one by one beats a call
- * for each.
+ * Rows of B [out, R] into wider rows. Rows are short: a loop over their values is faster than a
+ * call for each.
  */
 function copyRows(
   target: Float32Array,

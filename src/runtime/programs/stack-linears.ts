@@ -37,7 +37,7 @@ function joinNames(modules: readonly string[]): string {
 const moduleOf = (node: Node): string => String(node.attributes.module)
 const outFeaturesOf = (node: Node): number => node.inputs[1]!.shape[0] as number
 
-/** Linear nodes that read one value, in graph order; `alike` says which may share a product. */
+/** Linear nodes that read one value, in graph order; `alike` decides which may share a product. */
 function groupLinears(block: Block, alike: (weight: string) => string | undefined): Node[][] {
   const groups = new Map<string, Node[]>()
   for (const node of block.graph.nodes) {

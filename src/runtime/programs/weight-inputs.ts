@@ -33,7 +33,7 @@ export type SharedWeights = Map<string, Promise<ReadonlyMap<string, Tensor>>>
 
 /**
  * Weight inputs of the graph: packed ones, vectors and convolutions become part of the program,
- * float matrices are fed without a copy. `made` are inputs that are there already.
+ * float matrices are fed without a copy. `made` are inputs that exist already.
  */
 export async function loadWeightInputs(
   graph: Graph,

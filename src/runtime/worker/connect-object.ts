@@ -79,7 +79,7 @@ class PortConnection<Of> implements Connection<Of> {
     this.#port = port
     this.#options = options
     this.ready = this.#ready.promise
-    this.ready.catch(() => {}) // whoever awaits it gets the error
+    this.ready.catch(() => {}) // the code that awaits it gets the error
     listenToPort(port, (message) => this.#take(message as AnswerMessage))
     this.object = this.#createProxy()
   }

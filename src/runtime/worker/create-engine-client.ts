@@ -82,7 +82,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
   }
 }
 
-/** The events of all copies as they come. */
+/** The events of all copies as they arrive. */
 async function* generateCopies(
   engine: Engine,
   request: EngineRequest,

@@ -8,7 +8,7 @@ import { findTransfers } from './transfer.ts'
 /** Keys of objects, positions in lists; in maps and sets the position of the entry. */
 type Path = readonly (string | number)[]
 
-/** What stood at a place of the value. */
+/** The original at a place of the value. */
 type Attached =
   | {
       readonly path: Path
@@ -25,7 +25,7 @@ export interface EncodedValue {
   readonly attached?: readonly Attached[]
 }
 
-/** How signals are named on their way, by who sends them. */
+/** The names of signals in messages, by sender. */
 export type SignalNaming = (signal: AbortSignal) => number
 
 /** The signal of a number; where it is aborted already, with the reason. */
@@ -110,7 +110,7 @@ function visitValue(value: unknown, path: Path, encoding: Encoding): unknown {
 
 function visitHolder(value: object, path: Path, encoding: Encoding): unknown {
   const { holders } = encoding
-  if (holders.has(value)) throw createRefusal(path, 'a value that holds itself', encoding)
+  if (holders.has(value)) throw createRefusal(path, 'a value that contains itself', encoding)
   holders.add(value)
   try {
     if (Array.isArray(value)) return visitList(value, path, encoding)

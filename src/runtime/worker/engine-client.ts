@@ -39,11 +39,13 @@ export interface EngineClient {
   generate(request: ClientRequest): AsyncGenerator<GenerateEvent, void, void>
   /** `count` answers of one prompt, which is read once; answer i draws with the seed + i. */
   generateCopies(request: ClientRequest, count: number): AsyncGenerator<CopyEvent, void, void>
-  /** Token ids of a prompt, as the expert of that name, or the mixture in words, reads it. */
+  /**
+   * Token ids of a prompt, as read by the expert of that name or by the mixture given as a string.
+   */
   encode(prompt: Prompt, chat?: ChatOptions, adapter?: string): Promise<number[]>
   /**
-   * Makes an expert known under a name: an adapter, a mixture, or the folder or file that holds an
-   * adapter. The next request of that name gets it; those that run keep theirs.
+   * Makes an expert known under a name: an adapter, a mixture, or the folder or file of an adapter.
+   * The next request of that name gets it; those that run keep theirs.
    */
   registerAdapter(
     name: string,

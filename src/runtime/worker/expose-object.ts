@@ -1,5 +1,5 @@
-// The side that has the object: takes calls from a port, runs them, sends back results, sequences of
-// values at the reader's pace, and errors.
+// The side that has the object: takes calls from a port, runs them, sends back results, sequences
+// of values at the reader's pace, and errors.
 
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'
@@ -31,7 +31,7 @@ export function exposeObject(port: RemotePort, object: object, options: ExposeOp
   port.postMessage({ type: 'ready' } satisfies AnswerMessage, [])
 }
 
-/** Tells the other side that there will be no object, and why. */
+/** Reports to the other side that there will be no object, and why. */
 export function exposeFailure(port: RemotePort, error: unknown): void {
   port.postMessage({ type: 'failed', error: encodeError(error) } satisfies AnswerMessage, [])
 }

@@ -4,7 +4,7 @@
 import type { EncodedError } from './encode-error.ts'
 import type { EncodedValue } from './encode-value.ts'
 
-/** From who calls to who has the object. */
+/** From the caller to the owner of the object. */
 export type CallMessage =
   | {
       readonly type: 'call'

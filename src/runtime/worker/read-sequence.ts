@@ -9,7 +9,7 @@ export interface Reply {
   onError(error: unknown): void
 }
 
-/** What a reader tells the other side. */
+/** The messages of a reader to the other side. */
 export interface SequenceControl {
   addCredit(count: number): void
   leave(): void

@@ -146,7 +146,9 @@ describe('a remote object', () => {
     await expect(object.echo(new EventTarget())).rejects.toThrow(/object of the class EventTarget/)
     const round: { self?: unknown } = {}
     round.self = round
-    await expect(object.echo(round)).rejects.toThrow(/\[0\]\.self: got a value that holds itself/)
+    await expect(object.echo(round)).rejects.toThrow(
+      /\[0\]\.self: got a value that contains itself/,
+    )
     await expect(object.giveFunction()).rejects.toThrow(
       /the result of giveFunction, at events\.stop: got a function/,
     )

@@ -15,7 +15,7 @@ export const createPathRefusal = (reason: string): RequestError =>
   )
 
 /**
- * Throws RequestError of status 400 for a text that is not a path below a folder: too long, with
+ * Throws RequestError of status 400 for a string that is not a path below a folder: too long, with
  * control characters, with `..`, or with another scheme. `C:\` is not a scheme.
  */
 export function checkExpertPath(path: string): void {

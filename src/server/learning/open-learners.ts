@@ -1,6 +1,6 @@
 // The learners that are open in a server: one for the base, and one for each expert that users are
-// answered by. A learner holds users, so one whose expert is unloaded is closed, its users saved,
-// as soon as nothing uses it.
+// answered by. A learner has users in memory, so one whose expert is unloaded is closed, with its
+// users saved, as soon as nothing uses it.
 
 import type { Learner } from '../../learn/learner-calls.ts'
 import type { AnsweringExpert } from './answering-expert.ts'
@@ -69,7 +69,7 @@ export class OpenLearners {
     for (const { scope } of [...this.#learners.values()]) {
       const known = this.#learners.get(scope)
       if (!known || known.closing) {
-        await known?.closing // saves what it holds
+        await known?.closing // saves its users
         continue
       }
       const held = this.#count(known)
@@ -82,8 +82,8 @@ export class OpenLearners {
   }
 
   /**
-   * Closes every learner that nothing uses and whose expert is not loaded. One whose users cannot be
-   * saved stays open, because they are in memory alone; it is tried again at the next call.
+   * Closes every learner that nothing uses and whose expert is not loaded. One whose users cannot
+   * be saved stays open, because they are in memory alone; it is tried again at the next call.
    */
   async closeUnloaded(): Promise<void> {
     const idle = [...this.#learners.values()].filter(

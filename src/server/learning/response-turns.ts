@@ -24,7 +24,7 @@ export class ResponseTurns {
   /** Users in the store, by scope and name, whose responses changed since they were saved. */
   readonly #changed = new Set<string>()
 
-  /** `store` holds the users of all scopes. */
+  /** `store` has the users of all scopes. */
   constructor(store: UserStore) {
     this.#store = store
   }

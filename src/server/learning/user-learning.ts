@@ -221,7 +221,7 @@ export class UserLearning implements UserService {
     const held = await this.#findLearner(scope)
     if (held) return work(held).finally(held.release)
     throw new RequestError(
-      `What is kept belongs to an expert that is not loaded now (sha256 ${scope.trim()}…). Load it again, then send this again.`,
+      `The stored state belongs to an expert that is not loaded now (sha256 ${scope.trim()}…). Load it again, then send this again.`,
       { status: 409, code: 'expert_not_loaded' },
     )
   }
@@ -263,7 +263,7 @@ function createAbsence(responseId: string, user: string | undefined): NotFoundEr
 }
 
 /**
- * Feedback that was answered outlives the process. A store that takes nothing now stops no answers:
- * the learner tells `onProblem`, keeps the user in memory and tries again.
+ * Feedback that was answered outlives the process. A store that fails does not stop answers: the
+ * learner calls `onProblem`, keeps the user in memory and tries again.
  */
 const keepLearned = (learner: Learner): Promise<void> => learner.flush().catch(() => undefined)

@@ -11,7 +11,7 @@ export interface RequestAdmission {
   readonly observer: RequestObserver
 }
 
-/** `usual`: the limits of keys that have none of their own, and of requests without a key. */
+/** `usual`: the limits of keys without their own, and of requests without a key. */
 export function createRequestAdmission(limiter: KeyLimiter, usual: KeyLimits): RequestAdmission {
   const admissions = new WeakMap<RequestAccount, Admission>()
   return {

@@ -53,7 +53,7 @@ export class KeyLimiter {
   /**
    * Admits a request or throws a RequestError of status 429. A request begins while the key's
    * balance of tokens is above zero; what it used is subtracted at its end, also below zero,
-   * because the length of an answer is not known before. So the average holds, and later requests
+   * because the length of an answer is not known before. So the average is kept, and later requests
    * wait after a burst.
    */
   admit(key: LimitedKey): Admission {

@@ -1,5 +1,5 @@
-// A rate limit as a token bucket: it holds the amount of one minute and refills evenly. Independent
-// of what is counted; the time is an argument.
+// A rate limit as a token bucket: its capacity is the amount of one minute, and it refills evenly.
+// Independent of what is counted; the time is an argument.
 
 const minuteMs = 60_000
 

@@ -111,7 +111,7 @@ function checkLength(
     })
   if (length + Math.min(1, maxTokens ?? 1) <= contextTokens) return
   throw new RequestError(
-    `The prompt has ${length} tokens; the model's context holds ${contextTokens}, including the answer. Shorten the prompt.`,
+    `The prompt has ${length} tokens; the model's context has ${contextTokens}, including the answer. Shorten the prompt.`,
     {
       type: 'exceed_context_size_error',
       code: 'context_length_exceeded',
@@ -190,7 +190,7 @@ function chooseGrammar(
 ): GrammarChoice | undefined {
   if (asked && form?.grammar)
     throw new RequestError(
-      'response_format says what the whole answer is, and the tools require calls: give one of them.',
+      'response_format defines the whole answer, and the tools require calls: give one of them.',
       { param: 'response_format', code: 'invalid_value' },
     )
   return asked ?? form?.grammar

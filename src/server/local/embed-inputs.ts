@@ -86,7 +86,7 @@ function checkInput({ length }: readonly number[], index: number, contextTokens:
     })
   if (length > contextTokens)
     throw new RequestError(
-      `Input ${index} has ${length} tokens, and the model's context holds ${contextTokens}. Shorten it.`,
+      `Input ${index} has ${length} tokens, and the model's context has ${contextTokens}. Shorten it.`,
       {
         type: 'exceed_context_size_error',
         code: 'context_length_exceeded',

@@ -213,11 +213,11 @@ function findNameProblem(name: string, baseNames: readonly string[]): string | u
   if (name.trim() === '') return 'is empty'
   if (name.length > mostCharacters) return `has more than ${mostCharacters} characters`
   if (name !== name.trim() || /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name))
-    return 'begins or ends with a blank, or holds characters that cannot be printed'
+    return 'begins or ends with a blank, or contains characters that cannot be printed'
   if (/[+>"]/.test(name) || /:\s*[-+.\d]/.test(name) || name.endsWith(':'))
-    return 'holds +, >, " or a number after a colon, which mixtures are written with'
+    return 'contains +, >, " or a number after a colon, which mixtures are written with'
   const taken = [...baseNames, 'base', 'auto'].find((one) => name === one)
-  if (taken !== undefined) return `stands for ${taken === 'auto' ? 'the router' : 'the base'}`
+  if (taken !== undefined) return `means ${taken === 'auto' ? 'the router' : 'the base'}`
   const front = baseNames.find((one) => name.startsWith(`${one}:`))
   return front === undefined ? undefined : `begins with the base's name ${quoteName(front)}`
 }

@@ -1,4 +1,4 @@
-// The text and the bytes of single tokens for log-probabilities: what a token writes within a text.
+// The text and the bytes of single tokens for log-probabilities: a token's text within an answer.
 
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import type { TokenLogprob } from '../../runtime/decode/logprobs.ts'

@@ -1,5 +1,5 @@
 // The server's metrics: vLLM's names, which dashboards and gateways read, and our own by expert and
-// route. No label names a user or holds text that a client chose.
+// route. No label names a user or contains text that a client chose.
 
 import { stepTokenBounds } from '../../runtime/engine/statistics.ts'
 import { Counter, Gauge, Histogram, type MetricRegistry } from './registry.ts'

@@ -138,7 +138,7 @@ export class Gauge implements Metric {
     this.#table.get(labels).value = value
   }
 
-  /** Forgets all series, before those that are there now are set. */
+  /** Removes all series, before the current ones are set. */
   clear(): void {
     this.#table.clear()
   }

@@ -49,7 +49,7 @@ export const createOperationRoutes = (parts: OperationRouteParts): readonly Rout
     path: '/metrics',
     scope: parts.openMetrics ? 'open' : 'admin',
     tag: 'operation',
-    summary: "what was measured, as Prometheus' text, with vLLM's names beside our own",
+    summary: "metrics in Prometheus' text format, with vLLM's names in addition to our own",
     contentType: metricsContentType,
     handle: async () =>
       new Response(await parts.metrics.registry.format(), {

@@ -14,7 +14,7 @@ import type { AnswerBounds } from '../accounts/observe-service.ts'
 import { type KeyLimits, limitFields } from '../keys/api-key.ts'
 import { type KeylessAccess, keylessAccesses } from '../keys/request-key.ts'
 
-/** Limits of each key that has none of its own, of the server, and of each request. */
+/** Limits of each key without its own, of the server, and of each request. */
 export interface OperationOptions extends KeyLimits, AnswerBounds {
   /** Requests that run or wait at a time. Default 256. */
   readonly maxRequests?: number | undefined

@@ -279,7 +279,7 @@ class RegisteredExperts {
     for (const [reference, about] of this.#asked) {
       if (about !== id) continue
       const found = await this.#parts.registry.resolve(reference).catch((error: unknown) => {
-        if (GraftError.isInstance(error)) return undefined // requests are told
+        if (GraftError.isInstance(error)) return undefined // requests get the error
         throw error
       })
       if (found && !this.residents.has(found)) await (await this.residents.hold(found)).release()

@@ -20,7 +20,7 @@ import { type RegisteredContent, toLoadedVersions, withoutAbsent } from './loade
 import { findRequestText } from './request-text.ts'
 import { streamUpstream, type Upstream } from './upstream.ts'
 
-/** The model that stands for the router. */
+/** The model name of the router. */
 export const routedModel = 'auto'
 
 export interface RoutingOptions {
@@ -46,7 +46,7 @@ export interface RoutingOptions {
   readonly preloader?: Pick<Preloader, 'note'> | undefined
   /** Receives lines of the log; absent: no log. */
   readonly writeRow?: ((line: string) => void) | undefined
-  /** Whether the log holds prompts. */
+  /** Whether the log contains prompts. */
   readonly logsPrompts: boolean
   /** Whether feedback is also given to a learner. */
   readonly learns: boolean
@@ -257,7 +257,7 @@ function writeDecision(
   )
 }
 
-/** A thumb or a quality as a reward; a correction says that the answer was not good. */
+/** A thumb or a quality as a reward; a correction means that the answer was not good. */
 function toReward({ feedback, quality, correction }: FeedbackRequest): number {
   if (quality !== undefined) return quality
   return correction === undefined && feedback === 'up' ? 1 : 0

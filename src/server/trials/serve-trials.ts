@@ -58,7 +58,7 @@ async function* answerTried(
 
 const isLearningOff = (error: unknown): boolean => toRequestError(error).code === 'learning_off'
 
-/** A thumb or a quality as a reward; a correction says that the answer was not good. */
+/** A thumb or a quality as a reward; a correction means that the answer was not good. */
 function toReward({ feedback, quality, correction }: FeedbackRequest): number {
   if (quality !== undefined) return quality
   return correction === undefined && feedback === 'up' ? 1 : 0
@@ -108,7 +108,7 @@ class TriedRequests {
     const loaded = await this.#given.listExperts()
     if (loaded.some((one) => one.name === name && one.isRegistered !== true)) return undefined
     const meant = await this.#parts.registry.resolve(name).catch((error: unknown) => {
-      if (GraftError.isInstance(error)) return undefined // the request is told
+      if (GraftError.isInstance(error)) return undefined // the request gets the error
       throw error
     })
     return meant?.version === trial.incumbent ? trial : undefined

@@ -97,8 +97,8 @@ export const formatUsageCsv = (rows: readonly UsageRow[]): string =>
     .join('')
 
 /**
- * A cell. Spreadsheets evaluate a text that begins with one of these characters, and users choose
- * their names: a leading apostrophe keeps it a text.
+ * A cell. Spreadsheets evaluate a cell that begins with one of these characters, and users choose
+ * their names: a leading apostrophe keeps it text.
  */
 function formatCell(value: string | number): string {
   if (typeof value === 'number') return String(value)

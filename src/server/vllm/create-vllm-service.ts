@@ -22,8 +22,8 @@ export async function findVllmBase({
 const sampleText = 'The 27 quick (brown) foxes — été, naïve; 北京…\n\t{"a": [1, 2]}'
 
 /**
- * Throws MismatchError if the server splits a text into other tokens than the base does, because it
- * is another base then. Returns false if it has no route for that.
+ * Throws MismatchError if the server tokenizes a text differently from the base, because it then
+ * has another base. Returns false if it has no route for that.
  */
 export async function checkVllmTokens(
   client: Pick<VllmClient, 'tokenize' | 'place'>,

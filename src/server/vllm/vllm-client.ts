@@ -48,7 +48,7 @@ interface Refusal {
   readonly isNoRoute: boolean
 }
 
-/** The error of a vLLM server: its status, and what it says. */
+/** The error of a vLLM server: its status and message. */
 export class VllmRefusal extends RequestError {}
 
 export function createVllmClient({ url, key }: VllmAddress): VllmClient {

@@ -73,7 +73,7 @@ export class VllmExperts {
     await this.#parts.client.unload(toVllmName(key))
   }
 
-  /** Holds a content for a request, until the returned function is called, once. */
+  /** Keeps a content for a request, until the returned function is called, once. */
   async hold(key: string): Promise<() => void> {
     const content = this.#contents.get(key)
     if (!content)

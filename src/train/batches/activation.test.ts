@@ -72,7 +72,7 @@ describe('what rows may share', () => {
   it('is refused where no row is activated', () => {
     expect(() => checkInvocation({ name: 'rows.jsonl', rows }, [3, 5])).toThrow(DataError)
     expect(() => checkInvocation({ name: 'rows.jsonl', rows }, [3, 5])).toThrow(
-      /rows.jsonl: no row holds[^]*3, 5/,
+      /rows.jsonl: no row contains[^]*3, 5/,
     )
     expect(() => checkInvocation({ name: 'rows.jsonl', rows }, [6, 7])).not.toThrow()
   })
@@ -197,7 +197,7 @@ describe('training', () => {
     expect(losses).toHaveLength(6)
     expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.5)
     await expect(run([333]).next()).rejects.toThrow(
-      /no row holds the adapter's invocation tokens 333/,
+      /no row contains the adapter's invocation tokens 333/,
     )
   })
 })

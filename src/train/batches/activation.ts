@@ -36,7 +36,7 @@ export function markActiveTokens(
   for (let n = 0; n < rows; n++) {
     const line = active.data.subarray(n * tokens, (n + 1) * tokens)
     const lineIds = ids.subarray(n * tokens, (n + 1) * tokens)
-    // what the first sequence says of the beginning that all share
+    // the first sequence's values for the prefix that all share
     const said = new Map<number, number>()
     for (const places of groupBySequence(segments.subarray(n * tokens, (n + 1) * tokens))) {
       const start = findActivationStart(
@@ -58,8 +58,7 @@ export function markActiveTokens(
 }
 
 /**
- * The feeds beside the model's own that an adapter with these invocation tokens needs; none where
- * it has no such tokens.
+ * The additional feeds of an adapter with these invocation tokens; none if it has no such tokens.
  */
 export const collectActivationFeeds = (
   batch: Batch,
@@ -73,7 +72,7 @@ export function checkInvocation(
 ): void {
   if (rows.some(({ ids }) => findActivationStart(ids, invocation) < NEVER)) return
   throw new DataError(
-    `${name}: no row holds the adapter's invocation tokens ${invocation.join(', ')}, behind which it acts; nothing would be learned. ` +
+    `${name}: no row contains the adapter's invocation tokens ${invocation.join(', ')}, behind which it acts; nothing would be learned. ` +
       'Put their text into the prompts.',
   )
 }

@@ -20,6 +20,6 @@ export interface Batch {
   readonly labels: Int32Array
   /** Each label's weight in the summed loss. */
   readonly weights: Float32Array
-  /** What the loss reads beside labels and weights. */
+  /** The loss's inputs in addition to labels and weights. */
   readonly feeds?: ReadonlyMap<string, Tensor>
 }

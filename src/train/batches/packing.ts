@@ -18,8 +18,8 @@ export interface PackingOptions {
   /** Several rows on one line; else each row is padded on its own line. */
   readonly packing: boolean
   /**
-   * Tokens at the beginning of every row that stand once on each line, seen by all its rows; 0 is
-   * none.
+   * Tokens at the beginning of every row that are stored once in each packed sequence and seen by
+   * all its rows; 0 is none.
    */
   readonly shared: number
   /**
@@ -37,8 +37,8 @@ const leastShared = 4 // fewer tokens are not worth a wider mask
 const roundTokens = 8 // lines end on a multiple, so that few different shapes occur
 
 /**
- * Tokens that all rows begin with and none of which is a label; each row keeps at least one token
- * of its own.
+ * Tokens that all rows begin with and none of which is a label; each row keeps at least one own
+ * token.
  */
 export function countSharedPrefix(rows: readonly EncodedSequence[]): number {
   const first = rows[0]
@@ -96,7 +96,7 @@ function checkLengths(
   const most = lines.reduce((a, b) => Math.max(a, b), 0)
   if (most > tokens)
     throw new OptionError(
-      `A pair has ${most} tokens, a line of a batch ${tokens}, and both rows lie on one: raise batch.tokens, lower maxTokens to half of it, or leave out packing.`,
+      `A pair has ${most} tokens, a line of a batch ${tokens}, and both rows must be in one sequence: raise batch.tokens, lower maxTokens to half of it, or leave out packing.`,
     )
 }
 

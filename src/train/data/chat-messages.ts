@@ -67,7 +67,7 @@ function readSpeech(message: DataRecord): { role: unknown; content: unknown } {
   return { role: senderNames.get(String(from).toLowerCase()) ?? from, content: value }
 }
 
-/** Calls that ShareGPT's "function_call" holds as JSON text. */
+/** Calls in ShareGPT's "function_call" as JSON text. */
 function readCallText(value: unknown): readonly object[] | string {
   try {
     const read = parseExactJson(String(value))
@@ -80,7 +80,7 @@ function readCallText(value: unknown): readonly object[] | string {
   return 'is a "function_call" whose value is not JSON text with a name'
 }
 
-/** Whether a message of ShareGPT holds calls as its text. */
+/** Whether the text of a message of ShareGPT is calls. */
 const isCallText = (message: DataRecord): boolean =>
   message['from'] === 'function_call' && !('role' in message)
 
@@ -113,7 +113,7 @@ function readMessage(message: DataRecord, log: RowLog): OneMessage | string {
   const calls = parts.calls.length > 0 ? [...(own ?? []), ...parts.calls] : own
   const isOther = !['string', 'undefined'].includes(typeof content) && content !== null
   if (isOther && !Array.isArray(content))
-    return `(${role}) has content that is neither a text nor a list of parts`
+    return `(${role}) has content that is neither a string nor a list of parts`
   if (parts.text === undefined && !calls && parts.results.length === 0)
     return `(${role}) has no content`
   if (parts.results.length > 0 && role !== 'user')
@@ -121,10 +121,10 @@ function readMessage(message: DataRecord, log: RowLog): OneMessage | string {
   return { message, role, parts, calls }
 }
 
-/** The keys that go to the chat template beside role, content and calls. */
+/** The keys that go to the chat template in addition to role, content and calls. */
 function collectOtherKeys(message: DataRecord, log: RowLog): Record<string, unknown> | string {
   const others: Record<string, unknown> = {}
-  // one of two forms of a message is read; what it holds of the other is left out
+  // one of two forms of a message is read; keys of the other are left out
   const unread = 'from' in message && !('role' in message) ? ['content'] : ['from', 'value']
   if (isCallText(message)) unread.push('tool_calls', 'function_call')
   for (const [key, value] of Object.entries(message)) {

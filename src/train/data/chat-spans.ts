@@ -26,7 +26,7 @@ function renderTurn(messages: readonly ChatMessage[], index: number, render: Ren
   const through = render(messages.slice(0, index + 1), false)
   if (!through.startsWith(render(history, false)))
     throw new OptionError(
-      `The chat template rewrites earlier messages when message ${index + 1} follows, so the assistant's text cannot be told apart.`,
+      `The chat template rewrites earlier messages when message ${index + 1} follows, so the assistant's text cannot be separated.`,
     )
   // Not simply the length: some openings hold more than the finished turn does (an empty thought).
   return { through, start: countCommonPrefix(render(history, true), through) }

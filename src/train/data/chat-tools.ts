@@ -1,5 +1,5 @@
-// Tools that a row offers, and calls of them in messages: OpenAI's two forms, Anthropic's, and lists
-// as JSON text. All become the form that chat templates know.
+// Tools that a row offers, and calls of them in messages: OpenAI's two forms, Anthropic's, and
+// lists as JSON text. All become the form that chat templates know.
 
 import { parseExactJson } from '../../base/exact-number.ts'
 import type { DataRecord } from './data-format.ts'
@@ -31,7 +31,7 @@ const hasValue = (value: unknown): boolean =>
 
 const isName = (name: unknown): boolean => typeof name === 'string' && name !== ''
 
-/** Anthropic's form as OpenAI's; other forms stay as they are. */
+/** Converts Anthropic's form to OpenAI's; other forms are not changed. */
 function toFunctionTool(tool: Tool, log: RowLog): object {
   const { name, description, input_schema: parameters, ...others } = tool
   if (parameters === undefined) return tool
@@ -57,7 +57,7 @@ export function readTools(
   if (!Array.isArray(list)) return `"${key}" must be a list`
   if (!list.every(isObject)) return `"${key}" must be a list of objects`
   const nameless = list.findIndex((tool) => 'input_schema' in tool && !isName(tool['name']))
-  if (nameless >= 0) return `"${key}": tool ${nameless + 1} has no name that is a text`
+  if (nameless >= 0) return `"${key}": tool ${nameless + 1} has no name that is a string`
   log.passed.add('tools')
   return list.map((tool) =>
     key === 'functions' || (bare && !('function' in tool) && !('input_schema' in tool))

@@ -17,7 +17,7 @@ export async function hashSequences(rows: readonly EncodedSequence[]): Promise<s
     floats.set(weights, at + ids.length)
     at += 2 * ids.length
   }
-  // the verdicts of judged and graded rows count too; other data keeps its hash
+  // the ratings of judged and graded rows count too; other data keeps its hash
   const verdicts = rows.flatMap(({ isGood, reward, advantage }) => [
     ...(isGood === undefined ? [] : [Number(isGood)]),
     ...(reward === undefined

@@ -16,9 +16,9 @@ export interface MessageParts {
 type Part = Readonly<Record<string, unknown>>
 
 interface PartKind {
-  /** Keys beside `type` that are used. */
+  /** Keys in addition to `type` that are used. */
   readonly keys: readonly string[]
-  /** Adds what the part holds, or says what is wrong with it. */
+  /** Adds the part's content, or returns what is wrong with it. */
   add(part: Part, to: MessageParts, log: RowLog): string | undefined
 }
 
@@ -97,7 +97,7 @@ export function readParts(parts: readonly unknown[], log: RowLog): MessageParts 
   return found
 }
 
-/** The text of content that holds nothing but text; the problem where it is something else. */
+/** The text of content that is only text; the problem where it is something else. */
 export function readPartsText(
   content: unknown,
   what: string,

@@ -51,8 +51,7 @@ export type SingleExample =
       readonly unlearned?: readonly number[]
     }
   /**
-   * The completion is learned. `plainPrompt` stands for the prompt where the model has no chat
-   * template.
+   * The completion is learned. `plainPrompt` replaces the prompt if the model has no chat template.
    */
   | {
       readonly kind: 'completion'
@@ -83,7 +82,7 @@ export interface DataFormat {
   read(row: DataRecord, log: RowLog): Example | string
 }
 
-/** A key's problem where it holds no string; an empty one passes only where `empty` says so. */
+/** A key's problem if it is no string; an empty one is accepted only with `empty`. */
 export function findTextProblem(
   row: DataRecord,
   key: string,

@@ -66,7 +66,7 @@ export interface EncodeOptions {
   readonly tokenizer: Tokenizer
   /** Without one, prompts and completions are joined as they are. */
   readonly chatTemplate?: ChatTemplate
-  /** A system message for rows that have none of their own. */
+  /** A system message for rows without their own. */
   readonly system?: string
   readonly maxTokens: number
   /** For templates that print the date. */
@@ -195,7 +195,7 @@ function encodeAnswers(
   return encodeTwo([example.answer, swapAnswer(example.answer, other)], encode)
 }
 
-/** The row with what was said of its answer. */
+/** The row with the rating of its answer. */
 function addVerdict(
   row: EncodedSequence,
   example: Example,

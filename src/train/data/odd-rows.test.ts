@@ -126,7 +126,7 @@ describe('what odd rows found', () => {
     ).rows[0]!
     expect(example).toMatchObject({ tools: [{ function: { name: 'f' } }] })
     const nameless = { messages: [user, answer], tools: [tool, { ...tool, name: [] }] }
-    expect(problemsOf(nameless)).toBe('"tools": tool 2 has no name that is a text')
+    expect(problemsOf(nameless)).toBe('"tools": tool 2 has no name that is a string')
   })
   it('a key that stands twice is refused by row', () => {
     const twice = '{"prompt": "a", "completion": "b", "prompt": "c"}'

@@ -67,7 +67,7 @@ function readLists(
   ] as const) {
     if (!Array.isArray(list) && name !== 'prompt')
       return `"${name}" must be a list of messages as the other answer is`
-    // a text beside lists repeats what they begin with
+    // a string with lists repeats their beginning
     if (typeof list === 'string') log.leftOut.add('prompt')
     const read = readMessages(Array.isArray(list) ? list : [], log)
     if (typeof read === 'string') return `"${name}": ${read}`
@@ -102,7 +102,7 @@ function readAnswers(row: DataRecord, log: RowLog): Example | string {
   ] as const) {
     const isLearned = ({ role }: { role: string }, i: number): boolean =>
       role === 'assistant' && i >= learnedFrom && !own.unlearned.has(i)
-    if (!own.messages.some(isLearned)) return `"${name}" has no assistant turn of its own`
+    if (!own.messages.some(isLearned)) return `"${name}" has no own assistant turn`
     const problem = findTurnProblem(own, learnedFrom)
     if (problem !== undefined)
       return problem.startsWith('message') ? `"${name}": ${problem}` : problem

@@ -76,7 +76,7 @@ export const promptCompletion: DataFormat = {
   read: readAnswer,
 }
 
-/** True and false, also as 1 and 0 and as a text; undefined for anything else. */
+/** True and false, also as 1 and 0 and as a string; undefined for anything else. */
 function readLabel(label: unknown): boolean | undefined {
   if (typeof label === 'boolean') return label
   if (label === 0 || label === 1) return label === 1

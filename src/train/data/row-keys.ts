@@ -1,5 +1,5 @@
 // One rule for the keys of a row in every format: a key is used, refused by name, or left out and
-// counted. "weight" or "quality" says how much a row counts.
+// counted. "weight" or "quality" is the weight of a row.
 
 import type { DataFormat, DataRecord } from './data-format.ts'
 import type { RowLog } from './row-log.ts'
@@ -9,8 +9,8 @@ const tokens = 'contains tokens of another tokenizer; give the text'
 const marks = 'marks parts of a turn, which is not supported; give "weight" 0 or 1 for a turn'
 
 /**
- * Keys that change what a row teaches where they are known, with the reason why a row that holds
- * one is refused.
+ * Keys that change what a row teaches where they are known, with the reason why a row with one is
+ * refused.
  */
 export const refusedKeys: ReadonlyMap<string, string> = new Map([
   ...['image', 'images', 'audio', 'audios', 'video', 'videos'].map((key) => [key, media] as const),

@@ -1,5 +1,4 @@
-// What becomes of everything that a row holds, and the sums over a data set. Independent of formats
-// and tokens.
+// How every key of a row is used, and the sums over a data set. Independent of formats and tokens.
 
 /** Notes about one row, made while a format reads it. */
 export interface RowLog {
@@ -46,7 +45,7 @@ export function isDeeperThan(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((item) => isDeeperThan(item, levels - 1))
 }
 
-/** Whether a text somewhere in the value contains half a surrogate pair. */
+/** Whether a string somewhere in the value contains half a surrogate pair. */
 export function hasBrokenText(value: unknown): boolean {
   if (typeof value === 'string') return !value.isWellFormed()
   if (typeof value !== 'object' || value === null) return false

@@ -89,8 +89,8 @@ export function unscoreTurnEnds({ ids, scored }: ScoredTokens, tokenizer: Tokeni
 }
 
 /**
- * Throws OptionError if the labels of a turn hold nothing but special tokens and white space: to
- * learn them is to learn to say nothing.
+ * Throws OptionError if the labels of a turn are only special tokens and white space, because they
+ * would teach empty answers.
  */
 export function checkTurnsShown({ ids, scored }: ScoredTokens, tokenizer: Tokenizer): void {
   for (let start = 0; start < ids.length; start++) {

@@ -138,9 +138,9 @@ function findExampleProblems(
   ]
 }
 
-/** A quality says how much a target counts; without one there is nothing to move towards. */
+/** A quality is the weight of a target; without a target there is no direction to learn. */
 const withoutTarget =
-  ', the vector that should come out of input; where all there is is a verdict on an output, learn with MicroLora.adapt(x, { quality })'
+  ', the vector that input should give; if there is only a rating of an output, learn with MicroLora.adapt(x, { quality })'
 
 /**
  * A data set of texts. Throws one DataError that names every example with a wrong quality, and one

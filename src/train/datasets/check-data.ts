@@ -141,7 +141,7 @@ function splitByTokens(example: SingleExample, encoding: EncodeOptions): SampleS
     let done = ''
     for (const [token, isLearned] of scored.entries()) {
       if (token + 1 < ids.length && scored[token + 1] === isLearned) continue
-      // a token's text may depend on what comes before it
+      // a token's text may depend on the tokens before it
       const text = tokenizer.decode(ids.slice(0, token + 1))
       spans.push({ text: text.slice(done.length), learned: isLearned })
       done = text

@@ -24,14 +24,14 @@ const vectorsFormat = 'graft-examples'
 const isRecord = (value: unknown): value is DataRecord =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** A row with its labels under "meta", beside what the row itself has there. */
+/** A row with its labels under "meta", in addition to the row's own keys there. */
 function encodeLine({ rows, quality, tasks, domains, groups }: TextDataset, i: number): string {
   const { meta, ...row } = rows[i]!
   const labels = { quality: quality[i]!, task: tasks[i], domain: domains[i], group: groups[i] }
   return `${JSON.stringify({ ...row, meta: { ...(isRecord(meta) ? meta : {}), ...labels } })}\n`
 }
 
-/** Labels as numbers, −1 for none, and the texts they stand for. */
+/** Labels as numbers, −1 for none, and their texts. */
 function encodeLabels(labels: readonly (string | undefined)[]): { codes: Tensor; names: string[] } {
   const names = [...new Set(labels.filter((label) => label !== undefined))]
   const numbers = new Map(names.map((name, i) => [name, i]))

@@ -95,9 +95,9 @@ function visitNearPairs(
 }
 
 /**
- * A number for every example: that of the first one which says the same, through any chain of near
- * ones. Texts are the same by their words; vectors by the bits of their inputs, or by `similarity`.
- * Throws OptionError for a similarity that is not above 0 and up to 1.
+ * A number for every example: that of the first duplicate, through any chain of near ones. Texts
+ * are the same by their words; vectors by the bits of their inputs, or by `similarity`. Throws
+ * OptionError for a similarity that is not above 0 and up to 1.
  */
 export function groupDuplicates(
   dataset: AdapterDataset,

@@ -15,12 +15,12 @@ import { groupDuplicates, type DuplicateOptions, duplicateTable } from './duplic
 
 const splitTable = {
   ...duplicateTable,
-  seed: integer({ default: 0, about: 'the same seed holds back the same examples' }),
+  seed: integer({ default: 0, about: 'the same seed holds out the same examples' }),
   share: number({ default: 0.2, above: 0, below: 1, about: 'of the examples that are held back' }),
 }
 
 export interface SplitOptions extends DuplicateOptions {
-  /** The same seed holds back the same examples; the default is 0. */
+  /** The same seed holds out the same examples; the default is 0. */
   readonly seed?: number
   /** Share of the examples that are held back for validation; the default is 0.2. */
   readonly share?: number
@@ -33,7 +33,7 @@ export interface DatasetSplit<Data extends AdapterDataset> {
 
 /**
  * Numbers of examples by what must stay together: examples of one group key, duplicates, and
- * whoever is tied to either.
+ * examples connected to either.
  */
 function groupUnits(dataset: AdapterDataset, options: DuplicateOptions): number[][] {
   const tied = createDisjointSets(countExamples(dataset))
@@ -57,7 +57,7 @@ function groupUnits(dataset: AdapterDataset, options: DuplicateOptions): number[
 
 /**
  * Splits by groups and duplicates, in an order drawn from the seed: units go to validation until it
- * holds `share` of the examples, as nearly as whole units allow; both parts keep the order of the
+ * has `share` of the examples, as nearly as whole units allow; both parts keep the order of the
  * data set. Throws OptionError if a part would be empty.
  */
 export function splitDataset<Data extends AdapterDataset>(

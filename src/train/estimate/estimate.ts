@@ -24,7 +24,7 @@ import { type PreparedRun, prepareRun } from '../run/prepare.ts'
 import { countValidations, type HeldRows, type PreparedRows } from '../run/rows.ts'
 import { buildTrainingGraph } from '../programs/gradient-checkpointing.ts'
 
-/** Bytes at the fullest moment of a run, by what holds them. */
+/** Peak bytes of a run, by purpose. */
 export interface MemoryPlan {
   readonly baseBytes: number
   /** As it came, as it is trained, and the best one where validation keeps it. */
@@ -69,7 +69,7 @@ export interface TrainPlan {
   /** The largest batch: lines, tokens of a line, learned tokens. */
   readonly batch: { readonly rows: number; readonly tokens: number; readonly scored: number }
   readonly trainableParameters: number
-  /** What the data holds, and the format its rows are in. */
+  /** The contents of the data, and the format of its rows. */
   readonly data: DataCounts & { readonly format: string }
   readonly validation?: DataCounts
   /** What is not in the numbers. */
@@ -77,8 +77,8 @@ export interface TrainPlan {
 }
 
 // Measured with onnxruntime-node 1.30 on Linux x64: resident memory of a process that has loaded
-// everything and no model; memory that a session takes beside its buffers, 40 MB for a graph of
-// 4,770 nodes; and held by the arena beyond what is in use.
+// everything and no model; memory that a session takes in addition to its buffers, 40 MB for a
+// graph of 4,770 nodes; and memory in the arena that is not in use.
 const processBytes = 155e6
 const bytesOfNode = 8000
 const arenaShare = 0.12
@@ -122,7 +122,8 @@ const countBytes = (tensors: Iterable<Tensor>): number =>
   [...tensors].reduce((sum, { data }) => sum + data.byteLength, 0)
 
 /**
- * Names that a loss feeds beside the batch's count as learned tokens: rows of soft labels, pairs.
+ * Feeds of a loss in addition to the batch's, whose size is the number of learned tokens: rows of
+ * soft labels, pairs.
  */
 function bindDims(
   graph: Graph,
@@ -137,7 +138,7 @@ function bindDims(
   return dims
 }
 
-/** What `graph` holds at its peak besides everything that a run keeps. */
+/** The peak memory of `graph` in addition to everything that a run keeps. */
 export function estimateMemory(
   run: PreparedRun,
   graph: Graph,

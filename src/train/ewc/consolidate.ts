@@ -39,10 +39,10 @@ export interface ConsolidateOptions {
  * Fisher's diagonal E[G²] in factored form (as Adafactor factors its second moment, Shazeer and
  * Stern 2018, arXiv:1804.04235): r_i = E[Σ_j G_ij²], c_j = E[Σ_i G_ij²], each divided by its mean,
  * so that every module weighs the same. G itself is never made: with normal probes P and Q, the
- * gradient of a detour [A over P over 0], [B | 0 | Q] holds G·Pᵀ and Qᵀ·G, whose squares have those
- * sums as their expectation. Earlier tasks fade by `decay` (online EWC), their anchor moves on to
- * this adapter's ΔW. Throws UnsupportedError for an adapter that is no plain LoRA, OptionError for
- * options out of range.
+ * gradient of a low-rank branch [A over P over 0], [B | 0 | Q] contains G·Pᵀ and Qᵀ·G, whose
+ * squares have those sums as their expectation. Earlier tasks fade by `decay` (online EWC), their
+ * anchor moves on to this adapter's ΔW. Throws UnsupportedError for an adapter that is no plain
+ * LoRA, OptionError for options out of range.
  */
 export async function consolidate(options: ConsolidateOptions): Promise<EwcState> {
   const measuring = consolidateWithProgress(options)
@@ -99,7 +99,7 @@ function selectEvenly<T>(items: readonly T[], count: number): T[] {
   return Array.from({ length: size }, (_, i) => items[Math.floor((i * items.length) / size)]!)
 }
 
-/** One task by itself: the adapter's ΔW, and importances that are 1 in the mean of a module. */
+/** One task alone: the adapter's ΔW, and importances that are 1 in the mean of a module. */
 export function createTaskState(
   layers: readonly LoraLayer[],
   { tensors }: Pick<Adapter, 'tensors'>,
@@ -131,8 +131,8 @@ function scaleToMeanOne(values: Float64Array): F32Tensor {
 }
 
 /**
- * Earlier tasks and a new one as one state: means of the importances, weighted by how much each task
- * counts, and the new one's anchor.
+ * Earlier tasks and a new one as one state: means of the importances, weighted by how much each
+ * task counts, and the new one's anchor.
  */
 export function mergeTask(task: EwcState, previous: EwcState | undefined, decay: number): EwcState {
   if (!previous) return task

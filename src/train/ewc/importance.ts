@@ -43,8 +43,8 @@ export interface MeasuredLayers {
 /**
  * Sums over batches of the squares of G = ∂loss/∂W, by row and by column of every layer's W; yields
  * how many batches are done. G itself is never made: with normal probes P and Q, the gradient of a
- * detour [A over P over 0], [B | 0 | Q] holds G·Pᵀ and Qᵀ·G, whose squares have those sums as their
- * expectation.
+ * low-rank branch [A over P over 0], [B | 0 | Q] contains G·Pᵀ and Qᵀ·G, whose squares have those
+ * sums as their expectation.
  */
 export async function* measureSquares({
   model,
@@ -124,7 +124,7 @@ function widenA({ rank, inFeatures }: LoraLayer, a: Float32Array, draw: Random):
   return result
 }
 
-/** B beside zeros beside Q: [out, R + 2p]. */
+/** B, zeros and Q concatenated: [out, R + 2p]. */
 function widenB({ rank, outFeatures }: LoraLayer, b: Float32Array, draw: Random): F32Tensor {
   const width = rank + 2 * probes
   const result = f32([outFeatures, width])

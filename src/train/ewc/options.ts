@@ -10,7 +10,7 @@ export interface EwcOptions {
   readonly lambda?: number | undefined
   /** What earlier tasks left; without it nothing pulls yet. */
   readonly state?: EwcState | undefined
-  /** How much earlier tasks count beside this one, once it is over. */
+  /** The weight of earlier tasks relative to this one, once it is over. */
   readonly decay?: number | undefined
   /** Rows that this task's importance is measured on. */
   readonly sample?: number | undefined

@@ -1,5 +1,5 @@
-// InfoNCE over texts: an anchor's positive is told from all other texts of the batch. Van den Oord
-// et al. 2018, arXiv:1807.03748; with in-batch negatives as sentence-transformers'
+// InfoNCE over texts: an anchor's positive is distinguished from all other texts of the batch. Van
+// den Oord et al. 2018, arXiv:1807.03748; with in-batch negatives as sentence-transformers'
 // MultipleNegativesRankingLoss (Henderson et al. 2017, arXiv:1705.00652).
 
 import { poolingKey } from '../../adapters/serving/pooling.ts'
@@ -24,7 +24,7 @@ const options = {
 
 type Settings = OptionValues<typeof options>
 
-/** Enough below any cosine that a text counts nothing. */
+/** So far below any cosine that a text has no weight. */
 const masked = -1e4
 /** Far below the mean square of any state that is not 0. */
 const epsilon = 1e-12
@@ -82,8 +82,8 @@ function computePool(
 }
 
 /**
- * What is added to the cosines [P, C]: a candidate of another group counts nothing where it says
- * the same as the anchor or its positive, or is the positive of an equal anchor.
+ * What is added to the cosines [P, C]: a candidate of another group has no weight if it equals the
+ * anchor or its positive, or is the positive of an equal anchor.
  */
 function computeMask(groups: readonly TextGroup[], candidates: readonly BatchText[]): Tensor {
   const mask = f32([groups.length, candidates.length])
@@ -116,7 +116,7 @@ function computeContrastiveFeeds(batch: LossBatch, settings: Settings): Map<stri
 }
 
 /**
- * Share of the anchors whose positive is nearest, and by how much its cosine lies above that of the
+ * Share of the anchors whose positive is nearest, and by how much its cosine is above that of the
  * nearest other text, on average.
  */
 function reportRanks(outputs: readonly NamedTensors[]): Readonly<Record<string, number>> {

@@ -28,8 +28,8 @@ function buildGains(g: GraphBuilder, tokenLosses: Value, name: 'own' | 'other'):
 
 /**
  * Marks [P, M] of the tokens of each answer and of the row that shares its prompt with another
- * answer; what the reference says of both [P]; signs [P]: +1 for a good answer, −1 for a bad one;
- * weights [P].
+ * answer; the reference's log-probabilities of both [P]; signs [P]: +1 for a good answer, −1 for a
+ * bad one; weights [P].
  */
 function computeJudgedFeeds(
   { labelCounts, pairWeights, verdicts, frozen }: LossBatch,

@@ -12,8 +12,8 @@ import { type Fields } from '../../base/schema.ts'
 export type NamedTensors = ReadonlyMap<string, Tensor>
 
 /**
- * What stands behind the head's logits [M, V] and the states [M, D] they are made of, by name.
- * Further inputs are feeds; `labels` i64 [M] and `weights` f32 [M] are always fed.
+ * The values computed after the head's logits [M, V] and from their states [M, D], by name. Further
+ * inputs are feeds; `labels` i64 [M] and `weights` f32 [M] are always fed.
  */
 export type HeadGraph = (
   g: GraphBuilder,
@@ -46,8 +46,8 @@ export interface LossBatch {
   /** Rows that belong together. */
   readonly groupSize: number
   /**
-   * What each pair or group weighs; those of a step add up to 1. None for single rows, whose tokens have
-   * their weights in the batch.
+   * What each pair or group weighs; those of a step add up to 1. None for single rows, whose tokens
+   * have their weights in the batch.
    */
   readonly pairWeights: readonly number[]
   /** Of judged rows: whether each was found good. */
@@ -72,7 +72,7 @@ export interface Loss<Settings extends object = object> {
    * positive and as many negatives in each.
    */
   readonly learnsFrom: 'rows' | 'pairs' | 'judged' | 'graded' | 'groups'
-  /** The learning rate that is usual for the kind is multiplied by this; 1 unless given. */
+  /** The learning rate that is usual for the kind is multiplied by this; default 1. */
   readonly rateFactor?: number
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
@@ -86,11 +86,11 @@ export interface Loss<Settings extends object = object> {
     settings: Settings,
     states: Value,
   ): Readonly<Record<string, Value>>
-  /** What the metadata of an adapter says that learned by it. */
+  /** The metadata of an adapter trained with it. */
   describe?(settings: Settings): Readonly<Record<string, string>>
   /** The frozen model whose word is needed; absent or undefined: none. */
   frozen?(settings: Settings): FrozenPass | undefined
-  /** What the graph reads beside labels and weights. */
+  /** The graph's inputs in addition to labels and weights. */
   feeds?(batch: LossBatch, settings: Settings): Map<string, Tensor>
   /** Numbers for events, from the outputs of all batches of a step. */
   report?(outputs: readonly NamedTensors[]): Readonly<Record<string, number>>

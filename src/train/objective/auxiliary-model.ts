@@ -174,7 +174,7 @@ function joinTensors(parts: readonly Tensor[]): Tensor {
   }
 }
 
-/** Who asks about the rows, and until when. */
+/** The caller that asks about the rows, and its deadline. */
 export interface Asking {
   /** Replicas that share the rows between them. Default: none. */
   readonly group?: ReplicaGroup

@@ -51,8 +51,8 @@ export interface FrozenModelOptions {
 }
 
 /**
- * Rows without virtual tokens of whatever is trained beside, and how many tokens at their beginning
- * may be once a line.
+ * Rows without the virtual tokens of the trained adapter, and how many tokens of their prefix may
+ * be shared in a packed sequence.
  */
 export interface PlainRows {
   readonly rows: readonly EncodedSequence[]

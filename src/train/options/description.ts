@@ -29,7 +29,7 @@ export const descriptionTable = {
 /** See descriptionTable for what each entry means. */
 export type AdapterDescription = GivenOptions<typeof descriptionTable>
 
-/** A description as the header of a tensor file holds it: texts, tags with spaces between them. */
+/** A description as in the header of a tensor file: strings, tags separated by spaces. */
 export const toDescriptionMetadata = ({
   tags,
   ...texts
@@ -38,7 +38,7 @@ export const toDescriptionMetadata = ({
   tags: tags === undefined || tags.length === 0 ? undefined : tags.join(' '),
 })
 
-/** What the header of a tensor file says of its adapter; other entries are left out. */
+/** The adapter's metadata in the header of a tensor file; other entries are left out. */
 export function readDescription(metadata: AdapterMetadata = {}): AdapterDescription {
   const entries = Object.keys(descriptionTable).flatMap((name): [string, unknown][] => {
     const text = metadata[name]

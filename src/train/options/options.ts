@@ -111,7 +111,7 @@ const freshAdapterTable = {
   config: record,
 }
 
-/** An adapter, or the kind and options of a fresh one; `others`: further forms, in words. */
+/** An adapter, or the kind and options of a fresh one; `others`: further forms, as text. */
 export function createAdapterField<Value>(
   others = '',
   isOther: (value: unknown) => boolean = () => false,
@@ -220,7 +220,7 @@ export const findMissingOptions = (
     .filter((name) => (options as Readonly<Record<string, unknown>>)[name] === undefined)
     .map((name) => `${name}: got nothing, expected ${table[name]!.expected}`)
 
-/** What is wrong with the options by themselves: unknown names, wrong values, missing ones. */
+/** Mistakes in the options that need no other input: unknown names, wrong values, missing ones. */
 export const findTrainOptionProblems = (
   options: object,
   table: Readonly<Record<string, Field>> = trainOptionTable,

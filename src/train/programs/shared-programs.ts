@@ -17,7 +17,7 @@ export interface SharedPrograms {
 }
 
 /**
- * Keeps one program, the last: a compiled one holds its activations' memory, so a second would cost
+ * Keeps one program, the last: a compiled one keeps its activations' memory, so a second would cost
  * what sharing the base saves.
  */
 export function createSharedPrograms(): SharedPrograms {

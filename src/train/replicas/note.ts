@@ -1,4 +1,4 @@
-// What a replica tells the others about batches: losses and the loss's other outputs, by the
+// What a replica sends to the others about batches: losses and the loss's other outputs, by the
 // batch's place in its step. A safetensors file in memory, because its reader takes no byte on
 // trust.
 

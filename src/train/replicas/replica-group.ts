@@ -1,5 +1,5 @@
 // The replicas of a run as the training loop sees them: how many shards a step has, which of them
-// are this replica's, and the wish to stop, which all replicas follow after the same step. A run
+// are this replica's, and a request to stop, which all replicas follow after the same step. A run
 // alone is a group of one.
 
 import type { Contribution, Exchange, Meeting } from '../exchange.ts'

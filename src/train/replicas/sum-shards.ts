@@ -1,5 +1,5 @@
 // Loss and gradients of a step whose batches are dealt to shards: batches of a shard are added in
-// order, shards by a fixed binary tree, of which a replica holds a subtree. The same bits for any
+// order, shards by a fixed binary tree, of which a replica has a subtree. The same bits for any
 // number of replicas, one included.
 
 import { sizeOf, type F32Tensor, type Tensor } from '../../base/tensor.ts'
@@ -76,7 +76,7 @@ function addFlat(
   return into
 }
 
-/** Adds parts up by a binary tree as they come: holds one of each level. */
+/** Adds parts up by a binary tree as they arrive: keeps one of each level. */
 function createTreeSum() {
   const open: { readonly level: number; readonly part: Float32Array | undefined }[] = []
   return {

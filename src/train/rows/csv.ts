@@ -30,7 +30,7 @@ const isBlank = (record: readonly string[]): boolean =>
   record.length === 1 && record[0]!.trim() === ''
 
 /**
- * A cell: a number where the key holds one, a list where it holds messages as JSON, else a text.
+ * A cell: a number if the key is numeric, a list if it is messages as JSON, else a string.
  */
 function readCell(key: string, cell: string): unknown {
   if (numberKeys.has(key)) return cell === '' ? null : Number(cell)

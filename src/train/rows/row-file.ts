@@ -1,5 +1,5 @@
-// The rows of a file, whatever holds them: JSONL, a JSON array, CSV, Parquet, each also compressed.
-// The first bytes decide; CSV, which has none, is known by the file's name.
+// The rows of a file in any format: JSONL, a JSON array, CSV, Parquet, each also compressed. The
+// first bytes decide; CSV, which has none, is known by the file's name.
 
 import { DataError } from '../../base/errors.ts'
 import { parseJsonl, type RawDataset } from '../data/jsonl.ts'
@@ -7,7 +7,7 @@ import { parseJsonl, type RawDataset } from '../data/jsonl.ts'
 /** Decompresses Zstandard, which not every platform can. */
 export type ZstandardReader = (bytes: Uint8Array<ArrayBuffer>) => Promise<Uint8Array<ArrayBuffer>>
 
-/** How a file holds its rows. */
+/** The format of a file's rows. */
 interface RowContainer {
   readonly bytes: readonly number[]
   /** Reads the rows of the file with this name. */
@@ -106,7 +106,7 @@ function findSeparator(name: string): string | undefined {
   return extension === undefined ? undefined : extension.toLowerCase() === 'csv' ? ',' : '\t'
 }
 
-/** The rows that a file's bytes hold. Throws DataError that says what else the file is. */
+/** The rows that a file's bytes hold. Throws DataError with the actual kind of the file. */
 export async function readRowBytes(
   bytes: Uint8Array<ArrayBuffer>,
   name: string,

@@ -21,7 +21,7 @@ export interface RunPlan {
   endsEpoch(step: number): boolean
 }
 
-/** Plans every epoch ahead, to know how many steps there are; holds row numbers only. */
+/** Plans every epoch ahead, to know how many steps there are; keeps row numbers only. */
 export function planRun(rows: readonly EncodedSequence[], options: RunPlanOptions): RunPlan {
   const { epochs, accumulation, steps: limit } = options
   const steps: { batches: BatchPlan[]; epoch: number; last: boolean }[] = []

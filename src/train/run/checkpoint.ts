@@ -25,8 +25,8 @@ const toTensor = (rows: readonly (readonly number[])[], width: number): Tensor =
 })
 
 /**
- * Writes the state into the file whose turn it is; the other one stays as it was. Returns the
- * file's name.
+ * Writes the state into the file whose turn it is; the other one is not changed. Returns the file's
+ * name.
  */
 export async function writeCheckpoint(
   { state, fingerprint }: Checkpoint,
@@ -102,7 +102,7 @@ function restoreState(
   }
 }
 
-/** What a checkpoint's metadata says of its run. */
+/** The run in a checkpoint's metadata. */
 interface RunDescription {
   readonly version: number
   readonly step: number

@@ -4,7 +4,7 @@ import type { F32Tensor } from '../../base/tensor.ts'
 
 type Gradients = ReadonlyMap<string, Pick<F32Tensor, 'data'>>
 
-/** ‖g‖₂ over all gradients together; NaN or infinity where any of them holds such a value. */
+/** ‖g‖₂ over all gradients together; NaN or infinity if any of them contains such a value. */
 export function computeGlobalNorm(gradients: Gradients): number {
   let sum = 0
   for (const { data } of gradients.values()) {

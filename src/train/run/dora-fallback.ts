@@ -30,7 +30,7 @@ const isMagnitude = (key: string): boolean => key.includes('lora_magnitude_vecto
 const withoutMagnitudes = <Value>(entries: ReadonlyMap<string, Value>): Map<string, Value> =>
   new Map([...entries].filter(([key]) => !isMagnitude(key)))
 
-/** Whether a checkpoint of a DoRA run is from after it went on as LoRA. */
+/** Whether a checkpoint of a DoRA run is from after it continued as LoRA. */
 export const hasFallenBack = ({ kind }: Adapter, { parameters }: RunState): boolean =>
   kind === 'dora' && ![...parameters.keys()].some(isMagnitude)
 

@@ -1,5 +1,5 @@
 // Early stopping: ends a run after a number of validations without improvement. A function of the
-// losses so far, which every checkpoint holds, so that a resumed run stops where an uninterrupted
+// losses so far, which every checkpoint stores, so that a resumed run stops where an uninterrupted
 // one does.
 
 import { OptionError } from '../../base/errors.ts'

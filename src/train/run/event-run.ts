@@ -1,4 +1,4 @@
-// A run as its caller holds it: events to iterate over, and the last of them as a promise.
+// A run as returned to its caller: events to iterate over, and the last of them as a promise.
 
 import { GraftError, OptionError } from '../../base/errors.ts'
 

@@ -111,8 +111,8 @@ function encodeAll(
 }
 
 /**
- * The same, cut to what a line has room for where a whole group of texts must lie on one and the
- * length was left open.
+ * The same, cut to the size of a packed sequence if a whole group of texts must fit one and no
+ * length was given.
  */
 function encodeRows(
   data: RawDataset | EncodedData,
@@ -131,17 +131,17 @@ function encodeRows(
   return encodeAll(data, options, { ...room, maxTokens })
 }
 
-/** Throws OptionError where no anchor has any text to be told from but its positive. */
+/** Throws OptionError if no anchor has any text except its positive to be compared with. */
 function checkContrast({ groupSize }: EncodedData, batches: readonly BatchPlan[]): void {
   if (groupSize !== 2 || batches.some((plan) => plan.flat().length > groupSize)) return
   throw new OptionError(
-    'Every batch holds one anchor and its positive, and no text to tell it from: give rows with negatives, more rows, or larger batches (batch.rows, batch.tokens).',
+    'Every batch has one anchor and its positive, and no other text to compare with: give rows with negatives, more rows, or larger batches (batch.rows, batch.tokens).',
   )
 }
 
 /**
  * A row with virtual tokens in front; they are read, not learned. All rows share them, so packing
- * holds them once for each line.
+ * stores them once for each sequence.
  */
 export const withVirtualTokens = (
   { ids, weights, ...verdict }: EncodedSequence,

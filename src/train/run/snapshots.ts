@@ -12,7 +12,7 @@ import type { Fingerprint } from '../fingerprint.ts'
 import { scoresKey, toScoresMetadata } from './scores.ts'
 import type { Snapshot, TrainEvent } from '../events.ts'
 
-/** What is kept of a run. */
+/** The snapshots of a run. */
 export interface SnapshotSource {
   readonly adapter: Adapter
   readonly state: RunState

@@ -34,7 +34,7 @@ const createNumericError = (step: number, what: string): NumericError =>
     `Training stopped at step ${step}: ${what}. Lower the learning rate, or check the data for unusual rows.`,
   )
 
-/** Batches that are there, or built one after the other. */
+/** Existing batches, or batches built one after the other. */
 export type Batches<Rows> = Iterable<Rows> | AsyncIterable<Rows>
 
 /** Loss and gradients of a step's batches together, and each batch's other outputs. */

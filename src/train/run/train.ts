@@ -134,7 +134,7 @@ async function* endWithImportance(
   yield { ...end, ewc: next.value }
 }
 
-/** A run that may continue as LoRA: where it stood when all was well, and what went wrong. */
+/** A run that may continue as LoRA: its last good state, and the failure. */
 interface Diverged {
   readonly good: GoodState
   readonly step: number
@@ -142,7 +142,7 @@ interface Diverged {
 }
 
 /**
- * The steps of a prepared run, from where its state stands to the end, until validations run out of
+ * The steps of a prepared run, from its current state to the end, until validations run out of
  * patience, or until the signal. Returns where it diverged if it may continue as LoRA.
  */
 export async function* runSteps(

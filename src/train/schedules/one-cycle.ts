@@ -25,8 +25,8 @@ const computeLastFactor = (settings: OptionValues<typeof options>): number =>
   1 / settings.startDivisor / settings.endDivisor
 
 /**
- * As torch's OneCycleLR with cosine annealing and two phases; the warm-up is its first phase, 0.3
- * of the steps unless given.
+ * As torch's OneCycleLR with cosine annealing and two phases; the warm-up is its first phase,
+ * default 0.3 of the steps.
  */
 export const oneCycle: Schedule<OptionValues<typeof options>> = {
   name: 'one-cycle',

@@ -4,8 +4,8 @@
 import { type Fields } from '../../base/schema.ts'
 
 /**
- * Where a run stands. It is counted from the end of the warm-up, except for schedules that have a
- * `riseShare`.
+ * The progress of a run. It is counted from the end of the warm-up, except for schedules that have
+ * a `riseShare`.
  */
 export interface ScheduleProgress {
   /** done/steps: 0 at the first step counted, 1 at the end of the run. */

@@ -21,7 +21,7 @@ export interface ConsolidateStandaloneOptions {
   readonly data: EmbeddingDataset
   /** What was protected before. */
   readonly previous?: EwcState
-  /** How much earlier tasks still count: 1, unless given, as much as this one; 0 not at all. */
+  /** The weight of earlier tasks: default 1, as much as this one; 0 not at all. */
   readonly decay?: number
 }
 

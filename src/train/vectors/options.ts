@@ -1,5 +1,5 @@
-// The options of training over vectors: the settings of `train` that have a meaning without a text,
-// rows of a batch, and what is trained on what.
+// The options of training over vectors: the settings of `train` that apply without text, rows of a
+// batch, the trained adapter and its data.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { createOpaqueField, describeType } from '../../base/opaque-field.ts'

@@ -14,7 +14,7 @@ import type { StandaloneProgram } from './program.ts'
 export interface StandaloneProgramOptions {
   readonly model: StandaloneModel
   readonly adapter: Pick<Adapter, 'kind' | 'config'>
-  /** Runs the graphs of kinds that have no program of their own here. */
+  /** Runs the graphs of kinds without their own program here. */
   readonly backend: Backend
 }
 
@@ -34,7 +34,7 @@ export async function createStandaloneProgram({
   const kind = getKind(adapter.kind)
   if (kind.virtualTokens)
     throw new UnsupportedError(
-      `A ${kind.name} adapter puts tokens before a text; a standalone model reads vectors. Choose another kind.`,
+      `A ${kind.name} adapter puts tokens before a prompt; a standalone model reads vectors. Choose another kind.`,
     )
   if (isPlainLora(adapter)) return createLoraProgram(model, adapter.config as LoraConfig)
   const trainable = [...listParameterSpecs(model.graph, adapter)].flatMap(([key, spec]) =>

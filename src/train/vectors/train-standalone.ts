@@ -86,7 +86,7 @@ async function* runSteps(
   yield { type: 'train-end', reason, adapter: best.adapter, best, last, history }
 }
 
-/** The steps from where the state stands, with the checkpoints and validations that are due. */
+/** The steps from the current state, with the checkpoints and validations that are due. */
 async function* runUntilEnd(
   run: StandaloneRun,
   { signal, checkpoint, now = () => performance.now() }: StandaloneOptions,

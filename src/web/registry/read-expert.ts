@@ -31,7 +31,7 @@ import type { ExpertFiles } from './content-store.ts'
 
 const mostFiles = 1000
 
-/** Files of your own, with bytes that nobody changes any more. */
+/** Your own files, with bytes that do not change any more. */
 export function copyFiles(files: ExpertFiles): Map<string, Uint8Array> {
   if (!(files instanceof Map))
     throw new OptionError('An expert: expected a Map from paths to Uint8Arrays.')
@@ -78,7 +78,7 @@ export async function readManifest(
   checkExpertManifest(manifest, manifestFile)
   if ((id ?? manifest.id) !== manifest.id || (version ?? manifest.version) !== manifest.version)
     throw new OptionError(
-      `The manifest says ${manifest.id}@${manifest.version}, got ${id ?? manifest.id}@${version ?? manifest.version}. Change the manifest, or leave the name out.`,
+      `The manifest has ${manifest.id}@${manifest.version}, got ${id ?? manifest.id}@${version ?? manifest.version}. Change the manifest, or leave the name out.`,
     )
   return manifest
 }

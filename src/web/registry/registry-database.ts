@@ -10,7 +10,7 @@ import type { SearchableExpert } from '../../registry/search.ts'
 import { toBrowserStorageError } from '../stores/storage-errors.ts'
 import { type ContentStore, countFileBytes } from './content-store.ts'
 
-/** A version as the index holds it. */
+/** A version as in the index. */
 export interface IndexRow {
   readonly hash: string
   readonly sizeBytes: number

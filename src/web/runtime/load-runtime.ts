@@ -24,7 +24,7 @@ export interface WebBackendOptions {
   readonly threads?: number | undefined
   /**
    * Where ONNX Runtime's .mjs and .wasm files are: the URL of their folder, or `{ mjs, wasm }`.
-   * Default: beside the module, where bundlers put them.
+   * Default: next to the module, where bundlers put them.
    */
   readonly wasmPaths?: string | Readonly<Record<string, string>> | undefined
 }
@@ -111,7 +111,7 @@ function checkThreads({ env }: WebRuntime, threads: number | undefined): void {
   const own = env?.wasm?.numThreads
   if (threads === undefined || !canUseThreads() || own === undefined || own === threads) return
   throw new OptionError(
-    `threads: got ${threads}, and this page computes with ${own} already; all its models share them. Give the same number, or open a worker of its own (openEngineWorker).`,
+    `threads: got ${threads}, and this page computes with ${own} already; all its models share them. Give the same number, or open a separate worker (openEngineWorker).`,
   )
 }
 

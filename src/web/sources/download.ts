@@ -84,7 +84,7 @@ class Download {
   readonly #piece = new Uint8Array(pieceBytes)
   #filled = 0
   #facts: FileFacts | undefined
-  /** Whether what is there is of use to a later call. */
+  /** Whether the stored pieces are of use to a later call. */
   mayGoOn = true
 
   constructor(url: string, folder: FileSystemDirectoryHandle, options: FetchFileOptions) {
@@ -117,7 +117,7 @@ class Download {
     }
   }
 
-  /** Goes on from the pieces of an earlier call. */
+  /** Continues from the pieces of an earlier call. */
   async #takeUp(): Promise<void> {
     const begun = await readJson<FileFacts>(this.#folder, begunName)
     const pieces = (await readPieces(this.#folder)).filter(({ size }) => size === pieceBytes)
@@ -144,7 +144,7 @@ class Download {
     await this.#write(absentName, [])
   }
 
-  /** An answer that continues what is there. */
+  /** An answer that continues the stored pieces. */
   async #request(): Promise<Response | undefined> {
     const from = this.#receivedBytes
     const { signal } = this.#options
@@ -240,7 +240,7 @@ class Download {
     try {
       await writeHandle(await this.#folder.getFileHandle(name, { create: true }), chunks)
     } catch (cause) {
-      // What is there takes room that the user may need now.
+      // The stored pieces take room that the user may need now.
       this.mayGoOn = false
       throw toBrowserStorageError(`${this.#url}: cannot be kept, nothing of it was`, cause)
     }

@@ -10,7 +10,10 @@ export const pieceBytes = 8 << 20
 export const rootName = 'graft-downloads'
 export const wholeName = 'whole.json'
 export const begunName = 'begun.json'
-/** The server was asked and has no such file: what a model folder may have beside its weights. */
+/**
+ * The server was asked and has no such file: a file that a model folder may have in addition to its
+ * weights.
+ */
 export const absentName = 'absent.json'
 
 /** What is known of a file that is being fetched, and later of the whole one. */
@@ -86,7 +89,7 @@ export async function isKnownAbsent(url: string): Promise<boolean> {
   return folder !== undefined && (await hasEntry(folder, absentName))
 }
 
-/** Removes what is kept of a URL, whole or not; false if there was nothing. */
+/** Removes the stored file of a URL, complete or not; false if there was nothing. */
 export async function removeDownload(url: string): Promise<boolean> {
   const root = await openOpfsRoot()
   const name = toFolderName(url)
@@ -103,7 +106,7 @@ export interface KeptDownload {
   readonly isWhole: boolean
 }
 
-/** What is kept of the web. */
+/** The stored files of the web. */
 export async function listDownloads(): Promise<readonly KeptDownload[]> {
   const root = await openOpfsRoot()
   const all = await root.getDirectoryHandle(rootName).catch(() => undefined)

@@ -35,8 +35,8 @@ export type WebSource =
 
 export interface OpenSourceOptions extends FetchFileOptions {
   /**
-   * Whether what comes from the web is kept in OPFS. 'auto': where the browser can, else it is read
-   * in parts from the server.
+   * Whether files from the web are kept in OPFS. 'auto': where the browser can, else it is read in
+   * parts from the server.
    */
   readonly cache?: boolean | 'auto' | undefined
   /** Called with a sentence if something is done differently than asked for. */
@@ -109,7 +109,7 @@ const openFromBlob = (blob: Blob): OpenedSource => {
   return { name: withoutExtension(name), file: createBlobSource(name, blob) }
 }
 
-/** One file stands for itself; several are a folder. */
+/** One file is used alone; several are a folder. */
 function openFromFiles(files: readonly File[]): OpenedSource {
   const [first] = files
   if (files.length === 1 && first!.name.endsWith('.gguf')) return openFromBlob(first!)
@@ -160,7 +160,7 @@ async function openFromUrl(url: string, options: OpenSourceOptions): Promise<Ope
     }
   }
   const base = new URL(url)
-  // A file of the folder stands for it.
+  // A file of the folder selects it.
   if (/\/(adapter_)?config\.json$/.test(pathname)) base.pathname = pathname.replace(/[^/]+$/, '')
   else if (!pathname.endsWith('/')) base.pathname += '/'
   const name = decodeURIComponent(base.pathname.split('/').at(-2)!) || base.host

@@ -79,7 +79,7 @@ export async function hasEntry(folder: FileSystemDirectoryHandle, name: string):
   )
 }
 
-/** Removes what is there of these names. */
+/** Removes the existing entries of these names. */
 export async function removeEntries(
   folder: FileSystemDirectoryHandle,
   names: Iterable<string>,

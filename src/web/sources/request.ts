@@ -14,7 +14,7 @@ export interface FileRequest {
 const isOffline = (): boolean => navigator.onLine === false
 
 /**
- * Why a request found no server that answers. Browsers do not tell a page more than that it failed.
+ * Why a request found no server that answers. Browsers only report to a page that it failed.
  */
 function createUnreachable(url: string, cause: unknown): UnreachableError {
   const foreign = new URL(url).origin !== globalThis.location?.origin
@@ -49,7 +49,9 @@ export async function requestFile(
   if (status === 401 || status === 403)
     throw new NotFoundError(`${url}: the server refuses it (status ${status}). Is it public?`)
   if (!response.ok && status !== 416)
-    throw new StorageError(`${url}: the server says ${status} ${response.statusText}`.trim() + '.')
+    throw new StorageError(
+      `${url}: the server answered ${status} ${response.statusText}`.trim() + '.',
+    )
   if (isHtml(response) && !/\.html?$/.test(new URL(url).pathname)) {
     await response.body?.cancel()
     throw new HtmlError(
@@ -84,8 +86,8 @@ export interface AnswerSize {
 }
 
 /**
- * What of the file an answer holds. Only some servers let other sites read content-range; the length
- * of an answer from some byte to the end says as much.
+ * The part of the file in an answer. Only some servers let other sites read content-range; the
+ * length of an answer from some byte to the end says as much.
  */
 export function readAnswerSize(
   { status, headers }: Response,
@@ -101,6 +103,6 @@ export function readAnswerSize(
   return { from, totalBytes: to === undefined ? known(from + length) : undefined }
 }
 
-/** What tells one state of a file on a server from another. */
+/** Distinguishes one state of a file on a server from another. */
 export const readFileVersion = ({ headers }: Response): string | undefined =>
   headers.get('etag') ?? headers.get('last-modified') ?? undefined

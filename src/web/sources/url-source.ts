@@ -1,5 +1,5 @@
 // A URL as a byte source: parts by range requests, gathered into runs of some MB; the whole file in
-// memory where the server knows no ranges.
+// memory if the server does not support ranges.
 
 import { NotFoundError, StorageError } from '../../base/errors.ts'
 import type { ByteFolder, ByteSource } from '../../formats/byte-source.ts'

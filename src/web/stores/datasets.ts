@@ -24,8 +24,8 @@ async function withStore<Value>(
 
 /**
  * Keeps a data set under a name, in place of an earlier one: in the database "graft-datasets" of
- * this site, or in a store of your own. Throws StorageError if the browser forbids it or its quota
- * is used up.
+ * this site, or in your own store. Throws StorageError if the browser forbids it or its quota is
+ * used up.
  */
 export async function saveDataset(
   dataset: AdapterDataset,

@@ -37,8 +37,8 @@ async function findNewestMark(key: string): Promise<VersionMark | undefined> {
 
 /**
  * Resolves once this tab sees a key as the last writer left it: `getCurrentVersion` is what it
- * sees. Where that never becomes what the note says, the entry was removed by other means. Gives
- * the note.
+ * sees. If that never becomes the note's value, the entry was removed by other means. Gives the
+ * note.
  */
 export async function waitForLatest(
   key: string,
@@ -51,7 +51,7 @@ export async function waitForLatest(
   }
 }
 
-/** Resolves when the note is there for all tabs; it goes by itself. */
+/** Resolves when the note is visible to all tabs; it is removed automatically. */
 const leaveMark = (key: string, { number, version }: VersionMark): Promise<void> =>
   new Promise((resolve, reject) => {
     const hold = (): Promise<void> => {

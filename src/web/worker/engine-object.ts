@@ -36,7 +36,7 @@ export interface WorkerEngine extends EngineClient {
   /** What is known of the model. */
   describe(): Promise<WorkerModelFacts>
   /**
-   * Trains an adapter of the model; the events arrive as they come, the last one with the adapter.
+   * Trains an adapter of the model; the events arrive one at a time, the last one with the adapter.
    * Leaving the loop or the signal ends the run between two steps, with a checkpoint where there is
    * an `out`.
    */

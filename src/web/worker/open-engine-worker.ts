@@ -28,15 +28,15 @@ import type { OpeningMessage, OpenMessage } from './worker-messages.ts'
 
 export interface WebEngineWorkerOptions
   extends Omit<LoadWebModelOptions, 'runtime'>, Omit<EngineOptions, 'saved'> {
-  /** What `loadModel` takes, but a folder of bytes of your own. */
+  /** The inputs of `loadModel`, except a folder of your own bytes. */
   readonly model: WebSource
   /** Experts by name that are registered from the start: adapters, mixtures, URLs or `opfs:…`. */
   readonly experts?: Readonly<Record<string, Expert | string>> | undefined
   /** A learner over the same model, at `learner`. */
   readonly learner?: WorkerLearnerOptions | undefined
   /**
-   * The worker, or the URL of its script, where no bundler puts it beside this module:
-   * `new Worker(new URL('graftlm/web/worker', import.meta.url), { type: 'module' })`.
+   * The worker, or the URL of its script, if no bundler puts it next to this module: `new
+   * Worker(new URL('graftlm/web/worker', import.meta.url), { type: 'module' })`.
    */
   readonly worker?: Worker | string | URL | undefined
 }
@@ -132,7 +132,7 @@ function closeWith(connections: Connections, reason: unknown): void {
   for (const connection of connections) connection.fail(error)
 }
 
-/** Takes what the worker tells while it opens, and its end. */
+/** Receives the worker's messages while it opens, and its end. */
 function listenToWorker(
   worker: Worker,
   connections: Connections,

@@ -1,4 +1,4 @@
-// Lowers the logits of tokens by how often the answer holds them, as OpenAI's frequency_penalty and
+// Lowers the logits of tokens by their count in the answer, as OpenAI's frequency_penalty and
 // presence_penalty: logit −= count·frequency + (count > 0)·presence.
 
 import type { LogitsProcessor } from './processor.ts'

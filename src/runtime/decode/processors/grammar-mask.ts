@@ -5,7 +5,7 @@ import type { LogitsProcessor } from './processor.ts'
 
 /**
  * Gives the bits of the ids that may come next, and behind the last one whether the text may end;
- * undefined if no grammar holds the answer.
+ * undefined if no grammar constrains the answer.
  */
 export type AllowedTokens = () => Int32Array | undefined
 

@@ -1,4 +1,4 @@
-// Divides positive and multiplies negative logits of tokens that stood before. Keskar et al. 2019.
+// Divides positive and multiplies negative logits of earlier tokens. Keskar et al. 2019.
 
 import type { LogitsProcessor } from './processor.ts'
 

@@ -1,5 +1,5 @@
-// Which experts act on a sequence's next token, and with which factor: one, none, or two between
-// which a fade stands. Independent of slots and feeds.
+// Which experts act on a sequence's next token, and with which factor: one, none, or two during a
+// fade. Independent of slots and feeds.
 
 import { computeShares, findNextChange } from './fade-plan.ts'
 import type { ExpertHandle, Lease } from '../pool/adapter-pool.ts'
@@ -38,8 +38,8 @@ const toAnswerIndex = ({ virtualTokens, promptTokens }: ExpertRow, position: num
   position + 1 - virtualTokens - promptTokens
 
 /**
- * What acts on the next `tokens` tokens of a sequence, of which the shared form's gain says on
- * which. The base has no term.
+ * The experts for the next `tokens` tokens of a sequence; the shared form's gain selects the
+ * tokens. The base has no term.
  */
 export function listTerms(task: ExpertRow, tokens: number): readonly ExpertTerm[] {
   const { lease, laterLeases, stages, activeFrom } = task
@@ -54,7 +54,10 @@ export function listTerms(task: ExpertRow, tokens: number): readonly ExpertTerm[
   })
 }
 
-/** Whether the sequence is between two experts, so that its tokens are computed one by one. */
+/**
+ * Whether the sequence is in a fade between two experts, so that its tokens are computed one at a
+ * time.
+ */
 export const isBlended = (task: ExpertRow): boolean =>
   task.stages !== undefined &&
   computeShares(task.stages, toAnswerIndex(task, task.computed)).length > 1

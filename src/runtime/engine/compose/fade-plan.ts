@@ -1,5 +1,5 @@
-// Who writes which token of an answer, and with which share: a plan over stages, by the token's
-// place in the answer. Independent of sequences and leases.
+// Which expert writes which token of an answer, and with which share: a plan over stages, by the
+// token's position in the answer. Independent of sequences and leases.
 
 /** Where a stage takes over; see FadeStage. */
 export interface StageSpan {

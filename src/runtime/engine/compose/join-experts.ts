@@ -1,5 +1,5 @@
-// Experts that act one after the other and cannot be summed: a soft prompt before others. They become
-// one expert of several kinds, made once for the same experts.
+// Experts that act one after the other and cannot be summed: a soft prompt before others. They
+// become one expert of several kinds, made once for the same experts.
 
 import type { Adapter } from '../../../adapters/index.ts'
 import { joinAdapters } from '../../../adapters/joint/joint-adapters.ts'
@@ -7,7 +7,7 @@ import { isMixture } from '../../../adapters/serving/mixture.ts'
 import { isWeightZero } from '../../../adapters/serving/part-weight.ts'
 import type { AdapterPool, WeightedHandle } from '../pool/adapter-pool.ts'
 
-/** As many as are kept: they hold no tensors of their own. */
+/** The number of kept ones: they have no own tensors. */
 const mostKept = 64
 
 const made = new WeakMap<AdapterPool, Map<string, Adapter>>()

@@ -1,5 +1,5 @@
-// From what a request names to the experts that answer it: an adapter or a mixture, a fade, a name
-// or a text such as 'coder:0.7+security:0.3'. Everything is checked here, before a request is queued.
+// Resolves a request's expert: an adapter or a mixture, a fade, a name or a string such as
+// 'coder:0.7+security:0.3'. Everything is checked here, before a request is queued.
 
 import type { Expert } from '../../../adapters/index.ts'
 import {
@@ -16,7 +16,7 @@ import type { AdapterPool, ExpertHandle } from '../pool/adapter-pool.ts'
 import type { StageSpan } from './fade-plan.ts'
 import { joinStack } from './join-experts.ts'
 
-/** What a request may be answered with. A text names registered experts. */
+/** What a request may be answered with. A string names registered experts. */
 export type GivenExpert = AnswerExpert | ExpertSpec | string
 
 export const isExpertSpec = (value: unknown): value is ExpertSpec =>
@@ -27,9 +27,9 @@ export interface PlannedStage extends StageSpan {
   readonly handle: ExpertHandle | undefined
 }
 
-/** Who answers. */
+/** The expert that answers. */
 export interface ExpertPlan {
-  /** Who reads the prompt, and writes the answer if there is no fade. */
+  /** The expert that reads the prompt, and writes the answer if there is no fade. */
   readonly handle: ExpertHandle | undefined
   /** The stages of a fade, the first one among them. */
   readonly stages: readonly PlannedStage[] | undefined
@@ -44,9 +44,9 @@ export interface ExpertLookup {
 }
 
 /**
- * Throws NotFoundError for names that are not registered, OptionError for a text that cannot be
- * read, UnsupportedError for experts that cannot be summed or follow each other, and what
- * AdapterPool.find throws.
+ * Throws NotFoundError for names that are not registered, OptionError for a string that cannot be
+ * parsed, UnsupportedError for experts that cannot be summed or follow each other, and the errors
+ * of AdapterPool.find.
  */
 export async function resolveExpert(
   choice: GivenExpert | undefined,
@@ -163,4 +163,4 @@ function listProducts(handles: readonly (ExpertHandle | undefined)[]): string[] 
 const describeAttached = ({ virtualTokens }: ExpertHandle): string =>
   virtualTokens > 0
     ? "its virtual tokens stay in a row's keys and values"
-    : 'a program of its own serves it'
+    : 'a separate program serves it'

@@ -1,6 +1,6 @@
-// What it costs to compute several tokens of a row at once, beside one token: the model of cost by
-// which drafts are chosen. Constants and no clock, so that the same request always takes the same
-// calls. Measured on SmolLM2-135M (docs/speculation.md); they only have to be near.
+// The cost of several tokens of a row at once, compared with one token: the model of cost by which
+// drafts are chosen. Constants and no clock, so that the same request always takes the same calls.
+// Measured on SmolLM2-135M (docs/speculation.md); they only have to be near.
 
 import type { Accuracy } from '../../../compute/pack-linears.ts'
 

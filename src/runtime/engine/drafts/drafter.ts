@@ -4,8 +4,8 @@
 export interface Drafter {
   readonly name: string
   /**
-   * At most `most` tokens that may follow `tokens`, prompt and answer, likely ones first; none where
-   * it knows nothing. Called often: it takes a fraction of a token's time.
+   * At most `most` tokens that may follow `tokens`, prompt and answer, likely ones first; none if
+   * it has no proposal. Called often: it takes a fraction of a token's time.
    */
   propose(tokens: readonly number[], most: number): readonly number[]
 }

@@ -1,5 +1,5 @@
 // Looking ahead in a step: which sequences try drafts, and how many of a draft's tokens come about.
-// Independent of how calls are run and events are told.
+// Independent of how calls are run and events are emitted.
 
 import type { ServedSequence } from '../request.ts'
 import { runStageAhead } from '../run-stages.ts'
@@ -31,8 +31,8 @@ function prepareDraft({
 }
 
 /**
- * Chooses tokens by `take`, which is false at the answer's end, one after the other until one is not
- * the draft's; returns how many of the call's tokens came about.
+ * Chooses tokens by `take`, which is false at the answer's end, one after the other until one is
+ * not the draft's; returns how many of the call's tokens came about.
  */
 export async function takeAhead(
   task: ServedSequence,

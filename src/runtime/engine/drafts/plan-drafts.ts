@@ -1,5 +1,5 @@
-// Which rows look ahead in a step: where at most two write, and calls of their own give more tokens
-// for their cost than one call for all. Independent of programs.
+// Which rows look ahead in a step: if at most two write, and separate calls give more tokens for
+// their cost than one call for all. Independent of programs.
 
 import type { Accuracy } from '../../../compute/pack-linears.ts'
 import { estimateWriteCost } from './draft-costs.ts'

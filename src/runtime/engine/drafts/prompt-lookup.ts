@@ -1,6 +1,6 @@
-// Proposes what followed the last tokens where they stood before, in the prompt or in the answer
-// (prompt lookup decoding, Saxena 2023; transformers' prompt_lookup_num_tokens). Good where an answer
-// repeats its prompt: copying, editing, quoting, tables.
+// Proposes the tokens after an earlier occurrence of the last tokens, in the prompt or in the
+// answer (prompt lookup decoding, Saxena 2023; transformers' prompt_lookup_num_tokens). Good where
+// an answer repeats its prompt: copying, editing, quoting, tables.
 
 import type { Drafter } from './drafter.ts'
 

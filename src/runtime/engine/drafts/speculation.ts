@@ -1,5 +1,5 @@
-// One answer's drafts: which drafter is asked, how many of its tokens are tried, and what came of
-// them. Independent of programs and rows.
+// One answer's drafts: the drafter, the number of its tokens to try, and how many were accepted.
+// Independent of programs and rows.
 
 import type { Accuracy } from '../../../compute/pack-linears.ts'
 import { Acceptance } from './acceptance.ts'

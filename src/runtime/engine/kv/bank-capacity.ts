@@ -1,6 +1,6 @@
 // How many slots a bank's rows have, and which rows share a bank. Attention reads every slot, and
-// every bank is a decode call of its own: few banks waste slots, many banks waste calls.
-// Independent of arrays.
+// every bank is a separate decode call: few banks waste slots, many banks waste calls. Independent
+// of arrays.
 
 /** One more decode call takes as long as attention over about so many slots. */
 export const CALL_SLOTS = 4000

@@ -18,7 +18,7 @@ export class BankRow implements KvRow {
   ready = false
   /** Leading blocks that are in the cache. */
   published = 0
-  /** Holds something that is not a number: it must not reach a later row. */
+  /** Contains NaN or infinity, which must not reach a later row. */
   sick = false
   /** By block that the last `append` filled, the states behind it. */
   readonly blockStates: BlockStates = new Map()

@@ -1,5 +1,6 @@
-// The keys under which blocks are shared: a chain of SHA-256 hashes, so that a key stands for its
-// block's tokens, for everything before them, and for what computes them. Independent of tensors.
+// The keys under which blocks are shared: a chain of SHA-256 hashes, so that a key depends on its
+// block's tokens, on everything before them, and on the weights that compute them. Independent of
+// tensors.
 
 import { assertInternal } from '../../../base/errors.ts'
 import {

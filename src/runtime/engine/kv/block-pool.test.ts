@@ -77,9 +77,9 @@ describe('a pool of blocks', () => {
     const pool = new BlockPool(2)
     const id = pool.allocate()!
     pool.release(id)
-    expect(() => pool.release(id)).toThrow('internal: block 0 is released, but nobody holds it')
+    expect(() => pool.release(id)).toThrow('internal: block 0 is released, but nothing uses it')
     expect(() => pool.retain(id)).toThrow('internal: block 0 is retained, but it is free')
-    expect(() => pool.seal(id, 'key')).toThrow('internal: block 0 is sealed, but nobody holds it')
+    expect(() => pool.seal(id, 'key')).toThrow('internal: block 0 is sealed, but nothing uses it')
     expect(() => pool.countHolders(2)).toThrow('internal: there is no block 2 among 2')
     const other = pool.allocate()!
     pool.seal(other, 'key')

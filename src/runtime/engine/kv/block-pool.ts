@@ -64,7 +64,7 @@ export class BlockPool {
   /** One holder less. Without holders a sealed block stays cached, another is free. */
   release(id: number): void {
     const holders = this.countHolders(id)
-    assertInternal(holders > 0, `block ${id} is released, but nobody holds it`)
+    assertInternal(holders > 0, `block ${id} is released, but nothing uses it`)
     this.#references[id] = holders - 1
     if (holders > 1) return
     if (this.isSealed(id)) this.#idle.add(id)
@@ -73,7 +73,7 @@ export class BlockPool {
 
   /** Gives a held block its key. False if another block has this key; nothing changes then. */
   seal(id: number, key: string): boolean {
-    assertInternal(this.countHolders(id) > 0, `block ${id} is sealed, but nobody holds it`)
+    assertInternal(this.countHolders(id) > 0, `block ${id} is sealed, but nothing uses it`)
     assertInternal(!this.isSealed(id), `block ${id} is sealed twice`)
     if (this.#ids.has(key)) return false
     this.#keys[id] = key

@@ -1,4 +1,4 @@
-// A block holds keys and values of 16 positions, and behind them the states of the model behind its
+// A block stores keys and values of 16 positions, followed by the states of the model after its
 // last position: 32-bit floats, whatever the element. Independent of rows.
 
 import { areKnownBetween, countStateNumbers } from '../../programs/row-states.ts'

@@ -42,7 +42,7 @@ export class BlockStorage {
     return this.#slabs.size * this.#slabBlocks * this.blockBytes
   }
 
-  /** Room for the block `id`, to be written to; it holds anything. */
+  /** Room for the block `id`, to be written to; its contents are undefined. */
   add(id: number): KvValues {
     assertInternal(!this.#places.has(id), `block ${id} is stored twice`)
     const slab = this.#findSlab() ?? this.#addSlab()

@@ -25,7 +25,7 @@ export class GrowingArrays {
   }
 
   /**
-   * Makes every array `length` elements long and keeps what it holds; other buffers are made for at
+   * Makes every array `length` elements long and keeps its values; other buffers are made for at
    * most `reserved` elements. Throws RangeError if there is no memory: no view has changed then.
    */
   grow(length: number, reserved: number): void {

@@ -13,7 +13,7 @@ export type KvShape = CacheShape
 
 /**
  * The keys and values of one running sequence. A live view: bank, index and length change while
- * rows join, grow and leave. Slot s of a row holds the token at position s.
+ * rows join, grow and leave. Slot s of a row has the token at position s.
  */
 export interface KvRow {
   readonly bank: Bank
@@ -45,7 +45,7 @@ export interface Bank {
 export interface OpenRequest {
   /** Keys of the full blocks of the tokens, as far as they may come from the cache. */
   readonly keys: readonly string[]
-  /** Blocks to take from the cache, at most; `countCached` says how many there are. */
+  /** Blocks to take from the cache, at most; `countCached` returns how many there are. */
   readonly cached: number
   /** Positions to reserve. */
   readonly tokens: number

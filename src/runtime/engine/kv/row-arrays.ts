@@ -1,5 +1,5 @@
-// The arrays behind a bank: by layer and part one array [R, K, C, d]. Independent of who uses which
-// row.
+// The arrays behind a bank: by layer and part one array [R, K, C, d]. Independent of which sequence
+// uses which row.
 
 import { assertInternal } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
@@ -187,8 +187,9 @@ export class RowArrays {
   }
 
   /**
-   * Whether the last layer holds numbers at these positions. What is not a number in an earlier
-   * layer has reached it: states go from layer to layer, and one bad state spoils its whole norm.
+   * Whether the last layer has finite numbers at these positions. What is not a number in an
+   * earlier layer has reached it: states go from layer to layer, and one bad state spoils its whole
+   * norm.
    */
   isFinite(row: number, position: number, count: number): boolean {
     const { kvHeads, headWidth } = this.#shape

@@ -1,5 +1,5 @@
 // What the rows of a bank hold: keys and values by position, and the states behind their last ones.
-// Independent of who uses which row.
+// Independent of which sequence uses which row.
 
 import type { Tensor } from '../../../base/tensor.ts'
 import { RowStates } from '../../programs/row-states.ts'
@@ -71,7 +71,7 @@ export class RowContents {
     this.#states.reset(row)
   }
 
-  /** Copies what a row of these or other contents holds, `length` positions. */
+  /** Copies a row of these or other contents, `length` positions. */
   copyRowFrom(source: RowContents, from: number, to: number, length: number): void {
     this.arrays.copyRowFrom(source.arrays, from, to, length)
     this.#states.copyRowFrom(source.#states, from, to)
@@ -95,7 +95,7 @@ export class RowContents {
     if (this.hasStates) this.#states.write(row, viewBlockStates(this.#shape, block))
   }
 
-  /** Whether a row holds numbers at these positions and as its states. */
+  /** Whether a row has finite numbers at these positions and as its states. */
   isFinite(row: number, position: number, count: number): boolean {
     return this.arrays.isFinite(row, position, count) && this.#states.isFinite(row)
   }

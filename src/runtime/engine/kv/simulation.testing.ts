@@ -162,7 +162,7 @@ export class Simulation {
       this.compare('places', places, expected)
     }
     for (const { row, tokens, ready } of this.known) {
-      this.compare('the row stands in its bank', row.bank.rows[row.index] === row, true)
+      this.compare('the row is in its bank', row.bank.rows[row.index] === row, true)
       this.compare('ready', row.ready, ready)
       this.compare('length', row.length, tokens.length)
       const fits = tokens.length <= row.room && row.room <= row.bank.capacity

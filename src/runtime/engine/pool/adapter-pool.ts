@@ -44,7 +44,7 @@ export interface WeightedHandle {
   readonly weight: PartWeight
 }
 
-/** What a row holds while it uses an expert. Call `release` once. */
+/** The lease of a row while it uses an expert. Call `release` once. */
 export interface Lease {
   readonly handle: ExpertHandle
   /**

@@ -1,5 +1,5 @@
 // Makes an adapter pool: what registering, leasing and unloading do. Names are kept in
-// expert-names.ts, experts in pool-experts.ts; what stands where is decided in slot-rooms.ts.
+// expert-names.ts, experts in pool-experts.ts; slot-rooms.ts assigns slots.
 
 import type { AdapterMetadata, Expert } from '../../../adapters/index.ts'
 import { OptionError } from '../../../base/errors.ts'

@@ -19,7 +19,7 @@ const toCanonicalJson = (value: unknown): string =>
 
 /**
  * SHA-256 of kind, configuration and tensors; names, metadata and the keys of its file that change
- * no output do not count. Hashes one tensor after the other, beside the JavaScript thread.
+ * no output do not count. Hashes one tensor after the other, outside the JavaScript thread.
  */
 async function hashAdapter({ kind, config, tensors }: Adapter): Promise<string> {
   const { peft: _peft, ...meant } = config
@@ -42,7 +42,7 @@ export interface ExpertKeys {
   get(expert: Expert): string
   /**
    * The same after the content of its adapters was hashed; once for each adapter object. `digest`:
-   * the root digest of one adapter's files, which then stands for the hash.
+   * the root digest of one adapter's files, which then replaces the hash.
    */
   hash(expert: Expert, digest?: string): Promise<string>
 }

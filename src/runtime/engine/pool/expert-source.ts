@@ -1,5 +1,5 @@
-// From an expert to what slots are filled with: checks it against the model, computes its serving
-// weights once, and says whether slots hold it at all.
+// Prepares an expert for slots: checks it against the model, computes its serving weights once, and
+// finds whether it fits a slot.
 
 import { type Adapter, checkAdapter, type Expert, isMixture } from '../../../adapters/index.ts'
 import { checkFinite } from '../../../adapters/adapter.ts'
@@ -43,7 +43,7 @@ export interface ExpertSource {
   /** The largest rank of a module; 0 where it has vectors only. */
   readonly rank: number
   readonly hasVectors: boolean
-  /** Bytes of the numbers that are kept for it beside the adapter's own tensors. */
+  /** Bytes of the numbers that are kept for it in addition to the adapter's own tensors. */
   readonly ownBytes: number
 }
 
@@ -253,7 +253,7 @@ async function readMixture(
   )
 }
 
-/** Whether A and B one beside the other are the whole sum; any other is worked out, or refused. */
+/** Whether A and B concatenated are the whole sum; any other is computed, or refused. */
 function hasPlainSum(forms: readonly ServingWeights[]): boolean {
   const [first] = forms
   return forms.every(
@@ -264,7 +264,7 @@ function hasPlainSum(forms: readonly ServingWeights[]): boolean {
   )
 }
 
-/** What a handle says of its source. */
+/** A handle's description of its source. */
 export function describeSource({
   slot,
   hasVectors: isVectored,

@@ -9,7 +9,7 @@ import type { AdapterPool, ExpertHandle } from './adapter-pool.ts'
 export type SwappedExpert = string | Expert | ExpertHandle | undefined
 
 /**
- * Swaps between what a pool serves. `expertOf` says which expert a value is; a name means the
+ * Swaps between what a pool serves. `expertOf` returns the expert of a value; a name means the
  * version that is current when a pass begins.
  *
  *     const swap = new ExpertSwap(pool, coder, (expert) => expert)

@@ -1,5 +1,5 @@
-// The weighted sum of experts as they are in the pool, packed ones too: their matrices one beside
-// the other where that is the whole sum, else worked out from their vectors. Independent of names.
+// The weighted sum of experts as they are in the pool, packed ones too: their matrices concatenated
+// if that is the whole sum, else computed from their vectors. Independent of names.
 
 import { unpackInto } from '../../../adapters/packed/fill.ts'
 import { isPackedTensor } from '../../../adapters/packed/packed-tensor.ts'
@@ -28,7 +28,7 @@ export function mixSources(parts: readonly WeightedSource[]): ExpertSource {
     .filter(({ source, virtualTokens }) => source.slot === undefined || virtualTokens > 0)
     .map(
       ({ what, virtualTokens }) =>
-        `${what}: ${virtualTokens > 0 ? 'its virtual tokens have no weight' : 'no slot holds it'}, so it can only act alone${virtualTokens > 0 ? '; joinAdapters makes one expert of it and others' : ''}`,
+        `${what}: ${virtualTokens > 0 ? 'its virtual tokens have no weight' : 'it does not fit a slot'}, so it can only act alone${virtualTokens > 0 ? '; joinAdapters makes one expert of it and others' : ''}`,
     )
   const starts = new Set(parts.map(({ invocation }) => invocation?.join() ?? 'all tokens'))
   if (starts.size > 1)
@@ -56,7 +56,7 @@ const countBytes = (sources: readonly ModuleSource[]): number =>
     .flatMap(({ A, B, u, v, shift }) => [A, B, u, v, shift])
     .reduce((sum, tensor) => sum + (tensor ? 4 * sizeOf(tensor.shape) : 0), 0)
 
-/** The matrices of all parts one beside the other, each times its weight. */
+/** The matrices of all parts concatenated, each times its weight. */
 function joinSlots(parts: readonly WeightedSource[]): SlotSource {
   const slot = new Map<string, ModuleSource[]>()
   for (const { source, weight } of parts)

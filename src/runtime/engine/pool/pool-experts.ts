@@ -1,4 +1,4 @@
-// The experts that a pool knows, by their keys, and the handles that stand for them.
+// The experts of a pool, by their keys, and their handles.
 
 import type { Expert } from '../../../adapters/index.ts'
 import { isMixture, simplifyExpert } from '../../../adapters/serving/mixture.ts'
@@ -174,7 +174,7 @@ export class PoolExperts {
     const gone = [version, ...version.parts].find(({ isUnloaded }) => isUnloaded)
     if (gone && version.claims === 0)
       throw new NotFoundError(`The adapter "${gone.handle.name}" was unloaded.`)
-    // what the pool has of the same content stands for both
+    // the pool's entry of the same content serves both
     version.expert = this.#known.get(handle.key) ?? version.expert
     return version
   }
@@ -187,7 +187,7 @@ export class PoolExperts {
     return expert
   }
 
-  /** Frees what a retired expert holds, once it is unused. */
+  /** Frees the memory of a retired expert, once it is unused. */
   giveBack(expert: PooledExpert): void {
     if (expert.isActive || expert.names.size > 0) return
     if (expert.isRetired && this.rooms.users.has(expert)) this.rooms.remove(expert)

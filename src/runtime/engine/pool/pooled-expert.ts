@@ -1,4 +1,4 @@
-// What the pool remembers of an expert: who uses it, the versions that it is, and their leases.
+// The pool's record of an expert: its users, its versions, and their leases.
 
 import type { Adapter, Expert } from '../../../adapters/index.ts'
 import { listVirtualIds } from '../../../adapters/adapter.ts'
@@ -47,7 +47,7 @@ export class PooledExpert implements RoomUser {
   }
 }
 
-/** A handle with what it stands for. */
+/** A handle and its expert. */
 export interface ExpertVersion {
   readonly handle: ExpertHandle
   /** Replaced where the pool has an expert of the same content already. */

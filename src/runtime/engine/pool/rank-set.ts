@@ -19,7 +19,7 @@ export interface SlotOwner {
 export class RankSlots<Owner extends SlotOwner> implements RankSet {
   readonly rank: number
   readonly #layout: SlotLayout
-  /** A and B of each module in turn; last, how many ranks each part holds. */
+  /** A and B of each module in turn; last, how many ranks each part has. */
   readonly store: SlotStore<Owner>
   readonly #onDrop: (owner: Owner) => void
   #start = 0
@@ -146,7 +146,7 @@ export class RankSlots<Owner extends SlotOwner> implements RankSet {
     return undefined
   }
 
-  /** A free slot: in the window, else beside it, else anywhere. */
+  /** A free slot: in the window, else next to it, else anywhere. */
   #findFree(): number {
     const isFree = (slot: number): boolean =>
       slot >= 0 && slot < this.store.slots && this.store.ownerAt(slot) === undefined

@@ -1,12 +1,12 @@
-// Where the low-rank factors of a model's linear layers are in a slot: the modules that have inputs
-// of their own in a serving program, some of them several layers in one. Independent of programs:
+// Where the low-rank factors of a model's linear layers are in a slot: the modules that have their
+// own inputs in a serving program, some of them several layers in one. Independent of programs:
 // their stacks are passed in.
 
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import { listAdaptableModules } from '../../../adapters/adapted-layers.ts'
 import { cutIntoUnits, type PartUnits } from '../../../adapters/serving/part-units.ts'
 
-/** One linear layer of the model, inside the module that holds it. */
+/** One linear layer of the model, inside its module. */
 export interface SlotPart {
   /** The layer's module path, by which serving weights are known. */
   readonly path: string
@@ -14,8 +14,8 @@ export interface SlotPart {
 }
 
 /**
- * A module that a program has inputs `<name>.A` and `<name>.B` for. A of a slot is [R·parts, in], B is
- * [out, R]: one part below the other.
+ * A module that a program has inputs `<name>.A` and `<name>.B` for. A of a slot is [R·parts, in], B
+ * is [out, R]: one part below the other.
  */
 export interface SlotModule {
   readonly name: string

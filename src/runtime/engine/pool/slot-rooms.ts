@@ -138,7 +138,7 @@ export class SlotRooms<User extends RoomUser> {
     }
   }
 
-  /** Of the experts that neither a lease nor a pin holds, the one whose last use is longest ago. */
+  /** Of the experts without a lease or a pin, the least recently used one. */
   #findVictim(): User {
     let victim: User | undefined
     for (const user of this.#users)

@@ -1,4 +1,4 @@
-// Slots of equal size over a few arrays: who owns which, and moving, adding and taking away slots.
+// Slots of equal size over a few arrays: their owners, and moving, adding and taking away slots.
 // Independent of what the numbers are.
 
 import { assertInternal } from '../../../base/errors.ts'

@@ -34,7 +34,7 @@ export const model = buildModelGraph(getArchitecture(shape).readConfig(shape))
 export const { stacks } = stackLinears(model, () => 'alike')
 export const layout: SlotLayout = createSlotLayout(model, stacks)
 
-/** Bytes of one slot of a rank class, with how many ranks each part holds. */
+/** Bytes of one slot of a rank class, with how many ranks each part has. */
 export const getSlotBytes = (rank: number): number =>
   4 * (countSlotNumbers(layout, rank) + layout.reduce((n, { parts }) => n + parts.length, 0))
 

@@ -1,4 +1,4 @@
-// Who uses which version of an expert: leases, and claims of those that will ask for a lease.
+// The users of each version of an expert: leases, and claims of those that will ask for a lease.
 // Independent of slots.
 
 import { OptionError } from '../../../base/errors.ts'

@@ -1,5 +1,5 @@
-// What the programs that serve in steps are fed beside caches and adapters: embedding rows,
-// positions, masks, rotary tables, and which row stands where. The only place that makes them.
+// The feeds of the programs that serve in steps, apart from caches and adapters: embedding rows,
+// positions, masks, rotary tables, and the place of each row. The only place that makes them.
 
 import { computeActiveFeed, ACTIVE } from '../../../adapters/activation.ts'
 import {
@@ -23,7 +23,7 @@ import {
 export interface StepSpan {
   /** New tokens by row, equally many in each row. */
   readonly ids: readonly (readonly number[])[]
-  /** Tokens that each row holds. */
+  /** Tokens of each row. */
   readonly lengths: readonly number[]
   /** Slots of a row, C. */
   readonly capacity: number
@@ -100,8 +100,8 @@ const MOST_CHUNK_ROWS = 16
 const computeDivisor = (a: number, b: number): number => (b === 0 ? a : computeDivisor(b, a % b))
 
 /**
- * What the shared form of a piece needs beside an expert's tensors: how many rows of every A are
- * multiplied at a time. Ranks that are multiples of 16 run fastest.
+ * What the shared form of a piece needs in addition to an expert's tensors: how many rows of every
+ * A are multiplied at a time. Ranks that are multiples of 16 run fastest.
  */
 export function collectRankFeeds(tensors: ReadonlyMap<string, Tensor>): [string, Tensor][] {
   const ranks = [...tensors].flatMap(([name, { shape }]) => (name.endsWith('.A') ? shape[0]! : []))

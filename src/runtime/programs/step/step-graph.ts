@@ -1,5 +1,5 @@
 // The graphs of the two programs that serve in steps: decoding writes one token of each of many
-// rows, prefill reads a piece of one prompt. Independent of weights' values and of who asks.
+// rows, prefill reads a piece of one prompt. Independent of weights' values and of the requests.
 
 import { attachDetours } from '../../../adapters/serving/detours.ts'
 import { withOwnRanks } from '../../../adapters/serving/slots.ts'
@@ -84,7 +84,7 @@ export function buildDecodeGraph(
   })
 }
 
-/** A piece of a prompt over what its row holds. */
+/** A piece of a prompt over its row's entries. */
 export function buildPrefillGraph(
   model: ModelGraph,
   weights: BaseWeights,
@@ -179,7 +179,7 @@ const withBlockAttention = (graph: Graph, past: KvElement): Graph =>
     )
   })
 
-/** The kernel masks by itself: causal, and by the window in layers that have one. */
+/** The kernel applies the masks: causal, and by the window in layers that have one. */
 function withPieceAttention(graph: Graph, past: KvElement, { layers }: ModelConfig): Graph {
   const window = layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
   return prune(

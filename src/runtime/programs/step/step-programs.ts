@@ -1,5 +1,5 @@
 // The programs that serve in steps, each compiled when it is first needed and kept. Independent of
-// caches, adapters and of who is served.
+// caches, adapters and requests.
 
 import { f32, type F32Tensor, i64, type Tensor } from '../../../base/tensor.ts'
 import type { Program } from '../../../compute/backend.ts'
@@ -18,9 +18,9 @@ import {
 
 export interface CompiledStep {
   /**
-   * Runs a step. Feeds: those of step-feeds.ts, past.<layer>.k and .v [N, K, C, d], and the adapters'
-   * tensors of its form. Outputs: cache.<layer>.k and .v [N, K, T, d], hidden, logits, and states
-   * where they were asked for. Weights are added here.
+   * Runs a step. Feeds: those of step-feeds.ts, past.<layer>.k and .v [N, K, C, d], and the
+   * adapters' tensors of its form. Outputs: cache.<layer>.k and .v [N, K, T, d], hidden, logits,
+   * and states where they were asked for. Weights are added here.
    */
   run(feeds: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>>
 }

@@ -46,7 +46,7 @@ export class TestRows {
     )
   }
 
-  /** The keys and values that a row holds, layer by layer and head by head. */
+  /** The keys and values of a row, layer by layer and head by head. */
   listEntries(row: number): Float32Array[] {
     const { kvHeads, headWidth: d } = this.#shape
     return [...this.past.values()].flatMap(({ data }) =>

@@ -23,7 +23,7 @@ export function readCall(model: string, call: LanguageCall, base: ServedBase): R
   const warnings: CallWarning[] = taken.map((name) => ({
     type: 'unsupported',
     feature: `providerOptions.graft.${name}`,
-    details: 'the call says this in its own way',
+    details: 'the call has its own field for this',
   }))
   const given = Object.assign({}, toBody(call, warnings), own)
   for (const name of taken) delete (given as Record<string, unknown>)[name]

@@ -11,7 +11,7 @@ export type AskRoute = (
   signal: AbortSignal,
 ) => Promise<BatchAnswer & { readonly retryAfterSeconds?: number | undefined }>
 
-/** The server's `fetch`; `env`: what a program passes beside the request. */
+/** The server's `fetch`; `env`: values that a program passes with the request. */
 export const createAsk =
   (fetch: (request: Request, env?: object) => Promise<Response>, env: object = {}): AskRoute =>
   async ({ url, body }, signal) => {

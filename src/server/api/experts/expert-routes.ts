@@ -62,7 +62,7 @@ const listRoute = defineRoute({
   path: '/v1/experts',
   scope: 'infer',
   tag: 'Experts',
-  summary: 'Lists the experts in memory, and beside them those of the registry.',
+  summary: 'Lists the experts in memory and those of the registry.',
   async handle({ service }) {
     const [experts, registered] = await Promise.all([
       service.listExperts(),
@@ -148,7 +148,7 @@ const expertStatisticsRoute = defineRoute({
   path: '/v1/experts/{name}/stats',
   scope: 'infer',
   tag: 'Experts',
-  summary: 'Says what an expert did since it was loaded.',
+  summary: 'Returns an expert\'s counters since it was loaded.',
   async handle({ service, parameters }) {
     return Response.json(toStatisticsBody(await getExpert(service, parameters['name'])))
   },
@@ -159,7 +159,7 @@ const statisticsRoute = defineRoute({
   path: '/v1/stats',
   scope: 'admin',
   tag: 'Experts',
-  summary: 'Says what runs and waits, and what memory experts and prefixes take.',
+  summary: 'Returns running and waiting requests, and the memory of experts and prefixes.',
   async handle({ service }) {
     return Response.json({ object: 'stats', ...(await service.stats()) })
   },

@@ -32,7 +32,7 @@ export async function readUpload(context: ServerContext, maxFileBytes: number): 
   }
   const file = given.get('file')
   if (file === undefined) throw refuse('file', 'file is missing')
-  if (typeof file === 'string') throw refuse('file', 'file: got a text, expected a file')
+  if (typeof file === 'string') throw refuse('file', 'file: got a string, expected a file')
   if (file.size > maxFileBytes) throw refuseLength(file.size, maxFileBytes)
   if (file.size === 0) throw refuse('file', 'file: it is empty')
   return {

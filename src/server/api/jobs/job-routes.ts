@@ -66,7 +66,7 @@ export const createJobRoutes = (parts: JobRouteParts): readonly Route[] => [
     ...shared,
     method: 'GET',
     path: `${path}/{job_id}/checkpoints`,
-    summary: 'Steps from which a job can go on, the newest first: ?limit=, ?after=, ?order=.',
+    summary: 'Steps from which a job can resume, the newest first: ?limit=, ?after=, ?order=.',
     async handle(call) {
       const page = readPage(call.query, { limit: 10, mostLimit: 1000 })
       const job = await getOwnJob(parts.jobs, call)

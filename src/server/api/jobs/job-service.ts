@@ -1,4 +1,4 @@
-// Training jobs of clients: the request, the stored job, and the contract of who runs them.
+// Training jobs of clients: the request, the stored job, and the contract of their runner.
 // Independent of how they are run.
 
 import type { StoredFile } from '../files/file-store.ts'

@@ -8,7 +8,7 @@ export const healthRoute = defineRoute({
   path: '/health',
   scope: 'open',
   tag: 'llama.cpp',
-  summary: 'Says that the server answers.',
+  summary: 'Returns 200 while the server answers.',
   handle: async () => Response.json({ status: 'ok' }),
 })
 
@@ -38,7 +38,7 @@ export const slotsRoute = defineRoute({
   path: '/slots',
   scope: 'infer',
   tag: 'llama.cpp',
-  summary: 'Says which rows are busy.',
+  summary: 'Returns which rows are busy.',
   async handle({ service }) {
     const [{ maxRows, contextTokens }, { running }] = await Promise.all([
       service.describe(),

@@ -65,7 +65,7 @@ const refused: Readonly<Record<string, RefusedField>> = {
   mcp_servers: { reason: 'the server calls no other servers', neutral: [[]] },
   context_management: { reason: 'conversations are not changed; leave messages out yourself' },
   inference_geo: { reason: 'there is one place: this machine' },
-  cache_control: { reason: 'prefixes are cached by themselves', neutral: [{ type: 'ephemeral' }] },
+  cache_control: { reason: 'prefixes are cached automatically', neutral: [{ type: 'ephemeral' }] },
   speed: { reason: 'there is one speed', neutral: ['standard'] },
 }
 
@@ -122,7 +122,7 @@ function readTool(tool: GivenRecord, i: number): GivenRecord {
   if (type !== 'custom')
     throw createValueError(
       `tools.${i}.type`,
-      `got ${describeValue(type)}, expected "custom" or none, because this server runs no tools of its own`,
+      `got ${describeValue(type)}, expected "custom" or none, because this server runs no own tools`,
     )
   return toFunctionTool({ name, description, parameters }, `tools.${i}`)
 }
@@ -152,7 +152,7 @@ function readChoice(
 
 /**
  * Variables of the chat template. A template without a switch never reasons if reasoning is turned
- * off, and decides by itself if the model may choose; neither needs a variable.
+ * off, and decides freely if the model may choose; neither needs a variable.
  */
 function readVariables(
   { thinking, output_config: output }: ConversationBody,

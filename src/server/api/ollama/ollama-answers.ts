@@ -190,7 +190,7 @@ const generateRoute = defineRoute({
   body: {
     fields: {
       ...answerFields,
-      prompt: string({ about: 'what is asked; empty: nothing but that the model is there' }),
+      prompt: string({ about: 'the prompt; empty: only load the model' }),
       system: string({ about: 'a system message' }),
       raw: flag({ about: 'the prompt as it is, without a chat template' }),
     },

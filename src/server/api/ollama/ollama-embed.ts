@@ -5,7 +5,7 @@ import { defineRoute } from '../../route.ts'
 import { answerFields, describeError, readModel } from './ollama-fields.ts'
 
 const inputField = createField<string | readonly string[]>(
-  'a text or a list of at least one',
+  'a string or a list of at least one',
   { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' }, minItems: 1 }] },
   (value) =>
     typeof value === 'string' ||

@@ -190,7 +190,7 @@ export const toEnd = (
   eval_duration: toNanoseconds(times.decodeMs),
 })
 
-/** What asks a router: it stands for every expert, and tokens are read by none before it chose. */
+/** A request to a router: it covers every expert, and no expert reads tokens before the choice. */
 const routed = 'auto'
 
 /**

@@ -29,9 +29,9 @@ const isPrompt = (value: unknown): boolean => isFilled(value) || isIds(value)
 const idsSchema = { type: 'array', minItems: 1, items: { type: 'integer', minimum: 0 } }
 const textSchema = { type: 'string', minLength: 1 }
 
-/** A text, token ids, or a list of both. */
+/** A string, token ids, or a list of both. */
 export const promptField = createField<PlainPrompt | readonly PlainPrompt[]>(
-  'a text, token ids, or a list of these, none of them empty',
+  'a string, token ids, or a list of these, none of them empty',
   {
     anyOf: [
       textSchema,

@@ -20,7 +20,7 @@ import type { AdapterScale } from '../../service.ts'
 const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
 const MOST_STOPS = 64
 
-/** A text, or a list of texts, none of them empty. */
+/** A string, or a list of strings, none of them empty. */
 const stopField = createField<string | readonly string[]>(
   `a string that is not empty, or a list of at most ${MOST_STOPS}`,
   {
@@ -85,7 +85,7 @@ export const samplingFields = {
   stop: withInfo(stopField, { about: 'the answer ends before any of these texts' }),
   min_tokens: integer({ from: 0, about: 'no end of text before this many tokens' }),
   ignore_eos: flag({ about: 'no end of text before the limit of tokens' }),
-  speculate: flag({ about: 'tries several tokens in one call; default: as the server says' }),
+  speculate: flag({ about: "tries several tokens in one call; default: the server's setting" }),
   n: integer({ from: 1, to: 128, about: 'answers to each prompt' }),
   stream: flag({ about: 'server-sent events' }),
   user: string({ filled: true, about: 'who asks: for usage and for what is learned' }),

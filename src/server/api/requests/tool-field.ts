@@ -69,7 +69,7 @@ export const pickGiven = <Of extends object>(values: Of): Partial<Of> =>
   ) as Partial<Of>
 
 /**
- * The arguments of a call as an object; a text that is not an object, which a model may write,
+ * The arguments of a call as an object; a string that is not an object, which a model may write,
  * under one key.
  */
 export function parseArguments(text: string): unknown {

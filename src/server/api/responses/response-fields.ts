@@ -31,10 +31,10 @@ type GivenRecord = Readonly<Record<string, unknown>>
 const inputFields = {
   model: modelField,
   input: createField<string | readonly unknown[]>(
-    'a text or a list of items',
+    'a string or a list of items',
     { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'object' } }] },
     (value) => typeof value === 'string' || Array.isArray(value),
-    { about: 'what is asked: a text, or messages, calls and their outputs' },
+    { about: 'the input: a string, or messages, calls and their outputs' },
   ),
   instructions: string({ about: 'a system message before the input' }),
   tools: toolListField,
@@ -174,7 +174,7 @@ function readTool(tool: GivenRecord, i: number): GivenRecord {
   if (type !== 'function')
     throw createValueError(
       `tools.${i}.type`,
-      `got ${describeValue(type)}, expected "function", because this server runs no tools of its own`,
+      `got ${describeValue(type)}, expected "function", because this server runs no own tools`,
     )
   return toFunctionTool({ name, description, parameters }, `tools.${i}`)
 }

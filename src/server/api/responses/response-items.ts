@@ -130,7 +130,7 @@ export function toChatMessages(input: unknown, instructions: string | undefined)
   else
     throw createValueError(
       'input',
-      `got ${describeValue(input)}, expected a text or a list of at least one item`,
+      `got ${describeValue(input)}, expected a string or a list of at least one item`,
     )
   reader.end()
   return mergeSystemMessages(reader.messages)

@@ -1,6 +1,6 @@
-// Studio, the page that teaches and compares experts in a browser: its files, the model that travels
-// with the package, and the base that is served, all under /studio/, so that nothing comes from
-// elsewhere. The page needs no key; the weights of the served base do.
+// Studio, the page that teaches and compares experts in a browser: its files, the model that
+// travels with the package, and the base that is served, all under /studio/, so that nothing comes
+// from elsewhere. The page needs no key; the weights of the served base do.
 
 import type { ByteFolder, ByteSource } from '../../../formats/byte-source.ts'
 import { RequestError } from '../../request-error.ts'
@@ -116,7 +116,7 @@ async function readWhole(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
 const unpackGzip = (bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array> =>
   new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))
 
-/** The page says which model it opens first, and what to tell its user. */
+/** The page's first model, and its message to the user. */
 async function sendPage(options: StudioOptions, { req }: ServerContext): Promise<Response> {
   const source = await openInside(options.page, 'index.html.gz')
   if (!source) throw refuseFile('index.html')
@@ -134,7 +134,7 @@ async function chooseModel(page: string, options: StudioOptions): Promise<string
   if (await options.needsKey())
     return page.replace(
       'data-note=""',
-      'data-note="This server gives its model to requests with a key alone, which pages cannot send: this is stories260k. Open a .gguf file of your own, or download one."',
+      'data-note="This server gives its model to requests with a key alone, which pages cannot send: this is stories260k. Open your own .gguf file, or download one."',
     )
   const served = await options.findServed()
   if (!served) return page

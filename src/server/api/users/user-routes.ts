@@ -31,7 +31,7 @@ export async function sendFeedback(
     })
   if (correction !== undefined && given.length > 1)
     throw new RequestError(
-      `correction says what was right, ${given[0]} how good the answer was. Send them apart.`,
+      `correction is the right answer, ${given[0]} how good the answer was. Send them apart.`,
       { param: 'correction', code: 'invalid_value' },
     )
   const outcome = await service.feedback({
@@ -75,7 +75,8 @@ const showRoute = defineRoute({
   path: '/v1/users/{user}',
   scope: 'admin',
   tag: 'users',
-  summary: 'What is kept of a user, by expert: statistics, warnings, versions of the slow tier.',
+  summary:
+    'The stored state of a user, by expert: statistics, warnings, versions of the slow tier.',
   async handle({ service, parameters }) {
     const { user } = readUser(parameters)
     const reports = await service.showUser(user)
@@ -89,7 +90,7 @@ const exportRoute = defineRoute({
   path: '/v1/users/{user}/export',
   scope: 'admin',
   tag: 'users',
-  summary: 'Everything that is kept of a user, turns in words, as a file.',
+  summary: 'All stored data of a user, turns as text, as a file.',
   async handle({ service, parameters }) {
     const { user } = readUser(parameters)
     const reports = await service.showUser(user)

@@ -18,7 +18,7 @@ export const tokenizeRoute = defineRoute({
   path: '/tokenize',
   scope: 'infer',
   tag: 'vLLM',
-  summary: 'Gives the token ids of a text or a conversation.',
+  summary: 'Returns the token ids of a text or a conversation.',
   body: {
     fields: {
       model: modelField,

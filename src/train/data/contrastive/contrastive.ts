@@ -13,14 +13,16 @@ const negativeKeys = ['negative', 'negatives', 'neg', ...numberedKeys]
 const hasKey = (row: DataRecord, keys: readonly string[]): boolean =>
   keys.some((key) => row[key] !== undefined && row[key] !== null)
 
-/** The texts under a key, a text alone being a list of one; the problem where it holds others. */
+/**
+ * The texts under a key, a single string being a list of one; the problem if it contains others.
+ */
 function readTexts(row: DataRecord, key: string): readonly string[] | string {
   const value = row[key]
   const texts: unknown[] = Array.isArray(value) ? value : [value]
   const wrong = texts.find((text) => typeof text !== 'string' || text === '')
   if (wrong === undefined && texts.length > 0) return texts as string[]
   if (texts.length === 0 || wrong === '') return `"${key}" is empty`
-  return `"${key}" must be a text or a list of texts, got ${JSON.stringify(wrong).slice(0, 40)}`
+  return `"${key}" must be a string or a list of strings, got ${JSON.stringify(wrong).slice(0, 40)}`
 }
 
 /** The texts under the one name that the row uses of several. */

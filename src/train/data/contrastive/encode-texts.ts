@@ -1,5 +1,5 @@
-// Texts to be embedded as tokens: just as `model.embed` reads them, and one more token behind them,
-// so that the state of every token stands before a label and is among those the loss gets.
+// Texts to be embedded as tokens: just as `model.embed` reads them, and one more token after them,
+// so that the state of every token precedes a label and is among those the loss gets.
 
 import { DataError, OptionError } from '../../../base/errors.ts'
 import type { Tokenizer } from '../../../formats/text/tokenizer.ts'

@@ -5,7 +5,7 @@ import type { Random } from '../../../base/random.ts'
 export const pick = <Item>(random: Random, items: readonly Item[]): Item =>
   items[random.integer(items.length)]!
 
-/** A whole number from `least` to `most`. */
+/** An integer from `least` to `most`. */
 export const drawInteger = (random: Random, least: number, most: number): number =>
   least + random.integer(most - least + 1)
 

@@ -69,7 +69,7 @@ const cycle: TaskGenerator = {
     const edges = drawAcyclicEdges(random, chosen)
     const hasCycle = random.uniform() < 0.5
     const [from, to] = edges[random.integer(edges.length)]!
-    // The way back: with it, from → to → from.
+    // The return edge: with it, from → to → from.
     const all = hasCycle ? [...edges, [to, from] as const] : edges
     return {
       prompt: `${describeEdges(random, all)}\nIs there a cycle of dependencies? Answer with yes or no.`,
@@ -86,7 +86,7 @@ const capacity: TaskGenerator = {
     const perSecond = 10 * drawInteger(random, 5, 90)
     const milliseconds = 10 * drawInteger(random, 2, 40)
     const percent = 10 * drawInteger(random, 5, 9)
-    // in whole numbers: 1000 ms · percent/100
+    // in integers: 1000 ms · percent/100
     const value = Math.ceil((perSecond * milliseconds) / (10 * percent))
     return {
       prompt:

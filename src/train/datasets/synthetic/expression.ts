@@ -15,7 +15,7 @@ const levels = [
   ['*', '/', '%'],
 ]
 
-/** The function that a text like '(x + 2) * 3' means; undefined if it is no such formula. */
+/** The function of a string like '(x + 2) * 3'; undefined if it is no such formula. */
 export function parseExpression(text: string): Compute | undefined {
   const tokens = text.match(/\d+(?:\.\d+)?|[x()+\-*/%]|\S/g) ?? []
   let at = 0

@@ -12,7 +12,7 @@ export interface VectorColumns {
 }
 
 /**
- * A generator's state from a text and numbers; never 0, from which xorshift would not move
+ * A generator's state from a string and numbers; never 0, from which xorshift would not move
  * (FNV-1a).
  */
 function hashSeed(text: string, ...numbers: readonly number[]): number {

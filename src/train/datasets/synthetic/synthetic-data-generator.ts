@@ -18,7 +18,7 @@ const attempts = 8 // draws for a question that was not asked yet
 
 function checkCount(name: string, value: number, least = 1): void {
   if (!Number.isSafeInteger(value) || value < least)
-    throw new OptionError(`${name} must be a whole number from ${least}, got ${value}.`)
+    throw new OptionError(`${name} must be an integer from ${least}, got ${value}.`)
 }
 
 /**

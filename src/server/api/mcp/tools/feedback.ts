@@ -7,7 +7,7 @@ export const feedbackTool = defineTool({
   name: 'feedback',
   title: 'Rate an answer',
   about:
-    'Tells what an answer was worth: a thumb, a quality from 0 to 1, or what it should have been. The user whom the answer was for is learned from at once.',
+    'Rates an answer: a thumb, a quality from 0 to 1, or what it should have been. The user whom the answer was for is learned from at once.',
   scope: 'feedback',
   fields: feedbackFields,
   required: ['id'],

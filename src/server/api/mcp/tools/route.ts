@@ -8,7 +8,7 @@ export const routeTool = defineTool({
   name: 'route',
   title: 'Choose an expert',
   about:
-    'Says which expert the router would choose for a prompt, how sure it is, and why. Nothing is answered.',
+    'Returns which expert the router would choose for a prompt, its confidence, and the reason. Nothing is answered.',
   scope: 'infer',
   fields: Object.assign({}, conversationFields, {
     user: string({ filled: true, about: 'who asks' }),
