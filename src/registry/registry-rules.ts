@@ -37,7 +37,12 @@ export function createUnknownExpert(
   ids: readonly string[],
 ): NotFoundError {
   const meant = findNearestName(id, ids)
-  const hint = meant === undefined ? ` It has ${ids.length} experts.` : ` Did you mean "${meant}"?`
+  const hint =
+    ids.length === 0
+      ? ' It is empty; graft experts add <folder> adds one.'
+      : meant === undefined
+        ? ` It has ${ids.length} experts.`
+        : ` Did you mean "${meant}"?`
   return new NotFoundError(
     `${location}: there is no expert ${quoteName(id)} in this registry.${hint}`,
   )

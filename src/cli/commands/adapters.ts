@@ -242,5 +242,5 @@ function show(
       : [`  ${describePath(path)}`, style.bad(problem)],
   )
   for (const line of formatTable(rows)) print(line)
-  if (saved.length === 0) print('  none; graft quickstart makes one')
+  if (saved.length === 0) print('  none; graft quickstart trains one')
 }

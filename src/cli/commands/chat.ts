@@ -120,7 +120,7 @@ function checkLearning(values: Values<typeof options>): void {
   if (learn && values.next)
     throw new UsageError('--next works without --learn only: leave one of them out.')
   if (!learn && store !== undefined)
-    throw new UsageError('--store stores what is learned: add --learn.')
+    throw new UsageError('--store needs --learn: it stores what is learned.')
 }
 
 /** The user's tiers continue from the expert, where one is named. */

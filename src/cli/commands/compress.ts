@@ -31,7 +31,7 @@ export const compressCommand = defineCommand({
       }),
       { valueName: 'steps' },
     ),
-    'learning-rate': number({ from: 0, default: 5e-4, about: 'of the healing' }),
+    'learning-rate': number({ from: 0, default: 5e-4, about: 'of the recovery training' }),
     'max-tokens': integer({ from: 2, default: 256, about: 'longer rows are cut' }),
     seed: integer({ default: 0, about: "of the rows' order in the recovery training" }),
     ...anyBaseOption,
@@ -48,7 +48,7 @@ export const compressCommand = defineCommand({
     },
     {
       command: 'graft compress my-expert --rank 4 --data rows.jsonl --heal 50 --out small',
-      about: 'measured, healed, and measured again',
+      about: 'measured, repaired, and measured again',
     },
     {
       command: 'graft compress my-expert --energy 0.95 --out small',

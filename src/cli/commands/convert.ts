@@ -26,7 +26,7 @@ export const convertCommand = defineCommand({
         'of an adapter: its base, to measure how far answers moved; files of llama.cpp and mlx-lm need it',
     }),
     threads: modelOptions.threads,
-    prompts: integer({ from: 0, default: 20, about: 'prompts that this is measured on; 0: none' }),
+    prompts: integer({ from: 0, default: 20, about: 'prompts to measure on; 0: none' }),
   },
   examples: [
     {

@@ -89,9 +89,12 @@ export const expertsCommand = defineCommand({
     out: toOption(string({ about: 'build: where experts go (default: .graft/experts)' }), {
       valueName: 'folder',
     }),
-    data: toOption(string({ about: 'build, check: folder of rows; those of the checkout' }), {
-      valueName: 'folder',
-    }),
+    data: toOption(
+      string({ about: 'build, check: folder of rows (default: that of the checkout)' }),
+      {
+        valueName: 'folder',
+      },
+    ),
     seed: integer({ about: 'build: another seed than 0' }),
     steps: integer({ from: 1, about: "build: other steps than the recipe's" }),
     rows: integer({ from: 1, about: 'build: held-out rows to measure on (default: all)' }),

@@ -16,7 +16,7 @@ const options = {
   norms: flag({ about: 'of a model: the norm of every weight; reads the whole file' }),
   model: withInfo(modelOptions.model, {
     about:
-      "of an adapter: its base, for what depends on the base's weights (DoRA, IA3) or graph (VeRA)",
+      "of an adapter: its base, for values that depend on the base's weights (DoRA, IA3) or graph (VeRA)",
   }),
   all: flag({ about: 'every tensor, not only a summary' }),
 } as const

@@ -41,7 +41,7 @@ export const learnCommand = defineCommand({
       }),
       { valueName: 'folder|file.db|url' },
     ),
-    users: toOption(string({ about: 'the same as --store, by the name of graft serve' }), {
+    users: toOption(string({ about: 'the same as --store; graft serve uses this name' }), {
       valueName: 'folder|file.db|url',
     }),
     turns: integer({ from: 1, about: 'only the first n turns' }),

@@ -60,7 +60,7 @@ export const mergeCommand = defineCommand({
     }),
     dtype: oneOf(['f32', 'f16', 'bf16', 'q8_0'], {
       about:
-        "with --into-base: type of a folder's tensors, or of those that change in a GGUF (else their own where it can be written)",
+        "with --into-base: type of a folder's tensors, or of those that change in a GGUF (default: their own, if it can be written)",
     }),
     prompts: integer({
       from: 0,

@@ -13,7 +13,7 @@ export const quickstartCommand = defineCommand({
   examples: [
     {
       command: 'graft quickstart',
-      about: `on ${defaultModel}, fetched when needed; on the embedded model where it cannot be had`,
+      about: `on ${defaultModel}, fetched when needed; on the embedded model if it cannot be downloaded`,
     },
     { command: 'graft quickstart --quick', about: 'a first look in one minute' },
     {

@@ -63,6 +63,7 @@ describe('parseArguments', () => {
     [['--stpes', '1'], 'there is no option --stpes. Did you mean --steps?'],
     [['--zzzzzz'], 'there is no option --zzzzzz.'],
     [['-q'], 'there is no option -q.'],
+    [['--word', 'a'], 'there is no option --word. Write the word without an option: [word].'],
     [['--rate', 'fast'], '--rate: got "fast", expected a number ≥ 0'],
     [['--rate', '-1'], '--rate: got -1, expected a number ≥ 0'],
     [['--rate', ''], '--rate: got "", expected a number ≥ 0'],

@@ -44,7 +44,7 @@ export function parseArguments(
   const given: Record<string, unknown> = {}
   for (const token of tokens) {
     if (token.kind !== 'option') continue
-    const name = getOptionName(token, table)
+    const name = getOptionName(token, table, command)
     const value = parseOptionValue(token, table[name]!)
     const before = given[name] as readonly unknown[] | undefined
     given[name] = table[name]!.many ? [...(before ?? []), value] : value
@@ -88,12 +88,15 @@ export const hasHelpFlag = (args: readonly string[]): boolean =>
 const findOptionsEnd = (args: readonly string[]): number =>
   args.includes('--') ? args.indexOf('--') : args.length
 
-function getOptionName({ name, rawName }: OptionToken, table: Options): string {
+function getOptionName({ name, rawName }: OptionToken, table: Options, { usage }: Command): string {
   if (Object.hasOwn(table, name)) return name
   const meant = findNearestName(name, Object.keys(table))
-  throw new UsageError(
-    `there is no option ${rawName}.${meant === undefined ? '' : ` Did you mean --${meant}?`}`,
-  )
+  const hint = usage.includes(`[${name}]`)
+    ? ` Write the ${name} without an option: ${usage}.`
+    : meant === undefined
+      ? ''
+      : ` Did you mean --${meant}?`
+  throw new UsageError(`there is no option ${rawName}.${hint}`)
 }
 
 const isFlag = ({ schema }: OptionSpec): boolean => schema['type'] === 'boolean'
@@ -139,10 +142,14 @@ function checkPositionals(command: Command, positionals: readonly string[]): voi
   const [least, most] = command.positionals
   if (positionals.length < least)
     throw new UsageError(`an argument is missing: ${getInvocation(command)} ${command.usage}`)
-  if (positionals.length > most)
+  if (positionals.length > most) {
+    const hint = command.usage.includes('<prompt>')
+      ? '. Put a prompt of several words in quotes.'
+      : ''
     throw new UsageError(
-      `unexpected argument ${JSON.stringify(positionals[most])}: ${getInvocation(command)} ${command.usage}`,
+      `unexpected argument ${JSON.stringify(positionals[most])}: ${getInvocation(command)} ${command.usage}${hint}`,
     )
+  }
 }
 
 function completeValues(table: Options, given: Readonly<Record<string, unknown>>): Values<Options> {

@@ -51,7 +51,7 @@ export const registryActions: Actions = {
   },
   show: {
     usage: '<name[@version]>',
-    about: 'manifest, hash, channels, place',
+    about: 'manifest, hash, channels, path',
     words: [1, 1],
     options: ['from', 'allow-private'],
     async run([reference], context) {

@@ -33,7 +33,7 @@ export function chooseNextCommands({ registered, folders, running }: HomeFacts):
   const server = running.find(({ command }) => command === 'graft serve')
   if (server)
     return [
-      { command: `curl ${server.about}/v1/models`, about: 'who answers there' },
+      { command: `curl ${server.about}/v1/models`, about: 'lists the models that it serves' },
       ...(folders[0] === undefined
         ? []
         : [

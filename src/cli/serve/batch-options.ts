@@ -12,7 +12,7 @@ export const batchOptions = {
   }),
   resume: flag({ about: 'continue where an earlier run was stopped' }),
   'at-a-time': integer({ from: 1, default: 8, about: 'requests answered at the same time' }),
-  model: toOption(string({ about: 'the base: as graft serve takes it' }), {
+  model: toOption(string({ about: 'the base model, as for graft serve' }), {
     valueName: 'model',
     short: 'm',
   }),

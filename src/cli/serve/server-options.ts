@@ -49,12 +49,12 @@ export const serverOptions = {
   'kv-bytes': withInfo(engineFields.kvBytes, {
     about: 'bytes of keys and values that answers and cached prefixes share (default: 1 GiB)',
   }),
-  'kv-element': withInfo(engineFields.kvElement, { about: 'how keys and values are kept' }),
+  'kv-element': withInfo(engineFields.kvElement, { about: 'element type of keys and values' }),
   'expert-bytes': withInfo(engineFields.expertBytes, {
-    about: 'bytes of the slots that experts act from (default: 512 MiB)',
+    about: 'bytes of the slots of resident experts (default: 512 MiB)',
   }),
   'max-wait-ms': withInfo(engineFields.maxWaitMs, {
-    about: 'milliseconds after which a waiting request goes first',
+    about: 'milliseconds after which a waiting request has priority',
   }),
   'prompt-products': engineFields.promptProducts,
   speculate: engineFields.speculate,

@@ -48,7 +48,9 @@ async function readText(path: string, option: string): Promise<string> {
     return await readFile(path === '-' ? '/dev/stdin' : path, 'utf8')
   } catch (error) {
     if (GraftError.isInstance(error)) throw error
-    const { describeError } = await import('../../node/files/system-errors.ts')
+    const { describeError, findErrorCode } = await import('../../node/files/system-errors.ts')
+    if (findErrorCode(error) === 'ENOENT')
+      throw new NotFoundError(`${option}: ${path}: there is no such file.`)
     throw new NotFoundError(`${option}: ${path} cannot be read: ${describeError(error)}.`)
   }
 }

@@ -34,7 +34,7 @@ export const nextOption = {
   next: toOption(
     string({
       about:
-        'who continues from a token of the answer: 40:poet, or 20-60:poet to fade over to it; base for the base alone',
+        'the expert that continues from a token of the answer: 40:poet, or 20-60:poet to fade over to it; base for the base alone',
     }),
     { valueName: 'token:path[=weight]', many: true },
   ),

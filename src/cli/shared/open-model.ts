@@ -53,7 +53,7 @@ export const anyBaseOption = {
 } as const satisfies Options
 
 export const planOption = {
-  plan: flag({ about: 'say what memory it will need, and open nothing' }),
+  plan: flag({ about: 'print the memory that it will need, and open nothing' }),
 } as const satisfies Options
 
 export interface ModelValues {

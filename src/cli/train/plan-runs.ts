@@ -9,6 +9,9 @@ import { UsageError } from '../command.ts'
 import type { PlannedExpert } from './train-experts.ts'
 import type { TrainValues } from './train-option-table.ts'
 
+/** Files of rows, which are given by mistake in place of a training manifest. */
+const rowFileName = /\.(jsonl|ndjson|csv|tsv|parquet)(\.gz|\.zst)?$/i
+
 /**
  * The only run of a command line without manifests. Bad input is thrown as the error that it is.
  */
@@ -64,6 +67,11 @@ export async function planFromManifests(
   if (values.out !== undefined && paths.length > 1)
     throw new UsageError(
       '--out is for one expert; with several, each training manifest names its own folder.',
+    )
+  const rows = paths.find((path) => rowFileName.test(path))
+  if (rows !== undefined)
+    throw new UsageError(
+      `${rows}: got a file of rows, expected a training manifest. Give rows with --data: graft train --data ${rows} --out <folder>`,
     )
   const [
     { targetPresets },

@@ -39,7 +39,7 @@ export const captureFields = {
   consent: oneOf<'ask' | 'assume'>(['ask', 'assume'], {
     default: 'ask' as const,
     about:
-      'ask: keep calls with the header x-graft-consent: yes; assume: all but those with no, because you have consent',
+      'ask: keep calls with the header x-graft-consent: yes; assume: keep all except those with no, because you have consent',
   }),
   redact: string({
     default: 'all',
@@ -55,7 +55,7 @@ export const replaceFields = {
     above: 0,
     to: 1,
     default: 0.8,
-    about: "the score against the teacher's answer from which on an answer is good",
+    about: "the lowest score against the teacher's answer that counts as good",
   }),
   trust: number({
     above: 0,
@@ -67,7 +67,7 @@ export const replaceFields = {
     above: 0,
     below: 1,
     default: 0.4,
-    about: 'share of the calls that judge the expert and teach the router',
+    about: 'share of the calls held out to measure the expert and train the router',
   }),
   epochs: integer({ from: 1, default: 3, about: 'times that each row is seen' }),
   learningRate: number({ above: 0, about: "of the training; default: the kind's own" }),

@@ -17,7 +17,7 @@ export interface ServeBackendOptions {
 export const backendFields = {
   backend: oneOf(['graft', 'vllm'], {
     default: 'graft',
-    about: 'who computes the answers: this program, or a vLLM server',
+    about: 'what computes the answers: this program, or a vLLM server',
   }),
   url: string({
     filled: true,

@@ -1,5 +1,5 @@
-// A server's operation on Node: its state in a folder, experts from allowed folders and those of the
-// run before, the log, spans by OpenTelemetry's variables, and who may come in without a key.
+// A server's operation on Node: its state in a folder, experts from allowed folders and those of
+// the run before, the log, spans by OpenTelemetry's variables, and who may come in without a key.
 
 import { createWriteStream } from 'node:fs'
 import { randomBytes } from 'node:crypto'
@@ -41,7 +41,7 @@ const ownFields = {
   host: string({ filled: true, default: '127.0.0.1', about: 'address to listen on' }),
   withoutKeys: flag({
     default: false,
-    about: 'as long as there is no key, let everybody in who can reach the address',
+    about: 'while there is no key, allow every client that can reach the address',
   }),
   state: string({
     filled: true,
@@ -56,7 +56,7 @@ const ownFields = {
     default: 'stderr',
     about: 'where a line of JSON for each request goes: "stderr", "off" or a file',
   }),
-  logPrompts: flag({ default: false, about: 'write what was asked into the log' }),
+  logPrompts: flag({ default: false, about: 'also log the prompts' }),
 }
 const { keyless: _, ...boundFields } = operationFields
 export const serveOperationFields = Object.assign(
@@ -81,8 +81,8 @@ export interface OpenedOperations {
 }
 
 /**
- * Opens everything, or throws and leaves nothing open. OptionError: an address that others reach, and
- * no key.
+ * Opens everything, or throws and leaves nothing open. OptionError: an address that others reach,
+ * and no key.
  */
 export async function openOperations(
   given: Service,

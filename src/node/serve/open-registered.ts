@@ -23,7 +23,7 @@ export const registryFields = {
   registryBytes: integer({
     from: 0,
     default: 2 ** 30,
-    about: 'bytes of registered experts that stay in memory while nobody uses them',
+    about: 'bytes of registered experts that stay in memory while unused',
   }),
   requireSigned: listOf(string({ filled: true }), {
     default: [],

@@ -5,7 +5,9 @@ import { flag, number, type OptionFields, string } from '../../base/schema.ts'
 import type { RoutedReference } from '../route/find-references.ts'
 
 export interface ServeRoutingOptions {
-  /** A router's file (graft route train): it chooses who answers the model "auto". */
+  /**
+   * A router's file (graft route train): it chooses the expert for requests to the model "auto".
+   */
   readonly router?: string | undefined
   /** A file to which every decision and its reward are added, a line of JSON each. */
   readonly routeLog?: string | undefined
@@ -24,7 +26,7 @@ export interface ServeRoutingOptions {
 export const routingFields = {
   router: string({
     filled: true,
-    about: 'router of graft route train: chooses who answers the model "auto"',
+    about: 'router of graft route train: chooses the expert for requests to the model "auto"',
   }),
   routeLog: string({
     filled: true,
@@ -34,7 +36,7 @@ export const routingFields = {
   upstream: string({
     filled: true,
     about:
-      'OpenAI-compatible URL that answers where the router is not sure; key: GRAFT_UPSTREAM_KEY',
+      'OpenAI-compatible URL that answers if the router is not confident; key: GRAFT_UPSTREAM_KEY',
   }),
   upstreamModel: string({ filled: true, about: 'the model that is asked there' }),
   upstreamKey: string({ filled: true }),

@@ -47,7 +47,7 @@ export const serverFields = {
   drainSeconds: number({
     from: 0,
     default: 30,
-    about: 'seconds that running requests may still take at the end',
+    about: 'seconds that running requests may take when the server stops',
   }),
 }
 

@@ -65,7 +65,7 @@ export const engineFields = {
   kvElement: withInfo(oneOf<KvElement>(['f32', 'f16', 'int8']), { default: 'f32' }),
   promptProducts: withInfo(oneOf<PromptProducts>(['same', 'int8']), {
     default: 'same',
-    about: 'how layers multiply while prompts are read: int8 is faster and rounds more',
+    about: 'products during prefill: int8 is faster and rounds more',
   }),
   pieceTokens: positiveInteger,
   maxWaitMs: number({ above: 0, default: 2000 }),

@@ -77,7 +77,10 @@ export class ExpertRegister {
   createAbsence(name: string, others: readonly string[] = []): RequestError {
     const names = [...this.#pool.list().map((handle) => handle.name!), ...others]
     const meant = findNearestName(name, names)
-    const hint = meant === undefined ? '' : ` Did you mean ${quoteName(meant)}?`
+    const hint =
+      meant === undefined
+        ? ' GET /v1/models lists the models.'
+        : ` Did you mean ${quoteName(meant)}?`
     return new RequestError(
       `There is no expert ${quoteName(name.slice(0, mostCharacters))}.${hint}`,
       { status: 404, param: 'model', code: 'model_not_found' },

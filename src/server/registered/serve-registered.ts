@@ -257,7 +257,10 @@ class RegisteredExperts {
     const ids = (await this.#parts.registry.list()).map(({ id }) => id)
     const [id = name] = name.split('@')
     const meant = findNearestName(id.slice(0, 200), [...this.loaded, ...ids, ...this.#baseNames])
-    const hint = meant === undefined ? '' : ` Did you mean ${quoteName(meant)}?`
+    const hint =
+      meant === undefined
+        ? ' GET /v1/models lists the models.'
+        : ` Did you mean ${quoteName(meant)}?`
     return `There is no expert ${quoteName(name.slice(0, 200))}.${hint}`
   }
 

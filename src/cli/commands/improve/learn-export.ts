@@ -22,7 +22,7 @@ export const learnExportCommand = defineCommand({
     as: oneOf(['answers', 'judged', 'pairs'], {
       default: 'answers',
       about:
-        'answers: what was right; judged: with good and bad as labels; pairs: better and worse',
+        'answers: the right answers; judged: answers labelled good or bad; pairs: a better and a worse answer',
     }),
     model: toOption(
       string({ about: 'the base that answered; its tokenizer reads what is stored' }),

@@ -45,10 +45,9 @@ export const routeTrainCommand = defineCommand({
       }),
       { valueName: 'name=value', many: true },
     ),
-    layers: toOption(
-      string({ about: "after how many of the base's layers prompts are read: 5,10" }),
-      { valueName: 'n,…' },
-    ),
+    layers: toOption(string({ about: "numbers of the base's layers that read a prompt: 5,10" }), {
+      valueName: 'n,…',
+    }),
     pooling: toOption(string({ about: 'mean (default), last, max; several are joined' }), {
       valueName: 'name,…',
     }),

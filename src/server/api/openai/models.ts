@@ -115,7 +115,10 @@ export const modelRoute = defineRoute({
       model,
       models.map(({ id }) => id),
     )
-    const hint = meant === undefined ? '' : ` Did you mean ${JSON.stringify(meant)}?`
+    const hint =
+      meant === undefined
+        ? ' GET /v1/models lists the models.'
+        : ` Did you mean ${JSON.stringify(meant)}?`
     throw new RequestError(`There is no model ${JSON.stringify(model.slice(0, 200))}.${hint}`, {
       status: 404,
       param: 'model',
