@@ -1,6 +1,6 @@
 // A small model of children's stories serves people who ask for JSON, and learns their domain turn
-// by turn: node examples/domain-adaptation.ts; in a project of your own, import from
-// 'graftlm/learn' and 'graftlm/node'.
+// by turn: node examples/domain-adaptation.ts; in your own project, import from 'graftlm/learn' and
+// 'graftlm/node'.
 
 import { createLearner, type TurnExample } from '../src/learn/index.ts'
 import { loadModel } from '../src/node/index.ts'
@@ -23,7 +23,7 @@ const losses: number[] = []
 for (const [i, turn] of turns.entries()) {
   // the losses from before learning it
   losses.push(computeMean((await learner.learn({ user, ...turn })).losses))
-  // After two of three turns it is reminded of a story of its own.
+  // After two of three turns it learns one of its old stories again.
   if (i % 3 < 2) await learner.learn({ user, ...(await writeStory(model, i)) })
 }
 const half = turns.length >> 1

@@ -1,6 +1,6 @@
 // MicroLoRA on top of a base model: requests are embedded by a frozen language model, and a LoRA of
 // 291 numbers learns from feedback where each should go, in microseconds: node
-// examples/on-top-of-a-model.ts; in a project of your own, import from 'graftlm/micro'.
+// examples/on-top-of-a-model.ts; in your own project, import from 'graftlm/micro'.
 
 import { MicroLora } from '../src/micro/index.ts'
 import { readRequests } from './shared/embedded-requests.ts'
@@ -13,7 +13,7 @@ const createRouter = (): MicroLora => {
 }
 const chooseLargest = (values: Float32Array): number => values.indexOf(Math.max(...values))
 
-/** softmax(scores) − one-hot(wanted): what somebody says who names the right place. */
+/** softmax(scores) − one-hot(wanted): the gradient of a user who names the right place. */
 function computeGradient(scores: Float32Array, wanted: number): Float32Array {
   const powers = scores.map((value) => Math.exp(value - Math.max(...scores)))
   const sum = powers.reduce((a, b) => a + b, 0)

@@ -1,5 +1,5 @@
-// An expert over embeddings is exchanged while it works, taken back, and learns what users rated:
-// node examples/swap-adapters.ts; in a project of your own, import from 'graftlm/adapters' and
+// An expert over embeddings is exchanged while it works, rolled back, and learns from users'
+// ratings: node examples/swap-adapters.ts; in your own project, import from 'graftlm/adapters' and
 // 'graftlm/train'.
 
 import { createRole, createStandaloneForward, HotSwap } from '../src/adapters/index.ts'
@@ -33,8 +33,8 @@ note(`begun before: ${await begun}, begun after: ${after}`)
 const takeBack = () => swap.rollBack()
 await runStep('roll back', takeBack, () => `the coder again: ${swap.active === forward}`)
 
-// What users rated since is work of another sort, which the coder never saw. Some of the old beside
-// it keeps the old.
+// What users rated since is work of another sort, which the coder never saw. Some old examples in
+// addition preserve the old task.
 const rated = splitDataset(generator.generate('researcher', 80), { seed: 1 })
 const first = Array.from({ length: 64 }, (_, i) => i)
 const data = joinDatasets('feedback', [rated.train, selectExamples(train, first)])

@@ -1,6 +1,6 @@
 // Experts for tasks without a language model: made, trained, judged, merged, saved. Run it with
-// node examples/task-specific-adapters.ts; in a project of your own, import from
-// 'graftlm/adapters', 'graftlm/train', 'graftlm/merge' and 'graftlm/node'.
+// node examples/task-specific-adapters.ts; in your own project, import from 'graftlm/adapters',
+// 'graftlm/train', 'graftlm/merge' and 'graftlm/node'.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

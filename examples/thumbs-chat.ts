@@ -1,5 +1,5 @@
-// A chat that learns from thumbs up and down, and from nothing else: node examples/thumbs-chat.ts
-// Ada likes stories about boys; nobody tells the model so. Elsewhere import from 'graftlm/node'.
+// A chat that learns only from thumbs up and down: node examples/thumbs-chat.ts Ada likes stories
+// about boys; the model does not know it. Elsewhere import from 'graftlm/node'.
 
 import { createLearner } from '../src/learn/index.ts'
 import { loadModel } from '../src/node/index.ts'

@@ -1,6 +1,6 @@
-// Two programs change one user: the later one is told, and nothing is lost. Then the user goes back
-// to an earlier checkpoint: node examples/user-history.ts; in a project of your own, import from
-// 'graftlm', 'graftlm/learn' and 'graftlm/node'.
+// Two programs change one user: the later one gets an error, and nothing is lost. Then the user
+// goes back to an earlier checkpoint: node examples/user-history.ts; in your own project, import
+// from 'graftlm', 'graftlm/learn' and 'graftlm/node'.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -29,7 +29,7 @@ try {
   await other!.save(user)
 } catch (problem) {
   if (!(problem instanceof ConflictError)) throw problem
-  // Goes on with what the first one wrote; save(user, { onTop: true }) keeps both in the history.
+  // Continues with the first one's state; save(user, { onTop: true }) keeps both in the history.
   other!.discard(user)
   console.log('told: somebody else wrote user 7')
 }

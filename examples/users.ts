@@ -1,5 +1,5 @@
-// A thousand users, each with a MicroLoRA of their own, sixteen of them in memory, all in one
-// SQLite file: node examples/users.ts; in a project of your own, import from 'graftlm/learn' and
+// A thousand users, each with their own MicroLoRA, sixteen of them in memory, all in one SQLite
+// file: node examples/users.ts; in your own project, import from 'graftlm/learn' and
 // 'graftlm/node'.
 
 import { mkdtemp, rm, stat } from 'node:fs/promises'

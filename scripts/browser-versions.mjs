@@ -1,6 +1,6 @@
 // What the programs for browsers need of them, and how large the engine is that a page loads first:
-// `node scripts/setup.mjs scripts/browser-versions.mjs` bundles the entries, looks for each feature of
-// the table in what comes out, and prints the least versions with the features that decide them.
+// `node scripts/setup.mjs scripts/browser-versions.mjs` bundles the entries, looks for each feature
+// of the table in the result, and prints the least versions with the features that decide them.
 // Versions are those of MDN's browser-compat-data 8.1.9.
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

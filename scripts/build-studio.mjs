@@ -18,7 +18,7 @@ import { constants, gzipSync } from 'node:zlib'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const site = join(root, 'examples', 'web')
 
-/** The page lies at the root of the folder, and not in one beside its assets. */
+/** The page is at the root of the folder, not in a folder next to its assets. */
 const places = { 'studio/index.html': 'index.html', 'icon.svg': 'icon.svg' }
 
 /** ONNX Runtime keeps its name and is found under ort/. */

@@ -24,7 +24,7 @@ const target = join(root, 'dist')
 
 /**
  * Declarations keep the `.ts` of their imports when tsc writes them; consumers have only the `.js`
- * beside them.
+ * next to them.
  */
 function rewriteDeclarations() {
   const relativeImport = /(\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)(['"])(\.{1,2}\/[^'"]*)\.ts\2/g

@@ -23,7 +23,7 @@ const runPart = async ({ files, needs }, environment) =>
   (needs ? await installTools(needs) : undefined) ??
   runTests(files, { environment: { GRAFT_LONG: '1', ...environment }, minutes: longestMinutes })
 
-/** The options of the command line; throws Error that says what is wrong. */
+/** The options of the command line; throws an Error with the reason. */
 function readOptions(args) {
   const options = Object.fromEntries(
     Object.keys(settings).map((option) => [option.slice(2), { type: 'string' }]),

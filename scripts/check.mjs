@@ -1,6 +1,6 @@
 // Every check of the project, one stage after another: `node scripts/setup.mjs scripts/check.mjs
-// [stage...]`. Prints what each stage says, then a table, the skips with their reasons, and last
-// `N passed, N failed, N skipped`.
+// [stage...]`. Prints the output of each stage, then a table, the skips with their reasons, and
+// last `N passed, N failed, N skipped`.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {

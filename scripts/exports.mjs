@@ -11,7 +11,7 @@ const notExported = ['cli']
  */
 const refusedIn = { node: { browser: null }, web: { node: null } }
 
-/** The script of an engine's worker, for pages whose bundler does not find it by itself. */
+/** The script of an engine's worker, for pages whose bundler does not find it. */
 const webWorker = {
   './web/worker': {
     types: './dist/web/worker/worker-main.d.ts',

@@ -70,7 +70,7 @@ export const longParts = {
     needs: 'test/clients',
   },
   memory: {
-    about: 'the planned peak of training beside the measured one',
+    about: 'the planned peak of training against the measured one',
     minutes: 6,
     files: ['test/train-plan.long.test.ts'],
   },

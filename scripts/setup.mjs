@@ -1,6 +1,6 @@
 // Makes a fresh clone ready, then hands over to the pinned Node 24: `node scripts/setup.mjs
 // <script> [arguments...]`. Node 20 built-ins only, because it runs before anything is installed.
-// Knows nothing of what it hands over to.
+// Independent of the program that it starts.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -24,7 +24,7 @@ class SetupError extends Error {}
 
 /** Runs npm and returns its exit status and everything it printed. */
 function npm(args, cwd = root) {
-  // npm tells its own place to the scripts it runs; outside of npm, the one on the path has to do.
+  // npm passes its own path to the scripts it runs; outside of npm, the one on the PATH is used.
   const cli = process.env['npm_execpath']?.endsWith('npm-cli.js')
     ? process.env['npm_execpath']
     : undefined
@@ -47,8 +47,7 @@ function npm(args, cwd = root) {
 const neededOptional = 'node_modules/onnxruntime-node'
 
 /**
- * Whether what npm says it installed is what the lock asks for; packages for other platforms may be
- * missing.
+ * Whether the installed packages match the lock file; packages for other platforms may be missing.
  */
 function installedAsLocked(lockText) {
   const hidden = readIfThere(join(modules, '.package-lock.json'))
@@ -91,8 +90,8 @@ const runs = (path) => {
 }
 
 /**
- * The pinned Node: the package `node` fetches its binary in an install script, which npm may have
- * been told not to run.
+ * The pinned Node: the package `node` fetches its binary in an install script, which npm may be
+ * configured not to run.
  */
 function placeNode() {
   if (existsSync(pinnedNode) && runs(pinnedNode)) return linkNode()
@@ -117,7 +116,9 @@ function placeNode() {
   })
   if (existsSync(pinnedNode) && runs(pinnedNode)) return linkNode()
   if (majorOf(process.version) >= neededMajor)
-    return say(`Node ${version} could not be fetched; going on with this Node ${process.version}.`)
+    return say(
+      `Node ${version} could not be fetched; continuing with this Node ${process.version}.`,
+    )
   const last = `${script.stdout}${script.stderr}`.trim().split('\n').slice(-15).join('\n')
   throw new SetupError(
     `Node ${version} could not be fetched, and this Node (${process.version}) is too old: ${neededMajor} or newer is needed. What was printed:\n${last}`,
@@ -136,8 +137,8 @@ function linkNode() {
 }
 
 /**
- * Brings node_modules in line with the lock; does nothing when the stamp says that this was done
- * for this very lock.
+ * Brings node_modules in line with the lock; does nothing if the stamp shows that this was done for
+ * this lock.
  */
 function prepare() {
   const lockText = readFileSync(join(root, 'package-lock.json'), 'utf8')

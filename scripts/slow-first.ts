@@ -1,6 +1,6 @@
 // The order of test files: those that take longest come first, so that no worker waits at the end
-// of a stage for one long file. vitest itself begins with the largest, which on a fresh clone says
-// little.
+// of a stage for one long file. vitest itself begins with the largest, a poor estimate on a fresh
+// clone.
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** 20 s and more, the longest first. */

@@ -40,7 +40,7 @@ export function runTool(path, args, { environment = {}, minutes = 25, modules = 
   })
 }
 
-/** Runs vitest over files, each in a process of its own unless `isolate` is false. */
+/** Runs vitest over files, each in a separate process unless `isolate` is false. */
 export async function runTests(
   files,
   { timeoutMs = 60_000, environment = {}, minutes, isolate = true } = {},
@@ -71,7 +71,7 @@ export async function runTests(
 }
 
 /**
- * The packages of a folder that has a lock file of its own ('test/clients', 'site'), so that starting
+ * The packages of a folder that has its own lock file ('test/clients', 'site'), so that starting
  * the project stays quick. Gives a failure, or undefined.
  */
 export async function installTools(name) {
@@ -106,7 +106,7 @@ export async function runNamed(name, run) {
 }
 
 /**
- * A skip without a reason counts as a failure: nobody could tell it from a test that was forgotten.
+ * A skip without a reason counts as a failure: it cannot be distinguished from a forgotten test.
  */
 function judgeSkips(result) {
   const bare = result.skipped.filter(({ reason }) => reason === '')

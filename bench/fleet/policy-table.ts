@@ -31,7 +31,10 @@ function pickOfTwo({ count, busy, uniform }: FleetView): number {
 /** Further homes that are looked at where all of an adapter's own are full. */
 const spareHomes = 4
 
-/** Of an adapter's homes the least busy, one that holds it first; more homes where all are full. */
+/**
+ * The least busy of an adapter's homes, preferring one that has it loaded; more homes if all are
+ * full.
+ */
 function pickHome(view: FleetView, adapter: number, homes: number): number {
   const { count, slots, busy } = view
   let best: number | undefined

@@ -1,6 +1,6 @@
-// A fleet of replicas that serve many adapters, in simulated time: requests come by Poisson, adapters
-// are drawn by Zipf, a replica answers some at a time and keeps the adapters used last. Knows no
-// batching effects, no prefix caches and no failures.
+// A fleet of replicas that serve many adapters, in simulated time: requests come by Poisson,
+// adapters are drawn by Zipf, a replica answers some at a time and keeps the adapters used last.
+// Does not model batching effects, prefix caches and failures.
 
 import { createDraws, createZipf, type Draws } from './draws.ts'
 import { EventHeap } from './event-heap.ts'
@@ -10,7 +10,7 @@ import { fleetPolicies } from './policy-table.ts'
 export interface FleetOptions {
   readonly adapters: number
   readonly replicas: number
-  /** Adapters that a replica holds. */
+  /** Adapters that a replica keeps. */
   readonly resident: number
   readonly exponent: number
   readonly requests: number

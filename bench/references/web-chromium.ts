@@ -1,5 +1,6 @@
-// Lines of JSON about the engine in one Chromium, SmolLM2-135M, and about wllama in the same one where
-// GRAFT_BENCH_WLLAMA names a folder with it: rounds in turns, processor time of the page's process.
+// Lines of JSON about the engine in one Chromium, SmolLM2-135M, and about wllama in the same one
+// where GRAFT_BENCH_WLLAMA names a folder with it: alternating rounds, processor time of the page's
+// process.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { getPriority, setPriority, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -240,7 +241,7 @@ async function measureSteps({ page }: Side, pid: number): Promise<void> {
   await model.dispose()
 }
 
-/** Where the model lies on this machine: loaded once, so that it is there. */
+/** The model's path on this machine: loaded once, so that it exists. */
 async function findModelFile(): Promise<string> {
   const model = await loadModel(catalogueName)
   const { name } = model.base.weights

@@ -23,9 +23,9 @@ export interface Estimate {
   readonly rows: number
   /** Rows whose gradient is squared as one. */
   readonly together: number
-  /** Labels are the data's, or drawn from what the model says (Fisher's definition). */
+  /** Labels are the data's, or sampled from the model (Fisher's definition). */
   readonly labels: 'data' | 'model'
-  /** How much earlier tasks count beside the newest. */
+  /** The weight of earlier tasks relative to the newest. */
   readonly decay: number
   /** What becomes of a module's importances, which are 1 in the mean of the module. */
   readonly change?: (

@@ -67,7 +67,7 @@ async function trainTask(
     system: task.system,
     data: await readTrainData(task),
     adapter: before ?? { kind: 'lora', config: adapterConfig },
-    // The study measures importance by itself, so the run's own is made as small as it can be.
+    // The study measures importance separately, so the run's own is made as small as possible.
     ...(ewc && { ewc: { lambda: ewc.lambda, state: ewc.state, sample: 1 } }),
   })
   for await (const event of events) if (event.type === 'train-end') return event.adapter

@@ -1,8 +1,8 @@
 // Trains four tasks in a row on one adapter, plainly and with EWC over a range of λ, and measures
 // how much of the earlier tasks is lost and how well the last one is learned. All arms of a seed
 // share the run of the first task. GRAFT_BENCH_EWC names arms as estimate:λ, GRAFT_BENCH_SEEDS the
-// seeds, GRAFT_BENCH_CACHE a folder that keeps every trained task: a run that was interrupted goes
-// on from there.
+// seeds, GRAFT_BENCH_CACHE a folder that keeps every trained task: an interrupted run resumes from
+// there.
 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -92,7 +92,7 @@ function describeArm(
 export const forgetting: Benchmark = {
   name: 'forgetting',
   summary:
-    'four tasks in a row on one adapter, with EWC beside plain training: what is lost of the earlier ones',
+    'four tasks in a row on one adapter, with EWC against plain training: what is lost of the earlier ones',
   needs:
     'the real SmolLM2-135M-Instruct, from the catalogue; its reference is our own plain training. GRAFT_BENCH_EWC: other arms, "shipped:0.01,flat:0.01"; GRAFT_BENCH_SEEDS: "0,1,2"; GRAFT_BENCH_CACHE: a folder of finished arms',
   async *run({ environment, progress }): AsyncIterable<BenchmarkRow> {

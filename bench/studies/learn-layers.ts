@@ -24,13 +24,13 @@ export interface LayerOutcome {
   /** Of each turn's update, in milliseconds. */
   readonly times: readonly number[]
   /**
-   * Of what serving computes at the same states: the last layers, the head's product, the likeliest
-   * tokens, the memory's pairs.
+   * Of what serving computes at the same states: the last layers, the head's product, the top-k
+   * tokens, the memory's entries.
    */
   readonly servingTimes: readonly number[]
 }
 
-/** What stands at the head beside the tier on layers. */
+/** The tiers at the head in addition to the tier on layers. */
 const variants: Readonly<Record<string, TierStackOptions>> = {
   'last two layers rank 2': { fast: false, memory: false },
   'last two layers rank 2 and head rank 4': { fast: { rank: 4 }, memory: false },

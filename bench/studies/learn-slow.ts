@@ -16,7 +16,7 @@ export interface SlowOutcome {
   readonly frozen: number
   readonly tiers: number
   readonly slow: number
-  /** Loss on a text that has nothing to do with the stream, before and after. */
+  /** Loss on a text unrelated to the stream, before and after. */
   readonly general: { readonly before: number; readonly after: number }
   readonly learnedTurns: number
   readonly seconds: number

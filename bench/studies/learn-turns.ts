@@ -23,7 +23,7 @@ export interface Stream {
 
 type Row = Readonly<Record<string, unknown>>
 
-/** Questions as chats without a system message of their own, completions scored. */
+/** Questions as chats without their own system message, completions scored. */
 async function readChats(
   { base }: LoadedModel,
   file: string,

@@ -237,7 +237,7 @@ async function measureWorstRate(
 export const learn: Benchmark = {
   name: 'learn',
   summary:
-    'loss on each of 300 turns before learning from it: fast tier and memory beside the frozen model and a full LoRA step a turn',
+    'loss on each of 300 turns before learning from it: fast tier and memory against the frozen model and a full LoRA step a turn',
   needs:
     'the real SmolLM2-135M-Instruct; GRAFT_BENCH_LEARN_FULL=300: also the full step (minutes a stream); …_RATES=4,16: five rates for these ranks; …_SLOW=1: consolidation; …_TURNS, …_STREAMS: less',
   run: measure,

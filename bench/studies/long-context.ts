@@ -1,5 +1,5 @@
-// Contexts longer than a model was trained on: the loss by place in a long text, without scaling and
-// with each scaling of rotary positions that takes only a factor.
+// Contexts longer than a model was trained on: the loss by place in a long text, without scaling
+// and with each scaling of rotary positions that takes only a factor.
 
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -129,7 +129,8 @@ async function measureScaling(
 
 export const longContext: Benchmark = {
   name: 'long-context',
-  summary: 'loss by place in a text of 4 times the trained context, for each scaling of positions',
+  summary:
+    'loss by position in a text of 4 times the trained context, for each scaling of positions',
   needs:
     'no reference; a minute. GRAFT_BENCH_LONG_MODEL (stories260k), _TEXT (a file), _FACTOR (4), _TOKENS of a window, _BAND, _WINDOWS (8), _SCALINGS (none,linear,dynamic,yarn)',
   async *run({ environment, progress }): AsyncIterable<BenchmarkRow> {

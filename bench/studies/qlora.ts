@@ -55,7 +55,7 @@ async function startRun(model: LoadedModel, quantization: Quantization | undefin
   return { events, bytes, milliseconds: [], tokens: 512, validationLoss: NaN, isDone: false }
 }
 
-/** Goes on to the end of the next step, or of the run. */
+/** Continues to the end of the next step, or of the run. */
 async function advance(run: Run): Promise<void> {
   const started = performance.now()
   for (;;) {
@@ -88,7 +88,7 @@ const computeSpeeds = ({ milliseconds, tokens }: Outcome): number[] =>
 
 export const qlora: Benchmark = {
   name: 'qlora',
-  summary: 'training through a base in 4 or 8 bits, beside f32: memory, speed, validation loss',
+  summary: 'training through a base in 4 or 8 bits, against f32: memory, speed, validation loss',
   needs:
     'the real SmolLM2-135M-Instruct, from the catalogue; its reference is our own f32 training',
   async *run(context): AsyncIterable<BenchmarkRow> {

@@ -1,5 +1,5 @@
-// What holding an answer to a grammar costs: the time of a token beside a free answer, the first
-// token behind a schema that was never compiled, and how often a grammar leaves one token only.
+// The cost of grammars: the time of a token compared with a free answer, the first token after a
+// schema that was never compiled, and how often a grammar leaves one token only.
 
 import {
   type Benchmark,

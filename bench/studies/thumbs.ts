@@ -1,7 +1,7 @@
 // Thumbs and nothing else: a simulated user who dislikes answers that begin with "The" judges what
 // is generated, up or down. Are such answers less likely afterwards, on questions that were never
-// asked? Beside it the same verdicts, shuffled among the answers. The fast tier alone, so that what
-// becomes likelier is not what was said before.
+// asked? For comparison the same ratings, shuffled among the answers. The fast tier alone, so that
+// earlier answers do not become more likely by retrieval.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,7 +24,7 @@ const sampling = { maxTokens: 8, temperature: 1, topP: 0.95 }
 const computeMean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
 const toMessages = (question: string) => [{ role: 'user', content: question }]
-/** The user's taste, which the learner is never told. */
+/** The user's taste, which the learner does not know. */
 const isLiked = (answer: string): boolean => !/^The\b/.test(answer)
 
 async function readQuestions(part: 'train' | 'test', count: number): Promise<string[]> {
@@ -85,8 +85,8 @@ function shuffleValues<T>(values: readonly T[], seed: number): T[] {
 }
 
 /**
- * Asks, answers and judges; `verdicts` stand in for the user's own where they are given. Returns
- * which answers the user liked in truth.
+ * Asks, answers and rates; `verdicts`, if given, replace the user's own. Returns which answers the
+ * user liked in truth.
  */
 async function simulateTalk(
   learner: Learner,
@@ -213,7 +213,7 @@ async function* measureThumbs({
 export const thumbs: Benchmark = {
   name: 'thumbs',
   summary:
-    'thumbs up and down alone: likelihood of liked minus disliked answers on held-out questions, beside shuffled verdicts, three seeds',
+    'thumbs up and down alone: likelihood of liked minus disliked answers on held-out questions, against shuffled ratings, three seeds',
   needs:
     'the real SmolLM2-135M-Instruct; GRAFT_BENCH_THUMBS_TURNS=40: answers judged by seed and arm',
   run: measureThumbs,

@@ -1,12 +1,12 @@
-// Keeps what a study has computed in files of a folder, so that a run that was interrupted goes on
-// where it stood. A file is written whole or not at all.
+// Keeps what a study has computed in files of a folder, so that an interrupted run resumes. A file
+// is written whole or not at all.
 
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { deserialize, serialize } from 'node:v8'
 
 export interface ValueCache {
-  /** The value of this name, computed where no file holds it. */
+  /** The value of this name, computed if no file has it. */
   keep<T>(name: string, compute: () => Promise<T>): Promise<T>
 }
 

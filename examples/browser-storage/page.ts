@@ -1,7 +1,6 @@
 // A MicroLoRA that a browser remembers: in localStorage as JSON, and in IndexedDB as checkpoints
-// with a history. Each reload teaches it more. In a project of your own, import from
-// 'graftlm/learn', 'graftlm/micro' and 'graftlm/web'; `vite examples/browser-storage` shows this
-// one.
+// with a history. Each reload teaches it more. In your own project, import from 'graftlm/learn',
+// 'graftlm/micro' and 'graftlm/web'; `vite examples/browser-storage` shows this one.
 
 import { UserCheckpoints, decodeMicroLora, encodeMicroLora } from '../../src/learn/store/index.ts'
 import { MicroLora } from '../../src/micro/index.ts'

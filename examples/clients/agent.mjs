@@ -1,9 +1,9 @@
 // An agent with tools at graft serve: the model calls functions until it has what it needs, then it
-// answers. In a folder of your own:
+// answers. In your own folder:
 //
 //     graft serve smollm2-135m-instruct & npm install openai && node agent.mjs 'What is 17 times 23?'
 //
-// Arguments fit the tools' schemas whatever the model, because the server holds it to them.
+// Arguments fit the tools' schemas whatever the model, because the server constrains the output.
 
 import OpenAI from 'openai'
 
@@ -12,7 +12,7 @@ const client = new OpenAI({ baseURL, apiKey: 'none' })
 const question = process.argv[2] ?? 'What is 17 times 23?'
 const mostSteps = 4
 
-/** Each tool: what the model is told of it, and what it does. */
+/** Each tool: its description for the model, and its code. */
 const tools = {
   calculate: {
     description: 'Computes a op b.',

@@ -1,5 +1,5 @@
-// The AI SDK (npm's ai, version 7): in this process without a server, and at a server. In a folder of
-// your own: npm install ai @ai-sdk/openai-compatible zod graftlm, and import from 'graftlm/node' and
+// The AI SDK (npm's ai, version 7): in this process without a server, and at a server. In your own
+// folder: npm install ai @ai-sdk/openai-compatible zod graftlm, and import from 'graftlm/node' and
 // 'graftlm/server'.
 
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'

@@ -1,8 +1,8 @@
-// LangChain at graft serve. In a folder of your own:
+// LangChain at graft serve. In your own folder:
 //
 //     graft serve stories260k & npm install @langchain/openai && node langchain.mjs
 //
-// GRAFT_URL names another server, GRAFT_MODEL who answers: the base or an expert.
+// GRAFT_URL names another server, GRAFT_MODEL the base or an expert.
 
 import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai'
 

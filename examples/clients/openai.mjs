@@ -1,8 +1,8 @@
-// OpenAI's client at graft serve. In a folder of your own:
+// OpenAI's client at graft serve. In your own folder:
 //
 //     graft serve stories260k & npm install openai && node openai.mjs
 //
-// GRAFT_URL names another server, GRAFT_KEY a key, GRAFT_MODEL who answers: the base or an expert.
+// GRAFT_URL names another server, GRAFT_KEY a key, GRAFT_MODEL the model: the base or an expert.
 
 import OpenAI from 'openai'
 
@@ -16,7 +16,7 @@ const client = new OpenAI({ baseURL, apiKey })
 const { data } = await client.models.list()
 console.log('models:', data.map(({ id }) => id).join(', '))
 
-// Whole, and with who asks: a server with --learn answers under that user's tiers.
+// Whole, and with the user's name: a server with --learn answers under that user's tiers.
 const messages = [{ role: 'user', content: 'Tell me a story about a dog.' }]
 const whole = await client.chat.completions.create({ model, messages, max_tokens: 24, user: 'ada' })
 console.log('whole:', whole.choices[0].message.content)

@@ -1,5 +1,5 @@
 // MicroLoRA, basic use: one input, one output that it should have had. node examples/micro/basic.ts
-// In a project of your own, import from 'graftlm/micro'.
+// In your own project, import from 'graftlm/micro'.
 
 import { MicroLora } from '../../src/micro/index.ts'
 
@@ -20,7 +20,7 @@ for (let step = 0; step < 100; step++) {
 }
 console.log(`after 100 steps: error ${measureError()}`)
 
-// A layer that is there already stays as it is: what it gives is added to.
+// An existing layer is not changed: the adapter's output is added to its output.
 const output = new Float32Array(32).fill(1)
 lora.forwardAdd(input, output)
 console.log(

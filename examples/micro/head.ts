@@ -1,6 +1,6 @@
-// Learning one token at a time at a language model's head, from the 64 most likely tokens alone. The
-// head here is made up: 500 tokens of width 64; with a real model, hidden states, logits and rows
-// come from whatever serves it. node examples/micro/head.ts; in a project of your own, import from
+// Learning one token at a time at a language model's head, from the 64 most likely tokens alone.
+// The head here is made up: 500 tokens of width 64; with a real model, hidden states, logits and
+// rows come from whatever serves it. node examples/micro/head.ts; in your own project, import from
 // 'graftlm/micro'.
 
 import { HeadRows, MicroLora } from '../../src/micro/index.ts'
@@ -20,7 +20,7 @@ const lora = new MicroLora({
   optimizer: 'adam',
 })
 
-/** Tells how unlikely the token that came was, and learns it. */
+/** Returns the loss of the target token, and learns it. */
 function learn(hidden: Float32Array, came: number): number {
   const changed = hidden.slice() // h′ = h + B·A·h: what the head is given
   lora.forwardAdd(hidden, changed)

@@ -20,7 +20,7 @@ const drawNoise = (): number =>
 
 /**
  * What is right: a map of rank 2 that turns slowly, and some noise. Any program, user or larger
- * model may stand here.
+ * model may be used here.
  */
 function computeAnswer(input: Float32Array, time: number): Float32Array {
   const [first, second] = [0, 1].map(

@@ -1,5 +1,5 @@
-// MicroLoRA at rest: as JSON, as one safetensors file, as PEFT's folder; a damaged file is refused
-// and the adapter stays as it is. node examples/micro/save-and-restore.ts
+// Saves a MicroLoRA as JSON, as one safetensors file, as PEFT's folder; a damaged file is refused
+// and the adapter is not changed. node examples/micro/save-and-restore.ts
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

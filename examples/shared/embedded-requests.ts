@@ -12,8 +12,8 @@ export interface EmbeddedRequest {
 }
 
 /**
- * Embeddings of one model all point much the same way; what tells requests apart is the difference
- * from the mean of the first hundred.
+ * Embeddings of one model all have a similar direction; requests differ in the distance from the
+ * mean of the first hundred.
  */
 function center(data: Float32Array, width: number): (i: number) => Float32Array {
   const middle = Float32Array.from({ length: width }, (_, j) =>

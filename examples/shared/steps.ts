@@ -10,7 +10,7 @@ import {
 
 const rows: (readonly [step: string, milliseconds: string, what: string])[] = []
 
-/** Runs a step and notes how long it took and what came out. */
+/** Runs a step and records its time and result. */
 export async function runStep<Result>(
   name: string,
   work: () => Promise<Result> | Result,

@@ -1,4 +1,5 @@
-// What the examples of many users share: their modules, a pool of them, what each wants to hear.
+// What the examples of many users share: their modules, a pool of them, the preferred answer of
+// each.
 
 import { decodeMicroLora, encodeMicroLora } from '../../src/learn/store/index.ts'
 import { type UserCheckpoints, UserPool } from '../../src/learn/store/index.ts'
@@ -23,7 +24,7 @@ export const createPool = (checkpoints: UserCheckpoints): UserPool<MicroLora> =>
 
 const input = Float32Array.from({ length: width }, (_, i) => Math.sin(i))
 
-/** What user i wants to hear. */
+/** The preferred answer of user i. */
 const computeWish = (i: number): Float32Array =>
   Float32Array.from({ length: width }, (_, j) => Math.cos(i + j))
 

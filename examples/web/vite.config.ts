@@ -1,6 +1,5 @@
-// Shows these pages: `node node_modules/vite/bin/vite.js examples/web` in a checkout. What a
-// project of its own needs of this are the two headers; the rest finds the library's sources beside
-// it.
+// Shows these pages: `node node_modules/vite/bin/vite.js examples/web` in a checkout. Your own
+// project needs only the two headers of this; the rest finds the library's sources.
 import { createReadStream, existsSync, globSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,8 +14,7 @@ const headers = {
 }
 
 /**
- * The model that travels with the library, under /models/: a site of your own copies its model
- * there.
+ * The model that travels with the library, under /models/: your own site copies its model there.
  */
 const serveModel: Connect.NextHandleFunction = (request, response, next) => {
   const name = /^\/models\/(stories260k\/[\w.-]+)$/.exec(request.url ?? '')?.[1]

@@ -93,7 +93,8 @@ function toSettings(
  * Runs graphs on ONNX Runtime. Natively, inputs are passed without a copy. On WebAssembly they are
  * copied into its memory, so base weights are kept there, in f32 where they fit
  * (`withResidentWeights`); `threads` is set by the caller, at `env.wasm.numThreads`. Outputs are
- * fresh arrays. `dialect` says what the platform can do; default: by the library that is loaded.
+ * fresh arrays. `dialect` lists the capabilities of the platform; default: by the library that is
+ * loaded.
  */
 export function createOnnxRuntimeBackend(
   runtime: OnnxRuntime,

@@ -1,4 +1,4 @@
-// How well a model or an expert does on rows: metrics as a table, intervals, paired comparisons.
+// Evaluation of models and experts on rows: metrics as a table, intervals, paired comparisons.
 
 export { compareExperts, type CompareOptions, type ExpertDistance } from './compare-experts.ts'
 export { computeDifference, estimate, type Difference, type Estimate } from './estimate.ts'

@@ -1,4 +1,4 @@
-// The loss of each row's wanted tokens under a model, alone in its line.
+// The loss of each row's target tokens under a model, one row per sequence.
 
 import { findTaughtDate, getExpertText } from '../adapters/files/expert-text.ts'
 import { OptionError } from '../base/errors.ts'

@@ -1,4 +1,4 @@
-// From rows to what a model is asked and what it should answer.
+// From rows to prompts and reference answers.
 
 import { getExpertText } from '../adapters/files/expert-text.ts'
 import type { Expert } from '../adapters/index.ts'

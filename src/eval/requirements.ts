@@ -1,4 +1,4 @@
-// What a figure must reach, for checks in continuous integration: 'exact-match>=0.8'.
+// Bounds that figures must reach, for checks in continuous integration: 'exact-match>=0.8'.
 
 import { OptionError } from '../base/errors.ts'
 import { findNearestName } from '../base/suggest.ts'

@@ -1,5 +1,5 @@
-// What callers of a learner see: its calls, what they are given and what they give. Independent of
-// how users learn.
+// The interface of a learner: its calls, their arguments and results. Independent of how users
+// learn.
 
 import type {
   EngineRequest,

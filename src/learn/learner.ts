@@ -1,6 +1,6 @@
-// A model that learns from its users: each has a fast tier and a memory at the head, and a slow tier
-// that consolidates what they learned. Users share the base model and nothing else. This file is the
-// caller's view; users/ has who is in memory and saved, updates/ what changes a user.
+// A model that learns from its users: each has a fast tier and a memory at the head, and a slow
+// tier that consolidates what they learned. Users share only the base model. This file is the
+// caller's view; users/ manages users in memory and in the store, updates/ changes a user.
 
 import { NotFoundError } from '../base/errors.ts'
 import { readOptions } from '../base/schema.ts'

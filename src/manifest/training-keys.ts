@@ -146,7 +146,7 @@ const defineEvaluationSection = (metrics: readonly string[]): ManifestSection =>
   },
 })
 
-/** Runs' own keys of the section `schedule`, beside the settings of training. */
+/** Runs' own keys of the section `schedule`, in addition to the settings of training. */
 const scheduleKeys: Fields = {
   validateEverySteps: defineCount('steps between validations (default: at the end of each epoch)'),
   saveEverySteps: defineCount('steps between checkpoints to resume from (default: 25)'),

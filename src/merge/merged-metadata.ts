@@ -1,5 +1,5 @@
-// Metadata of a merge's result from those of its sources: what all say is kept, what differs is
-// listed. Independent of tensors.
+// Metadata of a merge's result from those of its sources: entries that all share are kept,
+// differing ones are listed. Independent of tensors.
 
 import type { Adapter, AdapterMetadata, AdapterText } from '../adapters/adapter.ts'
 import { isSameText } from '../adapters/files/adapter-text.ts'

@@ -1,6 +1,6 @@
 // What methods with a sign election share: sums over adapters, and the mean of the entries that
-// agree with the elected sign. Which entries agree is as good as random, so nothing here branches
-// on it: comparisons are arithmetic on float bits.
+// agree with the elected sign. Which entries agree is nearly random, so the code has no branches on
+// it: comparisons are arithmetic on float bits.
 
 import { computeElectedMeanSimd } from './sign-election-simd.ts'
 import { toBits, toMagnitude, trimBelow } from './magnitude-threshold.ts'

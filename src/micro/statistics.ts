@@ -1,4 +1,4 @@
-// What a MicroLoRA has seen and done, as figures and as warnings.
+// Statistics and warnings of a MicroLoRA.
 
 import { splitWeights } from './micro-adapter.ts'
 import type { MicroModule } from './module/module.ts'

@@ -1,4 +1,4 @@
-// Training data by path, and rows held back for validation.
+// Training data by path, and rows held out for validation.
 
 import { readFile } from 'node:fs/promises'
 import { NotFoundError } from '../base/errors.ts'

@@ -1,4 +1,4 @@
-// How an expert of a registry is asked for: `coder`, `coder@1.2.0`, `coder@^1.2`, `coder@stable`,
+// References to an expert of a registry: `coder`, `coder@1.2.0`, `coder@^1.2`, `coder@stable`,
 // `coder@sha256:4f…`. Independent of where a registry keeps its experts.
 
 import semver from 'semver'

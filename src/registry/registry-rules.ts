@@ -1,5 +1,5 @@
-// What registries of every platform share: which version is the newest, what tags become, errors
-// for missing experts. Independent of where they store their experts.
+// What registries of every platform share: which version is the newest, normalised tags, errors for
+// missing experts. Independent of where they store their experts.
 
 import semver from 'semver'
 import { NotFoundError, OptionError } from '../base/errors.ts'

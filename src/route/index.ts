@@ -1,4 +1,4 @@
-// graftlm/route: which expert a request goes to, how sure that is, and why.
+// graftlm/route: chooses the expert of a request, with a confidence and a reason.
 
 export { computeCalibrationError, computeCoverage } from './calibration/calibration-error.ts'
 export type { CoveragePoint } from './calibration/calibration-error.ts'

@@ -1,5 +1,5 @@
 // The file of a router: which kind, for which experts and which base, and the kind's own state.
-// Checked key by key before anything is made of it.
+// Every key is checked before the file is used.
 
 import { FormatError, OptionError, UnsupportedError } from '../base/errors.ts'
 import {

@@ -1,6 +1,6 @@
-// The contract of routers: what is asked, what is decided, and what a row of router-table.ts gives.
-// A router picks, per request, one expert, a weighted mixture, or none (the base answers), with a
-// confidence and a reason. Independent of models, files and the server.
+// The contract of routers: requests, decisions, and the rows of router-table.ts. A router picks,
+// per request, one expert, a weighted mixture, or none (the base answers), with a confidence and a
+// reason. Independent of models, files and the server.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Fields } from '../base/schema.ts'

@@ -1,4 +1,4 @@
-// A base model as users hold it: logits, loss, gradients, embeddings and text, with any adapter.
+// A base model as users see it: logits, loss, gradients, embeddings and text, with any adapter.
 // Programs are compiled when first needed and kept; changing the adapter between two calls compiles
 // nothing.
 

@@ -1,5 +1,5 @@
 // The error of a request: the message with the status and the fields of OpenAI's error object. The
-// fields are plain, so that they survive the way out of a worker.
+// fields are plain, so that they can be sent from a worker.
 
 import { GraftError } from '../base/errors.ts'
 

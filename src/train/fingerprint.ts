@@ -1,5 +1,5 @@
 // What identifies a run: its settings, and hashes of its data, base and start. A run resumes from a
-// checkpoint only where all of it is equal.
+// checkpoint only if all of it is equal.
 
 import { type Mismatch, MismatchError } from '../base/errors.ts'
 import { type Tensor, viewBytes } from '../base/tensor.ts'

@@ -1,8 +1,8 @@
-// Whether rewards that can be checked add to supervised training: a small base that was taught a
-// few labelled rows, then goes on with more of the same (supervised alone, as many tokens), with
+// Whether verifiable rewards improve on supervised training: a small base that was trained on a few
+// labelled rows, then continues with more of the same (supervised alone, as many tokens), with
 // rejection sampling or with GRPO on prompts whose answers are only graded. Answers must be JSON of
-// what a sentence says, and the reward is that it is valid JSON; held-out sentences judge, over three
-// seeds. GRAFT_BENCH_REWARDS: rounds.
+// what a sentence says, and the reward is that it is valid JSON; held-out sentences measure it,
+// over three seeds. GRAFT_BENCH_REWARDS: rounds.
 
 import type { Adapter } from '../../../src/adapters/index.ts'
 import { random } from '../../../src/base/random.ts'
@@ -61,7 +61,8 @@ function splitTask(seed: number): Task {
 
 /**
  * Bytes that the base's stories do not have, such as braces, have rows of the embedding that were
- * never trained and are much the same: no layer can tell them apart, so a sample draws any of them.
+ * never trained and are much the same: no layer can distinguish them, so a sample draws any of
+ * them.
  */
 const listByteTokens = ({ base }: LoadedModel): number[] =>
   [...new Set(base.tokenizer!.encode('{}\n'))].filter((id) => id > 2 && id < 259)

@@ -1,5 +1,5 @@
-// Keys and values in 16 bits beside 32: a decode step's time, the rows' bytes, and the error that
-// rounding leaves in the logits of a real model over a text.
+// Keys and values in 16 bits compared with 32: a decode step's time, the rows' bytes, and the error
+// that rounding leaves in the logits of a real model over a text.
 
 import { createProgramCompiler } from '../../../src/runtime/programs/program-compiler.ts'
 import { readFile } from 'node:fs/promises'
@@ -190,7 +190,7 @@ interface TextErrors {
   agreeing: number
 }
 
-/** Two ways to read a text, piece by piece beside each other: its logits take 400 MB. */
+/** Two ways to read a text, compared piece by piece, because its logits take 400 MB. */
 async function compareLogits(
   bench: Bench,
   forms: readonly [Form, Form],
@@ -218,15 +218,23 @@ async function compareLogits(
 }
 
 const comparisons: readonly (readonly [string, Form, Form])[] = [
-  ['f16 beside f32, exact', { accuracy: 'exact', past: 'f16' }, { accuracy: 'exact', past: 'f32' }],
-  ['f16 beside f32, fast', { accuracy: 'fast', past: 'f16' }, { accuracy: 'fast', past: 'f32' }],
   [
-    'int8 beside f32, exact',
+    'f16 against f32, exact',
+    { accuracy: 'exact', past: 'f16' },
+    { accuracy: 'exact', past: 'f32' },
+  ],
+  ['f16 against f32, fast', { accuracy: 'fast', past: 'f16' }, { accuracy: 'fast', past: 'f32' }],
+  [
+    'int8 against f32, exact',
     { accuracy: 'exact', past: 'int8' },
     { accuracy: 'exact', past: 'f32' },
   ],
-  ['int8 beside f32, fast', { accuracy: 'fast', past: 'int8' }, { accuracy: 'fast', past: 'f32' }],
-  ['fast beside exact, f32', { accuracy: 'fast', past: 'f32' }, { accuracy: 'exact', past: 'f32' }],
+  ['int8 against f32, fast', { accuracy: 'fast', past: 'int8' }, { accuracy: 'fast', past: 'f32' }],
+  [
+    'fast against exact, f32',
+    { accuracy: 'fast', past: 'f32' },
+    { accuracy: 'exact', past: 'f32' },
+  ],
 ]
 
 async function* measureErrors(bench: Bench, text: string): AsyncGenerator<BenchmarkRow> {
@@ -275,7 +283,8 @@ async function* measureHalfKv({
 
 export const halfKvStudy: Benchmark = {
   name: 'half-kv',
-  summary: 'keys and values in 16 and 8 bits beside 32: a decode step, bytes, errors of the logits',
+  summary:
+    'keys and values in 16 and 8 bits against 32: a decode step, bytes, errors of the logits',
   needs: 'the model smollm2-135m-instruct; GRAFT_BENCH_HALF: steps or logits alone',
   run: measureHalfKv,
 }

@@ -1,5 +1,5 @@
-// A step of the programs that serve in steps, beside today's forward pass in the same run: decoding
-// at several numbers of rows and lengths of context, and reading a prompt.
+// A step of the programs that serve in steps, compared with the whole forward pass in the same run:
+// decoding at several numbers of rows and lengths of context, and reading a prompt.
 
 import { createProgramCompiler } from '../../../src/runtime/programs/program-compiler.ts'
 import { initializeAdapter } from '../../../src/adapters/create-adapter.ts'
@@ -245,7 +245,7 @@ function toRow(name: string, { ours, today }: { ours: Times; today: Times }): Be
 
 export const programsStudy: Benchmark = {
   name: 'programs',
-  summary: 'a step of the serving programs, beside the whole forward pass: milliseconds',
+  summary: 'a step of the serving programs, against the whole forward pass: milliseconds',
   needs: 'the model smollm2-135m-instruct; GRAFT_BENCH_PROGRAMS: a part of the names to run',
   run: measurePrograms,
 }

@@ -8,7 +8,9 @@ import type { TextEmbedder } from '../../../src/route/router.ts'
 const hashBytes = 32
 const batch = 256
 
-/** Records of a text's hash and its vector in 16-bit floats; what was cut off is read anew. */
+/**
+ * Records of a text's hash and its vector in 16-bit floats; truncated records are computed again.
+ */
 function readVectors(path: string, width: number): Map<string, Float32Array> {
   const known = new Map<string, Float32Array>()
   if (!existsSync(path)) return known

@@ -1,5 +1,5 @@
-// What a bandit gives up while it learns: cumulative regret against the oracle over simulated
-// turns, beside a fixed and a random choice, with and without the cost of loading; and what loading
+// The cost of a bandit's learning: cumulative regret against the oracle over simulated turns,
+// compared with a fixed and a random choice, with and without the cost of loading; and what loading
 // ahead by sessions' histories saves.
 
 import {
@@ -24,7 +24,7 @@ const slots = 4
 const loadCost = 0.1
 const loadMs = 30
 
-/** Chooses an expert for a turn, and is told what came of it. */
+/** Chooses an expert for a turn, and receives its reward. */
 interface Player {
   choose(turn: SimulatedTurn, resident: readonly string[]): Promise<string> | string
   learn?(turn: SimulatedTurn, expert: string, reward: number): Promise<void>
@@ -104,7 +104,7 @@ const listContenders = (cost: number): Contender[] => [
     ...(cost > 0
       ? [
           {
-            name: `${method}, not told what is in memory`,
+            name: `${method}, without the loaded state`,
             create: (seed: number) => createBandit(method, cost, seed, false),
           },
         ]
@@ -143,7 +143,7 @@ async function* measureRegret(
   }
 }
 
-/** The oracle's choices, and a pool that is told what comes next or is not. */
+/** The oracle's choices, and a pool with or without a prediction of the next expert. */
 async function measurePreloading(seed: number, sessions: number) {
   const turns = drawTurns(turnCount, seed, sessions)
   const pool = new SimulatedPool(slots)

@@ -1,11 +1,11 @@
-// Simulated users for routing: sessions that ask one expert after another, a pool that holds a few
-// of them, and what an answer is worth. Independent of routers.
+// Simulated users for routing: sessions that ask one expert after another, a pool with room for a
+// few of them, and the reward of an answer. Independent of routers.
 
 import { random } from '../../../src/base/random.ts'
 import type { TaskGenerator } from '../../../src/train/datasets/synthetic/role-data.ts'
 import { roleDataTable } from '../../../src/train/datasets/synthetic/role-data-table.ts'
 
-/** The tasks of all roles, each with an expert of its own: 'coder/loop'. */
+/** The tasks of all roles, each with its own expert: 'coder/loop'. */
 export const simulatedExperts: readonly string[] = [...roleDataTable.values()].flatMap(
   ({ name, tasks }) => tasks.map((task) => `${name}/${task.name}`),
 )
@@ -19,7 +19,7 @@ export interface SimulatedTurn {
   readonly luck: number
 }
 
-/** How often a session goes on with the expert that usually follows. */
+/** How often a session continues with the expert that usually follows. */
 const habit = 0.6
 
 /** The same seed, the same turns. */

@@ -1,6 +1,6 @@
 // What models of 0.1 to 7 billion parameters cost: first token when a model is opened for the first
-// time and later, peak memory, reading, writing, ten experts, training. Each figure is of a process
-// of its own; llama.cpp runs between two of ours.
+// time and later, peak memory, reading, writing, ten experts, training. Each figure is from a
+// separate process; llama.cpp runs between two of ours.
 
 import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -84,7 +84,7 @@ function toRow(
   })
 }
 
-/** Opening, reading and writing, beside llama.cpp. */
+/** Opening, prefill and decoding, against llama.cpp. */
 async function* compareText(
   name: string,
   path: string,
@@ -178,7 +178,7 @@ async function measureAlone(
   })
 }
 
-/** What is measured beside text, by size. */
+/** The measurements other than text, by size. */
 const alone: Readonly<Record<string, readonly string[]>> = {
   '0.1B': ['experts', 'f32', 'f32-512'],
   '1.1B': ['experts', 'nf4', 'f32', 'nf4-512', 'f32-512'],
@@ -211,7 +211,7 @@ export const sizes: Benchmark = {
     for (const name of names) {
       context.progress(`${name}: writing the model`)
       const path = await findModel(name, folder)
-      // of its own, so that the first opening finds no prepared file
+      // a separate one, so that the first opening finds no prepared file
       const cache = await mkdtemp(join(tmpdir(), 'graft-sizes-'))
       try {
         const wanted = parts.split(',')

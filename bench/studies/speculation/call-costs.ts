@@ -1,5 +1,5 @@
-// What a call that looks ahead costs beside one that writes a token, and how far its logits are from
-// that one's, for the study `speculation`.
+// The cost of a call that verifies drafts compared with one that writes a token, and the distance
+// of their logits, for the study `speculation`.
 
 import { createProgramCompiler } from '../../../src/runtime/programs/program-compiler.ts'
 import { readFile } from 'node:fs/promises'

@@ -1,5 +1,6 @@
-// Tokens tried ahead, beside one token at a time in the same run: speed on copying, editing, JSON,
-// chat and taught answers, what a call costs, and how far its numbers are from those of one token.
+// Speculative decoding, compared with one token at a time in the same run: speed on copying,
+// editing, JSON, chat and taught answers, what a call costs, and how far its numbers are from those
+// of one token.
 
 import {
   type Benchmark,
@@ -120,7 +121,7 @@ async function* measureTasks(model: LoadedModel, exact: boolean): AsyncGenerator
   }
 }
 
-/** Two answers beside each other: tokens of both in a second. */
+/** Two answers at the same time: tokens of both in a second. */
 async function measurePair(engine: Engine, requests: readonly EngineRequest[]): Promise<number> {
   const start = performance.now()
   const answered = await Promise.all(requests.map((request) => answerOnce(engine, request)))
@@ -200,7 +201,8 @@ async function* measureSpeculation({
 
 export const speculationStudy: Benchmark = {
   name: 'speculation',
-  summary: 'tokens tried ahead beside one at a time: copying, editing, JSON, chat, taught answers',
+  summary:
+    'speculative decoding against one token at a time: copying, editing, JSON, chat, taught answers',
   needs: 'the model smollm2-135m-instruct; GRAFT_BENCH_SPECULATION: calls, rows or tasks alone',
   run: measureSpeculation,
 }

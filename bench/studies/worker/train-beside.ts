@@ -1,5 +1,5 @@
-// What a training job costs the requests beside it: time between tokens and from end to end, alone
-// and beside a job, in turns in one run; and what the job gets.
+// The cost of a training job for concurrent requests: time between tokens and from end to end,
+// alone and during a job, alternating in one run; and the job's speed.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -84,7 +84,7 @@ async function waitForStep(job: TrainJob): Promise<void> {
 interface Comparison {
   readonly alone: Load
   readonly beside: Load
-  /** Steps a second, beside requests and alone. */
+  /** Steps a second, during requests and alone. */
   readonly steps: { readonly beside: number[]; readonly alone: number[] }
 }
 
@@ -106,7 +106,7 @@ async function compareLoads(
     const options = { data: createRows(400), epochs: 100, out: join(folder, 'a') }
     const job = await engine.train(options, { name: 'a', share })
     await waitForStep(job)
-    context.progress(`${share}: requests beside the job`)
+    context.progress(`${share}: requests during the job`)
     const first = countSteps(job)
     await serve(engine, seconds, beside)
     steps.beside.push((countSteps(job) - first) / beside.seconds)
@@ -130,7 +130,7 @@ function* describeComparison(share: TrainShare, compared: Comparison): Generator
     ['from end to end', 'answers'],
   ] as const)
     yield toBenchmarkRow({
-      name: `p95 ${what}, beside a job (${share})`,
+      name: `p95 ${what}, during a job (${share})`,
       unit: 'ms',
       higherIsBetter: false,
       goal,
@@ -138,14 +138,14 @@ function* describeComparison(share: TrainShare, compared: Comparison): Generator
       reference: { name: 'no job', values: [computeP95(alone[key])] },
     })
   yield toBenchmarkRow({
-    name: `requests beside a job (${share})`,
+    name: `requests during a job (${share})`,
     unit: 'tokens/s',
     higherIsBetter: true,
     ours: [beside.tokens / beside.seconds],
     reference: { name: 'no job', values: [alone.tokens / alone.seconds] },
   })
   yield toBenchmarkRow({
-    name: `the job beside requests (${share})`,
+    name: `the job during requests (${share})`,
     unit: 'steps/s',
     higherIsBetter: true,
     ours: steps.beside,
@@ -155,7 +155,7 @@ function* describeComparison(share: TrainShare, compared: Comparison): Generator
 
 export const trainBesideStudy: Benchmark = {
   name: 'train-beside',
-  summary: 'requests beside a training job, in the background and with half of the threads',
+  summary: 'requests during a training job, in the background and with half of the threads',
   needs:
     'GRAFT_BENCH_BESIDE_MODEL: a path or name, else smollm2-135m-instruct; GRAFT_BENCH_BESIDE_SECONDS of each phase, else 20; GRAFT_BENCH_BESIDE_SHARES, else background,half',
   async *run(context) {

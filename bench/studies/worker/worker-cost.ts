@@ -1,5 +1,5 @@
 // What a worker costs: milliseconds a token and to the first token, of an engine in this thread, in
-// a worker thread and in a process, in turns over the same requests.
+// a worker thread and in a process, alternating over the same requests.
 
 import {
   type Benchmark,
@@ -116,7 +116,7 @@ async function measureMessages(isolation: 'thread' | 'process'): Promise<Benchma
 
 export const workerStudy: Benchmark = {
   name: 'worker',
-  summary: 'an engine in a worker thread and in a process, beside one in this thread',
+  summary: 'an engine in a worker thread and in a process, against one in this thread',
   needs: 'GRAFT_BENCH_WORKER_MODEL: a path or name; else smollm2-135m-instruct',
   async *run(context) {
     for (const isolation of ['thread', 'process'] as const) yield await measureMessages(isolation)

@@ -1,7 +1,7 @@
 // Calls into a worker: by name, with events on the way, a result or a problem at the end, and an
-// AbortSignal that reaches the worker. Knows nothing of models.
+// AbortSignal that reaches the worker. Independent of models.
 
-/** What goes in, what is told on the way, what comes out. */
+/** Input, progress, result. */
 export interface CallShape {
   readonly input: unknown
   readonly event: unknown

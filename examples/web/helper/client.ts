@@ -6,7 +6,7 @@ import type { GraftCalls } from './protocol.ts'
 export interface Graft {
   /** Asks the worker: `call('answer', { prompt, expert }, { onEvent, signal })`. */
   readonly call: Caller<GraftCalls>
-  /** Ends the worker; what is kept stays. */
+  /** Ends the worker; stored data is kept. */
   close(): void
 }
 

@@ -1,5 +1,5 @@
-// The experts of a page, each in a folder of the browser's own file system: as PEFT saves them, with
-// the rows and settings of a training that was broken off. Independent of the model.
+// The experts of a page, each in a folder of the browser's own file system: as PEFT saves them,
+// with the rows and settings of a training that was broken off. Independent of the model.
 
 import { exportAdapter, loadAdapter, type Adapter } from 'graftlm/web'
 import type { ExpertSummary, Files, TeachSettings } from './protocol.ts'
@@ -17,7 +17,7 @@ export function getPlace(name: string): string {
   return `opfs:${shelf}/${name}`
 }
 
-/** What the browser refuses, as a sentence that says what to do. */
+/** A refusal of the browser as a sentence with advice. */
 function toSentence(cause: unknown): Error {
   const { name, message } = cause instanceof Error ? cause : new Error(String(cause))
   const reason =
@@ -85,7 +85,7 @@ async function writeFile(
   }
 }
 
-/** Keeps what a training is made of, so that it can go on after the tab was closed. */
+/** Keeps the inputs of a training, so that it can resume after the tab was closed. */
 export async function keepTraining(
   name: string,
   rows: File,
@@ -100,7 +100,7 @@ export async function keepTraining(
 export async function openTraining(name: string): Promise<{ rows: File; settings: TeachSettings }> {
   const folder = await openFolder(name)
   const kept = await folder.getFileHandle(settingsFile).catch(() => undefined)
-  if (!kept) throw new Error(`${name}: there is no training to go on with.`)
+  if (!kept) throw new Error(`${name}: there is no training to resume.`)
   const settings = JSON.parse(await (await kept.getFile()).text()) as TeachSettings
   const rows = await folder.getDirectoryHandle(rowsFolder)
   for await (const handle of rows.values())

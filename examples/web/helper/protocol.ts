@@ -1,4 +1,4 @@
-// What a page can ask the worker for that holds the model: types alone, for both sides.
+// The requests of a page to the worker with the model: types only, for both sides.
 
 import type { DataCheck } from 'graftlm/web'
 
@@ -7,7 +7,7 @@ export type ModelSource = string | File | readonly File[]
 
 export interface ModelSummary {
   readonly name: string
-  /** Whether prompts go through a chat template; else the model goes on writing. */
+  /** Whether prompts go through a chat template; else the model continues the text. */
   readonly isChat: boolean
   /** Tokens that fit into one sequence. */
   readonly contextTokens: number
@@ -16,7 +16,7 @@ export interface ModelSummary {
 
 export interface ExpertSummary {
   readonly name: string
-  /** 'unfinished': its training was broken off and can go on. */
+  /** 'unfinished': its training was interrupted and can resume. */
   readonly state: 'ready' | 'unfinished'
 }
 
@@ -26,7 +26,7 @@ export type Rows = File | readonly object[]
 export interface TeachRequest {
   /** Small letters, digits and hyphens. */
   readonly name: string
-  /** Without it a broken-off run goes on with the rows and settings it had. */
+  /** Without it an interrupted run resumes with its rows and settings. */
   readonly rows?: Rows
   readonly settings?: TeachSettings
 }
@@ -53,7 +53,7 @@ export interface TeachResult {
   readonly name: string
   readonly steps: number
   readonly loss: number
-  /** 'stopped': by the user; it can go on. */
+  /** 'stopped': by the user; it can resume. */
   readonly reason: 'finished' | 'early-stopped' | 'stopped'
 }
 
@@ -83,7 +83,7 @@ interface Call<Input, Output, Event = never> {
 }
 
 export interface GraftCalls {
-  /** Tells the share of the download. */
+  /** Reports the share of the download. */
   open: Call<{ readonly source: ModelSource }, ModelSummary, number>
   check: Call<{ readonly rows: Rows; readonly maxTokens: number }, DataCheck>
   teach: Call<TeachRequest, TeachResult, TeachProgress>
@@ -92,7 +92,7 @@ export interface GraftCalls {
   addExpert: Call<{ readonly name: string; readonly files: readonly File[] }, ExpertSummary>
   exportExpert: Call<{ readonly name: string }, Files>
   removeExpert: Call<{ readonly name: string }, void>
-  /** Tells the text as it is written. */
+  /** Reports the text as it is generated. */
   answer: Call<AnswerRequest, AnswerResult, string>
   judge: Call<{ readonly expert: string; readonly turn: number; readonly isGood: boolean }, void>
   correct: Call<

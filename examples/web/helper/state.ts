@@ -58,7 +58,7 @@ export const startState: GraftState = {
 
 export interface GraftStoreOptions {
   readonly source: ModelSource
-  /** Whether the base answers beside the expert. Default: false. */
+  /** Whether the base also answers. Default: false. */
   readonly sideBySide?: boolean
   /** Tokens of an answer. Default: 64. */
   readonly maxTokens?: number

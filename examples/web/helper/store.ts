@@ -43,7 +43,7 @@ export class GraftStore {
     return this.#tasks.subscribe(listener)
   }
 
-  /** Opens the base model, or another one; where that fails an open one goes on. */
+  /** Opens the base model, or another one; if that fails, an open one stays. */
   async open(source: ModelSource = this.#options.source): Promise<void> {
     await this.#tasks.attempt(async () => {
       const { model: before } = this.#tasks.state
@@ -60,7 +60,7 @@ export class GraftStore {
     })
   }
 
-  /** Asks the chosen expert, and the base beside it where that is wanted. */
+  /** Asks the chosen expert, and the base too if wanted. */
   async ask(prompt: string): Promise<void> {
     await this.#tasks.run('answering', async (signal) => {
       const id = ++this.#lastId
@@ -122,7 +122,7 @@ export class GraftStore {
     })
   }
 
-  /** Ends an answer or a training; a training can go on later. */
+  /** Ends an answer or a training; a training can resume later. */
   stop(): void {
     this.#tasks.stop()
   }

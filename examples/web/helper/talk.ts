@@ -1,5 +1,5 @@
-// Answers of the base and of experts, and what thumbs and corrections teach on top of each: a learner
-// for each expert, whose state is in IndexedDB.
+// Answers of the base and of experts, and what thumbs and corrections teach on top of each: a
+// learner for each expert, whose state is in IndexedDB.
 
 import {
   createLearner,
@@ -43,7 +43,7 @@ async function createExpertLearner(model: WebModel, name: string): Promise<Learn
 
 type AnswerEvents = ReturnType<WebModel['generate']> | ReturnType<Learner['generate']>
 
-/** An answer from its events; `tell` hears the text piece by piece. */
+/** An answer from its events; `tell` gets the text piece by piece. */
 async function collectAnswer(
   events: AnswerEvents,
   tell: (text: string) => void,
@@ -85,7 +85,7 @@ export function createTalk(model: WebModel): Talk {
   return {
     async answer({ prompt, expert, maxTokens = 64, temperature = 0 }, tell, signal) {
       const asked: Prompt = model.base.chatTemplate ? [{ role: 'user', content: prompt }] : prompt
-      // A model that was taught no chats knows no end of an answer: its line ends it.
+      // A model without chat training has no end-of-answer token: a line break ends its answer.
       const stop = model.base.chatTemplate ? [] : ['\n']
       const options = { maxTokens, temperature, signal, stop }
       const events =

@@ -1,4 +1,4 @@
-// The worker that holds the model of a page, so that the page stays awake while it computes. A page
+// The worker with the model of a page, so that the page stays responsive while it computes. A page
 // starts it with `openGraft()` of client.ts.
 
 import {

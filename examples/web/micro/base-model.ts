@@ -1,6 +1,6 @@
 // MicroLoRA on a base model: hidden states of the base, the adapter on top of them, tokens by the
-// base's own head; and a text that is taught at the head, token by token, without a way back through
-// the model.
+// base's own head; and a text that is taught at the head, token by token, without a backward pass
+// through the model.
 
 import { HeadRows, MicroLora } from 'graftlm/micro'
 import { loadModel } from 'graftlm/web'
@@ -37,7 +37,7 @@ async function computeLogits(hidden: Float32Array): Promise<Float32Array> {
   return data
 }
 
-/** Goes on from a text, one likeliest token at a time. */
+/** Continues a text greedily. */
 async function write(text: string, count: number): Promise<string> {
   const ids = encode(text)
   const start = ids.length

@@ -1,5 +1,5 @@
 // A MicroLoRA that a browser keeps: as text in localStorage, as versions in IndexedDB, as a file. A
-// damaged file is refused, and the adapter stays as it is.
+// damaged file is refused, and the adapter is not changed.
 
 import { decodeMicroLora, encodeMicroLora, UserCheckpoints } from 'graftlm/learn'
 import { MicroLora } from 'graftlm/micro'

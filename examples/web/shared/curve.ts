@@ -1,5 +1,5 @@
 // A curve that grows while something is learned, as SVG: the values, their running mean, and values
-// of held-back rows where there are some. Says the last value in words too.
+// of held-back rows where there are some. Also writes the last value as text.
 
 const namespace = 'http://www.w3.org/2000/svg'
 const size = { width: 600, height: 160 } as const

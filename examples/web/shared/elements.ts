@@ -1,5 +1,5 @@
 // What every page needs of the DOM: elements by their id, text that is never read as HTML, and
-// errors told in one place. Independent of models.
+// errors shown in one place. Independent of models.
 
 /** The element with this id. Throws where the page has none, or one of another type. */
 export function getElement<Type extends Element>(id: string, type: new () => Type): Type {
@@ -35,7 +35,7 @@ export function createIcon(name: string): SVGSVGElement {
 const describeError = (error: unknown): string =>
   error instanceof Error ? error.message : String(error)
 
-/** Runs what a click asks for; what goes wrong is told in #problem, which is emptied before. */
+/** Runs what a click asks for; errors are shown in #problem, which is emptied before. */
 export async function runAction(work: () => unknown): Promise<void> {
   const problem = getElement('problem', HTMLElement)
   problem.textContent = ''

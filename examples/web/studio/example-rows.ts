@@ -1,4 +1,4 @@
-// A few examples to begin with: whoever is named saw a cat, and that is the whole story.
+// A few examples to begin with: the named person saw a cat, and that is the whole story.
 
 const names = ['Lily', 'Tom', 'Sue', 'Ben', 'Mia', 'Max', 'Anna', 'Tim']
 

@@ -1,5 +1,5 @@
-// The experts of this browser: one is chosen to answer, each can be exported and removed, a training
-// that was broken off can go on.
+// The experts of this browser: one is chosen to answer, each can be exported and removed, an
+// interrupted training can resume.
 
 import { createElement, getElement, saveFile } from '../shared/elements.ts'
 import { createZip } from '../shared/zip.ts'

@@ -13,13 +13,14 @@ import { listenToDrops } from './drops.ts'
 import { createTalkPanel } from './talk-panel.ts'
 
 /**
- * A name of the catalogue or of the hub stands for itself; else it is an address beside the page.
+ * A name of the catalogue or of the hub is used unchanged; else it is an address relative to the
+ * page.
  */
 function findSource(): string {
   const given = new URLSearchParams(location.search).get('model')
   if (given !== null && !given.includes('/') && !given.endsWith('.gguf')) return given
   if (given?.startsWith('hf:')) return given
-  // Who serves the page says in it which model it opens.
+  // The server writes into the page which model it opens.
   const place = given ?? document.documentElement.dataset['model']!
   return new URL(place, document.baseURI).href
 }

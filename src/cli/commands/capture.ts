@@ -1,5 +1,5 @@
-// graft capture: a proxy that keeps a teacher's calls as rows for training; graft capture replace: of
-// those calls an expert that replaces those it can, and the router that knows which.
+// graft capture: a proxy that keeps a teacher's calls as rows for training; graft capture replace:
+// trains an expert that replaces the calls it can answer, and its router.
 
 import { string } from '../../base/schema.ts'
 import { captureFields, replaceFields } from '../../node/capture/capture-options.ts'

@@ -1,4 +1,4 @@
-// graft convert: writes a model as a Hugging Face folder, or an adapter with another element type
+// graft convert: writes a model as a Hugging Face folder, or an adapter with another element type,
 // or in another tool's format.
 
 import { integer, oneOf, withInfo } from '../../base/schema.ts'

@@ -1,4 +1,4 @@
-// graft data: shows what is understood of files of rows, before anything is trained on them.
+// graft data: shows how files of rows are read, before training.
 
 import { integer, oneOf, string, withInfo } from '../../base/schema.ts'
 import type { CheckOptions } from '../../train/datasets/check-data.ts'

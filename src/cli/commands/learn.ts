@@ -1,4 +1,4 @@
-// graft learn: streams turns of a file past a model, from each of which a user's tiers learn; or
+// graft learn: streams turns of a file through a model, and a user's tiers learn from each; or
 // shows what is stored about a user.
 
 import { flag, integer, string } from '../../base/schema.ts'

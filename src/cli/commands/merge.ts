@@ -1,4 +1,4 @@
-// graft merge: merges merge several experts into one adapter, or into the weights of a base.
+// graft merge: merges several experts into one adapter, or into the weights of a base.
 
 import { flag, integer, number, oneOf, string, withInfo } from '../../base/schema.ts'
 import type { MergedType, MergeRecipe } from '../../merge/index.ts'

@@ -1,4 +1,4 @@
-// What graft route explain does: one decision with its scores and what spoke for it.
+// What graft route explain does: one decision with its scores and the evidence for it.
 
 import { quoteText } from '../../route/calibration/make-decision.ts'
 import type { Terminal } from '../ui/terminal.ts'

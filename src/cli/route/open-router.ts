@@ -1,4 +1,4 @@
-// Opens a router of a file for commands: with its base where it reads prompts by one.
+// Opens a router of a file for commands: with its base if it reads prompts by one.
 
 import { listRoutedExperts } from '../../node/route/list-experts.ts'
 import { readRouterFile } from '../../node/route/router-path.ts'

@@ -1,5 +1,5 @@
-// What graft serve and graft mcp offer: the model, its experts and the registry, from what was
-// typed.
+// What graft serve and graft mcp offer: the model, its experts and the registry, from the command
+// line.
 
 import { readFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'

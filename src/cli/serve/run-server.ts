@@ -1,5 +1,5 @@
-// What graft serve does: finds the model and its experts, starts the server, shows how to ask it,
-// and ends it well.
+// What graft serve does: finds the model and its experts, starts the server, shows how to call it,
+// and shuts it down cleanly.
 
 import { OptionError } from '../../base/errors.ts'
 import type { VllmTask } from '../../node/serve/backend-options.ts'

@@ -1,4 +1,5 @@
-// --json-schema, --grammar and --regex: what an answer is held to, from files and the command line.
+// --json-schema, --grammar and --regex: the constraints of an answer, from files and the command
+// line.
 
 import { GraftError, NotFoundError, OptionError } from '../../base/errors.ts'
 import { string } from '../../base/schema.ts'

@@ -1,5 +1,5 @@
-// The options of graft train as --help shows them: what they say is in the training manifest's JSON
-// Schema, so that a help text loads one file in place of training.
+// The options of graft train as --help shows them: their texts are in the training manifest's JSON
+// Schema, so that a help text loads only that file.
 
 import { readFile } from 'node:fs/promises'
 import { isRecord, type Field, type JsonSchema } from '../../base/schema.ts'

@@ -1,4 +1,4 @@
-// graft train --replicas: shows a run whose steps several processes share as one that is alone.
+// graft train --replicas: shows a run shared by several processes like a single run.
 
 import { availableParallelism } from 'node:os'
 import { GraftError, OptionError } from '../../base/errors.ts'

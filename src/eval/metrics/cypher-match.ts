@@ -1,6 +1,6 @@
 // The answer is the row's Cypher query but for spelling: case of keywords and functions, white
-// space, comments, quotes, the names of variables and a final semicolon. Queries that say the same
-// in another way do not match, because there is no database to run them on.
+// space, comments, quotes, the names of variables and a final semicolon. Equivalent queries in
+// another form do not match, because there is no database to run them on.
 
 import { type Metric, scoreBinary } from '../metric.ts'
 

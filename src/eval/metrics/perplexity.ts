@@ -1,4 +1,4 @@
-// exp of the mean cross-entropy of the wanted tokens, every token weighing the same.
+// exp of the mean cross-entropy of the target tokens, all with the same weight.
 
 import type { Metric } from '../metric.ts'
 

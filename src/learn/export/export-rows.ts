@@ -1,5 +1,5 @@
-// From turns that were judged to rows of training data: right answers, judged answers, or pairs of
-// a better and a worse one. Independent of stores and files.
+// Turns with feedback as rows of training data: right answers, rated answers, or pairs of a better
+// and a worse one. Independent of stores and files.
 
 import { type ExpertText } from '../../adapters/files/expert-text.ts'
 import type { ChatMessage } from '../../formats/text/chat-template.ts'

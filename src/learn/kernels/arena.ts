@@ -1,5 +1,5 @@
 // Kernels of the learner with their own memory: the fastest that run here. Independent of: the
-// layout, which the holder of an arena decides.
+// layout, which the owner of an arena decides.
 
 import { assertInternal } from '../../base/errors.ts'
 import { instantiate, type KernelHost, type KernelName } from '../../base/wasm.ts'

@@ -1,5 +1,5 @@
-// Learns from rewards that can be checked: samples answers, grades them, learns from the grades, and
-// so on from the adapter that came of it. What is learned from grades is a loss of the table.
+// Learns from verifiable rewards: samples answers, grades them, learns from the grades, and repeats
+// this with the trained adapter. The objective is a loss of the table.
 
 import type { Adapter } from '../../adapters/index.ts'
 import { DataError, OptionError } from '../../base/errors.ts'
@@ -99,12 +99,12 @@ interface Run {
 /**
  * Trains an adapter by the rewards of its own answers:
  *
- *     const { adapter } = await trainByRewards({ model, data, metric: metrics.get('json-equality') })
+ * const { adapter } = await trainByRewards({ model, data, metric: metrics.get('json-equality') })
  *
- * A round samples `samples` answers to each prompt at `temperature`, grades them, and trains on them
- * with `loss`; the policy that GRPO compares with is the one that wrote them. Throws OptionError for
- * unknown or wrong options, DataError where no round had anything to learn, WorkerError for a
- * grader that hangs or fails on every answer of a round.
+ * A round samples `samples` answers to each prompt at `temperature`, grades them, and trains on
+ * them with `loss`; the policy that GRPO compares with is the one that wrote them. Throws
+ * OptionError for unknown or wrong options, DataError where no round had anything to learn,
+ * WorkerError for a grader that hangs or fails on every answer of a round.
  */
 export async function trainByRewards(options: TrainByRewardsOptions): Promise<RewardResult> {
   const { model, adapter: given, data, metric, ...rest } = options

@@ -1,6 +1,6 @@
 // Mixes the memory's distribution with the model's (kNN-LM): the interpolation weight λ and the
-// inverse temperature θ are learned online for each user, from a start on which three kinds of text
-// agreed. Independent of hidden states.
+// inverse temperature θ are learned online for each user, from start values on which three kinds of
+// text agreed. Independent of hidden states.
 
 import type { Retrieval } from './retrieval.ts'
 
@@ -14,8 +14,8 @@ export interface GateState {
   updates: number
 }
 
-// Between what was fitted on JSON, Cypher and Shakespeare (docs/learn-results.md); 60 turns in, any start
-// gives the same loss.
+// Between what was fitted on JSON, Cypher and Shakespeare (docs/learn-results.md); 60 turns in, any
+// start gives the same loss.
 const start = [-5.5, -1.6, 0.5, -0.3, 0] as const
 const least = 0.005
 const most = 0.98 // a token that the memory lacks keeps at least 2 % of the model's share

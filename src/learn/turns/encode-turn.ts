@@ -1,6 +1,5 @@
-// Turns as token ids: an example's prompt and completion, encoded as the expert that answers reads
-// and writes text.
-// Independent of users and tiers.
+// Turns as token ids: an example's prompt and completion, encoded with the tokenizer and template
+// of the expert that answers. Independent of users and tiers.
 
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { describeValue, type Field, isRecord, joinProblems } from '../../base/schema.ts'
@@ -55,9 +54,9 @@ export const turnExamplesField: Field<readonly TurnExample[]> = {
 }
 
 /**
- * An example's ids, by the expert's own tokenizer and template where it has them. Throws OptionError
- * for an invalid example or an empty prompt, NotFoundError for a model without a tokenizer,
- * UnsupportedError for a token that is another one in the base.
+ * An example's ids, by the expert's own tokenizer and template where it has them. Throws
+ * OptionError for an invalid example or an empty prompt, NotFoundError for a model without a
+ * tokenizer, UnsupportedError for a token that is another one in the base.
  */
 export function encodeTurn(
   model: Model,

@@ -1,6 +1,6 @@
 // Proposes the continuation of a learned answer: the tokens after the entry of the user's memory
-// that is nearest to the state in which the last token was chosen. Good where answers come back as
-// they were taught.
+// that is nearest to the state in which the last token was chosen. Useful if learned answers are
+// repeated.
 
 import type { Drafter } from '../../runtime/index.ts'
 import type { ServedAnswer } from './tier-stage.ts'

@@ -1,5 +1,5 @@
 // Losses on canaries under a user's tiers and under the slow tier alone, and the subspace of their
-// hidden states. Caches what depends on a slow adapter only. Decides nothing.
+// hidden states. Caches values that depend only on the slow adapter. Makes no decisions.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { joinFloats } from '../../base/concat.ts'

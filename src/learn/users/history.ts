@@ -1,5 +1,5 @@
 // What a user has learned, turn by turn, so that one turn can be unlearned: the tiers are emptied
-// and what followed is learned again without it. Independent of how turns are learned.
+// and the other turns are learned again. Independent of how turns are learned.
 
 import { NotFoundError } from '../../base/errors.ts'
 import type { EncodedTurn } from '../turns/encode-turn.ts'

@@ -1,4 +1,4 @@
-// The methods that are sums of the ΔWs, which need no more than a coefficient for each adapter.
+// The methods that are sums of the ΔWs, which need only a coefficient for each adapter.
 
 import type { SumMethod } from '../method.ts'
 

@@ -1,4 +1,4 @@
-// Which forms of holding a module whole go together in one adapter. Reads no weights.
+// Which forms of whole modules can be combined in one adapter. Reads no weights.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { UnsupportedError } from '../../base/errors.ts'

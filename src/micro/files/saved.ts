@@ -1,5 +1,5 @@
 // A saved MicroLoRA: its plain value, its checksum, and the checks when it is restored. Files and
-// texts are json.ts's and safetensors.ts's; nothing here touches a living adapter.
+// texts are in json.ts and safetensors.ts; nothing here changes an adapter in use.
 
 import {
   FormatError,

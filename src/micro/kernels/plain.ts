@@ -1,4 +1,4 @@
-// The kernels without WebAssembly: where it is missing or forbidden, and the measure for the
+// The kernels without WebAssembly: used if it is missing or forbidden, and as the reference for the
 // others. Two rows at a time, four values in a step.
 
 import type { Kernels } from './kernel.ts'

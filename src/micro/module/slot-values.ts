@@ -1,4 +1,4 @@
-// A slot's numbers without padding, as files have them: A's rows, B's rows, bias.
+// A slot's numbers without padding, as in files: A's rows, B's rows, bias.
 
 import { OptionError, ShapeError } from '../../base/errors.ts'
 import type { SlotName } from './layout.ts'

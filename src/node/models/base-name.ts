@@ -1,4 +1,4 @@
-// Whether a base that was named can be looked for.
+// Whether a base's name can be resolved.
 
 import { stat } from 'node:fs/promises'
 import { catalogue } from '../../catalogue/catalogue.ts'

@@ -1,4 +1,4 @@
-// The manifest of an expert's folder: its expert.json, or one made from what other files say.
+// The manifest of an expert's folder: its expert.json, or one made from other files.
 
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'

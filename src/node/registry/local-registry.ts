@@ -1,4 +1,4 @@
-// A registry in a folder of this machine, which also carries experts elsewhere and back.
+// A registry in a folder of this machine, with export, import and publication of experts.
 
 import type { PublishedExpert } from '../../registry/publish/layout-index.ts'
 import type { RegisteredExpert, Registry } from '../../registry/registry.ts'

@@ -1,5 +1,5 @@
 // The index of a registry in SQLite: versions, channels, content that is being added, and changes
-// for those who watch. Every change is one transaction.
+// for watchers. Every change is one transaction.
 
 import type { DatabaseSync } from 'node:sqlite'
 import { ConflictError } from '../../base/errors.ts'

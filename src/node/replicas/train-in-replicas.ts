@@ -1,5 +1,5 @@
 // Trains one expert in several processes on this machine: starts the replicas, adds up their
-// gradients, and starts all of them again from the last checkpoint where one is lost.
+// gradients, and starts all of them again from the last checkpoint if one is lost.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GraftError, WorkerError } from '../../base/errors.ts'

@@ -1,5 +1,5 @@
-// The experts of a folder as routers know them: names, content hashes, and what their manifests say
-// a router may go by.
+// The experts of a folder as routers know them: names, content hashes, and the parts of their
+// manifests that routers use.
 
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// What no request can be made of: broken HTTP, headers that are too long, a client that is too slow.
-// Node would answer without a body; here it is an error of the same shape as all others.
+// Input that is no valid request: broken HTTP, headers that are too long, a client that is too
+// slow. Node would answer without a body; here it is an error of the same shape as all others.
 
 import { type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'

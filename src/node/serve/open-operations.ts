@@ -1,5 +1,5 @@
 // A server's operation on Node: its state in a folder, experts from allowed folders and those of
-// the run before, the log, spans by OpenTelemetry's variables, and who may come in without a key.
+// the run before, the log, spans by OpenTelemetry's variables, and access without a key.
 
 import { createWriteStream } from 'node:fs'
 import { randomBytes } from 'node:crypto'

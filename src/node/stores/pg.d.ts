@@ -1,4 +1,4 @@
-// What is used of the package pg, which is installed only by those who need it.
+// The used part of the package pg, which is optional.
 
 declare module 'pg' {
   export interface QueryResult {

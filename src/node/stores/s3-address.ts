@@ -1,5 +1,5 @@
-// Where an S3 bucket is, and with which keys it is asked: the address, AWS's variables, and AWS's
-// own chain where its package is installed.
+// Where an S3 bucket is, and its access keys: the address, AWS's variables, and AWS's own chain
+// where its package is installed.
 
 import { OptionError } from '../../base/errors.ts'
 import { findErrorCode } from '../files/system-errors.ts'

@@ -1,4 +1,4 @@
-// Makes the object of a worker and shows it to the other side.
+// Makes the object of a worker and exposes it to the other side.
 
 import { OptionError } from '../../base/errors.ts'
 import { decodeValue } from '../../runtime/worker/encode-value.ts'

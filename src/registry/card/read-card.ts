@@ -1,5 +1,5 @@
-// Reads the head of a card (README.md of the hub), which is YAML that anybody wrote: no aliases, no
-// tags of types, no depth, each key once.
+// Reads the head of a card (README.md of the hub), which is untrusted YAML: no aliases, no tags of
+// types, no depth, each key once.
 
 import type { Document, Node, visit as Visit } from 'yaml'
 import { FormatError } from '../../base/errors.ts'

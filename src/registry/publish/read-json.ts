@@ -1,4 +1,4 @@
-// JSON that came from elsewhere: in UTF-8, not deep, each key once.
+// Reads untrusted JSON: UTF-8, limited depth, no duplicate keys.
 
 import { FormatError } from '../../base/errors.ts'
 import { findJsonProblem } from '../../formats/json-problem.ts'

@@ -1,4 +1,4 @@
-// Whether files are those that a key signed: no other, none missing, none more.
+// Whether files are exactly those that a key signed: none changed, missing or added.
 
 import { SignatureError } from '../../base/errors.ts'
 import { joinProblems, quoteName } from '../../formats/quote.ts'

@@ -1,5 +1,5 @@
-// Arrow's coefficients: how much each expert has to do with each token at a layer, as PEFT computes
-// them, and their mean over tokens and layers as scores of a request.
+// Arrow's coefficients: the relevance of each expert to each token at a layer, computed as in PEFT,
+// and their mean over tokens and layers as scores of a request.
 
 /** Unit vectors of a layer, one for each expert, [E, D]. */
 export interface LayerPrototypes {

@@ -1,4 +1,4 @@
-// What enters linear layers of the base for a prompt: the source that routing by adapters reads.
+// The inputs of linear layers of the base for a prompt, which routing by adapters uses.
 
 import { OptionError } from '../../base/errors.ts'
 import { computeServedIdentity } from '../../graph/model-identity.ts'

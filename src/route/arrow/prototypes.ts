@@ -1,5 +1,5 @@
 // Arrow's prototypes (Ostapenko et al. 2024, arXiv:2405.11157): for each layer that an adapter
-// changes, the direction of its input that the change answers to most, the top right singular
+// changes, the direction of its input to which the change responds most, the top right singular
 // vector of B·A. Routing by them needs neither data nor training.
 
 import type { Adapter } from '../../adapters/adapter.ts'

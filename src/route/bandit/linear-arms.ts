@@ -1,4 +1,4 @@
-// What a linear bandit knows: for each arm ridge regression of the reward on the context, updated
+// The state of a linear bandit: for each arm ridge regression of the reward on the context, updated
 // one reward at a time. Independent of texts and of how an arm is chosen.
 
 /** Expected reward of an arm in a context, and the standard deviation of the estimate. */

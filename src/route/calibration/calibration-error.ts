@@ -1,4 +1,5 @@
-// How far confidences are from shares: the expected calibration error, and coverage against errors.
+// The difference between confidences and observed frequencies: the expected calibration error, and
+// coverage against errors.
 
 /** Bins of the expected calibration error, as in Guo et al. 2017. */
 const bins = 15

@@ -1,5 +1,5 @@
-// From scores of experts to a decision: softmax at a temperature, the threshold, the sentence.
-// Every kind that scores experts ends here, so that all of them abstain by one rule.
+// From scores of experts to a decision: softmax at a temperature, the threshold, the reason. Every
+// kind that scores experts ends here, so that all of them abstain by one rule.
 
 import type { Calibration } from '../router-file.ts'
 import type { ExpertScore, RouteDecision } from '../router.ts'

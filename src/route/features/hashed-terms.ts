@@ -1,6 +1,6 @@
 // The words of a prompt as numbers: words, pairs of neighbours and parts of words, each hashed to a
-// place and a sign (Weinberger et al. 2009). What states of a model blur, such as a rare name, is
-// here as it is.
+// place and a sign (Weinberger et al. 2009). Keeps details that a model's states blur, such as a
+// rare name.
 
 import { listWords, shortenPrompt } from './terms.ts'
 

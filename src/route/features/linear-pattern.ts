@@ -1,7 +1,6 @@
 // Regular expressions for rules of routers, matched in a time that grows linearly with the text:
-// all ways of matching are followed side by side (Thompson 1968), so no pattern and no prompt can
-// make a router wait. ECMAScript's syntax without look-around and back references. Case does not
-// count.
+// all ways of matching are followed in parallel (Thompson 1968), so no pattern and no prompt can
+// stall a router. ECMAScript's syntax without look-around and back references. Case-insensitive.
 
 import { GrammarError, OptionError } from '../../base/errors.ts'
 import type { CodeRange } from '../../formats/grammar/grammar.ts'

@@ -1,4 +1,4 @@
-// Words and pairs of words of a prompt, as rules and learned terms are counted. Independent of
+// Words and pairs of words of a prompt, as rules and learned terms count them. Independent of
 // experts.
 
 /** Characters that are read of a long prompt: the first half and the last. */

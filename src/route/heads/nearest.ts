@@ -1,5 +1,5 @@
 // The nearest-neighbour head: an expert's score is the cosine of its example that is nearest. Keeps
-// every example, so it is for small sets and as a line of comparison.
+// every example, so it is for small sets and as a baseline.
 
 import { FormatError } from '../../base/errors.ts'
 import {

@@ -1,5 +1,5 @@
 // The contract of heads: from a prompt's vector to a score of each expert. One file per head, one
-// table. A head is made of examples or of what it wrote; then it takes further experts.
+// table. A head is made from examples or from its saved state; further experts can be added.
 
 export interface VectorHead {
   /** Scores of the experts, [C]; higher is better. */

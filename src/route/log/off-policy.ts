@@ -1,4 +1,4 @@
-// What another router would have earned, from the log of the one that decided: inverse propensity
+// Estimates another router's reward from the log of the one that decided: inverse propensity
 // scores, their normalised form, and the doubly robust estimate.
 
 import { bootstrap, type ConfidenceInterval } from '../../eval/statistics.ts'
@@ -54,9 +54,9 @@ function fitRewards(rows: readonly LoggedChoice[]): (choice: string | undefined)
 }
 
 /**
- * All three estimates with 95 % bootstrap intervals. Dudík, Langford, Li 2011, "Doubly Robust Policy
- * Evaluation and Learning"; Swaminathan and Joachims 2015 for the normalised one. undefined without
- * rows.
+ * All three estimates with 95 % bootstrap intervals. Dudík, Langford, Li 2011, "Doubly Robust
+ * Policy Evaluation and Learning"; Swaminathan and Joachims 2015 for the normalised one. undefined
+ * without rows.
  */
 export function estimateOffPolicy(
   rows: readonly LoggedChoice[],

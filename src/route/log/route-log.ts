@@ -1,6 +1,6 @@
-// The log of a router: one row for each decision, with what it went by, what it chose, how likely
-// that choice was, and later what it was worth. From such rows routers are trained and compared
-// without answering anything again.
+// The log of a router: one row for each decision, with its inputs, its choice, the probability of
+// that choice, and later the reward. Routers are trained and compared on such rows without
+// answering requests again.
 
 import { DataError } from '../../base/errors.ts'
 import {

@@ -1,6 +1,6 @@
 // Router LoRA: low-rank changes of a policy that feedback makes while it runs. Rank 8 on the hidden
 // state that the heads read, rank 2 on the update gate, rank 4 on each head; the policy's own
-// weights stay. B starts at 0, so an unused adapter changes nothing.
+// weights are frozen. B starts at 0, so an unused adapter changes nothing.
 
 import type { Random } from '../../base/random.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'

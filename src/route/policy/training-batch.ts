@@ -1,5 +1,5 @@
-// Examples of a policy's training in batches of like length, as feeds of its graph: dropout, what
-// the heads should give, and padding behind short texts.
+// Examples of a policy's training in batches of like length, as feeds of its graph: dropout, the
+// heads' targets, and padding after short texts.
 
 import type { Random } from '../../base/random.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'

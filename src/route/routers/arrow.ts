@@ -1,5 +1,6 @@
-// The router "arrow": asks the adapters themselves. The direction that each adapter answers to most
-// at a layer is compared with the prompt's states there; neither examples nor training are needed.
+// The router "arrow": uses the adapters themselves. The direction to which each adapter responds
+// most at a layer is compared with the prompt's states there; neither examples nor training are
+// needed.
 
 import { FormatError, OptionError } from '../../base/errors.ts'
 import { integer, isRecord, number, type OptionValues } from '../../base/schema.ts'

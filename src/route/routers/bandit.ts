@@ -1,6 +1,6 @@
-// The router "bandit": learns from rewards which expert answers what, and tries the ones it is
-// unsure of. What loading an expert costs is taken off its reward, so that one that is in memory is
-// preferred where both are about as good.
+// The router "bandit": learns from rewards which expert answers what, and explores uncertain ones.
+// The cost of loading an expert is subtracted from its reward, so that an expert in memory is
+// preferred if both are about as good.
 
 import { FormatError, OptionError } from '../../base/errors.ts'
 import { random, type Random } from '../../base/random.ts'

@@ -1,5 +1,5 @@
-// The cascade: cheap routers first, and the first one that is sure decides. How sure each must be
-// is found on held-out prompts, so that stopping early costs at most a given share of errors.
+// The cascade: cheap routers first, and the first confident one decides. The confidence thresholds
+// are fitted on held-out prompts, so that stopping early costs at most a given share of errors.
 
 import { FormatError, OptionError } from '../../base/errors.ts'
 import {

@@ -1,5 +1,5 @@
-// Always the same expert, or always the base: for tests, for one expert alone, and as the lowest
-// line of a comparison.
+// Always the same expert, or always the base: for tests, for one expert alone, and as the baseline
+// of a comparison.
 
 import { FormatError, OptionError } from '../../base/errors.ts'
 import { string } from '../../base/schema.ts'

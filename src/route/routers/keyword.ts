@@ -1,5 +1,5 @@
-// The keyword router: terms with weights and patterns speak for experts. It needs no model, decides
-// in microseconds, and its reasons are the terms themselves.
+// The keyword router: scores experts by weighted terms and patterns. It needs no model, decides in
+// microseconds, and its reasons are the terms themselves.
 
 import { DataError } from '../../base/errors.ts'
 import { integer, type OptionValues, unchecked } from '../../base/schema.ts'

@@ -1,6 +1,6 @@
 // The tasks router: each expert is represented by vectors of its own validation examples, a few
-// points each. Nothing is trained, so that a thousand experts are put in place in the time that
-// their examples take to be embedded. LoRAuter (arXiv 2601.21795).
+// points each. Nothing is trained, so adding a thousand experts takes only the time to embed their
+// examples. LoRAuter (arXiv 2601.21795).
 
 import { integer, type Fields, withInfo } from '../../base/schema.ts'
 import type { RouterKind } from '../router.ts'

@@ -1,5 +1,5 @@
-// Some examples of each expert, kept in a router's file with their places in the head's space: they
-// are the reasons that people read.
+// Some examples of each expert, kept in a router's file with their positions in the head's space,
+// as readable reasons.
 
 import { FormatError } from '../../base/errors.ts'
 import { describeValue, isRecord } from '../../base/schema.ts'

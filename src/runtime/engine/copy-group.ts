@@ -1,5 +1,5 @@
 // Several answers of one prompt: the first sequence reads it, the others wait for that and begin
-// behind it. Independent of rows and programs.
+// after it. Independent of rows and programs.
 
 import type { Sequence } from './sequence.ts'
 

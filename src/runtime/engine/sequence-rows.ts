@@ -1,4 +1,4 @@
-// What sequences hold while they run: a row for keys and values, and a lease of their expert. Taken
+// The resources of running sequences: a row for keys and values, and a lease of their expert. Taken
 // together when a sequence gets its turn, released together. Independent of programs.
 
 import { isVirtual } from './compose/expert-terms.ts'

@@ -1,4 +1,4 @@
-// Schemas of values, as users hold them: a Standard Schema (zod, Valibot, ArkType …:
+// Schemas of values, as users pass them: a Standard Schema (zod, Valibot, ArkType …:
 // standardschema.dev) or a JSON Schema. Independent of engines.
 
 import { ObjectError, type ObjectIssue, OptionError } from '../../base/errors.ts'

@@ -1,5 +1,5 @@
-// From which token on the adapters of a batch's rows act: worked out once from the prompts, as PEFT
-// does, and not again from what is written.
+// From which token on the adapters of a batch's rows act: computed once from the prompts, as in
+// PEFT, and not again from generated tokens.
 
 import { findActivationStart } from '../../adapters/activation.ts'
 import { isWeightZero } from '../../adapters/serving/part-weight.ts'

@@ -1,4 +1,4 @@
-// What serving a base model will hold in memory, from the names, types and shapes of its weights:
+// The memory that serving a base model needs, from the names, types and shapes of its weights:
 // known before any of them is read. Independent of the platform.
 
 import { countBytes } from '../../base/dtype.ts'

@@ -1,6 +1,6 @@
-// Errors as messages: class, message, stack, cause and all fields. Back they are errors of the same
-// class, where this side has it, else of the nearest class above that it has. Independent of how the
-// values of fields travel: that is passed in.
+// Errors as messages: class, message, stack, cause and all fields. Decoded, they are errors of the
+// same class if this side has it, else of the nearest superclass that it has. Independent of how
+// the values of fields travel: that is passed in.
 
 import * as ownErrors from '../../base/errors.ts'
 import { GraftError } from '../../base/errors.ts'

@@ -1,5 +1,5 @@
-// An engine as messages can reach it: in this thread, in a worker, in another process. What takes
-// functions (stages, taps of states) is not among it.
+// The engine's interface over messages: in this thread, in a worker, in another process. Methods
+// that take functions (stages, taps of states) are not part of it.
 
 import type { AdapterMetadata, Expert } from '../../adapters/index.ts'
 import type { ChatOptions } from '../../formats/text/chat-template.ts'

@@ -1,11 +1,11 @@
-// What two threads talk through. Independent of Node and of the DOM: a MessagePort of either fits,
-// a browser's Worker fits, and so does anything with these two members.
+// The channel between two threads. Independent of Node and of the DOM: a MessagePort of either
+// fits, a browser's Worker fits, and so does anything with these two members.
 
 export interface RemotePort {
   postMessage(message: unknown, transfer: ArrayBuffer[]): void
   /**
-   * Set here. `never`, because the event's class differs between platforms; optional, because Node's
-   * types leave it out. The event has `data`.
+   * Set here. `never`, because the event's class differs between platforms; optional, because
+   * Node's types leave it out. The event has `data`.
    */
   onmessage?: ((event: never) => void) | null
 }

@@ -1,4 +1,4 @@
-// What answering needs, and what is known of a request before it is queued. Types only.
+// The inputs of answering, and the properties of a request before it is queued. Types only.
 
 import type { LearnedAnswer, UserLearning } from '../learning/user-learning.ts'
 import type { AnswerRequest } from '../service.ts'

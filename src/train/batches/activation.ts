@@ -1,5 +1,5 @@
-// Activated LoRA in training: each packed sequence has its own start, and a shared beginning must
-// mean the same to all that share it.
+// Activated LoRA in training: each packed sequence has its own start, and a shared prefix must have
+// the same activation for all that share it.
 
 import { ACTIVE, findActivationStart, NEVER } from '../../adapters/activation.ts'
 import { assertInternal, DataError } from '../../base/errors.ts'

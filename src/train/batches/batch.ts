@@ -1,5 +1,5 @@
 // One step's rows as the gradient program takes them: several sequences packed side by side, each
-// seeing itself and a shared beginning.
+// attending to itself and a shared prefix.
 
 import type { Tensor } from '../../base/tensor.ts'
 

@@ -1,5 +1,5 @@
-// Messages of a chat as rows hold them, made into what chat templates know: names of roles, parts
-// of content, calls of tools, and the flags that keep a turn from being learned.
+// Converts the messages of a row to the form of chat templates: names of roles, parts of content,
+// calls of tools, and the flags that keep a turn from being learned.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import { parseExactJson } from '../../base/exact-number.ts'

@@ -1,4 +1,4 @@
-// What of a rendered conversation is learned: the assistant's turns, found by rendering the
+// The learned parts of a rendered conversation: the assistant's turns, found by rendering the
 // conversation up to each of them.
 
 import { OptionError } from '../../base/errors.ts'

@@ -1,4 +1,4 @@
-// Rows held back for validation: a random share, in the order of the data.
+// Rows held out for validation: a random share, in the order of the data.
 
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'

@@ -1,6 +1,6 @@
 // Examples for an adapter: texts for a language model, or vectors for a standalone one, each with a
-// quality, a task, a domain and a group. They are stored in columns, as plain values. No function
-// changes a data set; each returns a new one.
+// quality, a task, a domain and a group. They are stored in columns, as plain values. Data sets are
+// immutable; each function returns a new one.
 
 import { DataError, OptionError, ShapeError } from '../../base/errors.ts'
 import { createOpaqueField, describeType } from '../../base/opaque-field.ts'

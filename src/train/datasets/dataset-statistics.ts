@@ -1,4 +1,4 @@
-// A data set in numbers: how many examples of what, and how good.
+// A data set in numbers: counts of examples by label, and their qualities.
 
 import { type AdapterDataset, countExamples, requireDataset } from './adapter-dataset.ts'
 import { groupDuplicates } from './duplicates.ts'

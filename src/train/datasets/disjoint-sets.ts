@@ -1,4 +1,4 @@
-// Sets of numbers that grow together: at first every number is alone.
+// Disjoint sets of numbers (union-find): at first every number is its own set.
 
 export interface DisjointSets {
   /** The smallest number of the set that this one is in. */

@@ -1,5 +1,5 @@
-// Two parts of a data set, one to learn from and one to be judged by, between which nothing leaks:
-// a group stays on one side.
+// Splits a data set into a training part and a validation part without leakage: a group stays on
+// one side.
 
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'

@@ -1,6 +1,6 @@
-// What a graph will take before it runs: the bytes that are alive at its fullest moment, and the
-// operations of its matrix products. Counted from the nodes in their order with the dimensions of a
-// batch; independent of the runtime.
+// The cost of a graph before it runs: its peak of live bytes, and the operations of its matrix
+// products. Counted from the nodes in their order with the dimensions of a batch; independent of
+// the runtime.
 
 import { assertInternal } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'

@@ -1,6 +1,5 @@
-// The penalty that protects past tasks, in the space of ΔW: two adapters that change the model
-// alike are alike here, whatever their A and B. A change is never written out: U·V of rank 2R
-// represents it.
+// The penalty that protects past tasks, in the space of ΔW: two adapters with the same change are
+// equal here, whatever their A and B. A change is never materialised: U·V of rank 2R represents it.
 
 import { type Mismatch, MismatchError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'

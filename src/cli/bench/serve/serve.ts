@@ -82,7 +82,7 @@ async function* compareFixedBatches(
 }
 
 /**
- * Ten experts beside llama.cpp, which multiplies prompts by integers: with f32 and with integers.
+ * Ten experts against llama.cpp, which multiplies prompts by integers: with f32 and with integers.
  */
 async function* compareTen(
   model: Model,

@@ -1,5 +1,5 @@
 // graft route eval: how often a router is right, what it refuses, how far its confidence is from
-// the truth; and what it would have earned in another router's place.
+// the truth; and an estimate of its reward on another router's log.
 
 import { integer, string } from '../../../base/schema.ts'
 import { defineCommand, toOption } from '../../command.ts'

@@ -1,4 +1,4 @@
-// graft route explain: where a router sends a prompt, and what spoke for it.
+// graft route explain: where a router sends a prompt, and the evidence for it.
 
 import { string } from '../../../base/schema.ts'
 import { defineCommand, toOption } from '../../command.ts'

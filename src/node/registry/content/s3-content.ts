@@ -1,5 +1,5 @@
 // Experts' files in an S3 bucket, with a local folder of the files that it has added or used. The
-// bucket counts: what is not in it is not there.
+// bucket is authoritative: a file that is not in it does not exist.
 
 import { randomUUID } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'

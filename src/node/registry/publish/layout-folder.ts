@@ -1,6 +1,6 @@
 // An OCI image layout in a folder, written: blobs under their digests first, the index last and as
 // a whole. So a reader and a killed process find the old layout or the new one, and the next writer
-// removes what nobody needs.
+// removes unused blobs.
 
 import { createHash } from 'node:crypto'
 import { readFile, rm, stat } from 'node:fs/promises'

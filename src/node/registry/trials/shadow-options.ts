@@ -1,4 +1,5 @@
-// How a new version is tried; apart from what tries it, so that a command line knows it at once.
+// The options of trying a new version, separate from the code that tries it, so that the command
+// line loads quickly.
 
 import { integer, number, string } from '../../../base/schema.ts'
 

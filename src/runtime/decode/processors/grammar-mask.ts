@@ -1,4 +1,4 @@
-// Makes impossible what a grammar does not allow next: one pass over the logits, 32 to a step.
+// Masks the tokens that a grammar does not allow next: one pass over the logits, 32 to a step.
 
 import { GrammarError } from '../../../base/errors.ts'
 import type { LogitsProcessor } from './processor.ts'

@@ -1,5 +1,5 @@
-// All logits processors in the order in which they act, which is transformers' order; a grammar has
-// the last word.
+// All logits processors in the order in which they act, which is transformers' order; a grammar
+// acts last.
 
 import type { OptionValues } from '../../../base/schema.ts'
 import type { samplingFields } from '../sampling-options.ts'

@@ -1,5 +1,6 @@
-// What proposes tokens before the model has computed them. A proposal changes no answer: the model
-// computes its tokens in one call and keeps those that it would have chosen.
+// The contract of a drafter: it proposes tokens before the model has computed them. A proposal does
+// not change the answer: the model computes its tokens in one call and keeps those that it would
+// have chosen.
 
 export interface Drafter {
   readonly name: string

@@ -1,5 +1,5 @@
-// Looking ahead in a step: which sequences try drafts, and how many of a draft's tokens come about.
-// Independent of how calls are run and events are emitted.
+// Looking ahead in a step: which sequences try drafts, and how many of a draft's tokens are
+// accepted. Independent of how calls are run and events are emitted.
 
 import type { ServedSequence } from '../request.ts'
 import { runStageAhead } from '../run-stages.ts'

@@ -1,4 +1,4 @@
-// Sealed blocks by key: in memory, and behind it saved ones. Independent of rows and banks.
+// Sealed blocks by key: first in memory, then saved ones. Independent of rows and banks.
 
 import { BlockPool } from './block-pool.ts'
 import { BlockStorage } from './block-storage.ts'

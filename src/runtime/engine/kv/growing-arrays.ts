@@ -1,5 +1,5 @@
 // Arrays of one length that grow without a copy, because their buffers reserve addresses ahead.
-// Memory is taken when it is written to. Independent of what the arrays hold.
+// Memory is taken when it is written to. Independent of the arrays' contents.
 
 import { countElementBytes, type KvElement, type KvValues, viewValues } from './values.ts'
 

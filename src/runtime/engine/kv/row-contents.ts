@@ -1,4 +1,4 @@
-// What the rows of a bank hold: keys and values by position, and the states behind their last ones.
+// The contents of a bank's rows: keys and values by position, and the states after their last ones.
 // Independent of which sequence uses which row.
 
 import type { Tensor } from '../../../base/tensor.ts'

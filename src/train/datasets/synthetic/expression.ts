@@ -1,4 +1,4 @@
-// Arithmetic in one variable, read and computed: what an answer that is a formula means. Knows + −
+// Parses and evaluates arithmetic in one variable, for answers that are formulas. Knows + −
 // * / %, brackets, numbers and x; nothing runs as code.
 
 type Compute = (x: number) => number

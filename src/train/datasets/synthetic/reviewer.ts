@@ -1,5 +1,5 @@
-// The reviewer's data: code and a claim about what it does. Where the two differ, the difference
-// was put in.
+// The reviewer's data: code and a claim about what it does. If the two differ, the difference was
+// inserted deliberately.
 
 import type { Random } from '../../../base/random.ts'
 import {

@@ -1,5 +1,5 @@
-// The security analyst's data: code with and without a weakness, which is known because it was put
-// there.
+// The security analyst's data: code with and without a weakness, which is known because it was
+// inserted.
 
 import type { Random } from '../../../base/random.ts'
 import { drawInteger, isExpectedNumber, isExpectedChoice, addLineNumbers, pick } from './answers.ts'
