@@ -236,8 +236,8 @@ export function defineTrainingManifest(tables: ManifestTables, needsData = true)
       batch: {
         about: 'the size of a batch',
         keys: {
-          rows: defineCount('lines of a batch (default: 4)'),
-          tokens: integer({ from: 2, about: 'tokens of a line (default: 256)' }),
+          rows: defineCount('packed sequences of a batch (default: 4)'),
+          tokens: integer({ from: 2, about: 'tokens of a packed sequence (default: 256)' }),
           ...settings.batch,
         },
       },

@@ -138,7 +138,7 @@ const createLengthOptions = (fromKey: FromKey) => ({
   steps: fromKey<number>('schedule.steps', { about: 'total steps, instead of epochs' }),
   'batch-rows': fromKey<number>('batch.rows'),
   'batch-tokens': fromKey<number>('batch.tokens', {
-    about: 'tokens of a line; several rows share one (default: 256)',
+    about: 'tokens of a packed sequence; several rows share one (default: 256)',
   }),
   'max-tokens': fromKey<number>('batch.maxTokens', {
     about: 'longer rows are cut (default: --batch-tokens)',

@@ -66,7 +66,7 @@ export interface TrainPlan {
   /** Tokens of all steps, padding not counted. */
   readonly tokens: number
   readonly steps: number
-  /** The largest batch: lines, tokens of a line, learned tokens. */
+  /** The largest batch: packed sequences, their tokens, learned tokens. */
   readonly batch: { readonly rows: number; readonly tokens: number; readonly scored: number }
   readonly trainableParameters: number
   /** The contents of the data, and the format of its rows. */

@@ -99,8 +99,12 @@ export const settingTable = {
 
 /** A batch: N lines of at most T tokens. */
 export const batchTable = {
-  rows: integer({ default: 4, from: 1, about: 'lines of a batch' }),
-  tokens: integer({ default: 256, from: 2, about: 'tokens of a line; several rows share one' }),
+  rows: integer({ default: 4, from: 1, about: 'packed sequences of a batch' }),
+  tokens: integer({
+    default: 256,
+    from: 2,
+    about: 'tokens of a packed sequence; several rows share one',
+  }),
 }
 
 const declareOwnOptions = (about: string) => withInfo(record, { default: {}, about })
@@ -108,7 +112,7 @@ const declareOwnOptions = (about: string) => withInfo(record, { default: {}, abo
 /** All settings: plain values, and what a manifest and the command line spell in other ways. */
 export const trainSettingTable = {
   ...settingTable,
-  batch: object(batchTable, { about: 'lines of a batch and tokens of a line' }),
+  batch: object(batchTable, { about: 'packed sequences of a batch, and their tokens' }),
   lossOptions: declareOwnOptions(
     "the loss's own options: for DPO beta, for distillation temperature",
   ),
