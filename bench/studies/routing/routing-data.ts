@@ -1,6 +1,6 @@
-// The prompts that routers are measured on, read from a folder of data sets: nine classes of prompts
-// with 100 of each to train on and prompts of other worlds, clinc150 and banking77 in full or so many of each class. The data are
-// read where they lie; none is part of the project.
+// The prompts that routers are measured on, read from a folder of data sets: nine classes of
+// prompts with 100 of each to train on and prompts of other worlds, clinc150 and banking77 in full
+// or so many of each class. The data are read where they lie; none is part of the project.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,7 +19,9 @@ export interface RoutingSet {
 
 type Row = Readonly<Record<string, string>>
 
-/** Questions and requests to assistants, reviews, puzzles: none of the nine classes, nor clinc150. */
+/**
+ * Questions and requests to assistants, reviews, puzzles: none of the nine classes, nor clinc150.
+ */
 const foreignSources: readonly (readonly [string, string, number, (row: Row) => string])[] = [
   ...['live_multiple', 'live_simple', 'multiple', 'simple_python'].map(
     (file) => ['bfcl', file, 250, findQuestion] as const,

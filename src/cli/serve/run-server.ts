@@ -112,7 +112,10 @@ const describeBackend = ({ backend, url }: ServeValues): string | undefined =>
     ? `vLLM at ${url}: LoRA only; no embeddings, and no tiers that learn from users, because both need hidden states`
     : undefined
 
-/** An expert of a base without a chat template learned from plain prompts; it is asked as it learned. */
+/**
+ * An expert of a base without a chat template learned from plain prompts; it is asked as it
+ * learned.
+ */
 function writeExample(
   hasTemplate: boolean,
   base: string,
