@@ -137,7 +137,7 @@ describe('examples', () => {
     }
     expect(stdout).toMatch(/it routes 500 of 500 requests to the same place/)
   })
-  it('task-specific-adapters takes less than 5 seconds and says what each step cost', () => {
+  it('task-specific-adapters takes less than 5 seconds and reports what each step cost', () => {
     const { stdout, seconds } = run('examples/task-specific-adapters.ts')
     expect(seconds).toBeLessThan(5)
     const lines = stdout.trim().split('\n')

@@ -217,7 +217,7 @@ describe('from npm, without settings of ours', () => {
       console.log((await loadAdapter(await findNamedExpert('sql', null))).kind)`)
     expect([stdout, withoutHint(stderr)]).toEqual(['dora\n', ''])
   })
-  it('says what is missing in one line, once', ({ skip }) => {
+  it('reports what is missing in one line, once', ({ skip }) => {
     if (packed.unreachable) skip(`npm cannot install: ${packed.unreachable}`)
     const { stderr } = packed.run(`
       import { loadModel } from 'graftlm/node'
@@ -226,7 +226,7 @@ describe('from npm, without settings of ours', () => {
     expect(stderr === '').toBe(native)
     expect(withoutHint(stderr)).toBe('')
   })
-  it('runs on WebAssembly where that is asked for, and ends by itself', () => {
+  it('runs on WebAssembly where that is asked for, and ends alone', () => {
     const { status, stdout, stderr } = packed.run(`
       process.env.GRAFT_BACKEND = 'wasm'
       const { loadModel } = await import('graftlm/node')

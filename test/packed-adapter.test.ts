@@ -85,7 +85,7 @@ describe.each([0, 1, 2])('a packed adapter, form %d of 16, 8 and 4 bits', (at) =
     expect(fromMicroLora(first)).toEqual(fromMicroLora(second))
   })
 
-  it('goes on training as its unpacked form, and stays as it was', async () => {
+  it('continues training as its unpacked form, and stays as it was', async () => {
     const { packed, plain } = adapters[at]!
     const data = [{ prompt: 'Lily:', completion: ' a cat.' }]
     const before = new Map(packed.tensors)

@@ -37,7 +37,7 @@ describe('configureAdapter', () => {
       /there is no option "rank"/,
     )
   })
-  it('says everything that is wrong at once, and only at build', () => {
+  it('reports everything that is wrong at once, and only at build', () => {
     const wrong = configureAdapter('no name')
       .rank(0)
       .alpha(NaN)

@@ -38,7 +38,7 @@ describe('initializeAdapter', () => {
     expect([...some.tensors.keys()]).toEqual([queryA(3), queryA(3).replace('lora_A', 'lora_B')])
   })
 
-  it('starts trained biases from the base, and says when it was not given', async () => {
+  it('starts trained biases from the base, and reports when it was not given', async () => {
     const qwen2 = await qwen2Base()
     const options = { targets: ['q_proj'], bias: 'all' }
     const { tensors } = initializeAdapter('lora', options, qwen2.model, {

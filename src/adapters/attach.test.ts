@@ -81,13 +81,13 @@ describe('attach', () => {
     expect(masks(0, true)).toEqual([])
   })
 
-  it('says when an adapter touches nothing', () => {
+  it('reports when an adapter touches nothing', () => {
     expect(() =>
       attach(model, { kind: 'lora', config: completeLora({ targets: ['c_attn'] }) }),
     ).toThrow('changes no layer of this model')
   })
 
-  it('reaches layers that are packed in blocks, and says what it cannot do to them', () => {
+  it('reaches layers that are packed in blocks, and reports what it cannot do to them', () => {
     const g = new GraphBuilder()
     const parts = [
       g.input('p.codes', 'u8', [3, 1, 16], 'weight'),

@@ -73,7 +73,7 @@ describe('cost', () => {
     expect(said.flopsPerToken).toBeGreaterThan(0)
   })
 
-  it('says what is wrong with the options before anything is counted', () => {
+  it('reports what is wrong with the options before anything is counted', () => {
     expect(() => computeAdapterCost('lora', { targets: ['query'] }, base.model)).toThrow(
       'no module is called "query"',
     )

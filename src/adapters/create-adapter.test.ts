@@ -160,7 +160,7 @@ describe('createAdapter', () => {
     ['stories260k', 'got "stories260k"'],
     [{ base: 3 }, 'got {"base":3}'],
     [Promise.resolve(), 'got a promise (await it first)'],
-  ])('says what a model is instead of %j', async (wrong, got) => {
+  ])('reports what a model is instead of %j', async (wrong, got) => {
     await expect(createAdapter('lora', {}, wrong as never)).rejects.toThrow(
       `createAdapter: model: ${got}, expected a model, an open base model or a model's graph.`,
     )
@@ -181,7 +181,7 @@ describe('createFromRecipe', () => {
     await expect(made).rejects.toThrow(OptionError)
     await expect(made).rejects.toThrow(message)
   })
-  it('takes a model, and says what a wrong one is', async () => {
+  it('takes a model, and reports what a wrong one is', async () => {
     const recipe = { name: 'a', kind: 'dora', config: { rank: 2 }, description: '', tags: [] }
     read = []
     expect((await createFromRecipe(recipe, model)).baseModel).toBe('stories260k')

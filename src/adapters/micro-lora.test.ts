@@ -63,7 +63,7 @@ describe('an adapter as a MicroLoRA', () => {
       expect(toFloat32(back.tensors.get(key)!)).toEqual(tensor.data)
     expect(back.tensors.size).toBe(adapter.tensors.size)
   })
-  it('goes on learning, and what it learned is in the adapter', () => {
+  it('continues learning, and what it learned is in the adapter', () => {
     const adapter = withNumbers(createRole('reviewer', width))
     const lora = toMicroLora(adapter, { optimizer: 'adam' })
     const [module] = Object.keys(lora.config.modules)

@@ -3,7 +3,7 @@ import { findRepeatedKey } from './repeated-key.ts'
 
 const find = (text: string) => findRepeatedKey(text, JSON.parse(text))
 
-describe('a key that stands twice', () => {
+describe('a key that occurs twice', () => {
   it.each([
     ['{"a":1,"a":2}', 'a', 0],
     ['{"a":{"b":1,"c":[{"d":":","d":2}]}}', 'd', 0],

@@ -132,7 +132,7 @@ describe('withResidentWeights', () => {
     await resident.openGroup!().add([buildPackedProduct()])
     expect([...joined.at(-1)!.keys()]).toEqual(['w.codes.f32'])
   })
-  it('says which input was not fed', async () => {
+  it('reports which input was not fed', async () => {
     const { backend } = createRecorder()
     const program = await withResidentWeights(backend).compile(buildProduct())
     await expect(program.run(new Map())).rejects.toThrow(/x|w/)

@@ -80,7 +80,7 @@ describe('JSON', () => {
     expect(await score('json-validity', { answer: '[1]' })).toBe(1)
     expect(await score('json-validity', { answer: '[1' })).toBe(0)
   })
-  it('that a row does not hold is said before anything is written', () => {
+  it('that a row does not hold is reported before anything is written', () => {
     expect(metrics.get('json-equality')!.findProblem!({ row: {}, wanted: 'yes' })).toContain(
       'is not JSON: "yes"',
     )

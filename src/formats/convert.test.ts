@@ -138,7 +138,7 @@ describe('fromFloat32', () => {
   })
 })
 
-it('says which types lose nothing as f32', () => {
+it('reports which types lose nothing as f32', () => {
   expect(isExactInFloat32('bf16')).toBe(true)
   expect(isExactInFloat32('i32')).toBe(false)
 })

@@ -142,7 +142,7 @@ describe('identity', () => {
 })
 
 describe('readWeights', () => {
-  it('gives all weights that the graph reads as f32, and says how far it is', async () => {
+  it('gives all weights that the graph reads as f32, and reports how far it is', async () => {
     const progress: string[] = []
     const read = await readWeights(await open(), undefined, {
       onProgress: ({ done, total }) => progress.push(`${done}/${total}`),
@@ -209,7 +209,7 @@ describe('a GGUF file', () => {
     const read = await readWeights(base)
     for (const [name, { data }] of weights) expect(read.get(name)!.data).toEqual(data)
   })
-  it('closes the file and says what is missing where tensors are', async () => {
+  it('closes the file and reports what is missing where tensors are', async () => {
     const some = new Map(tensors)
     some.delete('blk.1.ffn_up.weight')
     let closed = 0

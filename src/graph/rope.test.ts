@@ -86,7 +86,7 @@ describe('computeRopeTables', () => {
     const same = computeRopeTables({ ...plain, scaling: { ...scaling, factor: 1 } }, config, 1)
     expect(same.cos.data[0]).toBe(1)
   })
-  it('yarn keeps fast pairs, divides slow ones, and rounds the bounds unless told not to', () => {
+  it('yarn keeps fast pairs, divides slow ones, and rounds the bounds by default not to', () => {
     const scaling = {
       type: 'yarn',
       factor: 4,

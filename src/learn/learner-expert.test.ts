@@ -20,7 +20,7 @@ afterAll(() => model.dispose())
 
 const prompt = 'Once upon a time'
 
-it('answers as the expert does before anything is learned, and goes on from there', async () => {
+it('answers as the expert does before anything is learned, and continues from there', async () => {
   const learner = createLearner({ model, expert })
   const alone = await model.complete(prompt, { adapter: expert, maxTokens: 12 })
   expect(alone).not.toBe(await model.complete(prompt, { maxTokens: 12 }))
@@ -120,7 +120,7 @@ it('encodes what is learned and scored as the expert reads it', async () => {
   await expect(plain.loss(taught)).rejects.toThrow('chat template')
 })
 
-it('goes on reading so with tiers on layers, after a consolidation, and from a store', async () => {
+it('continues reading so with tiers on layers, after a consolidation, and from a store', async () => {
   const own = withTemplate(expert)
   const store = createMemoryStore()
   const options = {

@@ -110,7 +110,7 @@ describe('a learner whose fast tier lies on layers', () => {
     expect(await learner.loss({ user: 'ada', ...fact })).toBeCloseTo(first!, 5)
   })
 
-  it('goes on from a store as if never stopped, and refuses a state of other places', async () => {
+  it('continues from a store as if never stopped, and refuses a state of other places', async () => {
     const store = createMemoryStore()
     const first = learnerOf({ store })
     const losses = await taught(first, 3)
@@ -173,7 +173,7 @@ describe('a learner whose fast tiers lie at the head and on layers', () => {
     expect((await answer(learner, 'ada', fact.prompt)).end.text).toContain('Bart')
   })
 
-  it('sums both into the slow tier, and goes on from a store', async () => {
+  it('sums both into the slow tier, and continues from a store', async () => {
     const store = createMemoryStore()
     const options = { memory: false, fast: both, slow: { rank: 8 }, store } as const
     const first = learnerOf(options)

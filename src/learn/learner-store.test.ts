@@ -65,7 +65,7 @@ const bytesOf = async (place: UserStore, user: string): Promise<string[]> => {
 }
 
 describe('a learner that is opened again', () => {
-  it('goes on where the one before stopped: tiers, rewards, answers that may be judged', async () => {
+  it('continues where the one before stopped: tiers, rewards, answers that may be judged', async () => {
     const whole = createLearner({ model })
     const first = made()
     const embedding = (i: number): Float32Array => Float32Array.of(1, i, 0.5)

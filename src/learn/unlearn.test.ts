@@ -145,7 +145,7 @@ describe('unlearning a turn', () => {
     expect((await learner.statistics('ada')).learned).toBe(3)
   })
 
-  it('says which turn is not kept or can no longer be separated; nothing has changed', async () => {
+  it('reports which turn is not kept or can no longer be separated; nothing has changed', async () => {
     const learner = create({ keptHistory: 3 })
     const { turn } = await learner.learn({ user: 'ada', ...secret })
     await teach(learner, [0])

@@ -68,7 +68,7 @@ describe('compressing', () => {
       { numRuns: 20 },
     )
   })
-  it('by energy keeps the least rank that reaches it, in every module by itself', () => {
+  it('by energy keeps the least rank that reaches it, in every module alone', () => {
     const adapter = createRandomAdapter({ seed: 3, rank: 6 })
     const { modules } = compress(adapter, { energy: 0.8 })
     const values = spectra(adapter)

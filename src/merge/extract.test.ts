@@ -85,7 +85,7 @@ describe('extract', () => {
     expect(furthest(withBack, await logitsOf(base))).toBeGreaterThan(0.1)
   })
 
-  it('by energy takes the rank that is there, in every module by itself, and leaves out what is equal', async () => {
+  it('by energy takes the rank that exists, in every module alone, and leaves out what is equal', async () => {
     const tuned = await tunedWith(
       await taught(['q_proj', '1.mlp.up_proj'], {
         rankPattern: { up_proj: 2 },
@@ -104,7 +104,7 @@ describe('extract', () => {
     )
   })
 
-  it('says what a smaller rank has lost', async () => {
+  it('reports what a smaller rank has lost', async () => {
     const adapter = await taught(['v_proj'])
     const { adapter: back, modules } = await extracted(await tunedWith(adapter), { rank: 2 })
     const got = computeDeltas(back)

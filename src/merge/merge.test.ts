@@ -185,7 +185,7 @@ describe('sums', () => {
     expect(residuals[0]).toBeGreaterThan(0.5)
     expect(residuals[4]).toBeLessThan(1e-6)
   })
-  it('keep an energy with a rank of its own in every module, which the configuration tells', () => {
+  it('keep an energy with its own rank in every module, which the configuration tells', () => {
     const merged = merge(three, { method: 'weighted', energy: 0.7 })
     const expected = sumDeltas(three, [1, 1, 1])
     for (const [path, values] of computeDeltas(merged))

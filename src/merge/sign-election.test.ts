@@ -76,7 +76,7 @@ describe('the elected mean', () => {
       { seed: 1, numRuns: 150 },
     )
   })
-  it('goes on behind what is copied at a time, and may write over a row', () => {
+  it('continues behind what is copied at a time, and may write over a row', () => {
     const size = 10_001
     const a = new Float32Array(size).fill(1)
     const b = Float32Array.from({ length: size }, (_, i) => (i % 2 === 0 ? 3 : -0.5))

@@ -61,7 +61,7 @@ describe.each(kernelNames)('with %s kernels', (kernels) => {
     expect(measureRelativeError(gradient, differences(hidden, lossAt))).toBeLessThan(1e-5)
   })
   it.each([1, 2, 3, 4, 5, 16])(
-    'over the %i likeliest it is the formula, the rest along the average row',
+    'over the %i most likely it is the formula, the rest along the average row',
     (count) => {
       for (const came of [7, 31]) {
         const prediction = predicted(hidden, came, count)
@@ -96,7 +96,7 @@ describe('the loss at a head', () => {
       totalOf(logitsAt(h, softcap)) - logitsAt(h, softcap)[came]!
     expect(measureRelativeError(gradient, differences(hidden, lossAt))).toBeLessThan(1e-5)
   })
-  it('falls, true and over the whole vocabulary, when an adapter learns from the likeliest 8 alone', () => {
+  it('falls, true and over the whole vocabulary, when an adapter learns from the most likely 8 alone', () => {
     const rows = filled()
     const lora = new MicroLora({
       rank: 4,

@@ -32,7 +32,7 @@ describe('a fresh one', () => {
     expect(Math.max(...a.map(Math.abs))).toBeGreaterThan(0.7 * bound)
     expect([...one.module().read('weights').subarray(24)]).toEqual(new Array(16).fill(0))
   })
-  it('has 6, 12 and 24 KB of weights at 768 × 768 and says what lies beside them', () => {
+  it('has 6, 12 and 24 KB of weights at 768 × 768 and reports what lies beside them', () => {
     for (const [rank, kilobytes] of [
       [1, 6],
       [2, 12],

@@ -65,7 +65,7 @@ describe('the step grows with the verdict', () => {
     lora.applyUpdates(0.01)
     expect(measureDistance(lora.module().read('weights'), start)).toBeCloseTo(0.01, 5)
   })
-  it('goes on the same after saving between adapt and applyUpdates', async () => {
+  it('continues the same after saving between adapt and applyUpdates', async () => {
     const lora = new MicroLora(small)
     lora.adapt(x, { emitted: 3, quality: 0.6 })
     lora.adapt(x, { target })

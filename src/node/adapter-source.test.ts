@@ -33,7 +33,7 @@ describe('loadAdapter', () => {
     },
   )
 
-  it('says that they need a model, and what is not an adapter', async () => {
+  it('reports that they need a model, and what is not an adapter', async () => {
     await expect(loadAdapter(at('x.gguf'))).rejects.toThrow('loadAdapter(path, { model })')
     await expect(loadAdapter(at('mlx'))).rejects.toThrow('is an adapter of mlx-lm')
     await expect(loadAdapter(at('Modelfile.base'), { model })).rejects.toThrow(
@@ -79,7 +79,7 @@ describe('graft run', () => {
     )
   })
 
-  it('says that a GGUF adapter names no base', async () => {
+  it('reports that a GGUF adapter names no base', async () => {
     const { code, stderr } = await run('--adapter', at('x.gguf'))
     expect(code).toBe(1)
     expect(stderr).toContain('does not say which base it belongs to. Name it with --model.')

@@ -31,7 +31,7 @@ describe('createNodeBackend', () => {
     const { backend, lines } = await create(undefined, loadNative)
     expect([backend.name, lines]).toEqual([native, []])
   })
-  it('takes WebAssembly where it is not, and says so in one line', async () => {
+  it('takes WebAssembly where it is not, and reports it in one line', async () => {
     const { backend, lines } = await create(undefined)
     expect(backend.name).toBe(wasm)
     expect(lines).toHaveLength(1)
@@ -40,7 +40,7 @@ describe('createNodeBackend', () => {
       /^graft: onnxruntime-node is not installed;.*npm install --ignore-scripts/,
     )
   })
-  it('says why a library that is there cannot be loaded', async () => {
+  it('reports why a library that exists cannot be loaded', async () => {
     const { lines } = await create(undefined, failWith('libonnxruntime.so.1: cannot open\nstack'))
     expect(lines[0]).toMatch(/^graft: onnxruntime-node cannot be loaded \(libonnx[^\n]*open\);/)
   })

@@ -45,7 +45,7 @@ describe('splitRows', () => {
     Array.from({ length: 20 }, (_, text) => ({ text })),
     'rows',
   )
-  it('holds back a share, each row in exactly one part, in the order of the file', () => {
+  it('holds out a share, each row in exactly one part, in the order of the file', () => {
     const { train, validation } = splitRows(data, 0.25, 3)
     expect([train.rows.length, validation.rows.length]).toEqual([15, 5])
     const numbers = [train, validation].map(({ rows }) => rows.map(({ number }) => number))

@@ -69,7 +69,7 @@ describe('mergeIntoBase', () => {
     ).toBeLessThan(1e-4)
   })
 
-  it('writes a GGUF, and says how far quantising again has moved its logits', async () => {
+  it('writes a GGUF, and reports how far quantising again has moved its logits', async () => {
     const adapter = await expert(small, 3, ['q_proj', 'v_proj'])
     const report = await mergeIntoBase([adapter], {
       base: at('small.gguf'),
@@ -97,7 +97,7 @@ describe('mergeIntoBase', () => {
     await Promise.all([merged.dispose(), plain.dispose()])
   })
 
-  it('leaves nothing where it fails, and touches nothing that is there', async () => {
+  it('leaves nothing where it fails, and touches nothing that exists', async () => {
     const options = { base: 'stories260k', out: at('none') }
     const prompt = await createAdapter(
       'prompt-tuning',

@@ -122,7 +122,7 @@ describe("an adapter's own chat template", () => {
     )
   })
 
-  it('is told to onNote where it differs from the one of the base', async () => {
+  it('is asked to onNote where it differs from the one of the base', async () => {
     const notes: string[] = []
     await loadWith({ 'chat_template.jinja': 'A' }, {}, (note) => notes.push(note))
     expect(notes).toEqual([

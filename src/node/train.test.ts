@@ -118,7 +118,7 @@ describe('train', () => {
     expect(manifest!.figures!.residentBytes).toBe(4 * numbers)
     expect(existsSync(join(out, 'graft.json'))).toBe(false)
   })
-  it('goes on with a run that an older version began, and takes over its notes', async () => {
+  it('continues with a run that an older version began, and takes over its notes', async () => {
     const out = join(folder, 'older')
     const created = '2026-01-01T00:00:00.000Z'
     const older = { version: 1, base: 'stories260k', expert: { created } }
@@ -128,7 +128,7 @@ describe('train', () => {
     expect((await readExpertMetadata(out))!.manifest!.created).toBe(created)
     expect(existsSync(join(out, 'graft.json'))).toBe(false)
   })
-  it('goes on training an adapter from its folder', async () => {
+  it('continues training an adapter from its folder', async () => {
     const { best } = await finish({ adapter: join(folder, 'whole'), learningRate: 1e-9 })
     const before = await loadAdapter(join(folder, 'whole'))
     for (const [key, { data: values }] of before.tensors) {

@@ -70,7 +70,7 @@ export function describeRegistry<Source>(
       expect((await registry.resolve('coder@stable')).channels).toEqual(['stable'])
     })
 
-    it('says what there is where nothing fits', async () => {
+    it('reports what there is where nothing fits', async () => {
       await add({})
       await expect(registry.resolve('codr')).rejects.toThrow(/Did you mean "coder"\?/)
       await expect(registry.resolve('coder@^2')).rejects.toThrow(/its versions are 1\.0\.0/)

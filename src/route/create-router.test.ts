@@ -83,7 +83,7 @@ describe('createRouter', () => {
 })
 
 describe('a cascade', () => {
-  it('stops at the first stage that is sure, and says which one decided', async () => {
+  it('stops at the first stage that is sure, and reports which one decided', async () => {
     const counted = createWordEmbedder()
     const router = await createRouter({ ...given, embedder: counted, kind: 'cascade' })
     const before = counted.calls

@@ -93,7 +93,7 @@ export function routerContract(name: string, open: () => Promise<RouterCase> | R
       const signal = AbortSignal.abort(new Error('left'))
       await expect((async () => router.decide({ text: 'Hello' }, signal))()).rejects.toThrow('left')
     })
-    it('says what spoke for an expert, the strongest first', async () => {
+    it('reports what spoke for an expert, the strongest first', async () => {
       const { router, known } = await open()
       if (!router.explain) return
       const clues = await router.explain({ text: known[0]!.text })

@@ -218,7 +218,7 @@ describe('a mixture', () => {
     await expect(model.prepare({ mixture: [] })).rejects.toThrow(OptionError)
   })
 
-  it('refuses what has no exact form, and says what to do', async () => {
+  it('refuses what has no exact form, and reports what to do', async () => {
     const mixed = (...adapters: Adapter[]) =>
       logits({ adapter: { mixture: adapters.map((adapter) => ({ adapter, weight: 0.5 })) } })
     await expect(mixed()).rejects.toThrow(OptionError)

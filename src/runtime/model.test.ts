@@ -287,7 +287,7 @@ describe('stories260k', () => {
     expect(distance(changed!, plain!)).toBeGreaterThan(1e-3)
   })
 
-  it('serves 8-bit weights near the file’s own, and says how near', async () => {
+  it('serves 8-bit weights near the file’s own, and reports how near', async () => {
     const packed = createModel({ base: await open(storiesPath), backend: onnx, weights: 'q8' })
     const prompts = ['Once upon a time', 'The dog', 'Lily and Tom']
     const error = await measureActivationError(packed, prompts)

@@ -108,7 +108,7 @@ describe('a file of the web', () => {
     expect(await call('removeDownload', server.url)).toBe(true)
     expect(await call('listDownloads')).toEqual([])
   })
-  it('goes on where its body was cut, in the same call', async () => {
+  it('continues where its body was cut, in the same call', async () => {
     server.faults = { cutAfter: 5_000_000, cuts: 2, slowMs: 40 }
     expect(await call('download', server.url)).toEqual([hash, hash])
     const goesOn = expect.stringMatching(/^bytes=[1-9]\d+-$/)
@@ -174,7 +174,7 @@ describe('a file of the web', () => {
     expect(await call('load', server.url)).toMatch(/FormatError: .*HTML page in place/)
     expect(await call('listDownloads')).toEqual([])
   })
-  it('says what to do without permission (CORS), without the file, without the server', async () => {
+  it('reports what to do without permission (CORS), without the file, without the server', async () => {
     server.faults = { noCors: true }
     expect(await call('download', server.url)).toMatch(
       /StorageError: .*Access-Control-Allow-Origin/,
@@ -253,7 +253,7 @@ describe('room and tabs', () => {
     ])
     expect(server.asked).toEqual([''])
   })
-  it('a tab that is closed in the middle leaves what another goes on from', async () => {
+  it('a tab that is closed in the middle leaves what another continues from', async () => {
     server.faults = { slowMs: 100 }
     const closed = await openTab()
     const running = callIn(closed, 'download', server.url).catch(() => undefined)

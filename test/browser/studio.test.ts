@@ -68,7 +68,7 @@ describe('Studio of graft serve', () => {
     expect(places).toContainEqual(expect.stringMatching(/\/served\/[0-9a-f]{16}\/stories260k\/$/))
     expect(places).toContain(`${site.origin}/studio/ort/`)
   })
-  it('says where keys keep the base from it, and opens the small model', async ({ skip }) => {
+  it('reports where keys keep the base from it, and opens the small model', async ({ skip }) => {
     if (!browser) return skip(reason)
     site.keysAreNeeded = true
     const { page, problems, asked, close } = await openStudioPage()

@@ -82,7 +82,7 @@ const waitFor = (tab: Page, what: 'steps' | 'saves', least: number): Promise<unk
 
 describe('training in tabs', () => {
   it(
-    'goes on after its tab was closed in a step, with the same bits',
+    'continues after its tab was closed in a step, with the same bits',
     { timeout: 600_000 },
     async () => {
       const first = await openTab()
@@ -134,7 +134,7 @@ describe('bad input', () => {
     expect(problem).toMatch(/MismatchError: /)
     expect(text).toBe('a time,')
   })
-  it('says what each wrong thing is, and runs nothing of it', { timeout: 120_000 }, async () => {
+  it('reports what each wrong thing is, and runs nothing of it', { timeout: 120_000 }, async () => {
     const said = await call(await openTab(), 'refuse')
     expect(said).toMatchObject({
       page: expect.stringMatching(/FormatError: x\.gguf/),

@@ -88,7 +88,7 @@ describe.skipIf(!areInstalled)(title, () => {
       expect(['Oslo', 'Rome']).toContain(JSON.parse(call.arguments).city)
     })
 
-    it('counts tokens, and says why a stored response cannot be had', async () => {
+    it('counts tokens, and reports why a stored response cannot be had', async () => {
       const client = await open()
       const counted = await client.responses.inputTokens.count({ model: 'noisy', input: 'A dog' })
       expect(counted.input_tokens).toBeGreaterThan(3)

@@ -160,7 +160,7 @@ describe('graft inspect', () => {
     })
   }, 60_000)
 
-  it('takes a file of the folder for the folder, and says what is wrong with a torn one', async () => {
+  it('takes a file of the folder for the folder, and reports what is wrong with a torn one', async () => {
     expect(await inspect(join(lora, 'adapter_model.safetensors'))).toMatchObject({ kind: 'lora' })
     const { code, stderr } = await graft(['inspect', at('torn')])
     expect(code).toBe(1)

@@ -170,7 +170,7 @@ describe('the library takes paths of any format', () => {
       expect(measureAdapterDifference(expected, adapter).overall).toBeLessThan(1e-4)
   })
 
-  it('finds the base that a Modelfile names, and says where none is named', async () => {
+  it('finds the base that a Modelfile names, and reports where none is named', async () => {
     expect((await merge([at('Modelfile')])).tensors.size).toBe(10)
     await expect(merge([at('x.gguf'), at('mlx')])).rejects.toThrow(
       'x.gguf, ' + at('mlx') + ': files of llama.cpp and mlx-lm are read for a base',

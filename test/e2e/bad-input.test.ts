@@ -168,7 +168,7 @@ describe('an adapter', () => {
       'layer_replication',
     )
   })
-  it('that is no folder, or an empty one, says so', async () => {
+  it('that is no folder, or an empty one, reports it', async () => {
     mkdirSync(at('empty'))
     expect(await failure('run', 'x', '--model', 'stories260k', '--adapter', at('empty'))).toContain(
       'adapter_config.json',

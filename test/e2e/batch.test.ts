@@ -49,7 +49,7 @@ describe('graft batch', { timeout }, () => {
     ])
   })
 
-  it('goes on where a run was stopped, and says what was refused', async () => {
+  it('continues where a run was stopped, and reports what was refused', async () => {
     const input = write('more.jsonl', [good('a'), good('b'), line('c', { prompt: 'x', n: 900 })])
     const kept = { id: 'batch_req_1', custom_id: 'a', response: { status_code: 200 }, error: null }
     write('more-out.jsonl.part', [JSON.stringify(kept), '{"id":"batch_req_2","cust'])

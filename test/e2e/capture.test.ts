@@ -66,7 +66,7 @@ const ask = (headers: Record<string, string>): Promise<Response> =>
     body: JSON.stringify({ messages: [{ role: 'user', content: 'Who?' }] }),
   })
 
-it('keeps calls with consent as rows that graft data reads, and says what it left out', async () => {
+it('keeps calls with consent as rows that graft data reads, and reports what it left out', async () => {
   expect(await (await ask({ 'x-graft-consent': 'yes' })).text()).toContain('ann@example.org')
   expect((await ask({})).status).toBe(200)
   child.kill('SIGINT')

@@ -54,7 +54,7 @@ it('eval adds scores with intervals, and times where answers are written', async
   expect(figures!.machine).toMatch(/cores/)
 }, 300_000)
 
-it('eval leaves what is signed, registered or of another tool, and says so', async () => {
+it('eval leaves what is signed, registered or of another tool, and reports it', async () => {
   await run('experts', 'add', 'coder', '--version', '2.0.0')
   const args = ['eval', '--data', 'rows.jsonl', '--rows', '2', '--adapter']
   const before = readFileSync(at('coder', 'expert.json'), 'utf8')

@@ -40,7 +40,7 @@ function makeExpert(name: string): void {
 }
 
 describe('graft learn', () => {
-  it('goes on from an expert and reads chats by its own template', async () => {
+  it('continues from an expert and reads chats by its own template', async () => {
     makeExpert('taught')
     const given = ['--data', 'chats.jsonl', '--adapter', 'taught']
     const { turns, records, expert } = await learn(...given)
@@ -80,7 +80,7 @@ describe('graft learn', () => {
       expect.stringContaining('fast tier on layers'),
     ])
   })
-  it('learns at the head and on layers together where both are asked for, and goes on with both', async () => {
+  it('learns at the head and on layers together where both are asked for, and continues with both', async () => {
     const given = ['--data', 'rows.jsonl', '--user', 'two', '--store', 'two.db', '--turns', '6']
     await learn(...given, '--fast-layers', '2', '--fast-rank', '3', '--head-rank', '5')
     const stored = await new UserCheckpoints(await openSqliteStore(at('two.db'))).open('two')
@@ -104,7 +104,7 @@ describe('graft learn', () => {
     expect(JSON.parse(shown.stdout).statistics.learned).toBe(1)
   })
   it.each(['users.db', 'users'])(
-    'keeps a user in %s, who goes on from there, and shows the user',
+    'keeps a user in %s, who continues from there, and shows the user',
     async (store) => {
       const first = await learn(
         '--data',
@@ -257,7 +257,7 @@ describe('graft chat --learn', () => {
       'Mars',
     )
   })
-  it('takes thumbs, each answer once, and says what it does not take', async () => {
+  it('takes thumbs, each answer once, and reports what it does not take', async () => {
     const { stderr } = await talk(
       '/up\nTom\n/up\n/up\nSue\n/down\n/adapter x\n',
       '--user',
@@ -274,7 +274,7 @@ describe('graft chat --learn', () => {
     )
     expect(shown.statistics).toMatchObject({ signals: 2, learned: 2, meanQuality: 0.5 })
   })
-  it('goes on from an expert, with the expert’s own template', async () => {
+  it('continues from an expert, with the expert’s own template', async () => {
     makeExpert('asked')
     const { stderr, answers } = await talk('Bob?\n/teach  Bob ran.\n', '--adapter', 'asked')
     expect(answers).toHaveLength(1)

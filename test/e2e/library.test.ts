@@ -23,7 +23,7 @@ it('sql and json-format answer in their form', async ({ skip }) => {
   expect(JSON.parse(json)).toMatchObject({ intent: 'PlayMusic', slots: { artist: 'Ricky Bell' } })
 }, 300_000)
 
-it('a build wants a recipe that is there, and a check an expert', async () => {
+it('a build wants a recipe that exists, and a check an expert', async () => {
   const { code, stderr } = await graft(['experts', 'build', 'sqll'], options)
   expect([code, stderr]).toEqual([
     1,

@@ -96,7 +96,7 @@ describe('a manifest', () => {
     if (child.signal === 'SIGKILL') await succeed(['train', path, '--resume'])
     expect(weights(at('experts', 'resumed'))).toBe(weights(at('experts', 'lily')))
   })
-  it('says what it measured after the training, beside the base', async () => {
+  it('reports what it measured after the training, beside the base', async () => {
     const text = usual(
       `evaluation: { metrics: [perplexity, token-f1], rows: 4, newTokens: 8 }
 name: cats

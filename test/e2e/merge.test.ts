@@ -33,7 +33,7 @@ afterAll(async () => {
 })
 
 describe('graft merge', () => {
-  it('keeps the notes that all adapters share, and says what it leaves out', async () => {
+  it('keeps the notes that all adapters share, and reports what it leaves out', async () => {
     const notes = { version: 1, base: 'stories260k' }
     for (const [name, system] of [
       ['brief', 'Be brief.'],
@@ -63,7 +63,7 @@ describe('graft merge', () => {
     expect((await loadAdapter(at('small'))).metadata).toEqual({ name: 'brief' })
   })
 
-  it('writes what merge gives, says what the rank has lost, and the result is an adapter like any other', async () => {
+  it('writes what merge gives, reports what the rank has lost, and the result is an adapter like any other', async () => {
     const { stdout } = await succeed(
       [
         'merge',

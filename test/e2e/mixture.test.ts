@@ -91,7 +91,7 @@ describe('graft run', () => {
       adapter: [{ folder: coder, weight: 0 }],
     })
   })
-  it('says what cannot be mixed', async () => {
+  it('reports what cannot be mixed', async () => {
     const { code, stdout, stderr } = await graft([
       'run',
       one.words,

@@ -150,7 +150,7 @@ describe('by copies of base weights', () => {
     return { ...adapter, tensors: new Map([...adapter.tensors, [key, copy]]) }
   }
 
-  it('training goes on from the base’s own, and refuses others', async () => {
+  it('training continues from the base’s own, and refuses others', async () => {
     const rows = [{ text: 'Lily had a cat.' }]
     const run = async (factor: number, path: string) => {
       await saveAdapter(await withCopy(factor), at(path))

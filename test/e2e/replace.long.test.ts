@@ -133,7 +133,7 @@ describe('a teacher whose calls half follow a rule', () => {
   }, 300_000)
   afterAll(() => server.close())
 
-  it('says what it replaces, and how to serve it', () => {
+  it('reports what it replaces, and how to serve it', () => {
     const [, checked, replaced, share, well] =
       /Of (\d+) calls that neither .* replaces (\d+) \((\d+) %\), (\d+) of them well/.exec(screen)!
     expect(Number(replaced) / Number(checked)).toBeGreaterThan(0.3)

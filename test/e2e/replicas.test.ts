@@ -78,7 +78,7 @@ describe('replicas as processes', { timeout: 240_000 }, () => {
     expect(stdout).toMatch(/gradients added up in \d+ ms at the median/)
     expect(existsSync(at('two', 'loss.svg'))).toBe(true)
   })
-  it('go on from the last checkpoint after a SIGKILL of either', async () => {
+  it('continue from the last checkpoint after a SIGKILL of either', async () => {
     const killed = new Set<number>()
     const { lost, events, pids } = await runReplicas('killed', {}, (step, own) => {
       const rank = step === 3 ? 1 : step === 5 ? 0 : undefined
@@ -94,7 +94,7 @@ describe('replicas as processes', { timeout: 240_000 }, () => {
     expect(hashFile('killed')).toBe(expected)
     expect(pids.filter(isRunning)).toEqual([])
   })
-  it('stop together, four of them, and go on as two', async () => {
+  it('stop together, four of them, and continue as two', async () => {
     const controller = new AbortController()
     const { events } = await runReplicas('stopped', { size: 4, signal: controller.signal }, () =>
       controller.abort(),

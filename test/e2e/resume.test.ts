@@ -91,7 +91,7 @@ describe('a killed run', () => {
 })
 
 describe('Ctrl-C', () => {
-  it('stops at the next step with a checkpoint, says how to go on, and the rest gives the same weights', async () => {
+  it('stops at the next step with a checkpoint, reports how to go on, and the rest gives the same weights', async () => {
     let waiting: NodeJS.Timeout | undefined
     const stopped = await graft(command('stopped'), {
       onStart: (child) => {
@@ -139,7 +139,7 @@ describe('--resume', () => {
     expect(weights('whole')).toBe(before)
     expect(stderr).not.toContain('--date')
   })
-  it('says that another --date is not used, because the run keeps that of its checkpoint', async () => {
+  it('reports that another --date is not used, because the run keeps that of its checkpoint', async () => {
     const { code, stderr } = await graft([...command('whole'), '--resume', '--date', '2020-02-03'])
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     expect(stderr).toMatch(

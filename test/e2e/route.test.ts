@@ -101,7 +101,7 @@ describe('graft route', () => {
     const words = await run(...data, '--kind', 'keyword')
     expect(words.stderr).toMatch(/--kind keyword reads none/)
   })
-  it('trains from a log, and says what another router would have earned there', async () => {
+  it('trains from a log, and reports what another router would have earned there', async () => {
     const time = '2026-11-30T00:00:00Z'
     const log = rows.map(({ text, expert }, i) => {
       const decision = {

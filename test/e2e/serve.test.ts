@@ -113,7 +113,7 @@ describe('graft serve', () => {
     expect((await readStatistics()).cancelled).toBe(1)
   })
 
-  it('says that a port is taken', async () => {
+  it('reports that a port is taken', async () => {
     const port = new URL(url).port
     const { code, stderr } = await graft([
       'serve',
@@ -126,7 +126,7 @@ describe('graft serve', () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining('choose another --port')])
   })
 
-  it('answers what runs when it is told to end, and says how it went', async () => {
+  it('answers what runs when it is asked to end, and reports how it went', async () => {
     const body = { prompt: 'Once', max_tokens: 200, ignore_eos: true }
     const answer = post('/v1/completions', body)
     await expect

@@ -300,7 +300,7 @@ describe('graft quickstart on the embedded model', () => {
     expect(existsSync(at('.graft', 'quickstart', 'adapter_model.safetensors'))).toBe(true)
     expect(stderr).toContain('exact match')
   })
-  it('is what is left where no other model can be had, and says so', async () => {
+  it('is what is left where no other model can be had, and reports it', async () => {
     const environment = { GRAFT_CACHE: at('empty-cache'), GRAFT_OFFLINE: '1' }
     const args = ['quickstart', '--rows', '16', '--test-rows', '2', '--out', at('fallback')]
     const { code, stdout, stderr } = await graft(args, { environment, cwd: scratch.path })

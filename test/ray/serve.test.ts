@@ -86,7 +86,7 @@ describe('graft serve --on', () => {
     expect(existsSync(job!.stop)).toBe(false)
   }, 180_000)
 
-  it('says what a machine of the cluster lacks', async () => {
+  it('reports what a machine of the cluster lacks', async () => {
     const double = await open(async ({ log }) => {
       const message = '10.0.0.2: got graft 0.0.9, expected 0.1.0.'
       log(JSON.stringify({ type: 'failed', error: { name: 'WorkerError', message } }))

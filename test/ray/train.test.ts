@@ -151,7 +151,7 @@ describe('graft train --on', () => {
     expect(types).toEqual(expect.arrayContaining(['data-ready', 'step-end', 'expert-end']))
   })
 
-  it('says what a worker refuses: another version, another base', async () => {
+  it('reports what a worker refuses: another version, another base', async () => {
     const a = writeManifest('a.yaml')
     const message = '10.0.0.3: got graft 0.0.9, expected 0.1.0. Install the same version'
     const double = await open(async ({ log }) => {

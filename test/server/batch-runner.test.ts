@@ -79,7 +79,7 @@ async function openRunner(ask: AskRoute, atATime = 1) {
 }
 
 describe('the runner of batches', () => {
-  it('ends a batch whose time is over, and says which requests were not asked', async () => {
+  it('ends a batch whose time is over, and reports which requests were not asked', async () => {
     const asked: string[] = []
     const parts = await openRunner(async ({ customId }, signal) => {
       asked.push(customId)
@@ -187,7 +187,7 @@ describe('the runner of batches', () => {
     ])
   })
 
-  it('goes on when the input file is deleted, and keeps what the route threw as an error', async () => {
+  it('continues when the input file is deleted, and keeps what the route threw as an error', async () => {
     const parts = await openRunner(async ({ customId }) => {
       if (customId === 'r1') throw new Error('it broke')
       return answered

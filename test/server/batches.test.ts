@@ -152,7 +152,7 @@ describe('a batch', { timeout }, () => {
 })
 
 describe('a file with faults', { timeout }, () => {
-  it('fails the batch, and says which lines', async () => {
+  it('fails the batch, and reports which lines', async () => {
     const lines = [
       line('a'),
       '{"custom_id": "b"',
@@ -231,7 +231,7 @@ describe('a batch that ends early', { timeout }, () => {
     expect([again.status, again.body.error.code]).toEqual([409, 'batch_ended'])
   })
 
-  it('goes on after a restart of the server, with nothing asked twice', async () => {
+  it('continues after a restart of the server, with nothing asked twice', async () => {
     const { id } = await begin(many)
     while ((await ask(`/v1/batches/${id}`)).body.request_counts.completed < 3) await sleep(10)
     await server.close()

@@ -43,7 +43,7 @@ describe('a completion', () => {
     expect(cut.usage.completion_tokens).toBe(64)
   })
 
-  it('tries tokens ahead where it is told to, here and at llama.cpp’s route', async () => {
+  it('tries tokens ahead where it is asked to, here and at llama.cpp’s route', async () => {
     const prompt = `${'The cat. '.repeat(8)}The`
     const count = (): number => server.engine.stats().draftedTokens
     const before = count()
@@ -88,7 +88,7 @@ describe('a completion', () => {
     expect(text).toBe(choices[0].text)
   })
 
-  it('60: logprobs has lists side by side', async () => {
+  it('60: logprobs has lists next to each other', async () => {
     for (const count of [0, 5]) {
       const { choices } = await complete({ prompt: meaning, logprobs: count, temperature: 0 })
       const {

@@ -124,7 +124,7 @@ describe('96: merged_adapters', () => {
   })
 })
 
-describe('94: an expert with a token of its own', () => {
+describe('94: an expert with its own token', () => {
   const ids = async (model: string, prompt: string): Promise<readonly number[]> =>
     (await ask(server, '/tokenize', { model, prompt, add_special_tokens: false })).body.tokens
 

@@ -202,7 +202,7 @@ describe('a fine-tuning job', { timeout: 400_000 }, () => {
     expect(await readdir(join(folder, 'state', 'jobs'))).toEqual(before)
   })
 
-  it('can be cancelled, and goes on after a restart of the server', async () => {
+  it('can be cancelled, and continues after a restart of the server', async () => {
     const training_file = await upload(rows)
     const asked = { model: 'stories260k', training_file, ...settings(50), seed: 7 }
     const first = (await call(path, { ...asked, suffix: 'first' })).body.id

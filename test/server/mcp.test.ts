@@ -149,7 +149,7 @@ describe('/mcp', () => {
     expect((await send(undefined, 'reader', 'DELETE')).status).toBe(405)
   })
 
-  it('says what of a tool failed, hides what of the server failed, and tells the log', async () => {
+  it('reports what of a tool failed, hides what of the server failed, and tells the log', async () => {
     const wrong = (await callTool('generate', { prompt: 'a', model: 'codr' })).result
     expect([wrong.isError, wrong.content[0].text]).toEqual([
       true,

@@ -53,7 +53,7 @@ describe('/api/chat', () => {
     expect(Number.isNaN(Date.parse(all[0].created_at))).toBe(false)
   })
 
-  it('answers whole where it is told to', async () => {
+  it('answers whole where it is asked to', async () => {
     const { body } = await ask(server, '/api/chat', {
       model: 'stories260k',
       messages,
@@ -112,7 +112,7 @@ describe('/api/chat', () => {
     expect(JSON.parse(message.content).n).toBeLessThan(10)
   })
 
-  it('says that the model is loaded where nothing is asked', async () => {
+  it('reports that the model is loaded where nothing is asked', async () => {
     const { body } = await ask(server, '/api/chat', { model: 'stories260k', messages: [] })
     expect(body).toMatchObject({ done: true, done_reason: 'load' })
     for (const [path, asked] of [

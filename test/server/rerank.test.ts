@@ -71,7 +71,7 @@ describe('/v1/rerank', () => {
     expect(answer.body.error.message).toContain(words)
   })
 
-  it('says which experts embed', async () => {
+  it('reports which experts embed', async () => {
     const { body } = await ask(server, '/v1/experts')
     const found = body.data.map((one: { id: string; pooling: string }) => [one.id, one.pooling])
     expect(Object.fromEntries(found)).toEqual({ writer: null, finder: 'mean', ender: 'last' })

@@ -92,7 +92,7 @@ describe('a response', () => {
     expect(Number.isInteger(body.created_at)).toBe(true)
   })
 
-  it('102: says that its limit cut it, and is completed where it ended by itself', async () => {
+  it('102: says that its limit cut it, and is completed where it ended alone', async () => {
     const { body } = await respond({})
     expect([body.status, body.incomplete_details]).toEqual([
       'incomplete',
@@ -133,7 +133,7 @@ describe('a response', () => {
     expect(status).toBe(200)
   })
 
-  it('says that an effort has no effect where the template reads none', async () => {
+  it('reports that an effort has no effect where the template reads none', async () => {
     const { body } = await respond({ reasoning: { effort: 'low' } })
     expect(body.reasoning).toEqual({ effort: null, summary: null })
   })
@@ -169,7 +169,7 @@ describe('a stream', () => {
     expect(strip(last)).toEqual(strip((await respond(asked)).body))
   })
 
-  it('103: a call is an item whose arguments grow, and goes on with its output', async () => {
+  it('103: a call is an item whose arguments grow, and continues with its output', async () => {
     const choice = { type: 'function', name: 'get_time' }
     const events = await stream({
       tools,

@@ -119,7 +119,7 @@ describe('a server with a router', () => {
     ])
   })
 
-  it('answers by the expert that fits, and says so in the body and in headers', async () => {
+  it('answers by the expert that fits, and reports it in the body and in headers', async () => {
     const routed = await openRouted()
     const { body, headers } = await ask(routed, '/v1/chat/completions', chat('write a poem'))
     expect(body.model).toBe('poet')
@@ -133,7 +133,7 @@ describe('a server with a router', () => {
     expect(own.body.choices[0].message).toEqual(body.choices[0].message)
     expect([own.body.route, own.headers.get('x-graft-expert')]).toEqual([undefined, null])
   })
-  it('says so in streams too, and for plain prompts', async () => {
+  it('reports it in streams too, and for plain prompts', async () => {
     const routed = await openRouted()
     const stream = await ask(routed, '/v1/chat/completions', chat('a function', { stream: true }))
     expect(stream.headers.get('x-graft-expert')).toBe('coder')
@@ -164,7 +164,7 @@ describe('a server with a router', () => {
     expect(await ids(await openRouted())).toContain('auto')
     expect(await ids(opened)).not.toContain('auto')
   })
-  it('asks the upstream below the second threshold, and says so', async () => {
+  it('asks the upstream below the second threshold, and reports it', async () => {
     const at = { url: upstream.url, model: 'big-model', key: 'secret' }
     const routed = await openRouted({ upstream: at, escalateBelow: 0.4 })
     const { body, headers } = await ask(routed, '/v1/chat/completions', chat('Hello'))
@@ -192,7 +192,7 @@ describe('a server with a router', () => {
     const known = await ask(routed, '/v1/chat/completions', chat('a poem'))
     expect(known.headers.get('x-graft-expert')).toBe('poet')
   })
-  it('answers itself where the upstream does not, and says that', async () => {
+  it('answers itself where the upstream does not, and reports that', async () => {
     const at = { url: upstream.url, model: 'big-model' }
     const routed = await openRouted({ upstream: at, escalateBelow: 0.4 })
     const { body, status } = await ask(routed, '/v1/chat/completions', chat('please fail'))

@@ -280,7 +280,7 @@ describe('in front of vLLM', () => {
 })
 
 describe('graft serve --backend vllm', () => {
-  it('takes the base that vLLM serves, and says what is off', async () => {
+  it('takes the base that vLLM serves, and reports what is off', async () => {
     const double = await openVllmDouble()
     opened.push(() => double.close())
     const args = ['serve', 'stories260k', '--backend', 'vllm', '--url', double.url, '--port', '0']
@@ -338,7 +338,7 @@ describe('a vLLM server', () => {
     )
   })
 
-  it('that loads no adapters, or asks for a key, says how to start it', async () => {
+  it('that loads no adapters, or asks for a key, reports how to start it', async () => {
     await expect(startBoth({ adapters: coder() }, { isClosed: true })).rejects.toThrow(
       /VLLM_ALLOW_RUNTIME_LORA_UPDATING=True/,
     )

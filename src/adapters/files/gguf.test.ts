@@ -244,7 +244,7 @@ describe('loadGgufAdapter', () => {
     })
   })
 
-  it('says everything that is wrong with the metadata, the names and the shapes', async () => {
+  it('reports everything that is wrong with the metadata, the names and the shapes', async () => {
     const text = (value: string): GgufEntry => ({ type: 'string', value })
     await expect(
       load([], { 'general.type': text('model'), 'general.architecture': text('qwen2') }),

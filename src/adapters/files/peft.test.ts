@@ -62,7 +62,7 @@ describe('loadAdapter', () => {
     expect(adapter.config).toMatchObject({ alpha: 0, rankPattern: { nope_proj: 3 } })
   })
 
-  it('says that a Git LFS pointer is one', async () => {
+  it('reports that a Git LFS pointer is one', async () => {
     const pointer = bytes(
       'version https://git-lfs.github.com/spec/v1\noid sha256:11\nsize 3456789\n',
     )
@@ -128,13 +128,13 @@ describe('loadAdapter', () => {
     expect(JSON.parse(stringifyAdapterConfig(adapter))).toEqual({ ...config, ...harmless })
   })
 
-  it('says which required key is missing', async () => {
+  it('reports which required key is missing', async () => {
     const error = await errorOf(loadWith({ r: null, target_modules: undefined }))
     expect(error.message).toContain('r: is missing')
     expect(error.message).toContain('target_modules: is missing')
   })
 
-  it('tells the faults of a folder apart', async () => {
+  it('distinguishes the faults of a folder', async () => {
     const load = (changes: Record<string, Uint8Array | undefined>) =>
       errorOf(loadAdapter(folderAt(directory, changes)))
     const tensors = await readFile(new URL('adapter_model.safetensors', directory))

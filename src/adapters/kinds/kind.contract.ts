@@ -170,7 +170,7 @@ export function adapterKindContract(
       expect(furthest(await attachedLogits(loaded), await attachedLogits(adapter))).toBe(0)
     })
 
-    it('says everything that does not fit in one error', () => {
+    it('reports everything that does not fit in one error', () => {
       const tensors = new Map(adapter.tensors)
       // a soft prompt has one tensor only
       const [reshaped, missing] = [...tensors.keys()] as [string, string?]

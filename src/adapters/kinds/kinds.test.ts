@@ -238,7 +238,7 @@ for (const [kind, list] of Object.entries(cases))
   for (const one of list) adapterKindContract(kind, one)
 
 describe('the table', () => {
-  it('finds kinds by name and by peft_type, and says what there is', () => {
+  it('finds kinds by name and by peft_type, and reports what there is', () => {
     expect(getPeftKind({ peft_type: 'LORA' }, 'x')).toBe(getKind('lora'))
     expect(getPeftKind({ peft_type: 'LORA', use_dora: true }, 'x')).toBe(getKind('dora'))
     expect(() => getKind('lorra')).toThrow(

@@ -23,7 +23,7 @@ describe('simplifyExpert', () => {
     ['coder', 'adapter: got "coder", expected an adapter'],
     [Promise.resolve(adapter), 'adapter: got a promise, expected an adapter; await it first'],
     [{ rank: 8 }, 'adapter: got an object with rank, expected an adapter'],
-  ])('says what is wrong with %j', (wrong, message) => {
+  ])('reports what is wrong with %j', (wrong, message) => {
     expect(() => simplifyExpert(wrong as never)).toThrow(OptionError)
     expect(() => simplifyExpert(wrong as never)).toThrow(message)
   })

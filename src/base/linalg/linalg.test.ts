@@ -77,7 +77,7 @@ describe('multiply', () => {
       { seed: 1, numRuns: 60 },
     )
   })
-  it('goes on where the inner dimension is longer than what is packed at a time, in f32 too', () => {
+  it('continues where the inner dimension is longer than what is packed at a time, in f32 too', () => {
     const a = normal(5, 700, 1)
     const b = normal(700, 6, 2)
     const target = createMatrix(5, 6, new Float32Array(30))
@@ -207,7 +207,7 @@ describe('symmetricEigen', () => {
       expect(Math.abs(values[8]! / values[0]!)).toBeLessThan(1e-12)
     }
   })
-  it('says so instead of looping when the matrix contains NaN', () => {
+  it('reports it instead of looping when the matrix contains NaN', () => {
     expect(() => computeEigen(createMatrix(2, 2, Float64Array.of(1, NaN, NaN, 1)))).toThrow(
       'eigenvalues',
     )

@@ -38,15 +38,15 @@ describe('a command that computes', () => {
     expect(start({ env: { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=0' } })).toBeUndefined()
   })
 
-  it.each(['[always] madvise never', 'always madvise [never]'])('goes on where %s', (pages) => {
+  it.each(['[always] madvise never', 'always madvise [never]'])('continues where %s', (pages) => {
     expect(start({}, () => pages)).toBeUndefined()
   })
 
-  it('goes on as a replica, whose pipes a new program would not get', () => {
+  it('continues as a replica, whose pipes a new program would not get', () => {
     expect(start({ env: { GRAFT_REPLICA: '{"rank":0,"size":2}' } })).toBeUndefined()
   })
 
-  it('goes on where nothing is said about pages, or the system refuses', () => {
+  it('continues where nothing is said about pages, or the system refuses', () => {
     const fail = (): never => {
       throw new Error('no such file')
     }
@@ -54,7 +54,7 @@ describe('a command that computes', () => {
     expect(() => start({ execve: fail })).not.toThrow()
   })
 
-  it('goes on elsewhere than on Linux, and where no program can take its place', () => {
+  it('continues elsewhere than on Linux, and where no program can take its place', () => {
     expect(start({ platform: 'darwin' })).toBeUndefined()
     expect(start({ execve: undefined })).toBeUndefined()
   })

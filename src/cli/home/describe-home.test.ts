@@ -50,7 +50,7 @@ it('names what runs, and how many experts there are beyond four', () => {
   )
 })
 
-it('says where to look when the registry cannot be read', () => {
+it('reports where to look when the registry cannot be read', () => {
   const lines = describeHome({ ...nothing, registered: undefined }, style)
   expect(lines[1]).toContain('graft experts list')
 })

@@ -109,7 +109,7 @@ describe('adapterAt', () => {
     expect(await findAdapter(directory)).toBeUndefined()
     expect(await findAdapter(join(directory, 'nothing.gguf'))).toBeUndefined()
   })
-  it('says that a file of tensors alone is not an adapter', async () => {
+  it('reports that a file of tensors alone is not an adapter', async () => {
     await writeFile(
       join(path, 'adapter_model.safetensors'),
       await readFile(join(parity('lora_qv_r8'), 'adapter_model.safetensors')),

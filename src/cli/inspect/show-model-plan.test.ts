@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import type { Terminal } from '../ui/terminal.ts'
 import { showModelPlan } from './show-model-plan.ts'
 
-it('says what a model needs by what holds it, and what the machine has', async () => {
+it('reports what a model needs by what holds it, and what the machine has', async () => {
   const lines: string[] = []
   const terminal = { print: (line: string) => lines.push(line) } as unknown as Terminal
   const { memory, fits } = await showModelPlan('stories260k', { weights: 'q8' }, terminal)

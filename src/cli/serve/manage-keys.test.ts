@@ -84,7 +84,7 @@ describe('graft serve keys', () => {
     expect(stderr).toContain(message)
     expect(code).toBe(expected)
   })
-  it('has a help of its own', async () => {
+  it('has its own help', async () => {
     const { stdout } = await graft('keys', '--help')
     expect(stdout).toContain('graft serve keys add <name> | list | revoke <name>')
     expect(stdout).toContain('--tokens-per-minute')

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { describeSummary, describeUnusedDate } from './training-view.ts'
 
 describe('describeSummary', () => {
-  it('says what of the rows is not used, and nothing where all is', () => {
+  it('reports what of the rows is not used, and nothing where all is', () => {
     expect(
       describeSummary({
         leftOut: { id: 2, 'messages[].name': 1 },

@@ -95,7 +95,7 @@ describe('wrapped text', () => {
       expect(lines.join('').replaceAll(' ', '')).toBe(text.replaceAll(' ', ''))
     }
   })
-  it('stands side by side', () => {
+  it('stands next to each other', () => {
     const lines = joinSideBySide(
       { heading: 'base', text: 'one two three four five' },
       { heading: 'expert', text: 'x' },

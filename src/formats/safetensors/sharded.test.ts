@@ -28,7 +28,7 @@ it('gives the line that converts torch files', async () => {
   await expect(openSharded(folder)).rejects.toThrow('.save_pretrained("converted")')
 })
 
-it('says that a Git LFS pointer is one', async () => {
+it('reports that a Git LFS pointer is one', async () => {
   const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${'1'.repeat(64)}\nsize 9\n`
   for (const name of ['model.safetensors', indexName])
     await expect(openSharded(memoryFolder({ [name]: pointer }))).rejects.toThrow(
@@ -97,7 +97,7 @@ describe('openSharded', () => {
     expect(closed).toBe(1)
   })
 
-  it('says what it looked for where there is nothing', async () => {
+  it('reports what it looked for where there is nothing', async () => {
     await expect(openSharded(memoryFolder({}))).rejects.toThrow(NotFoundError)
     await expect(openSharded(memoryFolder({}))).rejects.toThrow(
       `neither model.safetensors nor ${indexName}`,

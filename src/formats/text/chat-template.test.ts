@@ -35,14 +35,14 @@ describe('a chat template', () => {
     },
   )
 
-  it('shows the date it is given, and no date by itself', () => {
+  it('shows the date it is given, and no other date', () => {
     const template = "{{ strftime_now('%d %b %Y') if strftime_now is defined else 'undated' }}"
     expect(renderChat(template, user, { now: new Date(2024, 6, 6) })).toBe('06 Jul 2024')
     expect(renderChat(template, user)).toBe('undated')
     expect(() => renderChat("{{ strftime_now('%Y') }}", user)).toThrow(/pass the option `now`/)
   })
 
-  it('says what the template says when it refuses, and which roles it was given', () => {
+  it('reports what the template says when it refuses, and which roles it was given', () => {
     const template = "{{ raise_exception('roles must alternate') }}"
     expect(() => renderChat(template, [...user, ...user])).toThrow(OptionError)
     expect(() => renderChat(template, [...user, ...user])).toThrow(

@@ -34,7 +34,7 @@ const streamed = (
 }
 
 describe.each(golden.cases)(
-  'a tokenizer with $name, beside the Rust library',
+  'a tokenizer with $name, compared with the Rust library',
   ({ components, encoded, with_special, ids, decoded, without_special }) => {
     const tokenizer = createTokenizer({ ...stories, ...components }, storiesConfig)
 
@@ -131,7 +131,7 @@ describe('a text stream', () => {
   })
 })
 
-describe('special tokens in a template, beside transformers', () => {
+describe('special tokens in a template, compared with transformers', () => {
   const cases = read('../../../test/parity/special-tokens/cases.json') as {
     name: string
     files: Record<'tokenizer_config.json' | 'special_tokens_map.json', object | undefined>

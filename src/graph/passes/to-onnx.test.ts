@@ -91,7 +91,7 @@ describe('toOnnx', () => {
     expect(toOnnx(g.build()).outputs.map(({ name }) => name)).toEqual([toOutputName('x')])
   })
 
-  it('says which input was not fed, and which type cannot be', async () => {
+  it('reports which input was not fed, and which type cannot be', async () => {
     const g = new GraphBuilder()
     g.output('y', g.scale(g.input('x', 'f32', [1]), 2))
     const program = await backend.compile(g.build())

@@ -102,7 +102,7 @@ describe('a grader', () => {
       failed: 1,
     })
   })
-  it('that hangs on all of them ends the training, and says so', async () => {
+  it('that hangs on all of them ends the training, and reports it', async () => {
     const metric = make(hang)
     await expect(
       trainByRewards({

@@ -58,7 +58,7 @@ describe('a sum at the head', () => {
     // the fast tier goes on learning
     expect(foldHead(undefined, fast, 4).change.A.data).not.toBe(fast.A.data)
   })
-  it('cut to a lower rank is the best of that rank, and says what it lost', () => {
+  it('cut to a lower rank is the best of that rank, and reports what it lost', () => {
     const slow = changeOf(width, 4, 1)
     const fast = changeOf(width, 3, 5)
     const { change, residual } = foldHead(slow, fast, 4)

@@ -116,7 +116,7 @@ describe('changes', () => {
       { numRuns: 10 },
     )
   })
-  it('go on from what was opened', async () => {
+  it('continue from what was opened', async () => {
     const state = createTestState(1, 8192)
     await checkpoints.write('ada', state, 0)
     const other = new UserCheckpoints(store)

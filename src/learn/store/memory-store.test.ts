@@ -8,7 +8,7 @@ describeUserStore('memory', () => {
   return { open: () => store, remove: () => undefined }
 })
 
-it('says when it is full, keeps what it has, and has room again after a deletion', async () => {
+it('reports when it is full, keeps what it has, and has room again after a deletion', async () => {
   const store = createMemoryStore({ limitBytes: 100 })
   const version = await store.put('ada', 'a', new Uint8Array(60))
   await expect(store.put('ada', 'b', new Uint8Array(60))).rejects.toThrow(StorageError)

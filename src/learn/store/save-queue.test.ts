@@ -55,7 +55,7 @@ describe('a queue of saves', () => {
     expect(puts()).toBe(2)
     expect((await checkpoints.open('ada'))!.state).toEqual(state)
   })
-  it('writes several users side by side', async () => {
+  it('writes several users next to each other', async () => {
     const { store, puts } = slowStore()
     const queue = new SaveQueue(new UserCheckpoints(store))
     const saves = ['ada', 'bob', 'eve'].map((user, i) =>
@@ -65,7 +65,7 @@ describe('a queue of saves', () => {
     expect(puts()).toBe(3)
     expect((await Promise.all(saves)).map(({ time }) => time)).toEqual([0, 1, 2])
   })
-  it('tells those who asked that it failed, and goes on with the next', async () => {
+  it('tells those who asked that it failed, and continues with the next', async () => {
     const { store, fail } = slowStore()
     const queue = new SaveQueue(new UserCheckpoints(store))
     const state = createTestState(1)
@@ -75,7 +75,7 @@ describe('a queue of saves', () => {
     fail(undefined)
     expect(await queue.save('ada', () => state, 2)).toMatchObject({ sequence: 1, time: 2 })
   })
-  it('goes on after a state that could not be made, also where somebody waits for it', async () => {
+  it('continues after a state that could not be made, also where somebody waits for it', async () => {
     const queue = new SaveQueue(new UserCheckpoints(slowStore().store))
     const broken = (): never => {
       throw new Error('no state')

@@ -148,7 +148,7 @@ describe('a pool of users', () => {
 })
 
 describe('a store that fails', () => {
-  it('keeps users with changes in memory, says so, and serves on from what can leave', async () => {
+  it('keeps users with changes in memory, reports it, and serves on from what can leave', async () => {
     const pool = makePool(2)
     await learn(pool, 'ada')
     await settled()

@@ -99,7 +99,7 @@ describe('the error at the head', () => {
       4,
     )
   })
-  it('over the likeliest 64 points nearly where the exact one does', async () => {
+  it('over the most likely 64 points nearly where the exact one does', async () => {
     const tier = await learned(4, 1)
     const all = await errorsOf(tier, 'all')
     const some = await errorsOf(tier, 64)
@@ -153,7 +153,7 @@ describe('a step', () => {
       Math.hypot(...stepped({}).B.data),
     )
   })
-  it('leaves states alone that it is told to spare, from its first step on, and learns from others', async () => {
+  it('leaves states alone that it is asked to spare, from its first step on, and learns from others', async () => {
     const spared = hidden.subarray(0, 3 * head.width)
     const tier = new HeadTier(head.width, { rank: 4, learningRate: 0.02 })
     const directions = computePrincipalSubspace(spared, head.width)
@@ -228,7 +228,7 @@ describe('a step', () => {
   ])('%o is refused', (options) => {
     expect(() => new HeadTier(8, options)).toThrow(OptionError)
   })
-  it('goes on from its tensors as if never stopped', async () => {
+  it('continues from its tensors as if never stopped', async () => {
     const tier = await learned(4)
     const again = new HeadTier(head.width, { rank: 4, learningRate: 0.02 })
     again.restore(

@@ -191,7 +191,7 @@ describe('users', () => {
     expect([...ada.tensors()]).toEqual([...eve.tensors()])
   })
 
-  it('go on from their tensors as if never stopped', async () => {
+  it('continue from their tensors as if never stopped', async () => {
     const tiers = tiersOf({ where: { modules: 'all-linear', layers: { last: 2 }, top: 5 } })
     const { tier, input } = await learned(tiers, 3)
     const again = tiers.createTier()

@@ -27,7 +27,7 @@ function createAnswer(at: number): ServedAnswer {
 describe('a memory', () => {
   describeDrafter(() => createMemoryDrafter(createAnswer(3)))
 
-  it('goes on behind the nearest pair of the token that was chosen', () => {
+  it('continues behind the nearest pair of the token that was chosen', () => {
     const { propose } = createMemoryDrafter(createAnswer(3))
     expect(propose([9, 3], 4)).toEqual([4, 5, 6, 0])
     expect(propose([9, 3], 1)).toEqual([4])

@@ -192,7 +192,7 @@ describe('into a folder', () => {
     expect([...sink.files.keys()].at(-1)).toBe('config.json')
   })
 
-  it('takes another type for all tensors, and says so in the config', async () => {
+  it('takes another type for all tensors, and reports it in the config', async () => {
     const source = asFolder(small)
     const adapter = await made(source, 'lora', { rank: 2, targets: ['q_proj'] })
     const { sink, source: merged } = await written(source, [{ adapter, weight: 1 }], {
@@ -285,7 +285,7 @@ describe('into a GGUF', () => {
   })
 
   it.each(['q4_0', 'q4_1', 'q8_0', 'f16'] as const)(
-    'keeps %s where the base has it, and says what that rounded away',
+    'keeps %s where the base has it, and reports what that rounded away',
     async (type) => {
       const source = asGguf(small, () => type)
       const adapter = await made(source, 'lora', { rank: 4, targets: ['q_proj', 'v_proj'] })

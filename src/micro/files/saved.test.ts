@@ -73,7 +73,7 @@ const sealed = (change: (json: Record<string, never>) => unknown): string =>
   })
 
 describe('saved and read again', () => {
-  it('goes on as if nothing had happened: JSON', () => {
+  it('continues as if nothing had happened: JSON', () => {
     const lora = used()
     const again = MicroLora.fromJSON(JSON.stringify(lora))
     expect(JSON.stringify(again)).toBe(JSON.stringify(lora))
@@ -81,7 +81,7 @@ describe('saved and read again', () => {
     expect(after(again)).toEqual(after(lora))
     expect(MicroLora.fromJSON(lora.toJSON(), { kernels: 'plain' }).kernels).toBe('plain')
   })
-  it('goes on as if nothing had happened: safetensors', async () => {
+  it('continues as if nothing had happened: safetensors', async () => {
     const lora = used()
     const again = await MicroLora.fromSafetensors(lora.toSafetensors())
     expect(JSON.stringify(again)).toBe(JSON.stringify(lora))

@@ -59,7 +59,7 @@ describe('a file sink', () => {
     expect(await readFile(join(directory, 'a.txt'), 'utf8')).toBe('old')
   })
 
-  it('goes on after a short write', async () => {
+  it('continues after a short write', async () => {
     await createFileSink(directory, async (path) => {
       const file = await open(path, 'w')
       return {

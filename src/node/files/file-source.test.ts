@@ -57,7 +57,7 @@ describe('a file as a byte source', () => {
     await source.close!()
   })
 
-  it('says so when the file became shorter', async () => {
+  it('reports it when the file became shorter', async () => {
     const path = join(directory, 'shrinking.bin')
     await writeFile(path, new Uint8Array(10))
     const source = await openFileSource(path)

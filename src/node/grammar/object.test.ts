@@ -82,7 +82,7 @@ it('checks a JSON Schema’s late keywords too', async () => {
   await expect(model.object('Lily', { schema })).rejects.toThrow('does not fit the schema')
 })
 
-it('says where an answer was cut', async () => {
+it('reports where an answer was cut', async () => {
   const schema = z.object({ text: z.string().min(20) })
   const cut = await model.object('Lily', { schema, maxTokens: 5 }).catch((error: unknown) => error)
   expect(cut).toBeInstanceOf(ObjectError)

@@ -54,7 +54,7 @@ describe('a queue of jobs', () => {
     ])
   })
 
-  it('runs several at a time where it is told to', () => {
+  it('runs several at a time where it is asked to', () => {
     const queue = new JobQueue<number, string>(2)
     const jobs = ['a', 'b', 'c'].map((name) => queue.add(name, createWork().work))
     expect(jobs.map(({ state }) => state)).toEqual(['running', 'running', 'waiting'])

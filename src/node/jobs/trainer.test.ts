@@ -148,7 +148,7 @@ describe('a training job', () => {
     expect((await readWeights(long.out)).equals(await readWeights(whole.out))).toBe(true)
   }, 120_000)
 
-  it('goes on from its checkpoint where its process is killed', async () => {
+  it('continues from its checkpoint where its process is killed', async () => {
     const { trainer, createOptions } = await createJobs()
     const options = createOptions('killed', { epochs: 4, checkpoint: { everySteps: 1 } })
     const whole = { ...options, out: createOptions('whole').out }

@@ -67,7 +67,7 @@ describe('graft experts build', () => {
     expect(said.slice(3).every((line) => line.endsWith('(from before)'))).toBe(true)
   })
 
-  it('goes on where it was stopped, with the tensors of a run that never was', async () => {
+  it('continues where it was stopped, with the tensors of a run that never was', async () => {
     await build('whole', { steps: 12 })
     const stopped = new AbortController()
     const onTrain: BuildOptions['onTrain'] = (_variant, event) => {

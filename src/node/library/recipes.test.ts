@@ -40,7 +40,7 @@ describe.each(recipes.map((recipe) => [recipe.name, recipe] as const))('%s', (_,
       expect([recipe.name, wanted, score.value]).toEqual([recipe.name, wanted, 1])
     }
   })
-  it('says where its rows are from', async () => {
+  it('reports where its rows are from', async () => {
     const files = await readdir(join(sliceDirectory, recipe.name))
     expect(files).toContain('SOURCE.md')
     expect(files.filter((file) => file.startsWith('LICENSE')).length).toBeGreaterThan(0)

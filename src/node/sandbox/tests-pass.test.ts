@@ -47,7 +47,7 @@ describe('tests-pass', () => {
     expect((await metric.score({ row: { before, test }, wanted: '', answer })).value).toBe(1)
   })
 
-  it('says which rows it cannot judge', () => {
+  it('reports which rows it cannot judge', () => {
     expect(metric.findProblem!({ row: {}, wanted })).toContain('no "test"')
   })
 

@@ -91,7 +91,7 @@ describe('what is kept', () => {
       'the expert "bad" of the run before is not loaded',
     ])
   })
-  it('is in GRAFT_STATE unless told, and nowhere with "memory"', async () => {
+  it('is in GRAFT_STATE by default, and nowhere with "memory"', async () => {
     const first = await open({})
     await first.operations.keys.add({ name: 'default' })
     await first.close()

@@ -35,7 +35,7 @@ describe('a directory of users', () => {
     await store.forget('../../x')
     expect(files()).toEqual([])
   })
-  it('says that the disk is full, keeps the version before, and leaves no piece of the new one', async () => {
+  it('reports that the disk is full, keeps the version before, and leaves no piece of the new one', async () => {
     const version = await createFileStore(directory).put('ada', 'state', Uint8Array.of(1, 2, 3))
     let fail = true
     const full = createFileStore(directory, async (path) => {
@@ -60,7 +60,7 @@ describe('a directory of users', () => {
     await full.put('ada', 'state', new Uint8Array(9), version)
     expect((await full.get('ada', 'state'))!.bytes).toHaveLength(9)
   })
-  it('goes on where a killed process left a lock, half a file, and two versions', async () => {
+  it('continues where a killed process left a lock, half a file, and two versions', async () => {
     const store = createFileStore(directory)
     const version = await store.put('ada', 'state', Uint8Array.of(1))
     const [prefix] = readdirSync(directory)
@@ -73,7 +73,7 @@ describe('a directory of users', () => {
     expect(await store.put('ada', 'state', Uint8Array.of(2), version)).toBe(version + 1)
     expect(files()).toEqual(['name', `state@${version + 1}`])
   })
-  it('says so where it cannot write at all', async () => {
+  it('reports it where it cannot write at all', async () => {
     writeFileSync(join(directory, 'file'), '')
     const put = createFileStore(join(directory, 'file')).put('ada', 'state', Uint8Array.of(1))
     await expect(put).rejects.toThrow(StorageError)

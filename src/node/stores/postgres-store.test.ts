@@ -45,7 +45,7 @@ describe.skipIf(bin === undefined)(title, () => {
     expect(await store.get('ada', 'state')).toEqual({ bytes: Uint8Array.of(1), version })
     await store.close()
   })
-  it('goes on after the server has ended its connections', async () => {
+  it('continues after the server has ended its connections', async () => {
     const address = server.createAddress()
     const store = await openPostgresStore(address)
     const version = await store.put('ada', 'state', Uint8Array.of(1))
@@ -77,7 +77,7 @@ describe.skipIf(bin === undefined)(title, () => {
 
 describe('a Postgres address', () => {
   const open = (address: string): Promise<UserStore> => openPostgresStore(address)
-  it('where nothing listens is said in one line, without the password', async () => {
+  it('where nothing listens is reported in one line, without the password', async () => {
     await expect(open('postgres://ada:secret@127.0.0.1:1/users')).rejects.toThrow(
       'postgres://127.0.0.1:1/users: cannot be used: nothing listens there (ECONNREFUSED).',
     )

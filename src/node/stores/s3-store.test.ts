@@ -79,7 +79,7 @@ describe('an S3 bucket of users', () => {
     await store.close()
     await expect(store.get('ada', 'state')).rejects.toThrow(StorageError)
   })
-  it('that is away is said in one line', async () => {
+  it('that is away is reported in one line', async () => {
     const gone = await startS3Double()
     const address = gone.createAddress()
     const store = await open(address)

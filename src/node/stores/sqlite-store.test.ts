@@ -26,7 +26,7 @@ describe('a SQLite file of users', () => {
   })
   afterEach(() => rmSync(directory, { recursive: true }))
 
-  it('says that it is full, and keeps the version before', async () => {
+  it('reports that it is full, and keeps the version before', async () => {
     const store = await openSqliteStore(path, { limitBytes: 100_000 })
     const version = await store.put('ada', 'state', new Uint8Array(10_000))
     await expect(store.put('ada', 'state', new Uint8Array(200_000), version)).rejects.toThrow(
@@ -39,7 +39,7 @@ describe('a SQLite file of users', () => {
     expect(await store.put('ada', 'state', new Uint8Array(20_000), version)).toBe(version + 1)
     await store.close()
   })
-  it('waits for another process that writes, without stopping this one, and says so when it takes too long', async () => {
+  it('waits for another process that writes, without stopping this one, and reports it when it takes too long', async () => {
     const store = await openSqliteStore(path, { waitMs: 60 })
     const other = new DatabaseSync(path)
     other.exec('BEGIN IMMEDIATE')

@@ -36,7 +36,7 @@ describe('calibration', () => {
     expect(computeCalibrationError([0.9, 0.9, 0.3], [true, false, false])).toBeCloseTo(1.1 / 3, 10)
     expect(computeCalibrationError([], [])).toBe(0)
   })
-  it('is nearly right where no prompt is out of scope, and refuses what it is told to', () => {
+  it('is nearly right where no prompt is out of scope, and refuses what it is asked to', () => {
     const rows = createRows(4000, 7)
     const calibration = fitCalibration(rows, { refusals: 0.03, outOfScope: 0.02 })
     expect(calibration.error).toBeLessThan(0.05)

@@ -41,7 +41,7 @@ describe('a linear discriminant', () => {
     // ‖m₁ − m₀‖² is the Mahalanobis distance: 2²/4 + 1²/1 = 2
     expect((head.means[1]! - head.means[0]!) ** 2).toBeCloseTo(2, 4)
   })
-  it('tells classes apart where the nearest mean cannot', () => {
+  it('distinguishes classes where the nearest mean cannot', () => {
     const { vectors, classes } = createPoints(6, 40, 12)
     const test = createPoints(6, 40, 12)
     const head = fitDiscriminant(vectors.slice(0, 180), classes.slice(0, 180), 6, {

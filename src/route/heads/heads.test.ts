@@ -57,7 +57,7 @@ describe.each([...headKinds.values()])('the $kind head', ({ kind, fit, read, abo
   })
 })
 
-it('a linear head reads parts of different kinds each by itself, and adds their scores', () => {
+it('a linear head reads parts of different kinds each alone, and adds their scores', () => {
   const { fit, read } = headKinds.get('linear')!
   const given = { vectors, classes, count: 4, shrinkage: 0.05 }
   const joint = fit(Object.assign({ parts: [10, 6] }, given))

@@ -35,7 +35,7 @@ describe('the log of a router', () => {
     expect(a!.scores[1]).toEqual(['code', 0.1])
     expect(b!.reward).toBeUndefined()
   })
-  it('leaves out prompts and vectors where it is told to', () => {
+  it('leaves out prompts and vectors where it is asked to', () => {
     const [row] = readRouteLog(write('a', { text: undefined, withFeatures: false }), 'log')
     expect([row!.text, row!.features]).toEqual([undefined, undefined])
   })

@@ -70,7 +70,7 @@ function createPool(slots = 2) {
 }
 
 describe('preloading', () => {
-  it('has the next expert in memory, and says what it saved', async () => {
+  it('has the next expert in memory, and reports what it saved', async () => {
     const pool = createPool()
     const preloader = new Preloader(pool)
     const order = ['a', 'b', 'c', 'd']
@@ -100,7 +100,7 @@ describe('preloading', () => {
     expect(computeHitRate(preloader.statistics)).toBeLessThan(0.1)
   })
 
-  it('counts nothing for the base, and goes on after an expert that is gone', async () => {
+  it('counts nothing for the base, and continues after an expert that is gone', async () => {
     const pool = createPool()
     const failing = {
       ...pool,

@@ -134,7 +134,7 @@ describe('the router "arrow"', () => {
     expect(clues[0]!.expert).toBe('trees')
   })
 
-  it('asks only the layers that it is told to', async () => {
+  it('asks only the layers that it is asked to', async () => {
     const file = (await train({ layers: 1 })).save()
     expect(Object.keys(file.state['prototypes'] as object).toSorted()).toEqual(modules.slice(0, 2))
   })

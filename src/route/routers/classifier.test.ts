@@ -48,7 +48,7 @@ describe('the router "classifier"', () => {
     expect(right / rows.length).toBeGreaterThan(0.9)
   }, 60_000)
 
-  it('has one token for each expert, and says where there are too few', () => {
+  it('has one token for each expert, and reports where there are too few', () => {
     const { tokenizer } = model.base
     const labels = chooseLabels(tokenizer!, 60)
     expect(new Set(labels).size).toBe(60)

@@ -18,7 +18,7 @@ for (const head of ['linear', 'centroid', 'nearest'])
   }))
 
 describe('an embedding router', () => {
-  it('is nearly always right on new prompts, and says what they are like', async () => {
+  it('is nearly always right on new prompts, and reports what they are like', async () => {
     const router = await train()
     const tests = createExamples(50, 7)
     const decisions = await Promise.all(tests.map(({ text }) => router.decide({ text })))
@@ -27,7 +27,7 @@ describe('an embedding router', () => {
     expect(decisions[0]!.reason).toMatch(/it is like "please /)
     expect(decisions[0]!.features).toHaveLength(embedder.width)
   })
-  it('gives the base where no expert is near, and says that none is sure enough', async () => {
+  it('gives the base where no expert is near, and reports that none is sure enough', async () => {
     const router = await train()
     const decision = await router.decide({ text: 'quel est le sens profond de cette vie étrange' })
     expect(decision.expert).toBeUndefined()

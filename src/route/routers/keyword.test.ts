@@ -37,7 +37,7 @@ routerContract('keyword, learned', () => ({
 }))
 
 describe('a keyword router', () => {
-  it('says which terms it found, and which counted how much', async () => {
+  it('reports which terms it found, and which counted how much', async () => {
     const router = train({ rules })
     const { reason, confidence } = await router.decide({ text: 'play the album, the song' })
     expect(reason).toMatch(/^music at .* because it holds "album", "song"\.$/)

@@ -62,7 +62,7 @@ describe('one request', () => {
     expect(engine.stats()).toMatchObject({ finished: 13, failed: 0 })
   })
 
-  it('whose stage throws in a batch ends by itself', async () => {
+  it('whose stage throws in a batch ends alone', async () => {
     const engine = createEngine({ model })
     let calls = 0
     const stage: LogitsStage<undefined> = {

@@ -159,7 +159,7 @@ describe.each(cases)('$name', ({ name, targets, shares }) => {
     }
   })
 
-  it('goes on with the same text where rows give way', async () => {
+  it('continues with the same text where rows give way', async () => {
     const { capacity } = createEngine({ model, kvBytes: 2 ** 20 }).stats().kv.blocks
     const kvBytes = 26 * Math.floor(2 ** 20 / capacity)
     const tight = createEngine({ model, ...options, kvBytes, maxRows: 6 })

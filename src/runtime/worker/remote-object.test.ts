@@ -238,7 +238,7 @@ describe('a sequence', () => {
 })
 
 describe('the connection', () => {
-  it('says when calls are in flight', async () => {
+  it('reports when calls are in flight', async () => {
     const busy: boolean[] = []
     const { object, connection } = connect({ onBusy: (isBusy) => busy.push(isBusy) })
     const both = Promise.all([object.add(1, 2), object.add(3, 4)])

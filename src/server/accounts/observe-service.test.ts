@@ -99,7 +99,7 @@ describe('an observed answer', () => {
     await take(service.generate(request))
     expect(gaps.map(({ tokens }) => tokens)).toEqual([1, 3])
   })
-  it('of several is counted each by itself', async () => {
+  it('of several is counted each alone', async () => {
     const events = [start, delta(1, 1), delta(0, 1), delta(1, 2), end(1, 2), end(0, 1)]
     const { service, account, gaps, log } = createObserved(events, {})
     await take(service.generate(Object.assign({}, request, { copies: 2 })))

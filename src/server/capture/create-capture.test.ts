@@ -170,7 +170,7 @@ describe('createCapture', () => {
     expect(outcomes).toEqual([{ type: 'left-out', reason }])
   })
 
-  it('asks for consent where it is told to', async () => {
+  it('asks for consent where it is asked to', async () => {
     const { post, rows } = setUp(() => Response.json(answer), { consent: 'ask' })
     await post(asked)
     expect(rows).toEqual([])

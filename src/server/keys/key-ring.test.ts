@@ -85,7 +85,7 @@ describe('the keys of a server', () => {
     await ring.revoke('ci')
     await expect(ring.add({ name: 'ci' })).rejects.toThrow('was revoked')
   })
-  it('are revoked by a name that is there', async () => {
+  it('are revoked by a name that exists', async () => {
     const ring = createRing()
     await ring.add({ name: 'laptop' })
     await expect(ring.revoke('labtop')).rejects.toThrow(NotFoundError)

@@ -359,7 +359,7 @@ describe('spans', () => {
 })
 
 describe('row 128: the end', () => {
-  it('refuses new requests, lets running ones end, and says so at /readyz', async () => {
+  it('refuses new requests, lets running ones end, and reports it at /readyz', async () => {
     const { server, ask, infer, operations } = createTestServer()
     const response = await server.fetch(
       new Request('http://localhost/v1/infer', { method: 'POST', body: '{"max_tokens":9}' }),

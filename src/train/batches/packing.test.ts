@@ -101,7 +101,7 @@ describe('planEpoch', () => {
 })
 
 describe('buildBatch', () => {
-  it('keeps each row whole and in order, with positions of its own and a segment of its own', () => {
+  it('keeps each row whole and in order, with positions of its own and its own segment', () => {
     fc.assert(
       fc.property(lengthsOf, fc.boolean(), (lengths, packing) => {
         const rows = rowsOf(lengths)

@@ -128,7 +128,7 @@ describe('what odd rows found', () => {
     const nameless = { messages: [user, answer], tools: [tool, { ...tool, name: [] }] }
     expect(problemsOf(nameless)).toBe('"tools": tool 2 has no name that is a string')
   })
-  it('a key that stands twice is refused by row', () => {
+  it('a key that occurs twice is refused by row', () => {
     const twice = '{"prompt": "a", "completion": "b", "prompt": "c"}'
     const problem = '"prompt" appears twice in one object'
     expect(() => parseJsonl(`{"prompt": "a", "completion": "b"}\n${twice}`, 'data')).toThrow(

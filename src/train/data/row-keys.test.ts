@@ -121,7 +121,7 @@ describe.each([...dataFormats.keys()])('%s', (name) => {
 })
 
 describe('a row of text', () => {
-  it('says which key is in the way, and why', () => {
+  it('reports which key is in the way, and why', () => {
     const row = { text: 'Once upon a time.', category: 'story', __index_level_0__: 3 }
     expect(read([row])).toBe(
       'data: rows are not of the format "text", { "text": "…" }:\n  row 1: "category" could be an answer, but only "text" would be learned. Remove it, or give prompt and completion',

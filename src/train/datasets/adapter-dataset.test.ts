@@ -90,7 +90,7 @@ describe('splitDataset', () => {
     'rows',
     rows.map(({ row, group }) => ({ row, ...(group === undefined ? {} : { group }) })),
   )
-  it('holds a fifth back unless told otherwise, always the same for a seed', () => {
+  it('holds a fifth back by default, always the same for a seed', () => {
     const { train, validation } = splitDataset(dataset, { seed: 1 })
     expect([countExamples(train), countExamples(validation)]).toEqual([40, 10])
     expect(splitDataset(dataset, { seed: 1 })).toEqual({ train, validation })

@@ -77,7 +77,7 @@ describe('planTraining', () => {
     const { totalBytes, ...parts } = memory
     expect(Object.values(parts).reduce((sum, part) => sum + part, 0)).toBe(totalBytes)
   })
-  it('says what the data holds', async () => {
+  it('reports what the data holds', async () => {
     const { data, validation } = await plan()
     expect(data.format).toBeTypeOf('string')
     expect(data).toMatchObject({ cut: 0, dropped: 0 })

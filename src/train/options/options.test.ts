@@ -127,7 +127,7 @@ describe('resolveRecipe', () => {
       complete({ loss: 'distillation', lossOptions: { temprature: 2 }, teacher: {} }),
     ).toThrow('temperature')
   })
-  it('says what is missing and what was given in place of a value', () => {
+  it('reports what is missing and what was given in place of a value', () => {
     expect(() => resolveRecipe({} as TrainOptions)).toThrow(
       /model: got nothing, expected a model.*data: got nothing/,
     )

@@ -170,7 +170,7 @@ describe('replicas that are gone', () => {
     const { steps } = only(whole, 'data-ready')[0]!
     expect(broken).toBeGreaterThan(steps)
   })
-  it('all stop after the same step when one is asked to, and go on as if nothing was', async () => {
+  it('all stop after the same step when one is asked to, and continue as if nothing was', async () => {
     const folder = memoryFolder()
     const options = checkpointed(folder)
     const expected = summarize(await runMadeUp(checkpointed(memoryFolder()), 0))

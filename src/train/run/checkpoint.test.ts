@@ -65,7 +65,7 @@ describe('findCheckpoint', () => {
     expect(checkpoint!.state.step).toBe(15)
     expect(checkpointFiles[nextSlot % 2]).toBe(checkpointFiles[1])
   })
-  it('takes the older where the newer is torn at any byte, and says why', async () => {
+  it('takes the older where the newer is torn at any byte, and reports why', async () => {
     const folder = memoryFolder()
     await writeCheckpoint(checkpointAt(5), folder, 0)
     await writeCheckpoint(checkpointAt(10), folder, 1)

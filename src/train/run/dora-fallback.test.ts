@@ -49,7 +49,7 @@ async function listEvents(options: TrainOptions): Promise<TrainEvent[]> {
 }
 
 describe('a DoRA run that diverges', () => {
-  it('goes on as LoRA after its last good checkpoint, and says so', async () => {
+  it('continues as LoRA after its last good checkpoint, and reports it', async () => {
     const events = await listEvents(optionsOf({ checkpoint: checkpointIn(memoryFolder()) }))
     const [changed] = only(events, 'kind-changed')
     expect(changed).toMatchObject({ kind: 'lora', step: 7, goesOnAfter: 4 })

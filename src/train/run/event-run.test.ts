@@ -63,7 +63,7 @@ describe('a run', () => {
       if (event.type === 'train-end') adapter = (await run.done).adapter
     expect(adapter).toBe('x')
   })
-  it('refuses a loop that begins after it went on by itself', async () => {
+  it('refuses a loop that begins after it went on alone', async () => {
     const { run } = createRun()
     await run.done
     await expect(listTypes(run)).rejects.toThrow(OptionError)

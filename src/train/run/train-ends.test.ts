@@ -135,7 +135,7 @@ describe('a divergent run', () => {
     // of step 9, which the told losses call best
     expect((await saved(folder, 'best')).tensors).not.toEqual(checkpoint!.state.parameters)
   })
-  it('goes on to its end where the guard is off', async () => {
+  it('continues to its end where the guard is off', async () => {
     const options = optionsOf({ accumulation: 1, steps: 12, divergenceFactor: 0 })
     const events = await runWith(
       options,

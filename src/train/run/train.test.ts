@@ -194,7 +194,7 @@ describe('a run with checkpoints', () => {
     const events = await runWith(optionsOf({ checkpoint: { sink: folder } }))
     expect(only(events, 'data-ready')[0]).toMatchObject({ resumedAt: 0 })
   })
-  it('goes on from the older checkpoint where the newer is torn', async () => {
+  it('continues from the older checkpoint where the newer is torn', async () => {
     const whole = await runWith(optionsOf({ checkpoint: checkpointIn(memoryFolder()) }))
     const folder = memoryFolder()
     const controller = new AbortController()

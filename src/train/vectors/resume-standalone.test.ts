@@ -61,7 +61,7 @@ describe('trainStandalone with checkpoints', () => {
       expect(resumed.at(-1)).toEqual(whole.at(-1))
     }
   })
-  it('goes on where its signal stopped it, and has nothing left to do once finished', async () => {
+  it('continues where its signal stopped it, and has nothing left to do once finished', async () => {
     const whole = await listEvents(optionsOf())
     const checkpoint = checkpointIn(memoryFolder())
     const controller = new AbortController()
@@ -97,7 +97,7 @@ describe('validation of trainStandalone', () => {
     expect(await stepsOf({ data: 0.2, everySteps: 4 })).toEqual([4, 8, 10])
     expect(await stepsOf(0.2)).toEqual([5, 10])
   })
-  it('of true holds back the fifth that splitDataset holds back by the same seed', async () => {
+  it('of true holds out the fifth that splitDataset holds out by the same seed', async () => {
     const automatic = await listEvents(optionsOf({ validation: true }))
     expect(only(automatic, 'data-ready')[0]).toMatchObject({ examples: 160, validation: 40 })
     const { train, validation } = splitDataset(data, { seed: 0 })

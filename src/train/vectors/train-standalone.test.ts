@@ -149,7 +149,7 @@ describe('trainStandalone', () => {
     expect(end.adapter.kind).toBe(kind)
     expect(end.history.steps.at(-1)!.loss).toBeLessThan(0.95 * end.history.steps[0]!.loss)
   })
-  it('goes on from an adapter, and leaves that one as it was', async () => {
+  it('continues from an adapter, and leaves that one as it was', async () => {
     const { end } = await run({ preset: 'quick' })
     const before = structuredClone(end.adapter.tensors)
     const more = await run({
@@ -172,7 +172,7 @@ describe('trainStandalone', () => {
     await expect(run({ ...wild, epochs: 2 })).rejects.toThrow(/patience of 2 could never happen/)
     await expect(run({ patience: 2 })).rejects.toThrow(/nothing is validated/)
   })
-  it('ends between two steps when it is told to', async () => {
+  it('ends between two steps when it is asked to', async () => {
     const controller = new AbortController()
     const events: StandaloneEvent[] = []
     for await (const event of trainStandalone({
@@ -185,7 +185,7 @@ describe('trainStandalone', () => {
     }
     expect(events.at(-1)).toMatchObject({ type: 'train-end', reason: 'stopped', last: { step: 3 } })
   })
-  it('says everything that is wrong before it begins', async () => {
+  it('reports everything that is wrong before it begins', async () => {
     await expect(
       run({ epochs: 0, rows: 1.5, optimizer: 'adam', scheduleOptions: { nothing: 1 } }),
     ).rejects.toThrow(/epochs: got.*optimizer: got.*rows: got.*nothing/)

@@ -243,7 +243,7 @@ describe('the folder', () => {
 })
 
 describe('merging', () => {
-  it('of a part with virtual tokens is refused, and says what can be merged', async () => {
+  it('of a part with virtual tokens is refused, and reports what can be merged', async () => {
     const { model, weightOf } = await storiesBase()
     const adapter = await createAdapter(['ia3', 'prompt-tuning'], {}, { graph: model, weightOf })
     expect(() => [...mergeWeights(model, adapter, weightOf)]).toThrow(

@@ -98,7 +98,7 @@ describe('the format', () => {
     expect(detectToolCallFormat('[TOOL_CALLS]').name).toBe('mistral')
     expect(detectToolCallFormat('x', (token) => token === '[ARGS]').name).toBe('mistral-args')
   })
-  it('has a name of its own, and a misspelt one is an error', () => {
+  it('has its own name, and a misspelt one is an error', () => {
     const names = toolCallFormats.map(({ name }) => name)
     expect(new Set(names).size).toBe(names.length)
     expect(() => getToolCallFormat('hermez')).toThrow('Did you mean "hermes"?')
@@ -127,7 +127,7 @@ describe('tools as requests give them', () => {
       /tools\[0\].*"a b".*tools\[3\].*two tools have the name "c"/s,
     )
   })
-  it('a choice names a function that is there', () => {
+  it('a choice names a function that exists', () => {
     expect(readToolChoice(undefined, tools)).toBe('auto')
     expect(readToolChoice(undefined, [])).toBe('none')
     expect(readToolChoice('required', tools)).toBe('required')

@@ -65,7 +65,7 @@ async function describeFolder(): Promise<string[]> {
 }
 
 describe('migration', () => {
-  it('finds the experts of a folder, and mixed ones live side by side', async () => {
+  it('finds the experts of a folder, and mixed ones live next to each other', async () => {
     const names = ['carded', 'current', 'noted', 'plain']
     expect(await findExpertFolders(at())).toEqual(names.map((name) => at(name)))
     expect(await findExpertFolders(at('plain'))).toEqual([at('plain')])

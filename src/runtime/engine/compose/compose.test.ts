@@ -194,7 +194,7 @@ describe('experts by name', () => {
     expect(engine.stats().waiting).toBe(0)
   })
 
-  it('goes on while a part is unloaded, which waits for the sum', async () => {
+  it('continues while a part is unloaded, which waits for the sum', async () => {
     const engine = await openEngine()
     const alone = await readAnswer(await openEngine(), request('first:0.6+second:0.4'))
     const running = readAnswer(engine, request('first:0.6+second:0.4'))

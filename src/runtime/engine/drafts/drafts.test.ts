@@ -14,7 +14,7 @@ describe.each(drafterMakers.map((make) => [make().name, make] as const))('%s', (
 
 describe('prompt lookup', () => {
   const { propose } = createPromptLookup()
-  it('goes on as the longest match does, the latest of equals', () => {
+  it('continues as the longest match does, the latest of equals', () => {
     expect(propose([1, 2, 3, 4, 9, 2, 3, 5, 0, 1, 2, 3], 2)).toEqual([4, 9])
     expect(propose([2, 3, 4, 2, 3, 5, 2, 3], 1)).toEqual([5])
   })
