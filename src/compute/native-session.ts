@@ -10,7 +10,7 @@ import type { OnnxRuntime, OnnxSession } from './onnx-library.ts'
 type Settings = Readonly<Record<string, unknown>>
 
 /** A model is one message of at most 2 GB, which is copied while it is made. */
-const mostBytesInModel = 1.5e9
+const mostBytesInModel = 2e9
 /** Shapes and other small constants stay in the model, where they can be folded. */
 const leastExternalBytes = 2 ** 16
 

@@ -6,7 +6,7 @@
 import { initializeAdapter } from '../../../src/adapters/create-adapter.ts'
 import { createEngine, loadModel, type LoadedModel } from '../../../src/node/index.ts'
 import { train } from '../../../src/train/index.ts'
-import { watchMemory } from './watch-memory.ts'
+import { trackMemory } from './track-memory.ts'
 
 const [path, what] = process.argv.slice(2) as [string, string]
 const promptTokens = 256
@@ -86,7 +86,7 @@ async function measureTraining(model: LoadedModel, form: string, tokens: number)
 }
 
 const [form, ...settings] = what.split('-') as [string, ...string[]]
-const endWatch = watchMemory()
+const endTracking = trackMemory()
 const model = await loadModel(path)
 const measured =
   form === 'text'
@@ -95,7 +95,7 @@ const measured =
       ? await measureExperts(model, settings)
       : await measureTraining(model, form, Number(settings[0] ?? 128))
 const peakBytes = process.resourceUsage().maxRSS * 1024
-const filePeakBytes = (await endWatch())?.fileBytes
+const filePeakBytes = (await endTracking())?.fileBytes
 await model.dispose()
 process.stdout.write(`${JSON.stringify({ name: what, peakBytes, filePeakBytes, ...measured })}\n`)
 process.exit(0)

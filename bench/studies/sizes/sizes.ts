@@ -181,8 +181,8 @@ async function measureAlone(
 /** The measurements other than text, by size. */
 const alone: Readonly<Record<string, readonly string[]>> = {
   '0.1B': ['experts', 'f32', 'f32-512'],
-  '1.1B': ['experts', 'nf4', 'f32', 'nf4-512', 'f32-512'],
-  '2.8B': ['experts', 'text-int8'],
+  '1.1B': ['text-int8', 'experts', 'nf4', 'f32', 'nf4-512', 'f32-512'],
+  '2.8B': ['experts'],
   '7B': ['experts-f16', 'qlora'],
 }
 

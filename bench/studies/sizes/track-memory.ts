@@ -24,8 +24,8 @@ function readMemory(): PeakMemory | undefined {
   }
 }
 
-/** Begins to watch. The function that it returns ends that and says what was seen. */
-export function watchMemory(): () => Promise<PeakMemory | undefined> {
+/** Begins to look. The function that it returns ends that and says what was seen. */
+export function trackMemory(): () => Promise<PeakMemory | undefined> {
   const worker = new Worker(new URL(import.meta.url))
   worker.unref()
   return async () => {
