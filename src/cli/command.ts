@@ -13,6 +13,8 @@ export interface OptionInfo {
   readonly required?: boolean
   /** Of strings: may be given several times; the value is the list of them. */
   readonly many?: boolean
+  /** The heading that --help shows it under, after the options without one. */
+  readonly group?: string
 }
 
 /** An option: a field, whose sentence is shown by --help, and how it is typed. */
@@ -24,6 +26,12 @@ export const toOption = <Of extends Field, const Info extends OptionInfo>(
   field: Of,
   info: Info,
 ): Of & Info => ({ ...field, ...info })
+
+/** The options of a table under one heading of --help. */
+export const toGroup = <Table extends Options>(group: string, table: Table): Table =>
+  Object.fromEntries(
+    Object.entries(table).map(([name, spec]) => [name, toOption(spec, { group })]),
+  ) as Table
 
 /** The same field with another sentence. */
 export const withAbout = <Of extends Field>(field: Of, about: string): Of => ({ ...field, about })

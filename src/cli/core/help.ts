@@ -41,14 +41,7 @@ export async function describeCommand(command: Command, style: Style): Promise<s
     '',
     `usage: ${usage} [options]`,
     '',
-    'options:',
-    ...formatTable(
-      entries.map(([name, spec]) => [
-        `  ${style.accent(describeOptionName(name, spec))}`,
-        describeOption(spec),
-      ]),
-    ),
-    '',
+    ...describeOptions(entries, style),
     'examples:',
     ...command.examples.flatMap(({ command: line, about }) => [
       `  ${style.faint(`# ${about}`)}`,
@@ -56,6 +49,24 @@ export async function describeCommand(command: Command, style: Style): Promise<s
     ]),
     ...((await command.more?.()) ?? []),
   ].join('\n')
+}
+
+/** A table of options for each heading; columns line up over all of them. */
+function describeOptions(entries: readonly (readonly [string, OptionSpec])[], style: Style) {
+  const groups = new Map<string, number[]>([['', []]])
+  for (const [i, [, { group = '' }]] of entries.entries())
+    groups.set(group, [...(groups.get(group) ?? []), i])
+  const lines = formatTable(
+    entries.map(([name, spec]) => [
+      `  ${style.accent(describeOptionName(name, spec))}`,
+      describeOption(spec),
+    ]),
+  )
+  return [...groups].flatMap(([group, places]) => [
+    group === '' ? 'options:' : `options of ${group}:`,
+    ...places.map((i) => lines[i]!),
+    '',
+  ])
 }
 
 const describeOptionName = (name: string, spec: OptionSpec): string =>

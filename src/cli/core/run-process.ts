@@ -20,7 +20,7 @@ function listenForInterrupts(): AbortSignal {
   const controller = new AbortController()
   const onSignal = (): void => {
     if (controller.signal.aborted) process.exit(130)
-    process.stderr.write('\ngraft: stopping; Ctrl-C again ends at once\n')
+    process.stderr.write('\ngraft: stopping; press Ctrl-C again to end at once\n')
     controller.abort()
   }
   process.on('SIGINT', onSignal)

@@ -3,7 +3,7 @@
 // function that gives these fields. Loads nothing of training.
 
 import { type Field, flag, integer, string, withInfo } from '../../base/schema.ts'
-import { type Context, type OptionInfo, toOption, type Options } from '../command.ts'
+import { type Context, type OptionInfo, toGroup, toOption, type Options } from '../command.ts'
 import { shareField } from '../../node/jobs/train-share.ts'
 import { anyBaseOption, modelOptions } from '../shared/open-model.ts'
 
@@ -237,13 +237,13 @@ export function createTrainOptions(fieldOf: FieldOf) {
         short: 'o',
       },
     ),
-    ...createAdapterOptions(fromKey),
-    ...createDescriptionOptions(fromKey),
-    ...createLengthOptions(fromKey),
-    ...createObjectiveOptions(fromKey),
-    ...createOptimizerOptions(fromKey),
+    ...toGroup('the adapter', createAdapterOptions(fromKey)),
+    ...toGroup('the description', createDescriptionOptions(fromKey)),
+    ...toGroup('length and batches', createLengthOptions(fromKey)),
+    ...toGroup('the loss', createObjectiveOptions(fromKey)),
+    ...toGroup('the optimiser', createOptimizerOptions(fromKey)),
     seed: fromKey<number>('seed', { about: 'same seed and data, same expert (default: 0)' }),
-    ...createValidationOptions(fromKey),
+    ...toGroup('validation', createValidationOptions(fromKey)),
     'save-every': fromKey<number>('schedule.saveEverySteps', { valueName: 'steps' }),
     system: fromKey<string>('data.system'),
     'data-license': fromKey<string>('data.license', { valueName: 'licence' }),
@@ -261,7 +261,7 @@ export function createTrainOptions(fieldOf: FieldOf) {
         about: 'gradient checkpointing: computes layers twice, with less memory and more time',
       }),
     ),
-    ...runOptions,
+    ...toGroup('the run', runOptions),
   } satisfies Options
 }
 
