@@ -101,7 +101,8 @@ describe('graft train', () => {
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     expect(stdout).toContain('24 rows of')
     expect(stdout).toContain('trainable parameters, 3 steps')
-    expect(stdout).toContain('run "..." --adapter')
+    for (const next of ['run "..."', 'eval --data held-out.jsonl', 'serve'])
+      expect(stdout).toContain(`scripts/graft.mjs ${next} --adapter `)
     expect(stderr).toMatch(/training .* 0 %/)
   })
   it('does not replace an expert unless asked to', async () => {
