@@ -29,6 +29,10 @@ const contenders: Readonly<Record<string, { kind: string; options?: object }>> =
   centroid: { kind: 'embedding', options: { head: 'centroid' } },
   'linear head': { kind: 'embedding', options: { head: 'linear', shrinkage: 0.2 } },
   'logistic head': { kind: 'embedding', options: { head: 'logistic' } },
+  'logistic head that expects strangers': {
+    kind: 'embedding',
+    options: { head: 'logistic', outOfScope: 0.67 },
+  },
   policy: { kind: 'policy' },
   cascade: { kind: 'cascade' },
   hierarchical: { kind: 'hierarchical' },
