@@ -1,8 +1,8 @@
 // Lines of JSON about the engine in one Chromium, SmolLM2-135M, and about wllama in the same one
 // where GRAFT_BENCH_WLLAMA names a folder with it: alternating rounds, processor time of the page's
 // process.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { getPriority, setPriority, tmpdir } from 'node:os'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import type { Browser, CDPSession, Page } from 'playwright-core'
 import { toFloat32 } from '../../src/formats/convert.ts'
@@ -15,9 +15,11 @@ import { openFileSource } from '../../src/node/files/file-source.ts'
 import { measureBrowserNeeds } from '../../scripts/browser-versions.mjs'
 import { launchChromium } from '../../test/support/chromium.ts'
 import { bundled, serve } from '../../test/support/pages.ts'
+import { keepPriority, readMemoryMb, readProcessorMs } from './browser-processes.ts'
 
 const rounds = Number(process.env['GRAFT_BENCH_ROUNDS'] ?? 3)
 const tokens = 24
+const experts = 10
 const catalogueName = 'smollm2-135m-instruct:q4_1'
 const trainRows = [
   'The river runs past the old mill and into the sea, where the ships wait for the wind.',
@@ -26,16 +28,6 @@ const trainRows = [
 
 const report = (name: string, value: number): void =>
   console.log(JSON.stringify({ name, value: Math.round(value * 100) / 100 }))
-
-/** Processor time of a process, in ms. */
-function readProcessorMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10
-}
-const readMemoryMb = (pid: number, field: 'VmHWM' | 'VmRSS'): number => {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024
-}
 
 /** The weights of a GGUF file in Q8_0, as llama.cpp quantises them. */
 async function writeQ8(from: string, to: string): Promise<void> {
@@ -61,27 +53,6 @@ interface Side {
   readonly page: Page
   readonly pid: number
   write(prompt: string, count: number): Promise<unknown>
-}
-
-/** Chromium starts its processes at the usual priority; they get ours, with all their threads. */
-async function keepPriority(browser: Browser): Promise<() => void> {
-  const session = await browser.newBrowserCDPSession()
-  const raise = async (): Promise<void> => {
-    const { processInfo } = await session.send('SystemInfo.getProcessInfo')
-    for (const { id } of processInfo) setThreadPriority(id)
-  }
-  await raise()
-  const timer = setInterval(() => void raise().catch(() => undefined), 1000)
-  return () => clearInterval(timer)
-}
-
-function setThreadPriority(pid: number): void {
-  try {
-    for (const thread of readdirSync(`/proc/${pid}/task`))
-      setPriority(Number(thread), getPriority())
-  } catch {
-    // It has ended since.
-  }
 }
 
 /** The process of the page that has just loaded a model: the largest that is not another page's. */
@@ -189,19 +160,19 @@ async function measureSpeeds(side: Side, round: number): Promise<void> {
 async function measureEngine({ page, pid }: Side, offline: () => Promise<void>): Promise<void> {
   report('graft peak of the base', readMemoryMb(pid, 'VmHWM'))
   const write = (count: number, expert: number) => () => call(page, 'write', prompt, count, expert)
-  await call(page, 'makeExperts', 10)
-  for (let expert = 0; expert < 10; expert++) await write(2, expert)()
+  await call(page, 'makeExperts', experts)
+  for (let expert = 0; expert < experts; expert++) await write(2, expert)()
   for (let round = 0; round < rounds; round++) {
     const short = await measureCpu(pid, write(2, 0))
     const many = await measureCpu(pid, write(2 + tokens, 0))
     report('graft adapter token', (many - short) / tokens)
     const same = await measureCpu(pid, async () => {
-      for (let i = 0; i < 6; i++) await write(1, 0)()
+      for (let i = 0; i < experts; i++) await write(1, 0)()
     })
     const other = await measureCpu(pid, async () => {
-      for (let i = 0; i < 6; i++) await write(1, i % 2 ? 0 : 1)()
+      for (let i = 0; i < experts; i++) await write(1, i)()
     })
-    report('graft swap', Math.max(0, (other - same) / 6))
+    report('graft swap', Math.max(0, (other - same) / experts))
   }
   report('graft peak', readMemoryMb(pid, 'VmHWM'))
   await call(page, 'readInt8', makeLong(200))
@@ -216,6 +187,15 @@ async function measureEngine({ page, pid }: Side, offline: () => Promise<void>):
   await call(page, 'open', modelUrl)
   await call(page, 'write', prompt, 1)
   report('graft second visit', performance.now() - started)
+}
+
+/** What serving takes where the page keeps its experts in 16 bits: in a process of its own. */
+async function measurePacked(browser: Browser, url: string, seen: Set<number>): Promise<void> {
+  const { page, pid } = await openGraft(browser, url, seen)
+  await call(page, 'makeExperts', experts, 16)
+  for (let expert = 0; expert < experts; expert++) await call(page, 'write', prompt, 2, expert)
+  report('graft peak in 16 bits', readMemoryMb(pid, 'VmHWM'))
+  await page.context().close()
 }
 
 async function measureSteps({ page }: Side, pid: number): Promise<void> {
@@ -291,6 +271,7 @@ try {
       .route(/\/models\//, (route) => route.abort())
       .then(() => undefined),
   )
+  await measurePacked(browser, modelUrl, seen)
   seen.delete(graft.pid)
   await measureSteps(graft, await findRenderer(browser, seen))
   endPriority()

@@ -48,6 +48,8 @@ export interface Backend {
   /** False: tensors without elements must not be fed. Absent: they may. */
   readonly emptyTensors?: boolean
   compile(graph: Graph, options?: CompileOptions): Promise<Program>
+  /** Whether memory is scarce, so that what can be made again is not kept. */
+  readonly isMemoryScarce?: boolean
   /** Whether programs of a group share weights that are in memory, too. */
   readonly sharesMemory?: boolean
   /** Absent: every program has its own copy of its weights. */

@@ -7,12 +7,24 @@ import { f32, type F32Tensor, type FileTensor, sizeOf } from '../base/tensor.ts'
 /** Bears the name of a folder that is none. */
 const lazyFolder = ':lazy:'
 
-type Fill = (values: Float32Array) => void
+/** How the values of a lazy tensor are made. */
+export interface TensorMaker {
+  /** Writes the values, each time that they are asked for. */
+  fill(values: Float32Array): void
+  /** Reads what `fill` needs, before a session is made. */
+  load?(): Promise<void>
+  /** Called when the session has its values. */
+  release?(): void
+}
 
-const makers = new WeakMap<FileTensor, Fill>()
+const makers = new WeakMap<FileTensor, TensorMaker>()
 
-/** An f32 tensor whose values `fill` writes, each time that they are asked for. */
-export function createLazyTensor(name: string, shape: readonly number[], fill: Fill): FileTensor {
+/** An f32 tensor whose values are made when they are asked for. */
+export function createLazyTensor(
+  name: string,
+  shape: readonly number[],
+  maker: TensorMaker,
+): FileTensor {
   const tensor: FileTensor = {
     dtype: 'f32',
     shape,
@@ -21,20 +33,26 @@ export function createLazyTensor(name: string, shape: readonly number[], fill: F
     offsetBytes: 0,
     sizeBytes: Float32Array.BYTES_PER_ELEMENT * sizeOf(shape),
   }
-  makers.set(tensor, fill)
+  makers.set(tensor, maker)
   return tensor
 }
 
-function fillValues(tensor: FileTensor, values: Float32Array): void {
-  const fill = makers.get(tensor)
-  assertInternal(fill, `the tensor "${tensor.file}" is lazy`)
-  fill(values)
+function getMaker(tensor: FileTensor): TensorMaker {
+  const maker = makers.get(tensor)
+  assertInternal(maker, `the tensor "${tensor.file}" is lazy`)
+  return maker
 }
+
+/** Reads what the values are made of. */
+export const loadLazyTensor = async (tensor: FileTensor): Promise<void> => getMaker(tensor).load?.()
+
+/** Gives back what was read. */
+export const releaseLazyTensor = (tensor: FileTensor): void => getMaker(tensor).release?.()
 
 /** The tensor in memory. */
 export function makeLazyTensor(tensor: FileTensor): F32Tensor {
   const made = f32(tensor.shape)
-  fillValues(tensor, made.data)
+  getMaker(tensor).fill(made.data)
   return made
 }
 
@@ -67,7 +85,7 @@ export class LazyBytes extends Uint8Array {
   override subarray(begin = 0, end = this.#tensor.sizeBytes): Uint8Array<ArrayBuffer> {
     const length = this.#tensor.sizeBytes / Float32Array.BYTES_PER_ELEMENT
     if (scratch.length < length) scratch = new Float32Array(length)
-    fillValues(this.#tensor, scratch.subarray(0, length))
+    getMaker(this.#tensor).fill(scratch.subarray(0, length))
     return new Uint8Array(scratch.buffer, begin, end - begin)
   }
 

@@ -26,6 +26,7 @@ export function withResidentWeights(backend: Backend, budgetBytes = defaultBudge
   const { openGroup } = backend
   return {
     name: backend.name,
+    isMemoryScarce: true,
     ...(backend.emptyTensors !== undefined && { emptyTensors: backend.emptyTensors }),
     ...(openGroup && {
       sharesMemory: true,

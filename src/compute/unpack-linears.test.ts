@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { random } from '../base/random.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { GraphBuilder } from '../graph/builder.ts'
-import { packWeight, quantizeWeight } from './pack.ts'
+import { createLazyPacked, FileBlocks } from './lazy-packed.ts'
+import { packWeight, packWeights, quantizeWeight } from './pack.ts'
 import { referenceBackend } from './reference.ts'
 import { unpackLinears } from './unpack-linears.ts'
 
@@ -55,6 +56,46 @@ describe('unpackLinears', () => {
     const unpacked = unpackLinears(graph, initializers, sizeBytes)
     expect(unpacked.graph.nodes.map(({ operation }) => operation)).toEqual(['linear', 'linear'])
     expect(unpacked.initializers.size).toBe(1)
+  })
+  it('multiplies a large weight in parts, from codes or from the blocks of the file', async () => {
+    const rows = 200
+    const numbers = random(7)
+    const draw = (count: number) => {
+      const values = Float32Array.from({ length: count * inFeatures }, () => numbers.normal())
+      return quantizeWeight(f32([count, inFeatures], values), 'q4')!
+    }
+    const blocks = [draw(70), draw(130)]
+    const packed = packWeights(blocks)
+    const g = new GraphBuilder()
+    const parts = [
+      g.input('w.codes', 'u8', packed.codes.shape, 'weight'),
+      g.input('w.scales', 'f32', packed.scales.shape, 'weight'),
+    ]
+    const attributes = { bits: 4, block: 32, accuracy: 4, module: 'w', inFeatures }
+    g.output(
+      'y',
+      g.op('quantizedLinear', [g.input('x', 'f32', ['M', inFeatures]), ...parts], {
+        ...attributes,
+        outFeatures: rows,
+      }),
+    )
+    const graph = g.build()
+    const held = new Map<string, Tensor>([
+      ['w.codes', packed.codes],
+      ['w.scales', packed.scales],
+    ])
+    const file = new FileBlocks(async () => blocks)
+    const lazy = createLazyPacked(held, 'w.codes', file, () => expect.fail('it is packed'))
+    await file.load()
+    const feeds = new Map([['x', x]])
+    const run = async (of: ReturnType<typeof unpackLinears>) =>
+      (await referenceBackend.compile(of.graph, { initializers: of.initializers })).run(feeds)
+    const whole = (await run(unpackLinears(graph, held, 1e9))).get('y')!
+    for (const initializers of [held, lazy]) {
+      const cut = unpackLinears(graph, initializers, 1e9, new Map(), 4 * 64 * inFeatures)
+      expect([...cut.initializers.values()].map(({ shape }) => shape[0])).toEqual([64, 64, 64, 8])
+      expect((await run(cut)).get('y')).toEqual(whole)
+    }
   })
   it('leaves packed what exceeds the budget, and what is fed', () => {
     const { graph, initializers } = buildPacked(['w', 'other'])

@@ -4,7 +4,7 @@
 import { UnsupportedError } from '../base/errors.ts'
 import { type FileTensor, isFileTensor, type Tensor, viewBytes } from '../base/tensor.ts'
 import { encodeOnnx, type OnnxModel } from '../formats/onnx.ts'
-import { LazyBytes, releaseScratch } from './lazy-tensor.ts'
+import { LazyBytes, loadLazyTensor, releaseLazyTensor, releaseScratch } from './lazy-tensor.ts'
 import type { OnnxRuntime, OnnxSession } from './onnx-library.ts'
 
 // An initializer inside the model is held twice in WebAssembly's memory while the model is read;
@@ -36,10 +36,16 @@ export async function createWasmSession(
     ),
   )
   const bytes = encodeOnnx(model, new Set(external.keys()))
+  const lazy = [...external.values()].filter(isFileTensor)
+  // One after the other, in the order of the file.
+  for (const tensor of lazy) await loadLazyTensor(tensor)
   const options = { ...settings, ...toExternalData(external) }
   const session = await runtime.InferenceSession.create(bytes, options)
     .catch(throwMemoryError)
-    .finally(releaseScratch)
+    .finally(() => {
+      releaseScratch()
+      for (const tensor of lazy) releaseLazyTensor(tensor)
+    })
   return {
     run: (feeds, outputs) => session.run(feeds, outputs).catch(throwMemoryError),
     release: () => session.release(),

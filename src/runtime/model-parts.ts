@@ -108,7 +108,8 @@ export function createModelParts({
   const engines = new Set<Engine>()
   const createEngine = (options: EngineOptions): Engine => {
     const onDisposed = (): void => void engines.delete(made)
-    const shared = { grammars, weights, steps, programs, now, onDisposed }
+    const idleBytes = backend.isMemoryScarce ? scarceIdleBytes : undefined
+    const shared = { grammars, weights, steps, programs, now, onDisposed, idleBytes }
     const made: Engine = new Engine(collectEngineParts(base, shared, options), options)
     engines.add(made)
     return made
@@ -147,13 +148,24 @@ function openCompiler(
   })
 }
 
+/** Slots that idle experts keep where memory is scarce: three of rank 16 on a model of 135M. */
+const scarceIdleBytes = 2 ** 26
+
+/** What the engines of a model have in common. */
+interface SharedParts extends Pick<
+  EngineParts,
+  'weights' | 'steps' | 'programs' | 'grammars' | 'now' | 'onDisposed'
+> {
+  readonly idleBytes: number | undefined
+}
+
 function collectEngineParts(
   base: BaseModel,
-  shared: Pick<EngineParts, 'weights' | 'steps' | 'programs' | 'grammars' | 'now' | 'onDisposed'>,
+  shared: SharedParts,
   { expertBytes, cold }: EngineOptions,
 ): EngineParts {
   const { config, graph } = base
-  const { weights, steps, programs, now, onDisposed } = shared
+  const { weights, steps, programs, now, onDisposed, idleBytes } = shared
   const pool = createAdapterPool(
     {
       graph,
@@ -161,7 +173,7 @@ function collectEngineParts(
       read: (name) => base.weights.read(name),
       readFloat: weights.floatUncached,
     },
-    { ...(expertBytes && { budgetBytes: expertBytes }), ...(cold && { cold }) },
+    { idleBytes, ...(expertBytes && { budgetBytes: expertBytes }), ...(cold && { cold }) },
   )
   return {
     config,

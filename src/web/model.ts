@@ -1,7 +1,6 @@
 // A base model in a browser, by URL, file, OPFS or catalogue name: opened, on onnxruntime-web.
 
-import { NotFoundError, UnsupportedError } from '../base/errors.ts'
-import type { TensorStore } from '../formats/tensor-store.ts'
+import { NotFoundError } from '../base/errors.ts'
 import {
   checkOptions,
   createField,
@@ -23,6 +22,12 @@ import { createLocalHost } from '../runtime/grammar/local-host.ts'
 import { createModel, type Model } from '../runtime/model.ts'
 import type { WeightChoice } from '../runtime/programs/base-weights.ts'
 import { computeTrainedBytes } from '../runtime/programs/model-memory.ts'
+import {
+  checkModelFile,
+  checkModelFolder,
+  checkAddressable,
+  countStoredBytes,
+} from './addressable.ts'
 import { openGrammarLibrary } from './grammar-library.ts'
 import { backendFields, openWebBackend, type WebBackendOptions } from './runtime/load-runtime.ts'
 import {
@@ -95,11 +100,16 @@ export async function loadModel(
   checkOptions('Options of loadModel', options, loadFields)
   const { runtime, threads, wasmPaths, weights: choice, date, today, ropeScaling } = options
   const { cache, signal, onProgress, onNote, sha256 } = options
-  const opening = { cache, signal, onProgress, onNote, sha256 }
-  const base = await openBaseModel(await resolveModel(source, opening), { ropeScaling })
+  const opening = { cache, signal, onProgress, onNote, sha256, admit: checkModelFile }
+  const opened = await resolveModel(source, opening)
+  if ('folder' in opened) await checkModelFolder(opened.name, opened.folder)
+  // The runtime is compiled while the model's head is read.
+  const started = openWebBackend({ runtime, threads, wasmPaths })
+  started.catch(() => undefined)
+  const base = await openBaseModel(opened, { ropeScaling })
   try {
-    checkAddressable(base.name, 'serving', countStoredBytes(base.weights))
-    const backend = await openWebBackend({ runtime, threads, wasmPaths })
+    checkAddressable(base.name, 'serving', countStoredBytes(base.weights.tensors))
+    const backend = await started
     const grammars = createLocalHost(openGrammarLibrary)
     const model = createModel({ grammars, base, backend, weights: choice, date, today })
     const weights = async ({
@@ -122,26 +132,6 @@ export async function loadModel(
     await base.weights.close()
     throw error
   }
-}
-
-const countStoredBytes = ({ tensors }: TensorStore): number =>
-  [...tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-
-/** What WebAssembly can address, less what a run needs in addition to the weights. */
-const addressableBytes = 3.6e9
-
-/** Throws UnsupportedError if a use of a model needs more than that. */
-export function checkAddressable(
-  name: string,
-  use: 'serving' | 'training',
-  neededBytes: number,
-): void {
-  if (neededBytes <= addressableBytes) return
-  const advice =
-    use === 'training' ? ', or a quantised base (quantization: nf4)' : ', or one in fewer bits'
-  throw new UnsupportedError(
-    `Model "${name}": ${use} needs ${(neededBytes / 1e9).toFixed(1)} GB, and WebAssembly addresses 4 GB. Take a smaller model${advice}.`,
-  )
 }
 
 /** A name of the catalogue or the hub is used unchanged; other places are known by their name. */

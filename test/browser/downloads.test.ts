@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { launchChromium } from '../support/chromium.ts'
 import { type FaultyServer, startFaultyServer } from '../support/faulty-server.ts'
 import { bundled, serve, type Site } from '../support/pages.ts'
+import { createSparseGguf } from '../support/sparse-gguf.ts'
 
 /** What pages/web-files.ts hands out; each gives a text in place of an error. */
 interface WebFiles {
@@ -221,6 +222,34 @@ describe('a file of the web', () => {
     while (server.asked.length < 1) await new Promise((resolve) => setTimeout(resolve, 1))
     server.etag = '"2"'
     expect(await reading).toMatch(/StorageError: .*changed on the server/)
+  })
+})
+
+describe('a model that WebAssembly cannot address', () => {
+  const large = [
+    { name: 'token_embd.weight', shape: [131_072, 4096] },
+    { name: 'output.weight', shape: [131_072, 4096] },
+  ]
+  it('is refused by its head before it is fetched, with both numbers', async () => {
+    const { head, sizeBytes } = createSparseGguf(large)
+    server.bytes = head
+    server.sizeBytes = sizeBytes
+    const refusal = 'Model "model.gguf": serving needs 4.3 GB, and WebAssembly addresses 4 GB'
+    for (const faults of [{}, { noRanges: true }]) {
+      server.faults = faults
+      expect(await call('load', server.url)).toContain(`UnsupportedError: ${refusal}`)
+    }
+    expect(await call('listDownloads')).toEqual([])
+    expect(server.sentBytes).toBeLessThan(200e6)
+  })
+  it('of several parts is refused by their index', async () => {
+    const url = `${site.origin}/large/`
+    await context.route(/\/large\//, (route) =>
+      route.request().url().endsWith('index.json')
+        ? route.fulfill({ json: { metadata: { total_size: 16e9 }, weight_map: {} } })
+        : route.fulfill({ json: {} }),
+    )
+    expect(await call('load', url)).toMatch(/UnsupportedError: .*16.0 GB, and WebAssembly.*4 GB/)
   })
 })
 

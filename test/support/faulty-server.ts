@@ -27,8 +27,12 @@ export interface FaultyServer {
   readonly origin: string
   readonly url: string
   bytes: Uint8Array
+  /** Of a larger file that is zeros behind `bytes`. */
+  sizeBytes: number | undefined
   etag: string
   faults: Faults
+  /** Bytes of bodies that were written. */
+  sentBytes: number
   /** The ranges that were asked for, as they were written; '' for the whole file. */
   readonly asked: string[]
   close(): Promise<void>
@@ -44,8 +48,10 @@ export async function startFaultyServer(bytes: Uint8Array): Promise<FaultyServer
     origin,
     url: `${origin}/model.gguf`,
     bytes,
+    sizeBytes: undefined,
     etag: '"1"',
     faults: {},
+    sentBytes: 0,
     asked: [],
     close: () =>
       new Promise((resolve) => {
@@ -57,10 +63,12 @@ export async function startFaultyServer(bytes: Uint8Array): Promise<FaultyServer
 }
 
 async function answer(
-  { bytes, etag, faults, asked }: FaultyServer,
+  server: FaultyServer,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const { bytes, etag, faults, asked } = server
+  const size = server.sizeBytes ?? bytes.length
   const range = request.headers.range ?? ''
   asked.push(range)
   if (!faults.noCors) response.setHeader('access-control-allow-origin', '*')
@@ -74,32 +82,56 @@ async function answer(
       .end('<!doctype html><script>globalThis.wasRun = true</script>')
   const found = faults.noRanges ? null : /^bytes=(\d+)-(\d*)$/.exec(range)
   const start = found ? Number(found[1]) : 0
-  if (found && start >= bytes.length)
-    return void response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end()
-  const end = found?.[2] ? Math.min(Number(found[2]), bytes.length - 1) : bytes.length - 1
+  if (found && start >= size)
+    return void response.writeHead(416, { 'content-range': `bytes */${size}` }).end()
+  const end = found?.[2] ? Math.min(Number(found[2]), size - 1) : size - 1
   response.writeHead(found ? 206 : 200, {
     'content-type': 'application/octet-stream',
     etag,
     ...(!faults.noLength && { 'content-length': end - start + 1 }),
-    ...(found && { 'content-range': `bytes ${start}-${end}/${bytes.length}` }),
+    ...(found && { 'content-range': `bytes ${start}-${end}/${size}` }),
   })
-  await sendBody(response, bytes.subarray(start, end + 1), faults)
+  await sendBody(server, response, { start, end: end + 1 })
 }
 
-async function sendBody(response: ServerResponse, body: Uint8Array, faults: Faults): Promise<void> {
+const zeros = new Uint8Array(partBytes)
+
+/** At most one part, from there on. */
+function takePart(bytes: Uint8Array, at: number, end: number): Uint8Array {
+  const until = Math.min(at + partBytes, end)
+  return at < bytes.length
+    ? bytes.subarray(at, Math.min(until, bytes.length))
+    : zeros.subarray(0, until - at)
+}
+
+async function sendBody(
+  server: FaultyServer,
+  response: ServerResponse,
+  { start, end: fullEnd }: { readonly start: number; readonly end: number },
+): Promise<void> {
+  const { bytes, faults } = server
   response.flushHeaders()
   const isCut = faults.cutAfter !== undefined && faults.cuts !== 0
   if (isCut && faults.cuts !== undefined) faults.cuts--
-  const end = isCut ? Math.min(faults.cutAfter!, body.length) : body.length
-  for (let at = 0; at < end; at += partBytes) {
+  const end = isCut ? Math.min(start + faults.cutAfter!, fullEnd) : fullEnd
+  for (let at = start; at < end;) {
     if (faults.slowMs) await new Promise((resolve) => setTimeout(resolve, faults.slowMs))
     if (response.destroyed) return
-    const part = body.subarray(at, Math.min(at + partBytes, end))
-    if (!response.write(part)) await new Promise((resolve) => response.once('drain', resolve))
+    const part = takePart(bytes, at, end)
+    at += part.length
+    server.sentBytes += part.length
+    if (!response.write(part)) await waitForRoom(response)
   }
-  if (end < body.length) {
+  if (end < fullEnd) {
     // What was written must arrive first.
     await new Promise((resolve) => setTimeout(resolve, 500))
     response.destroy()
   } else response.end()
 }
+
+/** Until more can be written, or the other side has gone. */
+const waitForRoom = (response: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    response.once('drain', resolve)
+    response.once('close', resolve)
+  })

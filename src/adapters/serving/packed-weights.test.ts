@@ -10,7 +10,7 @@ import { packAdapter, type PackedAdapter, unpackAdapter } from '../packed/pack-a
 import { type Base, relativeDistance, storiesBase } from '../../../test/support/adapters.ts'
 import {
   countPackedBytes,
-  findPackedFactors,
+  findOwnFactors,
   packServingWeights,
   readPackedWeights,
 } from './packed-weights.ts'
@@ -40,7 +40,7 @@ it.each([16, 8, 4] as const)(
     const options = { rank: 6, alpha: 9, targets: 'all-linear', rankPattern: { q_proj: 2 } }
     const packed = packAdapter(trained('lora', options), { bits })
     const forms = await readPackedWeights(packed, base.model, read, bits)
-    expect(forms).toEqual(findPackedFactors(packed, base.model))
+    expect(forms).toEqual(findOwnFactors(packed, base.model))
     expect(countPackedBytes(forms)).toBe(packed.tensors.sizeBytes())
     const wanted = computeServingWeights(unpackAdapter(packed), base.model)
     expect([...forms.keys()]).toEqual([...wanted.keys()])
@@ -76,12 +76,12 @@ it.each(['dora', 'ia3', 'loha', 'lokr', 'vera', 'lora'])(
 
 it('keeps invocation tokens, and refuses what serving refuses', async () => {
   const activated = packAdapter(trained('lora', { invocationTokens: [7, 9] }), { bits: 8 })
-  for (const { invocation } of findPackedFactors(activated, base.model)!.values())
+  for (const { invocation } of findOwnFactors(activated, base.model)!.values())
     expect(invocation).toEqual([7, 9])
   const whole: PackedAdapter = packAdapter(trained('lora', { modulesToSave: ['lm_head'] }), {
     bits: 8,
   })
-  expect(findPackedFactors(whole, base.model)).toBeUndefined()
+  expect(findOwnFactors(whole, base.model)).toBeUndefined()
   await expect(readPackedWeights(whole, base.model, read, 8)).rejects.toThrow(UnsupportedError)
   expect(packServingWeights(new Map(), 8).size).toBe(0)
 })

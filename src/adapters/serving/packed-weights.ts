@@ -1,4 +1,5 @@
-// Serving weights that stay packed until a slot is filled from them: the cold form of an expert.
+// Serving weights that stay as an adapter holds them, or packed, until a slot is filled from them: the
+// cold form of an expert.
 // Independent of slots and programs.
 
 import type { Tensor } from '../../base/tensor.ts'
@@ -10,7 +11,7 @@ import type { ServingWeights } from '../kinds/kind.ts'
 import { getKind } from '../kinds/kind-table.ts'
 import { loraParts, resolveRankAndScale } from '../kinds/lora.ts'
 import type { LoraConfig } from '../kinds/lora-config.ts'
-import { isPackedAdapter, type PackedAdapter } from '../packed/pack-adapter.ts'
+import { isPackedAdapter } from '../packed/pack-adapter.ts'
 import {
   countHeldBytes,
   type PackedBits,
@@ -40,22 +41,22 @@ export const packServingWeights = (forms: ServingWeightMap, bits: PackedBits): P
   )
 
 /**
- * The serving weights of a packed LoRA over its own bytes, without unpacking; undefined if it has
- * more than A and B of linear layers (shifts, embeddings, modules saved whole), or tensors that the
- * model has no layer for.
+ * The serving weights of a LoRA over its own tensors, packed or not, without a copy; undefined if it
+ * has more than A and B of linear layers (shifts, embeddings, modules saved whole), or tensors that
+ * the model has no layer for.
  */
-export function findPackedFactors(
-  { kind, config, tensors }: PackedAdapter,
-  model: ModelGraph,
-): PackedWeightMap | undefined {
+export function findOwnFactors(adapter: Adapter, model: ModelGraph): PackedWeightMap | undefined {
+  const { kind, config, tensors } = adapter
   if (kind !== 'lora') return undefined
+  const getHeld = (key: string): Tensor | PackedTensor | undefined =>
+    isPackedAdapter(adapter) ? adapter.tensors.getHeld(key) : tensors.get(key)
   const { parameters } = getKind(kind)
   const { invocationTokens: invocation } = config
   const forms = new Map<string, PackedServingWeights>()
   for (const { module } of model.blocks.flatMap(listBlockLayers)) {
     if (parameters(config, module).length === 0) continue
-    const A = tensors.getHeld(toPeftKey(`${module.path}.${loraParts.a}`))
-    const B = tensors.getHeld(toPeftKey(`${module.path}.${loraParts.b}`))
+    const A = getHeld(toPeftKey(`${module.path}.${loraParts.a}`))
+    const B = getHeld(toPeftKey(`${module.path}.${loraParts.b}`))
     if (!A || !B) return undefined
     const { scale: scaling } = resolveRankAndScale(config as LoraConfig, module)
     forms.set(module.path, { A, B, scaling, ...(invocation && { invocation }) })
@@ -74,7 +75,7 @@ export async function readPackedWeights(
   read: (name: string) => Promise<Tensor>,
   bits: PackedBits,
 ): Promise<PackedWeightMap> {
-  const own = isPackedAdapter(adapter) ? findPackedFactors(adapter, model) : undefined
+  const own = isPackedAdapter(adapter) ? findOwnFactors(adapter, model) : undefined
   return own ?? packServingWeights(await readServingWeights(adapter, model, read), bits)
 }
 

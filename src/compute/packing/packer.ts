@@ -19,6 +19,8 @@ export interface Packer {
   /** Values that share a scale once packed. */
   readonly block: 16 | 32
   readonly withOffsets: boolean
+  /** Where the file's block has its f16 numbers. */
+  readonly scalesAt: readonly number[]
   /** Reads the file's block that starts at byte `at`. */
   unpack(bytes: Uint8Array, at: number, into: UnpackedBlock): void
   /**

@@ -14,6 +14,7 @@ export const q2_k: Packer = {
   bits: 4,
   block: 16,
   withOffsets: true,
+  scalesAt: [80, 82],
   unpack(bytes, at, { codes, scales, offsets }) {
     const d = getF16Values()[readF16(bytes, at + 80)]!
     const dmin = getF16Values()[readF16(bytes, at + 82)]!
@@ -30,6 +31,7 @@ export const q3_k: Packer = {
   bits: 4,
   block: 16,
   withOffsets: false,
+  scalesAt: [108],
   unpack(bytes, at, { codes, scales }) {
     const d = getF16Values()[readF16(bytes, at + 108)]!
     for (let group = 0; group < 16; group++) {

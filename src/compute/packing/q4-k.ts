@@ -31,6 +31,7 @@ export const q4_k: Packer = {
   bits: 4,
   block: 32,
   withOffsets: true,
+  scalesAt: [0, 2],
   unpack(bytes, at, into) {
     readScales(bytes, at, 8, into)
     for (let group = 0; group < 8; group++) {
@@ -43,6 +44,7 @@ export const q5_k: Packer = {
   bits: 8,
   block: 32,
   withOffsets: true,
+  scalesAt: [0, 2],
   unpack(bytes, at, into) {
     readScales(bytes, at, 0, into)
     for (let group = 0; group < 8; group++) {

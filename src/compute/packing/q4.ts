@@ -59,6 +59,7 @@ export const q4_0: Packer = {
   bits: 4,
   block: 32,
   withOffsets: false,
+  scalesAt: [0],
   unpack(bytes, at, { codes, scales }) {
     scales[0] = getF16Values()[readF16(bytes, at)]!
     readNibbles(bytes, at + 2, codes)
@@ -71,6 +72,7 @@ export const q4_1: Packer = {
   bits: 4,
   block: 32,
   withOffsets: true,
+  scalesAt: [0, 2],
   unpack(bytes, at, { codes, scales, offsets }) {
     const d = getF16Values()[readF16(bytes, at)]!
     scales[0] = d

@@ -19,6 +19,7 @@ export const q5_0: Packer = {
   bits: 8,
   block: 32,
   withOffsets: false,
+  scalesAt: [0],
   unpack(bytes, at, { codes, scales }) {
     scales[0] = getF16Values()[readF16(bytes, at)]!
     readCodes(bytes, at + 2, 128 - 16, codes)
@@ -30,6 +31,7 @@ export const q5_1: Packer = {
   bits: 8,
   block: 32,
   withOffsets: true,
+  scalesAt: [0, 2],
   unpack(bytes, at, { codes, scales, offsets }) {
     scales[0] = getF16Values()[readF16(bytes, at)]!
     offsets[0] = getF16Values()[readF16(bytes, at + 2)]!

@@ -8,6 +8,7 @@ export const q6_k: Packer = {
   bits: 8,
   block: 16,
   withOffsets: false,
+  scalesAt: [208],
   unpack(bytes, at, { codes, scales }) {
     const d = getF16Values()[readF16(bytes, at + 208)]!
     for (let group = 0; group < 16; group++) {

@@ -17,32 +17,39 @@ const readBlocks = (attributes: Attributes): readonly [number, number, number, n
     getNumberAttribute(attributes, name),
   ) as [number, number, number, number]
 
-/**
- * Writes the f32 weight [out, in] of codes, scales and offsets as the operation's inputs hold them.
- */
+/** Codes, scales and offsets as the operation's inputs hold them. */
+export interface BlockWeight {
+  readonly codes: Uint8Array
+  readonly scales: Float32Array
+  readonly offsets: Float32Array | undefined
+}
+
+/** Writes rows of the f32 weight [out, in], from `firstRow` on, until `rows` [n, in] is full. */
 export function dequantizeWeight(
-  codes: Uint8Array,
-  scales: Float32Array,
-  offsets: Float32Array | undefined,
+  { codes, scales, offsets }: BlockWeight,
   attributes: Attributes,
-  weight: Float32Array,
+  rows: Float32Array,
+  firstRow = 0,
 ): void {
   const [bits, block, outputs, inputs] = readBlocks(attributes)
   const blocks = inputs / block
   const zero = computeZeroCode(bits)
-  for (let at = 0; at < outputs * blocks; at++) {
-    const scale = scales[at]!
-    const offset = offsets ? offsets[(at % blocks) * outputs + Math.floor(at / blocks)]! : 0
-    const end = (at + 1) * block
-    if (bits === 8)
-      for (let i = at * block; i < end; i++) weight[i] = scale * (codes[i]! - zero) + offset
-    else
-      for (let i = at * block; i < end; i += 2) {
-        const pair = codes[i >> 1]!
-        weight[i] = scale * ((pair & 15) - zero) + offset
-        weight[i + 1] = scale * ((pair >> 4) - zero) + offset
-      }
-  }
+  const end = firstRow + rows.length / inputs
+  let to = 0
+  let from = (firstRow * inputs * bits) / 8
+  for (let row = firstRow; row < end; row++)
+    for (let at = 0; at < blocks; at++) {
+      const scale = scales[row * blocks + at]!
+      const offset = offsets ? offsets[at * outputs + row]! : 0
+      const next = to + block
+      if (bits === 8) while (to < next) rows[to++] = scale * (codes[from++]! - zero) + offset
+      else
+        for (; to < next; to += 2) {
+          const pair = codes[from++]!
+          rows[to] = scale * ((pair & 15) - zero) + offset
+          rows[to + 1] = scale * ((pair >> 4) - zero) + offset
+        }
+    }
 }
 
 const FLOAT = 1 // TensorProto.DataType
@@ -87,13 +94,12 @@ export const quantizedLinear: Operation = {
     const outputs = getNumberAttribute(attributes, 'outFeatures')
     const inputs = getNumberAttribute(attributes, 'inFeatures')
     const weight = new Float32Array(outputs * inputs)
-    dequantizeWeight(
-      codes!.data as Uint8Array,
-      scales!.data as Float32Array,
-      offsets?.data as Float32Array | undefined,
-      attributes,
-      weight,
-    )
+    const held = {
+      codes: codes!.data as Uint8Array,
+      scales: scales!.data as Float32Array,
+      offsets: offsets?.data as Float32Array | undefined,
+    }
+    dequantizeWeight(held, attributes, weight)
     const rows = x!.data.length / inputs
     const output = createZerosLike(x!, [...x!.shape.slice(0, -1), outputs])
     const values = asFloats(x!)

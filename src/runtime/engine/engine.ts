@@ -229,6 +229,7 @@ export class Engine {
     metadata?: AdapterMetadata,
     digest?: string,
   ): Promise<ExpertHandle> {
+    this.#parts.steps.expectExperts()
     return this.#parts.pool.register(name, expert, metadata, digest)
   }
 

@@ -2,8 +2,8 @@
 // single embedding rows. Keeps only what is fed at every run; what becomes part of a program is not
 // kept here a second time.
 
-import { countBytes, type DType, isBlockType } from '../../base/dtype.ts'
-import { OptionError } from '../../base/errors.ts'
+import { blockLayout, countBytes, type DType, isBlockType } from '../../base/dtype.ts'
+import { NumericError, OptionError } from '../../base/errors.ts'
 import { viewBytes, type F32Tensor, fromBytes, type Tensor } from '../../base/tensor.ts'
 import {
   type PackedWeight,
@@ -35,6 +35,11 @@ export interface BaseWeights {
    * Throws NumericError for scales that are NaN or infinite.
    */
   packed(names: readonly string[], room?: PackRoom): Promise<PackedWeight>
+  /**
+   * The same weights as the file has them, for runtimes that compute in f32. Throws NumericError as
+   * `packed` does.
+   */
+  blocks(names: readonly string[]): Promise<readonly Tensor[]>
   /** f32; kept for the next program that is fed with it. */
   float(name: string): Promise<F32Tensor>
   /** f32, to be read once: not kept. */
@@ -94,6 +99,22 @@ function createWeightReader(model: ModelGraph, store: TensorStore, choice: Weigh
   }
 }
 
+/** The same tensor. Throws NumericError for a scale that is NaN or infinite. */
+function checkBlockScales(name: string, tensor: Tensor): Tensor {
+  const { dtype, data } = tensor
+  if (!hasPacker(dtype)) return tensor
+  const { bytes: blockBytes } = blockLayout[dtype]
+  const bytes = data as Uint8Array
+  for (const place of packers[dtype].scalesAt)
+    // The upper byte of an f16 whose exponent is all ones.
+    for (let at = place + 1; at < bytes.length; at += blockBytes)
+      if ((bytes[at]! & 0x7c) === 0x7c)
+        throw new NumericError(
+          `Tensor "${name}": block ${Math.floor(at / blockBytes)} has a scale that is NaN or infinite, expected a finite number. The file is damaged.`,
+        )
+  return tensor
+}
+
 function packFinite(
   names: readonly string[],
   tensors: readonly Tensor[],
@@ -123,12 +144,16 @@ export function createBaseWeights(
     kept.set(name, known)
     return known
   }
+  const readRaw = (name: string): Promise<Tensor> => {
+    const made = read(name)
+    raw.set(name, made)
+    made.catch(() => raw.delete(name))
+    return made
+  }
   const matrixRows = async (name: string, ids: readonly number[]): Promise<Float32Array> => {
     // A float matrix that is fed as it is serves here too; any other stays in the file's own bytes.
     if (blockTypeOf(name) === undefined) return readMatrixRows(await float(name), ids)
-    const known = raw.get(name) ?? read(name)
-    raw.set(name, known)
-    return readMatrixRows(await known, ids)
+    return readMatrixRows(await (raw.get(name) ?? readRaw(name)), ids)
   }
   return {
     formOf(name) {
@@ -137,6 +162,13 @@ export function createBaseWeights(
       const { bits, block, withOffsets } = packers[blockType]
       return { bits, block, withOffsets }
     },
+    // The table is kept for its rows.
+    blocks: async (names) =>
+      (
+        await Promise.all(
+          names.map(async (name) => raw.get(name) ?? (name === table ? readRaw(name) : read(name))),
+        )
+      ).map((tensor, i) => checkBlockScales(names[i]!, tensor)),
     packed: async (names, room) => {
       const reading = names.map((name, i) =>
         read(name, room && ((sizeBytes) => room.takeBytes(`file ${i}`, sizeBytes))),

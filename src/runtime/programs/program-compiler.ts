@@ -27,6 +27,8 @@ const leastSharedBytes = 100e6
 export interface ProgramCompiler {
   /** Whether programs of one accuracy share their weights. */
   readonly isShared: boolean
+  /** Whether the shared weights are in this process's memory, not in files. */
+  readonly sharesMemory: boolean
   /**
    * A program for each graph; weights are added to what it is fed. Packed weights are in this
    * process only until the runtime has them.
@@ -65,6 +67,7 @@ export function createProgramCompiler({
   }
   return {
     isShared: openGroup !== undefined,
+    sharesMemory: shared !== undefined,
     async compile(graphs, accuracy) {
       if (!isAdmitted) admit?.()
       isAdmitted = true

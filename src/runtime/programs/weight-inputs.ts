@@ -7,6 +7,13 @@ import {
   collectPackedInputs,
   getPackedWeightName,
 } from '../../compute/pack-linears.ts'
+import {
+  createLazyPacked,
+  FileBlocks,
+  findBlocks,
+  type TensorForm,
+} from '../../compute/lazy-packed.ts'
+import { packWeights } from '../../compute/pack.ts'
 import type { PackedFiles, PackedPart } from '../../compute/packed-files.ts'
 import type { Graph, GraphInput } from '../../graph/ir.ts'
 import type { BaseWeights } from './base-weights.ts'
@@ -29,7 +36,7 @@ export interface WeightSource {
 }
 
 /** Packed weights by form and name, each made once. */
-export type SharedWeights = Map<string, Promise<ReadonlyMap<string, Tensor>>>
+export type SharedWeights = Map<string, ReadonlyMap<string, Tensor>>
 
 /**
  * Weight inputs of the graph: packed ones, vectors and convolutions become part of the program,
@@ -81,23 +88,36 @@ function listPackedParts(
     tensors: own.map(({ name, dtype, shape }) => ({ name, dtype, shape: shape.map(Number) })),
     make(room) {
       const parts = stackOf.get(weight)?.parts.map((part) => part.weight) ?? [weight]
-      const pack = async (): Promise<ReadonlyMap<string, Tensor>> =>
-        collectPackedInputs(weight, await weights.packed(parts, room), accuracy)
+      const codes = `${weight}.codes`
+      // Halves of a weight are made of its packed form.
+      if (!shared || room || !own.some(({ name }) => name === codes))
+        return weights
+          .packed(parts, room)
+          .then((packed) => collectPackedInputs(weight, packed, accuracy))
       const key = JSON.stringify([accuracy, weight, parts])
-      return shared && !room ? getShared(shared, key, pack) : pack()
+      return getShared(shared, key, () => {
+        const forms = own.map(({ name, dtype, shape }): [string, TensorForm] => [
+          name,
+          { dtype, shape: shape.map(Number) },
+        ])
+        const blocks = new FileBlocks(() => weights.blocks(parts))
+        return createLazyPacked(new Map(forms), codes, blocks, (tensors) =>
+          collectPackedInputs(weight, packWeights(tensors), accuracy),
+        )
+      })
     },
   }))
 }
 
-function getShared(
+/** Where programs share weights, each is in memory once at most, as the file has it. */
+async function getShared(
   shared: SharedWeights,
   key: string,
-  pack: () => Promise<ReadonlyMap<string, Tensor>>,
+  make: () => ReadonlyMap<string, Tensor>,
 ): Promise<ReadonlyMap<string, Tensor>> {
-  const made = shared.get(key) ?? pack()
+  const made = shared.get(key) ?? make()
   shared.set(key, made)
-  // A weight that could not be read is tried again.
-  made.catch(() => shared.delete(key))
+  for (const tensor of made.values()) await findBlocks(tensor)?.load()
   return made
 }
 

@@ -4,18 +4,57 @@ import { FormatError } from '../../base/errors.ts'
 import type { ByteFolder, ByteSource } from '../../formats/byte-source.ts'
 import { toBrowserStorageError } from '../stores/storage-errors.ts'
 
+/**
+ * A read of the disk costs a page some milliseconds whatever its length, and the matrices of one layer
+ * are asked for one by one: what is near is read with them, and kept while it is likely asked for.
+ */
+const windowBytes = 4 << 20
+const mostWindows = 3
+/** Shorter parts are copied, because a view of one byte keeps its whole window in memory. */
+const leastViewBytes = 64 << 10
+
 /** The bytes of a Blob or File, read piece by piece: a file of the disk stays there. */
 export function createBlobSource(name: string, blob: Blob): ByteSource {
+  const readBlob = async (start: number, end: number): Promise<Uint8Array> => {
+    try {
+      return new Uint8Array(await blob.slice(start, end).arrayBuffer())
+    } catch (cause) {
+      throw toBrowserStorageError(`${name}: cannot be read`, cause)
+    }
+  }
+  /** By number, the one that was asked for last at the end. */
+  const windows = new Map<number, Promise<Uint8Array>>()
+  const readWindow = (index: number): Promise<Uint8Array> => {
+    const start = index * windowBytes
+    const made = windows.get(index) ?? readBlob(start, Math.min(start + windowBytes, blob.size))
+    windows.delete(index)
+    windows.set(index, made)
+    made.catch(() => windows.delete(index))
+    for (const old of [...windows.keys()].slice(0, -mostWindows)) windows.delete(old)
+    return made
+  }
   return {
     name,
     sizeBytes: blob.size,
     async read(offset, length) {
       checkReach(name, blob.size, offset, length)
-      try {
-        return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer())
-      } catch (cause) {
-        throw toBrowserStorageError(`${name}: cannot be read`, cause)
+      const first = Math.floor(offset / windowBytes)
+      const last = Math.floor((offset + length - 1) / windowBytes)
+      if (length === 0 || last - first >= mostWindows) return readBlob(offset, offset + length)
+      if (first === last && length >= leastViewBytes) {
+        const start = offset - first * windowBytes
+        return (await readWindow(first)).subarray(start, start + length)
       }
+      const result = new Uint8Array(length)
+      for (let index = first; index <= last; index++) {
+        const start = index * windowBytes
+        const part = (await readWindow(index)).subarray(
+          Math.max(0, offset - start),
+          offset + length - start,
+        )
+        result.set(part, Math.max(0, start - offset))
+      }
+      return result
     },
   }
 }

@@ -38,6 +38,11 @@ export interface FetchFileOptions {
   readonly onProgress?: ((progress: WebFetchProgress) => void) | undefined
   /** What the file's SHA-256 must be, in hexadecimal. */
   readonly sha256?: string | undefined
+  /**
+   * Asked before a file of this size is fetched, where the server says how long it is. What it throws
+   * ends the call, and nothing is kept.
+   */
+  readonly admit?: ((url: string, sizeBytes: number) => Promise<void>) | undefined
 }
 
 /**
@@ -168,12 +173,21 @@ class Download {
       await response.body?.cancel()
       return this.#request()
     }
-    if (!this.#facts) await this.#begin({ url: this.#url, sizeBytes: totalBytes, version })
+    if (!this.#facts)
+      try {
+        await this.#begin({ url: this.#url, sizeBytes: totalBytes, version })
+      } catch (error) {
+        void response.body?.cancel()
+        throw error
+      }
     return response
   }
 
   async #begin(facts: FileFacts): Promise<void> {
     await removeEntries(this.#folder, [absentName])
+    this.mayGoOn = false
+    if (facts.sizeBytes !== undefined) await this.#options.admit?.(facts.url, facts.sizeBytes)
+    this.mayGoOn = true
     await checkFreeSpace(this.#url, facts.sizeBytes)
     this.#facts = facts
     await this.#write(begunName, encodeJson(facts))

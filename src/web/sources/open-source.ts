@@ -171,13 +171,13 @@ type UrlOpener = (url: string) => Promise<ByteSource | undefined>
 
 /** How files of the web are opened: kept in OPFS, or read from the server. */
 function chooseOpener({ cache = 'auto', ...options }: OpenSourceOptions): UrlOpener {
-  const { signal, onNote, onProgress, sha256 } = options
+  const { signal, onNote, onProgress, sha256, admit } = options
   const readOnly: UrlOpener = (url) => openUrlSource(url, { signal })
   if (cache === false) return readOnly
   let canKeep = true
   return async (url) => {
     if (!/^https?:/.test(url) || !canKeep) return readOnly(url)
-    const wanted = isGgufUrl(url) ? { signal, onProgress, sha256 } : { signal, onProgress }
+    const wanted = { signal, onProgress, admit, sha256: isGgufUrl(url) ? sha256 : undefined }
     try {
       const kept = await downloadFile(url, wanted)
       return kept && createBlobSource(url, kept.blob)

@@ -2,6 +2,8 @@
 
 import { createAdapter } from '../../../src/adapters/create-adapter.ts'
 import type { Adapter } from '../../../src/adapters/adapter.ts'
+import { packAdapter } from '../../../src/adapters/packed/pack-adapter.ts'
+import type { PackedBits } from '../../../src/adapters/packed/packed-tensor.ts'
 import { createEngine, loadModel, train, type WebModel } from '../../../src/web/index.ts'
 
 let model: WebModel
@@ -31,13 +33,13 @@ const bench = {
       if (event.type === 'text-delta') text += event.text
     return text
   },
-  async makeExperts(count: number): Promise<void> {
-    for (let seed = 0; seed < count; seed++)
-      experts.push(
-        await createAdapter('lora', { rank: 16, targets: 'all-linear', start: 'random' }, model, {
-          seed,
-        }),
-      )
+  /** Experts that the page holds, in f32 or packed in so many bits. */
+  async makeExperts(count: number, bits?: PackedBits): Promise<void> {
+    const options = { rank: 16, targets: 'all-linear', start: 'random' } as const
+    for (let seed = 0; seed < count; seed++) {
+      const expert = await createAdapter('lora', options, model, { seed })
+      experts.push(bits ? packAdapter(expert, { bits }) : expert)
+    }
   },
   /** Trains; calls at the end of each step. */
   async trainSteps(rows: readonly object[], steps: number): Promise<number[]> {

@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import type { Expert } from '../../../adapters/index.ts'
+import { packAdapter } from '../../../adapters/packed/pack-adapter.ts'
 import { NotFoundError, OptionError } from '../../../base/errors.ts'
 import type { Lease } from './adapter-pool.ts'
 import { createAdapterPool } from './create-pool.ts'
@@ -159,6 +160,27 @@ describe('unloading', () => {
         expect(findContentProblems(pool, lease, lease.handle.expert!)).toEqual([])
     }
     expect(bytes).toEqual([8, 4, 4, 2, 1, 0])
+  })
+  it('where memory is scarce gives idle slots away first, and copies no tensors', async () => {
+    const slotBytes = getSlotBytes(4)
+    const pool = createAdapterPool(base, { budgetBytes: 8 * slotBytes, idleBytes: 2 * slotBytes })
+    const adapters = await Promise.all([1, 2, 3, 4].map((seed) => makeAdapter(seed)))
+    const halved = packAdapter(adapters[3]!, { bits: 16 })
+    const experts = [...adapters.slice(0, 3), halved]
+    const use = async (expert: Expert): Promise<void> => {
+      const lease = (await pool.acquire(expert))!
+      expect(findContentProblems(pool, lease, expert)).toEqual([])
+      pool.release(lease)
+    }
+    for (const expert of [...experts, ...experts]) await use(expert)
+    expect(pool.statistics).toMatchObject({ slotBytes: 2 * slotBytes, evictions: 6, coldBytes: 0 })
+    // Experts that are in use have slots as long as the budget has room.
+    const leases = await Promise.all(experts.map((expert) => pool.acquire(expert)))
+    expect(leases.every(Boolean)).toBe(true)
+    expect(pool.statistics.slotBytes).toBe(4 * slotBytes)
+    leases.forEach((lease, i) => {
+      expect(findContentProblems(pool, lease!, experts[i]!)).toEqual([])
+    })
   })
   it('leaves nothing after 500 loads', async () => {
     const pool = createAdapterPool(base, { budgetBytes: 5 * getSlotBytes(4) })

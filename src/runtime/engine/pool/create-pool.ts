@@ -14,7 +14,13 @@ import type {
 } from './adapter-pool.ts'
 import { ExpertNames } from './expert-names.ts'
 import type { PoolBase } from './expert-source.ts'
-import { coldForms, PoolExperts, type PoolOptions, toMegabytes } from './pool-experts.ts'
+import {
+  coldForms,
+  type CompletePoolOptions,
+  PoolExperts,
+  type PoolOptions,
+  toMegabytes,
+} from './pool-experts.ts'
 import { type ExpertVersion, type PooledExpert, PoolLease } from './pooled-expert.ts'
 import type { SlotRooms } from './slot-rooms.ts'
 import { VersionUsers } from './version-users.ts'
@@ -22,6 +28,7 @@ import { VersionUsers } from './version-users.ts'
 const poolFields = {
   budgetBytes: integer({ from: 0, default: 2 ** 29 }),
   cold: oneOf(coldForms, { default: 'f32' }),
+  idleBytes: integer({ from: 0 }),
 }
 const nameFields = {
   name: string({ filled: true }),
@@ -49,7 +56,7 @@ class Pool implements AdapterPool {
   /** `calls` orders what happened: the largest number is the latest. */
   readonly #counts = { hits: 0, fills: 0, calls: 0 }
 
-  constructor(base: PoolBase, options: Required<PoolOptions>) {
+  constructor(base: PoolBase, options: CompletePoolOptions) {
     this.#experts = new PoolExperts(base, options, this.#names.pins)
   }
 

@@ -30,11 +30,12 @@ import {
 } from '../../../adapters/serving/serving-weights.ts'
 import { MismatchError, NumericError, UnsupportedError } from '../../../base/errors.ts'
 import { isAllFinite } from '../../../base/finite.ts'
-import type { F32Tensor, Tensor } from '../../../base/tensor.ts'
+import type { Tensor } from '../../../base/tensor.ts'
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import type { ExpertHandle } from './adapter-pool.ts'
 import { hasVectors } from './vector-set.ts'
 import type { ModuleSource, SlotSource } from './fill-slot.ts'
+import { findOwnSlot } from './own-slot.ts'
 import type { SlotLayout } from './slot-layout.ts'
 
 export interface ExpertSource {
@@ -65,6 +66,11 @@ export interface PoolBase {
   readonly readFloat: (name: string) => Promise<Tensor>
 }
 
+export interface SourceOptions {
+  /** A LoRA's own tensors fill its slot, without a scaled copy of B: slower, in half the memory. */
+  readonly lean: boolean
+}
+
 export interface ExpertSources {
   /**
    * Throws MismatchError for an adapter of another base or one that touches no layer, NumericError
@@ -76,7 +82,7 @@ export interface ExpertSources {
 }
 
 /** Sources by adapter object, each computed once. */
-export function createExpertSources(base: PoolBase): ExpertSources {
+export function createExpertSources(base: PoolBase, { lean }: SourceOptions): ExpertSources {
   const known = new WeakMap<Adapter, Promise<ServingWeightMap>>()
   const readOnce = (adapter: Adapter): Promise<ServingWeightMap> => {
     const kept = known.get(adapter)
@@ -96,6 +102,8 @@ export function createExpertSources(base: PoolBase): ExpertSources {
         checkMixtureLayers(expert, base.graph.config.layers.length)
         return readMixture(expert, readOnce, places)
       }
+      const own = lean ? findOwnSlot(expert, base.graph, places) : undefined
+      if (own) return { ...own, hasVectors: false, ownBytes: 0 }
       try {
         const weights = await readOnce(expert)
         const problems = findPlaceProblems(weights, places)
@@ -193,7 +201,7 @@ function createSource(parts: readonly WeightedPart[], adapters: readonly Adapter
 /** Bytes of packed tensors, and of those others that count. */
 const countBytes = (
   sources: readonly ModuleSource[],
-  counts: (tensor: F32Tensor) => boolean,
+  counts: (tensor: Tensor) => boolean,
 ): number =>
   sources
     .flatMap(({ A, B, u, v, shift }) => [A, B, u, v, shift])

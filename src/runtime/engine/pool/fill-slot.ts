@@ -3,18 +3,22 @@
 
 import { unpackInto } from '../../../adapters/packed/fill.ts'
 import { isPackedTensor, type PackedTensor } from '../../../adapters/packed/packed-tensor.ts'
-import type { F32Tensor } from '../../../base/tensor.ts'
+import type { F32Tensor, Tensor } from '../../../base/tensor.ts'
 import type { SlotModule } from './slot-layout.ts'
 
 /** weight·B·A of one adapter at one module, with its vectors. */
 export interface ModuleSource {
-  readonly A: F32Tensor | PackedTensor
-  readonly B: F32Tensor | PackedTensor
+  readonly A: Tensor | PackedTensor
+  readonly B: Tensor | PackedTensor
   readonly weight: number
   readonly u?: F32Tensor
   readonly v?: F32Tensor
   readonly shift?: F32Tensor
 }
+
+/** Whether its numbers can be copied as they are. */
+export const isPlainTensor = (tensor: Tensor | PackedTensor): tensor is F32Tensor =>
+  !isPackedTensor(tensor) && tensor.dtype === 'f32'
 
 /**
  * What slots are filled from, by module path: the sum of the list. A missing module is unchanged.
@@ -49,8 +53,8 @@ export function fillModule(
     const atB = startB + row * rank
     for (const one of source.get(path) ?? []) {
       const at = atA + used * inFeatures
-      if (isPackedTensor(one.A)) unpackInto({ values: A, offset: at }, one.A)
-      else A.set(one.A.data, at)
+      if (isPlainTensor(one.A)) A.set(one.A.data, at)
+      else unpackInto({ values: A, offset: at }, one.A)
       placeColumns(B, atB + used, rank, one)
       scaleByVectors({ A, B, startA: at, startB: atB + used }, rank, one)
       used += one.A.shape[0]!
@@ -73,7 +77,7 @@ function placeColumns(
 ): void {
   const [rows, rank] = B.shape as [number, number]
   if (rank === 0) return
-  if (isPackedTensor(B))
+  if (!isPlainTensor(B))
     return unpackInto({ values: target, offset: start, rowStride: stride }, B, weight)
   const { data } = B
   if (weight !== 1) scaleRows(target, start, stride, data, rank, weight)

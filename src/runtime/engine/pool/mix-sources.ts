@@ -2,14 +2,13 @@
 // if that is the whole sum, else computed from their vectors. Independent of names.
 
 import { unpackInto } from '../../../adapters/packed/fill.ts'
-import { isPackedTensor } from '../../../adapters/packed/packed-tensor.ts'
 import { createMixtureError, mixServingWeights } from '../../../adapters/serving/mixture.ts'
 import { getWeightAt, type PartWeight } from '../../../adapters/serving/part-weight.ts'
 import type { ServingWeightMap } from '../../../adapters/serving/serving-weights.ts'
 import type { ServingWeights } from '../../../adapters/kinds/kind.ts'
 import { f32, sizeOf, type F32Tensor } from '../../../base/tensor.ts'
 import type { ExpertSource } from './expert-source.ts'
-import type { ModuleSource, SlotSource } from './fill-slot.ts'
+import { isPlainTensor, type ModuleSource, type SlotSource } from './fill-slot.ts'
 
 /** An expert of the pool with its weight. */
 export interface WeightedSource {
@@ -103,7 +102,7 @@ function listForms(slot: SlotSource): ServingWeightMap[] {
 
 /** A matrix in f32, times a number. */
 function toFloats(tensor: ModuleSource['A'], factor: number): F32Tensor {
-  if (!isPackedTensor(tensor))
+  if (isPlainTensor(tensor))
     return factor === 1
       ? tensor
       : f32(

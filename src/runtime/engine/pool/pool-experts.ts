@@ -45,7 +45,16 @@ export interface PoolOptions {
    * the bytes. Slots hold f32 in any case. Default 'f32'.
    */
   readonly cold?: ColdForm
+  /**
+   * For places where memory is scarce: beyond so many bytes of slots an expert takes the place of an
+   * idle one, and a LoRA fills its slot from its own tensors. A change of expert then writes a slot.
+   * Default: idle experts keep their slots while the budget has room.
+   */
+  readonly idleBytes?: number | undefined
 }
+
+export type CompletePoolOptions = Required<Omit<PoolOptions, 'idleBytes'>> &
+  Pick<PoolOptions, 'idleBytes'>
 
 type HandleParts = Pick<ExpertHandle, 'name' | 'version' | 'metadata'>
 
@@ -71,15 +80,16 @@ export class PoolExperts {
 
   constructor(
     base: PoolBase,
-    { budgetBytes, cold }: Required<PoolOptions>,
+    { budgetBytes, cold, idleBytes }: CompletePoolOptions,
     pins: ReadonlySet<string>,
   ) {
     this.#budget = budgetBytes
     this.#cold = cold
     this.#layers = base.graph.config.layers.length
     this.#pins = pins
-    this.#sources = createExpertSources(base)
-    this.rooms = new SlotRooms(base.layout, budgetBytes, (expert) => this.forget(expert))
+    this.#sources = createExpertSources(base, { lean: idleBytes !== undefined })
+    const bytes = { budgetBytes, idleBytes: idleBytes ?? budgetBytes }
+    this.rooms = new SlotRooms(base.layout, bytes, (expert) => this.forget(expert))
   }
 
   get all(): Iterable<PooledExpert> {

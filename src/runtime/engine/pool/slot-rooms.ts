@@ -29,19 +29,32 @@ type Room<User extends RoomUser> = RankSlots<User> | VectorSlots<User>
 const storeOf = <User extends RoomUser>(room: Room<User>) =>
   room instanceof RankSlots ? room.store : room
 
+export interface RoomBytes {
+  /** Bytes that slots and vectors may take. */
+  readonly budgetBytes: number
+  /** Beyond these bytes idle experts give way before slots are added. */
+  readonly idleBytes: number
+}
+
 export class SlotRooms<User extends RoomUser> {
   readonly vectors: VectorSlots<User>
   readonly #layout: SlotLayout
   readonly budgetBytes: number
+  readonly #idleBytes: number
   readonly #onLeave: (user: User) => void
   readonly #sets = new Map<number, RankSlots<User>>()
   readonly #users = new Set<User>()
   #evictions = 0
 
   /** `onLeave` hears of everyone who has lost its slots. */
-  constructor(layout: SlotLayout, budgetBytes: number, onLeave: (user: User) => void) {
+  constructor(
+    layout: SlotLayout,
+    { budgetBytes, idleBytes }: RoomBytes,
+    onLeave: (user: User) => void,
+  ) {
     this.#layout = layout
     this.budgetBytes = budgetBytes
+    this.#idleBytes = Math.min(idleBytes, budgetBytes)
     this.#onLeave = onLeave
     this.vectors = new VectorSlots(layout)
   }
@@ -128,23 +141,30 @@ export class SlotRooms<User extends RoomUser> {
     for (;;) {
       const { owned, slots } = storeOf(room)
       if (owned < slots) return
-      const left = Math.floor((this.budgetBytes - this.bytes) / slotBytes)
-      if (left > 0) return room.resize(slots + Math.min(left, Math.max(1, slots)))
+      const easy = Math.floor((this.#idleBytes - this.bytes) / slotBytes)
+      if (easy > 0) return room.resize(slots + Math.min(easy, Math.max(1, slots)))
       const loose = this.#list().find(
         (one) => one !== room && storeOf(one).slots > storeOf(one).owned,
       )
+      const victim = loose ? undefined : this.#findVictim()
       if (loose) loose.resize(storeOf(loose).owned)
-      else this.#evict(this.#findVictim())
+      else if (victim) this.#evict(victim)
+      else {
+        assertInternal(
+          this.bytes + slotBytes <= this.budgetBytes,
+          'room was counted that cannot be made',
+        )
+        return room.resize(slots + 1)
+      }
     }
   }
 
   /** Of the experts without a lease or a pin, the least recently used one. */
-  #findVictim(): User {
+  #findVictim(): User | undefined {
     let victim: User | undefined
     for (const user of this.#users)
       if (!user.isActive && !user.isPinned && !(victim && victim.lastUsed < user.lastUsed))
         victim = user
-    assertInternal(victim !== undefined, 'room was counted that cannot be made')
     return victim
   }
 

@@ -30,6 +30,8 @@ export interface StepPrograms {
   decode(needs: StepNeeds): Promise<CompiledStep>
   /** A piece of one prompt; the form 'grouped' is not for it. */
   prefill(needs: StepNeeds): Promise<CompiledStep>
+  /** Experts will answer beside the base: programs that share weights are made for both at once. */
+  expectExperts(): void
   /** How many programs are compiled. */
   readonly count: number
   dispose(): Promise<void>
@@ -68,19 +70,25 @@ const completeNeeds = ({
 /** The programs of one model. Nothing is compiled before the first call that needs it. */
 export function createStepPrograms(parts: StepProgramParts): StepPrograms {
   const { compiler } = parts
+  const { sharesMemory } = compiler
   let largest: Promise<ReadonlyMap<string, Float32Array>> | undefined
   const readLargestOnce = () => (largest ??= measureInputs(parts))
   const programs = new Map<string, Promise<StepProgram>>()
+  let expectsExperts = false
   const getProgram = (kind: StepKind, given: StepNeeds): Promise<StepProgram> => {
     const wanted = { kind, needs: completeNeeds(given) }
     const key = JSON.stringify(wanted)
     const known = programs.get(key)
     if (known) return known
     const isShared = compiler.isShared && wanted.needs.products === 'same'
-    const others = isShared ? listCompanions(wanted) : []
+    const others = isShared ? listCompanions(wanted, { sharesMemory, expectsExperts }) : []
     // decode first: the first of the programs that share weights are chosen fastest
+    const keys = new Set<string>()
     const requests = [wanted, ...others]
-      .filter((one) => !programs.has(JSON.stringify(one)))
+      .filter((one) => {
+        const own = JSON.stringify(one)
+        return !programs.has(own) && keys.size < keys.add(own).size
+      })
       .sort((a, b) => a.kind.localeCompare(b.kind))
     const compiled = Promise.all(
       requests.map((one) => buildStep(parts, one, readLargestOnce)),
@@ -95,6 +103,7 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
     return programs.get(key)!
   }
   return {
+    expectExperts: () => void (expectsExperts = true),
     decode: (needs) => getProgram('decode', needs),
     prefill: (needs) => getProgram('prefill', needs),
     get count() {
@@ -108,17 +117,33 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
   }
 }
 
+/** What companions are chosen by. */
+interface CompanionChoice {
+  /** Whether programs share weights that are in memory, so that making them twice costs most. */
+  readonly sharesMemory: boolean
+  readonly expectsExperts: boolean
+}
+
 /**
  * Programs that are soon needed where this one is. Where all of them share one copy of the weights,
  * a program that joins later has the weights packed again.
  */
-function listCompanions({ kind, needs }: StepRequest): StepRequest[] {
-  const { form } = needs
+function listCompanions(
+  { needs }: StepRequest,
+  { sharesMemory, expectsExperts }: CompanionChoice,
+): StepRequest[] {
+  const isBase = needs.form === 'none'
   const complete = (changes: Partial<StepNeeds>): StepNeeds =>
     completeNeeds({ ...needs, ...changes })
-  if (form === 'none') return [{ kind: kind === 'prefill' ? 'decode' : 'prefill', needs }]
+  const none = isBase ? needs : complete({ form: 'none', sets: 1, vectors: false, gain: false })
+  const ofBase: StepRequest[] = [
+    { kind: 'prefill', needs: none },
+    { kind: 'decode', needs: none },
+  ]
+  if (isBase && !(sharesMemory && expectsExperts)) return ofBase
   const shared = complete({ form: 'shared', sets: 1 })
   return [
+    ...(sharesMemory ? ofBase : []),
     { kind: 'prefill', needs: shared },
     { kind: 'decode', needs: shared },
     { kind: 'decode', needs: complete({ form: 'grouped', sets: 1, gain: false }) },

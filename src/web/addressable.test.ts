@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { UnsupportedError } from '../base/errors.ts'
-import { checkAddressable } from './model.ts'
+import { checkAddressable } from './addressable.ts'
 
 it('a model that WebAssembly cannot address is refused with both numbers', () => {
   expect(() => checkAddressable('large', 'serving', 4.2e9)).toThrow(UnsupportedError)
