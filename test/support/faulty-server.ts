@@ -132,6 +132,9 @@ async function sendBody(
 /** Until more can be written, or the other side has gone. */
 const waitForRoom = (response: ServerResponse): Promise<void> =>
   new Promise((resolve) => {
-    response.once('drain', resolve)
-    response.once('close', resolve)
+    const end = (): void => {
+      response.off('drain', end).off('close', end)
+      resolve()
+    }
+    response.once('drain', end).once('close', end)
   })
