@@ -61,7 +61,7 @@ describe('beyond the trained context', () => {
   it('is refused beyond the chosen one', async () => {
     const model = await open({ type: 'yarn', factor: 4 })
     const ids = readWindow(model, 4 * TRAINED + 1)
-    await expect(model.logits([ids])).rejects.toThrow(/2049 tokens.*holds 2048/)
+    await expect(model.logits([ids])).rejects.toThrow(/2049 tokens.*has 2048/)
   })
 })
 

@@ -124,7 +124,7 @@ describe('a server with a router', () => {
     const { body, headers } = await ask(routed, '/v1/chat/completions', chat('write a poem'))
     expect(body.model).toBe('poet')
     expect(body.route).toMatchObject({ expert: 'poet', by: 'keyword' })
-    expect(body.route.reason).toMatch(/^poet at .* because it holds "poem"/)
+    expect(body.route.reason).toMatch(/^poet at .* because it contains "poem"/)
     expect(headers.get('x-graft-expert')).toBe('poet')
     expect(Number(headers.get('x-graft-confidence'))).toBe(body.route.confidence)
     expect(headers.get('x-graft-reason')).toBe(body.route.reason)

@@ -57,6 +57,14 @@ const withRunChoices = (
   options: { ...run.options, resume, overwrite },
 })
 
+function checkManifestNames(paths: readonly string[]): void {
+  const rows = paths.find((path) => rowFileName.test(path))
+  if (rows !== undefined)
+    throw new UsageError(
+      `${rows}: got a file of rows, expected a training manifest. Give rows with --data: graft train --data ${rows} --out <folder>`,
+    )
+}
+
 /**
  * All manifests are read and checked, and every problem is reported, before anything is trained.
  */
@@ -68,11 +76,7 @@ export async function planFromManifests(
     throw new UsageError(
       '--out is for one expert; with several, each training manifest names its own folder.',
     )
-  const rows = paths.find((path) => rowFileName.test(path))
-  if (rows !== undefined)
-    throw new UsageError(
-      `${rows}: got a file of rows, expected a training manifest. Give rows with --data: graft train --data ${rows} --out <folder>`,
-    )
+  checkManifestNames(paths)
   const [
     { targetPresets },
     { toOverrides },

@@ -40,7 +40,7 @@ describe('a keyword router', () => {
   it('reports which terms it found, and which counted how much', async () => {
     const router = train({ rules })
     const { reason, confidence } = await router.decide({ text: 'play the album, the song' })
-    expect(reason).toMatch(/^music at .* because it holds "album", "song"\.$/)
+    expect(reason).toMatch(/^music at .* because it contains "album", "song"\.$/)
     expect(confidence).toBeGreaterThan(0.5)
     expect(await router.explain!({ text: 'join this album' })).toEqual([
       { kind: 'term', text: 'join', expert: 'sql', weight: 2 },

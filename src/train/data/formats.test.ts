@@ -141,7 +141,7 @@ describe('preferences', () => {
     [{ prompt: [user], chosen: [better], rejected: [3] }, '"rejected": message 1 is not an object'],
     [
       { prompt: [user], chosen: [better], rejected: [user] },
-      '"rejected" has no assistant turn of its own',
+      '"rejected" has no own assistant turn',
     ],
     [{ chosen: [better], rejected: [worse] }, "the first message is the assistant's own"],
   ])('refuse %j', (row, problem) => {

@@ -114,7 +114,7 @@ describe('an archive is refused, and the registry stays as it was', () => {
     ['.. inside', text('first/../../out'), /leaves the folder/],
     ['an absolute path', text('/tmp/out'), /is absolute/],
     ['a drive', text('C:/out'), /is absolute/],
-    ['a backslash', text('first\\..\\out'), /holds "\\"/],
+    ['a backslash', text('first\\..\\out'), /contains "\\"/],
     ['a line break', text('first/a\nb'), /control codes/],
     ['a file twice', text('first/adapter_config.json', '{}'), /occurs twice/],
     ['a file in a file', text('first/adapter_config.json/x'), /a file/],

@@ -329,7 +329,7 @@ describe('along the answer', () => {
 
   it.each([
     ['prompt>4>first', UnsupportedError, /stage 1, "prompt": its virtual tokens stay/],
-    ['first>4>attached', UnsupportedError, /stage 2, "attached": a program of its own/],
+    ['first>4>attached', UnsupportedError, /stage 2, "attached": a separate program/],
     [
       'dora>4-8>ia3',
       UnsupportedError,
