@@ -98,6 +98,21 @@ describe('a pool of users', () => {
     const again = await pool.open('ada')
     expect(again.live).toBe(ada.live)
   })
+  it('keeps a user whose save waits behind the write of its eviction', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { put } = store
+    store.put = async (...args) => (await gate.promise, put(...args))
+    const pool = makePool(1)
+    await learn(pool, 'ada')
+    const bob = pool.open('bob') // evicts ada, whose write waits at the gate
+    await settled()
+    const saved = pool.save('ada')
+    gate.resolve()
+    expect(await saved).toMatchObject({ form: 'f32' })
+    ;(await bob).release()
+    await settled()
+    expect([pool.users, problems]).toEqual([['bob'], []])
+  })
   it('keeps cold users in int8 and hot ones in f32; statistics and exact tensors exactly', async () => {
     const pool = makePool(1)
     const checkpoints = new UserCheckpoints(store)

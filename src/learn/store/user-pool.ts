@@ -123,11 +123,11 @@ export class UserPool<Loaded> {
 
   /**
    * Removes a user from memory without saving: after a ConflictError, to continue from the other
-   * writer's state. Throws OptionError while it is in use.
+   * writer's state. Throws OptionError while it is in use or being saved.
    */
   discard(user: string): void {
     const entry = this.#entries.get(user)
-    if (entry && entry.pins > 0)
+    if (entry && (entry.pins > 0 || this.#queue.isBusy(user)))
       throw new OptionError(
         `User ${quoteName(user)} is in use and cannot be discarded; release it first.`,
       )
@@ -253,8 +253,9 @@ export class UserPool<Loaded> {
           continue
         }
       }
-      // a caller may have opened it meanwhile
-      if (entry.pins === 0 && isCold()) this.#remove(user, entry)
+      // A caller may have opened it meanwhile. A save that waits would not know the last checkpoint
+      // of a user who has left.
+      if (entry.pins === 0 && isCold() && !this.#queue.isBusy(user)) this.#remove(user, entry)
     }
     return failure
   }

@@ -266,14 +266,14 @@ export class UserRegistry {
 const finishWrites = async (pool: UserPool<LearnerUser>, name: string): Promise<boolean> =>
   (await pool.save(name).catch(() => undefined)) !== undefined
 
-/** Removes a user from memory; tries again while a concurrent call is reading it. */
+/** Removes a user from memory; tries again while a concurrent call reads or saves it. */
 async function removeFromPool(pool: UserPool<LearnerUser>, name: string): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
       return pool.discard(name)
     } catch (error) {
-      if (tries === 100) throw error
-      await new Promise<void>((resolve) => void setTimeout(resolve, 0))
+      if (tries === 200) throw error
+      await new Promise<void>((resolve) => void setTimeout(resolve, tries < 100 ? 0 : 10))
     }
   }
 }
