@@ -85,12 +85,12 @@ export const rowReasons: readonly Reason<OddRow>[] = [
       /"(completion|chosen|rejected)":\[[^\]]*\},\{/.test(line),
   },
   {
-    name: 'a key without a value says nothing; TRL fails on it',
+    name: 'a key whose value is null counts as absent; TRL fails on it',
     fits: ({ mutation }, _, theirs) =>
       isError(theirs) && mutation === 'a further key without a value',
   },
   {
-    name: 'a bare text in a list of parts is a text part',
+    name: 'a bare string in a list of parts is a text part',
     fits: ({ line }, _, theirs) => isError(theirs) && /"content":\["/.test(line),
   },
 ]

@@ -105,7 +105,7 @@ describe('which kinds act together', () => {
   })
   it.each([
     ['prompt-tuning+prefix-tuning', /prompt-tuning and prefix-tuning: both put tokens before/],
-    ['lora+dora', /lora and dora: DoRA gives the rows of a weight a length/],
+    ['lora+dora', /lora and dora: DoRA sets the norm of each row of a weight/],
     ['lokr+dora', /lokr and dora: DoRA/],
     ['lora+pissa', /lora and pissa: both keep their matrices under PEFT’s names lora_/],
     ['ia3+ia3', /ia3 appears twice/],
