@@ -281,7 +281,7 @@ describe('graft chat --learn', () => {
     expect(stderr).toMatch(/learned: loss (\d+\.\d+) before, (\d+\.\d+) now/)
   })
   it.each([
-    [['--store', 'users.db'], 'add --learn'],
+    [['--store', 'users.db'], '--store needs --learn'],
     [['--learn', '--adapter', 'asked=0.5'], 'one expert without a weight'],
   ])('refuses %j', async (args, message) => {
     makeExpert('asked')
