@@ -17,9 +17,8 @@ function checkUpstream(text: string): string {
   const url = URL.parse(text)
   if (url && ['http:', 'https:'].includes(url.protocol) && !url.username && !url.search)
     return url.href
-  // what may be a secret is not repeated
-  const got =
-    url?.username || url?.search ? 'an address with a user or a query' : JSON.stringify(text)
+  // What may be a secret is not repeated, also where the text is no address.
+  const got = /[@?]/.test(text) ? 'an address with a user or a query' : JSON.stringify(text)
   throw new OptionError(
     `upstream: got ${got}, expected the address of an OpenAI-compatible server, such as http://127.0.0.1:8080/v1, without a key in it.`,
   )
