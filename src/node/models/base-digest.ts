@@ -20,10 +20,9 @@ const signatures = [signatureFile, 'model.sig']
 const mostFiles = 1000
 
 /**
- * The digest of the base in this folder, or of a GGUF file with the other parts of a split one, as
- * its weights name their place; undefined
- * where there is no such place, such as for weights in memory. Links are followed: the hub's cache
- * consists of links, and what they lead to is what is loaded. Throws StorageError.
+ * The digest of the base in this folder, or of a GGUF file with the other parts of a split one;
+ * undefined for weights without such a place, as those in memory. Links are followed, because the
+ * hub's cache consists of links and what they lead to is loaded. Throws StorageError.
  */
 export async function computeBaseDigest(
   path: string,
