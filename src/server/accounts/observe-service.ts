@@ -65,24 +65,31 @@ async function* observeAnswers(
     if (!isOpen) return
     isOpen = false
     limit.clear()
+    signal?.removeEventListener('abort', leave)
     account.failure ??= failure
     const isCut = watch.close(failure === undefined ? 'abort' : 'error')
     if (isCut && failure === undefined) account.isDisconnected = true
     account.release()
   }
-  signal?.addEventListener('abort', () => finish(), { once: true })
+  // One signal for both: Node keeps what listens to an AbortSignal.any.
+  const leave = (): void => {
+    finish()
+    limit.abort(signal!.reason)
+  }
+  if (signal?.aborted) limit.abort(signal.reason)
+  signal?.addEventListener('abort', leave, { once: true })
   limit.signal.addEventListener('abort', () => finish(limit.signal.reason), { once: true })
-  const signals = [limit.signal, ...(signal ? [signal] : [])]
   try {
     const asked = cutRequest(request, bounds)
-    for await (const event of service.generate(asked, AbortSignal.any(signals))) {
+    for await (const event of service.generate(asked, limit.signal)) {
       if (event.type === 'start') checkPrompts(event.promptTokens, bounds)
       watch.take(event)
       yield event
     }
     finish()
   } catch (error) {
-    const failure = limit.signal.aborted ? limit.signal.reason : error
+    const isLate = limit.signal.aborted && !signal?.aborted
+    const failure = isLate ? limit.signal.reason : error
     if (signal?.aborted) account.isDisconnected = true
     finish(signal?.aborted ? undefined : failure)
     throw failure
@@ -91,16 +98,24 @@ async function* observeAnswers(
   }
 }
 
+interface TimeLimit {
+  readonly signal: AbortSignal
+  /** Aborts it now. */
+  readonly abort: (reason: unknown) => void
+  readonly clear: () => void
+}
+
 /** A signal that aborts after the given number of seconds unless it is cleared. */
-function openTimeLimit(seconds = Infinity): { signal: AbortSignal; clear: () => void } {
+function openTimeLimit(seconds = Infinity): TimeLimit {
   const controller = new AbortController()
-  if (seconds === Infinity) return { signal: controller.signal, clear: () => undefined }
+  const abort = (reason: unknown): void => controller.abort(reason)
+  if (seconds === Infinity) return { signal: controller.signal, abort, clear: () => undefined }
   const refuse = (): void => {
     const message = `The answer took longer than ${seconds} s, the limit of this server. Ask for fewer tokens.`
-    controller.abort(new RequestError(message, { status: 504, code: 'answer_time_exceeded' }))
+    abort(new RequestError(message, { status: 504, code: 'answer_time_exceeded' }))
   }
   const timer = setTimeout(refuse, seconds * 1000)
-  return { signal: controller.signal, clear: () => clearTimeout(timer) }
+  return { signal: controller.signal, abort, clear: () => clearTimeout(timer) }
 }
 
 function checkAnswers(answers: number, { maxAnswers = Infinity }: AnswerBounds): void {
