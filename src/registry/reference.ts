@@ -114,3 +114,14 @@ export function selectVersion<Version extends KnownVersion>(
     }
   }
 }
+
+/** Whether a string has the form of a reference; says nothing of what is registered. */
+export function isReference(text: string): boolean {
+  try {
+    parseReference(text)
+    return true
+  } catch (error) {
+    if (error instanceof OptionError) return false
+    throw error
+  }
+}

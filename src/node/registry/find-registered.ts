@@ -2,8 +2,8 @@
 
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { NotFoundError, OptionError } from '../../base/errors.ts'
-import { parseReference } from '../../registry/reference.ts'
+import { NotFoundError } from '../../base/errors.ts'
+import { isReference } from '../../registry/reference.ts'
 import { openRegistry } from './open-registry.ts'
 import { getRegistryDirectory } from './registry-directory.ts'
 
@@ -30,15 +30,5 @@ export async function findRegistered(
     throw error
   } finally {
     await registry.close()
-  }
-}
-
-function isReference(text: string): boolean {
-  try {
-    parseReference(text)
-    return true
-  } catch (error) {
-    if (error instanceof OptionError) return false
-    throw error
   }
 }

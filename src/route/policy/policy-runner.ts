@@ -2,8 +2,8 @@
 // next, because collecting garbage takes longer than the arithmetic.
 
 import type { F32Tensor } from '../../base/tensor.ts'
-import { headNames, type HeadName, type PolicyShape, type PolicyWeights } from './policy-weights.ts'
-import { addProduct, computeSigmoid, type PolicyPass, readMixing } from './run-policy.ts'
+import type { PolicyShape, PolicyWeights } from './policy-weights.ts'
+import { addProduct, computeSigmoid, type PolicyPass, readHeads, readMixing } from './run-policy.ts'
 import { writeWordVector } from './word-vectors.ts'
 
 /** What the heads give; the arrays are the caller's. */
@@ -54,16 +54,4 @@ export function createPolicyRunner(
       reads === 'mean' ? total.map((value) => value / (words.length || 1)) : state.slice()
     return { read, adapted: read, logits: readHeads(weights, read) }
   }
-}
-
-function readHeads(weights: PolicyWeights, read: Float64Array): Map<HeadName, Float64Array> {
-  const logits = new Map<HeadName, Float64Array>()
-  for (const name of headNames) {
-    const weight = weights.get(`${name}.weight`)
-    if (!weight) continue
-    const own = Float64Array.from(weights.get(`${name}.bias`)!.data)
-    addProduct(weight, read, own)
-    logits.set(name, own)
-  }
-  return logits
 }

@@ -124,14 +124,23 @@ export function runPolicy(
   const read = shape.reads === 'mean' ? total.map((sum) => sum / (steps.length || 1)) : state
   const adapted = read.slice()
   addLowRank(lora, 'hidden', read, adapted)
+  return { steps, read, adapted, logits: readHeads(weights, adapted, lora) }
+}
+
+/** The logits of every head that the policy has. */
+export function readHeads(
+  weights: PolicyWeights,
+  state: Float64Array,
+  lora?: PolicyWeights,
+): Map<HeadName, Float64Array> {
   const logits = new Map<HeadName, Float64Array>()
   for (const name of headNames) {
     const weight = weights.get(`${name}.weight`)
     if (!weight) continue
     const own = Float64Array.from(weights.get(`${name}.bias`)!.data)
-    addProduct(weight, adapted, own)
-    addLowRank(lora, name, adapted, own)
+    addProduct(weight, state, own)
+    addLowRank(lora, name, state, own)
     logits.set(name, own)
   }
-  return { steps, read, adapted, logits }
+  return logits
 }

@@ -1,8 +1,7 @@
 // Names that requests may give experts which they load themselves: none that a registry would read.
 
-import { OptionError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'
-import { parseReference } from '../../registry/reference.ts'
+import { isReference } from '../../registry/reference.ts'
 import { RequestError } from '../request-error.ts'
 
 /** Throws RequestError for a name that means a version of the registry. */
@@ -12,14 +11,4 @@ export function checkOwnName(name: string): void {
     `The name ${quoteName(name)} means a version of an expert in the registry. Choose one without "@".`,
     { param: 'name', code: 'invalid_value' },
   )
-}
-
-function isReference(name: string): boolean {
-  try {
-    parseReference(name)
-    return true
-  } catch (error) {
-    if (error instanceof OptionError) return false
-    throw error
-  }
 }
