@@ -33,8 +33,9 @@ export class NumericError extends GraftError {}
 /** An option or argument is wrong. */
 export class OptionError extends GraftError {}
 /**
- * A grammar, a pattern or a schema that no answer can be held to. `place` is where it is wrong:
- * 'line 2, column 10', 'character 4', '#/properties/age/type'.
+ * A grammar, a pattern or a schema that cannot constrain an answer, because it is wrong or
+ * unsupported. `place` is where it is wrong: 'line 2, column 10', 'character 4',
+ * '#/properties/age/type'.
  */
 export class GrammarError extends OptionError {
   readonly place: string
@@ -48,7 +49,10 @@ export interface ObjectIssue {
   readonly message: string
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
 }
-/** An answer that was to be a value is none: it was cut, or the schema's own check refuses it. */
+/**
+ * An answer is not a value of the requested schema: it was cut off, or the schema's own check
+ * rejects it.
+ */
 export class ObjectError extends GraftError {
   /** The answer. */
   readonly text: string
@@ -59,7 +63,7 @@ export class ObjectError extends GraftError {
     this.issues = issues
   }
 }
-/** Training data cannot be used: bad JSON in a row, no rows, a row of an unknown form. */
+/** Training data cannot be used: invalid JSON in a row, no rows, a row of an unknown format. */
 export class DataError extends GraftError {}
 /** A file, model or repository was not found; the message lists what was tried. */
 export class NotFoundError extends GraftError {}
@@ -68,15 +72,15 @@ export class ContextLengthError extends GraftError {}
 /** Reading or writing storage failed (full disk, no permission); nothing is left half-written. */
 export class StorageError extends GraftError {}
 /**
- * Another process wrote the same item in between: what it wrote stays, and the caller still has
- * what was to be written.
+ * Another process wrote the same item in the meantime. Its version is kept, and the caller still
+ * has the rejected one.
  */
 export class ConflictError extends GraftError {}
 /** A signature is not by a trusted key, or the files are not those that were signed. */
 export class SignatureError extends GraftError {}
 /**
- * A worker or a process for a job ended before it answered: it ran out of memory, or an error that
- * nothing caught. The request was not finished; it can be sent again.
+ * A worker or a job's process ended before it answered, because it ran out of memory or an error
+ * was not caught. The request was not finished; it can be sent again.
  */
 export class WorkerError extends GraftError {}
 
@@ -110,10 +114,7 @@ export class MismatchError extends GraftError {
   }
 }
 
-/**
- * One thing that is wrong in a manifest: the file, the line where there is one, the key from the
- * top with dots.
- */
+/** One problem in a manifest: the file, the line if it is known, and the key's path with dots. */
 export interface ManifestFault {
   readonly file: string
   readonly line?: number

@@ -1,5 +1,5 @@
-// JSON numbers that a JavaScript number cannot hold or prints in another way: integers of more than
-// 15 digits, 1.0, 1e-05. Independent of what the numbers are for.
+// JSON numbers that a JavaScript number cannot represent or prints differently: integers of more
+// than 15 digits, 1.0, 1e-05. Independent of what the numbers are for.
 
 type Reviver = (
   this: unknown,
@@ -49,7 +49,7 @@ export function toExactNumber(source: string): number | ExactNumber {
 const keepNumber: Reviver = (_key, value, context) =>
   typeof value === 'number' && context?.source !== undefined ? toExactNumber(context.source) : value
 
-/** Whether a JSON text may hold a number, in the place of a value, that is no short integer. */
+/** Whether a JSON text may contain a value that is a number other than a short integer. */
 export const canHoldExactNumber = (text: string): boolean =>
   /(?:^|[:[,])\s*-?\d+(?:\.|[eE]|\d{14})/.test(text)
 

@@ -23,7 +23,7 @@ export interface Field<Value = unknown> {
 export type ValueOf<Of> = Of extends Field<infer Value> ? Value : never
 export type Fields = Readonly<Record<string, Field>>
 
-/** A row for every option of a type, which then cannot miss or misname one. */
+/** One row for every option of a type: the compiler rejects a missing or misnamed row. */
 export type OptionFields<Options> = {
   readonly [Name in keyof Options]-?: Field<Exclude<Options[Name], undefined>>
 }
@@ -152,7 +152,9 @@ export const string = <const Info extends FieldInfo<string> & { readonly filled?
     info,
   )
 
-/** One of these values; a misspelt word is answered with the one that was probably meant. */
+/**
+ * One of these values; for a misspelt one the problem suggests the value that was probably meant.
+ */
 export function oneOf<
   const Value extends string | number | boolean,
   const Info extends FieldInfo<Value> = object,
@@ -199,7 +201,7 @@ export const mapOf = <
     info as Info,
   )
 
-/** One of two kinds of values; problems of an object's own options bear their paths. */
+/** One of two kinds of values; problems of an object's own options have their paths. */
 export function either<A, B, const Info extends FieldInfo<A | B> = object>(
   a: Field<A>,
   b: Field<B>,

@@ -1,9 +1,8 @@
-// Whether numbers are numbers: a check that is fast enough for whole models. Independent of:
-// tensors.
+// Checks that numbers are finite, fast enough for whole models. Independent of: tensors.
 
 /**
- * False if a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so a sum
- * finds one without a call for every value.
+ * False if a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so one sum
+ * finds it without a function call for each value.
  */
 export function isAllFinite(values: Float32Array): boolean {
   let a = 0

@@ -1,6 +1,6 @@
-// The one WebAssembly host: finds out what the platform runs, decodes modules from base64, and
-// gives their instances a memory that grows. Where WebAssembly is missing or forbidden, a plain
-// twin runs over an ordinary buffer. Independent of: what kernels compute.
+// The one WebAssembly host: detects which instructions the platform supports, decodes modules from
+// base64, and gives their instances a growable memory. Where WebAssembly is missing or forbidden, a
+// plain twin runs over an ordinary buffer. Independent of: what kernels compute.
 
 export type KernelName = 'relaxed-simd' | 'simd' | 'plain'
 
@@ -27,7 +27,7 @@ export interface KernelModules {
   readonly simd?: string
 }
 
-/** The same kernels in plain JavaScript, over whatever buffer the memory has at a call. */
+/** The same kernels in plain JavaScript, over the buffer that the memory has at each call. */
 export type PlainTwin<Kernels> = (memory: GrowingMemory) => Kernels
 
 /**
@@ -98,8 +98,8 @@ export function createFloatView(memory: GrowingMemory): () => Float32Array<Array
 }
 
 /**
- * The first of the wanted kernels that run here, each time with a new memory; undefined if none of
- * them does.
+ * Instantiates the first of the wanted kernels that runs here, with a new memory; undefined if none
+ * does.
  */
 export function instantiate<Kernels>(
   modules: KernelModules,

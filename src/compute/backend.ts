@@ -32,11 +32,11 @@ export interface GroupMember {
   readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
 }
 
-/** Programs over the same weights in files, which are in memory once for all of them. */
+/** Programs over the same weights: these are in memory once for all programs of the group. */
 export interface ProgramGroup {
   /**
-   * Compiles these in addition to the existing ones. A member whose products of weights are not the
-   * group's is compiled alone, with a copy of its weights.
+   * Compiles these in addition to the existing ones. A member that multiplies other weights than
+   * the group does is compiled alone, with a copy of its weights.
    */
   add(members: readonly GroupMember[]): Promise<Program[]>
 }

@@ -9,13 +9,13 @@ export interface Dialect {
   /** Undefined: the library's own choice. */
   readonly executionProviders: readonly string[] | undefined
   /**
-   * ONNX Runtime's own operators that the platform has kernels for; what would be written with
-   * another is written in plain ONNX operators.
+   * ONNX Runtime's own operators that the platform has kernels for; other ones are expressed in
+   * plain ONNX operators.
    */
   readonly operators: OwnOperators
   /**
-   * Tensors without elements may be fed and be constants: caches of no slots, factors of rank 0. A
-   * GPU's driver ends the process.
+   * Whether tensors without elements may be fed or be constants: caches without slots, factors of
+   * rank 0. False on a GPU, whose driver ends the process.
    */
   readonly emptyTensors: boolean
   /** Feeding costs a copy: weights belong inside of programs, as f32 where they fit. */
@@ -42,7 +42,7 @@ export const cpuDialect: Dialect = {
 export const wasmDialect: Dialect = {
   backendName: 'onnxruntime-web (WebAssembly)',
   executionProviders: ['wasm'],
-  // Its kernel is slow there: with attention in plain operators a prompt is read in 0.6 of the time.
+  // The attention kernel is slow there: plain operators reduce the time of prefill to 0.6 of it.
   operators: new Set(ownOperators.filter((name) => name !== 'GroupQueryAttention')),
   emptyTensors: true,
   feedsAreCopied: true,

@@ -1,5 +1,5 @@
-// Packed weights that are packed when somebody reads them. A runtime that computes in f32 makes that
-// straight of the file's blocks instead, so that no packed copy is made or held.
+// Weights that are packed when they are first read. A runtime that computes in f32 unpacks the
+// file's blocks directly instead, so that no packed copy exists.
 
 import { blockLayout, isBlockType } from '../base/dtype.ts'
 import { assertInternal } from '../base/errors.ts'
@@ -34,12 +34,12 @@ export class FileBlocks {
   }
 }
 
-/** By the codes that are made of them. */
+/** By the code tensor that is packed from them. */
 const blocksByCodes = new WeakMap<Tensor, FileBlocks>()
 
 /**
  * The tensors that `pack` gives, of these forms, packed at the first read of one of them; `codes`
- * names the one that stands for the whole weight.
+ * names the tensor that identifies the whole weight.
  */
 export function createLazyPacked(
   forms: ReadonlyMap<string, TensorForm>,
@@ -65,7 +65,7 @@ export function createLazyPacked(
   return made
 }
 
-/** The blocks that codes stand for, where they are a whole weight. */
+/** The blocks from which a code tensor is packed, where it is a whole weight. */
 export const findBlocks = (codes: Tensor): FileBlocks | undefined => blocksByCodes.get(codes)
 
 /** Rows of weights that are one below the other, from `firstRow` on, in f32 until `rows` is full. */

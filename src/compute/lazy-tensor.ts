@@ -1,15 +1,15 @@
-// Tensors whose values are made when a runtime asks for them, and kept only there: f32 weights out
-// of packed ones, which would otherwise be in memory twice while a session is made.
+// Tensors whose values are computed when a runtime asks for them, and stored only there: f32
+// weights from packed ones, which would otherwise be in memory twice while a session is created.
 
 import { assertInternal } from '../base/errors.ts'
 import { f32, type F32Tensor, type FileTensor, sizeOf } from '../base/tensor.ts'
 
-/** Bears the name of a folder that is none. */
+/** Marks lazy tensors in the field for a folder; no such folder exists. */
 const lazyFolder = ':lazy:'
 
 /** How the values of a lazy tensor are made. */
 export interface TensorMaker {
-  /** Writes the values, each time that they are asked for. */
+  /** Writes the values; called each time they are requested. */
   fill(values: Float32Array): void
   /** Reads what `fill` needs, before a session is made. */
   load?(): Promise<void>
@@ -56,15 +56,19 @@ export function makeLazyTensor(tensor: FileTensor): F32Tensor {
   return made
 }
 
-/** Where one tensor after the other is made for a copy of it: its size is the largest one's. */
+/**
+ * A buffer into which one tensor after the other is computed and then copied; as large as the
+ * largest one.
+ */
 let scratch = new Float32Array(0)
 
 /** Called when a runtime has read what it needs. */
 export const releaseScratch = (): void => void (scratch = new Float32Array(0))
 
 /**
- * The bytes as onnxruntime-web takes the files of a model: it asks for `byteLength`, and copies what
- * `subarray` gives into WebAssembly's memory at once. What is given is written over by the next one.
+ * The bytes in the form that onnxruntime-web expects of a model's files: it reads `byteLength`, and
+ * copies the result of `subarray` into WebAssembly's memory at once. The next call overwrites that
+ * result.
  */
 export class LazyBytes extends Uint8Array {
   readonly #tensor: FileTensor
@@ -89,7 +93,7 @@ export class LazyBytes extends Uint8Array {
     return new Uint8Array(scratch.buffer, begin, end - begin)
   }
 
-  /** Typed arrays make their copies by it; none is made of this. */
+  /** Typed arrays create their copies with this constructor; this class is never copied. */
   static get [Symbol.species](): Uint8ArrayConstructor {
     return Uint8Array
   }

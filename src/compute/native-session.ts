@@ -1,6 +1,6 @@
 // Sessions of onnxruntime-node. Initializers that are in files are read by ONNX Runtime itself: no
-// copy of them is made in JavaScript, and a model may be larger than 2 GB. So may one whose weights
-// are all in memory: large ones are handed over beside the model.
+// copy of them is made in JavaScript, and a model may be larger than 2 GB. A model whose weights
+// are all in memory may be larger too: large weights are passed separately from the model.
 
 import { assertInternal, UnsupportedError } from '../base/errors.ts'
 import { isFileTensor, type Tensor, viewBytes } from '../base/tensor.ts'
@@ -14,12 +14,15 @@ const mostBytesInModel = 2e9
 /** Shapes and other small constants stay in the model, where they can be folded. */
 const leastExternalBytes = 2 ** 16
 
-/** ONNX Runtime reads what is handed over as long as the session lives, without a reference. */
+/**
+ * ONNX Runtime reads these arrays as long as the session exists, but holds no reference to them.
+ */
 const handedOver = new WeakMap<OnnxSession, readonly Uint8Array[]>()
 
 /**
- * Initializers of more than `mostBytes` in memory together are handed over beside the model. Throws
- * UnsupportedError where others are in files: ONNX Runtime then looks for all of them there.
+ * If the initializers in memory exceed `mostBytes` together, the large ones are passed separately
+ * from the model. Throws UnsupportedError where others are in files: ONNX Runtime then looks for
+ * all of them there.
  */
 export async function createNativeSession(
   runtime: OnnxRuntime,

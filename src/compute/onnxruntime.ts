@@ -55,12 +55,12 @@ const dtypes: Readonly<Record<string, DType>> = {
   bool: 'bool',
 }
 
-// With patterns on, the second run of a shape sets aside one block of all buffers' size, in
-// addition to the arena that the first run has filled.
+// With patterns on, the second run of a shape allocates one block of all buffers' size, in addition
+// to the arena that the first run has filled.
 const leanSettings = { enableMemPattern: false }
 
-// How long a thread that waits for its next share looks for it before it sleeps. ONNX Runtime's own
-// choice is longer and no faster: it keeps a core busy that other work needs.
+// How long a waiting thread spins before it sleeps. ONNX Runtime's default is longer and not
+// faster: it keeps a core busy that other work needs.
 const spinSettings = { session: { intra_op: { spin_duration_us: '100' } } }
 
 function chooseDialect({ env }: OnnxRuntime, { wasm, session }: OnnxRuntimeOptions): Dialect {
@@ -144,9 +144,8 @@ export function createOnnxRuntimeBackend(
 const neutralFactors = new WeakMap<Tensor, Tensor>()
 
 /**
- * A tensor that a platform takes which cannot take one without elements: it ends the process there,
- * without an error. An adapter's factors of rank 0 become zeros of rank 1, which add nothing
- * either.
+ * Replaces a tensor without elements for platforms where such a tensor ends the process without an
+ * error. An adapter's factors of rank 0 become zeros of rank 1, which add nothing either.
  */
 function fillEmpty({ name, role }: FedInput, tensor: Tensor): Tensor {
   if (!tensor.shape.includes(0)) return tensor

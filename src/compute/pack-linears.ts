@@ -34,7 +34,7 @@ export function packLinears(
 ): Graph {
   const ofBase = new Set(
     graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name),
-  ) // not what an adapter brings along
+  ) // an adapter's own weights stay as they are
   const packed = rewrite(graph, '%q', (g, { operation, inputs: [x, weight, bias], attributes }) => {
     if (operation !== 'linear' || !x || !weight || !ofBase.has(weight.name)) return undefined
     const form = formOfWeight(weight.name)

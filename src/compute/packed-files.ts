@@ -1,5 +1,5 @@
-// The port to files of packed weights: a runtime that reads files gets a weight by its place, and
-// every program of a model the same one. Independent of where the files are.
+// The port to files of packed weights: a runtime that reads files is given the file and offset of
+// each weight, the same for every program of a model. Independent of where the files are.
 
 import type { FileTensor, Tensor } from '../base/tensor.ts'
 import type { PackRoom } from './pack.ts'
@@ -9,8 +9,8 @@ export interface PackedPart {
   /** In the order in which they are written. */
   readonly tensors: readonly NamedTensor[]
   /**
-   * Packs it, where a room is given into that: what was made there before is overwritten once
-   * reading has ended. Called only where the file is not there yet.
+   * Packs the part, into `room` if one is given: earlier results in it are overwritten once reading
+   * has ended. Called only if the file does not exist yet.
    */
   make(room?: PackRoom): Promise<ReadonlyMap<string, Tensor>>
 }
@@ -23,13 +23,14 @@ export interface NamedTensor {
 
 export interface PackedFiles {
   /**
-   * Whether programs share one copy of the weights in memory. What runs between two products costs
-   * some microseconds more then: too much for a small model, whose copies are small.
+   * Whether programs share one copy of the weights in memory. Sharing adds some microseconds
+   * between two products, which is too much for a small model, whose copies are small anyway.
    */
   readonly isShared: boolean
   /**
-   * The tensors of all parts by name, in one file. A file that is not there yet is written part by
-   * part, with two more on their way. Undefined if no file can be written: no permission, no room.
+   * The tensors of all parts by name, in one file. A file that does not exist yet is written part
+   * by part, while two more parts are read. Undefined if no file can be written: no permission, no
+   * space.
    */
   keep(parts: readonly PackedPart[]): Promise<ReadonlyMap<string, FileTensor> | undefined>
   /** Ends pending writes; the tensors cannot be opened afterwards. */

@@ -47,7 +47,10 @@ class SessionGroup implements ProgramGroup {
   readonly #alive = new Set<GroupMember>()
   readonly #running = new Set<Promise<unknown>>()
   #open: OpenGroup | undefined
-  /** The end of the changes so far: one comes after the other, and runs come behind them. */
+  /**
+   * Resolves when the changes so far have ended: changes run one after the other, and runs wait for
+   * them.
+   */
   #changed: Promise<unknown> = Promise.resolve()
 
   constructor(parts: GroupParts) {

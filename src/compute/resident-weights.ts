@@ -1,6 +1,6 @@
-// A backend for runtimes that copy whatever is fed: base weights become part of the program when it
-// first runs, because feeding 540 MB of them costs more than the product does.
-// Independent of ONNX Runtime.
+// A backend for runtimes that copy every fed tensor: base weights become part of the program when
+// it first runs, because copying 540 MB of them takes longer than the product. Independent of ONNX
+// Runtime.
 
 import { assertInternal } from '../base/errors.ts'
 import { type FileTensor, isFileTensor, type Tensor } from '../base/tensor.ts'
@@ -19,7 +19,7 @@ interface Budget {
 /**
  * The same backend with base weights inside its programs, in f32, up to `budgetBytes` for all
  * programs together; what does not fit is fed at every run, or stays packed. Programs that are
- * compiled `lean` are fed, because they hold little and run long.
+ * compiled `lean` are fed their weights, because they must hold little memory and run long.
  */
 export function withResidentWeights(backend: Backend, budgetBytes = defaultBudgetBytes): Backend {
   const budget: Budget = { leftBytes: budgetBytes }
@@ -54,7 +54,7 @@ export function withResidentWeights(backend: Backend, budgetBytes = defaultBudge
   }
 }
 
-/** This backend reads no files, so nobody gives it tensors that are in one. */
+/** This backend reads no files, so its callers never pass tensors that are in one. */
 function requireInMemory(
   initializers: CompileOptions['initializers'] = new Map(),
 ): Map<string, Tensor> {

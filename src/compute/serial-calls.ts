@@ -1,13 +1,12 @@
-// Calls of a library one after the other, of all its sessions together: WebAssembly's sessions share
-// one stack, which a second call that begins before the first has ended would overwrite, and two
-// calls at once on a GPU stop a page for good.
+// Serialises the calls to a library over all its sessions. WebAssembly's sessions share one stack,
+// which a second concurrent call would overwrite; two concurrent calls on a GPU hang a page.
 
 import type { OnnxRuntime, OnnxSession } from './onnx-library.ts'
 
-/** The end of the calls to a library. */
+/** By library, a promise of the end of the last call. */
 const lastCalls = new WeakMap<object, Promise<unknown>>()
 
-/** Calls when all calls to this library that began before have ended. */
+/** Makes the call once all earlier calls to this library have ended. */
 export function callInTurn<Result>(
   { InferenceSession }: OnnxRuntime,
   call: () => Promise<Result>,

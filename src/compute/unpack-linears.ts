@@ -18,12 +18,12 @@ export interface UnpackedGraph {
 export type UnpackedWeights = Map<string, FileTensor>
 
 /**
- * A weight of more bytes is several products, one beside the other: while a session is made, a
- * weight is in memory in the form that is given and in the one that is multiplied, and the head of a
- * large vocabulary is a fifth of a small model.
+ * A larger weight is split into several products. While a session is created, each weight is in
+ * memory twice (as passed in and as multiplied), and the head of a large vocabulary is a fifth of a
+ * small model.
  */
 const mostBytesOfPart = 16e6
-/** Products of so many columns are computed as in the whole product, to the last bit. */
+/** Parts of a multiple of this many columns give the same bits as the whole product. */
 const columnsOfPart = 64
 
 /** Rows of a weight that one product multiplies, at most. */
@@ -35,9 +35,9 @@ function chooseRows(outFeatures: number, inFeatures: number, mostBytes: number):
 
 /**
  * Unpacks layers whose packed parts are initializers, in the graph's order, as long as their f32
- * weights fit into `budgetBytes` together; the rest stays packed. What is `known` already counts
- * nothing, and what is new is added to it. The product is exact then, also
- * where the packed one computes in int8.
+ * weights fit into `budgetBytes` together; the rest stays packed. Weights in `known` do not count,
+ * and new ones are added to it. The product is exact afterwards, also where the packed one computes
+ * in int8.
  */
 export function unpackLinears(
   graph: Graph,

@@ -1,4 +1,5 @@
-// Results over whole sequences by the exact path: logits, loss, pooled embeddings. Writes no text.
+// Results over whole sequences by the exact path: logits, loss, pooled embeddings. Generates no
+// text.
 
 import type { StatePooling } from '../adapters/serving/pooling.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'

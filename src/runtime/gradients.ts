@@ -63,7 +63,8 @@ export function createDifferentiator(parts: {
     { kind, config }: Adapter,
     trainable: readonly string[],
   ): Promise<GradientProgram> => {
-    const adapter = { kind, config: { ...config, dropout: 0 } } // the gradient of the loss as `loss` gives it, not of a random one
+    // without dropout, so that it is the gradient of what `loss` returns
+    const adapter = { kind, config: { ...config, dropout: 0 } }
     const { createGradientProgram } = await import('../train/programs/gradient-program.ts')
     return createGradientProgram({
       graph: parts.graph,

@@ -16,7 +16,7 @@ import type { ProgramCompiler } from './programs/program-compiler.ts'
 export interface Head {
   readonly width: number // D
   readonly vocabularySize: number // V
-  /** Logits [M, V] of hidden states [M, D], which the last norm has been applied to. */
+  /** Logits [M, V] of hidden states [M, D] after the final norm. */
   logits(hidden: F32Tensor): Promise<F32Tensor>
   /**
    * W_headᵀ·e for errors e [M, V] of the logits, such as p − y: [M, D]. Reads the head's matrix in
@@ -41,7 +41,7 @@ export interface HeadParts {
   readonly accuracy: Accuracy
 }
 
-/** The head's graph behind its norm: hidden [M, D] → logits [M, V]; and the name of its matrix. */
+/** The head's graph after the norm: hidden [M, D] → logits [M, V]; and the name of its matrix. */
 function buildHeadGraph({ config, blocks }: ModelGraph): { graph: Graph; weight: string } {
   const head = blocks.find(({ kind }) => kind === 'head')
   const hidden = head?.graph.outputs.get('hidden')
@@ -145,7 +145,7 @@ async function runHead(
 
 interface CompiledOnce {
   get(): Promise<Compiled>
-  /** What was compiled so far, if anything. */
+  /** The compiled program if there is one. */
   made(): Promise<Compiled> | undefined
 }
 

@@ -23,25 +23,25 @@ export interface ModelOptions {
   readonly weights?: WeightChoice | undefined
   /**
    * The date for chat templates that print it, where a prompt's own chat options have none. Without
-   * it an expert is asked with the date that it was taught with.
+   * it, an expert's prompts use the date of its training.
    */
   readonly date?: Date | undefined
   /** The date if neither `date` nor the expert's training has one. */
   readonly today?: Date | undefined
   /**
    * Computes which tokens a grammar allows: `createLocalHost` over the library that the platform
-   * opens. loadModel of graftlm/node brings one. Without it the option grammar is refused.
+   * opens. loadModel of graftlm/node provides one. Without it the option grammar is refused.
    */
   readonly grammars?: GrammarHost | undefined
   /**
    * Files in which packed weights are kept for backends that read files; the model closes them.
-   * loadModel of graftlm/node brings them. Default: packed weights pass through memory, once for
-   * each program.
+   * loadModel of graftlm/node provides them. Default: packed weights are copied through memory,
+   * once for each program.
    */
   readonly files?: PackedFiles | undefined
   /**
-   * Given what serving the model will need before its first program is compiled; throws where the
-   * machine does not have it. loadModel of graftlm/node brings one. Default: everything is tried.
+   * Called with the memory that serving needs, before the first program is compiled; throws if the
+   * machine does not have it. loadModel of graftlm/node provides one. Default: no check.
    */
   readonly admit?: ((memory: ModelMemory) => void) | undefined
   /** Milliseconds, for speeds only. */
@@ -95,9 +95,9 @@ export const batchFields = {
   ...adapterChoiceFields,
 } satisfies OptionFields<BatchOptions>
 
-/** Whose vectors, and how states become one. */
+/** The expert, and how states are pooled into one vector. */
 export interface EmbedOptions extends AdapterChoice {
-  /** Default: as the expert was taught to, else the mean. */
+  /** Default: the pooling of the expert's training, else the mean. */
   readonly pooling?: StatePooling | undefined
 }
 

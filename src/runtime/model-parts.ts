@@ -34,7 +34,7 @@ import { stackModel } from './programs/serving-program.ts'
 import { createStepPrograms, type StepPrograms } from './programs/step/step-programs.ts'
 import { createPromptEncoder, type PromptEncoder } from './prompt.ts'
 
-/** What products in 8 bits are fitted to: words, numbers, code, other scripts. */
+/** The calibration text of products in 8 bits: words, numbers, code, other scripts. */
 const sampleText = `The harbour was quiet when they came back in 1987, and nobody had paid the 42 dollars.
 def area(width, height): return round(width * height / 3.5, 2)  # {"unit": "m2"}
 <p>Är det möjligt? 今天天气很好。</p> In short: either you write it down, or it is lost; that is why we keep lists.`
@@ -67,7 +67,7 @@ export const keepModelParts = <Of extends object>(model: Of, parts: ModelParts):
   return model
 }
 
-/** Throws OptionError for what createModel did not make. */
+/** Throws OptionError for an object that createModel did not create. */
 export function getModelParts(model: object): ModelParts {
   const parts = partsByModel.get(model)
   if (!parts) throw new OptionError('model: expected a model that createModel or loadModel made.')
@@ -133,7 +133,7 @@ export function createModelParts({
   }
 }
 
-/** A compiler that asks before its first program whether the machine can hold the model. */
+/** A compiler that checks before its first program whether the machine can hold the model. */
 function openCompiler(
   { graph, weights: store }: BaseModel,
   { admit, ...parts }: Omit<CompilerParts, 'admit'> & Pick<ModelOptions, 'admit'>,
@@ -193,17 +193,14 @@ function collectEngineParts(
   }
 }
 
-/** Numbers in the model's matrices. */
+/** The number of values in the model's matrices. */
 const countParameters = ({ graph }: BaseModel): number =>
   [...collectWeightShapes(graph.blocks).values()].reduce(
     (sum, shape) => sum + shape.reduce<number>((product, dim) => product * Number(dim), 1),
     0,
   )
 
-/**
- * The parts that write an expert's answers: its tokenizer, and the ids that end a text for it or
- * the base.
- */
+/** What an expert's answers need: its tokenizer, and the ids that end a text for it or the base. */
 export function describeWriting(base: BaseModel, expert: Expert | undefined): AnswerWriting {
   const tokenizer = getAnswerTokenizer(base, expert)
   const ends = [base.tokenizer?.eosId, tokenizer?.eosId].filter((id) => id !== undefined)

@@ -83,12 +83,12 @@ export interface Model {
   ): Promise<Gradients>
   /**
    * One vector for each text or list of token ids, [N, D]: the last hidden states (after the final
-   * norm), pooled as the expert was taught to, else their mean, and scaled to length 1; exact.
+   * norm), pooled as in the expert's training, else their mean, and scaled to length 1; exact.
    */
   embed(texts: readonly (string | readonly number[])[], options?: EmbedOptions): Promise<F32Tensor>
   /**
    * Token ids of a prompt: text with BOS where the tokenizer adds it, messages through the chat
-   * template, ids as they are. An expert's own tokenizer and template stand for the base's.
+   * template, ids as they are. An expert's own tokenizer and template replace the base's.
    */
   encode(prompt: Prompt, chat?: ChatOptions, expert?: Expert): number[]
   /**
@@ -104,8 +104,8 @@ export interface Model {
   /**
    * One answer as a value that fits a schema: `const { value } = await model.object('…', { schema
    * })` with a schema of zod, Valibot, ArkType … or a JSON Schema. Takes the options of `generate`
-   * in addition. Throws ObjectError for an answer that was cut or that the schema's own check
-   * refuses.
+   * in addition. Throws ObjectError for an answer that was cut off or that the schema's own check
+   * rejects.
    */
   object<const Schema extends ValueSchema>(
     prompt: Prompt,

@@ -21,11 +21,11 @@ export type Prompt = string | readonly ChatMessage[] | readonly number[]
 
 export type PromptEncoder = (prompt: Prompt, chat?: ChatOptions, expert?: Expert) => number[]
 
-/** What a template prints where the chat options have no `now`. */
+/** Dates for chat templates if the chat options have no `now`. */
 export interface PromptDates {
-  /** Wins over the expert's own. */
+  /** Takes precedence over the expert's date. */
   readonly date?: Date | undefined
-  /** Where the expert has none either. */
+  /** Used if the expert has no date either. */
   readonly today?: Date | undefined
 }
 

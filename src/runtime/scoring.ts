@@ -58,7 +58,7 @@ export function listScoredLabels(
   return scored
 }
 
-/** Mean of the rows, scaled to length 1; of one row, that row. */
+/** The mean of the rows, scaled to length 1. */
 export function poolRows(rows: readonly Float32Array[], width: number): Float32Array {
   const mean = new Float64Array(width)
   for (const row of rows) for (let i = 0; i < width; i++) mean[i]! += row[i]! / rows.length

@@ -1,5 +1,6 @@
-// A conversation with tools as a request: ids of the prompt, tokens that the text keeps, a grammar,
-// and a parser of the answer. By the model's or the expert's own template and format of calls.
+// Turns a conversation with tools into a request: prompt ids, special tokens to keep in the text, a
+// grammar, and a parser of the answer. Uses the template and call format of the expert, else of the
+// model.
 
 import { getExpertText, type ExpertText } from '../adapters/files/expert-text.ts'
 import type { Expert } from '../adapters/index.ts'
@@ -33,7 +34,7 @@ export interface ToolPromptOptions {
   readonly toolChoice?: unknown
   /** At most one call. Default false. */
   readonly oneCall?: boolean | undefined
-  /** The name of a format of calls. Default: what the chat template speaks for. */
+  /** The name of a call format. Default: the one that the chat template suggests. */
   readonly format?: string | undefined
   readonly expert?: Expert | undefined
   readonly chat?: Omit<ChatOptions, 'tools'> | undefined
@@ -45,7 +46,7 @@ export interface ToolPrompt {
   readonly ids: number[]
   /** The option `keepTokens` of the request. */
   readonly keepTokens: readonly string[]
-  /** The option `grammar` of the request, where the choice demands calls. */
+  /** The option `grammar` of the request, if the choice requires calls. */
   readonly grammar: GrammarChoice | undefined
   /** For one answer; of several answers each needs its own. */
   createParser(): ToolCallParser
@@ -66,7 +67,7 @@ const nowhere: TemplateSupport = {
 
 const templates = new WeakMap<ExpertText, ToolTemplate>()
 
-/** What the template can do, found out once. */
+/** The template's capabilities, detected once. */
 function getToolTemplate(text: ExpertText): ToolTemplate {
   const known = templates.get(text)
   if (known) return known
@@ -86,7 +87,7 @@ function inspectSupport(
 ): TemplateSupport {
   if (chatTemplate === undefined) return nowhere
   const render = compileChatTemplate(chatTemplate)
-  // Any day will do, and the same day always gives the same answer.
+  // The date does not matter; a fixed one gives the same result every time.
   const now = new Date(0)
   return inspectTemplate((messages, tools) =>
     render(messages, { specialTokens, now, ...(tools && { tools }) }),

@@ -1,5 +1,5 @@
-// Gram matrices and the small products that low-rank factors are made of: sums in double precision,
-// results in the precision that the next step reads.
+// Gram matrices and the small products from which low-rank factors are computed. Sums are in double
+// precision, results in the precision that the next step reads.
 
 import { multiply } from './matmul.ts'
 import { createMatrix, createZeros, transpose, type Matrix } from './matrix.ts'

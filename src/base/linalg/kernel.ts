@@ -18,9 +18,11 @@ export interface PanelLayout {
 }
 
 export interface Kernel {
-  /** Columns are worked on in panels of so many. */
+  /** Columns of one panel. */
   readonly panelColumns: number
-  /** Room for [4][depth] left, [depth][stride] right and the strip [4][stride] that comes out. */
+  /**
+   * Allocates [4][depth] for left, [depth][stride] for right and [4][stride] for the result strip.
+   */
   buffers(
     depth: number,
     stride: number,

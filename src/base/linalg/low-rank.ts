@@ -24,8 +24,8 @@ import { iterateSubspace, type Subspace } from './subspace.ts'
 import { computeCholesky, computeEigen } from './symmetric.ts'
 
 /**
- * How many directions to keep: at most `rank`, and as few as reach `energy`, a share of Σ σ².
- * Neither given: all there are.
+ * How many directions to keep: at most `rank`, and as few as reach `energy`, a share of Σ σ². With
+ * neither: all of them.
  */
 export interface RankChoice {
   readonly rank?: number | undefined
@@ -47,8 +47,8 @@ export interface LowRank {
 const negligible = 2 ** -22
 
 /**
- * The number of directions kept of squared singular values, largest first, that sum to `total`
- * together with those not listed.
+ * How many directions to keep. `squares`: squared singular values, largest first; `total` is the
+ * sum of all of them, including those not listed.
  */
 function chooseRank(
   squares: Float64Array,
@@ -111,7 +111,7 @@ export interface DenseOptions extends RankChoice {
   readonly kernel?: Kernel | undefined
 }
 
-/** More directions than wanted are iterated: what is near the edge then converges fast. */
+/** Additional directions that are iterated, so that the last wanted ones converge fast. */
 const oversampling = 8
 /** Up to this many rows or columns, all eigenvalues cost no more than the iteration. */
 const exactSide = 128
@@ -119,8 +119,7 @@ const exactSide = 128
 /**
  * Low-rank factors of a dense matrix, with a residual within 1 % of the best possible: subspace
  * iteration from a start that may be random (Halko, Martinsson and Tropp 2011, arXiv:0909.4061),
- * stopped when what is still to be gained, going by the last gains, is too little to matter. m: [M,
- * N].
+ * stopped when the last gains show that further steps would gain too little. m: [M, N].
  */
 export function truncateDense(
   m: Matrix,

@@ -1,6 +1,6 @@
 // Singular values by one-sided Jacobi rotations (Hestenes 1958; Demmel and Veselić 1992): small
-// values come out as accurate as large ones. For matrices of up to a few hundred columns;
-// low-rank.ts is for large ones of which few values are wanted.
+// values are as accurate as large ones. For matrices of up to a few hundred columns; low-rank.ts
+// handles large matrices of which few values are needed.
 
 import { getElement, createMatrix, transpose, type Matrix } from './matrix.ts'
 

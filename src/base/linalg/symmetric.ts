@@ -121,8 +121,8 @@ function diagonalize(
 ): void {
   below.copyWithin(0, 1)
   below[n - 1] = 0 // now below[i] couples i and i+1
-  // Every step rounds by a share of the largest entries: among rows that are rounding errors
-  // themselves, nothing smaller can be waited for.
+  // Every step rounds by a share of the largest entries: rows that are rounding errors themselves
+  // cannot converge below that.
   const floor =
     Number.EPSILON *
     diagonal.reduce((most, value, i) => Math.max(most, Math.abs(value) + Math.abs(below[i]!)), 0)
@@ -207,8 +207,9 @@ function rotateRows(
 }
 
 /**
- * r, upper triangular, with rᵀ·r = m for a positive semidefinite m (Cholesky). A column whose rest
- * is rounding error gets a zero row: that loses at most 1e-8 of the matrix whose Gram matrix m is.
+ * r, upper triangular, with rᵀ·r = m for a positive semidefinite m (Cholesky). A column whose
+ * remainder is rounding error gets a zero row. If m is a Gram matrix of x, this loses at most 1e-8
+ * of x.
  */
 export function computeCholesky({ rows: n, data }: Matrix<Float64Array>): Matrix<Float64Array> {
   const root = createZeros(n, n)

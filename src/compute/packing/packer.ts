@@ -24,8 +24,8 @@ export interface Packer {
   /** Reads the file's block that starts at byte `at`. */
   unpack(bytes: Uint8Array, at: number, into: UnpackedBlock): void
   /**
-   * Reads all blocks of a weight at once, for formats that large models come in. Gives what
-   * `unpack` gives.
+   * Reads all blocks of a weight at once, for the formats in which large models are stored. Equals
+   * repeated calls of `unpack`.
    */
   packAll?(words: Uint16Array, into: PackedArrays): void
 }

@@ -1,5 +1,5 @@
-// What rounding an adapter's numbers does to a model's answers: logits with the adapter as it was
-// and as it is now, on the exact path.
+// The error of a model's logits that rounding an adapter's values causes: compares the original
+// adapter with the rounded one, on the exact path.
 
 import type { Adapter } from '../../adapters/index.ts'
 import type { Model } from '../model.ts'
@@ -11,7 +11,7 @@ export interface ForwardError extends PredictionDistance {
   readonly relative: number
   /**
    * ‖z' − z‖ / ‖z − z₀‖, z₀ the base's own logits: the error as a share of what the adapter does. 0
-   * where it does nothing and neither is wrong.
+   * if the adapter changes nothing and there is no error.
    */
   readonly ofChange: number
 }

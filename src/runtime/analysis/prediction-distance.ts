@@ -15,7 +15,8 @@ export interface PredictionDistance {
 }
 
 /**
- * Compares logits [V] of the token after each prompt. No distance at all if there are no prompts.
+ * Compares logits [V] of the token after each prompt. Without prompts the distances are 0 and
+ * `equalGreedy` is 1.
  */
 export function measurePredictionDistance(
   expected: readonly Float32Array[],

@@ -20,7 +20,7 @@ export function selectGreedy(logits: Float32Array): number {
     best = id
     top = logits[id]!
   }
-  // Four at a time: nearly none of them is larger, and a vocabulary takes half the time so.
+  // Four at a time: nearly none of them is larger than the best so far, so this halves the time.
   for (let id = 0; id < whole; id += 4) {
     const isLarger =
       logits[id]! > top || logits[id + 1]! > top || logits[id + 2]! > top || logits[id + 3]! > top
@@ -53,8 +53,8 @@ const PER_NAT = 16
 export type Cuts = Readonly<Record<'topK' | 'topP' | 'minP', number>>
 
 /**
- * Ids near enough to the largest logit for the first cut that will be made, and the sum of
- * exp((logit − largest) / temperature) over all.
+ * The ids near the largest logit that the first cut can keep, and the sum of exp((logit − largest)
+ * / temperature) over all ids.
  */
 function shortlist(
   logits: Float32Array,
@@ -93,8 +93,8 @@ function shortlist(
 
 /**
  * softmax(logits / temperature): the topK largest in falling order, equal ones in the order of
- * their ids. Without top-k at least the tokens that top-p or min-p can keep; in the order of ids
- * where nothing is cut.
+ * their ids. Without top-k, at least the tokens that top-p or min-p can keep. If nothing is cut,
+ * tokens are in the order of ids.
  */
 export function rankTokens(logits: Float32Array, temperature: number, cuts: Cuts): Candidates {
   const { ids, total, top } = shortlist(logits, temperature, cuts)

@@ -29,15 +29,18 @@ export interface Generation {
   readonly promptTokens: number
   /** Prompt tokens whose keys and values came from the cache. */
   readonly cachedTokens: number
-  /** Reading the prompt, up to the first token. */
+  /** Milliseconds of prefill, up to the first token. */
   readonly promptMs: number
-  /** Writing all tokens after the first. */
+  /** Milliseconds of decoding all tokens after the first. */
   readonly decodeMs: number
-  /** (new tokens − 1) / decodeMs; 0 where there is nothing to measure. */
+  /** Tokens after the first per second of decoding; 0 for answers of at most one token. */
   readonly tokensPerSecond: number
-  /** By new token, where `logprobs` was asked for. */
+  /** One entry for each new token, if `logprobs` was requested. */
   readonly tokens?: readonly TokenLogprob[]
-  /** By token of the prompt, where `promptLogprobs` was asked for: null for the first one. */
+  /**
+   * One entry for each token of the prompt, if `promptLogprobs` was requested; null for the first
+   * one.
+   */
   readonly promptLogprobs?: readonly (TokenLogprob | null)[]
 }
 
@@ -45,15 +48,15 @@ export interface Generation {
 export interface TextDelta {
   readonly type: 'text-delta'
   readonly text: string
-  /** The tokens since the event before, where `logprobs` was asked for. */
+  /** The tokens since the previous event, if `logprobs` was requested. */
   readonly tokens?: readonly TokenLogprob[]
-  /** Only in an event before the first text, where `promptLogprobs` was asked for. */
+  /** Only in an event before the first text, if `promptLogprobs` was requested. */
   readonly promptLogprobs?: readonly (TokenLogprob | null)[]
 }
 
-/** What text an expert's ids are, and where it ends. */
+/** How an expert's ids become text, and which ids end it. */
 export interface AnswerWriting {
-  /** Without a tokenizer only ids come out, no text. */
+  /** Without a tokenizer the answer has ids and no text. */
   readonly tokenizer: Tokenizer | undefined
   readonly eosIds: ReadonlySet<number>
 }
@@ -92,14 +95,14 @@ const chooseShownTokens = (
   return { skipSpecialTokens: true, keptIds: new Set(kept) }
 }
 
-/** Lets a stream begin behind the prompt's last token, unless that ends within a character. */
+/** Lets a stream begin after the prompt's last token, unless that token ends within a character. */
 function readBefore(stream: TextStream, tokenizer: Tokenizer, last: number | undefined): void {
   if (last === undefined || tokenizer.isByteToken?.(last)) return
   const text = tokenizer.decode([last], { skipSpecialTokens: true })
   if (text !== '' && !text.endsWith('\ufffd')) stream.push(last)
 }
 
-/** Text is read from ids as for an answer behind a prompt that ends with the id `last`. */
+/** Opens the text of an answer whose prompt ends with the id `last`. */
 export function openAnswerText(
   tokenizer: Tokenizer | undefined,
   {
@@ -126,13 +129,14 @@ export class Answer {
   /** New tokens. */
   readonly ids: number[] = []
   text = ''
-  /** Set from the beginning where nothing is to be written. */
+  /** Set from the beginning if the answer has no tokens. */
   reason: EndReason | undefined
   /**
-   * What the answer is held to, set before its first token; its owner waits for it and closes it.
+   * The matcher of the answer's grammar, set before its first token. The owner of the answer waits
+   * for it and closes it.
    */
   grammar: TokenMatcher | undefined
-  /** Scores of `ids`, where they were asked for. */
+  /** Scores of `ids`, if they were requested. */
   readonly tokens: TokenLogprob[] | undefined
   readonly #alternatives: number
   /** How many of the scores were emitted. */
@@ -196,7 +200,7 @@ export class Answer {
     if (mask && this.ids.length >= this.#leastTokens && isOnlyEnd(mask, logits.length))
       return this.#end('eos', this.#stream.end())
     const id = this.#sampler(logits, this.#context)
-    // None can be drawn where all comparisons are false.
+    // No token can be drawn if all comparisons are false, as with NaN.
     if (id === undefined) throw createLogitsError()
     if (this.#eosIds.has(id)) return this.#end('eos', this.#stream.end())
     this.#context.tokens.push(id)
@@ -227,7 +231,7 @@ export class Answer {
   }
 
   #end(reason: EndReason, rest: string, before = ''): string {
-    // Half a character would be no beginning of a text that fits a grammar.
+    // Half a character would not be a prefix of a text that fits a grammar.
     const whole = this.grammar ? rest.replace(/\ufffd+$/, '') : rest
     const more = this.#matcher.push(whole)
     this.reason = this.#matcher.found === undefined ? reason : 'stop'

@@ -9,7 +9,7 @@ import { BLOCK_SIZE, type KvElement } from './kv/kv-types.ts'
 import { countElementBytes } from './kv/values.ts'
 import type { Settings } from './request.ts'
 
-/** Whether several answers can begin behind one reading of the prompt. */
+/** Throws OptionError for several answers to a request that taps states. */
 export function checkCopies({ states }: Settings): void {
   if (states)
     throw new OptionError('The option states takes one answer at a time: use add, not addCopies.')
@@ -36,7 +36,10 @@ interface KvModel {
   readonly contextTokens: number
 }
 
-/** What keys and values may take: as given, else 1 GiB or what the whole context needs. */
+/**
+ * The bytes of keys and values: the given number, else 1 GiB or what the whole context needs,
+ * whichever is more.
+ */
 export const chooseKvBytes = (
   { config, contextTokens }: KvModel,
   { kvBytes, kvElement }: KvBudget,
@@ -55,7 +58,7 @@ export function countBlocks(model: KvModel, budget: KvBudget): number {
   return blocks
 }
 
-/** A wrong id would fail the call that it shares with others. */
+/** Throws for invalid ids, because one would also fail other requests in the same call. */
 export function checkPromptIds(
   prompt: readonly number[] | undefined,
   { vocabularySize }: ModelConfig,

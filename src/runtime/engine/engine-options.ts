@@ -28,28 +28,28 @@ export interface EngineOptions {
    */
   readonly kvElement?: KvElement | undefined
   /**
-   * How layers multiply while a prompt is read, where a request is not exact: 'same' as in writing,
-   * or 'int8' in 8 bits, which is faster, takes a byte more for each weight, and rounds more
+   * How linear layers multiply in prefill, for requests that are not exact: 'same' as in decoding,
+   * or 'int8' in 8 bits, which is faster, takes one more byte for each weight, and rounds more
    * (docs/engine-results.md). Default 'same'.
    */
   readonly promptProducts?: PromptProducts | undefined
   /**
-   * Tokens of a prompt that are computed at once, a multiple of 16. Default: as many as take about
-   * 250 ms, from the model's size and the number of cores; at least 32, at most 512.
+   * Tokens of a prompt that are computed at once, a multiple of 16. Default: 32 to 512, estimated
+   * from the model's size and the number of cores so that a piece takes about 250 ms.
    */
   readonly pieceTokens?: number | undefined
-  /** Milliseconds after which a waiting request goes before all others. Default 2,000. */
+  /** Milliseconds after which a waiting request takes precedence over all others. Default 2,000. */
   readonly maxWaitMs?: number | undefined
   /**
-   * Where prefixes outlive the process, such as openPrefixFolder of graftlm/node: one that a second
-   * request begins with is saved. Found again for the same base and registered expert.
+   * Where cached prefixes are saved so that they outlive the process, such as openPrefixFolder of
+   * graftlm/node. A prefix is saved when a second request begins with it, and found again for the
+   * same base and registered expert.
    */
   readonly saved?: SavedPrefixes | undefined
   /** Whether requests speculate by default. Default false. */
   readonly speculate?: boolean | undefined
   /**
-   * Bytes of the slots that experts act from. Default 512 MiB; ten of rank 16 on a 135M take 195
-   * MB.
+   * Bytes of the slots of resident experts. Default 512 MiB; ten of rank 16 on a 135M take 195 MB.
    */
   readonly expertBytes?: number | undefined
   /**
@@ -82,9 +82,9 @@ const LEAST_PIECE = 32
 const MOST_PIECE = 512
 
 /**
- * Parameters times tokens that one core computes in a second while it reads a prompt: 70e9 was
- * measured with 4-bit weights on AVX-512 (docs/engine.md). It only has to be near: the piece is a
- * power of two.
+ * Parameters times tokens that one core computes per second in prefill: 70e9 was measured with
+ * 4-bit weights on AVX-512 (docs/engine.md). An approximation suffices, because the piece is
+ * rounded to a power of two.
  */
 const PARAMETER_TOKENS_PER_CORE = 70e9
 

@@ -50,12 +50,15 @@ export interface EngineParts {
   readonly grammars: GrammarHost | undefined
   /** The hash of the base's weights and configuration. */
   readonly identity: () => Promise<string>
-  /** Numbers in the model's matrices. */
+  /** The number of values in the model's matrices. */
   readonly parameters: number
   readonly cores: number
   /** Milliseconds. */
   readonly now: () => number
-  /** Nothing refers to the engine afterwards, so that its memory is freed. */
+  /**
+   * Called at the end of `dispose`; drops the references to the engine, so that its memory is
+   * freed.
+   */
   readonly onDisposed: () => void
 }
 
@@ -113,10 +116,10 @@ export class Engine {
       const { tokens, computed, scores } = task
       const limit = scores && !scores.isComplete ? scoredPiece : pieceTokens
       const planned = planPieces(tokens.length, computed, limit).pieces[0]!
-      // Where weights change along the answer, pieces end at any token.
+      // If an expert's weights change within the sequence, pieces may end at any token.
       return Math.min(planned, tokens.length - computed, countAlike(task))
     }
-    // A prompt is read while its grammar compiles if no caller would wait for that.
+    // The prompt is computed while its grammar compiles, if no other request would wait for that.
     const isHeld = (task: ServedSequence): boolean =>
       (task.copies?.isHeld(task) ?? false) ||
       (isCompiling(task) && this.#scheduler.running.length > 0)
@@ -244,8 +247,8 @@ export class Engine {
   }
 
   /**
-   * Forgets the cached prefixes of one tenant, in memory and saved. Requests that run keep theirs
-   * to their end, and may leave them again.
+   * Forgets the cached prefixes of one tenant, in memory and saved. Running requests keep theirs to
+   * their end, and may add them to the cache again.
    */
   async forgetTenant(tenant: string): Promise<void> {
     if (tenant === '')

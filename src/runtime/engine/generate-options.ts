@@ -24,8 +24,8 @@ export interface GenerateOptions extends SamplingOptions {
   /** The expert that answers: an adapter, a mixture, or a fade during the answer. */
   readonly adapter?: AnswerExpert | undefined
   /**
-   * New tokens at most; never more than fit into the context. 0: the prompt is only read, and
-   * scored where promptLogprobs asks for it. Default 256.
+   * New tokens at most; never more than fit into the context. 0: the prompt is only computed, and
+   * scored if promptLogprobs is set. Default 256.
    */
   readonly maxTokens?: number | undefined
   /** Same seed, same text. Default 0. */
@@ -33,14 +33,14 @@ export interface GenerateOptions extends SamplingOptions {
   /** The text ends before any of these strings. */
   readonly stop?: readonly string[] | undefined
   /**
-   * Special tokens that stay in the text, where others are left out: the markers of a format of
-   * tool calls, such as `<|python_tag|>`. Ones that the tokenizer does not have are passed over.
+   * Special tokens that stay in the text, while others are left out: the markers of a format of
+   * tool calls, such as `<|python_tag|>`. Tokens that the tokenizer does not have are ignored.
    */
   readonly keepTokens?: readonly string[] | undefined
   /**
-   * What the whole answer is held to: JSON, a JSON Schema, a pattern, EBNF or a structural grammar.
-   * It ends with reason 'eos' where the grammar is complete; cut by the limit of tokens or by a
-   * stop string it is the beginning of a text that fits.
+   * The constraint on the whole answer: JSON, a JSON Schema, a pattern, EBNF or a structural
+   * grammar. The answer ends with reason 'eos' when the grammar is complete. If the limit of tokens
+   * or a stop string cuts it off, it is a prefix of a text that fits.
    */
   readonly grammar?: GrammarChoice | undefined
   /**
@@ -49,46 +49,47 @@ export interface GenerateOptions extends SamplingOptions {
    */
   readonly minTokens?: number | undefined
   /**
-   * Exact products instead of int8 activations: slower, and within 2e-3 of the reference. Float
-   * models are exact anyhow.
+   * Exact products instead of int8 activations: slower, and within 2e-3 of the reference. Models in
+   * f32 are always exact.
    */
   readonly exact?: boolean | undefined
   /**
-   * Begins with keys and values that an earlier request with the same beginning, the same expert
-   * and the same tenant left, and leaves its own. Changes no result. Default true.
+   * Reuses cached keys and values of an earlier request with the same prefix, expert and tenant,
+   * and adds its own to the cache. Does not change results. Default true.
    */
   readonly cache?: boolean | undefined
   /**
-   * Tries tokens that are likely to follow, from the prompt, the answer and a learner's memory, and
-   * keeps those that the model would have chosen: several tokens in one call. Where at most two
-   * sequences run, and as long as it pays. Numbers differ in the last bits from those of one token
-   * at a time, `exact` ones by 1e-4 at most. Default: the engine's option.
+   * Speculative decoding: drafts likely tokens from the prompt, the answer and a learner's memory,
+   * verifies several in one call, and keeps those that the model would have chosen. Used while at
+   * most two sequences run, and as long as it pays off. Logits differ in the last bits from those
+   * of one token at a time, `exact` ones by 1e-4 at most. Default: the engine's option.
    */
   readonly speculate?: boolean | undefined
-  /** Requests of one tenant never read what another's left in the cache. Default ''. */
+  /** Requests of one tenant never read cache entries of another. Default ''. */
   readonly tenant?: string | undefined
   /** Computes logits from hidden states in place of the model's own head. */
   readonly stage?: StageChoice | undefined
   /**
-   * Receives the states that enter a layer: those of the prompt, then those of each token that is
-   * read again; row 0. Nothing is taken from the cache then.
+   * Receives the states that enter a layer: those of the prompt, then those of each new token; row
+   * 0. The request then reads nothing from the cache.
    */
   readonly states?: StatesTap | undefined
   /**
-   * Gives the log-probability of every new token, and this many of the most likely tokens in its
-   * place (0 to 20). By the logits as the model or the stage computed them: before penalties, bias,
-   * bans and temperature, as vLLM's default `raw_logprobs`. The end-of-text token is not among
-   * them.
+   * Returns the log-probability of every new token, and of this many most likely tokens at its
+   * position (0 to 20). They are computed from the raw logits of the model or the stage, before
+   * penalties, bias, bans and temperature, as with vLLM's default `raw_logprobs`. The end-of-text
+   * token is not among them.
    */
   readonly logprobs?: number | undefined
   /**
-   * The same for the tokens of the prompt, of which the first has none. Nothing is taken from the
-   * cache then. With `exact` the mean of their negatives is model.loss. Not together with a stage.
+   * The same for the tokens of the prompt, of which the first has none. The request then reads
+   * nothing from the cache. With `exact` the mean of their negatives is model.loss. Not together
+   * with a stage.
    */
   readonly promptLogprobs?: number | undefined
   /**
-   * The text is what follows the prompt's text, with the blank at its beginning that some
-   * tokenizers leave out at the beginning of a text. Default false: its own text.
+   * Whether the answer continues the prompt's text: then it keeps a leading space, which some
+   * tokenizers drop at the beginning of a text. Default false: the answer is a separate text.
    */
   readonly continuesText?: boolean | undefined
   readonly signal?: AbortSignal | undefined

@@ -38,11 +38,11 @@ export async function generateBatch(
   }
 }
 
-/** The end of one answer. */
+/** The final event of one answer. */
 export const readAnswer = (engine: Engine, request: EngineRequest): Promise<Generation> =>
   readEnd({ events: engine.generate(request) })
 
-/** The end of an answer on its way; throws what ended it early. */
+/** The final event of a running answer; throws the error that ended it early. */
 export async function readEnd({ events }: Pick<EngineSequence, 'events'>): Promise<Generation> {
   let end: Generation | undefined
   for await (const event of events)

@@ -1,11 +1,11 @@
-// How a prompt is cut into the pieces that prefill reads, so that a prompt whose beginning is cached
-// gives the numbers of a cold one, bit for bit.
+// Cuts a prompt into pieces for prefill, so that a prompt with a cached prefix gives bit-identical
+// results to an uncached one.
 //
-// What was measured (SmolLM2-135M Q4_1 and stories260k, base and LoRA r16, fast and exact, x86-64
-// with 2 threads): with the prefill program a token's numbers depend neither on how many tokens run
-// with it nor on the row's capacity, as long as at least two tokens run. One token alone takes
-// another kernel. So a hit may be cut at every block, and only a last piece of one token is avoided:
-// then one block more is read again, which costs 16 tokens in one of 16 prompts.
+// Measured (SmolLM2-135M Q4_1 and stories260k, base and LoRA r16, fast and exact, x86-64 with 2
+// threads): in the prefill program, a token's results depend neither on the number of tokens in the
+// call nor on the row's capacity, as long as there are at least two tokens. A single token runs in
+// another kernel. So a cached prefix may end at any block. Only a last piece of one token is
+// avoided, by computing one more block: 16 more tokens for one prompt in 16.
 
 import { assertInternal } from '../../base/errors.ts'
 import { BLOCK_SIZE } from './kv/kv-types.ts'
@@ -19,9 +19,9 @@ export interface PiecePlan {
 
 /**
  * Pieces of at most `pieceTokens` (a multiple of 16) for a prompt of `length` tokens of which the
- * first `cached` are in the cache. The last token is always read. `unit` is the length at whose
- * multiples a hit may be cut: 16, or `pieceTokens` where a machine's numbers do depend on the pieces
- * (a test tries it where it runs): a hit has the pieces of a cold run then.
+ * first `cached` are in the cache. The last token is always read. A cached prefix may end at
+ * multiples of `unit`: 16, or `pieceTokens` on a machine whose results do depend on the pieces (a
+ * test checks this where it runs), so that the pieces equal those of an uncached run.
  */
 export function planPieces(
   length: number,
@@ -33,7 +33,7 @@ export function planPieces(
     pieceTokens >= 2 * BLOCK_SIZE && pieceTokens % BLOCK_SIZE === 0,
     `pieces of ${pieceTokens} tokens; expected a multiple of ${BLOCK_SIZE} from ${2 * BLOCK_SIZE} on`,
   )
-  const readable = Math.max(0, length - 2) // at least two tokens are read
+  const readable = Math.max(0, length - 2) // at least two tokens are computed
   const start = Math.floor(Math.min(cached, readable) / unit) * unit
   const rest = length - start
   const whole = Math.floor(rest / pieceTokens)

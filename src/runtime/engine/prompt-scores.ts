@@ -1,4 +1,4 @@
-// Log-probabilities of a prompt's tokens, collected while it is read in pieces. Shared by the copies
+// Log-probabilities of a prompt's tokens, collected during prefill in pieces. Shared by the copies
 // of a request. Independent of programs.
 
 import { scoreToken, type TokenLogprob } from '../decode/logprobs.ts'
@@ -8,7 +8,7 @@ const MOST_LOGIT_BYTES = 2 ** 26
 const LEAST_PIECE = 32
 
 export class PromptScores {
-  /** By token from the first on: as many as are scored. */
+  /** One entry per token, up to the last one that is scored. */
   readonly tokens: (TokenLogprob | null)[] = [null]
   readonly #prompt: readonly number[]
   readonly #alternatives: number
@@ -23,7 +23,7 @@ export class PromptScores {
     return this.tokens.length === this.#prompt.length
   }
 
-  /** Tokens of the prompt in [from, to) whose logits are wanted: each scores the one behind it. */
+  /** Tokens of the prompt in [from, to) whose logits are needed: each scores the token after it. */
   listWanted(from: number, to: number): number[] {
     const first = Math.max(from, this.tokens.length - 1)
     const end = Math.min(to, this.#prompt.length - 1)
@@ -39,7 +39,7 @@ export class PromptScores {
   }
 }
 
-/** How many tokens are read at once where each gives logits: a multiple of 16. */
+/** How many tokens a piece may have if every token needs logits: a multiple of 16. */
 export const limitScoredPiece = (pieceTokens: number, vocabularySize: number): number => {
   const tokens = Math.floor(MOST_LOGIT_BYTES / (4 * vocabularySize) / 16) * 16
   return Math.min(pieceTokens, Math.max(LEAST_PIECE, tokens))

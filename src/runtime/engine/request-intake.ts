@@ -1,5 +1,5 @@
-// Takes requests in: checks each, finds its expert, and makes the sequence that answers it. Nothing
-// is queued here. Independent of rows and programs.
+// Accepts requests: checks each one, finds its expert, and creates its sequence. Nothing is queued
+// here. Independent of rows and programs.
 
 import { findActivationStart } from '../../adapters/activation.ts'
 import type { Expert } from '../../adapters/index.ts'
@@ -79,7 +79,8 @@ export class RequestIntake {
       request,
       requestFields,
     )
-    // With dynamic scaling a token's keys depend on how long its sequence was when it was read.
+    // With dynamic RoPE scaling, a token's keys depend on the sequence's length at their
+    // computation.
     const isDynamic = config.rope.main.scaling?.type === 'dynamic'
     const settings = { ...given, cache: given.cache && !isDynamic }
     checkStage(settings)
@@ -97,8 +98,8 @@ export class RequestIntake {
       promptLogprobs === undefined ? undefined : new PromptScores(prompt, promptLogprobs)
     const copies = count > 1 ? new CopyGroup<ServedSequence>() : undefined
     const who = { handle, stages, virtualIds, activeFrom }
-    // Neither where an expert changes from token to token, nor where a token's length counts, nor
-    // where the state behind a token in the middle is not known.
+    // No speculation if the expert changes between tokens, if keys depend on the sequence's length,
+    // or if the states between two tokens of a call are not known.
     const isPlain = !isDynamic && !stages && config.recurrence === undefined
     const speculates = (settings.speculate ?? this.#parts.speculate) && isPlain
     const shared = { prompt, settings, scores, copies, now: now() }
@@ -122,7 +123,7 @@ export class RequestIntake {
     return tasks
   }
 
-  /** Gives each answer a matcher, where there is something to write. */
+  /** Opens a grammar matcher for each answer that has tokens to generate. */
   async #holdAnswers(
     tasks: readonly ServedSequence[],
     grammar: GrammarChoice,
@@ -132,13 +133,14 @@ export class RequestIntake {
     if (maxTokens === 0) return
     const { grammars: host, config } = this.#parts
     const parts = { host, tokenizer, vocabularySize: config.vocabularySize }
-    // loaded with the first grammar: it is a tenth of what a server loads at its start
+    // loaded with the first grammar, because it would be a tenth of what a server loads at its
+    // start
     const { openMatchers } = await import('../grammar/open-matchers.ts')
     const matchers = await openMatchers({ grammar, minTokens, keepTokens }, parts, tasks.length)
     tasks.forEach(({ answer }, i) => void (answer.grammar = matchers[i]))
   }
 
-  /** Why a sequence gets no row although nothing else runs. */
+  /** The error for a sequence that gets no row although nothing else runs. */
   createLackError(task: ServedSequence): OptionError {
     return new OptionError(
       `A sequence of ${task.tokens.length} tokens needs ${countNeededBlocks(task)} blocks of keys and values; the engine has ${this.#parts.blocks}. Raise kvBytes.`,
@@ -151,7 +153,7 @@ export class RequestIntake {
   ): Promise<ConstructorParameters<typeof BlockKeyChain>[0]> {
     const { identity, pieceTokens, prefixes } = this.#parts
     return {
-      // Blocks in memory are of one base; saved ones may meet others.
+      // Blocks in memory belong to one base, but a folder of saved blocks may serve several.
       base: prefixes.areSaved ? await identity() : '',
       expert,
       tenant,
@@ -162,7 +164,7 @@ export class RequestIntake {
   }
 }
 
-/** Undefined if a stage takes one token at a time. */
+/** Undefined if the stage takes one token at a time. */
 const createSpeculation = ({
   stage,
   exact,
@@ -171,6 +173,6 @@ const createSpeculation = ({
     ? undefined
     : new Speculation(createDrafters(stage), exact ? 'exact' : 'fast')
 
-/** With room for one token of the answer. */
+/** Includes one token of the answer. */
 const countNeededBlocks = ({ tokens, settings: { maxTokens } }: ServedSequence): number =>
   Math.ceil((tokens.length + Math.min(1, maxTokens)) / BLOCK_SIZE)

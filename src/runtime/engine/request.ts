@@ -30,21 +30,23 @@ export interface ServedSequence extends Sequence {
   readonly promptTokens: number
   /** Virtual tokens before the prompt. */
   readonly virtualTokens: number
-  /** Where experts follow each other along the answer: all of them, the first one's too. */
+  /** If experts change within the answer: all stages, including the first. */
   readonly stages: readonly PlannedStage[] | undefined
   /** The position from which the expert acts; 0 where it acts on all tokens. */
   readonly activeFrom: number
-  /** Where the request speculates. */
+  /** Set if the request speculates. */
   readonly speculation: Speculation | undefined
-  /** Where the prompt's tokens are scored. */
+  /** Set if the prompt's tokens are scored. */
   readonly scores: PromptScores | undefined
-  /** The answers of this prompt, where the request asked for several. */
+  /** The answers to this prompt, if the request asked for several. */
   readonly copies: CopyGroup<ServedSequence> | undefined
   /** The keys of its full blocks. */
   readonly chain: BlockKeyChain
-  /** Tokens that the chain has taken. */
+  /** How many tokens the chain has hashed. */
   chained: number
-  /** Tokens that are read in pieces: all but those written since the sequence got its row. */
+  /**
+   * How many tokens are computed in pieces: all but those decoded since the sequence got its row.
+   */
   readTokens: number
   /** Positions that came from the cache when the sequence began. */
   cachedTokens: number
@@ -79,8 +81,8 @@ export interface ServedSequenceParts {
 }
 
 /**
- * Throws OptionError for an empty prompt, ContextLengthError for one that leaves no room for an
- * answer, if one is wanted.
+ * Throws OptionError for an empty prompt, and ContextLengthError for one that leaves no room for a
+ * requested answer.
  */
 export function checkPrompt(promptTokens: number, contextTokens: number, maxTokens = 1): void {
   if (promptTokens === 0)

@@ -1,12 +1,12 @@
-// Runs the stages that sequences of a call have in place of the model's head, those of one stage
-// together. One that throws fails its own sequences only.
+// Runs the stages that replace the model's head for some sequences of a call; sequences of the same
+// stage run together. One that throws fails its own sequences only.
 
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { LogitsStage } from './logits/stage.ts'
 import type { ServedSequence } from './request.ts'
 import type { CallResult, LookedStates } from './step-runner.ts'
 
-/** Logits of the sequences that have their own stage, those of one stage together. */
+/** Logits of the sequences that have a stage; sequences of the same stage run together. */
 export async function runStages(
   { states }: CallResult,
   onError: (task: ServedSequence, error: unknown) => void,

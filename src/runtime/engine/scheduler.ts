@@ -4,17 +4,17 @@
 import { assertInternal } from '../../base/errors.ts'
 import type { Sequence } from './sequence.ts'
 
-/** What the scheduler asks of the memory for rows. */
+/** The scheduler's interface to the memory for rows. */
 export interface RowKeeper<One extends Sequence> {
   /**
    * Opens a row with room for all tokens of the sequence. Returns the positions that a cached
-   * prefix has filled; undefined if a row, blocks or a place for the expert are lacking. Where it
-   * gives that or throws, nothing is taken.
+   * prefix has filled; undefined if there is no row, too few blocks or no slot for the expert. If
+   * it returns undefined or throws, nothing is taken.
    */
   open(sequence: One): Promise<number | undefined>
-  /** Room for one more position; false if blocks are lacking. */
+  /** Reserves one more position; false if there is no free block. */
   reserve(sequence: One): boolean
-  /** Gives the row back; its full blocks may stay cached. */
+  /** Releases the row; its full blocks may stay cached. */
   close(sequence: One): void
 }
 
@@ -23,11 +23,11 @@ export interface SchedulerOptions<One extends Sequence> {
   readonly maxRows: number
   /** Tokens of prompts that one step computes at most. */
   readonly stepTokens: number
-  /** Milliseconds after which a waiting sequence goes before all others. */
+  /** Milliseconds after which a waiting sequence takes precedence over all others. */
   readonly maxWaitMs: number
   /** How many tokens of the sequence are computed next; at least 1. */
   readonly nextPiece: (sequence: One) => number
-  /** Whether a waiting sequence has no turn yet. Default: none of them. */
+  /** Whether a waiting sequence must not get a row yet. Default: none of them. */
   readonly isHeld?: (sequence: One) => boolean
 }
 
@@ -43,13 +43,13 @@ export interface StepPlan<One extends Sequence> {
   readonly writing: readonly One[]
   /** Sequences that lost their row in this step. */
   readonly preempted: readonly One[]
-  /** Sequences that got no row, though their turn had come. */
+  /** Sequences that got no row because there was no room, although it was their turn. */
   readonly refused: readonly One[]
   /** Sequences whose row could not be opened, with the reason; they still wait. */
   readonly failed: readonly { readonly sequence: One; readonly error: unknown }[]
 }
 
-/** What admitting adds to a plan. */
+/** The part of a plan that admission adds. */
 interface Admission<One extends Sequence> {
   readonly pieces: Piece<One>[]
   readonly refused: One[]
@@ -59,14 +59,14 @@ interface Admission<One extends Sequence> {
 /**
  * Sequences run from the moment they get a row until they end. A free row goes to the sequence that
  * has waited longer than `maxWaitMs`, the longest first; if there is none, to the expert with the
- * fewest rows, and there to the oldest. So an expert with many requests cannot keep another from
- * its first row, and no request waits for ever. Where blocks are lacking the youngest running
- * sequence gives its row back and is continued later.
+ * fewest rows, and there to the oldest. So an expert with many requests cannot keep another one
+ * from its first row, and no request waits forever. If blocks run out, the youngest running
+ * sequence loses its row and is resumed later.
  */
 export class Scheduler<One extends Sequence> {
   readonly #options: SchedulerOptions<One>
   readonly #keeper: RowKeeper<One>
-  /** By id. A pre-empted sequence keeps its id, so it comes before those that came later. */
+  /** By id. A pre-empted sequence keeps its id, so it is ordered before later arrivals. */
   readonly #waiting: One[] = []
   /** By the time they got their row. */
   readonly #running: One[] = []
@@ -97,7 +97,8 @@ export class Scheduler<One extends Sequence> {
   }
 
   /**
-   * A waiting sequence has got a row with all its tokens, out of turn: it writes from now on.
+   * Called when a waiting sequence got a row with all its tokens out of turn; it decodes from now
+   * on.
    */
   join(sequence: One): void {
     const found = removeFrom(this.#waiting, sequence)
@@ -107,7 +108,7 @@ export class Scheduler<One extends Sequence> {
     sequence.computed = sequence.tokens.length
   }
 
-  /** Takes out a sequence that has ended, and gives its row back. */
+  /** Removes a sequence that has ended, and releases its row. */
   end(sequence: One): void {
     if (sequence.state === 'ended') return
     if (!removeFrom(this.#waiting, sequence)) {
@@ -131,7 +132,10 @@ export class Scheduler<One extends Sequence> {
     return { ...admission, writing, preempted }
   }
 
-  /** One more position for everyone who writes; the youngest give way where blocks are lacking. */
+  /**
+   * Reserves one more position for every decoding sequence; the youngest are pre-empted if blocks
+   * run out.
+   */
   #makeRoom(): One[] {
     const preempted: One[] = []
     for (const sequence of this.#running.filter(({ state }) => state === 'writing')) {
@@ -172,7 +176,7 @@ export class Scheduler<One extends Sequence> {
       }
       if (cached === undefined) {
         into.refused.push(sequence)
-        // Nobody overtakes one that has waited too long.
+        // No other sequence overtakes one that has waited too long.
         if (this.#isOverdue(sequence, now) || sequence.preemptions > 0) break
         continue
       }

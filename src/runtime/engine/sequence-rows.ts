@@ -1,5 +1,6 @@
-// The resources of running sequences: a row for keys and values, and a lease of their expert. Taken
-// together when a sequence gets its turn, released together. Independent of programs.
+// The resources of running sequences: a row for keys and values, and a lease of their expert. Both
+// are acquired together when the sequence is admitted, and released together. Independent of
+// programs.
 
 import { isVirtual } from './compose/expert-terms.ts'
 import type { KvMemory, KvRow } from './kv/kv-memory.ts'
@@ -21,13 +22,13 @@ export interface SequenceRowsParts {
 export const getTapLayer = ({ settings }: ServedSequence): number | undefined =>
   settings.stage?.stage.tapLayer ?? settings.states?.layer
 
-/** Whether all its tokens are computed by a program of its adapter's own. */
+/** Whether a separate program of its adapter computes all its tokens. */
 const isAttached = (task: ServedSequence, lease: Lease | undefined): boolean =>
   lease?.attached !== undefined && !isVirtual(task)
 
 /**
- * Rows of one group are served by one program: the path, the layer whose states it gives out, and
- * an adapter that no slot can hold.
+ * The group of a row: rows of one group are served by one program. It consists of the path, the
+ * tapped layer, and an adapter that no slot can hold.
  */
 const toGroup = (task: ServedSequence, lease: Lease | undefined): string =>
   JSON.stringify([
@@ -66,7 +67,7 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
     return row.length
   }
 
-  /** A lease of each of its experts; undefined, and none is taken, where one has no place. */
+  /** A lease of each of its experts; undefined, and none is kept, if one of them gets no slot. */
   async #acquireAll(task: ServedSequence): Promise<(Lease | undefined)[] | undefined> {
     const { pool } = this.#parts
     const leases: (Lease | undefined)[] = []
@@ -85,8 +86,8 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
   }
 
   /**
-   * A row and a lease for a copy of a task that has just read its prompt; false if a row or blocks
-   * are lacking: nothing is taken then.
+   * Acquires a row and a lease for a copy of a task whose prompt is computed. Returns false, and
+   * takes nothing, if there is no row or too few blocks.
    */
   fork(task: ServedSequence, copy: ServedSequence): boolean {
     const { pool, memory } = this.#parts
@@ -114,8 +115,8 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
   }
 
   /**
-   * Cached positions that a sequence may begin with: whole pieces for an attached adapter, because
-   * the numbers of its program depend on how a prompt is cut.
+   * How many cached positions a sequence may begin with: whole pieces for an attached adapter,
+   * because its program's results depend on how a prompt is cut.
    */
   #countUsable(task: ServedSequence, keys: readonly string[], lease: Lease | undefined): number {
     if (!task.settings.cache || task.settings.states) return 0
@@ -127,7 +128,7 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
     return planPieces(task.tokens.length, cached, pieceTokens, unit).start
   }
 
-  /** Its expert stays until `unclaim`, even if its name is unloaded meanwhile. */
+  /** Keeps its expert until `unclaim`, even if the name is unloaded in the meantime. */
   claim(task: ServedSequence): void {
     for (const handle of listHandles(task)) if (handle) this.#parts.pool.claim(handle)
   }
@@ -152,14 +153,13 @@ export class SequenceRows implements RowKeeper<ServedSequence> {
   }
 
   /**
-   * Leaves the row's blocks in the cache, those that were read in pieces: tokens that were written
-   * one at a time have other last bits, and a prompt that begins with cached blocks gives the bits
-   * of a cold one.
+   * Adds the row's blocks to the cache, but only those computed in prefill: decoded tokens differ
+   * in their last bits, and a cached prefix must give the same bits as an uncached one.
    */
   publish(task: ServedSequence): void {
     if (!task.settings.cache || !task.row) return
     const { memory, pieceTokens } = this.#parts
-    // Pieces of a prompt that is scored may be shorter, and these programs' numbers depend on that.
+    // A scored prompt may have shorter pieces, and these programs' results depend on that.
     if (task.scores && isAttached(task, task.lease)) return
     const read = isAttached(task, task.lease)
       ? countWholePieces(task.readTokens, pieceTokens)
@@ -174,8 +174,8 @@ const listHandles = ({ stages, handle }: ServedSequence): (ExpertHandle | undefi
   stages ? stages.map((stage) => stage.handle) : [handle]
 
 /**
- * Tokens whose blocks may be shared under their keys: of a fade the prompt's alone, because what it
- * has written was computed by other experts than the one in the keys.
+ * How many tokens' blocks may be shared under their keys. For a fade, only the prompt's, because
+ * its answer is computed by other experts than the one in the keys.
  */
 const countKeyed = ({ stages, virtualTokens, promptTokens, tokens }: ServedSequence): number =>
   stages ? virtualTokens + promptTokens : tokens.length

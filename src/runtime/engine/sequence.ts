@@ -2,8 +2,8 @@
 // changes. Independent of tensors, rows and texts.
 
 /**
- * 'waiting': has no row, because it is new or was pre-empted. 'reading': its tokens are being
- * computed. 'writing': gets one token a step. 'ended': finished, cancelled or failed.
+ * 'waiting': has no row, because it is new or was pre-empted. 'reading': its tokens are in prefill.
+ * 'writing': it is decoded, one token a step. 'ended': finished, cancelled or failed.
  */
 export type SequenceState = 'waiting' | 'reading' | 'writing' | 'ended'
 

@@ -1,13 +1,15 @@
-// Where the engine's time goes, and how much it did. Independent of what is measured.
+// Counts the engine's time by part of a step, and its work. Independent of clocks.
 
-/** The parts of a step: what runs next, prompts, tokens of answers, the choice of tokens. */
+/**
+ * The parts of a step: scheduling, prefill ('read'), decoding ('write'), and the choice of tokens.
+ */
 export const stepParts = ['schedule', 'read', 'write', 'choose'] as const
 export type StepPart = (typeof stepParts)[number]
 
 /** Upper bounds of a step's tokens; they are vLLM's, so that its dashboards fit. */
 export const stepTokenBounds = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384]
 
-/** How often steps computed how many tokens, of prompts and answers together. */
+/** A histogram of the tokens that a step computed, of prompts and answers together. */
 export interface StepSizes {
   readonly bounds: readonly number[]
   /** Steps of at most that bound, and of more than the bound before. */
@@ -24,7 +26,7 @@ export interface StepTotals {
   /** Tokens of prompts and of answers that were computed. */
   readonly readTokens: number
   readonly writtenTokens: number
-  /** Tokens that were tried before the model had chosen them, and those of them that it chose. */
+  /** Drafted tokens, and those of them that the model accepted. */
   readonly draftedTokens: number
   readonly acceptedTokens: number
   /** Sequences that lost their row to an older one. */
@@ -57,7 +59,7 @@ export class StepClock {
     this.#now = now
   }
 
-  /** Called after each step: what it computed is counted by its size. */
+  /** Called after each step: counts it in the histogram. */
   finishStep(): void {
     const { readTokens, writtenTokens } = this.#counts
     const sizes = this.#sizes

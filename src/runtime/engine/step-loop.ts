@@ -1,6 +1,6 @@
 // One step after the other: schedule, run pieces of prompts, run one call for each bank of rows,
-// choose tokens. The parts of a step are in separate files; this one keeps the order, and makes
-// sure that a failing request does not affect others.
+// choose tokens. The parts of a step are in separate files; this file orders them, and makes sure
+// that a failing request does not affect others.
 
 import type { Bank, KvMemory } from './kv/kv-memory.ts'
 import { type ServedSequence, toGeneration } from './request.ts'
@@ -19,14 +19,14 @@ export interface StepLoopParts {
   readonly runner: StepRunner
   readonly clock: StepClock
   readonly now: () => number
-  /** Why a task that waits alone gets no row; it fails with this. */
+  /** The error with which a task fails that gets no row although it waits alone. */
   readonly createLackError: (task: ServedSequence) => Error
 }
 
 export class StepLoop {
   readonly #parts: StepLoopParts
   #last: Promise<void> = Promise.resolve()
-  /** What ends sequences of the calls of this step, once all of them have run. */
+  /** Callbacks that end sequences of this step, run after all its calls. */
   #leaving: (() => void)[] = []
   #running: Promise<void> | undefined
 
@@ -48,14 +48,15 @@ export class StepLoop {
 
   /** Steps until nothing runs or waits; one loop for all callers. */
   run(): Promise<void> {
-    // A loop without work ends before it would be kept as the running one, and be kept for ever.
+    // A loop without work would end before it is stored as the running one, and would stay stored
+    // forever.
     if (!this.#running && !this.hasWork) return Promise.resolve()
     return (this.#running ??= this.#loop())
   }
 
   async #loop(): Promise<void> {
     while (this.hasWork) await this.step()
-    // At once, so that a sequence that is added from now on starts another loop.
+    // Synchronously, so that a sequence that is added from now on starts another loop.
     this.#running = undefined
   }
 
@@ -66,8 +67,8 @@ export class StepLoop {
         await this.#step()
         this.#parts.clock.finishStep()
       } catch (error) {
-        // Not of one call: all running and waiting requests must hear of it instead of waiting
-        // forever.
+        // The error is not of one call: all running and waiting requests fail with it instead of
+        // waiting forever.
         const { running, waiting } = this.#parts.scheduler
         for (const task of [...running, ...waiting]) this.#fail(task, error)
         this.#leave()
@@ -92,16 +93,19 @@ export class StepLoop {
     const drafts = chooseDrafts(scheduler.running)
     for (const bank of memory.banks) await this.#write(bank, drafts)
     this.#leave()
-    // Ready only now: this step has no place reserved for another token of theirs.
+    // Ready only now, because this step has reserved no position for another token of theirs.
     for (const { row } of read) if (row) memory.markReady(row)
-    // Nothing ran that could make room: the first one can never be served.
+    // Nothing runs that could release room, so the first one can never be served.
     const [lacking] = refused
     if (lacking && pieces.length + writing.length + preempted.length === 0)
       this.#fail(lacking, this.#parts.createLackError(lacking))
     this.#leave()
   }
 
-  /** The sequences that write from now on: the piece's own and its copies, once all is read. */
+  /**
+   * Computes a piece. Returns the sequences that decode from now on: its own and its copies, once
+   * the whole prompt is computed.
+   */
   async #read({ sequence: task, count }: Piece<ServedSequence>): Promise<ServedSequence[]> {
     this.#dropCancelled()
     if (task.state === 'ended') return []
@@ -121,7 +125,7 @@ export class StepLoop {
     return [task, ...copies].filter(({ state }) => state === 'writing')
   }
 
-  /** Copies of a task that has read their prompt, as far as there are rows: they begin with it. */
+  /** Starts the copies of a task whose prompt is computed, as far as there are rows. */
   #joinCopies(task: ServedSequence): readonly ServedSequence[] {
     const { scheduler, rows, now } = this.#parts
     const joined: ServedSequence[] = []
@@ -134,7 +138,7 @@ export class StepLoop {
     return joined
   }
 
-  /** The first token of each, or its end where none is wanted. */
+  /** Chooses the first token of each, or ends those that generate none. */
   #begin(tasks: readonly ServedSequence[], result: CallResult): Promise<void> {
     return this.#attempt(tasks, async () => {
       for (const task of tasks) {
@@ -165,7 +169,7 @@ export class StepLoop {
     })
   }
 
-  /** Several tokens of one sequence: as many of the draft as it would have chosen, and one more. */
+  /** Verifies a draft: the sequence gets its accepted tokens and one more. */
   async #lookAhead(task: ServedSequence, draft: Draft): Promise<void> {
     const { runner, clock } = this.#parts
     const ahead = await clock.time('write', () => runner.lookAhead(task, draft.tokens))
@@ -180,7 +184,7 @@ export class StepLoop {
     clock.count('acceptedTokens', used - 1)
   }
 
-  /** Runs a call; what it throws ends the tasks of this call only. */
+  /** Runs a call; an error ends the tasks of this call only. */
   async #attempt(tasks: readonly ServedSequence[], call: () => Promise<void>): Promise<void> {
     try {
       await call()
@@ -195,14 +199,14 @@ export class StepLoop {
       const staged = await runStages(result, (task, error) => this.#fail(task, error))
       for (const task of tasks) {
         const logits = result.logits.get(task) ?? staged.get(task)
-        if (logits) await this.#take(task, logits) // else its stage failed, or it writes nothing
+        if (logits) await this.#take(task, logits) // otherwise its stage failed, or it generates nothing
       }
     })
   }
 
   /**
    * Chooses the next token and emits it. If that throws, as when a grammar and bans leave no token,
-   * only this task ends: then false.
+   * only this task ends, and the result is false.
    */
   async #take(task: ServedSequence, logits: Float32Array): Promise<boolean> {
     const { answer, events, times } = task
@@ -237,8 +241,8 @@ export class StepLoop {
   }
 
   /**
-   * Takes a sequence out once the calls of the step have run: rows move to other banks when one
-   * leaves, and a row that moved into a bank that is still to be called would get two tokens.
+   * Removes a sequence after all calls of the step. Removing a row may move others to another bank,
+   * and a row that moved into a bank whose call is still to come would get two tokens.
    */
   #end(task: ServedSequence, tell: () => void): void {
     this.#leaving.push(() => {
@@ -271,7 +275,8 @@ export class StepLoop {
 }
 
 /**
- * Why a request was withdrawn; its signal is asked, because a listener would outlive the request.
+ * The reason for which a request was cancelled. Polls the signal, because a listener would outlive
+ * the request.
  */
 const findCancellation = ({
   cancelled,
@@ -279,7 +284,7 @@ const findCancellation = ({
 }: ServedSequence): ServedSequence['cancelled'] =>
   cancelled ?? (signal?.aborted ? { reason: signal.reason } : undefined)
 
-/** The result of a piece, for copies of its task too. */
+/** The result of a piece, extended to the copies of its task. */
 function extendResult(
   { logits, states, prompt }: CallResult,
   task: ServedSequence,

@@ -24,30 +24,30 @@ export interface StepRunnerParts extends StepFeedParts {
   readonly memory: KvMemory
   /** How `memory` keeps keys and values. */
   readonly element: KvElement
-  /** How layers multiply while prompts are read. */
+  /** How linear layers multiply in prefill. */
   readonly products: PromptProducts
   readonly pool: AdapterPool
   /** Milliseconds. */
   readonly now: () => number
 }
 
-/** What a call computed of the tokens that are looked at. */
+/** What a call computed for the tokens whose results are needed. */
 export interface CallResult {
-  /** By task that was asked for logits of the built-in head: [V]. */
+  /** Logits [V] of tasks that use the built-in head. */
   readonly logits: ReadonlyMap<ServedSequence, Float32Array>
-  /** By task with its own stage: the hidden state [D], and the state at its layer [D]. */
+  /** For tasks with a stage: the hidden state [D], and the state at the tapped layer [D]. */
   readonly states: ReadonlyMap<ServedSequence, LookedStates>
-  /** Of a piece of a prompt that is scored: logits [V] of the tokens that its scores want. */
+  /** For a piece of a scored prompt: logits [V] of the tokens that its scores need. */
   readonly prompt: readonly Float32Array[]
 }
 
-/** What a call computed of a task's last token and of tokens that may follow it, in order. */
+/** What a call computed for a task's last token and for its draft, in order. */
 export interface AheadResult {
   /** Of the built-in head, [V] each. */
   readonly logits: readonly Float32Array[]
   /** For a stage: hidden states and those at its layer, [D] each. */
   readonly states: readonly LookedStates[]
-  /** Keeps the first `count` of these tokens; the others did not come about. */
+  /** Keeps the first `count` of these tokens; the others were rejected. */
   keep(count: number): void
 }
 
@@ -63,13 +63,13 @@ interface Call {
   readonly from: number
   readonly tasks: readonly ServedSequence[]
   readonly pieces: readonly (readonly number[])[]
-  /** Tokens of the only piece that give logits to score the prompt. */
+  /** Tokens of the only piece whose logits score the prompt. */
   readonly scored: readonly number[]
-  /** Tasks whose last token gives logits or a hidden state; those with logits first. */
+  /** Tasks whose last token needs logits or a hidden state; those with logits first. */
   readonly looked: readonly ServedSequence[]
-  /** How many of them want logits. */
+  /** How many of them need logits. */
   readonly plain: number
-  /** Scored tokens give hidden states and no logits. */
+  /** Scored tokens need hidden states and no logits. */
   readonly isHeadless?: boolean
 }
 
@@ -82,7 +82,7 @@ export class StepRunner {
     this.#experts = new ExpertFeeds(parts.pool)
   }
 
-  /** Computes the next `count` tokens of a task; a result where they are its last ones. */
+  /** Computes the next `count` tokens of a task; returns a result if they are its last ones. */
   read(task: ServedSequence, count: number): Promise<CallResult> {
     const { bank, index: from } = task.row!
     const end = task.computed + count
@@ -92,13 +92,15 @@ export class StepRunner {
     const wanted = scores?.listWanted(computed - virtualTokens, end - virtualTokens) ?? []
     const scored = wanted.map((token) => token + virtualTokens - computed)
     const call = { bank, from, tasks: [task], pieces, scored }
-    // Rows of several experts are grouped, which only a program for one token of each row does.
+    // Several experts need grouped rows, which only the decode program supports.
     const kind = isBlended(task) ? 'decode' : 'prefill'
     const products = kind === 'prefill' ? this.#parts.products : 'same'
     return this.#run(createCall(call, writes ? [task] : []), kind, products)
   }
 
-  /** Computes the last token of each task; they are neighbouring rows of the bank, by index. */
+  /**
+   * Computes the last token of each task; their rows are adjacent in the bank, ordered by index.
+   */
   write(bank: Bank, tasks: readonly ServedSequence[]): Promise<CallResult> {
     const from = tasks[0]!.row!.index
     const pieces = tasks.map(({ tokens }) => tokens.slice(-1))
@@ -106,8 +108,8 @@ export class StepRunner {
   }
 
   /**
-   * Computes a task's last token, and tokens that may follow it. By the program that reads prompts:
-   * its numbers differ in their last bits from those of `write`.
+   * Computes a task's last token and its draft with the prefill program, whose results differ in
+   * their last bits from those of `write`.
    */
   async lookAhead(task: ServedSequence, drafted: readonly number[]): Promise<AheadResult> {
     const { bank, index: from } = task.row!
@@ -164,7 +166,9 @@ export class StepRunner {
     return program.run(new Map([...own, ...bank.feeds(from, tasks.length), ...feeds]))
   }
 
-  /** A program; what compiling it takes is no time in which the tasks read or wrote. */
+  /**
+   * Waits for a program; its compilation does not count as the tasks' time of prefill or decoding.
+   */
   async #waitFor<Kind>(compiled: Promise<Kind>, tasks: readonly ServedSequence[]): Promise<Kind> {
     const { now } = this.#parts
     const asked = now()
@@ -204,7 +208,7 @@ export class StepRunner {
   }
 }
 
-/** Behind its virtual tokens a virtual adapter is the base. */
+/** After its virtual tokens, a virtual adapter equals the base. */
 const needsAttached = (task: ServedSequence, piece: readonly number[]): boolean =>
   isVirtual(task) ? piece.some((id) => id < 0) : task.lease?.attached !== undefined
 
@@ -214,7 +218,10 @@ function createCall(rows: Omit<Call, 'looked' | 'plain'>, looked: readonly Serve
   return { ...rows, looked: [...plain, ...staged], plain: plain.length }
 }
 
-/** The positions of the call's tokens, and which ones get logits: the head takes at least one. */
+/**
+ * The positions of the call's tokens, and which ones get logits: at least one, because the head
+ * needs one.
+ */
 function createSpan({ bank, tasks, pieces, scored, looked, plain, isHeadless }: Call) {
   const width = pieces[0]!.length
   const last = looked.map((task) => (tasks.indexOf(task) + 1) * width - 1)
@@ -269,7 +276,7 @@ function readAhead(
   return { logits: [], states }
 }
 
-/** Of states [N, T, D] each task's own, to those that want them. */
+/** Passes each task's own part of the states [N, T, D] to its tap. */
 function reportStates(
   { tasks, pieces }: Pick<Call, 'tasks' | 'pieces'>,
   states: Tensor | undefined,

@@ -23,7 +23,7 @@ interface Prepared {
   readonly compiler: LibraryCompiler
 }
 
-/** A map that forgets what was used longest ago. */
+/** A map that evicts the least recently used entries. */
 class RecentMap<Value> {
   readonly #values = new Map<string, Value>()
   readonly #limit: number
@@ -88,7 +88,7 @@ export class GrammarCache {
     return this.#library.GrammarMatcher.createGrammarMatcher(await this.#compile(request))
   }
 
-  /** Once for all who ask while it is compiled. */
+  /** Compiles once for all concurrent requests. */
   async #compile(request: GrammarRequest): Promise<Disposable> {
     const key = `${request.vocabulary.key} ${request.text}`
     const before = this.#compiled.get(key) ?? this.#compiling.get(key)
@@ -133,10 +133,10 @@ export class GrammarCache {
 
   async #prepareNew({ size, tokens }: Vocabulary): Promise<Prepared> {
     const { TokenizerInfo, GrammarCompiler } = this.#library
-    // One token more, which ends a text: whatever an answer's own end is.
+    // One additional token that ends a text, independent of an answer's own end-of-text tokens.
     const all = [...tokens, new Uint8Array()]
     const info = await TokenizerInfo.createTokenizerInfo(all, 'raw', false, size + 1, [size])
-    // Its own cache has no bound.
+    // The library's own cache is disabled, because it has no limit.
     return { info, compiler: await GrammarCompiler.createGrammarCompiler(info, false) }
   }
 }

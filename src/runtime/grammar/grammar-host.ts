@@ -1,5 +1,5 @@
-// The contract of what computes masks: in this thread (local-host.ts) or in others. Independent of
-// the engine.
+// The contract of a host that computes token masks: in this thread (local-host.ts) or in another.
+// Independent of the engine.
 
 import type { Vocabulary } from './vocabulary.ts'
 
@@ -10,7 +10,7 @@ export interface TokenMatcher {
    * text may end. undefined while they are being computed. Valid until the next `accept`.
    */
   readonly mask: Int32Array | undefined
-  /** Resolves when `mask` is there; throws why it cannot be. */
+  /** Resolves when `mask` is computed; throws if that fails. */
   ready(): Promise<void>
   /** Takes the answer's next token. */
   accept(id: number): void
@@ -41,7 +41,7 @@ export interface GrammarStatistics {
   /** Grammars that were compiled, and the milliseconds of all. */
   readonly compilations: number
   readonly compileMs: number
-  /** Requests that found theirs compiled. */
+  /** Requests whose grammar was already compiled. */
   readonly hits: number
   /** Instances of the library that failed and were replaced. */
   readonly failures: number

@@ -7,10 +7,13 @@ import type { TokenMatcher } from './grammar-host.ts'
 import { JsonPosition } from './json-position.ts'
 import type { Vocabulary } from './vocabulary.ts'
 
-/** Spaces behind a line break at most: models without an end of them would fill their context. */
+/**
+ * Most spaces after a line break, because some models would repeat spaces up to the end of the
+ * context.
+ */
 const MOST_SPACES = 32
 
-/** What tokens write within a string: characters up to its end, and whether they end it. */
+/** For each token, the characters it adds to a string, and whether it ends the string. */
 interface StringTable {
   readonly characters: Uint8Array
   readonly ends: Uint8Array
@@ -20,11 +23,11 @@ interface StringTable {
 
 interface TokenTables {
   readonly plain: StringTable
-  /** Behind a backslash. */
+  /** After a backslash. */
   readonly escaped: StringTable
   /** Tokens of spaces alone. */
   readonly spaces: readonly number[]
-  /** Tokens that may begin a string, alone or after they have ended one. */
+  /** Tokens that may begin a string, also those that end another one first. */
   readonly opening: readonly number[]
   readonly reopening: readonly number[]
 }

@@ -1,12 +1,12 @@
-// Tracks the position in a JSON text that is being written: in which string, at which place of the
-// value. Reads bytes that a grammar has admitted, so it checks nothing. Independent of tokens.
+// Tracks the position in a JSON text that is being generated: in which string, and where in the
+// value. Checks nothing, because a grammar has already accepted the bytes. Independent of tokens.
 
 import type { LengthPlan } from '../../formats/grammar/schema/length-plan.ts'
 
 interface Frame {
   readonly isObject: boolean
   readonly plan: LengthPlan | undefined
-  /** Of an array: the item that is written. Of an object: the last key. */
+  /** In an array, the index of the current item. In an object, the last key. */
   index: number
   key: string
   /** Whether the next string is a key. */
@@ -31,7 +31,7 @@ export class JsonPosition {
   isEscaped = false
   /** Characters of the string so far, an escape as one. */
   characters = 0
-  /** Spaces behind the last line break between JSON's signs. */
+  /** Spaces after the last line break between JSON tokens. */
   spaces = 0
   #hasBreak = false
   /** Lengths of the string that is being written, where they are counted. */
@@ -43,7 +43,7 @@ export class JsonPosition {
     this.#root = root
   }
 
-  /** Whether all strings are as long as they may be once these bytes follow. */
+  /** Whether all strings have allowed lengths if these bytes follow. */
   fits(bytes: Uint8Array): boolean {
     const next = new JsonPosition(this.#root)
     next.#frames.push(...this.#frames.map((frame) => Object.assign({}, frame)))

@@ -1,5 +1,6 @@
-// The part of @mlc-ai/web-xgrammar that is used, as types. The package is handed in by the platform
-// (src/node, src/web), because it labels itself an ES module and is none. Independent of grammars.
+// The part of @mlc-ai/web-xgrammar that is used, as types. The platform passes the package in
+// (src/node, src/web), because the package declares itself an ES module and is not one. Independent
+// of grammars.
 
 /** Any object of the library that keeps memory until it is disposed of. */
 export interface Disposable {
@@ -33,12 +34,12 @@ export interface GrammarLibrary {
   }
 }
 
-/** One instance of the library: an error may leave it unusable, then another one is opened. */
+/** One instance of the library. An error may leave it unusable; then another one is opened. */
 export interface OpenLibrary {
   readonly library: GrammarLibrary
   /** Bytes of its memory, which never shrinks; absent if they are unknown. */
   readonly memoryBytes?: () => number
-  /** What it printed since it was last asked: why it failed. */
+  /** Returns what the library printed since the last call, which explains a failure. */
   readonly takeMessages?: () => string
 }
 

@@ -14,7 +14,7 @@ import type { LibraryMatcher, LibraryOpener } from './library.ts'
 export interface LocalHostOptions extends Partial<CacheLimits> {
   /** Milliseconds. */
   readonly now?: (() => number) | undefined
-  /** An instance whose memory has grown beyond this is left to its matchers, and replaced. */
+  /** An instance whose memory has grown beyond this is replaced; its open matchers keep it. */
   readonly memoryBytes?: number | undefined
 }
 
@@ -80,7 +80,7 @@ class LocalHost implements GrammarHost {
     return cache
   }
 
-  /** The instance threw: its memory may be broken, so nothing of it is used again. */
+  /** Called after the instance threw: its memory may be corrupt, so it is not used again. */
   replace(cache: GrammarCache): void {
     if (cache !== this.#current) return
     this.#totals.failures++
@@ -108,7 +108,8 @@ class LocalHost implements GrammarHost {
 }
 
 /**
- * One answer's matcher: made again from its tokens where its instance of the library has failed.
+ * One answer's matcher. If its instance of the library fails, the matcher is rebuilt from its
+ * tokens.
  */
 class LocalMatcher implements TokenMatcher {
   readonly #host: LocalHost
@@ -142,7 +143,7 @@ class LocalMatcher implements TokenMatcher {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#host.leave()
-    // What is being computed may need it until then.
+    // A running computation may need it until then.
     void (this.#computing ?? Promise.resolve()).catch(() => undefined).then(() => this.#dispose())
   }
 
@@ -157,7 +158,7 @@ class LocalMatcher implements TokenMatcher {
         this.#matcher = undefined
         this.#cache = undefined
         this.#taken = 0
-        // Another grammar may have broken it: once more in a new one.
+        // Another grammar may have corrupted the instance: tries once more in a new one.
         if (tries === 1) throw describeFailure(error, cache)
       }
     }
@@ -176,7 +177,7 @@ class LocalMatcher implements TokenMatcher {
     try {
       this.#matcher?.dispose()
     } catch {
-      // Its instance has failed; nothing of it is used again.
+      // Its instance has failed and is not used again.
     }
     this.#matcher = undefined
   }

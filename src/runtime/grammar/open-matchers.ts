@@ -1,4 +1,4 @@
-// From the option `grammar` of a request to matchers for its answers. Every problem is reported
+// Opens matchers for the answers of a request with the option `grammar`. Every problem is reported
 // here, before anything is queued.
 
 import { GrammarError, OptionError } from '../../base/errors.ts'
@@ -12,7 +12,7 @@ import { getVocabulary } from './vocabulary.ts'
 export interface MatcherRequest {
   readonly grammar: GrammarChoice
   readonly minTokens: number
-  /** Special tokens that are written. */
+  /** Special tokens that may occur in the text. */
   readonly keepTokens: readonly string[]
 }
 
@@ -23,7 +23,7 @@ export interface MatcherParts {
   readonly vocabularySize: number
 }
 
-/** Grammars that were read last, by their JSON: reading a large schema takes milliseconds. */
+/** Recently read grammars by their JSON, because reading a large schema takes milliseconds. */
 const recent = new Map<string, ReadGrammar>()
 const MOST_RECENT = 64
 

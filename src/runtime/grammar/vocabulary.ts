@@ -9,7 +9,7 @@ export interface Vocabulary {
   readonly key: string
   /** How many logits there are. */
   readonly size: number
-  /** By id; without bytes: never written. */
+  /** The bytes of each token by id; a token without bytes never occurs in the text. */
   readonly tokens: readonly Uint8Array[]
 }
 
@@ -18,8 +18,8 @@ let count = 0
 const NONE = new Uint8Array()
 
 /**
- * The vocabulary of a tokenizer. `keptIds`: special tokens that are written; the others are not.
- * Throws UnsupportedError for a tokenizer that cannot give the bytes of its tokens.
+ * The vocabulary of a tokenizer. `keptIds`: special tokens that may occur in the text; the others
+ * may not. Throws UnsupportedError for a tokenizer that cannot give the bytes of its tokens.
  */
 export function getVocabulary(
   tokenizer: Tokenizer | undefined,

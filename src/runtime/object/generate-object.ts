@@ -1,5 +1,5 @@
-// An answer as a value: written under a schema's grammar, read as JSON, and checked by the schema
-// itself, which also covers what no grammar can express.
+// Generates a value: constrains the answer by the schema's grammar, parses it as JSON, and runs the
+// schema's own check, which also covers what a grammar cannot express.
 
 import { ObjectError, OptionError } from '../../base/errors.ts'
 import {
@@ -26,13 +26,13 @@ import {
 export interface ObjectOptions<Schema extends ValueSchema = ValueSchema> {
   /** What the value is: a Standard Schema (zod, Valibot, ArkType …) or a JSON Schema. */
   readonly schema: Schema
-  /** For a Standard Schema whose vendor has no own JSON Schema. */
+  /** For a Standard Schema whose vendor cannot convert it to a JSON Schema. */
   readonly jsonSchema?: SchemaValue | undefined
-  /** 'none': no white space between JSON's signs, which takes fewer tokens. Default 'free'. */
+  /** 'none': no white space between JSON tokens, which makes the answer shorter. Default 'free'. */
   readonly whitespace?: 'free' | 'none' | undefined
   /**
-   * How often a value that fails the schema's check is asked for again, each time with the next
-   * seed. Default 0.
+   * How often the answer is generated again, each time with the next seed, if the value fails the
+   * schema's check. Default 0.
    */
   readonly retries?: number | undefined
 }
@@ -58,8 +58,8 @@ type ObjectRequest = Omit<EngineRequest, 'grammar'>
 
 /**
  * The value of one answer: `const { value } = await generateObject(engine, { prompt: ids, schema
- * })`. Throws ObjectError, with the text and the mistakes, for an answer that was cut or that the
- * schema's own check refuses; GrammarError for a schema that no value fits.
+ * })`. Throws ObjectError, with the text and the issues, for an answer that was cut off or that the
+ * schema's own check rejects; GrammarError for a schema that no value fits.
  */
 export async function generateObject<const Schema extends ValueSchema>(
   engine: ObjectEngine,

@@ -39,7 +39,7 @@ export const isStandardSchema = (schema: unknown): schema is StandardSchema =>
   ((typeof schema === 'object' && schema !== null) || typeof schema === 'function') &&
   '~standard' in schema
 
-/** The JSON Schema of what a schema takes. Throws OptionError if its vendor gives none. */
+/** The JSON Schema of a schema's input. Throws OptionError if its vendor provides none. */
 export function toJsonSchema(schema: ValueSchema): SchemaValue {
   if (!isStandardSchema(schema)) {
     if (typeof schema === 'boolean' || isRecord(schema)) return schema
@@ -55,7 +55,7 @@ export function toJsonSchema(schema: ValueSchema): SchemaValue {
   try {
     return jsonSchema.input({
       target: 'draft-2020-12',
-      // What has no JSON Schema is checked when the value is there, as refinements are.
+      // Parts that JSON Schema cannot express are checked on the value, as refinements are.
       ...(vendor === 'zod' && { libraryOptions: { unrepresentable: 'any' } }),
     })
   } catch (error) {
@@ -65,7 +65,9 @@ export function toJsonSchema(schema: ValueSchema): SchemaValue {
   }
 }
 
-/** The value of a JSON text, as the schema gives it out. Throws ObjectError if it refuses it. */
+/**
+ * The value of a JSON text, as the schema's output. Throws ObjectError if the schema rejects it.
+ */
 export async function readValue<Schema extends ValueSchema>(
   schema: Schema,
   text: string,
@@ -95,7 +97,7 @@ async function checkValue(schema: ValueSchema, value: unknown): Promise<Checked<
   }
 }
 
-/** By $schema; else the newest draft that knows the keywords. */
+/** The draft in $schema; else the newest draft that has the keywords. */
 function chooseDraft(schema: SchemaValue): '4' | '7' | '2019-09' | '2020-12' {
   const named = isRecord(schema) ? String(schema['$schema'] ?? '') : ''
   if (named.includes('draft-04')) return '4'

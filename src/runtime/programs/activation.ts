@@ -7,8 +7,8 @@ import { type Expert, isMixture } from '../../adapters/index.ts'
 import { isPerRow, type ServedExperts } from './row-groups.ts'
 
 /**
- * An expert's invocation tokens. Adapters of a mixture that count have the same: others are not
- * served.
+ * An expert's invocation tokens. All adapters of a mixture with nonzero weight have the same; other
+ * mixtures are refused.
  */
 export function findInvocation(expert: Expert | undefined): readonly number[] | undefined {
   if (!expert || !isMixture(expert)) return expert?.config.invocationTokens

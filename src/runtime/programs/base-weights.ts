@@ -20,9 +20,9 @@ import { type ModelGraph, collectWeightShapes } from '../../graph/model-graph.ts
 import { toFiniteFloat32 } from '../../graph/read-weights.ts'
 
 /**
- * 'file' keeps what the file has, but for blocks that cannot be packed (IQ, MXFP4): those turn to 8
- * bits; 'q4' and 'q8' quantise float matrices when they are read ('q4'
- * keeps embedding and head in 8 bits).
+ * 'file' keeps the file's types, except for blocks that cannot be packed (IQ, MXFP4), which become
+ * 8 bits. 'q4' and 'q8' quantise float matrices when they are read; 'q4' keeps embedding and head
+ * in 8 bits.
  */
 export const weightChoices = ['file', 'f32', 'q4', 'q8'] as const
 export type WeightChoice = (typeof weightChoices)[number]
@@ -31,8 +31,8 @@ export interface BaseWeights {
   /** How the linear layer's weight is kept while serving; undefined: f32. */
   formOf(name: string): PackedForm | undefined
   /**
-   * Several weights that read the same input as one, packed into the room where one is given.
-   * Throws NumericError for scales that are NaN or infinite.
+   * Several weights that read the same input, packed as one, into `room` if it is given. Throws
+   * NumericError for scales that are NaN or infinite.
    */
   packed(names: readonly string[], room?: PackRoom): Promise<PackedWeight>
   /**
@@ -42,7 +42,7 @@ export interface BaseWeights {
   blocks(names: readonly string[]): Promise<readonly Tensor[]>
   /** f32; kept for the next program that is fed with it. */
   float(name: string): Promise<F32Tensor>
-  /** f32, to be read once: not kept. */
+  /** f32; read again at every call and not kept. */
   floatUncached(name: string): Promise<F32Tensor>
   /** Every weight of the model in f32 by checkpoint name, for programs that differentiate. */
   floats(): Promise<Map<string, F32Tensor>>
@@ -51,7 +51,7 @@ export interface BaseWeights {
    * OptionError for an id outside of it.
    */
   embeddingRows(ids: readonly number[]): Promise<Float32Array>
-  /** The same of any matrix: the head's has a row for each token too. */
+  /** The same for any matrix, such as the head's, which also has a row for each token. */
   matrixRows(name: string, ids: readonly number[]): Promise<Float32Array>
 }
 
@@ -106,7 +106,7 @@ function checkBlockScales(name: string, tensor: Tensor): Tensor {
   const { bytes: blockBytes } = blockLayout[dtype]
   const bytes = data as Uint8Array
   for (const place of packers[dtype].scalesAt)
-    // The upper byte of an f16 whose exponent is all ones.
+    // The upper byte of an f16 whose exponent bits are all ones: infinity or NaN.
     for (let at = place + 1; at < bytes.length; at += blockBytes)
       if ((bytes[at]! & 0x7c) === 0x7c)
         throw new NumericError(
@@ -151,7 +151,7 @@ export function createBaseWeights(
     return made
   }
   const matrixRows = async (name: string, ids: readonly number[]): Promise<Float32Array> => {
-    // A float matrix that is fed as it is serves here too; any other stays in the file's own bytes.
+    // A float matrix that is fed is reused here; any other table stays in the file's format.
     if (blockTypeOf(name) === undefined) return readMatrixRows(await float(name), ids)
     return readMatrixRows(await (raw.get(name) ?? readRaw(name)), ids)
   }
@@ -162,7 +162,7 @@ export function createBaseWeights(
       const { bits, block, withOffsets } = packers[blockType]
       return { bits, block, withOffsets }
     },
-    // The table is kept for its rows.
+    // The table is kept, because its rows are read again.
     blocks: async (names) =>
       (
         await Promise.all(

@@ -1,4 +1,4 @@
-// Masks, positions and lengths for new tokens behind a cache. Independent of weights.
+// Masks, positions and lengths for new tokens after a cache. Independent of weights.
 
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
 import { computeWindowStart, HIDDEN_SCORE, unmaskKeys } from '../../graph/feeds.ts'
@@ -15,9 +15,8 @@ export interface Span {
 }
 
 /**
- * Mask f32 [N, 1, T, C+T] added to the scores. New token t of row n is at position lengths[n] +
- * t and sees the filled slots and the new tokens up to itself, of those only the last `window`
- * where there is one.
+ * Mask f32 [N, 1, T, C+T] added to the scores. New token t of row n is at position lengths[n] + t
+ * and attends to the filled slots and the new tokens up to itself, or to the last `window` of them.
  */
 export function computeCacheMask(
   { lengths, counts, capacity }: Span,
@@ -39,7 +38,8 @@ export function computeCacheMask(
 }
 
 /**
- * Positions i64 [N, T], those of padding kept below `limit`; and the lengths of past and present.
+ * Positions i64 [N, T], with those of padding clamped below `limit`; and the lengths of past and
+ * present.
  */
 export function collectSpanFeeds(
   { lengths, counts, capacity }: Span,

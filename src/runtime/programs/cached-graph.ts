@@ -18,9 +18,9 @@ export const LOGIT_ROWS = 'rows.logits'
 export const SPLIT = 'split'
 export const toPastName = (layer: number, part: 'k' | 'v'): string => `past.${layer}.${part}`
 export const toEntryName = (layer: number, part: 'k' | 'v'): string => `cache.${layer}.${part}`
-/** Input that is 1 for tokens of a row and 0 for what fills it up, f32 [N, T, 1]. */
+/** Input that is 1 for tokens of a row and 0 for padding, f32 [N, T, 1]. */
 export const HELD_TOKENS = 'tokens.held'
-/** Input with a state, and the output with what it becomes; see StateShape. */
+/** The input with a state, and the output with its new value; see StateShape. */
 export const toStatePastName = (state: string): string => `past.${state}`
 export const toStateEntryName = (state: string): string => `cache.${state}`
 
@@ -28,17 +28,17 @@ export const toStateEntryName = (state: string): string => `cache.${state}`
 export const STATES = 'states'
 
 /**
- * How numbers of a cache are kept. f16 rounds to 11 bits: a relative error of at most 2^-11. int8
- * has a step for each vector of d numbers, and rounds by at most half of it: 0.4 % of its largest
- * number.
+ * Element type of a cache. f16 rounds to 11 bits: a relative error of at most 2^-11. int8 has one
+ * scale for each vector of d values, and an error of at most half a step: 0.4 % of the vector's
+ * largest value.
  */
 export type KvElement = 'f32' | 'f16' | 'int8'
 
-/** The type of tensors that hold such numbers. */
+/** The data type of tensors with these elements. */
 export const toKvDtype = (element: KvElement): 'f32' | 'f16' | 'i8' =>
   element === 'int8' ? 'i8' : element
 
-/** Numbers that a vector of d takes. */
+/** How many elements a vector of d values takes. */
 export const computeKvWidth = (element: KvElement, headWidth: number): number =>
   element === 'int8' ? headWidth + STEP_BYTES : headWidth
 
@@ -53,13 +53,14 @@ export interface LayerCache {
 }
 
 /**
- * Replaces attention by what `build` makes over a cache of C slots and the T new tokens. Per layer
- * the graph gains inputs past.<layer>.k and .v [N, K, C, d] of this element and f32 outputs
+ * Replaces attention by the result of `build`, over a cache of C slots and the T new tokens. Per
+ * layer the graph gains inputs past.<layer>.k and .v [N, K, C, d] of this element and f32 outputs
  * cache.<layer>.k and .v [N, K, T, d], of int8 both [.., d + 2] in bytes; masks grow to [N, 1, T,
- * C+T], and unfilled slots must be masked. With f16 and int8 new keys and values are rounded before
- * they are used: a token sees the same numbers of the tokens before it, whether they come from the
- * cache or from its own piece. Convolutions get past.conv.<i> [N, L−1, D] and cache.conv.<i> [N, T,
- * D], recurrences past.delta.<i> and cache.delta.<i> [N, H, dk, dv], always of f32.
+ * C+T], and unfilled slots must be masked. With f16 and int8, new keys and values are rounded
+ * before they are used, so that a token reads the same values of earlier tokens, whether they come
+ * from the cache or from its own piece. Convolutions get past.conv.<i> [N, L−1, D] and
+ * cache.conv.<i> [N, T, D], recurrences past.delta.<i> and cache.delta.<i> [N, H, dk, dv], always
+ * of f32.
  */
 export function withPast(
   graph: Graph,
@@ -108,7 +109,9 @@ export function withPast(
   )
 }
 
-/** New tokens behind the window of the tokens before them, which becomes an input. */
+/**
+ * A convolution over new tokens, preceded by the window of earlier tokens, which becomes an input.
+ */
 function buildCachedConvolution(
   g: GraphBuilder,
   [x, weight]: readonly Value[],
@@ -122,7 +125,10 @@ function buildCachedConvolution(
   return g.op('cachedConvolution', [x!, past, weight!])
 }
 
-/** New tokens behind the state of the tokens before them, which becomes an input. */
+/**
+ * A recurrence over new tokens that starts from the state of earlier tokens, which becomes an
+ * input.
+ */
 function buildCachedRecurrence(
   g: GraphBuilder,
   { inputs, attributes }: Node,
@@ -138,7 +144,7 @@ function buildCachedRecurrence(
   return y
 }
 
-/** x [N, T, K·d] with the numbers that the cache will hold. */
+/** x [N, T, K·d], rounded to the values that the cache will hold. */
 function roundTo(g: GraphBuilder, element: KvElement, x: Value, heads: number): Value {
   if (element === 'f32') return x
   if (element === 'f16') return g.op('roundToHalf', [x])
@@ -165,7 +171,7 @@ export const withCache = (graph: Graph, element: KvElement): Graph =>
     )
   })
 
-/** Adds the value of this name as the output `states`: what enters a layer. */
+/** Adds the value of this name, the input of a layer, as the output `states`. */
 export function withStates(graph: Graph, name: string): Graph {
   const value = graph.nodes.find(({ output }) => output.name === name)?.output
   assertInternal(value, `the chained graph has no value "${name}"`)
@@ -173,8 +179,8 @@ export function withStates(graph: Graph, name: string): Graph {
 }
 
 /**
- * The embedding table leaves the graph: its rows for the ids arrive as an input, gathered from
- * whatever form the table is kept in.
+ * Removes the embedding table from the graph: its rows for the ids become an input, so the caller
+ * can read them from a table of any type.
  */
 export function withEmbeddingRows(graph: Graph): Graph {
   const weights = new Set(
@@ -190,8 +196,8 @@ export function withEmbeddingRows(graph: Graph): Graph {
 }
 
 /**
- * `rows` picks hidden states, a second list picks those that get logits: pooling over a whole text
- * then costs no logits at all.
+ * `rows` selects hidden states, and a second list selects those that get logits, so that pooling
+ * over a whole text computes no logits.
  */
 export function withLogitRows(graph: Graph): Graph {
   const hidden = graph.outputs.get('hidden')

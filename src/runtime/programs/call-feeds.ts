@@ -1,5 +1,5 @@
-// The feeds of one call that every program takes: new tokens behind what their rows hold.
-// Independent of the expert, of the rows' keys and values, and of the places that are looked at.
+// The feeds of one call that every program takes: new tokens after those that their rows hold.
+// Independent of the expert, of keys and values, and of which results are needed.
 
 import { ACTIVE, computeActiveFeed } from '../../adapters/activation.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
@@ -62,8 +62,8 @@ export async function collectCallFeeds(
 }
 
 /**
- * Tables of the call's own positions: by dynamic scaling the angles of each row go by its own
- * length. Positions then count through the tables.
+ * RoPE tables for this call: with dynamic scaling the angles of each row depend on its length.
+ * Positions are then indices into these tables.
  */
 function collectOwnAngles(
   config: ModelConfig,
@@ -82,7 +82,7 @@ function collectOwnAngles(
   ]
 }
 
-/** Which tokens are a row's own, and which only fill it up. */
+/** Which tokens belong to a row, and which are padding. */
 const computeHeldFeed = (counts: readonly number[], width: number): [string, Tensor] => [
   HELD_TOKENS,
   f32(

@@ -1,5 +1,5 @@
-// Runs new tokens of a batch through a serving program, behind a cache; the only place that makes
-// its feeds. Long prompts run in pieces.
+// Runs new tokens of a batch through a serving program with a cache, and alone creates its feeds.
+// Long prompts run in pieces.
 
 import { isMixture } from '../../adapters/index.ts'
 import { listVirtualIds } from '../../adapters/adapter.ts'
@@ -17,8 +17,8 @@ import { createKvCache, type KvCache, STEP_SLOTS } from './kv-cache.ts'
 import type { ServingProgram } from './serving-program.ts'
 
 /**
- * Tokens of a row that go through at once: enough for full speed; scores of H·T·(C+T) numbers stay
- * small.
+ * Tokens of a row in one call: enough for full speed, and few enough to keep the H·T·(C+T)
+ * attention scores small.
  */
 const CHUNK_TOKENS = 512
 
@@ -33,8 +33,8 @@ export interface StatesTap {
   /** The layer, from 0. */
   readonly layer: number
   /**
-   * Given the states [T, D] of a row's next T tokens, from its first one on, virtual ones included:
-   * a prompt may come in pieces.
+   * Called with the states [T, D] of a row's next T tokens, starting at its first one and including
+   * virtual ones. A prompt may arrive in several calls.
    */
   take(row: number, states: Float32Array): void
 }
@@ -51,8 +51,8 @@ export interface ForwardOptions {
   /** Called between the pieces of a long prompt; throwing stops. */
   readonly throwIfAborted?: () => void
   /**
-   * Positions from which the rows' experts act, from startsOf. Default: from these tokens, which
-   * then are the rows' first.
+   * Positions from which the rows' experts act. Default: found in these tokens, which must then be
+   * the rows' first.
    */
   readonly activeFrom?: readonly number[] | undefined
 }
@@ -61,8 +61,8 @@ export interface Forward {
   /** An empty cache for `batch` rows. */
   cache(batch: number): KvCache
   /**
-   * Runs each row's new tokens and adds them to the cache. Returns, by row, one array per token
-   * looked at: logits [V] or hidden states [D]. Throws ContextLengthError if a row would grow
+   * Runs each row's new tokens and adds them to the cache. Returns, by row, one array for each
+   * token of `at`: logits [V] or hidden states [D]. Throws ContextLengthError if a row would grow
    * beyond the model's context, before anything is run.
    */
   (
@@ -101,7 +101,7 @@ function checkLengths(
   })
 }
 
-/** Places of a row's new tokens that are looked at. */
+/** Which of a row's new tokens are returned. */
 function resolvePositions(at: TokenPositions, row: number, length: number): readonly number[] {
   if (at === 'none') return []
   if (at === 'last') return [length - 1]
@@ -109,7 +109,7 @@ function resolvePositions(at: TokenPositions, row: number, length: number): read
 }
 
 /**
- * Where the experts begin to act. Throws OptionError if that cannot be known, because the
+ * The positions from which the experts act. Throws OptionError if they cannot be found, because the
  * invocation tokens may be in the cache.
  */
 function resolveActivationStarts(
@@ -124,7 +124,7 @@ function resolveActivationStarts(
   )
 }
 
-/** Of states [N, T, D] each row's own, without what it was padded with. */
+/** Passes each row's part of the states [N, T, D] to the tap, without padding. */
 function tapStates(
   { take }: StatesTap,
   { data, shape }: Tensor,
@@ -164,7 +164,7 @@ export function createForward(parts: ForwardParts): Forward {
       const picks = given.flatMap(({ length }, row) => {
         const places = resolvePositions(at, row, length).map((place) => place + before[row]!.length)
         const here = places.filter((place) => place >= start && place < start + width)
-        // counted through [N·T]
+        // as an index into [N·T]
         return here.map((place) => ({ row, index: row * width + place - start }))
       })
       // the head needs at least one row

@@ -1,6 +1,6 @@
-// The first layers of a base alone: token ids in, the states that enter chosen layers out. For
-// callers that need a model's features of a text without an answer, at a fraction of the cost.
-// Independent of experts, of the cache and of the head.
+// Runs only the first layers of a base and returns the states that enter chosen layers, for callers
+// that need a model's features of a text without an answer, at a fraction of the cost. Independent
+// of experts, of the cache and of the head.
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'

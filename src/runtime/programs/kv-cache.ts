@@ -1,6 +1,6 @@
 // Keys and values of the tokens so far, for a batch of sequences of different lengths. Slot s of a
 // row has its token at position s; states are those after each row's last token. Independent of the
-// graph: entries arrive by layer, masks say which slots count.
+// graph: entries are passed by layer, and masks select the slots.
 
 import { OptionError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
@@ -11,7 +11,7 @@ import { RowStates } from './row-states.ts'
 export interface KvCache {
   /** Tokens held, by row. */
   readonly lengths: readonly number[]
-  /** Slots by row, filled or not: a multiple of 64, or 0 at the beginning. */
+  /** Slots of a row, filled or not: a multiple of 64, or 0 at the beginning. */
   readonly capacity: number
   readonly sizeBytes: number
   /** past.<layer>.k and .v [N, K, C, d], past.<state>; the arrays are written to by `append`. */

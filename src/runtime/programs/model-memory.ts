@@ -1,5 +1,5 @@
-// The memory that serving a base model needs, from the names, types and shapes of its weights:
-// known before any of them is read. Independent of the platform.
+// The memory that serving a base model needs, computed from the names, types and shapes of its
+// weights before any of them is read. Independent of the platform.
 
 import { countBytes } from '../../base/dtype.ts'
 import { sizeOf } from '../../base/tensor.ts'
@@ -22,11 +22,14 @@ export interface ModelMemory {
   readonly floatBytes: number
   /** The embedding table in the file's own form, for looking up rows. */
   readonly tableBytes: number
-  /** While the largest weight is packed: its bytes in the file, packed, and once more. */
+  /**
+   * While the largest weight is packed: its bytes in the file, its packed bytes, and another copy
+   * of them.
+   */
   readonly packingBytes: number
-  /** Node, the libraries, this one, and compiled programs. */
+  /** Node, the libraries, Graft, and compiled programs. */
   readonly processBytes: number
-  /** All of that at its fullest moment; without caches of keys and values. */
+  /** The peak of all of that, without caches of keys and values. */
   readonly peakBytes: number
   /** Keys and values of a token in one row, in f32. */
   readonly tokenBytes: number
@@ -39,13 +42,14 @@ export interface ModelMemory {
 const processBytes = 330e6
 
 /**
- * Programs of a model whose weights are not shared: reading prompts and writing, base and experts.
+ * Programs of a model whose weights are not shared: prefill and decode, each for the base and for
+ * experts.
  */
 const separateCopies = 4
 
 /**
- * Without a file all weights are in JavaScript, in the model's message, and in what it is read
- * into.
+ * Without a file, all weights are in memory several times: in JavaScript, in the ONNX message, and
+ * in what ONNX Runtime reads it into.
  */
 const copiesInMessage = 4
 

@@ -1,6 +1,6 @@
-// What enters chosen linear layers of a base: token ids in, each module's input states out. For
-// callers that compare them with adapters. Layers behind the last of the modules are not computed.
-// Independent of experts, of the cache and of the head.
+// Computes the inputs of chosen linear layers of a base from token ids, for callers that compare
+// them with adapters. Layers after the last of these modules are not computed. Independent of
+// experts, of the cache and of the head.
 
 import { OptionError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -23,12 +23,12 @@ export interface ModuleInputParts {
 }
 
 export interface ModuleInputs {
-  /** By module [N, T, D_in]; rows that are shorter than the longest are padded with any values. */
+  /** By module [N, T, D_in]; shorter rows are padded; values at padded positions are undefined. */
   run(rows: readonly (readonly number[])[]): Promise<ReadonlyMap<string, Tensor<Float32Array>>>
   dispose(): Promise<void>
 }
 
-/** The graph, and the name of its output that each module reads: modules may share one. */
+/** The graph, and for each module the name of the output with its input; modules may share one. */
 function buildInputGraph({ model, modules }: ModuleInputParts) {
   const wanted = new Set(modules)
   const blocks = model.blocks.filter(({ kind }) => kind !== 'head')

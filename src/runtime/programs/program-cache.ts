@@ -42,10 +42,9 @@ import {
 
 export interface ProgramCache {
   /**
-   * The program that serves this; with `states`, one that also returns what enters that layer;
-   * `past` is what the cache is fed in, 'f32' by default.
-   * Throws MismatchError for an adapter that does not fit the model, UnsupportedError for a mixture
-   * that has no exact sum.
+   * The program that serves this; with `states`, one that also returns the input of that layer;
+   * `past` is the element type of the cache, 'f32' by default. Throws MismatchError for an adapter
+   * that does not fit the model, UnsupportedError for a mixture that has no exact sum.
    */
   get(
     served: ServedExperts,

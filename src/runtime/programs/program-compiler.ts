@@ -1,6 +1,6 @@
-// Makes programs of graphs and the base's weights. Where the backend reads files and there are
-// some, packed weights stay in files. Those of a large model are in memory once for all programs of
-// one accuracy where the backend can, otherwise each program has its own.
+// Compiles programs from graphs and the base's weights. If the backend reads files and a store for
+// them is given, packed weights stay in files. The weights of a large model are in memory once for
+// all programs of one accuracy if the backend supports it; otherwise each program has a copy.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { Backend, Program, ProgramGroup } from '../../compute/backend.ts'
@@ -17,7 +17,7 @@ export interface WeightedGraph {
   readonly stacks: readonly LinearStack[]
   /** Weight inputs that exist already. */
   readonly made?: ReadonlyMap<string, Tensor> | undefined
-  /** Its weights are no other program's, or it is used once: it shares nothing. */
+  /** Whether it shares no weights, because its weights are unique or it is used only once. */
   readonly isAlone?: boolean
 }
 
@@ -30,8 +30,8 @@ export interface ProgramCompiler {
   /** Whether the shared weights are in this process's memory, not in files. */
   readonly sharesMemory: boolean
   /**
-   * A program for each graph; weights are added to what it is fed. Packed weights are in this
-   * process only until the runtime has them.
+   * Compiles a program for each graph; its `run` adds the weights to the feeds. Packed weights are
+   * in JavaScript only until the runtime has them.
    */
   compile(graphs: readonly WeightedGraph[], accuracy: Accuracy): Promise<Program[]>
 }

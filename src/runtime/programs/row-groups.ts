@@ -1,5 +1,5 @@
-// Which expert answers which row of a batch: rows are grouped by the program that can serve them
-// together, and results come back in the caller's order.
+// Assigns experts to the rows of a batch: groups rows by the program that can serve them together,
+// and returns results in the caller's order.
 
 import { type Expert, isMixture } from '../../adapters/index.ts'
 import { simplifyExpert } from '../../adapters/serving/mixture.ts'
@@ -26,8 +26,7 @@ export const adapterChoiceFields = {
 } satisfies OptionFields<AdapterChoice>
 
 /**
- * What one pass is run with: one expert for all rows (undefined: the base), or a list with one for
- * each.
+ * The experts of one pass: one for all rows (undefined: the base), or a list with one for each row.
  */
 export type ServedExperts = Expert | undefined | readonly (Expert | undefined)[]
 
@@ -38,7 +37,7 @@ export const isPerRow = (served: ServedExperts): served is readonly (Expert | un
 export const listAdapters = (expert: Expert) =>
   isMixture(expert) ? [...new Set(expert.mixture.map(({ adapter }) => adapter))] : [expert]
 
-/** What the given rows are run with: a list only where it is needed. */
+/** The experts of the given rows: a list only if they differ. */
 export const selectExperts = (
   rows: readonly number[],
   experts: readonly (Expert | undefined)[],

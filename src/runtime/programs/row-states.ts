@@ -7,7 +7,7 @@ import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import type { StateShape } from '../../graph/cache-shape.ts'
 import { toStateEntryName, toStatePastName } from './cached-graph.ts'
 
-/** Which of a call's rows [N] a row's new tokens are, and how many of them count. */
+/** Which entry of a call [N] has a row's new tokens, and how many of them count. */
 export interface StatePlace {
   readonly entry: number
   readonly row: number
@@ -18,7 +18,7 @@ export interface StatePlace {
 export const countStateNumbers = (shapes: readonly StateShape[] = []): number =>
   shapes.reduce((sum, { shape }) => sum + sizeOf(shape), 0)
 
-/** Whether the states behind any token of a call are known, and not behind its last alone. */
+/** Whether the states after every token of a call are known, not only those after its last one. */
 export const areKnownBetween = (shapes: readonly StateShape[] = []): boolean =>
   shapes.every(({ kind }) => kind === 'window')
 
@@ -66,7 +66,7 @@ export class RowStates {
     return areKnownBetween(this.#shapes)
   }
 
-  /** The states of a row behind the first `count` of its new tokens, one after the other. */
+  /** The states of a row after the first `count` of its new tokens, concatenated. */
   readBehind(
     outputs: ReadonlyMap<string, Tensor>,
     place: StatePlace,
@@ -80,7 +80,7 @@ export class RowStates {
     return into
   }
 
-  /** Takes what a call computed, for each place the first `count` new tokens of its row. */
+  /** Takes the outputs of a call: for each place, the first `count` new tokens of its row. */
   append(outputs: ReadonlyMap<string, Tensor>, places: readonly StatePlace[]): void {
     for (const [i, values] of this.#arrays.entries()) {
       const size = this.#sizes[i]!
@@ -98,7 +98,7 @@ export class RowStates {
     }
   }
 
-  /** State i behind the first `count` new tokens; of a recurrence, behind all of them. */
+  /** State i after the first `count` new tokens; of a recurrence, after all of them. */
   #readState(
     i: number,
     outputs: ReadonlyMap<string, Tensor>,
@@ -111,7 +111,7 @@ export class RowStates {
     assertInternal(tensor, `the call has no output ${toStateEntryName(name)}`)
     const fresh = tensor.data as Float32Array
     if (kind === 'recurrence') return into.set(fresh.subarray(entry * size, (entry + 1) * size))
-    // the last of [window | new tokens]: what is not new comes from the window
+    // the last entries of [window | new tokens]
     const width = shape[1]!
     const end = (entry * tensor.shape[1]! + count) * width
     const old = Math.max(0, size - count * width)

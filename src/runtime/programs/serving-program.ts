@@ -34,7 +34,7 @@ import { type LinearStack, type StackedModel, stackLinears } from './stack-linea
 import { stackRows } from './stack-rows.ts'
 
 export interface ServingProgram {
-  /** Makes what the expert feeds, and keeps it, so that its first run finds it. */
+  /** Computes and caches the expert's feeds, so that its first run does not wait. */
   prepare(served: ServedExperts): Promise<void>
   /** Feeds are the graph's own (masks, positions, rows, cache); the rest is added here. */
   run(feeds: ReadonlyMap<string, Tensor>, served: ServedExperts): Promise<Map<string, Tensor>>
@@ -51,15 +51,15 @@ export interface ServingOptions {
    * slots for any other adapter.
    */
   readonly attached?: Pick<Adapter, 'kind' | 'config'>
-  /** What the slots hold. Default 'plain'. */
+  /** Which tensors the slots have. Default 'plain'. */
   readonly slots?: SlotKind
   /**
-   * Slots for each row of the batch: the program is run with a list of experts. One expert for all
-   * is faster without.
+   * Slots for each row of the batch: the program is run with a list of experts. If all rows have
+   * one expert, a program without them is faster.
    */
   readonly perRow?: boolean
   /**
-   * Slots whose detours act only where the feed `active` is set; costs one more product for each
+   * Low-rank branches that act only where the feed `active` is set; costs one more product for each
    * layer.
    */
   readonly activation?: boolean
@@ -67,7 +67,7 @@ export interface ServingOptions {
    * A layer whose incoming states are an output too; there is no other cost.
    */
   readonly states?: number | undefined
-  /** What past.<layer>.k and .v are fed in. Default 'f32'. */
+  /** Element type of past.<layer>.k and .v. Default 'f32'. */
   readonly past?: KvElement | undefined
   /**
    * Reads an expert's serving weights, where a cache keeps them. Default: they are computed when
@@ -79,12 +79,12 @@ export interface ServingOptions {
 /**
  * From least to most: two matrices a layer; also a factor of each output (DoRA); also a shift of
  * each output, and a factor of each input in layers that are not stacked (IA3). Every vector costs
- * an input and a pass over the outputs, at one token as much as the detour.
+ * an input and a pass over the outputs; for a single token, as much as the low-rank branch.
  */
 export const slotKinds = ['plain', 'scaled', 'all'] as const
 export type SlotKind = (typeof slotKinds)[number]
 
-/** Linear layers that share one product: those of weights of one form. */
+/** Stacks linear layers with weights of the same form, so that they share one product. */
 export const stackModel = (model: ModelGraph, weights: BaseWeights): StackedModel =>
   stackLinears(model, (weight) => JSON.stringify(weights.formOf(weight)))
 
@@ -105,8 +105,8 @@ export function withSlots(
 }
 
 /**
- * The graph that is compiled: x from embedding rows, attention over a cache, logits where asked
- * for.
+ * The graph that is compiled: embedding rows as input, attention over a cache, logits only for the
+ * requested tokens.
  */
 export function buildServingGraph(options: Omit<ServingOptions, 'compiler'>): {
   graph: Graph
@@ -191,8 +191,8 @@ function cacheByExpert(tensorsOf: FeedSource<Expert | undefined>): FeedSource<Se
 }
 
 /**
- * Tensors of one expert for each row: those of the last batch are kept, since a batch writes many
- * tokens.
+ * Tensors of one expert for each row. Those of the last batch are kept, because a batch decodes
+ * many tokens.
  */
 function cacheLastBatch(tensorsOf: FeedSource<Expert | undefined>): FeedSource<ServedExperts> {
   let last:

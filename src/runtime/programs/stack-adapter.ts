@@ -1,5 +1,5 @@
-// Adapter tensors of layers that were stacked: A one below the other, B on the diagonal. Exact,
-// because each B is multiplied only with its own A. Vectors of the output are concatenated.
+// Adapter tensors of stacked layers: the A concatenated along the rows, the B block-diagonal.
+// Exact, because each B is multiplied only with its own A. Vectors of the output are concatenated.
 
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { LinearStack } from './stack-linears.ts'

@@ -1,5 +1,5 @@
-// Graph pass: linear layers of one block that read the same input become one with their outputs cut
-// apart again, because one wide product is faster than several narrow ones. Their weights, biases
+// Graph pass: linear layers of one block that read the same input become one layer, whose output is
+// split again, because one wide product is faster than several narrow ones. Their weights, biases
 // and adapter tensors are stacked by name.
 
 import type { Node } from '../../graph/ir.ts'

@@ -1,4 +1,4 @@
-// The base's weights in the forms that a serving graph reads, layers that share one product
+// The base's weights in the forms that a serving graph reads; layers that share one product are
 // stacked.
 
 import { f32, type F32Tensor, type FileTensor, type Tensor } from '../../base/tensor.ts'
@@ -31,7 +31,9 @@ export interface WeightSource {
   readonly accuracy: Accuracy
   /** Where packed weights are kept for a backend that reads files. */
   readonly files?: PackedFiles | undefined
-  /** Packed weights that programs share; what is missing is added. Absent: each has its own. */
+  /**
+   * Packed weights that programs share; missing ones are added. Absent: each program has a copy.
+   */
   readonly shared?: SharedWeights | undefined
 }
 
@@ -40,7 +42,7 @@ export type SharedWeights = Map<string, ReadonlyMap<string, Tensor>>
 
 /**
  * Weight inputs of the graph: packed ones, vectors and convolutions become part of the program,
- * float matrices are fed without a copy. `made` are inputs that exist already.
+ * float matrices are fed without a copy. `made`: inputs that exist already.
  */
 export async function loadWeightInputs(
   graph: Graph,
@@ -89,7 +91,7 @@ function listPackedParts(
     make(room) {
       const parts = stackOf.get(weight)?.parts.map((part) => part.weight) ?? [weight]
       const codes = `${weight}.codes`
-      // Halves of a weight are made of its packed form.
+      // Halves of a weight are computed from its packed form.
       if (!shared || room || !own.some(({ name }) => name === codes))
         return weights
           .packed(parts, room)
@@ -109,7 +111,7 @@ function listPackedParts(
   }))
 }
 
-/** Where programs share weights, each is in memory once at most, as the file has it. */
+/** If programs share weights, each weight is in memory at most once, in the file's format. */
 async function getShared(
   shared: SharedWeights,
   key: string,

@@ -38,13 +38,15 @@ export interface ConnectOptions<Of> {
 
 export interface Connection<Of> {
   readonly object: Remote<Of>
-  /** Resolves when the other side has its object; rejects with why it has none. */
+  /** Resolves when the other side has its object; rejects with the reason if it has none. */
   readonly ready: Promise<void>
   /** Calls that have not ended. */
   readonly inFlight: number
-  /** The other side is gone: every call, also a later one, ends with this error. */
+  /**
+   * Called when the other side has ended: every call, also a later one, rejects with this error.
+   */
   fail(error: Error): void
-  /** Ends what runs, closes the object on the other side, and resolves when it is closed. */
+  /** Ends running calls, closes the object on the other side, and resolves when it is closed. */
   stop(): Promise<void>
 }
 
@@ -140,7 +142,7 @@ class PortConnection<Of> implements Connection<Of> {
     })
   }
 
-  /** Sends a call; throws what is wrong with its arguments. */
+  /** Sends a call; throws if its arguments cannot be sent. */
   #start(
     method: string,
     args: readonly unknown[],

@@ -1,4 +1,4 @@
-// The engine of this thread as a client. What a worker exposes, too.
+// Wraps an engine of this thread as a client; a worker exposes the same object.
 
 import { type AdapterMetadata, type Expert, isMixture } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -17,7 +17,7 @@ export interface EngineClientOptions {
   readonly model: Model
   /** An engine of this model. */
   readonly engine: Engine
-  /** Reads an adapter that is given as a path. Default: paths are refused. */
+  /** Loads an adapter from a path. Default: paths are refused. */
   readonly loadExpert?: ((path: string) => Promise<Expert>) | undefined
 }
 
@@ -31,7 +31,7 @@ const refusePath = async (path: string): Promise<never> => {
   throw new OptionError(`${path}: this engine reads no files; give the adapter itself.`)
 }
 
-/** An engine behind the interface that it also has in a worker. */
+/** An engine with the same interface as one in a worker. */
 export function createEngineClient(options: EngineClientOptions): EngineClient {
   checkOptions('Options of createEngineClient', options, fields)
   const { model, engine, loadExpert = refusePath } = options

@@ -1,6 +1,6 @@
 // Errors as messages: class, message, stack, cause and all fields. Decoded, they are errors of the
 // same class if this side has it, else of the nearest superclass that it has. Independent of how
-// the values of fields travel: that is passed in.
+// values of fields are encoded: the encoder is passed in.
 
 import * as ownErrors from '../../base/errors.ts'
 import { GraftError } from '../../base/errors.ts'
@@ -11,7 +11,10 @@ export interface EncodedError {
   readonly name: string
   readonly message: string
   readonly stack: string | undefined
-  /** Own fields by name, `cause` among them. Of what is not an error: itself, as `thrown`. */
+  /**
+   * Own fields by name, including `cause`. A thrown value that is not an error is in the field
+   * `thrown`.
+   */
   readonly fields: Readonly<Record<string, unknown>>
 }
 
@@ -29,10 +32,10 @@ const classes: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
   ),
 ])
 
-/** For the message; its stack, `cause` and `errors` are own properties that are not enumerable. */
+/** Own properties that are not enumerable and must be sent too. */
 const hiddenFields = ['cause', 'errors']
 
-/** An error must arrive: `encodeField` must not throw. */
+/** Encodes any thrown value. `encodeField` must not throw. */
 export function encodeThrown(
   error: unknown,
   encodeField: (value: unknown) => unknown,
@@ -53,7 +56,7 @@ export function encodeThrown(
   return { classes: listClassNames(error), name, message, stack, fields }
 }
 
-/** What was thrown, to be thrown here. */
+/** The thrown value, to be thrown on this side. */
 export function decodeThrown(
   { classes: names, name, message, stack, fields }: EncodedError,
   decodeField: (field: unknown) => unknown,

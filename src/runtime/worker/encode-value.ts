@@ -1,5 +1,6 @@
-// Values as messages: plain data goes as it is, abort signals and errors are taken out and named by
-// their place, and what would silently lose its meaning (functions, objects of a class) is refused.
+// Encodes values as messages. Plain data is sent unchanged; abort signals and errors are replaced
+// and listed with their paths; values that would lose their meaning (functions, instances of
+// classes) are refused.
 
 import { OptionError } from '../../base/errors.ts'
 import { decodeThrown, type EncodedError, encodeThrown } from './encode-error.ts'
@@ -14,25 +15,25 @@ type Attached =
       readonly path: Path
       readonly kind: 'signal'
       readonly signal: number
-      /** Where it is aborted already: why. */
+      /** The reason, if it is aborted already. */
       readonly reason?: EncodedValue
     }
   | { readonly path: Path; readonly kind: 'error'; readonly error: EncodedError }
 
 export interface EncodedValue {
   readonly value: unknown
-  /** Left out where nothing was taken out. */
+  /** Absent if nothing was replaced. */
   readonly attached?: readonly Attached[]
 }
 
 /** The names of signals in messages, by sender. */
 export type SignalNaming = (signal: AbortSignal) => number
 
-/** The signal of a number; where it is aborted already, with the reason. */
+/** The signal of a number, with the reason if it is aborted already. */
 export type SignalFinding = (signal: number, aborted?: { readonly reason: unknown }) => AbortSignal
 
 interface Encoding {
-  /** Begins the messages: 'generate: argument 1'. */
+  /** The beginning of error messages: 'generate: argument 1'. */
   readonly what: string
   readonly nameSignal: SignalNaming | undefined
   readonly attached: Attached[]
@@ -72,7 +73,10 @@ const readSignal = (
 /** Only arguments hold signals. */
 const findNoSignal: SignalFinding = () => new AbortController().signal
 
-/** For reasons and fields of errors, which must arrive: what cannot travel is described instead. */
+/**
+ * Encodes reasons and fields of errors, which must always arrive: a value that cannot be sent is
+ * replaced by a description.
+ */
 export function encodeReason(value: unknown): EncodedValue {
   try {
     return encodeValue(value, 'a value').encoded
@@ -81,7 +85,7 @@ export function encodeReason(value: unknown): EncodedValue {
   }
 }
 
-/** Whatever was thrown. */
+/** Encodes any thrown value. */
 export const encodeError = (error: unknown): EncodedError => encodeThrown(error, encodeReason)
 
 export const decodeError = (error: EncodedError): unknown =>
@@ -126,7 +130,7 @@ function visitHolder(value: object, path: Path, encoding: Encoding): unknown {
   }
 }
 
-/** The list itself where nothing in it had to be changed. */
+/** Returns the list itself if nothing in it had to be replaced. */
 function visitList(list: readonly unknown[], path: Path, encoding: Encoding): readonly unknown[] {
   let copy: unknown[] | undefined
   for (let i = 0; i < list.length; i++) {
@@ -186,7 +190,10 @@ function createRefusal(path: Path, got: string, { what }: Encoding): OptionError
   )
 }
 
-/** The holders on the way are the message's own: they are changed in place, maps and sets again. */
+/**
+ * The objects on the path belong to the message, so they are changed in place; maps and sets are
+ * rebuilt.
+ */
 function replaceAt(value: unknown, path: Path, found: unknown): unknown {
   const [step, ...rest] = path
   if (step === undefined) return found

@@ -1,5 +1,5 @@
-// The side that has the object: takes calls from a port, runs them, sends back results, sequences
-// of values at the reader's pace, and errors.
+// The side that owns the object: receives calls from a port, runs them, and sends back results,
+// errors, and sequences of values at the reader's pace.
 
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'
@@ -22,8 +22,8 @@ interface RunningCall {
 }
 
 /**
- * Lets the other side of the port call this object's methods. Those of Object.prototype and
- * properties that are no functions are not there.
+ * Lets the other side of the port call this object's methods, except those of Object.prototype.
+ * Other properties are not accessible.
  */
 export function exposeObject(port: RemotePort, object: object, options: ExposeOptions = {}): void {
   const exposed = new ExposedObject(port, object, options)
@@ -142,7 +142,7 @@ async function answerCall(
   }
 }
 
-/** A sequence on its way: values are computed as long as there is credit. */
+/** A running sequence: values are computed as long as there is credit. */
 class SentSequence {
   #credit: number
   #isLeft = false

@@ -1,5 +1,5 @@
 // An async generator that can be left while it computes a value. A plain one ends only when the
-// value is ready, which takes long for a request that waits for a row.
+// value is ready, which may take long if the request waits for a row.
 
 import { OptionError } from '../../base/errors.ts'
 

@@ -1,5 +1,5 @@
-// The messages of a remote object. Plain objects that structured clone copies: another language
-// runtime, a browser's worker or a child process can speak them.
+// The messages of a remote object. They are plain objects that structured clone can copy, so a
+// worker of a browser, a child process or another language runtime can use them.
 
 import type { EncodedError } from './encode-error.ts'
 import type { EncodedValue } from './encode-value.ts'
@@ -8,7 +8,7 @@ import type { EncodedValue } from './encode-value.ts'
 export type CallMessage =
   | {
       readonly type: 'call'
-      /** Rising; answers bear it. */
+      /** Increasing; answers repeat it. */
       readonly id: number
       readonly method: string
       /** The list of arguments. */
@@ -16,15 +16,15 @@ export type CallMessage =
       /** Of a method that gives a sequence of values: how many may be sent before more credit. */
       readonly credit: number | undefined
     }
-  /** That many values more may be sent. */
+  /** Allows this many more values. */
   | { readonly type: 'credit'; readonly id: number; readonly count: number }
-  /** No further value is read; the sequence ends. */
+  /** The reader has left: the sequence ends. */
   | { readonly type: 'leave'; readonly id: number }
   | { readonly type: 'abort'; readonly signal: number; readonly reason: EncodedValue }
-  /** No further call comes; what runs is ended, then the object is closed. */
+  /** No further calls: running ones are ended, then the object is closed. */
   | { readonly type: 'stop' }
 
-/** Back. */
+/** From the owner of the object to the caller. */
 export type AnswerMessage =
   /** The object is ready. */
   | { readonly type: 'ready' }

@@ -1,7 +1,7 @@
 // A sequence of values from the other side, as an async generator: begun at the first `next`, with
 // values sent ahead up to a limit, ended on the other side when the reader leaves.
 
-/** What takes the answers to one call. */
+/** Receives the answers to one call. */
 export interface Reply {
   onResult?(value: unknown): void
   onItem?(value: unknown): void
@@ -66,7 +66,7 @@ export class ReadSequence implements AsyncGenerator<unknown, void, void> {
       if (this.#values.length > 0) return { done: false, value: this.#takeValue() }
       const outcome = this.#outcome
       if (outcome) {
-        this.#isLeft = true // what follows an error is the end
+        this.#isLeft = true // an error ends the sequence
         if ('error' in outcome) throw outcome.error
         return { done: true, value: undefined }
       }

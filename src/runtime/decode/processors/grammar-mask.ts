@@ -4,8 +4,8 @@ import { GrammarError } from '../../../base/errors.ts'
 import type { LogitsProcessor } from './processor.ts'
 
 /**
- * Gives the bits of the ids that may come next, and behind the last one whether the text may end;
- * undefined if no grammar constrains the answer.
+ * Returns one bit for each id, set if it may come next, followed by one bit for whether the text
+ * may end; undefined if no grammar constrains the answer.
  */
 export type AllowedTokens = () => Int32Array | undefined
 
@@ -13,8 +13,8 @@ export const hasBit = (mask: Int32Array, at: number): boolean =>
   ((mask[at >> 5]! >>> (at & 31)) & 1) === 1
 
 /**
- * Throws GrammarError if nothing is left: bias, bans or minTokens rule out all that the grammar
- * allows.
+ * Throws GrammarError if no token is left because bias, bans or minTokens exclude all that the
+ * grammar allows.
  */
 export const createGrammarMask = (
   allowed: AllowedTokens | undefined,
@@ -38,7 +38,7 @@ export const createGrammarMask = (
     },
   }
 
-/** Rules out what has no bit; returns whether any token is left. */
+/** Excludes the tokens whose bit is not set; returns whether any token is left. */
 function excludeTokens(logits: Float32Array, mask: Int32Array): boolean {
   let isLeft = false
   for (let start = 0; start < logits.length; start += 32) {

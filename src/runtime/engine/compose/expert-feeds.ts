@@ -1,5 +1,5 @@
-// Which form of program a call's experts need, and what they feed: one expert for all rows as it is
-// in its slot, several by groups of rows. Independent of tokens and caches.
+// Which form of program a call's experts need, and what they feed: one expert for all rows directly
+// from its slot, several experts by groups of rows. Independent of tokens and caches.
 
 import type { Tensor } from '../../../base/tensor.ts'
 import {
@@ -22,7 +22,7 @@ export type CallKind = 'prefill' | 'decode'
 
 interface RankedRows {
   readonly tasks: readonly ExpertRow[]
-  /** What acts on the next token of each task. */
+  /** By task, the experts that act on its next token. */
   readonly terms: readonly (readonly ExpertTerm[])[]
   readonly tokens: number
 }
@@ -82,7 +82,7 @@ function collectRanks(kind: CallKind, rows: RankedRows): RankFeeds {
   return isShared ? collectShared(kind, rows, first.lease.rank!) : collectGrouped(ranked)
 }
 
-/** One expert for all rows. Only where it does not yet act on some tokens it needs a factor. */
+/** One expert for all rows. It needs a factor only if it does not act on some of the tokens yet. */
 function collectShared(
   kind: CallKind,
   { tasks, tokens }: RankedRows,
@@ -111,7 +111,7 @@ function collectGrouped(ranked: RankedRows['terms']): RankFeeds {
   const feeds = sets.flatMap(({ set, terms }, s) => {
     const places = terms.map((term) => term?.lease.rank!.slot)
     const used = places.filter((slot) => slot !== undefined)
-    // Active slots at either end whose rows still read their prompts are left out.
+    // Active slots at either end are left out while their rows are still in prefill.
     const first = Math.min(...used)
     const active = Math.max(...used) + 1 - first
     const slots = places.map((slot) => slot && slot - first)

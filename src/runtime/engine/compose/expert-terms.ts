@@ -5,7 +5,7 @@ import { computeShares, findNextChange } from './fade-plan.ts'
 import type { ExpertHandle, Lease } from '../pool/adapter-pool.ts'
 import type { PlannedStage } from './resolve-expert.ts'
 
-/** What is asked of a sequence. */
+/** What is needed of a sequence. */
 export interface ExpertRow {
   readonly handle: ExpertHandle | undefined
   readonly stages: readonly PlannedStage[] | undefined
@@ -22,7 +22,8 @@ export interface ExpertRow {
 }
 
 /**
- * Whether an adapter has virtual tokens: once they are read, what it has in slots acts, or nothing.
+ * Whether an adapter has virtual tokens. After their prefill only its part in slots acts, if it has
+ * one.
  */
 export const isVirtual = ({ handle }: Pick<ExpertRow, 'handle'>): boolean =>
   (handle?.virtualTokens ?? 0) > 0

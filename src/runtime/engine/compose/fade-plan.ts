@@ -15,8 +15,8 @@ export interface StageShare {
 }
 
 /**
- * The shares with which token `index` of an answer is chosen; the prompt is read as token 0 is
- * chosen. `stages` rise, and the first is { from: 0, to: 0 }.
+ * The shares of the stages for token `index` of an answer; the prompt has those of token 0.
+ * `stages` are in rising order, and the first is { from: 0, to: 0 }.
  */
 export function computeShares(stages: readonly StageSpan[], index: number): readonly StageShare[] {
   const stage = stages.findLastIndex(({ from, to }) => index > from || index >= to)
@@ -30,7 +30,7 @@ export function computeShares(stages: readonly StageSpan[], index: number): read
   ]
 }
 
-/** The first token behind `index` that has other shares; Infinity if there is none. */
+/** The first token after `index` that has other shares; Infinity if there is none. */
 export function findNextChange(stages: readonly StageSpan[], index: number): number {
   const changes = stages.slice(1).flatMap(({ from, to }) => {
     if (index >= to) return []

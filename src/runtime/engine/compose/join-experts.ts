@@ -7,15 +7,15 @@ import { isMixture } from '../../../adapters/serving/mixture.ts'
 import { isWeightZero } from '../../../adapters/serving/part-weight.ts'
 import type { AdapterPool, WeightedHandle } from '../pool/adapter-pool.ts'
 
-/** The number of kept ones: they have no own tensors. */
+/** How many joined experts are kept; they have no tensors of their own. */
 const mostKept = 64
 
 const made = new WeakMap<AdapterPool, Map<string, Adapter>>()
 
 /**
- * The expert of several kinds that these are at weight 1, where one of them has virtual tokens;
- * undefined if they are to be summed, also where a sum is refused. Throws UnsupportedError for
- * kinds that cannot act together.
+ * The expert of several kinds that these form at weight 1, if one of them has virtual tokens.
+ * Undefined if they must be summed instead, whether or not a sum is possible. Throws
+ * UnsupportedError for kinds that cannot act together.
  */
 export function joinStack(
   pool: AdapterPool,

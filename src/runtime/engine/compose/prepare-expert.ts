@@ -7,7 +7,7 @@ import type { ProgramCache } from '../../programs/program-cache.ts'
 import type { StepPrograms } from '../../programs/step/step-programs.ts'
 import type { AdapterPool, ExpertHandle, Lease } from '../pool/adapter-pool.ts'
 
-/** What is asked of an engine. */
+/** What is needed of an engine. */
 interface SlotEngine {
   readonly experts: AdapterPool
   readonly hasWork: boolean

@@ -33,7 +33,7 @@ export interface ExpertPlan {
   readonly handle: ExpertHandle | undefined
   /** The stages of a fade, the first one among them. */
   readonly stages: readonly PlannedStage[] | undefined
-  /** All its experts without tensors: how text is read and written. */
+  /** All its experts without tensors: their tokenizers and templates. */
   readonly described: Expert | undefined
 }
 
@@ -69,7 +69,7 @@ export async function resolveExpert(
   return createPlan(planned)
 }
 
-/** Whether a whole text is a name, so that names may hold every sign. */
+/** Whether the whole string is a registered name, so that names may contain any character. */
 const isRegistered = (pool: AdapterPool, text: string): boolean =>
   pool.list().some(({ name }) => name === text)
 
@@ -128,7 +128,10 @@ function createPlan(stages: readonly PlannedStage[]): ExpertPlan {
   return { handle, stages, described: mixture.length === 0 ? undefined : { mixture } }
 }
 
-/** Throws UnsupportedError that lists every stage that cannot follow or blend. */
+/**
+ * Throws UnsupportedError that lists every stage that cannot follow the one before, or cannot be
+ * mixed with it.
+ */
 function checkStages(stages: readonly PlannedStage[]): void {
   const problems = stages.flatMap(({ handle, from, to }, i) => {
     const name = `stage ${i + 1}${handle?.name === undefined ? '' : `, "${handle.name}"`}`
@@ -151,8 +154,8 @@ function checkStages(stages: readonly PlannedStage[]): void {
 }
 
 /**
- * The modules where factors of inputs and of outputs meet: between two experts the change is no
- * factor there, because v·W·u is not linear in both.
+ * The modules that have factors of both inputs and outputs. A fade between two experts cannot be
+ * expressed as factors there, because v·W·u is not linear in both.
  */
 function listProducts(handles: readonly (ExpertHandle | undefined)[]): string[] {
   const outputs = new Set(handles.flatMap((one) => [...(one?.factors.outputs ?? [])]))

@@ -1,14 +1,11 @@
-// How often a drafter is right for one answer, and when it is asked.
+// The acceptance rate of one drafter in one answer, and when the drafter is used.
 
-/**
- * A drafter is thought to be right this often before anything is known: hopeful, so that it is
- * tried.
- */
+/** The assumed acceptance rate before any is measured: high, so that the drafter is tried. */
 const PRIOR_RATE = 0.75
 const PRIOR_TOKENS = 2
-/** What a token counted counts after one more call. */
+/** Decay of a counted token's weight with each further call. */
 const MEMORY = 0.85
-/** Tokens that pass before a drafter that did not pay is tried again: doubled each time. */
+/** Tokens until a drafter that did not pay off is tried again; doubled each time. */
 const FIRST_PAUSE = 8
 const LONGEST_PAUSE = 256
 
@@ -16,12 +13,12 @@ export class Acceptance {
   #right = PRIOR_RATE * PRIOR_TOKENS
   #tried = PRIOR_TOKENS
   #pause = FIRST_PAUSE
-  /** Length of the sequence from which on it is asked again. */
+  /** Length of the sequence at which the drafter is used again. */
   #resumesAt = 0
-  /** It was paused, and one call decides whether it is asked again. */
+  /** It was paused, and the next call decides whether it is used again. */
   #isOnTrial = false
 
-  /** Chance that a token is right where all before it were. */
+  /** Probability that a token is accepted if all drafted tokens before it were. */
   get rate(): number {
     return this.#right / this.#tried
   }
@@ -30,14 +27,13 @@ export class Acceptance {
     return length < this.#resumesAt
   }
 
-  /** The next call is a trial, whatever the rate is. */
+  /** Whether the next call is a trial, independent of the rate. */
   get isOnTrial(): boolean {
     return this.#isOnTrial
   }
 
   /**
-   * Tokens that `count` proposed ones are expected to give, with the one that the call always
-   * gives.
+   * Expected tokens of a call with `count` drafted ones, including the one that every call yields.
    */
   expectTokens(count: number): number {
     let sum = 1
@@ -46,16 +42,16 @@ export class Acceptance {
     return sum
   }
 
-  /** It does not pay: not asked for a while. */
+  /** Pauses the drafter, because it does not pay off. */
   pause(length: number): void {
     this.#resumesAt = length + this.#pause
     this.#pause = Math.min(LONGEST_PAUSE, this.#pause * 2)
     this.#isOnTrial = true
   }
 
-  /** Of `proposed` tokens the first `accepted` were right. */
+  /** Records that the first `accepted` of `proposed` tokens were accepted. */
   count(proposed: number, accepted: number): void {
-    const tried = Math.min(proposed, accepted + 1) // those behind a wrong one are not known
+    const tried = Math.min(proposed, accepted + 1) // nothing is known about those after a rejected one
     this.#right = this.#right * MEMORY + accepted
     this.#tried = this.#tried * MEMORY + tried
     if (!this.#isOnTrial) return

@@ -1,5 +1,5 @@
-// What every drafter must do: propose few tokens that exist, the same for the same tokens, and leave
-// what it is given.
+// What every drafter must do: propose no more tokens than allowed, all of them in the vocabulary,
+// the same ones for the same input; and not change its input.
 
 import { expect, it } from 'vitest'
 import { random } from '../../../base/random.ts'

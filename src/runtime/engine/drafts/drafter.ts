@@ -5,8 +5,9 @@
 export interface Drafter {
   readonly name: string
   /**
-   * At most `most` tokens that may follow `tokens`, prompt and answer, likely ones first; none if
-   * it has no proposal. Called often: it takes a fraction of a token's time.
+   * At most `most` tokens that may follow `tokens` (prompt and answer), in the order of the text;
+   * empty if it has no proposal. It is called often, so it must take only a fraction of a token's
+   * time.
    */
   propose(tokens: readonly number[], most: number): readonly number[]
 }

@@ -1,4 +1,4 @@
-// Looking ahead in a step: which sequences try drafts, and how many of a draft's tokens are
+// Speculative decoding in a step: which sequences try drafts, and how many of a draft's tokens are
 // accepted. Independent of how calls are run and events are emitted.
 
 import type { ServedSequence } from '../request.ts'
@@ -7,7 +7,7 @@ import type { AheadResult } from '../step-runner.ts'
 import { MOST_ROWS_AHEAD, planDrafts } from './plan-drafts.ts'
 import type { Draft } from './speculation.ts'
 
-/** Drafts by sequence, of those that run; none where more run than may look ahead. */
+/** Drafts by running sequence; none if more sequences run than may speculate. */
 export function chooseDrafts(running: readonly ServedSequence[]): Map<ServedSequence, Draft> {
   if (running.length > MOST_ROWS_AHEAD || !running.some(({ speculation }) => speculation))
     return new Map()
@@ -16,7 +16,7 @@ export function chooseDrafts(running: readonly ServedSequence[]): Map<ServedSequ
   return planDrafts(new Map(writing.map((task) => [task, prepareDraft(task)])), accuracy)
 }
 
-/** Tokens that a sequence may try: as many as its row has room for. */
+/** The draft of a sequence, at most as many tokens as its row has room for. */
 function prepareDraft({
   speculation,
   lease,
@@ -25,14 +25,14 @@ function prepareDraft({
   tokens,
   virtualTokens,
 }: ServedSequence): Draft | undefined {
-  // A program of an adapter's own has one form of call.
+  // A program for a single attached adapter has only one form of call.
   if (!speculation || (lease?.attached && virtualTokens === 0)) return undefined
   return speculation.propose(tokens, Math.min(row!.room - row!.length, answer.left) - 1)
 }
 
 /**
- * Chooses tokens by `take`, which is false at the answer's end, one after the other until one is
- * not the draft's; returns how many of the call's tokens came about.
+ * Chooses tokens with `take`, which returns false at the answer's end, until one differs from the
+ * draft. Returns how many of the call's tokens are accepted.
  */
 export async function takeAhead(
   task: ServedSequence,

@@ -4,12 +4,12 @@
 
 import type { Drafter } from './drafter.ts'
 
-/** Fewer equal tokens before a position predict little. */
+/** Shorter matches predict little. */
 const LEAST_MATCH = 2
-/** More equal tokens make a place no better. */
+/** Longer matches do not predict better. */
 const MOST_MATCH = 12
 
-/** Equal tokens that end at `at` and at the end of the list. */
+/** The number of equal tokens before `at` and before the end of the list. */
 function countMatch(tokens: readonly number[], at: number): number {
   const last = tokens.length - 1
   let count = 0
@@ -34,7 +34,7 @@ export function createPromptLookup(): Drafter {
         if (count === MOST_MATCH) break
       }
       if (best < 0) return []
-      // What is proposed may run on into what it proposes: a repetition of any length.
+      // A proposal may continue with its own tokens, as in a repetition of any length.
       const period = tokens.length - 1 - best
       return Array.from({ length: most }, (_, i) => tokens[best + 1 + (i % period)]!)
     },

@@ -6,20 +6,20 @@ import { Acceptance } from './acceptance.ts'
 import { estimateAheadCost } from './draft-costs.ts'
 import type { Drafter } from './drafter.ts'
 
-/** Tokens that are proposed at a time, at most: beyond, a call costs more than it can give. */
+/** Most tokens that are proposed at a time: a longer draft costs more than it can yield. */
 export const MOST_DRAFTED = 7
 
-/** How much more a call must give than it costs. */
+/** The ratio of expected tokens to cost that a draft must reach. */
 const LEAST_GAIN = 1.05
 
-/** Tokens to try, and what they are expected to give. */
+/** Drafted tokens and their expected yield. */
 export interface Draft {
   readonly tokens: readonly number[]
-  /** Tokens that the call is expected to give. */
+  /** Expected tokens of the call. */
   readonly expected: number
   /** In calls that write one token of one row. */
   readonly cost: number
-  /** It is tried to learn whether the drafter pays again. */
+  /** Whether the draft is a trial, made to measure whether the drafter pays off again. */
   readonly isTrial: boolean
   readonly drafter: string
 }
@@ -49,7 +49,8 @@ export class Speculation {
   }
 
   /**
-   * The draft that promises most; undefined if none pays. `most`: tokens that there is room for.
+   * The draft with the largest expected gain; undefined if none pays off. `most`: how many tokens
+   * there is room for.
    */
   propose(tokens: readonly number[], most: number): Draft | undefined {
     let best: Draft | undefined
@@ -65,7 +66,7 @@ export class Speculation {
     return best
   }
 
-  /** As many of the tokens as promise the most for what they cost. */
+  /** Cuts a proposal to the length with the best ratio of expected tokens to cost. */
   #cut(proposed: readonly number[], name: string, acceptance: Acceptance): Draft {
     const { isOnTrial: isTrial } = acceptance
     let best: Draft | undefined
@@ -79,7 +80,7 @@ export class Speculation {
     return best!
   }
 
-  /** The first `accepted` tokens of the draft were right. */
+  /** Records that the first `accepted` tokens of the draft were accepted. */
   settle(draft: Draft, accepted: number): void {
     const { tokens, drafter: name } = draft
     this.#counts.drafted += tokens.length

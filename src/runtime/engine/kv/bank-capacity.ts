@@ -1,8 +1,8 @@
-// How many slots a bank's rows have, and which rows share a bank. Attention reads every slot, and
-// every bank is a separate decode call: few banks waste slots, many banks waste calls. Independent
-// of arrays.
+// Chooses how many slots a bank's rows have, and which rows share a bank. Attention reads every
+// slot, and every bank is a separate decode call: too few banks waste slots, too many waste calls.
+// Independent of arrays.
 
-/** One more decode call takes as long as attention over about so many slots. */
+/** One more decode call takes about as long as attention over this many slots. */
 export const CALL_SLOTS = 4000
 
 /**
@@ -21,7 +21,7 @@ export type RowCounts = ReadonlyMap<number, number>
 export interface BankPlan {
   /** Capacity a row needs → capacity of the bank it belongs in. */
   readonly capacities: ReadonlyMap<number, number>
-  /** Slots of attention a step, with the calls in slots. */
+  /** The cost of a step in slots of attention, calls included. */
   readonly cost: number
 }
 
@@ -33,8 +33,8 @@ export function computeCost(banks: RowCounts): number {
 }
 
 /**
- * The cheapest way to share banks. Some best plan gives neighbours in order of need one bank, so
- * best[i] = min over j < i of best[j] + call + rows(j … i) · need(i − 1).
+ * The cheapest way to share banks. In some best plan each bank holds rows that are adjacent in the
+ * order of need, so best[i] = min over j < i of best[j] + call + rows(j … i) · need(i − 1).
  */
 export function planBanks(needs: RowCounts): BankPlan {
   const ordered = [...needs].toSorted(([a], [b]) => a - b)

@@ -6,13 +6,15 @@ import { type BankRow, RowBank } from './bank.ts'
 import type { KvShape } from './kv-types.ts'
 import type { KvElement } from './values.ts'
 
-/** Rows move where a step then reads so many slots less. */
+/** Rows move only if a step then reads at least this many slots fewer. */
 const LEAST_GAIN = 500
-/** A move copies at most so many positions for each slot that a step then reads less. */
+/** A move copies at most this many positions for each slot that a step saves. */
 const COPIED_PER_GAIN = 16
-/** A row that is not ready joins a bank with at most so many slots more than it needs. */
+/**
+ * A row that is not ready joins a bank that has at most this many more slots than the row needs.
+ */
 const JOINED_WASTE = 512
-/** An empty bank gives its memory back after so many calls. */
+/** An empty bank releases its memory after this many calls. */
 const KEPT_CALLS = 64
 
 export class BankGroup {
@@ -37,12 +39,12 @@ export class BankGroup {
   get sizeBytes(): number {
     return [...this.#banks.values()].reduce((sum, { contents }) => sum + contents.sizeBytes, 0)
   }
-  /** Whether nothing is left of the group. */
+  /** Whether the group has neither rows nor memory. */
   get isGone(): boolean {
     return this.#banks.size === 0
   }
 
-  /** The bank for a new row of so many positions, with memory for it. */
+  /** The bank for a new row of this many positions, with memory for it. */
   choose(positions: number): RowBank {
     const need = chooseCapacity(positions)
     const needs = this.#countNeeds()
@@ -53,7 +55,7 @@ export class BankGroup {
     return bank
   }
 
-  /** Moves a row that outgrows its bank, and others where fewer banks are cheaper then. */
+  /** Moves a row that outgrows its bank, and further rows if fewer banks are cheaper then. */
   grow(row: BankRow): void {
     const need = chooseCapacity(row.room)
     if (need <= row.bank.capacity) return
@@ -64,12 +66,12 @@ export class BankGroup {
       this.#getBank(capacity).take(row)
   }
 
-  /** Moves rows to where a step reads fewest slots, if it is worth their copies. */
+  /** Moves rows so that a step reads the fewest slots, if that is worth the copies. */
   settle(): void {
     this.#follow(planBanks(this.#countNeeds()))
   }
 
-  /** Counts a call; the buffers of banks that have long been empty. */
+  /** Counts a call; returns the buffers of banks that have been empty for long. */
   collectIdle(): readonly ArrayBuffer[] {
     const buffers = this.#retired.splice(0)
     for (const bank of this.#banks.values()) {
@@ -81,7 +83,7 @@ export class BankGroup {
     return buffers
   }
 
-  /** Moves rows as planned; false if the gain is too small: nothing has moved then. */
+  /** Moves rows as planned. Returns false, and moves nothing, if the gain is too small. */
   #follow(plan: BankPlan): boolean {
     const gain = computeCost(this.#countBanks()) - plan.cost
     if (gain < LEAST_GAIN) return false
@@ -95,7 +97,7 @@ export class BankGroup {
       const capacity = toCapacity(bank.rows[0]!)
       if (bank.rows.every((row) => toCapacity(row) === capacity)) this.#widen(bank, capacity)
     }
-    // the last row of a bank first: it leaves no hole
+    // the last row of a bank first, because its removal leaves no gap
     for (const row of moves.toReversed()) {
       const capacity = toCapacity(row)
       if (row.bank.capacity !== capacity) this.#getBank(capacity).take(row)
@@ -104,8 +106,9 @@ export class BankGroup {
   }
 
   /**
-   * Makes a bank one of a larger capacity: most of its memory is touched already, and fresh memory
-   * costs several times what a copy does. False if that cannot be; nothing has changed then.
+   * Gives a bank a larger capacity in place: most of its memory is already mapped, and mapping new
+   * memory costs several times as much as a copy. Returns false, and changes nothing, if that is
+   * impossible.
    */
   #widen(bank: RowBank, capacity: number): boolean {
     const other = this.#banks.get(capacity)
@@ -137,7 +140,7 @@ export class BankGroup {
     return counts
   }
 
-  /** What a step reads: with every row that outgrew its bank in one that it fits. */
+  /** The rows of each capacity, with every row that outgrew its bank counted in one that fits. */
   #countBanks(): Map<number, number> {
     const counts = new Map(this.banks.map(({ capacity, rows }) => [capacity, rows.length]))
     for (const { bank, room } of this.banks.flatMap(({ rows }) => rows)) {

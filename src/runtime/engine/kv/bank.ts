@@ -1,5 +1,5 @@
-// A bank: the rows of one group and one capacity, 0 … n − 1 without a gap, those that decode first.
-// Independent of blocks and of other banks.
+// A bank: the rows of one group and one capacity, at indices 0 … n − 1 without a gap. Rows that
+// decode come before the others. Independent of blocks and of other banks.
 
 import { assertInternal } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
@@ -20,7 +20,7 @@ export class BankRow implements KvRow {
   published = 0
   /** Contains NaN or infinity, which must not reach a later row. */
   sick = false
-  /** By block that the last `append` filled, the states behind it. */
+  /** For each block that the last `append` filled, the states after it. */
   readonly blockStates: BlockStates = new Map()
 
   /** `bank` has yet to take the row. */
@@ -33,7 +33,9 @@ export class BankRow implements KvRow {
     return this.table.room
   }
 
-  /** Whether a block can be shared: of a model with states, where those behind it are known. */
+  /**
+   * Whether a block can be shared. For a model with states, those after the block must be known.
+   */
   canShare(block: number): boolean {
     return !this.bank.contents.hasStates || this.blockStates.has(block)
   }
@@ -70,12 +72,14 @@ export class RowBank implements Bank {
     return this.contents.feeds(from, count)
   }
 
-  /** Room for one row more; throws RangeError if there is no memory: nothing has changed then. */
+  /**
+   * Allocates room for more rows. Throws RangeError, and changes nothing, if there is no memory.
+   */
   makeRoom(rows = 1): void {
     this.contents.allocate(this.#rows.length + rows)
   }
 
-  /** Whether `widen` works. What is not a number must not be left behind a row. */
+  /** Whether `widen` works. NaN or infinity must not remain after the end of a row. */
   canWiden(capacity: number): boolean {
     return this.contents.arrays.canWiden(capacity) && !this.#rows.some(({ sick }) => sick)
   }
@@ -107,12 +111,12 @@ export class RowBank implements Bank {
     bank.#close(row, index)
   }
 
-  /** The row goes; the last ones fill its place. */
+  /** Removes the row; the last rows move into its place. */
   remove(row: BankRow): void {
     this.#close(row, row.index)
   }
 
-  /** The row takes part in decoding: it changes places with the first that does not. */
+  /** Makes the row take part in decoding: it swaps places with the first row that does not. */
   markReady(row: BankRow): void {
     if (row.ready) return
     const first = this.#rows[this.#readyCount]!

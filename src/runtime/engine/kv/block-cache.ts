@@ -102,7 +102,7 @@ export class BlockCache {
   save(keys: readonly string[]): void {
     const saved = this.#saved
     if (!saved) return
-    // the end first: where room is short it goes first too
+    // the end of the prefix first, because it is to be evicted first
     for (const key of keys.toReversed()) {
       if (this.pool.find(key) === undefined || saved.has(key)) continue
       saved.save(key, () => {

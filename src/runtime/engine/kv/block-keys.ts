@@ -17,13 +17,13 @@ export interface PrefixIdentity {
   readonly base: string
   /** Hash of the expert's contents, with its scale or its mixture's weights; '' for the base. */
   readonly expert: string
-  /** Rows of different salts never share. */
+  /** Rows of different tenants never share blocks. */
   readonly tenant?: string
   /** How exactly the base computes. */
   readonly accuracy: string
-  /** Tokens that one call takes of a long prompt: another cut rounds otherwise. */
+  /** Tokens of a long prompt that one call computes; another size gives other rounding errors. */
   readonly pieceSize: number
-  /** How numbers are kept; 'f32' where it is left out. */
+  /** Element type of keys and values; default 'f32'. */
   readonly element?: KvElement
 }
 
@@ -41,7 +41,7 @@ export class BlockKeyChain {
   readonly #keys: string[] = []
   readonly #mark: string
   readonly #state: Uint32Array
-  readonly #pending: number[] = [] // tokens behind the last full block
+  readonly #pending: number[] = [] // tokens after the last full block
 
   constructor(identity: PrefixIdentity) {
     this.#mark = computeTenantMark(identity.tenant ?? '')

@@ -16,7 +16,7 @@ export class BlockPool {
   #untouched = 0 // ids from here on were never used
   #evictions = 0
 
-  /** `onEvict` hears of every sealed block that makes room for another. */
+  /** `onEvict` is called for every sealed block that is evicted. */
   constructor(capacity: number, onEvict: (id: number) => void = () => {}) {
     this.capacity = capacity
     this.#references = new Uint32Array(capacity)
@@ -61,7 +61,10 @@ export class BlockPool {
     this.#references[id] = holders + 1
   }
 
-  /** One holder less. Without holders a sealed block stays cached, another is free. */
+  /**
+   * Removes one holder. A block without holders stays cached if it is sealed, and becomes free
+   * otherwise.
+   */
   release(id: number): void {
     const holders = this.countHolders(id)
     assertInternal(holders > 0, `block ${id} is released, but nothing uses it`)
@@ -81,14 +84,14 @@ export class BlockPool {
     return true
   }
 
-  /** The sealed block of a key; takes nothing. */
+  /** The sealed block of a key; does not retain it. */
   find(key: string): number | undefined {
     return this.#ids.get(key)
   }
 
   /**
-   * Takes the keys of blocks away that begin with `mark`; `onGone` hears of each. Held ones become
-   * free when their last holder leaves.
+   * Unseals the blocks whose keys begin with `mark`, and calls `onGone` for each. Held blocks
+   * become free when their last holder releases them.
    */
   forget(mark: string, onGone: (id: number) => void): void {
     for (const [key, id] of this.#ids) {

@@ -6,7 +6,7 @@ import type { KvShape } from './kv-types.ts'
 import { countBlockElements } from './row-arrays.ts'
 import { countElementBytes, elementOf, type KvElement, type KvValues } from './values.ts'
 
-/** Numbers of the states in a block: none where those behind a block are not known. */
+/** How many values of states a block stores: none if the states after a block are not known. */
 const countBlockStates = ({ states }: KvShape): number =>
   areKnownBetween(states) ? countStateNumbers(states) : 0
 

@@ -67,7 +67,7 @@ export class BlockStorage {
     if (slab.free.length === this.#slabBlocks) this.#slabs.delete(slab)
   }
 
-  /** The same, and nothing of it stays in memory. */
+  /** The same, and overwrites the contents, so that nothing of them stays in memory. */
   erase(id: number): void {
     this.get(id).fill(0)
     this.remove(id)
@@ -77,7 +77,7 @@ export class BlockStorage {
     return slab.values.subarray(place * this.#blockLength, (place + 1) * this.#blockLength)
   }
 
-  /** The oldest slab with room: the younger ones empty sooner. */
+  /** The oldest slab with room, so that newer ones become empty sooner. */
   #findSlab(): Slab | undefined {
     for (const slab of this.#slabs) if (slab.free.length > 0) return slab
     return undefined

@@ -21,7 +21,10 @@ export class BlockTable {
     return this.#ids.length * BLOCK_SIZE
   }
 
-  /** Blocks for this many positions in all; false if they are lacking: nothing changes then. */
+  /**
+   * Allocates blocks for this many positions in total. Returns false, and changes nothing, if there
+   * are too few.
+   */
   extend(positions: number): boolean {
     const lacking = countBlocks(positions) - this.#ids.length
     if (lacking > this.#pool.available) return false
@@ -29,14 +32,14 @@ export class BlockTable {
     return true
   }
 
-  /** Gives blocks back until this many positions remain covered. */
+  /** Releases blocks until this many positions remain covered. */
   shrink(positions: number): void {
     // the last first: of a prefix that stays cached, the end is evicted before the beginning
     const kept = countBlocks(positions)
     while (this.#ids.length > kept) this.#pool.release(this.#ids.pop()!)
   }
 
-  /** Appends a block, of which one holder's share is this table's from now on. */
+  /** Appends a block, taking over one reference to it. */
   adopt(id: number): void {
     this.#ids.push(id)
   }
@@ -49,7 +52,7 @@ export class BlockTable {
     }
   }
 
-  /** Puts a block that is sealed with the same contents in the place of block `at`. */
+  /** Replaces block `at` by a sealed block with the same contents. */
   replace(at: number, id: number): void {
     this.#pool.retain(id)
     this.#pool.release(this.#ids[at]!)

@@ -1,5 +1,5 @@
-// Arrays of one length that grow without a copy, because their buffers reserve addresses ahead.
-// Memory is taken when it is written to. Independent of the arrays' contents.
+// Arrays of one length that grow without a copy, because their buffers reserve addresses in
+// advance. Memory is allocated when it is written to. Independent of the arrays' contents.
 
 import { countElementBytes, type KvElement, type KvValues, viewValues } from './values.ts'
 
@@ -14,19 +14,19 @@ export class GrowingArrays {
     this.#values = this.#buffers.map((buffer) => viewValues(element, buffer, 0, 0))
   }
 
-  /** Other views after every change of length. */
+  /** New views after every change of length. */
   get values(): readonly KvValues[] {
     return this.#values
   }
 
-  /** Whether `grow` to this length needs no other buffers. */
+  /** Whether `grow` to this length needs no new buffers. */
   canGrow(length: number): boolean {
     return length * countElementBytes(this.#element) <= this.#buffers[0]!.maxByteLength
   }
 
   /**
-   * Makes every array `length` elements long and keeps its values; other buffers are made for at
-   * most `reserved` elements. Throws RangeError if there is no memory: no view has changed then.
+   * Makes every array `length` elements long and keeps its values. New buffers reserve at most
+   * `reserved` elements. Throws RangeError, and changes no view, if there is no memory.
    */
   grow(length: number, reserved: number): void {
     const bytes = length * countElementBytes(this.#element)
@@ -61,6 +61,6 @@ function createBuffer(bytes: number, reserved: number): ArrayBuffer {
   try {
     return new ArrayBuffer(bytes, { maxByteLength: Math.max(bytes, reserved) })
   } catch {
-    return new ArrayBuffer(bytes) // no room for the addresses: later growth copies
+    return new ArrayBuffer(bytes) // not enough addresses: later growth copies
   }
 }

@@ -1,6 +1,5 @@
-// Memory for the keys and values of running sequences and of the prefixes they share: rows in
-// banks, blocks in a pool that bounds rows and cache together. Independent of queues, models and
-// experts.
+// Memory for the keys and values of running sequences and of shared prefixes. Rows are in banks; a
+// pool of blocks limits rows and cache together. Independent of queues, models and experts.
 
 import { assertInternal } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
@@ -157,7 +156,7 @@ class BankedMemory implements KvMemory {
     const bank = this.#getGroup(source.bank.group).choose(length)
     const row = new BankRow(new BlockTable(this.#cache.pool), bank)
     table.shareWith(row.table, full)
-    row.table.extend(length) // the last block is written to: each row has its own
+    row.table.extend(length) // the last block will be written to, so each row has its own
     this.#add(row, bank)
     bank.contents.copyRowFrom(source.bank.contents, source.index, row.index, length)
     row.length = length
@@ -178,7 +177,7 @@ class BankedMemory implements KvMemory {
     try {
       return this.#cache.takeInto(table, keys)
     } catch (error) {
-      table.shrink(0) // no memory: nothing is taken
+      table.shrink(0) // no memory: releases what was taken
       throw error
     }
   }
@@ -201,7 +200,9 @@ class BankedMemory implements KvMemory {
     return group
   }
 
-  /** One array a call: freeing a gigabyte at once would take a tenth of a second. */
+  /**
+   * Frees one array per call, because freeing a gigabyte at once would take a tenth of a second.
+   */
   #freeIdle(): void {
     for (const group of this.#groups.values()) {
       this.#retired.push(...group.collectIdle())

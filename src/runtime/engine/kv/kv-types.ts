@@ -1,5 +1,5 @@
-// What the engine sees of keys and values: rows that are contiguous in banks, and a cache of blocks
-// from which rows begin. Independent of queues, models and experts.
+// The engine's interface to keys and values: rows that are contiguous in banks, and a cache of
+// blocks with which rows begin. Independent of queues, models and experts.
 
 import type { Tensor } from '../../../base/tensor.ts'
 import type { CacheShape } from '../../../graph/cache-shape.ts'
@@ -36,8 +36,8 @@ export interface Bank {
   readonly readyCount: number
   /**
    * past.<layer>.k and .v [count, K, C, d] and past.<state> [count, …] of the rows `from` … `from +
-   * count` − 1: views, valid until a row joins, grows or leaves. Slots behind a row's length hold
-   * anything finite.
+   * count` − 1: views, valid until a row joins, grows or leaves. Slots after a row's length hold
+   * arbitrary finite values.
    */
   feeds(from: number, count: number): ReadonlyMap<string, Tensor>
 }
@@ -45,7 +45,7 @@ export interface Bank {
 export interface OpenRequest {
   /** Keys of the full blocks of the tokens, as far as they may come from the cache. */
   readonly keys: readonly string[]
-  /** Blocks to take from the cache, at most; `countCached` returns how many there are. */
+  /** The most blocks to take from the cache; `countCached` returns how many there are. */
   readonly cached: number
   /** Positions to reserve. */
   readonly tokens: number
@@ -68,27 +68,27 @@ export interface KvStatistics {
   readonly evictions: number
   /** Bytes of the banks' arrays. */
   readonly rowBytes: number
-  /** Bytes of the blocks that are kept apart from rows. */
+  /** Bytes of the blocks that are stored separately from rows. */
   readonly cacheBytes: number
 }
 
 export interface KvMemory {
   /** Banks with rows; one decode call each. */
   readonly banks: readonly Bank[]
-  /** Leading blocks of these keys that are cached, in memory or saved; takes nothing. */
+  /** How many leading blocks of these keys are cached, in memory or saved; retains none of them. */
   countCached(keys: readonly string[]): number
   /**
    * A row that begins with the first `cached` blocks of `keys` and has room for `tokens` positions.
-   * Undefined if blocks or rows are lacking; then nothing is taken. Its length is the number of
-   * positions from the cache: less than asked if a saved block was damaged. It is not ready: it
+   * Undefined, and nothing is taken, if there are too few blocks or rows. Its length is the number
+   * of positions from the cache: less than asked if a saved block was damaged. It is not ready: it
    * comes after the ready rows.
    */
   open(group: string, request: OpenRequest): KvRow | undefined
   /** The row takes part in decoding from now on. It may move to another bank. */
   markReady(row: KvRow): void
   /**
-   * Room for `count` more positions behind the row's length; false if blocks are lacking: nothing
-   * has changed then. May move this row and others to another bank.
+   * Reserves `count` more positions after the row's length. Returns false, and changes nothing, if
+   * there are too few blocks. May move this row and others to another bank.
    */
   reserve(row: KvRow, count: number): boolean
   /**
@@ -101,39 +101,42 @@ export interface KvMemory {
     counts: readonly number[],
   ): void
   /**
-   * Keeps the row's full blocks in the cache, as far as `keys` go. Of a model with states, those
-   * that the last `append` filled: the states behind a block are known then.
+   * Adds the row's full blocks to the cache, as far as `keys` go. For a model with states, only
+   * those that the last `append` filled, because only their states are known.
    */
   publish(row: KvRow, keys: readonly string[]): void
   /** Saves those of these blocks that are cached in memory, where prefixes are saved. */
   save(keys: readonly string[]): void
   /**
    * Forgets the blocks of one tenant (`computeTenantMark`); resolves when saved ones are gone too.
-   * Rows that run keep theirs to their end.
+   * Running rows keep theirs to their end.
    */
   forget(mark: string): Promise<void>
   /** Another row with the same contents; shares its full blocks. Undefined as with `open`. */
   fork(row: KvRow): KvRow | undefined
-  /** Gives the row's blocks back. Published ones stay cached. */
+  /** Releases the row's blocks. Published ones stay cached. */
   close(row: KvRow): void
   readonly statistics: KvStatistics
 }
 
-/** Blocks that outlive the process. Writing happens behind the calls, which do not wait for it. */
+/** Blocks that outlive the process. Writes run in the background; calls do not wait for them. */
 export interface SavedPrefixes {
   has(key: string): boolean
   /** The block's bytes; undefined if it is missing or damaged. */
   read(key: string): Uint8Array | undefined
-  /** Blocks of one prefix were used. The end of a prefix makes room before its beginning. */
+  /**
+   * Marks the blocks of one prefix as used. The end of a prefix is evicted before its beginning.
+   */
   touch(keys: readonly string[]): void
   /**
-   * Saves a block when its turn comes: `take` gives its bytes then, or undefined if the block is
-   * gone. The bytes are valid until `take`'s caller waits for something. Unused blocks make room.
+   * Queues a block to be saved. `take` is called in turn and returns its bytes, or undefined if the
+   * block is gone; they are valid until the caller of `take` awaits something. The least recently
+   * used blocks are evicted.
    */
   save(key: string, take: () => Uint8Array | undefined): void
   /** Removes the blocks whose keys begin with `mark`, also those that wait to be saved. */
   forget(mark: string): Promise<void>
-  /** Resolves when everything that was to be saved is, or cannot be. */
+  /** Resolves when every queued block is saved or has failed to be. */
   flush(): Promise<void>
 }
 
@@ -145,10 +148,11 @@ export interface KvMemoryOptions {
   readonly blocks: number
   /** Rows at a time, over all banks. */
   readonly maxRows: number
-  /** How rows and blocks are kept; 'f32' where it is left out. */
+  /** Element type of rows and blocks; default 'f32'. */
   readonly element?: KvElement
   /**
-   * Where blocks are kept for the next start: those that a second row began with, and by `save`.
+   * Where blocks are saved for the next start: those that a second row began with, and those passed
+   * to `save`.
    */
   readonly saved?: SavedPrefixes
 }

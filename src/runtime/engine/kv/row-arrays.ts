@@ -15,10 +15,10 @@ import {
   type KvValues,
 } from './values.ts'
 
-/** Addresses are reserved for this many rows, and for rows so many times as long. */
+/** Addresses are reserved for this many rows, and for rows this many times as long. */
 const RESERVED_ROWS = 16
 const RESERVED_GROWTH = 4
-/** So many prefixes of rows keep their views. */
+/** How many ranges of rows keep their views. */
 const KEPT_FEEDS = 32
 
 /** Where a row takes tokens of a call's entries [N, K, T, d]. */
@@ -48,7 +48,7 @@ export class RowArrays {
   #rounded: KvValues | undefined
 
   constructor(shape: KvShape, element: KvElement, capacity: number) {
-    // What follows counts elements, of which a vector of bytes has more.
+    // Lengths count elements from here on: an int8 vector has more elements than numbers.
     const headWidth = computeKvWidth(element, shape.headWidth)
     this.#shape = Object.assign({}, shape, { headWidth })
     this.#element = element
@@ -71,19 +71,19 @@ export class RowArrays {
     if (rows > this.#rows) this.#fit(2 ** Math.ceil(Math.log2(rows)), this.capacity)
   }
 
-  /** Whether `widen` to this capacity needs no other arrays. */
+  /** Whether `widen` to this capacity needs no new arrays. */
   canWiden(capacity: number): boolean {
     const { kvHeads, headWidth } = this.#shape
     return this.#rows > 0 && this.#arrays.canGrow(this.#rows * kvHeads * capacity * headWidth)
   }
 
-  /** Makes rows longer where they are; of row i the first lengths[i] positions are kept. */
+  /** Makes rows longer in place; of row i the first lengths[i] positions are kept. */
   widen(capacity: number, lengths: readonly number[]): void {
     const { kvHeads, headWidth } = this.#shape
     const before = this.capacity
     this.#fit(this.#rows, capacity)
     for (const values of this.#arrays.values) {
-      // the last first: nothing is written over that has yet to move
+      // the last one first, so that nothing is overwritten before it has moved
       for (let index = lengths.length * kvHeads - 1; index > 0; index--) {
         const from = index * before * headWidth
         const count = lengths[Math.floor(index / kvHeads)]! * headWidth
@@ -187,9 +187,9 @@ export class RowArrays {
   }
 
   /**
-   * Whether the last layer has finite numbers at these positions. What is not a number in an
-   * earlier layer has reached it: states go from layer to layer, and one bad state spoils its whole
-   * norm.
+   * Whether the last layer has finite values at these positions. NaN or infinity in an earlier
+   * layer has reached it, because states pass from layer to layer and one bad value makes the whole
+   * norm NaN.
    */
   isFinite(row: number, position: number, count: number): boolean {
     const { kvHeads, headWidth } = this.#shape
@@ -235,7 +235,7 @@ export class RowArrays {
     this.#feeds.clear()
   }
 
-  /** The same numbers as the arrays keep them. */
+  /** The same numbers in the arrays' element type. */
   #toElement(data: KvValues): KvValues {
     if (elementOf(data) === this.#element) return data
     assertInternal(this.#element !== 'int8', 'vectors of bytes come packed from programs')
@@ -248,7 +248,7 @@ export class RowArrays {
 
 const toPlace = (part: number) => [part >> 1, part % 2 === 0 ? 'k' : 'v'] as const
 
-/** Bytes of coded vectors stand for numbers, whatever they are. */
+/** The bytes of int8 vectors always represent finite numbers. */
 const isFiniteElement = (values: KvValues, at: number): boolean =>
   values instanceof Float32Array
     ? Number.isFinite(values[at])

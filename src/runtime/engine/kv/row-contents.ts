@@ -8,7 +8,7 @@ import { BLOCK_SIZE, type KvShape } from './kv-types.ts'
 import { type EntryPlace, RowArrays } from './row-arrays.ts'
 import type { KvElement, KvValues } from './values.ts'
 
-/** By block that the last call filled, the states behind it. */
+/** For each block that the last call filled, the states after it. */
 export type BlockStates = Map<number, Float32Array>
 
 export class RowContents {
@@ -29,7 +29,7 @@ export class RowContents {
     return this.arrays.sizeBytes + this.#states.sizeBytes
   }
 
-  /** Room for at least so many rows, in steps of powers of two. */
+  /** Allocates at least this many rows, in powers of two. */
   allocate(rows: number): void {
     this.arrays.allocate(rows)
     this.#states.allocate(2 ** Math.ceil(Math.log2(rows)))
@@ -47,8 +47,8 @@ export class RowContents {
   }
 
   /**
-   * The states behind each block that these tokens will fill; before `append`. One token fills none
-   * that is shared.
+   * The states after each block that these tokens will fill; called before `append`. A single token
+   * fills no block that is shared.
    */
   collectBlockStates(
     outputs: ReadonlyMap<string, Tensor>,
@@ -83,13 +83,13 @@ export class RowContents {
     this.#states.swapRows(one, two)
   }
 
-  /** Copies block `at` of a row out, with the states behind it. */
+  /** Copies block `at` out of a row, with the states after it. */
   readBlock(row: number, at: number, block: KvValues, states: Float32Array | undefined): void {
     this.arrays.readBlock(row, at * BLOCK_SIZE, block)
     if (states) viewBlockStates(this.#shape, block).set(states)
   }
 
-  /** Copies block `at` of a row in; the row is behind it then. */
+  /** Copies block `at` into a row; the row's states are those after the block. */
   writeBlock(row: number, at: number, block: KvValues): void {
     this.arrays.writeBlock(row, at * BLOCK_SIZE, block)
     if (this.hasStates) this.#states.write(row, viewBlockStates(this.#shape, block))

@@ -1,4 +1,5 @@
-// Random events on a memory, compared with a naive model of it: each row a plain list of tokens.
+// Applies random events to a memory and compares it with a simple model, in which each row is a
+// list of tokens.
 
 import { random, type Random } from '../../../base/random.ts'
 import type { Tensor } from '../../../base/tensor.ts'
@@ -22,15 +23,15 @@ export interface Known {
   ready: boolean
 }
 
-/** Random events on a memory, and what must be in it. */
+/** A memory and the simple model of its contents. */
 export class Simulation {
   readonly memory: KvMemory
   readonly dice: Random
   readonly known = new Set<Known>()
-  /** What was not as it must be. */
+  /** Differences found so far. */
   readonly problems: string[] = []
   readonly blocks: number
-  /** Prompts that are asked again. */
+  /** Prompts that are used repeatedly. */
   readonly prompts: readonly (readonly number[])[]
 
   constructor(seed: number, options: Omit<KvMemoryOptions, 'shape'>) {
@@ -133,7 +134,7 @@ export class Simulation {
 
   forget(): void {
     const tenant = `t${this.dice.integer(2)}`
-    void this.memory.forget(computeTenantMark(tenant)) // without saved prefixes it is done at once
+    void this.memory.forget(computeTenantMark(tenant)) // without saved prefixes, forgetting ends at once
     const cached = this.prompts.map((prompt) =>
       this.memory.countCached(computeBlockKeys(createIdentity('e0', tenant), prompt)),
     )

@@ -1,4 +1,4 @@
-// Made-up entries for tests: every number follows from token, expert, tenant and place.
+// Synthetic entries for tests: every value is a function of token, expert, tenant and position.
 
 import { f32, type Tensor } from '../../../base/tensor.ts'
 import { getF16Values } from '../../../formats/half.ts'
@@ -36,7 +36,7 @@ function computeValue(token: number, { expert, tenant }: Author, part: number, a
   return (token * 31 + author * 97 + part * 17 + at * 7) % 2039
 }
 
-/** cache.<layer>.k and .v [N, K, width, d]; NaN behind each row's tokens. */
+/** cache.<layer>.k and .v [N, K, width, d]; NaN after each row's tokens. */
 export function createEntries(
   rows: readonly { readonly tokens: readonly number[]; readonly who: Author }[],
   width: number,
@@ -64,7 +64,7 @@ export function createEntries(
   return outputs
 }
 
-/** What a row feeds that it should not; undefined if everything is right. */
+/** Describes the first wrong value that a row feeds; undefined if all are right. */
 export function readRow(row: KvRow, tokens: readonly number[], who: Author): string | undefined {
   const { layers, kvHeads, headWidth } = tinyShape
   const feeds = row.bank.feeds(row.index, 1)

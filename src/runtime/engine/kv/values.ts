@@ -42,8 +42,8 @@ export function convertValues(source: KvValues, target: KvValues): void {
 const LARGEST_F16 = 0x7bff // 65,504
 
 /**
- * To nearest even. Numbers beyond ±65,504 become ±65,504, because an infinity would reach rows that
- * mask it.
+ * To nearest even. Numbers beyond ±65,504 become ±65,504, because infinity times a masked weight of
+ * 0 is NaN.
  */
 function roundToF16(source: Float32Array, target: Uint16Array): void {
   const bits = new Uint32Array(source.buffer, source.byteOffset, source.length)

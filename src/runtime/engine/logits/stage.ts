@@ -10,8 +10,8 @@ export interface LogitsStage<Context> {
   readonly tapLayer?: number | undefined
   /**
    * Logits [M, V] of the next tokens. hidden [M, D]: states of the rows' last tokens, after the
-   * final norm. taps [M, D]: states of the same tokens at the tapped layer. contexts: by row, what
-   * each request gave, such as its user's tiers.
+   * final norm. taps [M, D]: states of the same tokens at the tapped layer. contexts: by row, the
+   * context of its request, such as its user's tiers.
    */
   run(
     contexts: readonly Context[],
@@ -19,8 +19,8 @@ export interface LogitsStage<Context> {
     taps: F32Tensor | undefined,
   ): Promise<F32Tensor>
   /**
-   * The last `rows` rows of `run` with this context were tokens that did not come about. A stage
-   * without this is given one token at a time: its answers do not look ahead.
+   * Called when the last `rows` rows of `run` with this context were rejected draft tokens. A stage
+   * without this method gets one token at a time, without speculation.
    */
   dropRows?(context: Context, rows: number): void
 }
@@ -33,7 +33,7 @@ export interface StageChoice<Context = unknown> {
   readonly drafter?: Drafter | undefined
 }
 
-/** A choice whose context is known to fit its stage. */
+/** A stage choice; the compiler checks that the context fits the stage. */
 export const chooseStage = <Context>(
   stage: LogitsStage<Context>,
   context: Context,

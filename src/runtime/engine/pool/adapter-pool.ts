@@ -1,5 +1,5 @@
-// The adapter pool: experts registered by name, and those that rows use now, resident in slots that
-// programs are fed with views of. Independent of sequences, queues and programs.
+// The adapter pool: registered experts by name, and resident experts in slots. Programs are fed
+// views of the slots. Independent of sequences, queues and programs.
 
 import type { Adapter, AdapterMetadata, Expert } from '../../../adapters/index.ts'
 import type { PartWeight } from '../../../adapters/serving/part-weight.ts'
@@ -13,21 +13,21 @@ export interface ExpertHandle {
   readonly version: number
   /**
    * The root digest of its files, or the hash of kind, configuration and tensors where it came from
-   * no files; of a mixture, the hash of its adapters' keys and weights.
-   * Equal keys give equal outputs. An adapter that was never registered has a random key instead,
-   * because a hash of 20 MB would delay its first token.
+   * no files; of a mixture, the hash of its adapters' keys and weights. Equal keys give equal
+   * outputs. An adapter that was never registered has a random key instead, because hashing 20 MB
+   * would delay its first token.
    */
   readonly key: string
   /** undefined if the pool keeps it packed, so that its own tensors can be freed. */
   readonly expert: Expert | undefined
-  /** The expert without its tensors: how it reads and writes text, and what it is. */
+  /** The expert without its tensors: its description, tokenizer and template. */
   readonly described: Expert
   readonly metadata: AdapterMetadata
   /** The tokens from whose last occurrence on the expert acts; undefined: it acts on all. */
   readonly invocation: readonly number[] | undefined
   /** Virtual tokens before a row's first token; 0 for most kinds. */
   readonly virtualTokens: number
-  /** What serves it: matrices in a slot, these and vectors, or its own program. */
+  /** How it is served: by matrices in a slot, by matrices and vectors, or by its own program. */
   readonly form: 'slots' | 'vectors' | 'attached'
   /** The modules whose inputs or outputs it multiplies, by path. */
   readonly factors: ScaledModules
@@ -79,7 +79,7 @@ export interface RankSet {
   /**
    * `<module>.<set>.A` [G, P, R, in] and `.B` [G, U, unit, R] of the active slots, for a program's
    * set of that number (default 0); or of `count` of them, from slot `first` on. The same tensors
-   * until slots are added or taken away.
+   * until slots are added or removed.
    */
   groupedFeeds(set?: number, choice?: SlotRange): ReadonlyMap<string, F32Tensor>
   /**
@@ -123,11 +123,13 @@ export interface PoolStatistics {
   readonly hits: number
   readonly fills: number
   readonly evictions: number
-  /** Bytes of slots and vectors, those that pinned experts take, and how many there may be. */
+  /**
+   * Bytes of slots and vectors, bytes that pinned experts take there when in use, and the budget.
+   */
   readonly slotBytes: number
   readonly pinnedBytes: number
   readonly budgetBytes: number
-  /** Bytes of the forms from which slots are filled, where the pool keeps a copy. */
+  /** Bytes of the serving weights that the pool keeps to fill slots from. */
   readonly coldBytes: number
   readonly sets: readonly {
     readonly rank: number
@@ -141,8 +143,8 @@ export interface AdapterPool {
   readonly vectors: VectorSet
   readonly statistics: PoolStatistics
   /**
-   * Checks the expert against the model, and makes it the current version under this name. Leases
-   * of the version before keep it to their end. Throws MismatchError for another base's adapter,
+   * Checks the expert against the model, and makes it the current version under this name. Existing
+   * leases keep the previous version to their end. Throws MismatchError for another base's adapter,
    * NumericError for NaN or infinity, UnsupportedError for a mixture without an exact sum; nothing
    * has changed then. `digest`: the root digest of the files that an adapter was read from; it is
    * the key then.
@@ -177,7 +179,7 @@ export interface AdapterPool {
    * the model does not have.
    */
   mix(parts: readonly WeightedHandle[]): ExpertHandle | undefined
-  /** Gives a lease back, once. */
+  /** Releases a lease; called once. */
   release(lease: Lease): void
   /**
    * Moves active slots together, so that grouped feeds hold no idle ones. Called before a step

@@ -1,5 +1,5 @@
-// Makes an adapter pool: what registering, leasing and unloading do. Names are kept in
-// expert-names.ts, experts in pool-experts.ts; slot-rooms.ts assigns slots.
+// The adapter pool: registers, leases and unloads experts. Names are in expert-names.ts, experts in
+// pool-experts.ts; slot-rooms.ts assigns slots.
 
 import type { AdapterMetadata, Expert } from '../../../adapters/index.ts'
 import { OptionError } from '../../../base/errors.ts'
@@ -43,7 +43,7 @@ export const createAdapterPool = (base: PoolBase, options: PoolOptions = {}): Ad
 const isHandle = (which: unknown): which is ExpertHandle =>
   isRecord(which) && 'key' in which && 'version' in which
 
-/** Of experts that are in their slots, and of those that are not. */
+/** Bytes of pinned experts, in slots or not. */
 function countPinnedBytes(names: ExpertNames, rooms: SlotRooms<PooledExpert>): number {
   const pinned = new Set([...names.pins].map((name) => names.get(name).expert))
   return [...pinned].reduce((sum, { source }) => sum + rooms.countBytes(source), 0)
@@ -74,7 +74,7 @@ class Pool implements AdapterPool {
     const call = ++this.#counts.calls
     const describe = () => ({ name, version: this.#names.countVersion(name), metadata })
     const version = await this.#experts.prepare(expert, describe, digest)
-    // From here on nothing waits, so requests see the old version or the new one.
+    // There is no await from here on, so requests see either the old version or the new one.
     const old = this.#names.replace(version, call)
     if (old === version) return version.handle
     const kept = this.#experts.keep(version)
@@ -227,7 +227,7 @@ class Pool implements AdapterPool {
     return isPlaced
   }
 
-  /** Called for a version whose name has another one now, or is gone. */
+  /** Called for a version whose name was unloaded or has a newer version. */
   #retire({ expert }: ExpertVersion, name: string): void {
     expert.names.delete(name)
     if (expert.names.size > 0) return

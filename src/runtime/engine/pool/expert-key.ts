@@ -34,11 +34,11 @@ async function hashAdapter({ kind, config, tensors }: Adapter): Promise<string> 
 export const hashText = (parts: readonly string[]): string =>
   computeSha256Sync(new TextEncoder().encode(JSON.stringify(parts)))
 
-/** Not secret, but never met again: 128 bits. */
+/** Not secret, but unique: 128 random bits. */
 const drawKey = (): string => `object:${toHex(crypto.getRandomValues(new Uint8Array(16)))}`
 
 export interface ExpertKeys {
-  /** The key of an expert as it is now known, at once. */
+  /** The key of an expert as far as it is known, without waiting. */
   get(expert: Expert): string
   /**
    * The same after the content of its adapters was hashed; once for each adapter object. `digest`:
@@ -74,7 +74,7 @@ export function createExpertKeys(): ExpertKeys {
         return digest
       }
       const adapters = isMixture(expert) ? expert.mixture.map(({ adapter }) => adapter) : [expert]
-      // Web Crypto is not everywhere; without it each object keeps its own key.
+      // Some platforms lack Web Crypto; there each object keeps its own key.
       if (typeof crypto.subtle !== 'undefined')
         for (const adapter of adapters) known.set(adapter, await hashOnce(adapter))
       return get(expert)

@@ -29,7 +29,7 @@ export class ExpertNames {
     return [...this.#current.values()].map(({ version }) => version)
   }
 
-  /** The number of a name's next version. */
+  /** Returns the number of a name's next version. */
   countVersion(name: string): number {
     const count = (this.#counts.get(name) ?? 0) + 1
     this.#counts.set(name, count)
@@ -37,8 +37,8 @@ export class ExpertNames {
   }
 
   /**
-   * Makes a version current, and gives the one before. `call` rises with every request to register:
-   * where a later one was faster, it stays, and the given version is returned instead.
+   * Makes a version current and returns the previous one. `call` rises with every registration: if
+   * a later call has already finished, its version stays, and the given one is returned.
    */
   replace(version: ExpertVersion, call: number): ExpertVersion | undefined {
     const name = version.handle.name!
@@ -48,7 +48,7 @@ export class ExpertNames {
     return old?.version
   }
 
-  /** Takes a name away, and its pin. */
+  /** Removes a name and its pin. */
   remove(name: string): ExpertVersion {
     const version = this.get(name)
     this.#current.delete(name)

@@ -44,11 +44,11 @@ export interface ExpertSource {
   /** The largest rank of a module; 0 where it has vectors only. */
   readonly rank: number
   readonly hasVectors: boolean
-  /** Bytes of the numbers that are kept for it in addition to the adapter's own tensors. */
+  /** Bytes that are kept for it in addition to the adapter's own tensors. */
   readonly ownBytes: number
 }
 
-/** Of an adapter that no slot can hold. */
+/** The source of an adapter that no slot can hold. */
 export const attachedSource: ExpertSource = {
   slot: undefined,
   rank: 0,
@@ -89,7 +89,7 @@ export function createExpertSources(base: PoolBase, { lean }: SourceOptions): Ex
     if (kept) return kept
     const weights = readWeights(adapter, base)
     known.set(adapter, weights)
-    weights.catch(() => known.delete(adapter)) // a file may be readable the next time
+    weights.catch(() => known.delete(adapter)) // another attempt may succeed
     return weights
   }
   const places = collectPlaces(base.layout)
@@ -122,7 +122,7 @@ export function createExpertSources(base: PoolBase, { lean }: SourceOptions): Ex
 async function readWeights(adapter: Adapter, base: PoolBase): Promise<ServingWeightMap> {
   checkAdapter(adapter, base.graph)
   await checkBaseCopies(adapter, base.graph, base.read)
-  // Behind its virtual tokens, which an attached program reads, the other parts act from slots.
+  // After its virtual tokens, which an attached program computes, the other parts act from slots.
   const acting = withoutVirtualParts(adapter) ?? adapter
   const weights = await readServingWeights(acting, base.graph, base.readFloat)
   if (weights.size === 0)
@@ -136,7 +136,7 @@ async function readWeights(adapter: Adapter, base: PoolBase): Promise<ServingWei
 }
 
 /**
- * Throws NumericError that names the adapter's tensors, or the modules where these are all right.
+ * Throws NumericError that names the adapter's tensors, or the modules if all tensors are finite.
  */
 function checkWeights(adapter: Adapter, weights: ServingWeightMap): void {
   const bad = [...weights].filter(([, { A, B, u, v, shift }]) =>
@@ -163,7 +163,8 @@ function findPlaceProblems(
     const standsAlone = places.get(path)
     if (standsAlone === undefined) return [`${path}: has no slot`]
     if (u && !standsAlone) return [`${path}: its slot has no u`]
-    // Programs have a factor of each token for products and shifts, not for factors of outputs.
+    // Programs have a factor per token for low-rank products and shifts, but not for output
+    // factors.
     return invocation && (u || v) ? [`${path}: its vectors act on some tokens only`] : []
   })
 }
@@ -198,7 +199,7 @@ function createSource(parts: readonly WeightedPart[], adapters: readonly Adapter
   return { slot, rank, hasVectors: sources.some(hasVectors), ownBytes }
 }
 
-/** Bytes of packed tensors, and of those others that count. */
+/** Bytes of packed tensors, and of the other tensors that count. */
 const countBytes = (
   sources: readonly ModuleSource[],
   counts: (tensor: Tensor) => boolean,

@@ -1,5 +1,5 @@
-// A hot swap whose experts are in an adapter pool: what is prepared has its slot filled, and what
-// passes run on keeps its slot until the last of them has ended.
+// A hot swap whose experts are in an adapter pool: preparing an expert fills its slot, and the slot
+// is kept until the last pass that uses the expert has ended.
 
 import type { Expert } from '../../../adapters/index.ts'
 import { HotSwap, type HotSwapOptions } from '../../../adapters/serving/hot-swap.ts'
@@ -62,8 +62,8 @@ export class ExpertSwap<Held> extends HotSwap<Held> {
   }
 
   /**
-   * Keeps the expert in its slot until the result is called. A full pool gives no lease: then the
-   * requests of the pass wait for their own.
+   * Keeps the expert in its slot until the returned function is called. If the pool is full there
+   * is no lease, and the requests of the pass wait for their own.
    */
   async #lease(held: Held): Promise<() => void> {
     const expert = this.#expertOf(held)

@@ -1,5 +1,4 @@
-// Writes an expert's serving weights straight into the places of a slot. Independent of who owns
-// slots.
+// Writes an expert's serving weights directly into a slot. Independent of the owners of slots.
 
 import { unpackInto } from '../../../adapters/packed/fill.ts'
 import { isPackedTensor, type PackedTensor } from '../../../adapters/packed/packed-tensor.ts'
@@ -35,9 +34,8 @@ export interface SlotPlace {
 }
 
 /**
- * Fills one module of a slot of rank class `rank`. `held` has, for each part, how many of its rows
- * of A and columns of B may hold numbers; the others are zero already, and it is brought up to
- * date.
+ * Fills one module of a slot of rank class `rank`. `held` has, for each part, how many rows of A
+ * and columns of B may be nonzero; the others are already zero. It is updated.
  */
 export function fillModule(
   { inFeatures, parts }: SlotModule,
@@ -88,7 +86,7 @@ function placeColumns(
   else copyRows(target, start, stride, data, rank, rows)
 }
 
-/** A·diag(u) and diag(v)·B: programs add low-rank parts of x itself behind the factors. */
+/** A·diag(u) and diag(v)·B: programs apply low-rank parts to x itself, outside of the factors. */
 function scaleByVectors(
   { A, B, startA, startB }: SlotPlace,
   stride: number,

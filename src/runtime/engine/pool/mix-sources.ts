@@ -12,7 +12,7 @@ import { isPlainTensor, type ModuleSource, type SlotSource } from './fill-slot.t
 
 /** An expert of the pool with its weight. */
 export interface WeightedSource {
-  /** How errors call it: '"coder", lora'. */
+  /** Its name in errors: '"coder", lora'. */
   readonly what: string
   readonly source: ExpertSource
   readonly virtualTokens: number
@@ -45,7 +45,7 @@ export function mixSources(parts: readonly WeightedSource[]): ExpertSource {
     slot,
     rank: Math.max(0, ...ranks),
     hasVectors: !isPlain,
-    // what is joined belongs to the parts
+    // joined tensors belong to the parts
     ownBytes: isPlain ? 0 : countBytes([...slot.values()].flat()),
   }
 }

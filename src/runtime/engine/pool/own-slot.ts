@@ -1,4 +1,5 @@
-// A LoRA's own tensors as what fills its slot: no copy is made of them, where memory is scarce.
+// Fills a LoRA's slot directly from its own tensors, so that no copy is kept where memory is
+// scarce.
 
 import { checkFinite } from '../../../adapters/adapter.ts'
 import { type Adapter, checkAdapter } from '../../../adapters/index.ts'
@@ -19,7 +20,7 @@ export function findOwnSlot(
   checkAdapter(adapter, graph)
   const factors = [...(findOwnFactors(adapter, graph) ?? [])]
   if (factors.length === 0 || !factors.every(([path]) => places.has(path))) return undefined
-  // A packed adapter holds finite numbers only.
+  // A packed adapter cannot hold NaN or infinity.
   if (!isPackedAdapter(adapter)) checkFinite(adapter)
   const slot = new Map(
     factors.map(([path, { A, B, scaling: weight }]) => [path, [{ A, B, weight }]]),

@@ -46,9 +46,9 @@ export interface PoolOptions {
    */
   readonly cold?: ColdForm
   /**
-   * For places where memory is scarce: beyond so many bytes of slots an expert takes the place of an
-   * idle one, and a LoRA fills its slot from its own tensors. A change of expert then writes a slot.
-   * Default: idle experts keep their slots while the budget has room.
+   * For platforms with little memory: beyond this many bytes of slots, a new expert replaces an
+   * idle one, and a LoRA fills its slot from its own tensors. Changing the expert then writes a
+   * slot. Default: idle experts keep their slots while the budget has room.
    */
   readonly idleBytes?: number | undefined
 }
@@ -72,10 +72,10 @@ export class PoolExperts {
   readonly #pins: ReadonlySet<string>
   readonly #keys = createExpertKeys()
   readonly #sources: ReturnType<typeof createExpertSources>
-  /** By key, what has a name, a slot or a lease. */
+  /** Experts that have a name, a slot or a lease, by key. */
   readonly #known = new Map<string, PooledExpert>()
   readonly #versions = new WeakMap<ExpertHandle, ExpertVersion>()
-  /** Handles of objects without a name. */
+  /** Handles of experts without a name. */
   readonly #unnamed = new WeakMap<Expert, ExpertVersion>()
 
   constructor(
@@ -96,16 +96,16 @@ export class PoolExperts {
     return this.#known.values()
   }
 
-  /** Checks an expert that gets a name; it is not known before `keep`. */
+  /** Checks an expert before it is registered; `keep` adds it. */
   async prepare(given: Expert, name: () => HandleParts, digest?: string): Promise<ExpertVersion> {
     const expert = simplify(given)
     const source = await this.#readSource(expert)
     const key = await this.#keys.hash(expert, digest)
     const bits = coldBits[this.#cold]
-    // What reads virtual tokens is attached with the adapter's own numbers, so these are kept.
+    // Virtual tokens are attached with the adapter's own tensors, so these are kept.
     if (bits === undefined || !source.slot || countVirtualTokens(expert) > 0)
       return this.#createVersion(expert, source, { ...name(), key })
-    // Rounded numbers give other outputs, so they have a key of their own.
+    // Rounded tensors give other outputs, so they have a separate key.
     const packedKey = hashText([key, this.#cold])
     const packed = packSource(source, bits)
     this.#sources.forget(expert)
@@ -156,7 +156,7 @@ export class PoolExperts {
     return this.#checkBytes(mixSources(named))
   }
 
-  /** Releases sums, now or when they end, that an expert was part of. */
+  /** Releases the sums that an expert was part of, now or when they end. */
   retireSums(part: PooledExpert): void {
     for (const expert of [...this.#known.values()])
       if (expert.partKeys.includes(part.key)) {
@@ -165,7 +165,7 @@ export class PoolExperts {
       }
   }
 
-  /** The version that an object without a name is. */
+  /** The version of an expert without a name. */
   async findUnnamed(given: Expert): Promise<ExpertVersion> {
     const expert = simplify(given)
     const known = this.#unnamed.get(expert)
@@ -189,7 +189,7 @@ export class PoolExperts {
     return version
   }
 
-  /** Knows the version's expert from now on, until `forget`. */
+  /** Adds the version's expert, until `forget`. */
   keep(version: ExpertVersion): PooledExpert {
     const { expert } = this.versionOf(version.handle)
     this.#known.set(version.handle.key, expert)
@@ -204,7 +204,7 @@ export class PoolExperts {
     else this.forget(expert)
   }
 
-  /** An expert without a name, a slot or a lease is known by its object alone. */
+  /** Removes an expert without a name, a slot or a lease. */
   forget(expert: PooledExpert): void {
     if (expert.names.size > 0 || expert.isActive || this.rooms.users.has(expert)) return
     if (this.#known.get(expert.key) === expert) this.#known.delete(expert.key)

@@ -54,7 +54,7 @@ export interface ExpertVersion {
   expert: PooledExpert
   /** Leases and claims. */
   users: number
-  /** Of them, those that may still ask for a lease. */
+  /** The claims among them, which may still acquire a lease. */
   claims: number
   isUnloaded: boolean
   /** Of a sum of registered experts: their versions. */
@@ -89,7 +89,7 @@ export function createHandle(
     ...named,
     expert: keepsExpert ? expert : undefined,
     described: withoutTensors(expert),
-    // adapters of a mixture have the same, or it is refused
+    // a mixture whose adapters differ in this is refused
     invocation: adapters[0]?.config.invocationTokens,
     virtualTokens: countVirtualTokens(expert),
   }

@@ -1,5 +1,5 @@
-// The slots of one rank class. Those that leases use are adjacent, in a window that feeds are views
-// of; idle experts stay in slots outside of it until their place is needed.
+// The slots of one rank class. Leased slots are adjacent, in a window of which feeds are views.
+// Idle experts stay in slots outside the window until these are needed.
 
 import { assertInternal } from '../../../base/errors.ts'
 import type { RankSet, SlotRange } from './adapter-pool.ts'
@@ -8,7 +8,7 @@ import { createFeedCache, type SlotFeeds } from './slot-feeds.ts'
 import { type SlotLayout } from './slot-layout.ts'
 import { SlotStore } from './slot-store.ts'
 
-/** What a set asks of the experts in its slots. */
+/** What a set needs of the experts in its slots. */
 export interface SlotOwner {
   /** Whether a lease uses it now. */
   readonly isActive: boolean
@@ -26,7 +26,7 @@ export class RankSlots<Owner extends SlotOwner> implements RankSet {
   #end = 0
   readonly #feeds: ReturnType<typeof createFeedCache>
 
-  /** `onDrop` hears of an idle expert that gave its slot to an active one. */
+  /** `onDrop` is called for an idle expert that loses its slot to an active one. */
   constructor(layout: SlotLayout, rank: number, onDrop: (owner: Owner) => void = () => undefined) {
     this.rank = rank
     this.#layout = layout
@@ -120,7 +120,7 @@ export class RankSlots<Owner extends SlotOwner> implements RankSet {
     }
   }
 
-  /** Makes it `slots` slots, at least as many as are owned. */
+  /** Changes the number of slots, at least to as many as are owned. */
   resize(slots: number): void {
     const owners = [...this.store.owners]
     const order: (Owner | undefined)[] =
@@ -156,7 +156,7 @@ export class RankSlots<Owner extends SlotOwner> implements RankSet {
     throw new Error('internal: no slot is free')
   }
 
-  /** Moves a slot to another, whose idle owner gives way or takes the place that becomes free. */
+  /** Moves a slot to another one, whose idle owner is dropped or takes the freed place. */
   #bring(from: number, to: number, mayDrop: boolean): void {
     const idle = this.store.ownerAt(to)
     if (idle && (idle.isPinned || !mayDrop)) return this.store.swap(from, to)

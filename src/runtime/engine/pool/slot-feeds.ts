@@ -14,7 +14,7 @@ export interface FeedChoice {
   readonly infix: string
 }
 
-const MAX_KEPT = 64 // a view of 16 slots may begin at each of 32 places, and each has 240 tensors
+const MAX_KEPT = 64 // 32 views of up to 16 slots, each of 240 tensors
 
 /**
  * Feeds by choice. A backend wraps each tensor once, so the same choice gives the same tensors

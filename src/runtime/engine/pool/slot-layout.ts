@@ -1,6 +1,6 @@
-// Where the low-rank factors of a model's linear layers are in a slot: the modules that have their
-// own inputs in a serving program, some of them several layers in one. Independent of programs:
-// their stacks are passed in.
+// Where the low-rank factors of a model's linear layers are in a slot. A slot has one place for
+// each module with its own inputs in a serving program; a stacked module covers several layers.
+// Independent of programs: their stacks are passed in.
 
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import { listAdaptableModules } from '../../../adapters/adapted-layers.ts'
@@ -15,7 +15,7 @@ export interface SlotPart {
 
 /**
  * A module that a program has inputs `<name>.A` and `<name>.B` for. A of a slot is [R·parts, in], B
- * is [out, R]: one part below the other.
+ * is [out, R]: the parts are concatenated along the rows.
  */
 export interface SlotModule {
   readonly name: string
@@ -58,7 +58,7 @@ export function createSlotLayout(model: ModelGraph, stacks: readonly StackedLaye
   return [...modules.values()]
 }
 
-/** Numbers in A and B of one slot. */
+/** How many values A and B of one slot have. */
 export const countSlotNumbers = (layout: SlotLayout, rank: number): number =>
   layout.reduce(
     (sum, { inFeatures, outFeatures, parts }) =>

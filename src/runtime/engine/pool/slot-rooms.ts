@@ -32,7 +32,7 @@ const storeOf = <User extends RoomUser>(room: Room<User>) =>
 export interface RoomBytes {
   /** Bytes that slots and vectors may take. */
   readonly budgetBytes: number
-  /** Beyond these bytes idle experts give way before slots are added. */
+  /** Beyond these bytes, idle experts are evicted before slots are added. */
   readonly idleBytes: number
 }
 
@@ -46,7 +46,7 @@ export class SlotRooms<User extends RoomUser> {
   readonly #users = new Set<User>()
   #evictions = 0
 
-  /** `onLeave` hears of everyone who has lost its slots. */
+  /** `onLeave` is called for every expert that has lost its slots. */
   constructor(
     layout: SlotLayout,
     { budgetBytes, idleBytes }: RoomBytes,
@@ -90,7 +90,7 @@ export class SlotRooms<User extends RoomUser> {
     return low + (source.hasVectors ? this.vectors.slotBytes : 0)
   }
 
-  /** Bytes that nothing can be put in place of, because leases or pins hold them. */
+  /** Bytes that cannot be reused, because leases or pins hold them. */
   countHeldBytes(isHeld: (user: User) => boolean): number {
     return [...this.#users]
       .filter(isHeld)
@@ -98,8 +98,9 @@ export class SlotRooms<User extends RoomUser> {
   }
 
   /**
-   * Fills slots for an expert that has none. False if the budget has no room, and then nothing has
-   * changed. `toUse`: it is used at once, so idle experts among the active ones give way first.
+   * Fills slots for an expert that has none. Returns false, and changes nothing, if the budget has
+   * no room. `toUse`: the expert is used at once, so idle experts among the active slots are
+   * evicted first.
    */
   place(user: User, toUse: boolean): boolean {
     assertInternal(!this.#users.has(user), 'an expert is placed once')
@@ -135,7 +136,7 @@ export class SlotRooms<User extends RoomUser> {
     return [...this.#sets.values(), this.vectors]
   }
 
-  /** Sees to it that a room has a free slot. */
+  /** Makes sure that a room has a free slot. */
   #makeRoom(room: Room<User>): void {
     const { slotBytes } = storeOf(room)
     for (;;) {
@@ -173,7 +174,7 @@ export class SlotRooms<User extends RoomUser> {
     this.#forget(user, 'both')
   }
 
-  /** `from`: a set that has dropped the expert itself leaves only its vectors. */
+  /** `from` is 'vectors' if the set has already dropped the expert's slot. */
   #forget(user: User, from: 'both' | 'vectors'): void {
     if (from === 'both') this.setOf(user)?.vacate(user)
     else this.#evictions++

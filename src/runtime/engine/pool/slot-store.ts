@@ -1,9 +1,9 @@
-// Slots of equal size over a few arrays: their owners, and moving, adding and taking away slots.
-// Independent of what the numbers are.
+// Slots of equal size over several arrays: their owners, and moving, adding and removing slots.
+// Independent of the meaning of the values.
 
 import { assertInternal } from '../../../base/errors.ts'
 
-/** Slot s of array i is its numbers from s·lengths[i] on. */
+/** Slot s of array i begins at s·lengths[i]. */
 export class SlotStore<Owner> {
   readonly slotBytes: number
   readonly #lengths: readonly number[]
@@ -45,7 +45,7 @@ export class SlotStore<Owner> {
     return this.#slotOf.get(owner)
   }
 
-  /** Makes a free slot the owner's. */
+  /** Assigns a free slot to the owner. */
   claim(owner: Owner, slot: number): void {
     assertInternal(
       slot >= 0 && slot < this.slots && this.#owners[slot] === undefined,
@@ -94,12 +94,12 @@ export class SlotStore<Owner> {
   }
 
   /**
-   * New arrays with a slot for each place of `order`: an owner's slot moves there, places without
-   * an owner are zero. Owners that are left out lose theirs.
+   * Allocates new arrays with a slot for each place of `order`. The slots of owners move there, and
+   * places without an owner are zero. Owners that are missing lose their slots.
    */
   resize(order: readonly (Owner | undefined)[]): void {
     const from = order.map((owner) => owner !== undefined && this.#slotOf.get(owner))
-    // one array after the other, so that no more than one of them exists twice
+    // one array after the other, so that at most one of them is in memory twice
     this.#arrays = this.#lengths.map((length, i) => {
       const old = this.#arrays[i]!
       const values = new Float32Array(order.length * length)

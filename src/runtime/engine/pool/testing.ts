@@ -1,5 +1,5 @@
-// What the tests of the pool share: a tiny model, adapters for it, and what their slots must hold,
-// from code that fills no slots.
+// Shared by the tests of the pool: a tiny model, adapters for it, and the expected contents of
+// slots, computed by separate code.
 
 import { createAdapter, type Adapter, type Expert } from '../../../adapters/index.ts'
 import { isMixture, mixServingWeights } from '../../../adapters/serving/mixture.ts'
@@ -34,7 +34,7 @@ export const model = buildModelGraph(getArchitecture(shape).readConfig(shape))
 export const { stacks } = stackLinears(model, () => 'alike')
 export const layout: SlotLayout = createSlotLayout(model, stacks)
 
-/** Bytes of one slot of a rank class, with how many ranks each part has. */
+/** Bytes of one slot of a rank class, including the rank of each part. */
 export const getSlotBytes = (rank: number): number =>
   4 * (countSlotNumbers(layout, rank) + layout.reduce((n, { parts }) => n + parts.length, 0))
 
@@ -72,7 +72,7 @@ export const base: PoolBase = {
 
 const hasRank = new Set(['lora', 'dora'])
 
-/** An adapter with other numbers in each tensor for each seed. */
+/** An adapter whose tensors differ for each seed. */
 export async function makeAdapter(
   seed: number,
   config: Readonly<Record<string, unknown>> = {},
@@ -102,7 +102,7 @@ export async function makeAdapter(
 
 const expectedFeeds = new WeakMap<Expert, ReadonlyMap<string, F32Tensor>>()
 
-/** What a program with slots is fed with for the expert: A, B and vectors, without padding. */
+/** The feeds of the expert for a program with slots: A, B and vectors, without padding. */
 function computeExpectedFeeds(expert: Expert): ReadonlyMap<string, F32Tensor> {
   const known = expectedFeeds.get(expert)
   if (known) return known
@@ -177,7 +177,10 @@ const countNonZero = (tensor: F32Tensor | undefined): number =>
 const takeRow = (tensor: F32Tensor | undefined, row: number, length: number) =>
   tensor?.data.subarray(row * length, (row + 1) * length)
 
-/** Names of what a lease's slot and vectors, alone and grouped, hold that is not the expert's. */
+/**
+ * Names of the tensors in a lease's slot and vectors, single and grouped, that differ from the
+ * expert's.
+ */
 export function findContentProblems(pool: AdapterPool, lease: Lease, expert: Expert): string[] {
   const wanted = computeExpectedFeeds(expert)
   const { rank, vector } = lease

@@ -26,7 +26,7 @@ const listPlaces = (layout: SlotLayout): VectorPlace[] =>
     ]
   })
 
-/** Row 0 is neutral and always there; it counts as no slot. */
+/** Row 0 is always neutral; it is not counted as a slot. */
 export class VectorSlots<Owner extends object> implements VectorSet {
   readonly #places: readonly VectorPlace[]
   readonly #store: SlotStore<Owner | 'neutral'>
@@ -103,7 +103,7 @@ export class VectorSlots<Owner extends object> implements VectorSet {
     this.#store.vacate(owner)
   }
 
-  /** Makes it so many slots, at least as many as are owned. */
+  /** Changes the number of slots, at least to as many as are owned. */
   resize(slots: number): void {
     const order: (Owner | 'neutral' | undefined)[] = [...this.#store.owners].sort(
       (a, b) => this.#store.slotOf(a)! - this.#store.slotOf(b)!,

@@ -1,4 +1,4 @@
-// The users of each version of an expert: leases, and claims of those that will ask for a lease.
+// The users of each version of an expert: leases, and claims of requests that will acquire a lease.
 // Independent of slots.
 
 import { OptionError } from '../../../base/errors.ts'
@@ -19,7 +19,7 @@ export class VersionUsers {
     this.#leases.set(lease, version)
   }
 
-  /** The version whose lease it was. `finish` is to be called once its memory is released. */
+  /** Ends a lease and returns its version. Call `finish` once the memory is released. */
   takeLease(lease: Lease): ExpertVersion {
     const version = this.#leases.get(lease)
     if (!version)
@@ -39,7 +39,7 @@ export class VersionUsers {
     this.finish(version)
   }
 
-  /** One user less: `waitFor` resolves after the last one. */
+  /** Removes one user; `waitFor` resolves after the last one. */
   finish(version: ExpertVersion): void {
     if (--version.users === 0) for (const resolve of version.waiting.splice(0)) resolve()
   }

@@ -1,5 +1,5 @@
-// The feeds of the programs that serve in steps, apart from caches and adapters: embedding rows,
-// positions, masks, rotary tables, and the place of each row. The only place that makes them.
+// The feeds of the step programs, except caches and adapters: embedding rows, positions, masks,
+// rotary tables, and the place of each row. Only this file creates them.
 
 import { computeActiveFeed, ACTIVE } from '../../../adapters/activation.ts'
 import {
@@ -19,7 +19,7 @@ import {
   SPAN_TOTAL,
 } from './step-graph.ts'
 
-/** New tokens of rows behind their caches. */
+/** New tokens of rows, after their cached tokens. */
 export interface StepSpan {
   /** New tokens by row, equally many in each row. */
   readonly ids: readonly (readonly number[])[]
@@ -29,7 +29,10 @@ export interface StepSpan {
   readonly capacity: number
   /** Tokens of each row once all its pieces are read. Default: with these tokens. */
   readonly sequenceLengths?: readonly number[]
-  /** Which of the N·T tokens give hidden states, counted through. Default: the last of each row. */
+  /**
+   * Indices of the tokens, out of N·T, whose hidden states are returned. Default: the last of each
+   * row.
+   */
   readonly picks?: readonly number[]
   /** How many of these get logits, the first ones. Default: all. */
   readonly logits?: number
@@ -43,7 +46,7 @@ export const BLOCK_SLOTS = 256
 /** Rows up to this capacity are one block. */
 const SINGLE_BLOCK_SLOTS = 512
 
-/** How a cache of C slots is seen in decoding: one block up to 512 slots, blocks of 256 beyond. */
+/** How decoding divides a cache of C slots: one block up to 512 slots, blocks of 256 beyond. */
 const chooseBlockSlots = (capacity: number): number =>
   capacity <= SINGLE_BLOCK_SLOTS || capacity % BLOCK_SLOTS !== 0 ? capacity : BLOCK_SLOTS
 
@@ -165,7 +168,7 @@ interface Place {
   readonly member: number
 }
 
-/** Which (adapter, unit, place) each row reads, of layers of `units` units. */
+/** Which (adapter, unit, place) each row reads in layers of `units` units. */
 function createBackFeed(back: readonly Place[], units: number): Tensor {
   const triples = back.flatMap(({ group, member }) =>
     Array.from({ length: units }, (_, unit) => [group, unit, member]).flat(),

@@ -1,5 +1,5 @@
-// The graphs of the two programs that serve in steps: decoding writes one token of each of many
-// rows, prefill reads a piece of one prompt. Independent of weights' values and of the requests.
+// The graphs of the two step programs: decode computes one token of each of many rows, prefill
+// computes a piece of one prompt. Independent of weights' values and of the requests.
 
 import { attachDetours } from '../../../adapters/serving/detours.ts'
 import { withOwnRanks } from '../../../adapters/serving/slots.ts'
@@ -29,14 +29,13 @@ import type { LinearStack } from '../stack-linears.ts'
 /** How a step's rows get their experts' low-rank parts: none, one expert for all, rank sets. */
 export type DetourForm = 'none' | 'shared' | 'grouped'
 
-/** How the layers of a program for prompts multiply. */
+/** How linear layers multiply in the prefill program. */
 export type PromptProducts = 'same' | 'int8'
 
 export interface StepNeeds {
   readonly accuracy: Accuracy
   /**
-   * How layers multiply while a prompt is read fast: 'int8' in 8 bits. Default 'same': as they
-   * write.
+   * How linear layers multiply in fast prefill: 'int8' in 8 bits. Default 'same': as in decoding.
    */
   readonly products?: PromptProducts
   /** Default 'none'. */
@@ -49,7 +48,7 @@ export interface StepNeeds {
   readonly gain?: boolean
   /** A layer whose incoming states are an output too. */
   readonly states?: number | undefined
-  /** What past.<layer>.k and .v are fed in. Default 'f32'. */
+  /** Element type of past.<layer>.k and .v. Default 'f32'. */
   readonly past?: KvElement
 }
 
@@ -100,7 +99,7 @@ export function buildPrefillGraph(
   })
 }
 
-/** The same whose outputs are also what enters the layers' products (readLargest). */
+/** The same with the inputs of the layers' products as additional outputs (readLargest). */
 export function buildObservingGraph(model: ModelGraph, weights: BaseWeights): StepGraph {
   const { model: stacked } = stackModel(model, weights)
   const observed = listLayerWeights(stacked)
@@ -179,7 +178,7 @@ const withBlockAttention = (graph: Graph, past: KvElement): Graph =>
     )
   })
 
-/** The kernel applies the masks: causal, and by the window in layers that have one. */
+/** The kernel applies the masks: causal ones, and windows in layers that have one. */
 function withPieceAttention(graph: Graph, past: KvElement, { layers }: ModelConfig): Graph {
   const window = layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
   return prune(

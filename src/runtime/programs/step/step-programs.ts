@@ -1,4 +1,4 @@
-// The programs that serve in steps, each compiled when it is first needed and kept. Independent of
+// The step programs (decode and prefill), each compiled at first use and kept. Independent of
 // caches, adapters and requests.
 
 import { f32, type F32Tensor, i64, type Tensor } from '../../../base/tensor.ts'
@@ -30,7 +30,10 @@ export interface StepPrograms {
   decode(needs: StepNeeds): Promise<CompiledStep>
   /** A piece of one prompt; the form 'grouped' is not for it. */
   prefill(needs: StepNeeds): Promise<CompiledStep>
-  /** Experts will answer beside the base: programs that share weights are made for both at once. */
+  /**
+   * Announces that experts will be used as well as the base, so that programs that share weights
+   * are compiled for both at once.
+   */
   expectExperts(): void
   /** How many programs are compiled. */
   readonly count: number
@@ -41,7 +44,10 @@ export interface StepProgramParts {
   readonly model: ModelGraph
   readonly weights: BaseWeights
   readonly compiler: ProgramCompiler
-  /** Token ids of a text such as the model reads, for products in 8 bits. Default: any ids. */
+  /**
+   * Token ids of a representative text, to calibrate products in 8 bits. Default: ids spread over
+   * the vocabulary.
+   */
   readonly sample?: (() => readonly number[]) | undefined
 }
 
@@ -82,7 +88,7 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
     if (known) return known
     const isShared = compiler.isShared && wanted.needs.products === 'same'
     const others = isShared ? listCompanions(wanted, { sharesMemory, expectsExperts }) : []
-    // decode first: the first of the programs that share weights are chosen fastest
+    // decode first, because the programs that are compiled first choose the fastest kernels
     const keys = new Set<string>()
     const requests = [wanted, ...others]
       .filter((one) => {
@@ -97,7 +103,7 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
       const program = compiled.then((made) => made[i]!)
       const own = JSON.stringify(one)
       programs.set(own, program)
-      // The caller of the first one gets the error; the next call tries again.
+      // The first caller gets the error; the next call tries again.
       program.catch(() => programs.delete(own))
     })
     return programs.get(key)!
@@ -117,16 +123,16 @@ export function createStepPrograms(parts: StepProgramParts): StepPrograms {
   }
 }
 
-/** What companions are chosen by. */
+/** What decides which programs are compiled together. */
 interface CompanionChoice {
-  /** Whether programs share weights that are in memory, so that making them twice costs most. */
+  /** Whether programs share weights that are in memory, where compiling again costs most. */
   readonly sharesMemory: boolean
   readonly expectsExperts: boolean
 }
 
 /**
- * Programs that are soon needed where this one is. Where all of them share one copy of the weights,
- * a program that joins later has the weights packed again.
+ * Programs that will soon be needed together with this one. If all share one copy of the weights,
+ * adding a program later packs the weights again.
  */
 function listCompanions(
   { needs }: StepRequest,
@@ -180,7 +186,7 @@ async function measureInputs(parts: StepProgramParts): Promise<ReadonlyMap<strin
   const graph = { ...buildObservingGraph(model, weights), isAlone: true }
   const [program] = (await compiler.compile([graph], 'fast')) as [Program]
   try {
-    // One row of one slot that nothing fills.
+    // One row with one empty slot.
     const past = graph.graph.inputs.flatMap(({ name, shape }) =>
       name.startsWith('past.')
         ? [[name, f32(shape.map((dim) => (typeof dim === 'number' ? dim : 1)))] as const]

@@ -1,5 +1,5 @@
-// What the tests and measurements of step programs share: rows of a cache, filled by the programs'
-// own outputs.
+// Shared by tests and measurements of step programs: rows of a cache, filled with the programs'
+// outputs.
 
 import { f32, type Tensor } from '../../../base/tensor.ts'
 import { type CacheShape, computeCacheShape } from '../../../graph/cache-shape.ts'
@@ -83,7 +83,9 @@ const readLogits = (outputs: ReadonlyMap<string, Tensor>): Float32Array[] => {
   )
 }
 
-/** Reads a prompt into a row in pieces of these lengths; the logits of its last token. */
+/**
+ * Computes a prompt into a row in pieces of these lengths; returns the logits of its last token.
+ */
 export async function prefillRow(
   parts: StepFeedParts,
   program: CompiledStep,
@@ -111,7 +113,7 @@ interface PrefillChoice {
   readonly feeds?: Iterable<readonly [string, Tensor]>
 }
 
-/** One new token in every row; the logits of each. */
+/** Decodes one new token in every row; returns the logits of each. */
 export async function decodeRows(
   parts: StepFeedParts,
   program: CompiledStep,
