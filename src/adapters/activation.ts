@@ -31,7 +31,7 @@ export function findActivationStart(ids: ArrayLike<number>, invocation: readonly
 /** Why an activated adapter cannot become part of a weight. */
 export const createActivatedMergeError = (what: string): UnsupportedError =>
   new UnsupportedError(
-    `${what} is activated by tokens (alora_invocation_tokens): it changes the layers for the tokens behind them only, ` +
+    `${what} is activated by tokens (alora_invocation_tokens): it changes the layers only for the tokens after them, ` +
       'and a weight is the same for every token. Serve it as an adapter.',
   )
 

@@ -93,7 +93,7 @@ export async function checkBaseCopies(
   throw new MismatchError(
     `The ${kind} adapter does not fit the model`,
     mismatches,
-    'It was made on other weights, which this base would replace. Give the base it was made on.',
+    'It was trained on other weights, which this base would replace. Give the base it was trained on.',
   )
 }
 
@@ -141,7 +141,7 @@ export const otherBaseAdvice =
 export async function checkBaseHash(adapter: TaughtAdapter, base: HashedBase): Promise<void> {
   const mismatch = await findBaseHashMismatch(adapter, base)
   if (mismatch)
-    throw new MismatchError('The adapter learned on another base', [mismatch], otherBaseAdvice)
+    throw new MismatchError('The adapter was trained on another base', [mismatch], otherBaseAdvice)
 }
 
 /** The checkpoint's name of a module's weight. */

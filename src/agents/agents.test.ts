@@ -102,7 +102,7 @@ describe('consensus by merging', () => {
         metric: metrics.get('perplexity')!,
         experts: {},
       }),
-    ).rejects.toThrow(/by their answers/)
+    ).rejects.toThrow(/scores no answers/)
   })
 })
 

@@ -53,7 +53,7 @@ export async function compareConsensus(
 ): Promise<readonly ConsensusResult[]> {
   const { model, data, metric, experts, seed = 0, stop, newTokens, system, signal } = options
   if (metric.needs !== 'answers')
-    throw new OptionError(`${metric.name}: agents are compared by their answers; take another.`)
+    throw new OptionError(`${metric.name}: it scores no answers; choose a metric that does.`)
   const names = Object.keys(experts)
   const all = { ...experts, merged: mergeAgents(experts, options.merge) }
   const { answers } = await evaluate({

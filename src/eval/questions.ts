@@ -56,7 +56,7 @@ export function getAnswered(example: Example): SingleExample {
   if (example.kind === 'judged' || example.kind === 'graded') return example.answer
   if (example.kind !== 'contrastive') return example
   throw new DataError(
-    'The rows hold texts to be embedded ("anchor", "positive"), which ask nothing; graft serve ranks texts at /v1/rerank.',
+    'The rows hold texts to be embedded ("anchor", "positive"), which are not questions; graft serve ranks texts at /v1/rerank.',
   )
 }
 
@@ -77,7 +77,7 @@ function createExamplePrompt(
     return createExamplePrompt(getAnswered(example), name, number, model, system, expert)
   if (example.kind === 'text')
     throw new DataError(
-      `${name}: row ${number} is plain text, which asks nothing; only perplexity can be measured.`,
+      `${name}: row ${number} is plain text without a question; only perplexity can be measured.`,
     )
   if (example.kind === 'completion') {
     const text =

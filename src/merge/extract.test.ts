@@ -176,7 +176,7 @@ describe('refuses', () => {
   })
   it('equal models, and options that make no sense', async () => {
     await expect(extracted(small, { rank: 4 })).rejects.toThrow('there is no adapter between them')
-    await expect(extracted(small, {})).rejects.toThrow('say the rank or the energy')
+    await expect(extracted(small, {})).rejects.toThrow('give the rank or the energy')
     await expect(extracted(small, { rank: 0, energy: 2 })).rejects.toThrow(
       /rank: got 0.*energy: got 2/,
     )

@@ -107,7 +107,7 @@ const extractOptions = {
 export function checkExtractOptions(options: ExtractOptions): void {
   checkOptions('Extract', options, extractOptions)
   if (options.rank === undefined && options.energy === undefined)
-    throw new OptionError('Extract: say the rank or the energy to keep.')
+    throw new OptionError('Extract: give the rank or the energy to keep.')
 }
 
 /**
@@ -145,7 +145,7 @@ function checkForms(base: ComparedModel, tuned: ComparedModel): void {
   }
   if (mismatches.length === 0) return
   throw new MismatchError(
-    `"${tuned.name}" is not of the form of "${base.name}"`,
+    `"${tuned.name}" does not have the tensors of "${base.name}"`,
     mismatches,
     'Was it tuned from another base?',
   )

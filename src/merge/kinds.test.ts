@@ -71,7 +71,7 @@ describe('sources', () => {
     })
     expect(Math.max(...[...merged.tensors.values()].map(({ shape }) => Math.min(...shape)))).toBe(4)
     expect(() => merge([adapters.get('dora_r6')!], { method: 'ties', base })).toThrow(
-      'say the rank or the energy',
+      'give the rank or the energy',
     )
   })
   it('need their base where the change depends on it', () => {

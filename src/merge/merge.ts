@@ -176,7 +176,7 @@ function mergeModule(
   const thin = deltas.some((delta) => delta?.factors)
   if (!thin && recipe.rank === undefined && recipe.energy === undefined)
     throw new OptionError(
-      `Merge by ${method.name}: ${module.path} changes by matrices of full rank; say the rank or the energy to keep.`,
+      `Merge by ${method.name}: ${module.path} changes by matrices of full rank; give the rank or the energy to keep.`,
     )
   return mergeByEntries(method, input)
 }

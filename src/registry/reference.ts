@@ -37,7 +37,7 @@ export function parseReference(text: string): ExpertReference {
     const hash = wanted.slice('sha256:'.length)
     if (!new RegExp(`^[0-9a-f]{${shortestHash},64}$`).test(hash))
       throw new OptionError(
-        `${quoteName(text)}: expected ${shortestHash} to 64 hexadecimal digits behind "sha256:".`,
+        `${quoteName(text)}: expected ${shortestHash} to 64 hexadecimal digits after "sha256:".`,
       )
     return { id, choice: { type: 'hash', hash } }
   }

@@ -72,7 +72,9 @@ export function searchExperts(index: SearchIndex, given: SearchQuery): SearchRes
 /** Throws OptionError for vectors that could not be compared, or are of nobody. */
 export function checkVectors(embedder: string, vectors: readonly ExpertVector[]): void {
   if (embedder === '')
-    throw new OptionError('Vectors: the embedder has no name, by which they are found again.')
+    throw new OptionError(
+      'Vectors: the embedder has no name, which is needed to find its vectors again.',
+    )
   const wrong = vectors.filter(
     ({ vector }) =>
       !(vector instanceof Float32Array) ||
@@ -81,7 +83,7 @@ export function checkVectors(embedder: string, vectors: readonly ExpertVector[])
   )
   if (wrong.length > 0)
     throw new OptionError(
-      `Vectors: got other than Float32Arrays of finite numbers and one length, of ${wrong.map(({ id, version }) => `${id}@${version}`).join(', ')}.`,
+      `Vectors: expected Float32Arrays of finite numbers, all of one length; got others for ${wrong.map(({ id, version }) => `${id}@${version}`).join(', ')}.`,
     )
 }
 

@@ -60,7 +60,7 @@ describe('mergeContributions', () => {
         { step: 4, note, values },
         { step: 4, note, values: new Float32Array(3) },
       ]),
-    ).toThrow('Replica 1 brings 3 values to step 4, expected 2.')
+    ).toThrow('Replica 1 sent 3 values for step 4, expected 2.')
   })
 })
 

@@ -80,7 +80,7 @@ export function mergeContributions(all: readonly Contribution[]): Meeting {
       )
     if (values && values.length !== length)
       throw new WorkerError(
-        `Replica ${rank} brings ${values.length} values to step ${step}, expected ${length}.`,
+        `Replica ${rank} sent ${values.length} values for step ${step}, expected ${length}.`,
       )
   }
   const sums = sumByTree(

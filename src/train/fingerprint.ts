@@ -55,7 +55,7 @@ export function checkFingerprint(saved: Fingerprint, wanted: Fingerprint): void 
     }))
   if (mismatches.length === 0) return
   throw new MismatchError(
-    'The run differs from the one its checkpoint is of',
+    'The run differs from the run of its checkpoint',
     mismatches,
     'Give the same options and data, or train into another folder.',
   )

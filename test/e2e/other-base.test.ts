@@ -131,7 +131,7 @@ describe('by the hash of the base', () => {
     const pairs = [{ prompt: 'Lily', chosen: ' sat.', rejected: ' ran.' }]
     const options = { model: at('other'), data: pairs, loss: 'dpo', steps: 1 } as const
     await expect(train({ ...options, reference: adapter }).done).rejects.toThrow(
-      'The adapter learned on another base',
+      'The adapter was trained on another base',
     )
     await expect(merge([adapter], { base: at('other') })).rejects.toThrow('sha-256 of the base')
     expect((await merge([adapter], { base: at('other'), anyBase: true })).kind).toBe('lora')

@@ -310,7 +310,7 @@ describe('what is refused', () => {
     await registry.add(await makeFolder('of-digest', 4, digested))
     for (const [name, message] of [
       ['of-other', /trained on another base.*smollm2-135m-instruct/s],
-      ['of-hash', /learned on another base.*"mine"/s],
+      ['of-hash', /was trained on another base.*"mine"/s],
       ['of-digest', /trained on another base.*expected sha256:aaaa/s],
     ] as const) {
       const { status, body } = await complete(name)

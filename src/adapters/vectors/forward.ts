@@ -69,7 +69,7 @@ export function createStandaloneForward(adapter: Adapter, width: number): Standa
   checkFinite(adapter)
   if (adapter.config.invocationTokens)
     throw new UnsupportedError(
-      'This LoRA acts behind invocation tokens only; vectors alone have none. Leave out invocationTokens.',
+      'This LoRA acts only after invocation tokens, which vectors do not have. Leave out invocationTokens.',
     )
   const { rank, A, B, factor, shift } = stackForms(
     [...computeServingWeights(adapter, graph, weightOf).values()],

@@ -64,7 +64,7 @@ describe('a standalone adapter', () => {
     expect(() => createStandaloneForward(adapter, width + 1)).toThrow(MismatchError)
     const activated = createStandalone('lora', { ...random, invocationTokens: [3] }, { width })
     expect(() => createStandaloneForward(activated, width)).toThrow(
-      /invocation tokens only; vectors alone have none/,
+      /only after invocation tokens, which vectors do not have/,
     )
     expect(() => createStandaloneForward(adapter, width)(x.slice(1))).toThrow(ShapeError)
     expect(() => createStandaloneForward(adapter, width)(new Float32Array())).toThrow(ShapeError)

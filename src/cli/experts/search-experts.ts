@@ -74,6 +74,6 @@ function readScore(text: string | undefined): SearchQuery['score'] {
   if (text === undefined) return undefined
   const [, metric, least] = /^(.+)=(-?\d*\.?\d+)$/.exec(text) ?? []
   if (metric === undefined)
-    throw new UsageError(`--score: got ${JSON.stringify(text)}, expected such as exact_match=0.8.`)
+    throw new UsageError(`--score: got ${JSON.stringify(text)}, expected a score such as exact_match=0.8.`)
   return { metric, least: Number(least) }
 }

@@ -228,7 +228,7 @@ class LoraPairs {
     ]
     if (problems.length > 0 || this.#ranks.size === 0)
       throw new FormatError(
-        `${file}: is not a sound LoRA adapter:\n  ${problems.length > 0 ? problems.join('\n  ') : 'it has no tensors'}`,
+        `${file}: is not a valid LoRA adapter:\n  ${problems.length > 0 ? problems.join('\n  ') : 'it has no tensors'}`,
       )
     const [rank] = this.#ranks.values()
     const patterns = (valueOf: (own: number) => number): Record<string, number> =>

@@ -166,7 +166,7 @@ async function writeFiles(
   if (out !== undefined && !isRefused) {
     if (!adapter)
       throw new OptionError(
-        `${out}: the slow tier of ${JSON.stringify(user)} has no adapter yet. --consolidate makes one, where its gate agrees.`,
+        `${out}: the slow tier of ${JSON.stringify(user)} has no adapter yet. --consolidate makes one if its validation gate passes.`,
       )
     if (head)
       throw new OptionError(

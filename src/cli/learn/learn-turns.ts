@@ -39,19 +39,19 @@ export function readTurns(
   const all = examples.flatMap(({ number, example, weight }) => {
     if (example.kind === 'pair')
       throw new DataError(
-        `${data.name}: row ${number} is a pair of answers. A learner is taught answers that were right; graft train --loss dpo learns from pairs.`,
+        `${data.name}: row ${number} is a pair of answers, and a learner learns from correct answers only; graft train --loss dpo learns from pairs.`,
       )
     if (example.kind === 'graded')
       throw new DataError(
-        `${data.name}: row ${number} is an answer with a reward. A learner is taught answers that were right; graft train --loss grpo learns from rewards.`,
+        `${data.name}: row ${number} is an answer with a reward, and a learner learns from correct answers only; graft train --loss grpo learns from rewards.`,
       )
     if (example.kind === 'contrastive')
       throw new DataError(
-        `${data.name}: row ${number} contains texts to be embedded. A learner is taught answers that were right; graft train --loss contrastive learns from such texts.`,
+        `${data.name}: row ${number} contains texts to be embedded, and a learner learns from correct answers only; graft train --loss contrastive learns from such texts.`,
       )
     if (example.kind === 'judged')
       throw new DataError(
-        `${data.name}: row ${number} is an answer that was judged. A learner is taught answers that were right; graft train --loss kto learns from judged ones.`,
+        `${data.name}: row ${number} is a rated answer, and a learner learns from correct answers only; graft train --loss kto learns from rated ones.`,
       )
     return weight > 0 ? splitIntoTurns({ model, expert }, example, system) : []
   })

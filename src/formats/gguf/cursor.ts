@@ -57,7 +57,7 @@ export class GgufCursor {
   /** FormatError that names the file. */
   fail(problem: string, cause?: unknown): never {
     throw new FormatError(
-      `${this.#source.name}: not a sound GGUF file: ${problem}. It is incomplete or damaged; download it again.`,
+      `${this.#source.name}: not a valid GGUF file: ${problem}. It is incomplete or damaged; download it again.`,
       { cause },
     )
   }

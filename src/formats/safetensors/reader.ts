@@ -57,7 +57,7 @@ async function readHeader(
   source: ByteSource,
 ): Promise<{ header: Record<string, unknown>; dataStart: number }> {
   const fail = (problem: string, cause?: unknown): never => {
-    throw new FormatError(`${source.name}: not a sound safetensors file: ${problem}.`, { cause })
+    throw new FormatError(`${source.name}: not a valid safetensors file: ${problem}.`, { cause })
   }
   if (source.sizeBytes < 8)
     fail(`it has ${source.sizeBytes} bytes, the length of the header alone takes 8`)

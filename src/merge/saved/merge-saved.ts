@@ -115,7 +115,7 @@ function checkMethod({ method, coefficients }: SavedMerge, names: readonly strin
   if (coefficients) return
   throw new UnsupportedError(
     `Merge by ${method}: modules that were saved whole differ between the adapters (${[...new Set(names)].join(', ')}), and ${method} combines low-rank changes only. ` +
-      'Merge by weighted, average, task-arithmetic or cat, which sum the differences from the base; leave these modules out with targets; or fold the adapters into the base as a plain sum (mergeIntoBase).',
+      'Merge by weighted, average, task-arithmetic or cat, which sum the differences from the base; leave these modules out with targets; or merge the adapters into the base as a plain sum (mergeIntoBase).',
   )
 }
 

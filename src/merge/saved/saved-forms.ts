@@ -32,7 +32,7 @@ export function checkSavedForms(
   ]
   if (problems.length > 0)
     throw new UnsupportedError(
-      `Merge: what the adapters hold whole does not go together:\n  ${problems.join('\n  ')}\nFold the adapters into the base instead, as a plain sum (mergeIntoBase).`,
+      `Merge: what the adapters hold whole does not go together:\n  ${problems.join('\n  ')}\nMerge the adapters into the base instead, as a plain sum (mergeIntoBase).`,
     )
 }
 
@@ -51,7 +51,7 @@ export function readTying(adapters: readonly Adapter[]): boolean {
   if (one && apart)
     throw new UnsupportedError(
       `Merge: adapters[${one.k}] ties embedding and head (ensure_weight_tying), adapters[${apart.k}] does not. ` +
-        `Fold adapters[${one.k}] into the base first, and the other into the result (mergeIntoBase).`,
+        `Merge adapters[${one.k}] into the base first, and the other into the result (mergeIntoBase).`,
     )
   return one !== undefined
 }

@@ -91,6 +91,6 @@ export function getKernelContext(name?: KernelName): KernelContext {
     if (context) return context
   }
   throw new OptionError(
-    `kernels: ${name} do not run on this platform; leave the option out to take the best that do.`,
+    `kernels: ${name} do not run on this platform; leave the option out to use the fastest supported ones.`,
   )
 }

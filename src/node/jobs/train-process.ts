@@ -18,7 +18,7 @@ import type { TrainFilesOptions } from '../train-files.ts'
 import type { WorkerObject } from '../worker/run-worker-task.ts'
 import type { GateReport } from './train-gate.ts'
 
-/** What a process needs to know; everything of it travels as a message. */
+/** What a process needs to know; sent as one message. */
 export interface TrainTask {
   readonly name: string
   readonly options: TrainFilesOptions & { readonly model: string; readonly out: string }

@@ -162,7 +162,7 @@ describe('serveMeetings', () => {
       'within a frame',
     ],
     ['is at another step', [encodeFrame(0, 1, [1]), encodeFrame(1, 8, [1])], 'at step 8, expected'],
-    ['brings another length', [encodeFrame(0, 1, [1]), encodeFrame(1, 1, [1, 2])], 'brings 2'],
+    ['brings another length', [encodeFrame(0, 1, [1]), encodeFrame(1, 1, [1, 2])], 'sent 2'],
     ['says another rank', [encodeFrame(0, 1, [1]), encodeFrame(0, 1, [1])], 'sent rank 0'],
   ])('rejects where a replica %s', async (_what, sent, message) => {
     await expect(relayBytes(sent)).rejects.toThrow(message)

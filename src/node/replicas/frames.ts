@@ -97,11 +97,11 @@ export function splitNotes(joined: Uint8Array, size: number): Uint8Array[] {
   }
   if (at !== joined.length)
     throw new FormatError(
-      `An answer has ${joined.length - at} bytes behind the notes of ${size} replicas.`,
+      `An answer has ${joined.length - at} bytes after the notes of ${size} replicas.`,
     )
   return notes
 }
 
-/** An f32 array as the bytes that travel. */
+/** An f32 array as the bytes that are sent. */
 export const viewFloatBytes = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength)

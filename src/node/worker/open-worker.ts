@@ -77,7 +77,7 @@ const fields = {
 /**
  * Opens an object in a worker. Where the worker crashes, calls in flight end with a WorkerError and
  * it is started again, with what `options` gives then; later calls wait for it. Throws what the
- * factory throws, and OptionError for options that cannot travel to a worker.
+ * factory throws, and OptionError for options that cannot be sent to a worker.
  */
 export async function openWorker<Of>(options: OpenWorkerOptions<Of>): Promise<OpenedWorker<Of>> {
   const settings = readOptions('Options of openWorker', options, fields)

@@ -72,7 +72,7 @@ export class RestartedWorker<Of> implements OpenedWorker<Of> {
   #isOpened = false
   #closing: Promise<void> | undefined
 
-  /** Throws OptionError for options that cannot travel to the worker. */
+  /** Throws OptionError for options that cannot be sent to the worker. */
   constructor(settings: RestartedWorkerSettings) {
     this.#settings = settings
     this.#run = this.#start()

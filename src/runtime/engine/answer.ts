@@ -122,7 +122,7 @@ export function openAnswerText(
 
 const createLogitsError = (): NumericError =>
   new NumericError(
-    'The logits hold NaN or infinity, so no token can be drawn. Very large weights of experts do that: use smaller ones.',
+    'The logits hold NaN or infinity, so no token can be drawn. Very large weights of experts cause this: use smaller ones.',
   )
 
 export class Answer {

@@ -120,7 +120,7 @@ function resolveActivationStarts(
   const starts = activeFrom ?? findActivationStarts(served, given)
   if (!starts || activeFrom || cache.lengths.every((length) => length === 0)) return starts
   throw new OptionError(
-    'Rows that continue behind a cache need activeFrom, because their adapter acts from its invocation tokens on.',
+    'Rows that continue a cache need activeFrom, because their adapter acts from its invocation tokens on.',
   )
 }
 

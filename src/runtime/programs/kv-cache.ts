@@ -133,7 +133,7 @@ class GrowingKvCache implements KvCache {
     const hasStates = this.#states.length > 0
     if (hasStates && length > 0 && length < held)
       throw new OptionError(
-        `KV cache: row ${row} holds ${held} tokens; it cannot be cut to ${length}, because the model's states are those behind the last token.`,
+        `KV cache: row ${row} holds ${held} tokens; it cannot be cut to ${length}, because the model keeps only the states after the last token.`,
       )
     if (hasStates && length === 0) this.#states.reset(row)
     this.#lengths = this.#lengths.with(row, length)

@@ -81,7 +81,7 @@ export function encodeReason(value: unknown): EncodedValue {
   try {
     return encodeValue(value, 'a value').encoded
   } catch {
-    return { value: `(a ${typeof value} that cannot travel to another thread)` }
+    return { value: `(a ${typeof value} that cannot be sent to another thread)` }
   }
 }
 
@@ -186,7 +186,7 @@ function createRefusal(path: Path, got: string, { what }: Encoding): OptionError
   const place = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('')
   const name = place === '' ? what : `${what}, at ${place.replace(/^\./, '')}`
   return new OptionError(
-    `${name}: got ${got}, which cannot travel to another thread; expected plain data, typed arrays, errors or an AbortSignal.`,
+    `${name}: got ${got}, which cannot be sent to another thread; expected plain data, typed arrays, errors or an AbortSignal.`,
   )
 }
 

@@ -141,7 +141,7 @@ describe('a remote object', () => {
     const { object, service } = connect()
     const take = () => {}
     await expect(object.echo({ states: [{ take }] })).rejects.toThrow(
-      /^echo: arguments, at \[0\]\.states\[0\]\.take: got a function, which cannot travel/,
+      /^echo: arguments, at \[0\]\.states\[0\]\.take: got a function, which cannot be sent/,
     )
     await expect(object.echo(new EventTarget())).rejects.toThrow(/object of the class EventTarget/)
     const round: { self?: unknown } = {}
@@ -181,7 +181,7 @@ describe('a remote object', () => {
     const odd = new AbortController()
     const second = object.wait({ signal: odd.signal })
     odd.abort(() => {})
-    expect(await second).toEqual(['later', '(a function that cannot travel to another thread)'])
+    expect(await second).toEqual(['later', '(a function that cannot be sent to another thread)'])
   })
 })
 

@@ -34,7 +34,7 @@ async function getNamedKey(name: string, keys: KeyRing): Promise<ApiKeyRecord> {
   if (found && found.revokedAt === undefined) return found
   throw new RequestError(
     name === ''
-      ? 'This request had no key, and the server needs one by now.'
+      ? 'This request had no key, and the server now requires one.'
       : `The key ${JSON.stringify(name)}, which asked for this, was revoked.`,
     { status: 401, type: 'authentication_error', code: 'invalid_api_key' },
   )

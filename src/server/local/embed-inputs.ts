@@ -53,7 +53,7 @@ export async function computeEmbeddings(
 /** The adapters themselves, because embeddings are not computed from the engine's slots. */
 function toExpert({ parts, isFade }: ChosenExpert, experts: ExpertRegister): Expert | undefined {
   if (isFade)
-    throw new RequestError('model: experts that follow each other write answers, no embeddings.', {
+    throw new RequestError('model: a fade between experts generates answers, not embeddings.', {
       param: 'model',
       code: 'not_supported',
     })

@@ -81,7 +81,7 @@ export const createOperationRoutes = (parts: OperationRouteParts): readonly Rout
 export function checkStage({ stage }: Lifecycle): void {
   if (stage === 'ready') return
   throw new RequestError(
-    'The server shuts down: requests that run are ended, new ones are not taken.',
+    'The server is shutting down: it finishes running requests and accepts no new ones.',
     { status: 503, code: 'shutting_down', retryAfter: restartSeconds },
   )
 }

@@ -157,7 +157,7 @@ async function* generateRouted(
 function checkRoutable({ prompts = [], scales }: AnswerRequest): void {
   if (prompts.length > 1)
     throw new RequestError(
-      `model "auto" chooses for one prompt, got ${prompts.length}. Send them apart.`,
+      `model "auto" chooses for one prompt, got ${prompts.length}. Send them separately.`,
       { param: 'prompt', code: 'invalid_value' },
     )
   if (scales !== undefined)

@@ -93,7 +93,7 @@ function renameRoot(text: string, root: string): string {
 function checkSettings({ speculate, stage, states }: EngineRequest): void {
   if (speculate !== undefined)
     throw new RequestError(
-      'speculate: whether tokens are tried ahead is set when vLLM starts (--speculative-config), not by a request. Leave it out.',
+      'speculate: vLLM sets speculative decoding when it starts (--speculative-config), not by a request. Leave it out.',
       { param: 'speculate', code: 'not_supported' },
     )
   if (stage || states)

@@ -72,7 +72,7 @@ export function checkInvocation(
 ): void {
   if (rows.some(({ ids }) => findActivationStart(ids, invocation) < NEVER)) return
   throw new DataError(
-    `${name}: no row contains the adapter's invocation tokens ${invocation.join(', ')}, behind which it acts; nothing would be learned. ` +
+    `${name}: no row contains the adapter's invocation tokens ${invocation.join(', ')}, after which it acts; nothing would be learned. ` +
       'Put their text into the prompts.',
   )
 }

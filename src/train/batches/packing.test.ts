@@ -74,7 +74,7 @@ describe('planEpoch', () => {
     const pair = { ...options, together: 2 }
     expect(() => planEpoch(rowsOf([12, 13]), pair)).toThrow(OptionError)
     expect(() => planEpoch(rowsOf([12, 13]), pair)).toThrow(
-      'A pair has 25 tokens, a line of a batch 24',
+      'A pair has 25 tokens, and a packed sequence, which must hold both rows, has at most 24',
     )
     expect(planEpoch(alike([14, 14], 4), { ...pair, shared: 4 })).toEqual([[[0, 1]]])
     expect(planEpoch(rowsOf([12, 13]), { ...pair, packing: false })).toEqual([[[0], [1]]])
@@ -95,7 +95,7 @@ describe('planEpoch', () => {
   it('refuses a row that is longer than a line', () => {
     expect(() => planEpoch(rowsOf([3, 25]), options)).toThrow(OptionError)
     expect(() => planEpoch(rowsOf([3, 25]), options)).toThrow(
-      'a row has 25 tokens, a line of a batch 24'.replace('a row', 'A row'),
+      'a row has 25 tokens, and a packed sequence has at most 24'.replace('a row', 'A row'),
     )
   })
 })

@@ -87,7 +87,7 @@ function checkLengths(
   const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 0)
   if (longest > tokens)
     throw new OptionError(
-      `A row has ${longest} tokens, a line of a batch ${tokens}: raise batch.tokens or lower maxTokens.`,
+      `A row has ${longest} tokens, and a packed sequence has at most ${tokens}: raise batch.tokens or lower maxTokens.`,
     )
   if (together === 1 || !packing) return
   const lines = splitIntoGroups(rows, together).map((unit) =>
@@ -96,7 +96,7 @@ function checkLengths(
   const most = lines.reduce((a, b) => Math.max(a, b), 0)
   if (most > tokens)
     throw new OptionError(
-      `A pair has ${most} tokens, a line of a batch ${tokens}, and both rows must be in one sequence: raise batch.tokens, lower maxTokens to half of it, or leave out packing.`,
+      `A pair has ${most} tokens, and a packed sequence, which must hold both rows, has at most ${tokens}: raise batch.tokens, lower maxTokens to half of it, or leave out packing.`,
     )
 }
 

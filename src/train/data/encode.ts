@@ -178,7 +178,7 @@ function encodeTwo(answers: readonly SingleExample[], encode: EncodeExample): Sc
   const rows = answers.map(encode)
   if (rows.every(({ length }) => length === 1)) return rows.flat()
   throw new OptionError(
-    'The chat template shows earlier turns otherwise than the last one; give pairs whose answers are one turn each.',
+    'The chat template renders earlier turns differently from the last one; give pairs whose answers are one turn each.',
   )
 }
 

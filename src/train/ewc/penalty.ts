@@ -106,7 +106,7 @@ function checkFits(state: EwcState, sites: readonly LoraLayer[]): void {
   })
   if (mismatches.length > 0)
     throw new MismatchError(
-      'What earlier tasks left does not fit the adapter',
+      'The state of earlier tasks does not fit the adapter',
       mismatches,
       'Continue from the expert in whose folder it was written.',
     )

@@ -63,7 +63,7 @@ export async function loadEwcState(folder: ByteFolder): Promise<EwcState | undef
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
     if (computeChecksum(tensors) !== header.checksum)
       throw new FormatError(
-        `${source.name}: its tensors are not those it was written with. Remove it to continue without what it protects.`,
+        `${source.name}: its tensors differ from those that were written. Remove it to continue without protecting earlier tasks.`,
       )
     return {
       tasks: header.tasks,

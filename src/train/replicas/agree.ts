@@ -24,7 +24,7 @@ function readFacts(note: Uint8Array, rank: number): Record<string, unknown> {
   } catch {
     // reported below
   }
-  throw new FormatError(`Replica ${rank} does not begin by saying what it runs.`)
+  throw new FormatError(`Replica ${rank} did not send the description of its run first.`)
 }
 
 const describe = (value: unknown): string => (value === undefined ? 'nothing' : String(value))
@@ -65,7 +65,7 @@ export async function agreeOnRun(
     const mismatches = findDifferences(first, facts)
     if (mismatches.length > 0)
       throw new MismatchError(
-        `Replica ${i + 1} is not about to run what replica 0 runs`,
+        `Replica ${i + 1} would run something else than replica 0`,
         mismatches,
         'Give every replica the same options, data, base and version of Graft, and one folder for checkpoints.',
       )

@@ -215,7 +215,7 @@ describe('replicas that differ', () => {
   ])('in their %s end together before the first step', async (_what, changed, about, message) => {
     const errors = await failTogether(changed, about)
     for (const error of errors) expect(error).toContain(message)
-    for (const error of errors) expect(error).toContain('Replica 1 is not about to run')
+    for (const error of errors) expect(error).toContain('Replica 1 would run something else')
   })
   it('in the step that they go on from end so too', async () => {
     const folder = memoryFolder()

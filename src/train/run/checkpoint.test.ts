@@ -91,7 +91,7 @@ describe('findCheckpoint', () => {
     bytes[bytes.length - 1]! ^= 1
     await expect(findCheckpoint(folder)).rejects.toThrow(FormatError)
     await expect(findCheckpoint(folder)).rejects.toThrow(
-      /No sound checkpoint in memory.*\n.*checkpoint-a\.safetensors.*checksum/,
+      /No valid checkpoint in memory.*\n.*checkpoint-a\.safetensors.*checksum/,
     )
   })
   it('refuses a safetensors file of another kind', async () => {

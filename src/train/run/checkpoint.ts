@@ -126,7 +126,7 @@ async function readCheckpoint(folder: ByteFolder, path: string): Promise<Checkpo
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
     if (computeChecksum(tensors) !== run.checksum)
       throw new FormatError(
-        `${source.name}: its bytes are not those that were written (checksum differs).`,
+        `${source.name}: its bytes differ from those that were written (wrong checksum).`,
       )
     return { state: restoreState(tensors, run.step, run.best), fingerprint: run.fingerprint }
   } finally {
@@ -186,7 +186,7 @@ export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoin
   }
   if (!newest && refused.length > 0)
     throw new FormatError(
-      `No sound checkpoint in ${folder.name}; remove it to start anew:\n  ${refused.join('\n  ')}`,
+      `No valid checkpoint in ${folder.name}; remove the folder to start again:\n  ${refused.join('\n  ')}`,
     )
   return {
     ...(newest ? { checkpoint: newest.checkpoint } : {}),

@@ -65,7 +65,7 @@ async function loadBaseWeights(
   const weights = await model.weights(quantization && { quantization })
   if (quantization && ![...weights.values()].some(isFrozen))
     throw new OptionError(
-      `Training options: quantization is "${quantization}", but no matrix of "${model.base.name}" came quantised.`,
+      `Training options: quantization is "${quantization}", but the files of "${model.base.name}" have no quantised matrix.`,
     )
   return weights
 }

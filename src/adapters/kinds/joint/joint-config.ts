@@ -82,12 +82,12 @@ export function joinConfigs(parts: readonly JointPart[]): JointConfig {
   const rates = new Set(configs.flatMap(({ dropout }) => (dropout > 0 ? [dropout] : [])))
   if (rates.size > 1)
     throw new OptionError(
-      `dropout: got ${[...rates].join(' and ')}; kinds that act as one drop the same inputs, so that both need one rate, or 0.`,
+      `dropout: got ${[...rates].join(' and ')}; kinds that act together drop the same inputs, so both need the same rate, or 0.`,
     )
   const activated = parts.find(({ config }) => config.invocationTokens)
   if (activated)
     throw new OptionError(
-      `${activated.kind}: invocationTokens: kinds that act as one act on all tokens; leave them out.`,
+      `${activated.kind}: invocationTokens: kinds that act together act on all tokens; leave them out.`,
     )
   // Targets show where trained tokens would conflict: they are those of the kind that trains
   // tokens.

@@ -144,13 +144,13 @@ describe('an archive is refused, and the registry stays as it was', () => {
 
   it('what is cut, damaged, no archive, or of another kind', async () => {
     const whole = await packTar(await seedEntries('first/'))
-    await refuse(whole.subarray(0, 5000), /not a sound tar archive/)
-    await refuse(gzipSync(whole).subarray(0, 3000), /not a sound tar archive/)
+    await refuse(whole.subarray(0, 5000), /not a valid tar archive/)
+    await refuse(gzipSync(whole).subarray(0, 3000), /not a valid tar archive/)
     await refuse(
       Uint8Array.from(whole, (byte, i) => (i === 150 ? byte ^ 1 : byte)),
       /checksum/,
     )
-    await refuse(randomBytes(4096), /not a sound tar archive/)
+    await refuse(randomBytes(4096), /not a valid tar archive/)
     await refuse(new Uint8Array(0), /archive/)
     await refuse(Uint8Array.of(0x50, 0x4b, 3, 4), /is a zip archive/)
     await refuse(await packTar([text('notes.txt')]), /contains no expert/)

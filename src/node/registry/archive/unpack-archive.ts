@@ -51,7 +51,7 @@ export async function unpackArchive(
     throw GraftError.isInstance(error)
       ? error
       : new FormatError(
-          `${file}: is not a sound tar archive: ${describeError(error).replace(/\.$/, '')}.`,
+          `${file}: is not a valid tar archive: ${describeError(error).replace(/\.$/, '')}.`,
           {
             cause: error,
           },

@@ -48,7 +48,7 @@ async function acquireSlot(engine: SlotEngine, handle: ExpertHandle): Promise<Le
     if (lease) return lease
     if (!engine.hasWork)
       throw new OptionError(
-        `prepare: leases and pins hold all slots of the ${experts.statistics.budgetBytes} bytes for experts, and no request runs that could give one back. Raise expertBytes, or release one.`,
+        `prepare: leases and pins hold all slots of the ${experts.statistics.budgetBytes} bytes for experts, and no running request will release one. Raise expertBytes, or release one.`,
       )
     void engine.run()
     await engine.step()

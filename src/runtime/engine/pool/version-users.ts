@@ -23,7 +23,7 @@ export class VersionUsers {
   takeLease(lease: Lease): ExpertVersion {
     const version = this.#leases.get(lease)
     if (!version)
-      throw new OptionError('release: this lease was given back already, or is of another pool.')
+      throw new OptionError('release: this lease was released already, or belongs to another pool.')
     this.#leases.delete(lease)
     return version
   }

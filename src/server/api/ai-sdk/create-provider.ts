@@ -148,7 +148,9 @@ const createEmbeddingModel = (
   supportsParallelCalls: true,
   async doEmbed({ values, dimensions, abortSignal }: EmbeddingCall) {
     if (dimensions !== undefined)
-      throw new RequestError('dimensions: vectors are not cut.', { param: 'dimensions' })
+      throw new RequestError('dimensions: vectors cannot be shortened; leave it out.', {
+        param: 'dimensions',
+      })
     const asked = { model: modelId, inputs: values }
     const { vectors, promptTokens } = await service.embed(asked, abortSignal)
     return {

@@ -100,7 +100,7 @@ async function addFile(parts: FileRouteParts, { context, created }: RouteCall): 
   const { files, maxFileBytes, maxTotalBytes } = parts
   const { name, purpose, content, lifetimeSeconds } = await readUpload(context, maxFileBytes)
   if (purpose === 'fine-tune' && !isAllowed(context, 'train'))
-    throw new RequestError('A file to learn from needs a key with the scope "train".', {
+    throw new RequestError('A file of training data needs a key with the scope "train".', {
       status: 403,
       param: 'purpose',
       code: 'insufficient_scope',

@@ -124,12 +124,12 @@ export function toChatRequest(body: ChatBody, base: ServedBase): AnswerRequest {
   const maxTokens = readMaxTokens(body)
   const { logprobs, top_logprobs: top, prompt_logprobs: promptLogprobs, stream } = body
   if (top !== undefined && top > 0 && !logprobs)
-    throw new RequestError('top_logprobs are given with logprobs: set logprobs to true.', {
+    throw new RequestError('top_logprobs needs logprobs: set logprobs to true.', {
       param: 'top_logprobs',
       code: 'invalid_value',
     })
   if (promptLogprobs !== undefined && stream)
-    throw new RequestError('prompt_logprobs are given with whole answers: do not stream.', {
+    throw new RequestError('prompt_logprobs needs a complete answer: set stream to false.', {
       param: 'prompt_logprobs',
       code: 'invalid_value',
     })
@@ -211,9 +211,12 @@ function readOpening({
       code: 'invalid_value',
     })
   if (continues && !isBegun)
-    throw new RequestError('continue_final_message: the last message is not the assistant’s.', {
-      param: 'continue_final_message',
-      code: 'invalid_value',
-    })
+    throw new RequestError(
+      'continue_final_message: expected a last message with the role assistant.',
+      {
+        param: 'continue_final_message',
+        code: 'invalid_value',
+      },
+    )
   return continues ? false : opens
 }

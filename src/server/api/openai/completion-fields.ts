@@ -91,11 +91,11 @@ export function toCompletionRequest(body: CompletionBody, base: ServedBase): Ans
     )
   if (body.best_of !== undefined && body.best_of !== copies)
     throw new RequestError(
-      `best_of is ${body.best_of} and n is ${copies}: all answers that are written are given. Use n.`,
+      `best_of is ${body.best_of} and n is ${copies}: expected equal numbers, because every generated answer is returned. Use n.`,
       { param: 'best_of', code: 'invalid_value' },
     )
   if (body.prompt_logprobs !== undefined && stream)
-    throw new RequestError('prompt_logprobs are given with whole answers: do not stream.', {
+    throw new RequestError('prompt_logprobs needs a complete answer: set stream to false.', {
       param: 'prompt_logprobs',
       code: 'invalid_value',
     })

@@ -145,7 +145,7 @@ export function checkStreamOptions(body: {
   readonly stream_options?: unknown
 }): void {
   if (body.stream_options !== undefined && body.stream !== true)
-    throw new RequestError('stream_options are of streamed answers: set stream to true.', {
+    throw new RequestError('stream_options needs a streamed answer: set stream to true.', {
       param: 'stream_options',
       code: 'invalid_value',
     })

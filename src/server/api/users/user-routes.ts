@@ -31,7 +31,7 @@ export async function sendFeedback(
     })
   if (correction !== undefined && given.length > 1)
     throw new RequestError(
-      `correction is the right answer, ${given[0]} how good the answer was. Send them apart.`,
+      `correction gives the right answer and ${given[0]} rates the answer given. Send them separately.`,
       { param: 'correction', code: 'invalid_value' },
     )
   const outcome = await service.feedback({
@@ -158,7 +158,7 @@ const toExpertBody = ({ expert, key, isLoaded, ...report }: ServedUserReport) =>
 })
 
 const createAbsence = (user: string): RequestError =>
-  new RequestError(`Nothing is kept of user ${JSON.stringify(user.slice(0, 100))}.`, {
+  new RequestError(`Nothing is stored for user ${JSON.stringify(user.slice(0, 100))}.`, {
     status: 404,
     param: 'user',
     code: 'user_not_found',

@@ -52,10 +52,13 @@ export const createTrainTool = (parts: TrainToolParts): McpTool =>
     async run({ given, caller }) {
       const { job: id, rows, name, model, epochs, seed, adapter } = given
       if (id !== undefined && rows !== undefined)
-        throw new RequestError('job looks at a job, rows make one. Give one of them.', {
-          param: 'rows',
-          code: 'invalid_value',
-        })
+        throw new RequestError(
+          'job shows an existing job, rows start a new one. Give one of them.',
+          {
+            param: 'rows',
+            code: 'invalid_value',
+          },
+        )
       if (id !== undefined) return describeJob(parts, await getOwnJob(parts.jobs, caller, id))
       if (rows === undefined)
         throw new RequestError('rows are missing.', { param: 'rows', code: 'missing_value' })
