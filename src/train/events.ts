@@ -14,7 +14,7 @@ export interface DataCounts {
   readonly dropped: number
   readonly tokens: number
   readonly scored: number
-  /** What of the rows is not used; absent for rows that were given as tokens. */
+  /** Counts of what is not used; absent for rows that were given as tokens. */
   readonly summary?: DataSummary
 }
 
@@ -33,9 +33,11 @@ export type TrainEvent =
       readonly type: 'data-ready'
       readonly data: DataCounts
       readonly validation?: DataCounts
-      /** Share of the places in the first epoch's batches that hold a token. */
+      /** Share of the positions in the first epoch's batches that hold a token. */
       readonly fill: number
-      /** Tokens that all rows begin with, computed once a line. */
+      /**
+       * Length of the prefix that all rows share, which is computed once for each packed sequence.
+       */
       readonly sharedTokens: number
       readonly steps: number
       /** Of the highest step. */
@@ -43,20 +45,20 @@ export type TrainEvent =
       /** Steps that were done before, where the run resumes from a checkpoint. */
       readonly resumedAt: number
       /**
-       * The checkpoint's date, which chat templates print instead of the given one; absent where
-       * both are the same day.
+       * The checkpoint's date, which chat templates print instead of the given one; absent if both
+       * are the same day.
        */
       readonly checkpointDate?: Date
       /** Checkpoints that were found and refused, each with its reason. */
       readonly refusedCheckpoints: readonly string[]
       readonly trainableParameters: number
-      /** Where EWC is on: how many earlier tasks pull on the run. */
+      /** With EWC: how many earlier tasks are protected. */
       readonly protectedTasks?: number
     }
   | {
       /**
-       * Before the first step: how many rows the reference or the teacher was asked about, of how
-       * many.
+       * Before the first step: progress of precomputing the reference's or teacher's outputs, in
+       * rows.
        */
       readonly type: 'rows-asked'
       readonly of: 'reference' | 'teacher'
@@ -74,7 +76,8 @@ export type TrainEvent =
       /** Before clipping. */
       readonly gradientNorm: number
       /**
-       * What the loss also reports: of pairs accuracy and margin, of distillation the divergence.
+       * Further measures of the loss: accuracy and margin for pairs, the divergence for
+       * distillation.
        */
       readonly measures?: Measures
       readonly tokensPerSecond: number
@@ -88,10 +91,7 @@ export type TrainEvent =
       readonly isBest: boolean
     }
   | {
-      /**
-       * After the last step, where EWC is on: how many rows the importance was measured on, of how
-       * many.
-       */
+      /** After the last step, with EWC: progress of measuring the importance, in rows. */
       readonly type: 'importance-measured'
       readonly done: number
       readonly count: number
@@ -105,15 +105,15 @@ export type TrainEvent =
       readonly kind: 'lora'
       /** The step that went wrong. */
       readonly step: number
-      /** The last good step, after which it continues; 0: from its start. */
+      /** The last good step, after which it continues; 0: it starts again. */
       readonly goesOnAfter: number
       readonly reason: string
     }
   | {
       readonly type: 'train-end'
       /**
-       * 'early-stopped': validations ran out of patience, and the run is over; 'stopped': by the
-       * signal, the checkpoint has everything to resume.
+       * 'early-stopped': the patience ran out, and the run has ended. 'stopped': by the signal; the
+       * checkpoint has everything to resume.
        */
       readonly reason: 'finished' | 'early-stopped' | 'stopped'
       /** The best one. */
@@ -121,6 +121,6 @@ export type TrainEvent =
       readonly best: Snapshot
       readonly last: Snapshot
       readonly history: History
-      /** What later tasks must not overwrite, where the run was asked for it and has ended. */
+      /** The state that protects this task in later ones, if EWC is on and the run has finished. */
       readonly ewc?: EwcState
     }

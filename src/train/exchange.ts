@@ -4,47 +4,53 @@
 
 import { WorkerError } from '../base/errors.ts'
 
-/** What one replica brings. */
+/** The contribution of one replica to a step. */
 export interface Contribution {
-  /** The step that is worked on; all must bring the same. */
+  /** The current step, which must be the same for all. */
   readonly step: number
-  /** Handed to every replica as it is: losses of batches, outputs. */
+  /** Passed to every replica unchanged: losses of batches, outputs. */
   readonly note: Uint8Array
   /**
-   * What is added up, of one length for all; undefined counts as nothing, not as zeros. The array
-   * belongs to the exchange from here on.
+   * Values to be summed, of the same length for all replicas; undefined is skipped. The exchange
+   * owns the array from here on.
    */
   readonly values: Float32Array | undefined
   /** Whether this replica was asked to stop after the step. */
   readonly stop?: boolean
 }
 
-/** What every replica gets. */
+/** What every replica receives. */
 export interface Meeting {
   /** By rank. */
   readonly notes: readonly Uint8Array[]
   /** The sums, the replica's own to change; undefined if no replica brought values. */
   readonly sums: Float32Array | undefined
-  /** Whether any replica, or what adds up, was asked to stop: then all do, after the same step. */
+  /**
+   * Whether any replica or the exchange was asked to stop: then all replicas stop after the same
+   * step.
+   */
   readonly stop: boolean
 }
 
-/** A replica's place among the others, and where it meets them. */
+/** A replica's connection to the others. */
 export interface Exchange {
   /** Counted from 0; replica 0 alone writes checkpoints and the adapter. */
   readonly rank: number
   /** A power of two. */
   readonly size: number
-  /** What must be equal on all replicas besides the run itself, such as the program's version. */
+  /**
+   * Values in addition to the run that must be equal on all replicas, such as the program's
+   * version.
+   */
   readonly about?: Readonly<Record<string, string>>
-  /** Waits for all. Rejects if one is gone, or is at another step. */
+  /** Waits for all replicas. Rejects if one has ended or is at another step. */
   meet(contribution: Contribution): Promise<Meeting>
 }
 
 /**
- * Adds parts up by a binary tree over their places, into the first present one: neighbours first,
- * then neighbours of these. A part that is missing counts as nothing. Over 2ⁿ places any aligned
- * half, quarter … of them is a subtree, which is why the sum has the same bits however many
+ * Adds up parts by a binary tree over their places: first neighbours, then the sums of neighbours.
+ * The result is in the first part that is present; missing parts are skipped. Over 2ⁿ places any
+ * aligned half, quarter … of them is a subtree, which is why the sum has the same bits however many
  * replicas hold the places. Changes `parts`.
  */
 export function sumByTree<Part>(
@@ -90,7 +96,7 @@ export function mergeContributions(all: readonly Contribution[]): Meeting {
   return { notes: all.map(({ note }) => note), sums, stop: all.some(({ stop }) => stop) }
 }
 
-/** Exchanges of replicas within one process: what several processes do, without them. */
+/** Exchanges for replicas within one process, instead of several processes. */
 export function createLocalExchanges(size: number): Exchange[] {
   interface Waiting {
     readonly contribution: Contribution

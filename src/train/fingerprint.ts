@@ -11,8 +11,8 @@ import { type Tensor, viewBytes } from '../base/tensor.ts'
 export type Fingerprint = Readonly<Record<string, string | number | boolean>>
 
 /**
- * FNV-1a over 32-bit words in the order of the tensors' names. It notices a file that was cut,
- * mixed up or damaged by a bad block.
+ * FNV-1a over 32-bit words in the order of the tensors' names. It detects a file that was
+ * truncated, reordered or damaged.
  */
 export function computeChecksum(tensors: ReadonlyMap<string, Tensor>): number {
   let hash = 0x811c9dc5
@@ -28,7 +28,10 @@ export function computeChecksum(tensors: ReadonlyMap<string, Tensor>): number {
   return hash >>> 0
 }
 
-/** Settings with one value each: objects as JSON, what is undefined or named here left out. */
+/**
+ * Flattens settings to one value each: objects as JSON; undefined values and those of `leftOut` are
+ * dropped.
+ */
 export const flattenSettings = (settings: object, leftOut: readonly string[] = []): Fingerprint =>
   Object.fromEntries(
     Object.entries(settings).flatMap(([name, value]: [string, unknown]) =>

@@ -1,5 +1,5 @@
-// What a run has measured so far, as plain numbers. The loss curve is drawn from it, and a resumed
-// run continues it.
+// The measurements of a run so far. The loss curve is drawn from them, and a resumed run appends to
+// them.
 
 export interface StepRecord {
   readonly step: number

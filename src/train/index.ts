@@ -1,5 +1,5 @@
-// graftlm/train: training an adapter on a frozen model or over vectors, data sets for both, and
-// what keeps earlier tasks. Pieces for builders (programs, packing, tables) are imported by path.
+// graftlm/train: training an adapter on a frozen model or over vectors, data sets for both, and the
+// protection of earlier tasks. Lower-level parts (programs, packing, tables) are imported by path.
 
 export {
   encodeData,

@@ -9,7 +9,8 @@ import type { Batch } from './batch.ts'
 import type { EncodedData, EncodedSequence } from '../data/encode.ts'
 
 /**
- * Places of a line by sequence, in order, those of the shared beginning before each sequence's own.
+ * The positions of each sequence in a packed sequence, in order, with those of the shared prefix
+ * first.
  */
 function groupBySequence(segments: Int32Array): number[][] {
   const shared: number[] = []
@@ -78,8 +79,8 @@ export function checkInvocation(
 }
 
 /**
- * How many of the tokens that all rows begin with they can share: all where all become active at
- * the same one, else those before the first.
+ * How many tokens of the common prefix the rows can share: all of them if all rows become active at
+ * the same one, else those before the first activation.
  */
 export function limitSharedPrefix(
   rows: readonly EncodedSequence[],

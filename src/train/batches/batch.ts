@@ -1,5 +1,5 @@
-// One step's rows as the gradient program takes them: several sequences packed side by side, each
-// attending to itself and a shared prefix.
+// The input of the gradient program: several sequences packed into one row, each attending to
+// itself and to a shared prefix.
 
 import type { Tensor } from '../../base/tensor.ts'
 

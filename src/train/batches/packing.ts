@@ -1,4 +1,4 @@
-// Which rows share which batch, and the batches themselves. A row is never split, and no token sees
+// Assigns rows to batches, and builds the batches. A row is never split, and no token attends to
 // another row.
 
 import { OptionError } from '../../base/errors.ts'
@@ -7,38 +7,38 @@ import { PADDING, SHARED_PREFIX } from '../../graph/feeds.ts'
 import type { Batch } from './batch.ts'
 import type { EncodedSequence } from '../data/encode.ts'
 
-/** Numbers of the rows on each line of a batch: at most N lines. */
+/** The row numbers of each packed sequence of a batch: at most N packed sequences. */
 export type BatchPlan = readonly (readonly number[])[]
 
 export interface PackingOptions {
-  /** Lines of a batch at most. */
+  /** Most packed sequences in a batch. */
   readonly rows: number // N
-  /** Tokens of a line at most. */
+  /** Most tokens in a packed sequence. */
   readonly tokens: number // T
-  /** Several rows on one line; else each row is padded on its own line. */
+  /** Whether a packed sequence may hold several rows; otherwise each row is padded by itself. */
   readonly packing: boolean
   /**
-   * Tokens at the beginning of every row that are stored once in each packed sequence and seen by
-   * all its rows; 0 is none.
+   * Length of the prefix that all rows share: it is stored once in each packed sequence, and all
+   * its rows attend to it. 0: none.
    */
   readonly shared: number
   /**
-   * Rows one after the other that must come in one batch, and where rows are packed, on one line: 2
-   * for pairs. Default: 1.
+   * How many consecutive rows must be in one batch, and with packing in one packed sequence: 2 for
+   * pairs. Default: 1.
    */
   readonly together?: number
   readonly seed: number
   readonly epoch: number
 }
 
-// few enough to keep the order random, enough for first-fit to fill its lines
+// few enough to keep the order random, enough for first-fit to fill packed sequences
 const windowRows = 256
 const leastShared = 4 // fewer tokens are not worth a wider mask
-const roundTokens = 8 // lines end on a multiple, so that few different shapes occur
+const roundTokens = 8 // lengths are multiples, so that few different shapes occur
 
 /**
- * Tokens that all rows begin with and none of which is a label; each row keeps at least one own
- * token.
+ * The length of the common prefix of all rows that has no label; each row keeps at least one token
+ * of its own.
  */
 export function countSharedPrefix(rows: readonly EncodedSequence[]): number {
   const first = rows[0]
@@ -57,7 +57,7 @@ interface PackedSequence {
   free: number
 }
 
-/** First-fit decreasing: the longest units first, each on the first line with room. */
+/** First-fit decreasing: the longest units first, each into the first packed sequence with room. */
 function packFirstFit(
   members: readonly number[],
   lengthOf: (unit: number) => number,
@@ -79,7 +79,7 @@ const splitIntoGroups = <Item>(items: readonly Item[], size: number): Item[][] =
     items.slice(i * size, (i + 1) * size),
   )
 
-/** Throws OptionError if a row, or rows that must share a line, are longer than it. */
+/** Throws OptionError if a row, or rows that belong together, are longer than a packed sequence. */
 function checkLengths(
   rows: readonly EncodedSequence[],
   { tokens, packing, shared, together = 1 }: PackingOptions,
@@ -102,13 +102,14 @@ function checkLengths(
 
 /**
  * The batches of one epoch: rows in an order drawn from (seed, epoch), packed window by window;
- * lines that fill no whole batch wait for the next window. Every row occurs exactly once, rows that
- * belong together in one batch. Throws OptionError if a row is longer than a line.
+ * packed sequences that do not fill a batch wait for the next window. Every row occurs exactly
+ * once, and rows that belong together are in one batch. Throws OptionError if a row is longer than
+ * a packed sequence.
  */
 export function planEpoch(rows: readonly EncodedSequence[], options: PackingOptions): BatchPlan[] {
   const { rows: lines, tokens, packing, shared, together = 1, seed, epoch } = options
   checkLengths(rows, options)
-  const generator = random(seed ^ Math.imul(epoch + 1, 0x9e3779b9)) // golden ratio: epochs' seeds are far apart
+  const generator = random(seed ^ Math.imul(epoch + 1, 0x9e3779b9)) // golden ratio: seeds far apart
   const units = splitIntoGroups(
     rows.map((_, row) => row),
     together,
@@ -140,7 +141,7 @@ export function planEpoch(rows: readonly EncodedSequence[], options: PackingOpti
   return batches
 }
 
-/** Tokens a line takes. */
+/** Tokens of a packed sequence. */
 const countPackedTokens = (
   rows: readonly EncodedSequence[],
   line: readonly number[],
@@ -148,9 +149,9 @@ const countPackedTokens = (
 ): number => line.reduce((sum, row) => sum + rows[row]!.ids.length - shared, shared)
 
 /**
- * The batch of a plan: [N, T] with T the longest line rounded up to 8. Label weights are the rows'
- * own times `scale`. A token's label is at the position before it; behind a shared beginning that
- * is the beginning's last token, for every row.
+ * The batch of a plan: [N, T], where T is the longest packed sequence, rounded up to a multiple of
+ * 8. Label weights are the rows' own times `scale`. A token's label is at the position before it;
+ * after a shared prefix, that is the prefix's last token for every row.
  */
 export function buildBatch(
   rows: readonly EncodedSequence[],
@@ -204,14 +205,15 @@ const sumLabelWeights = (rows: readonly EncodedSequence[], plans: readonly Batch
     .flat(2)
     .reduce((sum, row) => sum + rows[row]!.weights.reduce((part, weight) => part + weight, 0), 0)
 
-/** What a label's weight is multiplied by, so that the weights of all these batches add up to 1. */
+/** The factor that makes the label weights of all these batches add up to 1. */
 export const computeLabelScale = (
   rows: readonly EncodedSequence[],
   plans: readonly BatchPlan[],
 ): number => 1 / sumLabelWeights(rows, plans)
 
 /**
- * Batches whose label weights add up to 1, so that their summed loss is the mean of a scored token.
+ * Batches whose label weights add up to 1, so that their summed loss is the mean over scored
+ * tokens.
  */
 export function buildBatches(
   { rows, shared }: { rows: readonly EncodedSequence[]; shared: number },
@@ -221,7 +223,7 @@ export function buildBatches(
   return plans.map((plan) => buildBatch(rows, plan, { shared, scale }))
 }
 
-/** Share of the places in the batches that hold a token: 1 is no padding at all. */
+/** Share of the batches' positions that hold a token; 1 means no padding. */
 export function computeFillRate(
   rows: readonly EncodedSequence[],
   plans: readonly BatchPlan[],

@@ -3,18 +3,18 @@
 
 import type { Example } from './data-format.ts'
 
-/** What an answer got, and whose group it is of. */
+/** The reward of an answer, and the group of its prompt. */
 export interface Grade {
   readonly group: string
   readonly reward: number
 }
 
-/** Keeps a group whose rewards hardly differ from becoming noise; as TRL has it. */
+/** Prevents noise in a group whose rewards hardly differ; the value of TRL. */
 const floor = 1e-4
 
 /**
- * (r − mean of the group) / (standard deviation + 1e-4), the sample's; 0 where all of a group got
- * the same. Undefined if there is no grade.
+ * (r − mean of the group) / (sample standard deviation + 1e-4); 0 if all rewards of a group are
+ * equal. Undefined if there is no grade.
  */
 export function computeAdvantages(grades: readonly (Grade | undefined)[]): (number | undefined)[] {
   const rewards = new Map<string, number[]>()
@@ -30,7 +30,7 @@ export function computeAdvantages(grades: readonly (Grade | undefined)[]): (numb
   })
 }
 
-/** What a graded example got; answers to one prompt are a group. */
+/** The grade of a graded example; answers to one prompt form a group. */
 export const readGrade = (example: Example): Grade | undefined => {
   if (example.kind !== 'graded') return undefined
   const { answer, reward } = example

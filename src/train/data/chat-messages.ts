@@ -12,11 +12,11 @@ import type { RowLog } from './row-log.ts'
 /** Messages in the form of chat templates. */
 export interface ReadMessages {
   readonly messages: readonly ChatMessage[]
-  /** Places of the assistant's turns that are only read. */
+  /** Indices of assistant turns that are context only. */
   readonly unlearned: ReadonlySet<number>
 }
 
-/** Other names of roles. ShareGPT's are under "from". */
+/** Other names of roles; ShareGPT has its names under "from". */
 const roleNames: ReadonlyMap<string, string> = new Map([
   ['developer', 'system'],
   ['function', 'tool'],
@@ -57,7 +57,7 @@ function readFlag(message: DataRecord): boolean | string | undefined {
     : flags[0]
 }
 
-/** The role and the content, whichever form they have. */
+/** The role and the content, in either form. */
 function readSpeech(message: DataRecord): { role: unknown; content: unknown } {
   if (!('from' in message) || 'role' in message) {
     const { role, content } = message
@@ -124,7 +124,7 @@ function readMessage(message: DataRecord, log: RowLog): OneMessage | string {
 /** The keys that go to the chat template in addition to role, content and calls. */
 function collectOtherKeys(message: DataRecord, log: RowLog): Record<string, unknown> | string {
   const others: Record<string, unknown> = {}
-  // one of two forms of a message is read; keys of the other are left out
+  // a message is read in one of two forms; keys of the other form are left out
   const unread = 'from' in message && !('role' in message) ? ['content'] : ['from', 'value']
   if (isCallText(message)) unread.push('tool_calls', 'function_call')
   for (const [key, value] of Object.entries(message)) {

@@ -9,7 +9,7 @@ import type { TextSpan } from './spans.ts'
 export type RenderChat = (messages: readonly ChatMessage[], open: boolean) => string
 
 interface Turn {
-  /** The conversation up to and with this turn. */
+  /** The conversation up to and including this turn. */
   readonly through: string
   /** Where in it the assistant's own text begins. */
   readonly start: number
@@ -28,15 +28,16 @@ function renderTurn(messages: readonly ChatMessage[], index: number, render: Ren
     throw new OptionError(
       `The chat template rewrites earlier messages when message ${index + 1} follows, so the assistant's text cannot be separated.`,
     )
-  // Not simply the length: some openings hold more than the finished turn does (an empty thought).
+  // Not simply the length, because some openings contain more than the finished turn (an empty
+  // thought).
   return { through, start: countCommonPrefix(render(history, true), through) }
 }
 
 /**
- * The pieces to encode, one list per row. A conversation is one row with every assistant turn
- * scored; where the template shows a turn otherwise once more follows (thoughts of earlier turns
- * are left out), each turn becomes its own row, as the model will see it. Turns before message
- * number `learnedFrom` and those at the places `unlearned` are only read.
+ * The pieces to encode, one list per row. A conversation is one row in which every assistant turn
+ * is scored. If the template renders a turn differently once more messages follow (it drops
+ * thoughts of earlier turns), each turn becomes a separate row, as the model will see it. Turns
+ * before message number `learnedFrom`, and those at the indices `unlearned`, are context only.
  */
 export function splitChat(
   messages: readonly ChatMessage[],

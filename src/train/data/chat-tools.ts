@@ -1,5 +1,5 @@
 // Tools that a row offers, and calls of them in messages: OpenAI's two forms, Anthropic's, and
-// lists as JSON text. All become the form that chat templates know.
+// lists as JSON text. All are converted to the form that chat templates expect.
 
 import { parseExactJson } from '../../base/exact-number.ts'
 import type { DataRecord } from './data-format.ts'
@@ -12,7 +12,10 @@ const isObject = (value: unknown): value is Tool =>
 
 const wrapFunction = (called: object): object => ({ type: 'function', function: called })
 
-/** A list that may be written as JSON text, as Parquet and CSV force it; else the value itself. */
+/**
+ * Parses a list that is given as JSON text, as in Parquet and CSV; returns any other value
+ * unchanged.
+ */
 export function readJsonList(value: unknown): unknown {
   if (typeof value !== 'string' || !/^\s*[[{]/.test(value)) return value
   try {

@@ -1,4 +1,4 @@
-// A fingerprint of encoded data: a resumed run must see the very same tokens.
+// A fingerprint of encoded data, because a resumed run must see the same tokens.
 
 import type { EncodedSequence } from './encode.ts'
 

@@ -8,28 +8,33 @@ import type { RowLog } from './row-log.ts'
 export type Example =
   SingleExample | PairExample | JudgedExample | GradedExample | ContrastiveExample
 
-/** Of two answers to one prompt, the first is to become likelier than the second. */
+/** Two answers to one prompt: training makes the first more likely than the second. */
 export interface PairExample {
   readonly kind: 'pair'
   readonly chosen: SingleExample
   readonly rejected: SingleExample
 }
 
-/** An answer that was found good or bad: it is to become likelier or less likely. */
+/** An answer that was rated good or bad: training makes it more likely or less likely. */
 export interface JudgedExample {
   readonly kind: 'judged'
   readonly answer: SingleExample
   readonly isGood: boolean
 }
 
-/** An answer that got a reward, which counts against those of other answers to the same prompt. */
+/**
+ * An answer with a reward, which is compared with the rewards of other answers to the same prompt.
+ */
 export interface GradedExample {
   readonly kind: 'graded'
   readonly answer: SingleExample
   readonly reward: number
 }
 
-/** Texts of which the positives are to be embedded near the anchor, the negatives far from it. */
+/**
+ * Texts: training moves the embeddings of the positives towards the anchor's, and those of the
+ * negatives away from it.
+ */
 export interface ContrastiveExample {
   readonly kind: 'contrastive'
   readonly anchor: string
@@ -40,8 +45,8 @@ export interface ContrastiveExample {
 
 export type SingleExample =
   /**
-   * Every assistant turn is learned; those from message number `learnedFrom` on, where it is given,
-   * and never those at the places `unlearned`.
+   * Every assistant turn is learned, or those from message number `learnedFrom` on, except those at
+   * the indices `unlearned`.
    */
   | {
       readonly kind: 'chat'
@@ -74,15 +79,19 @@ export interface DataFormat {
   readonly keys: ReadonlySet<string>
   /** If given, only these keys may be present besides; any other is refused. */
   readonly describing?: ReadonlySet<string>
-  /** Whether a row's keys are this format's; what they hold is judged by `read`. */
+  /** Whether a row's keys are this format's; `read` checks their values. */
   matches(row: DataRecord): boolean
-  /** What keeps a row with this format's keys from being of it, where it is one value. */
+  /**
+   * Why a row with this format's keys does not have this format, if a single value is the reason.
+   */
   findMismatch?(row: DataRecord): string | undefined
   /** The example, or what is wrong with the row. Notes in the log what is not used. */
   read(row: DataRecord, log: RowLog): Example | string
 }
 
-/** A key's problem if it is no string; an empty one is accepted only with `empty`. */
+/**
+ * The problem of a key whose value is not a string; an empty string is accepted only with `empty`.
+ */
 export function findTextProblem(
   row: DataRecord,
   key: string,

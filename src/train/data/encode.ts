@@ -22,17 +22,17 @@ import { swapAnswer } from './swap-answer.ts'
 import { createArgumentFitter } from '../../formats/text/tool-calls/fit-arguments.ts'
 
 /**
- * Tokens of one sequence. `weights[t]` is the weight of token t as a label: 0 where it is only
- * read; always 0 at the first.
+ * Tokens of one sequence. `weights[t]` is the weight of token t as a label: 0 for context, and
+ * always 0 for the first token.
  */
 export interface EncodedSequence {
   readonly ids: Int32Array // [T]
   readonly weights: Float32Array // [T]
-  /** Of an answer that was judged: whether it was found good. */
+  /** For a rated answer: whether it was rated good. */
   readonly isGood?: boolean
-  /** Of an answer that was graded: what it got. */
+  /** For a graded answer: its reward. */
   readonly reward?: number
-  /** The same against other answers to its prompt, in standard deviations. */
+  /** For a graded answer: its advantage over the prompt's other answers, in standard deviations. */
   readonly advantage?: number
 }
 
@@ -41,16 +41,16 @@ export interface EncodedData {
   /** Name of the format the rows were in. */
   readonly format: string
   readonly rows: readonly EncodedSequence[]
-  /** Whether rows are pairs: chosen and rejected take turns. */
+  /** Whether rows are pairs: chosen and rejected rows alternate. */
   readonly pairs?: boolean
   /**
-   * Whether rows are judged answers: each is followed by its prompt with the answer of the example
-   * before, on which the loss measures how far the adapter moves from the reference.
+   * Whether rows are rated answers. Each is followed by its prompt with the previous example's
+   * answer, on which the loss measures how far the adapter moves from the reference.
    */
   readonly judged?: boolean
   /** Whether rows are graded answers. */
   readonly graded?: boolean
-  /** Where rows are texts to be embedded: so many are an anchor, its positive and its negatives. */
+  /** For texts to be embedded: how many rows an anchor, its positive and its negatives are. */
   readonly groupSize?: number
   /** Examples that were read. */
   readonly examples: number
@@ -58,7 +58,7 @@ export interface EncodedData {
   readonly cut: number
   /** Rows left out because nothing to learn was left of them within maxTokens. */
   readonly dropped: number
-  /** What of the rows is not used. */
+  /** Counts of what is not used. */
   readonly summary?: DataSummary
 }
 
@@ -108,7 +108,7 @@ function createChatEncoder({ tokenizer, chatTemplate, system, now, variables }: 
   }
 }
 
-/** Plain text: the tokenizer's own beginning of a text, the pieces, the end of text as a label. */
+/** Plain text: the tokenizer's initial tokens, the pieces, and the end of text as a label. */
 function createPlainEncoder({ tokenizer }: EncodeOptions) {
   const { bosId, eosId } = tokenizer
   const opens =
@@ -162,7 +162,7 @@ function cutToLength(
   maxTokens: number,
   weight: number,
 ): { row: EncodedSequence | undefined; cut: boolean } {
-  const length = scored.lastIndexOf(true) + 1 // tokens behind the last label teach nothing
+  const length = scored.lastIndexOf(true) + 1 // nothing is learned from tokens after the last label
   const kept = Math.min(length, maxTokens)
   const weights = Float32Array.from(scored.slice(0, kept), (label, t) =>
     label && t > 0 ? weight : 0,
@@ -214,7 +214,7 @@ interface EncodedRows {
   dropped: number
 }
 
-/** The rows of all examples, those cut and left out counted, and what is wrong with any. */
+/** The rows of all examples, counts of cut and dropped ones, and all problems. */
 export function encodeExamples(
   examples: readonly NumberedExample[],
   options: EncodeOptions,
@@ -234,7 +234,7 @@ export function encodeExamples(
           ? encodeTexts(example, options, together)
           : encodeAnswers(example, examples.at(i - 1)!.example, encode)
       const fits = made.map((tokens) => cutToLength(tokens, options.maxTokens, weight))
-      // of rows that belong together all or none
+      // of rows that belong together, all are kept or none
       const kept = fits.filter((_, at) => {
         const start = at - (at % together)
         return fits.slice(start, start + together).every(({ row }) => row)

@@ -38,7 +38,7 @@ export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
 
 const describeKeys = (row: DataRecord): string => Object.keys(row).join(', ') || 'none'
 
-/** The formats of most files, which a message shows whole. */
+/** The most frequent formats, which errors show in full. */
 const usualFormats = [messages, promptCompletion, instruction, text]
 
 function describeFormats(): string {
@@ -64,7 +64,7 @@ function findMeantKey(key: string, row: DataRecord, format: DataFormat): string 
     : findNearestName(key, free)
 }
 
-/** The names that keys of the row were probably meant to have; '' where no format is near. */
+/** The names that the row's keys were probably meant to have; '' if no format is similar. */
 function describeMeantKeys(row: DataRecord, formats: readonly DataFormat[]): string {
   for (const format of formats) {
     const meant = Object.keys(row).flatMap((key) => {
@@ -115,7 +115,7 @@ export interface NumberedExample {
   readonly passed: readonly string[]
 }
 
-/** What became of one row: an example, or problems; and what of it is not used. */
+/** The result of reading one row: an example or problems, and what is not used. */
 export interface RowReading {
   readonly number: number
   readonly example: Example | undefined
@@ -127,7 +127,7 @@ export interface RowReading {
   readonly brokenText: boolean
 }
 
-/** What became of every row of a data set. */
+/** The result of reading every row of a data set. */
 export interface DataReading {
   readonly name: string
   readonly format: DataFormat
@@ -151,13 +151,13 @@ function withAllTurns(example: Example): Example {
   return others
 }
 
-/** What a row has that is not of the first row's format. */
+/** Describes the keys of a row that are not of the first row's format. */
 function describeOtherKeys(row: DataRecord, format: DataFormat): string {
   const meant = findFormat(row) ? '' : describeMeantKeys(row, [format])
   return `its keys are ${describeKeys(row)}${meant && `.${meant}`}`
 }
 
-/** The reading of a row that is not looked into. */
+/** The result for a row that is refused without reading its values. */
 const refuseRow = (number: number, problem: string): RowReading => ({
   number,
   example: undefined,
@@ -199,8 +199,8 @@ function readRow(
 }
 
 /**
- * Reads every row in the first row's format and does not throw for rows that do not fit: each has
- * its problem, what was used and what was left out. Throws DataError if the first row has no known
+ * Reads every row in the first row's format. Does not throw for rows that do not fit: each result
+ * has its problems, and what was used and left out. Throws DataError if the first row has no known
  * format.
  */
 export function readRows(data: RawDataset): DataReading {
@@ -216,8 +216,8 @@ export function readRows(data: RawDataset): DataReading {
 
 /**
  * Every row as an example with its weight, all in the first row's format, and a summary of what is
- * not used. Throws one DataError that names every row which does not fit and its keys, or whose
- * weight is none, and one where no row counts anything.
+ * not used. Throws one DataError that names every row that does not fit, with its keys, or whose
+ * weight is invalid; and one if all weights are 0.
  */
 export function readExamples(data: RawDataset): {
   format: DataFormat

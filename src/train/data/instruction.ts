@@ -1,6 +1,6 @@
 // Alpaca's rows: { "instruction": "…", "input": "…", "output": "…" }; the input may be missing or
 // empty, "system" and "history" (pairs of earlier instructions and outputs) may be present too. The
-// output is learned, and those of the history.
+// output and those of the history are learned.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import { readJsonList } from './chat-tools.ts'

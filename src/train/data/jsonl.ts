@@ -29,7 +29,7 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const describeType = (value: unknown): string =>
   value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`
 
-/** The first problems, and how many there are besides. */
+/** An error with the first problems and the number of further ones. */
 export function createDataError(
   name: string,
   what: string,
@@ -41,7 +41,7 @@ export function createDataError(
   return new DataError([`${name}: ${what}:`, ...shown].join('\n'))
 }
 
-/** Keys below which numbers keep their text: what they hold is printed by chat templates. */
+/** Keys below which numbers keep their text, because chat templates print them. */
 const chatKeys = [
   'messages',
   'conversations',
@@ -54,8 +54,8 @@ const chatKeys = [
 ]
 
 /**
- * A row whose numbers keep their text below the keys of chats: 1.0 and integers of many digits are
- * to be learned as they were written. Other numbers are JavaScript's.
+ * Parses a row. Numbers below the keys of chats keep their text, so that 1.0 and long integers are
+ * learned as they were written. Other numbers are JavaScript numbers.
  */
 function parseRow(text: string): unknown {
   const plain: unknown = JSON.parse(text)
@@ -80,11 +80,11 @@ function withExactChats(
 const describeRepeatedKey = (key: string): string =>
   `${JSON.stringify(key)} appears twice in one object, and only one of the two would be read`
 
-/** The problem of a value that is no row. */
+/** The problem of a value that is not a row. */
 const describeProblem = (number: number, value: unknown): string =>
   `row ${number}: got ${describeType(value)}, expected a JSON object`
 
-/** Rows of one JSON array; undefined if the text is none. */
+/** Rows of one JSON array; undefined if the text is not one. */
 function parseArray(text: string): { rows: DataRow[]; problems: string[] } | undefined {
   let plain: unknown
   try {
@@ -125,7 +125,10 @@ function parseLines(lines: Iterable<string>): { rows: DataRow[]; problems: strin
   return { rows, problems }
 }
 
-/** The most frequent mistake of JSON written by hand; undefined where it is another. */
+/**
+ * Describes a trailing comma, the most frequent mistake in JSON written by hand; undefined for
+ * other mistakes.
+ */
 function describeLastComma(text: string): string | undefined {
   const [, bracket] = /,\s*([}\]])\s*$/.exec(text) ?? []
   return bracket === undefined
@@ -154,7 +157,10 @@ function findLayoutProblem(text: string): string | undefined {
     : `is one JSON object${keys.length > 0 ? `, whose rows seem to be the list under "${keys.join('" or "')}"` : ''}. Give that list alone, or one row a line`
 }
 
-/** The keys of one JSON object that hold lists of objects; undefined if the text is none. */
+/**
+ * The keys of one JSON object whose values are lists of objects; undefined if the text is not an
+ * object.
+ */
 function findListKeys(text: string): string[] | undefined {
   try {
     const value: unknown = JSON.parse(text)
@@ -167,7 +173,7 @@ function findListKeys(text: string): string[] | undefined {
 }
 
 /**
- * The rows of a JSONL text, or of a text that is one JSON array; blank lines are passed over, but
+ * The rows of a JSONL text, or of a text that is one JSON array; blank lines are skipped, but
  * counted in row numbers. Throws one DataError that names every row which is not a JSON object, and
  * one if there is no row at all.
  */

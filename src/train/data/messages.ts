@@ -13,7 +13,7 @@ import { readPartsText } from './content-parts.ts'
 import type { DataFormat, DataRecord, SingleExample } from './data-format.ts'
 import type { RowLog } from './row-log.ts'
 
-/** The example of a chat that was read and found sound. */
+/** The example of a chat that was read and is valid. */
 export function toChatExample(
   { messages, unlearned }: ReadMessages,
   tools: readonly object[] | undefined,
@@ -33,7 +33,9 @@ export function readSystem({ system }: DataRecord, log: RowLog): { text?: string
   return readPartsText(system, 'system', log)
 }
 
-/** Counts messages behind the last answer: nothing is learned there, so nothing there is read. */
+/**
+ * Counts the messages after the last answer, which are ignored because nothing in them is learned.
+ */
 export function checkLastMessages({ messages: all }: ReadMessages, log: RowLog): void {
   if (all.at(-1)!.role !== 'assistant') log.leftOut.add('messages[] after the last answer')
 }

@@ -1,5 +1,5 @@
 // Preferences: { "prompt": "…", "chosen": "…", "rejected": "…" }, each a string or, as TRL has it,
-// a list of messages. Without a list as the prompt, the messages that both answers begin with are
+// a list of messages. If the prompt is not a list, the messages with which both answers begin are
 // the prompt.
 
 import {
@@ -67,7 +67,7 @@ function readLists(
   ] as const) {
     if (!Array.isArray(list) && name !== 'prompt')
       return `"${name}" must be a list of messages as the other answer is`
-    // a string with lists repeats their beginning
+    // next to lists, a prompt that is a string repeats their beginning
     if (typeof list === 'string') log.leftOut.add('prompt')
     const read = readMessages(Array.isArray(list) ? list : [], log)
     if (typeof read === 'string') return `"${name}": ${read}`

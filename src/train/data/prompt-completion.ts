@@ -1,6 +1,6 @@
 // Pairs: { "prompt": "…", "completion": "…" }, each a string or, as TRL has it, a list of messages.
-// The completion is learned. With "label": true or false it is an answer that was judged, with
-// "reward" one that got a number.
+// The completion is learned. With "label": true or false it is a rated answer, with "reward" a
+// graded one.
 
 import { addSystemMessage, findTurnProblem, readMessages } from './chat-messages.ts'
 import { readTools } from './chat-tools.ts'
@@ -45,7 +45,7 @@ function readLists(row: DataRecord, log: RowLog): SingleExample | string {
   return toChatExample(whole, tools, learnedFrom + added)
 }
 
-/** The row's prompt and completion, whichever form they have. */
+/** The row's prompt and completion, in either form. */
 function readAnswer(row: DataRecord, log: RowLog): SingleExample | string {
   const { prompt, completion, system } = row
   if (Array.isArray(prompt) || Array.isArray(completion)) return readLists(row, log)

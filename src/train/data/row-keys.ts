@@ -9,8 +9,7 @@ const tokens = 'contains tokens of another tokenizer; give the text'
 const marks = 'marks parts of a turn, which is not supported; give "weight" 0 or 1 for a turn'
 
 /**
- * Keys that change what a row teaches where they are known, with the reason why a row with one is
- * refused.
+ * Keys that would change what is learned from a row, with the reason why a row with one is refused.
  */
 export const refusedKeys: ReadonlyMap<string, string> = new Map([
   ...['image', 'images', 'audio', 'audios', 'video', 'videos'].map((key) => [key, media] as const),
@@ -41,7 +40,7 @@ function findRefusal(key: string, value: unknown, { describing }: DataFormat): s
   return `"${key}" could be an answer, but only "text" would be learned. Remove it, or give prompt and completion`
 }
 
-/** Notes every key of the row that its format does not use. Keys without a value say nothing. */
+/** Records every key of the row that its format does not use. Keys without a value are ignored. */
 export function checkRowKeys(row: DataRecord, format: DataFormat, log: RowLog): void {
   for (const [key, value] of Object.entries(row)) {
     if (format.keys.has(key) || isWeightKey(key) || isNothing(value)) continue

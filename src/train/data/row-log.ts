@@ -1,10 +1,10 @@
 // How every key of a row is used, and the sums over a data set. Independent of formats and tokens.
 
-/** Notes about one row, made while a format reads it. */
+/** A log of one row, written while a format reads it. */
 export interface RowLog {
   /** Paths of keys that nothing reads: 'messages[].content[].cache_control'. */
   readonly leftOut: Set<string>
-  /** Paths of keys that are read where the model's chat template names them. */
+  /** Paths of keys that are used only if the model's chat template reads them. */
   readonly passed: Set<string>
   /** What is wrong with the row. */
   readonly problems: string[]
@@ -19,13 +19,13 @@ export const createRowLog = (): RowLog => ({
   readOnlyTurns: 0,
 })
 
-/** What of a data set is not learned, in numbers. */
+/** Counts of what is not learned in a data set. */
 export interface DataSummary {
-  /** Rows that hold a key which nothing reads, by the key's path. */
+  /** By the path of a key that is not used, how many rows have it. */
   readonly leftOut: Readonly<Record<string, number>>
   /** Assistant turns that are only read because their weight is 0. */
   readonly readOnlyTurns: number
-  /** Rows with half a surrogate pair, which is read as U+FFFD. */
+  /** Rows with an unpaired surrogate, which is read as U+FFFD. */
   readonly brokenText: number
 }
 
@@ -45,7 +45,7 @@ export function isDeeperThan(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((item) => isDeeperThan(item, levels - 1))
 }
 
-/** Whether a string somewhere in the value contains half a surrogate pair. */
+/** Whether any string in the value contains an unpaired surrogate. */
 export function hasBrokenText(value: unknown): boolean {
   if (typeof value === 'string') return !value.isWellFormed()
   if (typeof value !== 'object' || value === null) return false

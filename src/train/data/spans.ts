@@ -1,5 +1,4 @@
-// Token boundaries: which tokens of a text belong to which of its pieces. Independent of
-// training.
+// Assigns the tokens of a text to its pieces. Independent of training.
 
 import { OptionError } from '../../base/errors.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
@@ -23,8 +22,8 @@ function countCommonPrefix(a: readonly number[], b: readonly number[]): number {
 }
 
 /**
- * Where each piece but the first begins among the tokens of the whole text, and whether those are
- * all true token boundaries.
+ * The index of the token with which each piece but the first begins, and whether every piece begins
+ * at a token boundary.
  */
 function locateBoundaries(
   pieces: readonly TextSpan[],
@@ -44,10 +43,10 @@ function locateBoundaries(
 }
 
 /**
- * Tokens of the pieces in a row. Where no token is across a boundary these are the tokens of the
- * whole text; else each piece is encoded alone, which is what generating after a prompt gives. Only
- * where a tokenizer cannot do that (it sets a space before every text) does the token across a
- * boundary stay, and counts to the later piece.
+ * Tokens of the pieces in a row. If no token crosses a boundary, these are the tokens of the whole
+ * text. Otherwise each piece is encoded alone, which equals generating after a prompt. If a
+ * tokenizer cannot do that, because it adds a space before every text, the token that crosses a
+ * boundary is kept and belongs to the later piece.
  */
 export function encodeSpans(pieces: readonly TextSpan[], tokenizer: Tokenizer): ScoredTokens {
   const ids = tokenizer.encode(pieces.map(({ text }) => text).join(''))
@@ -70,8 +69,8 @@ const isSpecial = (id: number, tokenizer: Tokenizer): boolean =>
   tokenizer.decode([id], { skipSpecialTokens: true }) === '' && tokenizer.decode([id]) !== ''
 
 /**
- * Takes white space behind an end-of-turn token out of the labels: templates write a line break
- * there, but generating has stopped by then.
+ * Excludes white space after an end-of-turn token from the labels: templates write a line break
+ * there, but generation has ended by then.
  */
 export function unscoreTurnEnds({ ids, scored }: ScoredTokens, tokenizer: Tokenizer): void {
   for (let end = ids.length; end > 0; end--) {

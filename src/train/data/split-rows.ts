@@ -6,7 +6,7 @@ import type { EncodedData } from './encode.ts'
 import type { RawDataset } from './jsonl.ts'
 
 /**
- * Rows that stay together: the two of a pair, a judged answer with the row behind it, an anchor
+ * How many rows stay together: both rows of a pair, a rated answer and the row after it, an anchor
  * with its positive and its negatives.
  */
 function getGroupRows(data: RawDataset | EncodedData): number {

@@ -1,4 +1,4 @@
-// A prompt with the answer to another prompt: the counterexample of a loss over judged answers.
+// A prompt with the answer to another prompt: the counterexample in a loss over rated answers.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import type { SingleExample } from './data-format.ts'

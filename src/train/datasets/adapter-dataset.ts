@@ -9,13 +9,13 @@ import { joinFloats } from '../../base/concat.ts'
 import type { DataRecord } from '../data/data-format.ts'
 import { createDataError, type RawDataset } from '../data/jsonl.ts'
 
-/** What examples are labelled with; one entry each. */
+/** Labels of the examples; one entry for each example. */
 export interface DatasetLabels {
-  /** How much an example counts in training, 0 to 1. [N] */
+  /** The weight of each example in training, 0 to 1. [N] */
   readonly quality: Float32Array
   readonly tasks: readonly (string | undefined)[]
   readonly domains: readonly (string | undefined)[]
-  /** Examples of one group never stand on both sides of a split. */
+  /** Examples of one group are always on the same side of a split. */
   readonly groups: readonly (string | undefined)[]
 }
 
@@ -71,10 +71,7 @@ const textExampleTable = {
 }
 const embeddingExampleTable = { ...labelTable, input: vector, target: vector }
 
-/**
- * Throws OptionError that names the function where the value is not a data set, or one of the other
- * level.
- */
+/** Throws OptionError that names the function if the value is not a data set of the right level. */
 export function requireDataset(
   what: string,
   value: unknown,

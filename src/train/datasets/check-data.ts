@@ -1,5 +1,5 @@
-// What a data set teaches: its format, what of each row is learned, what is left out and why.
-// Independent of how it is shown.
+// Reports what is learned from a data set: its format, the learned part of each row, and what is
+// left out and why. Independent of presentation.
 
 import { GraftError } from '../../base/errors.ts'
 import type { ContrastiveExample, Example, SingleExample } from '../data/data-format.ts'
@@ -26,10 +26,10 @@ export interface SampleSpan {
   readonly learned: boolean
 }
 
-/** The text of one row, cut where learned and read parts meet. */
+/** The text of one row, cut between learned parts and context. */
 export interface RowSample {
   readonly row: number
-  /** Which of two answers: 'chosen', 'rejected', 'good', 'bad'; which text of a group: 'anchor'. */
+  /** Which answer ('chosen', 'rejected', 'good', 'bad') or which text of a group ('anchor'). */
   readonly answer?: string
   readonly spans: readonly SampleSpan[]
 }
@@ -60,13 +60,16 @@ export interface DataCheck {
   readonly weightlessRows: number
   readonly refusedRows: number
   readonly problems: readonly RowProblem[]
-  /** Rows that hold a key which nothing reads, by the key's path. */
+  /** By the path of a key that is not used, how many rows have it. */
   readonly leftOut: Readonly<Record<string, number>>
-  /** Rows that hold a key which only a chat template reads; empty where the model is known. */
+  /**
+   * By the path of a key that only a chat template may use, how many rows have it; empty if the
+   * model is known.
+   */
   readonly templateKeys: Readonly<Record<string, number>>
   /** Assistant turns that are only read because their weight is 0. */
   readonly readOnlyTurns: number
-  /** Rows with half a surrogate pair, which is read as U+FFFD. */
+  /** Rows with an unpaired surrogate, which is read as U+FFFD. */
   readonly brokenText: number
   /** Undefined if no model was given. */
   readonly tokens: TokenCounts | undefined
@@ -111,7 +114,7 @@ function listAnswers(example: Example): (readonly [string | undefined, SingleExa
   return [[undefined, example]]
 }
 
-/** What is learned of an example whose model is not known: no template, no special tokens. */
+/** The learned parts of an example if no model is given: no template, no special tokens. */
 function splitPlainly(example: SingleExample): SampleSpan[] {
   if (example.kind === 'text') return [{ text: example.text, learned: true }]
   if (example.kind === 'completion') {
@@ -133,7 +136,7 @@ function splitPlainly(example: SingleExample): SampleSpan[] {
   })
 }
 
-/** The sequences of an example as texts, cut where learned and read tokens meet. */
+/** The sequences of an example as texts, cut between learned tokens and context. */
 function splitByTokens(example: SingleExample, encoding: EncodeOptions): SampleSpan[][] {
   const { tokenizer } = encoding
   return createExampleEncoder(encoding)(example).map(({ ids, scored }) => {
@@ -168,7 +171,7 @@ function collectSamples(
       found.push(...made)
       shown++
     } catch (error) {
-      if (!GraftError.isInstance(error)) throw error // among the problems already
+      if (!GraftError.isInstance(error)) throw error // already among the problems
     }
   }
   return found
@@ -214,8 +217,8 @@ export const sampleRows = (data: RawDataset, options: CheckOptions): RowSample[]
   collectSamples(listExamples(readRows(data)), options)
 
 /**
- * What is understood of a data set. Rows that do not fit are counted with their problems. Throws
- * DataError if the first row is of no known format.
+ * Checks a data set. Rows that do not fit are counted with their problems. Throws DataError if the
+ * first row is of no known format.
  */
 export function checkData(data: RawDataset, options: CheckOptions): DataCheck {
   const { encoding } = options

@@ -62,10 +62,7 @@ export function encodeDataset(dataset: AdapterDataset): Iterable<Uint8Array> {
   return [new TextEncoder().encode(text)]
 }
 
-/**
- * Writes a data set under this path, whole or not at all: '….jsonl' for texts, '….safetensors' for
- * vectors.
- */
+/** Writes a data set atomically to this path: '….jsonl' for texts, '….safetensors' for vectors. */
 export const saveDataset = (dataset: AdapterDataset, sink: ByteSink, path: string): Promise<void> =>
   sink.write(path, encodeDataset(dataset))
 
@@ -85,7 +82,7 @@ export async function loadDataset(folder: ByteFolder, path: string): Promise<Ada
 
 /**
  * The data set in a file's bytes. A safetensors file begins with its header's length, whose last
- * bytes are zeros; no text does.
+ * bytes are zeros; a text never begins so.
  */
 export async function readDataset(bytes: Uint8Array, name: string): Promise<AdapterDataset> {
   return bytes.length > 8 && bytes[7] === 0 ? readVectors(bytes, name) : readTexts(bytes, name)

@@ -16,8 +16,8 @@ import { createDisjointSets } from './disjoint-sets.ts'
 
 export interface DuplicateOptions {
   /**
-   * Cosine of two inputs from which on they are near-duplicates; compares every pair, N²·D
-   * operations. Absent: equal bits only. Ignored for texts.
+   * The least cosine of two inputs that are near-duplicates; compares every pair, N²·D operations.
+   * Absent: equal bits only. Ignored for texts.
    */
   readonly similarity?: number
 }
@@ -37,7 +37,9 @@ function collectTexts(value: unknown): string[] {
   )
 }
 
-/** Words and numbers alone: case, accents' spelling, punctuation and white space say nothing. */
+/**
+ * The text's words and numbers, without case, punctuation, white space and the encoding of accents.
+ */
 export const normalizeText = (text: string): string =>
   text
     .normalize('NFKC')
@@ -49,7 +51,7 @@ export const normalizeText = (text: string): string =>
 const hashVector = ({ inputs, width }: EmbeddingDataset, i: number): string => {
   const words = new Int32Array(inputs.buffer, inputs.byteOffset + 4 * i * width, width)
   let a = 0x811c9dc5
-  let b = 0x9e3779b9 // two FNV-1a sums of 32 bits: equal by accident once in 10¹⁹ pairs
+  let b = 0x9e3779b9 // two FNV-1a hashes of 32 bits: a collision once in 10¹⁹ pairs
   for (const word of words) {
     a = Math.imul(a ^ word, 0x01000193)
     b = Math.imul(b ^ (word >>> 7) ^ word, 0x85ebca6b)
@@ -95,9 +97,9 @@ function visitNearPairs(
 }
 
 /**
- * A number for every example: that of the first duplicate, through any chain of near ones. Texts
- * are the same by their words; vectors by the bits of their inputs, or by `similarity`. Throws
- * OptionError for a similarity that is not above 0 and up to 1.
+ * For every example, the number of its first duplicate, followed through chains of near-duplicates.
+ * Texts are compared by their words; vectors by the bits of their inputs, or by `similarity`.
+ * Throws OptionError for a similarity that is not above 0 and up to 1.
  */
 export function groupDuplicates(
   dataset: AdapterDataset,

@@ -32,7 +32,7 @@ export interface DatasetSplit<Data extends AdapterDataset> {
 }
 
 /**
- * Numbers of examples by what must stay together: examples of one group key, duplicates, and
+ * Groups of example numbers that must stay together: examples of one group key, duplicates, and
  * examples connected to either.
  */
 function groupUnits(dataset: AdapterDataset, options: DuplicateOptions): number[][] {

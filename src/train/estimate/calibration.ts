@@ -1,4 +1,4 @@
-// How fast this machine computes matrix products: one layer, forward and backward, timed for a
+// Measures this machine's speed of matrix products: times one layer, forward and backward, for a
 // second.
 
 import { random } from '../../base/random.ts'

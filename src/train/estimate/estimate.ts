@@ -1,5 +1,5 @@
-// The estimate of a run before it starts: memory from the graph that will run, time from the
-// graph's products and a second of calibration.
+// Estimates a run before it starts: memory from the graph that will run, time from the graph's
+// products and a calibration of one second.
 
 import { toInputName } from '../../adapters/keys.ts'
 import { number, readOptions } from '../../base/schema.ts'
@@ -27,34 +27,34 @@ import { buildTrainingGraph } from '../programs/gradient-checkpointing.ts'
 /** Peak bytes of a run, by purpose. */
 export interface MemoryPlan {
   readonly baseBytes: number
-  /** As it came, as it is trained, and the best one where validation keeps it. */
+  /** The initial adapter, the trained one, and the best one if validation keeps it. */
   readonly adapterBytes: number
-  /** Those of a step, and those of the step before until they are collected. */
+  /** Gradients of a step, and those of the previous step until they are garbage-collected. */
   readonly gradientBytes: number
   readonly optimizerBytes: number
-  /**
-   * What the forward pass keeps for the backward pass, when most is in memory; without the
-   * head's.
-   */
+  /** What the forward pass keeps for the backward pass at the peak, without the head's. */
   readonly activationBytes: number
-  /** Logits over the vocabulary and their softmax or gradient at that moment. */
+  /** Logits over the vocabulary and their softmax or gradient at the peak. */
   readonly headBytes: number
   /** The compiled programs, and what ONNX Runtime's arena loses between buffers. */
   readonly runtimeBytes: number
-  /** Node, ONNX Runtime and this library, before anything is loaded. */
+  /** Node, ONNX Runtime and Graft, before a model is loaded. */
   readonly processBytes: number
   readonly totalBytes: number
 }
 
 export interface TimePlan {
   readonly stepSeconds: number
-  /** All steps and validations; reading and compiling come before, writing after. */
+  /**
+   * Seconds of all steps and validations, without reading and compiling before and writing after.
+   */
   readonly seconds: number
   readonly tokensPerSecond: number
   /** Operations of a step's matrix products, in units of 10⁹. */
   readonly stepGigaOperations: number
   /**
-   * What this machine did in the calibration, in 10⁹ operations a second, and how long that looked.
+   * The calibrated speed of this machine, in 10⁹ operations per second, and how long the
+   * calibration took.
    */
   readonly gigaOperationsPerSecond: number
   readonly calibrationSeconds: number
@@ -72,7 +72,7 @@ export interface TrainPlan {
   /** The contents of the data, and the format of its rows. */
   readonly data: DataCounts & { readonly format: string }
   readonly validation?: DataCounts
-  /** What is not in the numbers. */
+  /** Notes on what the estimate leaves out. */
   readonly notes: readonly string[]
 }
 
@@ -83,7 +83,10 @@ const processBytes = 155e6
 const bytesOfNode = 8000
 const arenaShare = 0.12
 
-/** The batch with most places of the first epoch, and how many times its places all steps have. */
+/**
+ * The first epoch's batch with the most positions, and the positions of all steps as a multiple of
+ * its positions.
+ */
 function findLargestBatch({ plan, data }: PreparedRows): {
   largest: Batch
   share: number
@@ -114,7 +117,7 @@ function findLargestBatch({ plan, data }: PreparedRows): {
   }
 }
 
-/** Places of the batches that a validation takes, padding counted. */
+/** Positions in the batches of a validation, including padding. */
 const countPositions = ({ rows, shared, batches }: HeldRows): number =>
   batches.reduce((sum, batch) => sum + buildBatch(rows, batch, { shared }).ids.length, 0)
 
@@ -153,7 +156,7 @@ export function estimateMemory(
     0,
   )
   const { shards } = run.recipe.settings
-  // a sum of each level of the tree that adds shards up
+  // one sum for each level of the tree that adds up the shards
   const levels = shards > 1 ? Math.log2(shards) + 1 : 0
   const parts = {
     baseBytes: countWeightBytes(weights.values()),

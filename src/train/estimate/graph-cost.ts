@@ -20,7 +20,7 @@ export function collectDims(graph: Graph, feeds: ReadonlyMap<string, Tensor>): M
   return dims
 }
 
-/** A dimension in numbers: 'T', or what graphs make of such names, '3*T' and 'P+T'. */
+/** The value of a dimension: a name such as 'T', a product '3*T' or a sum 'P+T'. */
 function computeLength(dim: Dim, dims: Dims): number {
   if (typeof dim === 'number') return dim
   const known = dims.get(dim)
@@ -45,7 +45,7 @@ const countBytes = ({ dtype, shape }: Value, dims: Dims): number =>
 /** The same memory under another name or shape. */
 const aliases = new Set(['reshape', 'after', 'stopGradient'])
 
-/** Quantised weights are turned to f32 for the length of one product. */
+/** Quantised weights are converted to f32 for the duration of one product. */
 const countTemporaryBytes = ({ operation, attributes }: Node): number =>
   /^frozen(Linear|LinearGradient)$/.test(operation)
     ? 4 * sizeOf(attributes['weight'] as readonly number[])
@@ -53,19 +53,17 @@ const countTemporaryBytes = ({ operation, attributes }: Node): number =>
 
 export interface MemoryPeak {
   /**
-   * Alive at the fullest moment: values that a later node reads or that leave the graph, and what
+   * Bytes that are alive at the peak: values that a later node reads or that are outputs, and what
    * the node itself needs.
    */
   readonly bytes: number
-  /**
-   * Of these: values as wide as `wide`, which are the head's logits, their softmax, their gradient.
-   */
+  /** The part of them with the width `wide`: the head's logits, their softmax, their gradient. */
   readonly wideBytes: number
 }
 
 /**
- * How long each buffer lives: made by which node, last read by which; what leaves the graph lives
- * to the end.
+ * The lifetime of each buffer: the node that creates it and the last node that reads it; outputs
+ * live to the end.
  */
 function listLifetimes(graph: Graph): { made: number; last: number; value: Value }[] {
   const buffers = new Map<string, { made: number; last: number; value: Value }>()
@@ -86,8 +84,8 @@ function listLifetimes(graph: Graph): { made: number; last: number; value: Value
 }
 
 /**
- * The peak of a run in the order of the nodes. Inputs are not counted: they are fed, and are
- * outside.
+ * The peak of a run in the order of the nodes. Inputs are not counted, because the caller holds
+ * them.
  */
 export function computeMemoryPeak(graph: Graph, dims: Dims, wide = 0): MemoryPeak {
   const change = graph.nodes.map(() => ({ bytes: 0, wideBytes: 0 }))

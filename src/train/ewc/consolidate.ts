@@ -1,5 +1,5 @@
-// After a task: how much every weight of the change mattered for it, and the change itself.
-// Independent of optimisers and schedules.
+// After a task, computes the importance of every changed weight for it, and stores the change
+// itself. Independent of optimisers and schedules.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -19,29 +19,29 @@ import type { EwcState, ProtectedModule } from './state.ts'
 
 export interface ConsolidateOptions {
   readonly model: TrainableModel
-  /** The adapter as the task's training left it. */
+  /** The adapter after training on the task. */
   readonly adapter: Adapter
-  /** The base's weights, where they have been read already. */
+  /** The base's weights, if they have been read already. */
   readonly weights?: ReadonlyMap<string, BaseWeight>
   /** The task's rows. */
   readonly rows: readonly EncodedSequence[]
-  /** What was protected before. */
+  /** The state of earlier tasks. */
   readonly previous?: EwcState
-  /** How many rows the importance is measured on, evenly taken. Default: 24. */
+  /** How many rows, evenly spaced, the importance is measured on. Default: 24. */
   readonly sample?: number
-  /** How much earlier tasks still count: 1 as much as this one, 0 not at all. */
+  /** Weight of earlier tasks: 1 as much as this one, 0 not at all. */
   readonly decay?: number
   readonly seed?: number
 }
 
 /**
- * Adds a task to what is protected. With G = ∂loss/∂W of one row, importance is the empirical
+ * Adds a task to the protected state. With G = ∂loss/∂W of one row, importance is the empirical
  * Fisher's diagonal E[G²] in factored form (as Adafactor factors its second moment, Shazeer and
  * Stern 2018, arXiv:1804.04235): r_i = E[Σ_j G_ij²], c_j = E[Σ_i G_ij²], each divided by its mean,
  * so that every module weighs the same. G itself is never made: with normal probes P and Q, the
  * gradient of a low-rank branch [A over P over 0], [B | 0 | Q] contains G·Pᵀ and Qᵀ·G, whose
- * squares have those sums as their expectation. Earlier tasks fade by `decay` (online EWC), their
- * anchor moves on to this adapter's ΔW. Throws UnsupportedError for an adapter that is no plain
+ * squares have those sums as their expectation. Earlier tasks decay by `decay` (online EWC), and
+ * the anchor becomes this adapter's ΔW. Throws UnsupportedError for an adapter that is no plain
  * LoRA, OptionError for options out of range.
  */
 export async function consolidate(options: ConsolidateOptions): Promise<EwcState> {
@@ -51,7 +51,7 @@ export async function consolidate(options: ConsolidateOptions): Promise<EwcState
   return next.value
 }
 
-/** The same, telling how many rows are done. */
+/** The same, yielding how many rows are done. */
 export async function* consolidateWithProgress(
   options: ConsolidateOptions,
 ): AsyncGenerator<{ done: number; count: number }, EwcState, void> {
@@ -63,7 +63,7 @@ export async function* consolidateWithProgress(
   return mergeTask(createTaskState(layers, adapter, sums), previous, decay)
 }
 
-/** A row alone, its loss the mean of its labels. */
+/** A batch of one row; its loss is the mean over its labels. */
 function buildRowBatch(row: EncodedSequence): Batch {
   const labels = row.weights.reduce((sum, weight) => sum + weight, 0)
   return buildBatch([row], [[0]], { scale: 1 / labels })
@@ -99,7 +99,7 @@ function selectEvenly<T>(items: readonly T[], count: number): T[] {
   return Array.from({ length: size }, (_, i) => items[Math.floor((i * items.length) / size)]!)
 }
 
-/** One task alone: the adapter's ΔW, and importances that are 1 in the mean of a module. */
+/** The state of a single task: the adapter's ΔW, and importances with mean 1 in each module. */
 export function createTaskState(
   layers: readonly LoraLayer[],
   { tensors }: Pick<Adapter, 'tensors'>,
@@ -121,7 +121,9 @@ export function createTaskState(
   return { tasks: 1, weight: 1, modules: new Map(modules) }
 }
 
-/** A module whose gradient is zero everywhere matters equally everywhere. */
+/**
+ * Scales to mean 1; a module whose gradient is zero everywhere gets the importance 1 everywhere.
+ */
 function scaleToMeanOne(values: Float64Array): F32Tensor {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
   return f32(
@@ -131,8 +133,8 @@ function scaleToMeanOne(values: Float64Array): F32Tensor {
 }
 
 /**
- * Earlier tasks and a new one as one state: means of the importances, weighted by how much each
- * task counts, and the new one's anchor.
+ * Merges a new task into the state of earlier ones: weighted means of the importances, and the new
+ * task's anchor.
  */
 export function mergeTask(task: EwcState, previous: EwcState | undefined, decay: number): EwcState {
   if (!previous) return task

@@ -1,5 +1,5 @@
-// How much each weight of the changed layers matters for some batches: sums of squared gradients of
-// whole weights by row and by column, estimated without making these gradients.
+// The importance of each weight of the changed layers: sums of squared gradients by row and by
+// column, estimated without computing the full gradients.
 
 import { random, type Random } from '../../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
@@ -13,8 +13,8 @@ import type { TrainableModel } from '../programs/trainable-model.ts'
 import type { LoraLayer } from './lora-layers.ts'
 
 /**
- * Random directions a row: the sums of squares they estimate have a relative deviation of
- * √(2/probes) a row.
+ * Random directions for each row: the estimated sums of squares have a relative deviation of
+ * √(2/probes) per row.
  */
 const probes = 8
 
@@ -83,7 +83,10 @@ const widenAdapter = (
     ]),
   )
 
-/** A program for detours that are wider by twice the probes, of the same scale in every module. */
+/**
+ * A program whose low-rank branches have 2·probes additional ranks, with the same scale in every
+ * module.
+ */
 async function createProbeProgram(
   model: TrainableModel,
   weights: ReadonlyMap<string, BaseWeight>,

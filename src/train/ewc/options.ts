@@ -6,9 +6,9 @@ import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import { type EwcState, collectStateTensors } from './state.ts'
 
 export interface EwcOptions {
-  /** How hard earlier tasks pull. */
+  /** Strength of the penalty that protects earlier tasks. */
   readonly lambda?: number | undefined
-  /** What earlier tasks left; without it nothing pulls yet. */
+  /** The state of earlier tasks; without it there is no penalty yet. */
   readonly state?: EwcState | undefined
   /** The weight of earlier tasks relative to this one, once it is over. */
   readonly decay?: number | undefined
@@ -53,7 +53,7 @@ export const completeEwc = (options: EwcOptions): EwcSettings => ({
   sample: options.sample ?? ewcTable.sample.default,
 })
 
-/** What of the options determines how a run goes. */
+/** The options that determine a run's results. */
 export const computeEwcFingerprint = (options: EwcOptions | undefined): Fingerprint =>
   options
     ? {

@@ -21,7 +21,7 @@ type Single = Matrix<Float32Array>
 const createSingleMatrix = (rows: number, columns: number): Single =>
   createMatrix(rows, columns, new Float32Array(rows * columns))
 
-/** What one module needs between steps: copies of U and V, and what is multiplied into them. */
+/** Buffers of one module: copies of U and V, and their weighted products. */
 interface Workspace {
   readonly site: LoraLayer
   readonly kept: ProtectedModule
@@ -80,8 +80,8 @@ function refresh(
 }
 
 /**
- * Throws MismatchError with every module that the adapter does not change, or that is of another
- * size there.
+ * Throws MismatchError with every module that the adapter does not change, or changes with another
+ * size.
  */
 function checkFits(state: EwcState, sites: readonly LoraLayer[]): void {
   const sizes = new Map(
@@ -170,7 +170,7 @@ function addModule(
     addScaled(gradientA as Float32Array, result.data, strength)
   }
   if (gradientB) {
-    // ∂/∂Uᵀ = λ·(V·diag(c)·Vᵀ)·Uᵀ·diag(r); B is its first R rows, turned, times s
+    // ∂/∂Uᵀ = λ·(V·diag(c)·Vᵀ)·Uᵀ·diag(r); B is its first R rows, transposed, times s
     const result = createSingleMatrix(site.rank, u.columns)
     multiply(result, sliceRows(inner, 0, site.rank), uWeighted, { kernel })
     addTransposed(gradientB as Float32Array, result, strength * site.scale)

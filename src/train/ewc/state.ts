@@ -1,5 +1,5 @@
-// The state of past tasks that protects them from later ones: how important each weight was, and
-// where the change was. One file next to the adapter, complete or refused. Kirkpatrick et al. 2017
+// The state of past tasks that protects them from later ones: the importance of each weight, and
+// the anchor. One file next to the adapter, complete or refused. Kirkpatrick et al. 2017
 // (arXiv:1612.00796); online: Schwarz et al. 2018 (arXiv:1805.06370).
 
 import { FormatError, NotFoundError } from '../../base/errors.ts'
@@ -17,13 +17,13 @@ export interface ProtectedModule {
   readonly fisherOut: F32Tensor // [out], mean 1
   readonly fisherIn: F32Tensor // [in], mean 1
   readonly anchorA: F32Tensor // [R, in]
-  readonly anchorB: F32Tensor // [out, R], the adapter's scale folded in
+  readonly anchorB: F32Tensor // [out, R], multiplied by the adapter's scale
 }
 
 export interface EwcState {
   /** Tasks consolidated so far. */
   readonly tasks: number
-  /** Σ decayᵏ over them: what the importance of all together weighs. */
+  /** Σ decayᵏ over them: the total weight of their importances. */
   readonly weight: number
   /** By module path. */
   readonly modules: ReadonlyMap<string, ProtectedModule>
@@ -51,7 +51,7 @@ export async function saveEwcState(state: EwcState, sink: ByteSink): Promise<voi
 
 /**
  * Reads the state from an adapter's folder; undefined if there is none. Throws FormatError if the
- * file is torn, changed or newer.
+ * file is incomplete, changed or newer.
  */
 export async function loadEwcState(folder: ByteFolder): Promise<EwcState | undefined> {
   const source = await folder.open(ewcFile)

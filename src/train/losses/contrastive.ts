@@ -15,7 +15,7 @@ const options = {
     above: 0,
     about: 'what cosines are divided by: the smaller, the more the nearest wrong text counts',
   }),
-  // the first token of a model that reads from left to right has read nothing else
+  // in a causal model, the first token does not attend to any other
   pooling: oneOf(['mean', 'last'], {
     default: 'mean',
     about: 'the vector of a text: the mean of its states, or that of the last token',
@@ -24,9 +24,9 @@ const options = {
 
 type Settings = OptionValues<typeof options>
 
-/** So far below any cosine that a text has no weight. */
+/** Added to a cosine so that the text has no weight. */
 const masked = -1e4
-/** Far below the mean square of any state that is not 0. */
+/** Far below the mean square of any nonzero state. */
 const epsilon = 1e-12
 
 /** The vectors [rows of `pool`, D], scaled to a mean square of 1. */
@@ -63,7 +63,9 @@ function readGroups({ batch, labelCounts, groupSize }: LossBatch): TextGroup[] {
   })
 }
 
-/** What makes the states [M, D] of all tokens the vectors of these texts: [texts, M]. */
+/**
+ * The matrix [texts, M] that pools the states [M, D] of all tokens to the vectors of these texts.
+ */
 function computePool(
   texts: readonly BatchText[],
   { labelCounts }: LossBatch,
@@ -116,8 +118,8 @@ function computeContrastiveFeeds(batch: LossBatch, settings: Settings): Map<stri
 }
 
 /**
- * Share of the anchors whose positive is nearest, and by how much its cosine is above that of the
- * nearest other text, on average.
+ * The share of anchors whose positive is nearest, and the mean difference of its cosine and that of
+ * the nearest other text.
  */
 function reportRanks(outputs: readonly NamedTensors[]): Readonly<Record<string, number>> {
   const margins = outputs.flatMap((one) => {

@@ -1,5 +1,4 @@
-// Distillation: the expert learns to predict what a teacher predicts. Hinton et al. 2015,
-// arXiv:1503.02531.
+// Distillation: the expert learns the teacher's distribution. Hinton et al. 2015, arXiv:1503.02531.
 
 import { OptionError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -36,7 +35,7 @@ const options = {
 
 type Settings = OptionValues<typeof options>
 
-/** Whether the teacher's answers are few tokens and a bucket. */
+/** Whether the teacher's distribution is reduced to its top tokens and one bucket for the rest. */
 const hasBuckets = (top: number, logits: Value): boolean =>
   top > 0 && top < Number(getLastDim(logits))
 
@@ -53,7 +52,7 @@ function buildDivergences(g: GraphBuilder, logits: Value, { temperature, top }: 
   return g.add(loss, g.input('teacher.entropy', 'f32', ['M']))
 }
 
-/** The teacher's softened prediction: shares [M, V] and Σ p·log p [M]. */
+/** The teacher's softened distribution: probabilities [M, V] and Σ p·log p [M]. */
 const createTeacherPass = ({ temperature, top, ahead }: Settings): FrozenPass => ({
   role: 'teacher',
   ahead,

@@ -1,4 +1,4 @@
-// What losses over graded answers share: the feeds that map each scored token to its answer.
+// Shared by losses over graded answers: the feeds that map each scored token to its answer.
 
 import { f32, type Tensor } from '../../base/tensor.ts'
 import type { LossBatch } from './loss.ts'

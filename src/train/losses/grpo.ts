@@ -22,7 +22,8 @@ const options = {
 }
 
 /**
- * How steep the step from counted to clipped is: its width is far below one rounding of a ratio.
+ * Slope of the step from unclipped to clipped, whose width is far below the rounding error of a
+ * ratio.
  */
 const steepness = 1e6
 

@@ -1,4 +1,4 @@
-// IPO: a squared distance instead of a sigmoid, which does not grow without end on pairs that are
+// IPO: a squared distance instead of a sigmoid, so that the margin stays bounded on pairs that are
 // certain. Azar et al. 2023, arXiv:2310.12036.
 
 import { number, readOptions, type OptionValues } from '../../base/schema.ts'

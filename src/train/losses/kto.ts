@@ -1,4 +1,4 @@
-// KTO: answers that were judged good or bad, without pairs. Ethayarajh et al. 2024,
+// KTO: answers that were rated good or bad, without pairs. Ethayarajh et al. 2024,
 // arXiv:2402.01306.
 
 import { f32, type Tensor } from '../../base/tensor.ts'

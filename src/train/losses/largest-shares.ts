@@ -13,7 +13,7 @@ function selectLargest(values: Float32Array, count: number): Int32Array {
   let worst = least()
   let bar = values[found[worst]!]!
   for (let v = count, size = values.length; v < size; v++) {
-    if (values[v]! <= bar) continue // nearly always: one comparison a token
+    if (values[v]! <= bar) continue // nearly always true: one comparison per token
     found[worst] = v
     worst = least()
     bar = values[found[worst]!]!
@@ -38,7 +38,7 @@ export function selectLargestShares({ data, shape }: Tensor, count: number): Map
     let rest = 1
     ids.set(top, m * count)
     top.forEach((id, k) => {
-      // rounding must not leave less than nothing for the rest
+      // rounding must not make the rest negative
       const share = Math.min(all[id]!, Math.max(0, rest))
       shares.data[m * count + k] = share
       entropy.data[m]! += computeEntropyTerm(share)

@@ -1,5 +1,5 @@
-// What every loss must hold to: its gradient is that of its value, the table tells its options, and
-// nothing that is wrong passes.
+// The contract of every loss: its gradient is the derivative of its value, the table describes its
+// options, and wrong options are refused.
 
 import { expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
@@ -15,7 +15,7 @@ import type { HeadGraph, Loss, NamedTensors } from './loss.ts'
 
 const vocabulary = 7
 const labels = [0, 3, 6, 3, 1, 5, 2]
-/** Two pairs, or four rows: so many learned tokens each. */
+/** Learned tokens of each row, for two pairs or four rows. */
 const labelCounts = [2, 1, 3, 1]
 /** Of the four rows. */
 const grades = [1.5, -0.7, 0.4, -1.2].map((advantage) => ({
@@ -44,7 +44,7 @@ const createLabelFeeds = (): Map<string, Tensor> =>
     ],
   ])
 
-/** Everything a loss reads, the frozen model's answers made from logits of its own. */
+/** Everything a loss reads; the frozen model's outputs are computed from separate logits. */
 export function collectLossFeeds(loss: Loss, settings: object): Map<string, Tensor> {
   const feeds = createLabelFeeds()
   const pass = loss.frozen?.(settings)
@@ -75,7 +75,7 @@ export function collectLossFeeds(loss: Loss, settings: object): Map<string, Tens
 export const buildLossGraph = (loss: Loss, settings: object, words?: number): Graph =>
   buildHeadGraph((g, logits, states) => loss.graph(g, logits, settings, states), words)
 
-/** The graph with the values behind `stopGradient` at these feeds as constants. */
+/** The graph with the inputs of `stopGradient` replaced by their values at these feeds. */
 function fixStopped(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Graph {
   const stopped = graph.nodes.filter(({ operation }) => operation === 'stopGradient')
   const outputs = new Map(stopped.map(({ output }) => [output.name, output]))

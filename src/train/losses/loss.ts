@@ -24,33 +24,37 @@ export type HeadGraph = (
 /** The outputs of a frozen model for the same tokens. */
 export interface FrozenPass {
   /**
-   * 'reference': the base, or an adapter on it, before training; 'teacher': whatever is imitated.
+   * 'reference': the base, or an adapter on it, before training. 'teacher': the model that is
+   * imitated.
    */
   readonly role: 'reference' | 'teacher'
-  /** Computed for all rows before the first step and kept; else again with every batch. */
+  /**
+   * Whether outputs are computed for all rows before the first step and stored; otherwise they are
+   * computed again with every batch.
+   */
   readonly ahead: boolean
   /** Outputs with M as their first dimension. */
   readonly graph: HeadGraph
-  /** Makes less of the outputs, M still first. Default: the outputs themselves. */
+  /** Reduces the outputs, with M still the first dimension. Default: the outputs themselves. */
   condense?(outputs: NamedTensors): Map<string, Tensor>
 }
 
-/** A batch whose feeds are wanted. */
+/** A batch, for which feeds are computed. */
 export interface LossBatch {
   readonly batch: Batch
   /**
-   * Scored tokens of each row, rows in the order of their labels; of pairs, chosen and rejected
-   * take turns.
+   * Scored tokens of each row, in the order of labels; in pairs, chosen and rejected rows
+   * alternate.
    */
   readonly labelCounts: readonly number[]
   /** Rows that belong together. */
   readonly groupSize: number
   /**
-   * What each pair or group weighs; those of a step add up to 1. None for single rows, whose tokens
-   * have their weights in the batch.
+   * The weight of each pair or group; those of a step add up to 1. Empty for single rows, whose
+   * weights are in the batch.
    */
   readonly pairWeights: readonly number[]
-  /** Of judged rows: whether each was found good. */
+  /** For rated rows: whether each was rated good. */
   readonly verdicts: readonly boolean[]
   /** For graded rows: each one's reward, and its advantage among the rows of its prompt. */
   readonly grades: readonly { readonly reward: number; readonly advantage: number }[]
@@ -67,17 +71,17 @@ export interface Loss<Settings extends object = object> {
   /** The loss if every token is equally likely, for losses where that means something. */
   chance?(vocabularySize: number): number
   /**
-   * Single rows, pairs of a chosen and a rejected row, judged rows, each with a row that its
-   * prompt shares with another answer, single rows that were graded, or groups of an anchor, a
-   * positive and as many negatives in each.
+   * Single rows; pairs of a chosen and a rejected row; rated rows, each followed by its prompt with
+   * another answer; single graded rows; or groups of an anchor, a positive and a fixed number of
+   * negatives.
    */
   readonly learnsFrom: 'rows' | 'pairs' | 'judged' | 'graded' | 'groups'
-  /** The learning rate that is usual for the kind is multiplied by this; default 1. */
+  /** Multiplies the kind's default learning rate; default 1. */
   readonly rateFactor?: number
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
   /**
-   * `loss`, a scalar that adds up over the batches of a step; every other output is handed to
+   * `loss`, a scalar that adds up over the batches of a step; every other output is passed to
    * `report`.
    */
   graph(
@@ -88,7 +92,7 @@ export interface Loss<Settings extends object = object> {
   ): Readonly<Record<string, Value>>
   /** The metadata of an adapter trained with it. */
   describe?(settings: Settings): Readonly<Record<string, string>>
-  /** The frozen model whose word is needed; absent or undefined: none. */
+  /** The frozen model that the loss needs; absent or undefined: none. */
   frozen?(settings: Settings): FrozenPass | undefined
   /** The graph's inputs in addition to labels and weights. */
   feeds?(batch: LossBatch, settings: Settings): Map<string, Tensor>
@@ -97,8 +101,8 @@ export interface Loss<Settings extends object = object> {
 }
 
 /**
- * Rows that belong together: 2 where the loss learns from pairs or from judged rows, and of groups
- * as many as the data have.
+ * How many rows belong together: 2 for pairs and rated rows; for groups, the size that the data
+ * has.
  */
 export const getGroupSize = (
   { learnsFrom }: Pick<Loss, 'learnsFrom'>,

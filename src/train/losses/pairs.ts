@@ -1,5 +1,5 @@
-// What losses over pairs share: the margin of a pair inside the graph, its feeds, and how often the
-// chosen row wins.
+// Shared by losses over pairs: the margin of a pair in the graph, its feeds, and the share of pairs
+// whose chosen row wins.
 
 import { f32, type Tensor } from '../../base/tensor.ts'
 import type { GraphBuilder } from '../../graph/builder.ts'
@@ -17,7 +17,7 @@ export function buildMargins(g: GraphBuilder, logits: Value): Value {
   return g.scale(g.reduceSum(signed, [1]), -1)
 }
 
-/** The same margin as the reference sees it, [P]. */
+/** The same margin of the reference, [P]. */
 export const buildReferenceMargins = (g: GraphBuilder): Value =>
   g.input('pairs.reference', 'f32', ['P'])
 
@@ -28,8 +28,8 @@ export const buildPairMean = (g: GraphBuilder, values: Value): Value =>
 export const buildConstant = (g: GraphBuilder, value: number): Value => g.constant(f32([], [value]))
 
 /**
- * At the rates of plain training the chosen rows become less likely too, only less so than the
- * rejected ones (docs/losses.md has the numbers).
+ * At the learning rates of plain training, chosen rows become less likely too, although less so
+ * than rejected ones (docs/losses.md has the numbers).
  */
 export const pairsRateFactor = 0.2
 
@@ -42,8 +42,8 @@ export const referencePass: FrozenPass = {
 
 /**
  * Signs [P, M]: +1 at the tokens of a pair's chosen row, −1 at those of its rejected one (±1 over
- * the row's tokens for means), 0 elsewhere; weights [P]; the reference's margins [P] where it was
- * asked.
+ * the row's tokens for means), 0 elsewhere; weights [P]; the reference's margins [P] if there is
+ * one.
  */
 export function computePairFeeds(
   { labelCounts, pairWeights, frozen }: LossBatch,
@@ -71,8 +71,8 @@ export function computePairFeeds(
 }
 
 /**
- * Share of the pairs whose chosen row has gained more than the rejected one, and by how much on
- * average: the rewards' margin.
+ * The share of pairs whose chosen row gained more than the rejected one, and the mean difference:
+ * the reward margin.
  */
 export function reportPairs(outputs: readonly NamedTensors[]): {
   accuracy: number

@@ -1,6 +1,6 @@
-// Rejection sampling: of sampled answers those are learned that were graded good enough. As the
-// first stage of Llama 2's (Touvron et al. 2023, arXiv:2307.09288, section 3.2.3) and RAFT (Dong et
-// al. 2023, arXiv:2304.06767).
+// Rejection sampling: only sampled answers with a sufficient reward are learned. As the first stage
+// of Llama 2's (Touvron et al. 2023, arXiv:2307.09288, section 3.2.3) and RAFT (Dong et al. 2023,
+// arXiv:2304.06767).
 
 import { number, type OptionValues, readOptions } from '../../base/schema.ts'
 import { buildTokenLosses, buildWeightedSum } from './cross-entropy.ts'

@@ -1,12 +1,13 @@
-// A head's graph that ends in something else than logits: in a loss, or in what a frozen model is
-// asked for.
+// A head's graph that ends in something other than logits: a loss, or the requested outputs of a
+// frozen model.
 
 import type { Graph, Value } from '../../graph/ir.ts'
 import { prune, rewrite } from '../../graph/passes/rewrite.ts'
 import type { HeadGraph } from './loss.ts'
 
 /**
- * The head with `ending` behind its logits and states, and the ending's values as its only outputs.
+ * The head followed by `ending`, which reads its logits and states; the ending's values are the
+ * only outputs.
  */
 export function withEnding(head: Graph, ending: HeadGraph): Graph {
   let names: string[] = []

@@ -1,5 +1,5 @@
-// The frozen model of a loss, teacher or reference: which it is, whether it fits, and its outputs
-// for batches of rows, stored if they are computed in advance.
+// The frozen model of a loss, teacher or reference: selects it, checks that it fits, and computes
+// its outputs for batches of rows, which are stored if they are precomputed.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -26,11 +26,11 @@ import {
   shareMeasures,
 } from '../replicas/replica-group.ts'
 
-/** Encoded rows and the tokens that all of them begin with. */
+/** Encoded rows, and the length of the prefix that they share. */
 export interface RunData {
   readonly rows: readonly EncodedSequence[]
   readonly shared: number
-  /** Of rows in groups: as many as belong together. */
+  /** For rows in groups: the size of a group. */
   readonly groupSize?: number | undefined
 }
 
@@ -43,7 +43,7 @@ export interface ObjectiveParts {
 
 type FrozenOptions = ObjectiveParts['options']
 
-/** The model that is asked, and the expert on it. */
+/** The frozen model, and the expert on it. */
 function selectFrozenModel(
   { model, teacher, reference }: FrozenOptions,
   { role }: FrozenPass,
@@ -60,7 +60,10 @@ const listParts = (expert: Expert | undefined): Adapter[] => {
   return 'mixture' in expert ? expert.mixture.map(({ adapter }) => adapter) : [expert]
 }
 
-/** Every so many-th id is compared: two tokenizers of one size differ nearly everywhere. */
+/**
+ * Only every n-th id is compared, because two different tokenizers of one size differ nearly
+ * everywhere.
+ */
 const comparedIds = 512
 
 function checkVocabulary(own: TrainableModel, { base: other }: TrainableModel): void {
@@ -103,7 +106,7 @@ export async function checkAuxiliaryModel(
   await checkTaughtBase(listParts(expert), model, options)
 }
 
-/** What of teacher or reference a resumed run must find again. */
+/** What must be equal for teacher or reference in a resumed run. */
 export async function computeAuxiliaryFingerprint(
   options: FrozenOptions,
   { frozenPass: pass }: LossRecipe,
@@ -145,8 +148,8 @@ export const countLabels = ({ weights }: EncodedSequence): number =>
   weights.reduce((sum, weight) => sum + (weight > 0 ? 1 : 0), 0)
 
 /**
- * Rows `start` up to `end` of a tensor whose first dimension counts tokens, copied: what it is cut
- * from is large.
+ * A copy of rows `start` to `end` of a tensor whose first dimension counts tokens. It is a copy
+ * because the tensor is large and would stay in memory.
  */
 function sliceRows({ dtype, shape, data }: Tensor, start: number, end: number): Tensor {
   const size = sizeOf(shape.slice(1))
@@ -174,16 +177,16 @@ function joinTensors(parts: readonly Tensor[]): Tensor {
   }
 }
 
-/** The caller that asks about the rows, and its deadline. */
+/** The context of a precomputation: the replicas, the step, and a signal to abort. */
 export interface Asking {
   /** Replicas that share the rows between them. Default: none. */
   readonly group?: ReplicaGroup
-  /** The step that comes next. */
+  /** The next step. */
   readonly step?: number
   readonly signal?: AbortSignal | undefined
 }
 
-/** A frozen model with its answers for rows that were asked about before. */
+/** A frozen model with its precomputed outputs. */
 export interface AuxiliaryModel {
   precompute(sets: readonly RunData[], asking?: Asking): AsyncGenerator<TrainEvent, void, void>
   getOutputs(data: RunData, plan: BatchPlan): Promise<NamedTensors>
@@ -212,7 +215,7 @@ function joinOutputs(rows: readonly NamedTensors[]): NamedTensors {
   return new Map(names.map((name) => [name, joinTensors(rows.map((row) => row.get(name)!))]))
 }
 
-/** The frozen model on rows as it reads them; opened when it is first asked. */
+/** The frozen model on rows as it reads them; opened at first use. */
 function openFrozenModel({ options, recipe, weights }: ObjectiveParts, pass: FrozenPass) {
   const { model, expert } = selectFrozenModel(options, pass)
   const open = async (): Promise<FrozenModel> => {
@@ -242,13 +245,13 @@ function openFrozenModel({ options, recipe, weights }: ObjectiveParts, pass: Fro
 
 const alone = createReplicaGroup({ shards: 1 })
 
-/** Opens the model when it is first asked. */
+/** Opens the model at first use. */
 export function createAuxiliaryModel(parts: ObjectiveParts, pass: FrozenPass): AuxiliaryModel {
   const { settings, loss } = parts.recipe
   const { batch, packing, seed } = settings
   const frozen = openFrozenModel(parts, pass)
   const known = new WeakMap<RunData, NamedTensors[]>()
-  // Always the same batches, whatever the run's: a resumed run must find the same bits.
+  // The same batches in every run, so that a resumed run gets the same bits.
   const planRows = (data: RunData): BatchPlan[] => {
     const { rows, shared } = data
     const together = getGroupSize(loss, data)
@@ -271,7 +274,7 @@ export function createAuxiliaryModel(parts: ObjectiveParts, pass: FrozenPass): A
         if (signal?.aborted) break
         const { data, plan } = asked[index]!
         const outputs = await frozen.run(data, plan)
-        // alone, the outputs are cut at once, because what they are cut from is large
+        // without other replicas, outputs are cut at once, because the tensors are large
         if (group.size === 1) keep(index, outputs)
         own.push({ index, loss: 0, ...(group.size > 1 && { outputs }) })
         done += plan.flat().length

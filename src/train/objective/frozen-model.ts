@@ -1,6 +1,6 @@
-// A model that is not trained, asked about the same tokens: the reference of preferences, the
-// teacher of distillation. Forward only, block by block, so that equal layers share a program.
-// Independent of losses.
+// A model that is not trained and is run on the same tokens: the reference for preferences, the
+// teacher for distillation. Forward passes only, block by block, so that equal layers share a
+// program. Independent of losses.
 
 import {
   type Adapter,
@@ -41,11 +41,11 @@ export interface FrozenModelOptions {
   readonly backend: Backend
   /** Absent: the base alone. */
   readonly expert?: Expert | undefined
-  /** What is asked of the head. */
+  /** The requested outputs of the head. */
   readonly head: HeadGraph
   /**
-   * Tokens of a line at most: a sliding window that is narrower counts places, and rows of such a
-   * model share nothing.
+   * Most tokens of a packed sequence. If a sliding window is narrower, rows share no prefix,
+   * because the window counts positions.
    */
   readonly lineTokens: number
 }
@@ -68,7 +68,7 @@ export interface FrozenModel {
   dispose(): Promise<void>
 }
 
-/** A model with an expert in it, and what is fed for that. */
+/** A model with an expert, and the expert's feeds. */
 interface ModelWithExpert {
   readonly model: ModelGraph
   readonly feeds: ReadonlyMap<string, Tensor>
@@ -118,8 +118,8 @@ function attachExpert({ graph, weights, expert }: FrozenModelOptions): ModelWith
 }
 
 /**
- * Throws MismatchError for an expert of another base, OptionError for a mixture that is none,
- * before anything is computed.
+ * Throws, before anything is computed, MismatchError for an expert of another base and OptionError
+ * for an invalid mixture.
  */
 export function checkExpert(expert: Expert | undefined, graph: ModelGraph): void {
   const acting = simplifyExpert(expert)
@@ -138,8 +138,8 @@ export function checkExpert(expert: Expert | undefined, graph: ModelGraph): void
 }
 
 /**
- * The rows as this model reads them: behind its own virtual tokens, sharing what its layers allow
- * to share.
+ * The rows as this model reads them: after its own virtual tokens, with the shared prefix that its
+ * layers allow.
  */
 function prepareRows(
   { model, virtual, invocation }: ModelWithExpert,
@@ -158,7 +158,7 @@ function prepareRows(
   return { rows: own, shared: invocation ? limitSharedPrefix(own, common, invocation) : common }
 }
 
-/** Compiles when it is first run. */
+/** Compiles at the first run. */
 export function createFrozenModel(options: FrozenModelOptions): FrozenModel {
   const { weights, backend, head, lineTokens } = options
   const parts = attachExpert(options)

@@ -27,13 +27,13 @@ export interface Objective {
   /** Whether `report` has something to report. */
   readonly reports: boolean
   /**
-   * Runs the frozen model over all rows, if its outputs are stored; call it before batches are
+   * Runs the frozen model over all rows if its outputs are stored. Call it before batches are
    * built.
    */
   precompute(sets: readonly RunData[], asking?: Asking): AsyncGenerator<TrainEvent, void, void>
   /**
-   * Batches whose loss adds up to the mean over a scored token, or over a pair. Built one after the
-   * other: a teacher's answers are large. `places`: only these of the plans, in this order.
+   * Batches whose losses add up to the mean over scored tokens or pairs. They are built one after
+   * the other, because a teacher's outputs are large. `places`: only these plans, in this order.
    */
   batches(
     data: RunData,
@@ -52,7 +52,7 @@ const heldRows = {
   groups: 'texts to be embedded ("anchor", "positive")',
 }
 
-/** The loss that learns from rows of a form. */
+/** The usual loss for each form of rows. */
 const usualLosses = { pairs: 'dpo', judged: 'kto', graded: 'grpo', groups: 'contrastive' }
 
 const wantedRows: Readonly<Record<Loss['learnsFrom'], string>> = {
@@ -81,7 +81,7 @@ export function checkData(
 const getPairWeight = (rows: readonly EncodedSequence[], chosen: number): number =>
   rows[chosen]!.weights.find((weight) => weight > 0)!
 
-/** Of each pair or group of the plan in turn its row's weight; none for single rows. */
+/** The weight of each pair or group of the plan, in order; empty for single rows. */
 function listPairWeights(data: RunData, plan: BatchPlan, loss: Loss): number[] {
   const size = getGroupSize(loss, data)
   return size === 1

@@ -1,5 +1,5 @@
-// Refuses adapters that learned on another base than the model they meet in a run: to train on, as
-// a teacher, as a reference.
+// Refuses adapters that were trained on another base than the run's model: adapters to continue
+// from, teachers and references.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { checkBaseCopies, checkBaseHash } from '../../adapters/base-copy.ts'
@@ -14,11 +14,11 @@ export const checkCopies = (
 ): Promise<void> =>
   checkBaseCopies(adapter, base.graph, async (wanted) => {
     const weight = weights.get(wanted)!
-    return isFrozen(weight) ? undefined : weight // blocks round more than a comparison allows
+    return isFrozen(weight) ? undefined : weight // rounding exceeds the tolerance
   })
 
 /**
- * Throws MismatchError that names both bases where their hashes differ, unless any base is right.
+ * Throws MismatchError that names both bases if their hashes differ, unless any base is allowed.
  */
 export async function checkTaughtBase(
   adapters: readonly Adapter[],

@@ -44,7 +44,7 @@ const options = {
 
 export type AdafactorSettings = OptionValues<typeof options>
 
-const leastScale = 1e-3 // the reference's second epsilon: weights that are zero must be able to move
+const leastScale = 1e-3 // the reference's second epsilon, so that zero weights can change
 
 /** √(Σ x² / n); 0 for no numbers. */
 function computeRootMeanSquare(values: Float32Array | Float64Array): number {
@@ -55,8 +55,8 @@ function computeRootMeanSquare(values: Float32Array | Float64Array): number {
 }
 
 /**
- * One matrix's gradient over √V, V = row·column/mean(row), after row [rows] and column [columns]
- * took the gradient's squares in.
+ * One matrix's gradient divided by √V, V = row·column/mean(row), after row [rows] and column
+ * [columns] are updated with the gradient's squares.
  */
 function scaleMatrix(
   scaled: Float64Array,
@@ -92,8 +92,8 @@ function scaleMatrix(
 }
 
 /**
- * g/√V by what is remembered of V, which is brought up to date first. A stack of matrices [..,
- * rows, columns] is so many matrices.
+ * g/√V from the stored moments of V, which are updated first. Each matrix of a stack [.., rows,
+ * columns] is handled separately.
  */
 function scaleGradient(
   { gradient, shape, state, step }: ParameterUpdate,

@@ -1,4 +1,4 @@
-// AdamW: Adam with weight decay apart from the gradient. Loshchilov and Hutter 2019,
+// AdamW: Adam with weight decay decoupled from the gradient. Loshchilov and Hutter 2019,
 // arXiv:1711.05101.
 
 import { number, readOptions, type OptionValues } from '../../base/schema.ts'
@@ -50,7 +50,7 @@ export const adamw: Optimizer<AdamWSettings> = {
     const rootScale = 1 / Math.sqrt(1 - beta2 ** step)
     const toMean = 1 - beta1
     const toSquare = 1 - beta2
-    const size = parameter.length // read once: asking in the loop doubles its time
+    const size = parameter.length // read once: an access in the loop doubles its time
     for (let i = 0; i < size; i++) {
       const g = gradient[i]!
       const m = mean[i]! + (g - mean[i]!) * toMean

@@ -1,4 +1,4 @@
-// Lion: every number moves by the learning rate, up or down. Chen et al. 2023, arXiv:2302.06675,
+// Lion: every parameter changes by ± the learning rate. Chen et al. 2023, arXiv:2302.06675,
 // algorithm 2.
 
 import { number, readOptions, type OptionValues } from '../../base/schema.ts'

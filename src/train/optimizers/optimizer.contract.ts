@@ -1,4 +1,4 @@
-// What every optimiser must hold to.
+// The contract of every optimiser.
 
 import { expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
@@ -24,7 +24,7 @@ function descend(
     shapes.map(([slot, slotShape]) => [slot, new Float32Array(sizeOf(slotShape))]),
   )
   for (let step = 1; step <= steps; step++) {
-    // saved and loaded: nothing else may be remembered
+    // saved and loaded, so that other state would be lost
     if (step === pause) state = structuredClone(state)
     const gradient = parameter.map((value, i) => value - target[i]!)
     optimizer.update(

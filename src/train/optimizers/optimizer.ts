@@ -1,5 +1,5 @@
-// The contract of an optimiser: one file per optimiser, one row in optimizer-table.ts. It knows one
-// parameter at a time: no model, no data, no clock.
+// The contract of an optimiser: one file per optimiser, one row in optimizer-table.ts. It sees one
+// parameter at a time. Independent of models, data and clocks.
 
 import { type Fields } from '../../base/schema.ts'
 
@@ -10,8 +10,8 @@ export interface ParameterUpdate {
   readonly gradient: Float32Array
   readonly shape: readonly number[]
   /**
-   * Arrays by the names of `stateShapes`, zeros at the start; changed in place. They are all that
-   * an optimiser remembers.
+   * Arrays by the names of `stateShapes`, zeros at the start; changed in place. An optimiser has no
+   * other state.
    */
   readonly state: Readonly<Record<string, Float32Array>>
   /** Counted from 1. */
@@ -28,7 +28,7 @@ export interface Optimizer<Settings extends object = object> {
   readonly options: Fields
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
-  /** What is remembered for a parameter of this shape. */
+  /** The state of a parameter of this shape. */
   stateShapes(
     shape: readonly number[],
     settings: Settings,

@@ -5,7 +5,7 @@ import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 
 export interface Penalty {
   /**
-   * Adds the penalty's gradient to `gradients` in place, both by PEFT key, and gives its value,
+   * Adds the penalty's gradient to `gradients` in place, both by PEFT key, and returns its value,
    * which is not part of the reported loss. Called once a step, before clipping.
    */
   add(

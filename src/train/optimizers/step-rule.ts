@@ -9,8 +9,8 @@ export interface StepRule {
   readonly settings: object
   /** Largest norm of all gradients together; 0 does not clip. */
   readonly clip: number
-  /** What else pulls on the parameters; its value is no part of the loss. */
+  /** A penalty on the parameters; its value is not part of the reported loss. */
   readonly penalty?: Penalty
-  /** What a parameter's learning rate is multiplied by. */
+  /** The factor of a parameter's learning rate. */
   rateOf(key: string): number
 }

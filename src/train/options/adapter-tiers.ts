@@ -1,12 +1,12 @@
-// Tiers of experts by what they take, and classes of tasks with the tier and rank that suit them:
-// kind, rank and layers of an adapter under one name.
+// Named settings of adapters (kind, rank and layers): tiers by the memory and time that they cost,
+// and classes of tasks with a suitable tier and rank.
 
 import { OptionError } from '../../base/errors.ts'
 import { isRecord } from '../../base/schema.ts'
 import { findNearestName } from '../../base/suggest.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'
 
-/** As a manifest of an expert names them. */
+/** The names in an expert's manifest. */
 export type AdapterTier = 'ultralight' | 'medium' | 'heavy'
 
 export interface TierRecipe {
@@ -14,12 +14,12 @@ export interface TierRecipe {
   readonly name: string
   readonly tier: AdapterTier
   readonly kind: string
-  /** What the kind takes. */
+  /** The options of the kind. */
   readonly config: Readonly<Record<string, unknown>>
   readonly about: string
 }
 
-/** Factors and a soft prompt: no matrices. */
+/** Factors and a soft prompt, without matrices. */
 const createUltralight = (name: string, about: string): TierRecipe => ({
   name,
   tier: 'ultralight',
@@ -64,7 +64,7 @@ export function getTierRecipe(name: string): TierRecipe {
   throw new OptionError(`There is no tier "${name}".${hint} There are: ${names.join(', ')}.`)
 }
 
-/** What of a recipe another kind takes too: rank and targets, where it has such options. */
+/** The options of a recipe that another kind also has: rank and targets. */
 export function listTierOptions(
   { kind: own, config }: TierRecipe,
   kind: string,

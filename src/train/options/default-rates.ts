@@ -1,10 +1,13 @@
-// Learning rates that work where none is given, by kind of adapter and optimiser. Measured, see
-// docs/train-settings.md; `npm run bench -- rates` measures again.
+// Default learning rates by kind of adapter and optimiser. Measured, see docs/train-settings.md;
+// `npm run bench -- rates` measures again.
 
 import { jointMark } from '../../adapters/kinds/joint/joint-rules.ts'
 import { toKindName } from '../../adapters/kinds/kind-table.ts'
 
-/** With AdamW. Kinds that only scale or prompt have few numbers, and each of them must move far. */
+/**
+ * With AdamW. Kinds that only have factors or a soft prompt have few parameters, and each must
+ * change much.
+ */
 export const defaultLearningRates: Readonly<Record<string, number>> = {
   lora: 2e-3,
   dora: 2e-3,
@@ -21,8 +24,8 @@ export const defaultLearningRates: Readonly<Record<string, number>> = {
 const otherRate = 2e-3 // LoRA's, for kinds without a measurement
 
 /**
- * How many times AdamW's rate the others need: SGD's gradients are clipped to 1 and so tiny for
- * each number, Lion's steps are all of full size.
+ * The other optimisers' rates as a multiple of AdamW's. SGD's gradients are clipped to a norm of 1,
+ * so each component is tiny; Lion's steps all have full size.
  */
 export const optimizerFactors: Readonly<Record<string, number>> = {
   adamw: 1,
@@ -33,16 +36,15 @@ export const optimizerFactors: Readonly<Record<string, number>> = {
 
 const getRate = (kind: string): number => defaultLearningRates[kind] ?? otherRate
 
-/**
- * The highest learning rate of a run in which none is given; of kinds that act as one, that of the
- * kind with the lowest.
- */
+/** The default peak learning rate of a run; of joint kinds, the lowest of their rates. */
 export const getDefaultLearningRate = (
   kind: string | readonly string[],
   optimizer: string,
 ): number =>
   Math.min(...toKindName(kind).split(jointMark).map(getRate)) * (optimizerFactors[optimizer] ?? 1)
 
-/** By how much the rate of a part is above that of the whole: kinds differ by up to 500 times. */
+/**
+ * The rate of a part as a multiple of the whole adapter's, because kinds differ by up to 500 times.
+ */
 export const computePartRate = (part: string, kinds: readonly string[]): number =>
   getRate(part) / Math.min(...kinds.map(getRate))

@@ -1,5 +1,5 @@
 // An adapter's description: name, description, tags, version, author, licence. They are stored as
-// texts in the header of its tensor file. Times are not among them, because two runs of the same
+// texts in the header of its tensor file. They contain no times, because two runs with the same
 // seed and data must write the same bytes.
 
 import { namePattern } from '../../adapters/adapter-config.ts'

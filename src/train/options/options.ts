@@ -1,5 +1,5 @@
-// The options of a training run: their types, and the table that checks what was given. Unknown
-// names and wrong values of all options are reported in one error.
+// The options of a training run: their types, and the table that checks them. Unknown names and
+// wrong values of all options are reported in one error.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { isTensorMap } from '../../adapters/packed/tensor-map.ts'
@@ -40,7 +40,7 @@ export interface CheckpointOptions {
 }
 
 /**
- * What is imitated: an adapter or a mixture on the model that is trained, or another model of the
+ * The model that is imitated: an adapter or a mixture on the trained model, or another model of the
  * same vocabulary, with or without an adapter.
  */
 export interface Teacher {
@@ -49,11 +49,11 @@ export interface Teacher {
   readonly model?: TrainableModel
 }
 
-/** The kind and options of an adapter that is made when the run starts. */
+/** The kind and options of an adapter that is created when the run starts. */
 export interface FreshAdapter {
-  /** One kind, or several that act as one: ['ia3', 'prompt-tuning']. */
+  /** One kind, or several that act together: ['ia3', 'prompt-tuning']. */
   readonly kind: string | readonly string[]
-  /** A role of `roles`: rank, alpha and targets are the role's where `config` does not say. */
+  /** A role of `roles`: its rank, alpha and targets apply unless `config` sets them. */
   readonly role?: string
   readonly config?: Readonly<Record<string, unknown>>
 }
@@ -76,28 +76,33 @@ export interface TrainOptions extends SettingOptions {
   readonly checkpoint?: CheckpointOptions
   /** The adapter's description: name, description, tags, version, author, license. */
   readonly metadata?: AdapterDescription | undefined
-  /** Protects what earlier tasks need, and measures at the end what this one does. LoRA only. */
+  /**
+   * Protects the weights that matter for earlier tasks, and measures at the end those that matter
+   * for this one. LoRA only.
+   */
   readonly ewc?: EwcOptions | undefined
   /** For the loss 'distillation'. */
   readonly teacher?: Teacher | undefined
-  /** For losses over pairs with a reference: an adapter in place of the bare base. */
+  /**
+   * For losses over pairs with a reference: an adapter as the reference in place of the base alone.
+   */
   readonly reference?: Adapter | undefined
   /** Programs of `createSharedPrograms()`, for runs over one base that follow one another. */
   readonly programs?: SharedPrograms
   /**
    * The other replicas of the run, each of which has the same options in its own process: the
-   * step's shards are dealt to them. Replica 0 alone should write; see docs/replicas.md.
+   * step's shards are distributed over them. Only replica 0 should write; see docs/replicas.md.
    */
   readonly exchange?: Exchange | undefined
-  /** Ends the run between two steps, with a checkpoint. */
+  /** Stops the run after the current step, with a checkpoint. */
   readonly signal?: AbortSignal
   /** Milliseconds, for speed and time left. */
   readonly now?: () => number
   /** The date for chat templates that print it. A run that resumes keeps its checkpoint's date. */
   readonly date?: Date
   /**
-   * Also adapters, to train on or to compare with, that learned on weights of another hash, such as
-   * another quantisation of the model.
+   * Also accepts adapters, to continue from or to compare with, that were trained on weights of
+   * another hash, such as another quantisation of the model.
    */
   readonly anyBase?: boolean | undefined
 }
@@ -220,7 +225,10 @@ export const findMissingOptions = (
     .filter((name) => (options as Readonly<Record<string, unknown>>)[name] === undefined)
     .map((name) => `${name}: got nothing, expected ${table[name]!.expected}`)
 
-/** Mistakes in the options that need no other input: unknown names, wrong values, missing ones. */
+/**
+ * Problems of the options that can be found without other input: unknown names, wrong or missing
+ * values.
+ */
 export const findTrainOptionProblems = (
   options: object,
   table: Readonly<Record<string, Field>> = trainOptionTable,

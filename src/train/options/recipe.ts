@@ -1,6 +1,6 @@
 // The recipe of a run: its settings, and the rows of the tables of losses, optimisers and schedules
-// that they name, each with its own settings. Everything that can be wrong with options is reported
-// here, before data is read.
+// that they name, each with its own settings. All problems of options are reported here, before
+// data is read.
 
 import { OptionError } from '../../base/errors.ts'
 import { completeEwc, type EwcSettings } from '../ewc/options.ts'
@@ -26,7 +26,7 @@ export interface UpdateRecipe {
 export interface LossRecipe {
   readonly loss: Loss
   readonly lossSettings: object
-  /** The frozen model that the loss asks, where it asks one. */
+  /** The frozen model that the loss needs, if it needs one. */
   readonly frozenPass: FrozenPass | undefined
 }
 
@@ -45,8 +45,8 @@ export class ProblemCollector {
   }
 
   /**
-   * The result of the work. Undefined if it threw an OptionError, or where one of the settings that
-   * it reads has a problem already.
+   * The result of the work. Undefined if it threw an OptionError, or if one of the settings that it
+   * reads already has a problem.
    */
   attempt<Value>(settings: readonly string[], work: () => Value): Value | undefined {
     const isWrong = (name: string): boolean =>
@@ -62,9 +62,7 @@ export class ProblemCollector {
   }
 }
 
-/**
- * The optimiser and the schedule of these names; throws OptionError for wrong options of theirs.
- */
+/** The optimiser and the schedule of these names; throws OptionError for wrong options. */
 export function resolveOptimizer(name: string, options: Readonly<Record<string, unknown>>) {
   const optimizer = getOptimizer(name)
   return { optimizer, optimizerSettings: optimizer.complete(options) }
@@ -84,7 +82,7 @@ export function resolveLoss({
   return { loss, lossSettings, frozenPass: loss.frozen?.(lossSettings) }
 }
 
-/** A teacher or a reference that the loss does not ask, and a teacher that is missing. */
+/** Problems: a teacher or a reference that the loss does not use, or a missing teacher. */
 function findAuxiliaryModelProblems(
   { teacher, reference }: TrainOptions,
   { loss, frozenPass }: LossRecipe,

@@ -97,7 +97,7 @@ export const settingTable = {
   seed: integer({ default: 0, about: 'same seed and data, same numbers' }),
 }
 
-/** A batch: N lines of at most T tokens. */
+/** A batch: N packed sequences of at most T tokens. */
 export const batchTable = {
   rows: integer({ default: 4, from: 1, about: 'packed sequences of a batch' }),
   tokens: integer({
@@ -109,7 +109,7 @@ export const batchTable = {
 
 const declareOwnOptions = (about: string) => withInfo(record, { default: {}, about })
 
-/** All settings: plain values, and what a manifest and the command line spell in other ways. */
+/** All settings: plain values, and those that a manifest and the command line write differently. */
 export const trainSettingTable = {
   ...settingTable,
   batch: object(batchTable, { about: 'packed sequences of a batch, and their tokens' }),

@@ -1,4 +1,4 @@
-// The settings of a run with every default filled in, and what is wrong with them in combination.
+// The settings of a run with all defaults filled in, and the problems of their combination.
 
 import { toKindName } from '../../adapters/kinds/kind-table.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -18,7 +18,7 @@ export interface TrainSettings extends Omit<OptionValues<typeof trainSettingTabl
   readonly batch: OptionValues<typeof batchTable>
   /** Longer rows are cut; at most batch.tokens. */
   readonly maxTokens: number
-  /** Of the highest step; default-rates.ts has the defaults. */
+  /** The peak learning rate; default-rates.ts has the defaults. */
   readonly learningRate: number
   /** Share of the steps over which the learning rate rises; the default is the schedule's own. */
   readonly warmupShare: number
@@ -32,7 +32,7 @@ export const fillDefaults = <const Of extends Fields>(given: object, fields: Of)
     Object.entries(fields).map(([name, field]) => [name, (given as Given)[name] ?? field.default]),
   ) as OptionValues<Of>
 
-/** Tokens that a row may have: half of a line where both rows of a pair share one. */
+/** Most tokens of a row: half of a packed sequence if both rows of a pair share one. */
 const computeDefaultMaxTokens = ({
   batch,
   packing,

@@ -1,4 +1,4 @@
-// The forms in which training takes data, and the one form that the rows of each become.
+// The forms in which training accepts data, and their conversion to one form.
 
 import { createField, type Field, isRecord } from '../../base/schema.ts'
 import type { EncodedData } from '../data/encode.ts'
@@ -13,22 +13,23 @@ import { describeType } from '../../base/opaque-field.ts'
 /** Rows in memory, rows of a file, a data set of texts, or rows that are encoded already. */
 export type TrainData = readonly object[] | RawDataset | TextDataset | EncodedData
 
-/** What a run measures its loss on without learning from it. */
+/** Held-out data, on which a run only measures its loss. */
 export interface ValidationOptions<Data = TrainData> {
   /** Separate rows, or the share of `data` that is held back: 0.1. */
   readonly data: Data | number
   /**
-   * Steps between validations; the default is the end of each epoch. The last step always counts.
+   * Steps between validations; the default is the end of each epoch. There is always one after the
+   * last step.
    */
   readonly everySteps?: number | undefined
 }
 
-/** Validation as it may be given: with its options, or the data alone. */
+/** Validation with its options, or the data alone. */
 export type ValidationInput<Data = TrainData> = Data | number | ValidationOptions<Data>
 
 const expected = 'rows in memory, or a data set of readDataFile, createTextDataset or encodeData'
 
-/** What is wrong with data, in one line; undefined if nothing is. */
+/** The problem of data, in one line; undefined if there is none. */
 function findDataProblem(value: unknown, what: string): string | undefined {
   if (Array.isArray(value) || (isRecord(value) && Array.isArray(value['rows']))) return undefined
   const isVectors = isRecord(value) && value['level'] === 'embedding'
@@ -60,7 +61,7 @@ export function toRows(data: TrainData): RawDataset | EncodedData {
 const hasOptions = <Data>(value: ValidationInput<Data>): value is ValidationOptions<Data> =>
   isRecord(value) && 'data' in value && !('rows' in value)
 
-/** Validation with its options, whichever way it was given. */
+/** Validation with its options, from either form. */
 export function resolveValidation<Data>(
   given: ValidationInput<Data> | undefined,
 ): ValidationOptions<Data> | undefined {

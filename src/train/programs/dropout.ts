@@ -10,8 +10,9 @@ import { listBlockModules, type Block } from '../../graph/model-graph.ts'
 import type { Batch } from '../batches/batch.ts'
 
 /**
- * Blocks whose masks keep apart when they are chained: a plain feed has one name for all layers,
- * and all would drop the same. Chained, a mask is called `<block prefix>dropout:<module>`.
+ * Blocks with a separate mask for each layer when they are chained: a plain feed has one name for
+ * all layers, so all would drop the same values. A mask is then called `<block
+ * prefix>dropout:<module>`.
  */
 export function withSeparateMasks(blocks: readonly Block[]): Block[] {
   const own = (input: GraphInput): GraphInput =>
@@ -27,7 +28,8 @@ export function withSeparateMasks(blocks: readonly Block[]): Block[] {
 
 /**
  * Adds a mask [N, T, in] of 0 and 1/(1 − rate) for every module. The masks are windows at random
- * places of one pool of draws: drawing 80 million numbers a step would take as long as the step.
+ * offsets of one pool of draws, because drawing 80 million numbers for each step would take as long
+ * as the step.
  */
 export function addDropoutFeeds(
   feeds: Map<string, Tensor>,

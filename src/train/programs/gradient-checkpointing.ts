@@ -1,6 +1,6 @@
-// Loss and gradients of a model as one program each. With more than one segment only what flows
-// between segments is kept for the backward pass, which computes the rest again (gradient
-// checkpointing, Chen et al. 2016), the last segment excepted.
+// Loss and gradients of a model as one program each. With more than one segment, only the values
+// between segments are kept for the backward pass, which recomputes the rest, except in the last
+// segment (gradient checkpointing, Chen et al. 2016).
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { Backend, Program } from '../../compute/backend.ts'
@@ -30,7 +30,7 @@ export interface SegmentedProgramOptions {
    */
   readonly training: readonly Block[]
   readonly plain: readonly Block[]
-  /** Graph inputs whose gradients are wanted. */
+  /** Graph inputs whose gradients are computed. */
   readonly wanted: readonly string[]
   readonly backend: Backend
   readonly segments: number
@@ -56,8 +56,8 @@ export function buildTrainingGraph({
 }
 
 /**
- * A segment's view of the feeds: what is named after its prefix in the whole model, by its name
- * inside the segment.
+ * A segment's view of the feeds: those with its prefix in the whole model, by their names inside
+ * the segment.
  */
 export function selectLocalFeeds(
   feeds: ReadonlyMap<string, Tensor>,

@@ -46,15 +46,15 @@ export interface GradientProgramOptions {
   readonly weights: ReadonlyMap<string, BaseWeight>
   readonly backend: Backend
   readonly adapter: Pick<Adapter, 'kind' | 'config'>
-  /** PEFT keys whose gradients are wanted. */
+  /** PEFT keys whose gradients are computed. */
   readonly trainable: readonly string[]
   /**
-   * Into how many segments the model is cut: backward computes all but the last again, and keeps
-   * only what flows between them. true: 4, less than half of the activations' memory for a fifth
-   * more time. false: 1. The loss and gradients are the same bits either way.
+   * How many segments the model is cut into. The backward pass recomputes all but the last, and
+   * only values between segments are kept. true: 4, which needs less than half of the activations'
+   * memory and a fifth more time. false: 1. Loss and gradients have the same bits in both cases.
    */
   readonly checkpointing?: boolean | number
-  /** What ends the head's graph: `loss` and whatever else is wanted. Default: Cross-entropy. */
+  /** The end of the head's graph: `loss` and further outputs. Default: Cross-entropy. */
   readonly loss?: HeadGraph
 }
 
@@ -64,7 +64,7 @@ export const countSegments = (checkpointing: boolean | number): number =>
 const splitRows = (values: Int32Array, rows: number, tokens: number): number[][] =>
   Array.from({ length: rows }, (_, n) => Array.from(values.subarray(n * tokens, (n + 1) * tokens)))
 
-/** Everything a model reads of a batch, and what its loss reads. */
+/** The feeds of a batch for the model and its loss. */
 export function collectBatchFeeds(config: ModelConfig, batch: Batch): Map<string, Tensor> {
   const { rows, tokens } = batch
   const feeds = collectModelFeeds(config, {
@@ -80,7 +80,8 @@ export function collectBatchFeeds(config: ModelConfig, batch: Batch): Map<string
 }
 
 /**
- * The model with the adapter attached and the loss at its end; quantised weights in their parts.
+ * The model with the adapter attached and the loss at the end; quantised weights are split into
+ * their parts.
  */
 export function buildTrainingBlocks({
   graph,
@@ -104,7 +105,7 @@ export function buildTrainingBlocks({
   return { attached, plain, training }
 }
 
-/** Everything that a program is fed with: the batch, the base's weights, the adapter. */
+/** All feeds of a program: the batch, the base's weights, the adapter. */
 export function collectTrainingFeeds(
   config: ModelConfig,
   { weights, adapter }: Pick<GradientProgramOptions, 'weights' | 'adapter'>,

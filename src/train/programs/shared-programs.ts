@@ -1,12 +1,12 @@
-// One compiled program for runs that follow one another over one base: compiling takes seconds on a
-// model of a hundred million weights, and the runs of several experts often differ in data alone.
+// Shares one compiled program among consecutive runs over one base: compiling takes seconds for a
+// model of a hundred million weights, and the runs of several experts often differ only in data.
 
 import type { GradientProgram, GradientProgramOptions } from './gradient-program.ts'
 
 export interface SharedPrograms {
   /**
-   * The program that was made for these very weights and this key, or a new one in its place. Its
-   * user disposes it as its own.
+   * The program that was compiled for these weights and this key, or a new one that replaces it.
+   * The caller disposes of it.
    */
   take(
     options: GradientProgramOptions,
@@ -17,8 +17,8 @@ export interface SharedPrograms {
 }
 
 /**
- * Keeps one program, the last: a compiled one keeps its activations' memory, so a second would cost
- * what sharing the base saves.
+ * Keeps only the last program, because a compiled program keeps its activations' memory, and a
+ * second one would cost what sharing the base saves.
  */
 export function createSharedPrograms(): SharedPrograms {
   let kept:

@@ -1,7 +1,7 @@
-// The end of a model as one program forward and one back: final hidden states from the states that
-// enter a layer, and the gradient of an adapter there from an error at those hidden states. Layers
-// in front of it and the head's matrix take no part. Independent of
-// losses, optimisers and users.
+// The last layers of a model as a forward and a backward program: computes final hidden states from
+// the states that enter a layer, and an adapter's gradient from an error at the final hidden
+// states. Earlier layers and the head's matrix are not involved. Independent of losses, optimisers
+// and users.
 
 import { type Adapter, listParameterSpecs, toAdapterFeeds } from '../../adapters/adapter.ts'
 import { attach } from '../../adapters/attach.ts'
@@ -22,7 +22,10 @@ export interface TailProgramOptions {
   /** The layer that the states enter. */
   readonly layer: number
   readonly backend: Backend
-  /** f32 weights by checkpoint name; asked for those of the tail when a program is first needed. */
+  /**
+   * f32 weights by checkpoint name; called with the names of the tail's weights when a program is
+   * first needed.
+   */
   readonly weights: (names: readonly string[]) => Promise<ReadonlyMap<string, F32Tensor>>
   /** Kind and configuration of adapters that may be in the tail. */
   readonly adapter: Pick<Adapter, 'kind' | 'config'>
@@ -32,19 +35,19 @@ export interface TailProgramOptions {
 export interface TailInput {
   /** As they enter the layer, [T, D]. */
   readonly states: F32Tensor
-  /** Whose final hidden states are wanted, M of the T positions. */
+  /** The positions, M of T, whose final hidden states are returned. */
   readonly rows: readonly number[]
   /** Tensors by PEFT key. */
   readonly tensors: ReadonlyMap<string, Tensor>
   /**
-   * Forms of another adapter below it that is not learned; those of modules in front of the tail
-   * are passed over.
+   * Serving weights of another adapter below it that is not trained; those of earlier modules are
+   * ignored.
    */
   readonly below?: ServingWeightMap | undefined
 }
 
 export interface TailProgram {
-  /** PEFT keys of the tensors that gradients are given for, in the model's order. */
+  /** PEFT keys of the tensors that have gradients, in the model's order. */
   readonly trainable: readonly string[]
   /** Final hidden states [M, D], after the last norm. */
   hidden(input: TailInput): Promise<F32Tensor>
@@ -77,7 +80,7 @@ function attachTail({ model, layer, adapter }: TailProgramOptions) {
 
 type AttachedTail = ReturnType<typeof attachTail>
 
-/** Everything that the tail is fed with, the base's weights apart. Throws ShapeError. */
+/** All feeds of the tail except the base's weights. Throws ShapeError. */
 function collectTailFeeds(
   { slotted, inputs }: AttachedTail,
   { config }: ModelGraph,
@@ -166,7 +169,7 @@ interface Memoized<Value> {
   readonly made: Promise<Value> | undefined
 }
 
-/** Made when first asked for. */
+/** Created at first use. */
 function memoize<Value>(make: () => Promise<Value>): Memoized<Value> {
   let made: Promise<Value> | undefined
   return Object.defineProperty(() => (made ??= make()), 'made', {

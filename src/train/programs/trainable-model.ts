@@ -14,8 +14,8 @@ export interface TrainableModel {
   >
   readonly backend: Backend
   /**
-   * The base's weights by checkpoint name, quantised where asked for, tensor by tensor. They are
-   * never changed.
+   * The base's weights by checkpoint name, quantised on request, tensor by tensor. They are never
+   * changed.
    */
   weights(): Promise<ReadonlyMap<string, F32Tensor>>
   weights(options?: {

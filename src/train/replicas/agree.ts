@@ -1,4 +1,4 @@
-// The first meeting of a run's replicas: whether all are about to run the same from the same state.
+// The first exchange of a run's replicas: checks that all run the same from the same state.
 
 import { type Mismatch, FormatError, MismatchError, OptionError } from '../../base/errors.ts'
 import { isRecord } from '../../base/schema.ts'
@@ -8,7 +8,7 @@ import type { ReplicaGroup } from './replica-group.ts'
 
 const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value))
 
-/** Throws OptionError if a step of these shards cannot be dealt to the replicas. */
+/** Throws OptionError if these shards cannot be distributed evenly over the replicas. */
 export function checkReplicaCount(shards: number, size: number): void {
   if (!isPowerOfTwo(size)) throw new OptionError(`replicas: got ${size}, expected a power of two.`)
   if (size > shards)
@@ -29,7 +29,7 @@ function readFacts(note: Uint8Array, rank: number): Record<string, unknown> {
 
 const describe = (value: unknown): string => (value === undefined ? 'nothing' : String(value))
 
-/** In what a replica differs from replica 0. */
+/** The differences between a replica and replica 0. */
 function findDifferences(
   expected: Readonly<Record<string, unknown>>,
   got: Readonly<Record<string, unknown>>,
@@ -56,7 +56,7 @@ export async function agreeOnRun(
 ): Promise<void> {
   if (group.size === 1) return
   const more = { size: group.size, step, weights: computeChecksum(parameters) }
-  // each has its own clock; what the date decides is in the data's hash
+  // each replica has its own clock, and the date's effect is in the data's hash
   const own = Object.assign({}, about, more, { date: undefined })
   const note = new TextEncoder().encode(JSON.stringify(own))
   const { notes } = await group.meet({ step: 0, note, values: undefined })

@@ -1,6 +1,6 @@
-// What a replica sends to the others about batches: losses and the loss's other outputs, by the
-// batch's place in its step. A safetensors file in memory, because its reader takes no byte on
-// trust.
+// A replica's message to the others about batches: losses and the loss's other outputs, by the
+// batch's index in its step. It is a safetensors file in memory, because the reader validates every
+// byte.
 
 import type { Tensor } from '../../base/tensor.ts'
 import { FormatError } from '../../base/errors.ts'
@@ -9,7 +9,7 @@ import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import type { NamedTensors } from '../losses/loss.ts'
 
-/** What was measured on one batch. */
+/** The measurements of one batch. */
 export interface MeasuredBatch {
   /** Its place among the batches of a step, or of a validation. */
   readonly index: number
@@ -44,7 +44,7 @@ export function encodeNote(batches: readonly MeasuredBatch[]): Uint8Array {
   return note
 }
 
-/** The batches of a note. Throws FormatError for bytes that are none. */
+/** The batches of a note. Throws FormatError for invalid bytes. */
 export async function decodeNote(note: Uint8Array, rank: number): Promise<MeasuredBatch[]> {
   const source = createMemorySource(`the note of replica ${rank}`, note)
   const store = await openSafetensors(source)

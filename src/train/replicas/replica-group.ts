@@ -1,6 +1,6 @@
-// The replicas of a run as the training loop sees them: how many shards a step has, which of them
-// are this replica's, and a request to stop, which all replicas follow after the same step. A run
-// alone is a group of one.
+// The training loop's interface to a run's replicas: how many shards a step has, which of them
+// belong to this replica, and a request to stop, which all replicas follow after the same step.
+// Without replicas, a run is a group of one.
 
 import type { Contribution, Exchange, Meeting } from '../exchange.ts'
 import { decodeNote, encodeNote, type MeasuredBatch } from './note.ts'
@@ -12,7 +12,7 @@ export interface ReplicaGroup {
   readonly shards: number
   /** Whether the run ends before the next step. */
   isStopped(): boolean
-  /** Meets the others; a replica alone gets back what it brings. */
+  /** Exchanges with the others; a group of one gets back its own contribution. */
   meet(contribution: Omit<Contribution, 'stop'>): Promise<Meeting>
 }
 
@@ -42,7 +42,7 @@ export function createReplicaGroup({
     rank,
     size,
     shards,
-    // one replica's signal alone decides nothing: the others would wait for it
+    // one replica must not stop by its own signal, because the others would wait for it
     isStopped: () => isStopped,
     async meet(contribution) {
       const meeting = await exchange.meet({ ...contribution, stop: isAborted() })
@@ -52,13 +52,13 @@ export function createReplicaGroup({
   }
 }
 
-/** Places of `count` that are this replica's, where nothing is added up: every size-th. */
+/** This replica's indices out of `count` if nothing is summed: every size-th. */
 export const listOwnPlaces = (
   { rank, size }: Pick<ReplicaGroup, 'rank' | 'size'>,
   count: number,
 ): number[] => Array.from({ length: count }, (_, i) => i).filter((i) => i % size === rank)
 
-/** All that was measured on batches, by any replica, in the batches' order. */
+/** The measurements of all replicas, in the order of batches. */
 export async function shareMeasures(
   group: ReplicaGroup,
   step: number,

@@ -1,6 +1,6 @@
-// Loss and gradients of a step whose batches are dealt to shards: batches of a shard are added in
-// order, shards by a fixed binary tree, of which a replica has a subtree. The same bits for any
-// number of replicas, one included.
+// Loss and gradients of a step whose batches are distributed over shards. The batches of a shard
+// are added in order, and shards by a fixed binary tree, of which each replica has a subtree. So
+// the bits are the same for any number of replicas, including one.
 
 import { sizeOf, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import { addValues, sumByTree } from '../exchange.ts'
@@ -10,7 +10,7 @@ import { type ReplicaGroup, shareMeasures } from './replica-group.ts'
 
 type Gradients = ReadonlyMap<string, Tensor>
 
-/** What a program finds of one batch. */
+/** A program's results for one batch. */
 export interface BatchGradients {
   readonly loss: number
   readonly gradients: Gradients
@@ -24,7 +24,7 @@ export interface SummedStep {
   readonly outputs: NamedTensors[]
 }
 
-/** For each shard of this replica the places of its batches, of `count` in the step. */
+/** For each shard of this replica, the indices of its batches out of the step's `count`. */
 export function listOwnShards(
   { rank, size, shards }: Pick<ReplicaGroup, 'rank' | 'size' | 'shards'>,
   count: number,
@@ -76,7 +76,7 @@ function addFlat(
   return into
 }
 
-/** Adds parts up by a binary tree as they arrive: keeps one of each level. */
+/** Adds up parts by a binary tree as they arrive, keeping one partial sum for each level. */
 function createTreeSum() {
   const open: { readonly level: number; readonly part: Float32Array | undefined }[] = []
   return {
@@ -104,7 +104,7 @@ function sumLosses(batches: readonly MeasuredBatch[], shards: number): number {
 /** A step's batches, and what computes their gradients. */
 export interface DealtStep<Rows> {
   readonly step: number
-  /** Batches of the step, of which this replica asks for its own. */
+  /** Batches of the step; this replica builds only its own. */
   readonly count: number
   readonly batches: (places: readonly number[]) => AsyncIterable<Rows>
   readonly compute: (batch: Rows, place: number) => Promise<BatchGradients>

@@ -1,4 +1,4 @@
-// Rows of a CSV file: the first line names the keys. The parser is the build that brings its own
+// Rows of a CSV file: the first line names the keys. The parser is the build that includes a
 // Buffer, because browsers have none. Independent of formats of training data.
 
 import { CsvError, type Info, parse } from 'csv-parse/browser/esm/sync'

@@ -16,20 +16,21 @@ function toFloat(value: number): number | ExactNumber {
 }
 
 /**
- * JavaScript's numbers are floats in a file whose integers all have 64 bits; else they are left.
+ * In a file whose integers all have 64 bits, JavaScript numbers are floats; otherwise they are
+ * unchanged.
  */
 const chooseNumberReader = ({ schema }: FileMetaData): NumberReader =>
   schema.some(({ type }) => type === 'INT32') ? (value) => value : toFloat
 
-/** A value of a column itself: numbers are JavaScript's. */
+/** A top-level value of a column, with JavaScript numbers. */
 function toPlain(value: unknown, readNumber: NumberReader): unknown {
   const read = toJson(value, readNumber)
   return read instanceof ExactNumber ? Number(read) : read
 }
 
 /**
- * A value as JSON has it. Arrow gives every record of a list all keys that one of them has; those
- * without a value are left out.
+ * A value as JSON has it. Arrow gives every record of a list the keys of all of them; keys without
+ * a value are dropped.
  */
 function toJson(value: unknown, readNumber: NumberReader): unknown {
   if (typeof value === 'number') return readNumber(value)

@@ -1,5 +1,5 @@
 // The rows of a file in any format: JSONL, a JSON array, CSV, Parquet, each also compressed. The
-// first bytes decide; CSV, which has none, is known by the file's name.
+// format is detected by the first bytes, and CSV by the file's name.
 
 import { DataError } from '../../base/errors.ts'
 import { parseJsonl, type RawDataset } from '../data/jsonl.ts'
@@ -55,7 +55,7 @@ const containers: readonly RowContainer[] = [gzip, zstandard, parquet]
 const one = 'Unpack it and give the file of rows in it.'
 const converted = 'Convert it to JSONL, CSV or Parquet.'
 
-/** First bytes of files that hold no rows which can be read, with what they are and what to do. */
+/** First bytes of files that cannot be read as rows, with their format and what to do. */
 const foreign: readonly (readonly [bytes: readonly number[], what: string, advice: string])[] = [
   [encodeStart('PK\u0003\u0004'), 'a ZIP archive (or a spreadsheet)', one],
   [encodeStart('%PDF-'), 'a PDF file', 'Write its text as rows in JSONL or CSV.'],

@@ -6,7 +6,7 @@ import { type BatchPlan, planEpoch, type PackingOptions } from '../batches/packi
 
 export interface RunPlanOptions extends Omit<PackingOptions, 'epoch'> {
   readonly epochs: number
-  /** Steps in all, over as many epochs as they need; undefined: as many as the epochs hold. */
+  /** Total steps, over as many epochs as they need; undefined: as many as the epochs have. */
   readonly steps?: number | undefined
   /** Batches whose gradients are added up for one step. */
   readonly accumulation: number
@@ -21,7 +21,7 @@ export interface RunPlan {
   endsEpoch(step: number): boolean
 }
 
-/** Plans every epoch ahead, to know how many steps there are; keeps row numbers only. */
+/** Plans all epochs in advance, so that the number of steps is known; stores only row numbers. */
 export function planRun(rows: readonly EncodedSequence[], options: RunPlanOptions): RunPlan {
   const { epochs, accumulation, steps: limit } = options
   const steps: { batches: BatchPlan[]; epoch: number; last: boolean }[] = []

@@ -1,6 +1,5 @@
-// Checkpoints for exact resume: everything a run depends on after a step, in one safetensors file
-// that appears whole or not at all. Two files take turns, so that one is always left when the other
-// turns out broken.
+// Checkpoints for exact resume: the complete state of a run after a step, in one safetensors file
+// that is written atomically. Two files alternate, so that one remains if the other is damaged.
 
 import { FormatError, GraftError } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
@@ -25,7 +24,7 @@ const toTensor = (rows: readonly (readonly number[])[], width: number): Tensor =
 })
 
 /**
- * Writes the state into the file whose turn it is; the other one is not changed. Returns the file's
+ * Writes the state into the next of the two files; the other one is not changed. Returns the file's
  * name.
  */
 export async function writeCheckpoint(
@@ -136,7 +135,7 @@ async function readCheckpoint(folder: ByteFolder, path: string): Promise<Checkpo
 
 /**
  * The date that the run of a folder's newest checkpoint shows in chat templates. Undefined if there
- * is no such file; broken ones are judged by `findCheckpoint`.
+ * is no such file; `findCheckpoint` reports damaged ones.
  */
 export async function findCheckpointDate(folder: ByteFolder): Promise<Date | undefined> {
   let newest: { step: number; date: unknown } | undefined
@@ -159,15 +158,15 @@ export async function findCheckpointDate(folder: ByteFolder): Promise<Date | und
 
 export interface FoundCheckpoint {
   readonly checkpoint?: Checkpoint
-  /** The turn of the next file to write: never the one that was read. */
+  /** The number of the next file to write: never the one that was read. */
   readonly nextSlot: number
   /** Files that were refused, each with its reason. */
   readonly refused: readonly string[]
 }
 
 /**
- * The newest sound checkpoint of a folder. Throws FormatError if there are some and none is sound:
- * starting over is not for us to choose.
+ * The newest valid checkpoint of a folder. Throws FormatError if there are checkpoints and none is
+ * valid, because starting again is the user's decision.
  */
 export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoint> {
   const refused: string[] = []

@@ -1,4 +1,4 @@
-// Gradient norms: measured over all parameters together, and held below a bound.
+// The gradient norm over all parameters together, and clipping to a bound.
 
 import type { F32Tensor } from '../../base/tensor.ts'
 

@@ -1,13 +1,12 @@
-// Divergence: whether a run's loss has left the region it began in for good. One bad batch is none;
-// a loss that stays high is.
+// Detects divergence: a loss that stays high. A single bad batch does not count.
 
 interface Loss {
   readonly loss: number
 }
 
-const window = 5 // steps that are looked at together
+const window = 5 // number of steps in the median
 const leastStart = 0.1 // nats: a run that begins near zero may rise to one nat before that counts
-const lostSteps = 10 // so long above chance is no overshoot of the first steps
+const lostSteps = 10 // steps above chance after which it is not just an overshoot at the beginning
 const farBelow = 0.9
 // a model that gives every token the same probability has the loss of chance up to rounding
 const nearly = 0.999
@@ -18,13 +17,13 @@ function computeMedian(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
 }
 
-/** Bounds of a sound loss. */
+/** Bounds of a loss that has not diverged. */
 export interface LossBounds {
-  /** So many times its start are too much; 0 looks for nothing. */
+  /** The loss diverged if it exceeds its start by this factor; 0: no check. */
   readonly factor: number
   /**
-   * The loss of a uniform prediction, ln V. A run that began well below has lost its model when it
-   * stays there: its gradients are zero.
+   * The loss of a uniform prediction, ln V. A run that began well below it and stays there has
+   * destroyed the model: its gradients are zero.
    */
   readonly chance?: number
 }
@@ -48,8 +47,8 @@ export function computeLossLimit(steps: readonly Loss[], { factor, chance }: Los
 }
 
 /**
- * The problem of the run as text, `next` being its newest loss: the median of the last five is
- * above `factor` times the start, or each of the last ten is as if the model knew nothing.
+ * The problem of the run as text; `next` is its newest loss. The median of the last five losses is
+ * above `factor` times the start, or each of the last ten is at least that of a uniform prediction.
  * Undefined before the third step.
  */
 export function findDivergence(

@@ -1,5 +1,5 @@
-// A DoRA run that continues as LoRA after it diverged: A and B stay, the lengths of the rows
-// (magnitudes) go, because it is their quotient m/n by which such runs usually blow up.
+// Continues a DoRA run as LoRA after it diverged: A and B are kept and the magnitudes are dropped,
+// because such runs usually diverge through the quotient m/n of magnitude and norm.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
@@ -12,14 +12,14 @@ import {
   type TrainedParameters,
 } from './run-state.ts'
 
-/** What a run has of its adapter's kind. */
+/** The parts of a run that depend on its adapter's kind. */
 export interface KindOfRun {
   readonly adapter: Adapter
   readonly trainable: TrainedParameters['trainable']
   readonly rule: StepRule
 }
 
-/** Whether a run with these settings continues as LoRA where it diverges. */
+/** Whether a run with these settings continues as LoRA if it diverges. */
 export const canFallBack = (
   { settings: { onDivergence } }: Recipe,
   { kind }: Pick<Adapter, 'kind'>,
@@ -30,11 +30,11 @@ const isMagnitude = (key: string): boolean => key.includes('lora_magnitude_vecto
 const withoutMagnitudes = <Value>(entries: ReadonlyMap<string, Value>): Map<string, Value> =>
   new Map([...entries].filter(([key]) => !isMagnitude(key)))
 
-/** Whether a checkpoint of a DoRA run is from after it continued as LoRA. */
+/** Whether a checkpoint of a DoRA run was written after it continued as LoRA. */
 export const hasFallenBack = ({ kind }: Adapter, { parameters }: RunState): boolean =>
   kind === 'dora' && ![...parameters.keys()].some(isMagnitude)
 
-/** The same A and B as an adapter of kind LoRA, and what is trained of it. */
+/** The same A and B as an adapter of kind LoRA, and its trained tensors. */
 export function switchToLora(graph: ModelGraph, adapter: Adapter, recipe: Recipe): KindOfRun {
   const { tensors } = adapter
   const switched: Adapter = { ...adapter, kind: 'lora', tensors: withoutMagnitudes(tensors) }
@@ -47,8 +47,8 @@ export function switchToLora(graph: ModelGraph, adapter: Adapter, recipe: Recipe
 }
 
 /**
- * A state without magnitudes. What was validated is left out, because it was measured on an adapter
- * of another kind: patience and the choice of the best one start again.
+ * A state without magnitudes. Earlier validations are dropped, because they were measured on an
+ * adapter of another kind: patience and the choice of the best adapter start again.
  */
 export function toLoraState({ step, parameters, optimizer, steps }: RunState): RunState {
   return {

@@ -6,7 +6,7 @@ import { OptionError } from '../../base/errors.ts'
 import type { ValidationRecord } from '../history.ts'
 
 export interface PatienceSettings {
-  /** So many validations in a row that are not better end the run; never where it is not given. */
+  /** The run ends after this many consecutive validations that are not better; undefined: never. */
   readonly patience?: number | undefined
   /** How much lower a loss must be to count as better. */
   readonly minimumDelta: number
@@ -31,13 +31,16 @@ export function countStaleValidations(
   return since
 }
 
-/** Whether the run ends here: `patience` validations in a row were not better. */
+/** Whether the run ends, because `patience` consecutive validations were not better. */
 export const isOutOfPatience = (
   validations: readonly ValidationRecord[],
   { patience, minimumDelta }: PatienceSettings,
 ): boolean => patience !== undefined && countStaleValidations(validations, minimumDelta) >= patience
 
-/** Throws OptionError if patience could never run out: nothing is validated, or too seldom. */
+/**
+ * Throws OptionError if the patience could never run out, because nothing is validated, or too
+ * seldom.
+ */
 export function checkPatience({ patience }: PatienceSettings, validations: number): void {
   if (patience === undefined || validations > patience) return
   const found =

@@ -5,9 +5,7 @@ import { GraftError, OptionError } from '../../base/errors.ts'
 /** The event that ends a run. */
 export type EndOf<Event> = Extract<Event, { readonly type: 'train-end' }>
 
-/**
- * Events of a run in order. Nothing happens before the first event or `done` is asked for.
- */
+/** Events of a run in order. Nothing happens before the first event or `done` is requested. */
 export interface EventRun<Event extends { readonly type: string }> extends AsyncGenerator<
   Event,
   void,
@@ -26,7 +24,7 @@ export interface EventRun<Event extends { readonly type: string }> extends Async
 const isEnd = <Event extends { readonly type: string }>(event: Event): boolean =>
   event.type === 'train-end'
 
-/** The run whose events `open` makes. */
+/** The run whose events `open` yields. */
 export function createEventRun<Event extends { readonly type: string }>(
   open: () => AsyncIterable<Event>,
 ): EventRun<Event> {

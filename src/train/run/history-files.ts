@@ -1,4 +1,4 @@
-// What a run leaves of its course: history.jsonl and loss.svg.
+// The files with a run's history: history.jsonl and loss.svg.
 
 import type { ByteSink } from '../../formats/byte-source.ts'
 import type { History } from '../history.ts'

@@ -17,7 +17,7 @@ const plotHeight = 296
 const rateTop = frame.top + plotHeight + 42
 const rateHeight = 54
 const height = rateTop + rateHeight + frame.bottom
-const mostPoints = 1200 // finer than the pixels there are
+const mostPoints = 1200 // finer than a pixel
 
 const style = `
   text { font: 13px system-ui, "DejaVu Sans", sans-serif; fill: #52514e }
@@ -33,7 +33,8 @@ const style = `
   }`
 
 /**
- * Round numbers that divide a range into about `count` parts: 1, 2 or 5 times a power of ten apart.
+ * Round numbers that divide a range into about `count` parts; their distance is 1, 2 or 5 times a
+ * power of ten.
  */
 export function computeTicks(from: number, to: number, count: number): number[] {
   const rough = Math.max(to - from, Number.MIN_VALUE) / count
@@ -68,7 +69,7 @@ interface Point {
   readonly value: number
 }
 
-/** Every n-th point, so that a long run's file stays small; the last one always. */
+/** Every n-th point, so that a long run's file stays small, and always the last one. */
 const thinPoints = (points: readonly Point[]): readonly Point[] => {
   const every = Math.ceil(points.length / mostPoints)
   return points.filter((_, i) => i % every === 0 || i === points.length - 1)
@@ -107,8 +108,8 @@ const getLastStep = ({ steps, validations }: History): number =>
   Math.max(1, steps.at(-1)?.step ?? 0, validations.at(-1)?.step ?? 0)
 
 /**
- * The run as an SVG document, readable on light and dark ground. Values that are not finite are
- * left out.
+ * The run as an SVG document, readable on a light and a dark background. Values that are not finite
+ * are left out.
  */
 export function drawLossCurve(history: History, options: LossCurveOptions = {}): string {
   const { title } = readOptions('Options of drawLossCurve', options, lossCurveTable)
@@ -185,7 +186,7 @@ function drawLearningRates(rates: readonly Point[], x: Scale): string[] {
   ]
 }
 
-/** Names of the curves, in a line below the title. */
+/** A legend below the title. */
 function drawLegend(validated: boolean): string {
   const line = (name: string) => (at: number) => `<path class="${name}" d="M${at} 48h24"/>`
   const circle = (name: string, radius: number) => (at: number) =>

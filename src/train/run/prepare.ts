@@ -1,5 +1,5 @@
 // A run before its first step: its recipe, its rows and its state, each prepared once and in this
-// order. Everything that can be wrong is reported before anything is trained or written.
+// order. All problems are reported before anything is trained or written.
 
 import { sizeOf } from '../../base/tensor.ts'
 import type { TrainEvent } from '../events.ts'
@@ -20,7 +20,7 @@ export interface PreparedRun extends PreparedState {
   readonly objective: Objective
   /** The replicas that share the run's steps; a group of one if there are none. */
   readonly group: ReplicaGroup
-  /** A loss outside is the run's end. */
+  /** A loss outside of these bounds ends the run. */
   readonly lossBounds: LossBounds
   readonly ready: Extract<TrainEvent, { type: 'data-ready' }>
 }
@@ -54,7 +54,8 @@ function createReadyEvent(
 }
 
 /**
- * A run that resumes shows the date of its checkpoint, so that its data stay the same overnight.
+ * A resumed run uses the date of its checkpoint in chat templates, so that its data is the same on
+ * another day.
  */
 async function withCheckpointDate(options: TrainOptions): Promise<TrainOptions> {
   const { source } = options.checkpoint ?? {}
@@ -64,7 +65,7 @@ async function withCheckpointDate(options: TrainOptions): Promise<TrainOptions> 
 
 /**
  * Prepares a run. Throws OptionError, DataError, MismatchError (an adapter or a checkpoint that
- * does not fit) or FormatError (no sound checkpoint) before anything is computed or written.
+ * does not fit) or FormatError (no valid checkpoint) before anything is computed or written.
  */
 export async function prepareRun(given: TrainOptions): Promise<PreparedRun> {
   const options = await withCheckpointDate(given)

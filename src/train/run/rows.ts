@@ -1,5 +1,5 @@
-// The rows of a run: encoded, checked, with what the adapter needs of them, packed, and in the
-// order of their batches. All of it follows from the data, the recipe and the seed.
+// The rows of a run: encoded, checked, with the adapter's virtual tokens, packed, and in the order
+// of batches. All of it follows from the data, the recipe and the seed.
 
 import { getExpertText } from '../../adapters/files/expert-text.ts'
 import { type Adapter, listVirtualIds } from '../../adapters/adapter.ts'
@@ -28,7 +28,7 @@ import { resolveValidation, toRows } from '../options/train-data.ts'
 import { planRun, type RunPlan } from './batch-order.ts'
 import { checkPatience } from './early-stopping.ts'
 
-/** What the loss is measured on without learning from it. */
+/** Held-out rows, on which the loss is only measured. */
 export interface HeldRows extends RunData {
   /** As they were before virtual tokens stood in front of them. */
   readonly encoded: EncodedData
@@ -48,7 +48,7 @@ export interface PreparedRows {
   readonly validation: HeldRows | undefined
 }
 
-/** Virtual tokens that rows begin with, and invocation tokens that the adapter acts behind. */
+/** Virtual tokens with which rows begin, and invocation tokens after which the adapter acts. */
 interface RowNeeds {
   readonly virtual: readonly number[]
   readonly invocation: readonly number[] | undefined
@@ -63,7 +63,7 @@ function resolveRowNeeds(adapter: Adapter | FreshAdapter): RowNeeds {
 
 /**
  * Throws DataError that names every row with an id outside the vocabulary, or with weights that are
- * not numbers from 0.
+ * negative or not numbers.
  */
 function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
   if (rows.length === 0) throw new DataError(`${name}: contains no rows.`)
@@ -140,8 +140,8 @@ function checkContrast({ groupSize }: EncodedData, batches: readonly BatchPlan[]
 }
 
 /**
- * A row with virtual tokens in front; they are read, not learned. All rows share them, so packing
- * stores them once for each sequence.
+ * A row preceded by virtual tokens, which are context and not learned. All rows share them, so
+ * packing stores them once for each sequence.
  */
 export const withVirtualTokens = (
   { ids, weights, ...verdict }: EncodedSequence,
@@ -153,9 +153,10 @@ export const withVirtualTokens = (
 })
 
 /**
- * Rows as they are packed. A line begins with tokens shared by its rows, unless a sliding window is
- * shorter than the line: it counts positions, and later rows would not see the shared tokens. Nor
- * where layers convolve: they read their neighbours in the line.
+ * Rows as they are packed. A packed sequence begins with the prefix that its rows share. There are
+ * two exceptions: a sliding window that is shorter than the packed sequence counts positions, so
+ * later rows would not see the prefix; and convolutions read neighbouring tokens of the packed
+ * sequence.
  */
 function toRunData(
   encoded: EncodedData,
@@ -198,8 +199,8 @@ export function countData({ examples, rows, cut, dropped, summary }: EncodedData
 }
 
 /**
- * Validations of a whole run: every so many steps or at the end of each epoch, and after the last
- * step.
+ * The number of validations of a whole run: every `everySteps` steps or at the end of each epoch,
+ * and after the last step.
  */
 export const countValidations = (
   { steps, endsEpoch }: RunPlan,

@@ -1,5 +1,5 @@
-// The state that a run changes, as it is before the first step, and the rule by which a step
-// changes it. Both trainers start here: the one over texts and the one over vectors.
+// The state of a run before the first step, and the rule by which a step changes it. Used by
+// training over texts and over vectors.
 
 import { type Adapter, listParameterSpecs } from '../../adapters/adapter.ts'
 import { findPartOf } from '../../adapters/joint/joint-adapters.ts'
@@ -23,7 +23,7 @@ export interface RunState {
   step: number
   /** By PEFT key; changed in place by every step. */
   readonly parameters: Map<string, F32Tensor>
-  /** What the optimiser remembers: parameter → slot → values. */
+  /** The optimiser's state: parameter → slot → values. */
   readonly optimizer: Map<string, Record<string, F32Tensor>>
   best?: {
     readonly step: number
@@ -34,15 +34,13 @@ export interface RunState {
   readonly validations: ValidationRecord[]
 }
 
-/** An adapter's tensors by what training does to them. */
+/** An adapter's trained tensors and their learning rates. */
 export interface TrainedParameters {
   /** PEFT keys that are trained. */
   readonly trainable: readonly string[]
   /** Keys whose learning rate LoRA+ raises. */
   readonly loraPlus: ReadonlySet<string>
-  /**
-   * Of kinds that are trained as one: what multiplies the rate of each key; 1 where it is absent.
-   */
+  /** For joint kinds: the factor of each key's learning rate; 1 if absent. */
   readonly rates: ReadonlyMap<string, number>
 }
 
@@ -85,8 +83,7 @@ export const createStepRule = (
 })
 
 /**
- * The state before the first step: the adapter's numbers in arrays of the run's own, and zeros for
- * the optimiser.
+ * The state before the first step: copies of the adapter's tensors, and zeros for the optimiser.
  */
 export function createInitialState(
   { tensors }: Adapter,

@@ -1,4 +1,4 @@
-// What an adapter reached, as texts in the header of its tensor file.
+// An adapter's scores, as text in the header of its tensor file.
 
 import type { AdapterMetadata } from '../../adapters/adapter.ts'
 

@@ -1,5 +1,5 @@
-// What a run saves on its way: checkpoints, the best adapter, and after a failure the adapter of
-// the last state that was known to be good.
+// What a run saves: checkpoints, the best adapter, and after a failure the adapter of the last good
+// state.
 
 import { type Adapter, checkFinite } from '../../adapters/adapter.ts'
 import { saveAdapter } from '../../adapters/files/peft.ts'
@@ -25,7 +25,7 @@ const withTensors = (adapter: Adapter, tensors: ReadonlyMap<string, F32Tensor>):
   tensors,
 })
 
-/** An adapter at a step, with its validation loss in its metadata in place of an earlier one. */
+/** An adapter at a step; its validation loss replaces an earlier one in the metadata. */
 function createSnapshot(
   adapter: Adapter,
   { step, loss, isValidated }: { step: number; loss: number; isValidated: boolean },
@@ -49,7 +49,7 @@ export function getLastSnapshot({
   return createSnapshot(adapter, { step, loss, isValidated }, copyTensors(state.parameters))
 }
 
-/** The adapter with the lowest validation loss; the last one where nothing was validated. */
+/** The adapter with the lowest validation loss; the last one if nothing was validated. */
 export function getBestSnapshot(run: Pick<SnapshotSource, 'adapter' | 'state'>): Snapshot {
   const { best } = run.state
   if (!best) return getLastSnapshot(run)
@@ -65,7 +65,7 @@ const toSubfolder = (sink: ByteSink, folder: string): ByteSink => ({
 
 export type CheckpointEvent = Extract<TrainEvent, { type: 'checkpoint-saved' }>
 
-/** A state that is known to be good, and the checkpoint's file that is written next. */
+/** A good state, and the number of the checkpoint file that is written next. */
 export interface GoodState {
   readonly state: RunState
   readonly nextSlot: number
@@ -82,8 +82,8 @@ export interface RunSnapshots {
   /** Writes an adapter as a PEFT folder next to the checkpoints. */
   saveAdapter(name: 'best' | 'last', adapter: Adapter): Promise<void>
   /**
-   * The error with what is left after it: the adapter of the last good state, written next to its
-   * checkpoint.
+   * Writes the adapter of the last good state next to its checkpoint, and returns the error with a
+   * note on it.
    */
   saveAfterFailure(error: NumericError): Promise<NumericError>
 }

@@ -1,8 +1,11 @@
-// How fast a run goes and how long it will take. Time is an argument.
+// Measures a run's speed and estimates the time left. Time is an argument.
 
 const recentSteps = 20
 
-/** Measures steps: tokens per second over the last 20, and what is left by the mean of all. */
+/**
+ * Measures steps: tokens per second over the last 20 steps, and the time left by the mean of all
+ * steps.
+ */
 export function createSpeedometer(now: () => number) {
   const recent: { tokens: number; milliseconds: number }[] = []
   const started = now()
@@ -16,7 +19,7 @@ export function createSpeedometer(now: () => number) {
       steps++
       return result
     },
-    /** What belongs to the step that was measured last. */
+    /** Runs work whose time belongs to the last measured step. */
     more<Result>(work: () => Result): Result {
       const before = now()
       const result = work()
@@ -30,7 +33,7 @@ export function createSpeedometer(now: () => number) {
         ? (recent.reduce((sum, step) => sum + step.tokens, 0) / milliseconds) * 1000
         : 0
     },
-    /** Everything counts here: validation and saving too. */
+    /** Includes the time of validation and saving. */
     secondsLeft: (stepsLeft: number): number =>
       steps > 0 ? ((now() - started) / steps / 1000) * stepsLeft : 0,
   }

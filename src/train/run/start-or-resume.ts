@@ -1,5 +1,5 @@
 // The state of a run before its next step: the adapter, its parameters and the optimiser's slots,
-// as they start or as a checkpoint left them, with the rule by which a step changes them.
+// initial or from a checkpoint, and the rule by which a step changes them.
 
 import { type Adapter, checkAdapter, dateKey } from '../../adapters/adapter.ts'
 import { toAdapterMetadata } from '../../adapters/adapter-config.ts'
@@ -49,7 +49,7 @@ export interface PreparedState {
   readonly weights: ReadonlyMap<string, BaseWeight>
   readonly rule: StepRule
   readonly state: RunState
-  /** Empty for a run alone without checkpoints. */
+  /** Empty for a run without replicas and checkpoints. */
   readonly fingerprint: Fingerprint
   /** Which of the checkpoint's files is written next. */
   readonly nextSlot: number
@@ -57,7 +57,7 @@ export interface PreparedState {
   readonly refused: readonly string[]
 }
 
-/** Throws OptionError for a model that returns f32 where quantised weights were asked for. */
+/** Throws OptionError for a model that returns f32 although quantised weights were requested. */
 async function loadBaseWeights(
   { model }: TrainOptions,
   { settings: { quantization } }: Recipe,
@@ -70,10 +70,10 @@ async function loadBaseWeights(
   return weights
 }
 
-/** The metadata's key for the quantisation of the base that an adapter learned on. */
+/** The metadata's key for the quantisation of the base that an adapter was trained on. */
 export const quantizationKey = 'graft_base_quantization'
 
-/** The adapter that is trained, with notes on the data and the form of the base it learns on. */
+/** The adapter that is trained, with metadata on its data and the quantisation of its base. */
 async function createTrainedAdapter(
   options: TrainOptions,
   { settings: { seed, quantization }, loss, lossSettings }: Recipe,
@@ -125,8 +125,9 @@ function withMetadata(
 }
 
 /**
- * The pull of earlier tasks. Adapters are checked before there is anything to protect too, because
- * at the end of the run there is. Throws UnsupportedError for adapters that EWC cannot protect.
+ * The penalty of earlier tasks. The adapter is checked even if there are none yet, because this
+ * run's task will be protected at the end. Throws UnsupportedError for adapters that EWC cannot
+ * protect.
  */
 function createPenalty(
   { model }: TrainOptions,
@@ -138,9 +139,9 @@ function createPenalty(
   return ewc.state && createEwcPenalty(ewc.state, ewc.lambda, layers)
 }
 
-/** Gradient checkpointing changes no number, and what a diverging run does none of a sound one. */
+/** Settings that do not change results: gradient checkpointing, and the reaction to divergence. */
 const withoutEffect = ['checkpointing', 'onDivergence']
-/** A step of one shard is a step without shards, as it was before there were any. */
+/** One shard equals no shards, which older checkpoints do not name. */
 const listUnnamed = ({ shards }: { readonly shards: number }): string[] =>
   shards === 1 ? [...withoutEffect, 'shards'] : withoutEffect
 
@@ -180,7 +181,7 @@ async function computeFingerprint(
 const withoutDate = (fingerprint: Fingerprint): Fingerprint =>
   Object.fromEntries(Object.entries(fingerprint).filter(([name]) => name !== 'date'))
 
-/** The newest checkpoint, where there is one. Throws MismatchError when it is of another run. */
+/** The newest checkpoint if there is one. Throws MismatchError if it is of another run. */
 async function findMatchingCheckpoint(
   { checkpoint }: TrainOptions,
   fingerprint: Fingerprint,
@@ -189,14 +190,14 @@ async function findMatchingCheckpoint(
   const found = await findCheckpoint(checkpoint.source)
   if (!found.checkpoint) return found
   const saved = found.checkpoint.fingerprint
-  // The date decides nothing beyond the data, whose hash is compared; older files have no date.
+  // The date only affects the data, whose hash is compared; older files have no date.
   checkFingerprint(withoutDate(saved), withoutDate(fingerprint))
   return found
 }
 
 /**
  * The state that a run starts or resumes from. Throws OptionError, UnsupportedError, MismatchError
- * for an adapter or a checkpoint that does not fit, and FormatError if no checkpoint is sound.
+ * for an adapter or a checkpoint that does not fit, and FormatError if no checkpoint is valid.
  */
 export async function prepareState(
   options: TrainOptions,
@@ -216,7 +217,7 @@ export async function prepareState(
   const { checkpoint, nextSlot, refused } = await findMatchingCheckpoint(options, fingerprint)
   const { base } = fingerprint
   const state = checkpoint?.state ?? fresh
-  // names can be shared by different weights, so an adapter names its base by its hash too
+  // different weights can have the same name, so an adapter also records the hash of its base
   const hash = { [baseHashKey]: typeof base === 'string' ? base : undefined }
   const kept = { adapter: withMetadata(adapter, hash), trainable: parameters.trainable, rule }
   const ofKind = hasFallenBack(adapter, state)

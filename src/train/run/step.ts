@@ -1,5 +1,5 @@
-// One optimiser step: gradients of its batches added up, checked, clipped, applied. Changes
-// parameters only when all is finite.
+// One optimiser step: sums, checks, clips and applies the gradients of its batches. Changes
+// parameters only if all values are finite.
 
 import { NumericError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
@@ -9,7 +9,7 @@ import type { RunState } from './run-state.ts'
 import { clipByGlobalNorm, computeGlobalNorm } from './clip.ts'
 import type { NamedTensors } from '../losses/loss.ts'
 
-/** What computes the gradients of one batch of rows, whatever the rows are. */
+/** Computes the gradients of one batch of rows of any type. */
 export interface StepProgram<Rows = Batch> {
   gradients(
     batch: Rows,
@@ -75,7 +75,7 @@ async function accumulateGradients<Rows>(
   return { loss, gradients, outputs }
 }
 
-/** A step that is worked out and not taken yet. */
+/** A step that is computed and not applied yet. */
 export interface MeasuredStep {
   readonly loss: number
   /** Before clipping. */
@@ -86,9 +86,9 @@ export interface MeasuredStep {
 }
 
 /**
- * Loss and clipped gradients of the step that comes next; nothing changes. The batches' label
- * weights must add up to 1, so that the loss is the mean of a scored token. Throws NumericError
- * naming the step when the loss or a gradient is NaN or infinite.
+ * Loss and clipped gradients of the next step; changes nothing. The batches' label weights must add
+ * up to 1, so that the loss is the mean over scored tokens. Throws NumericError naming the step
+ * when the loss or a gradient is NaN or infinite.
  */
 export async function measureStep<Rows>(
   batches: Batches<Rows>,
@@ -100,7 +100,7 @@ export async function measureStep<Rows>(
   return completeStep(await accumulateGradients(batches, state, program, seed), state, rule)
 }
 
-/** The same from gradients that are added up already, which it clips in place. */
+/** The same from summed gradients, which it clips in place. */
 export function completeStep(
   { loss, gradients, outputs }: SummedGradients,
   state: RunState,
@@ -122,7 +122,7 @@ export function completeStep(
   return { loss, gradientNorm, gradients, outputs }
 }
 
-/** Takes the step that was measured: `state` moves on in place. */
+/** Applies a measured step: updates `state` in place. */
 export function applyStep(
   state: RunState,
   { gradients }: Pick<MeasuredStep, 'gradients'>,
@@ -150,7 +150,7 @@ export function applyStep(
   state.step = step
 }
 
-/** Measures a step and takes it. Throws as `measureStep` does, before anything changes. */
+/** Measures a step and applies it. Throws as `measureStep` does, before anything changes. */
 export async function takeStep<Rows>(
   batches: Batches<Rows>,
   state: RunState,

@@ -41,7 +41,7 @@ export type TrainResult = EndOf<TrainEvent>
 /**
  * Trains an adapter: iterate over the events, or await `done`, the last event with the adapter.
  * Loss is the mean cross-entropy, in nats, of the tokens marked as labels, unless another loss is
- * asked for. The same options and data give the same numbers, and so does a run that was killed and
+ * chosen. The same options and data give the same numbers, and so does a run that was killed and
  * resumed from its checkpoint. Throws what `prepareRun` throws, and NumericError naming the step
  * where the loss or a gradient turns NaN or the loss stays too high; the last good checkpoint and
  * its adapter remain.
@@ -67,14 +67,14 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, v
   }
 }
 
-/** The steps of a run on its program, and what is measured after them. */
+/** Runs the steps of a run, and the measurements after them. */
 async function* runOnProgram(
   run: PreparedRun,
   options: TrainOptions,
 ): AsyncGenerator<TrainEvent, Diverged | undefined, void> {
   const program = await openProgram(run, options)
   try {
-    // only LoRA is protected by EWC, and a LoRA has no other kind to continue as
+    // EWC protects only LoRA, for which there is no fallback to another kind
     if (!run.recipe.ewc) return yield* runSteps(run, program, options)
     for await (const event of runSteps(run, program, options))
       if (event.type === 'train-end' && event.reason !== 'stopped')
@@ -108,8 +108,8 @@ function openProgram(
 }
 
 /**
- * The end of a run that is asked to protect its task: with how much each weight of the best adapter
- * mattered for it.
+ * The end of a run with EWC: measures the importance of each weight of the best adapter for its
+ * task.
  */
 async function* endWithImportance(
   end: Extract<TrainEvent, { type: 'train-end' }>,
@@ -134,7 +134,7 @@ async function* endWithImportance(
   yield { ...end, ewc: next.value }
 }
 
-/** A run that may continue as LoRA: its last good state, and the failure. */
+/** A run that diverged and may continue as LoRA: its last good state, and the error. */
 interface Diverged {
   readonly good: GoodState
   readonly step: number
@@ -186,8 +186,8 @@ export async function* runSteps(
 }
 
 /**
- * One step, and what is due around it. The state before it is saved once its own loss has shown
- * that state to be sound.
+ * One step, with the checkpoints and validations that are due. The state before the step is saved
+ * once the step's loss has shown that the state is good.
  */
 async function* runNextStep(
   run: PreparedRun,
@@ -240,7 +240,7 @@ async function measureNext(
   )
 }
 
-/** Loss and gradients of the next step, whose batches are dealt to shards. */
+/** Loss and gradients of the next step, whose batches are distributed over shards. */
 const sumDealtStep = (
   { rows: { data }, state, recipe, objective, group, trainable }: PreparedRun,
   plans: readonly BatchPlan[],
@@ -258,7 +258,7 @@ const sumDealtStep = (
     },
   })
 
-/** Takes the step that was measured. */
+/** Applies the measured step. */
 function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer): TrainEvent {
   const { recipe, state, rule } = run
   const { plan } = run.rows

@@ -1,4 +1,4 @@
-// The loss on the validation data, whose batches replicas share between them.
+// The loss on the validation data; its batches are distributed over the replicas.
 
 import { NumericError } from '../../base/errors.ts'
 import type { TrainEvent } from '../events.ts'
@@ -10,7 +10,7 @@ import type { HeldRows } from './rows.ts'
 import { copyTensors } from './run-state.ts'
 
 /**
- * Measures the loss on the validation data, and keeps the adapter where it is the lowest so far.
+ * Measures the loss on the validation data, and keeps the adapter if the loss is the lowest so far.
  * Throws NumericError if it is not finite.
  */
 export async function validate(

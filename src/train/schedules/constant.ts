@@ -1,4 +1,4 @@
-// The learning rate stays.
+// The learning rate is constant.
 
 import { readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Schedule } from './schedule.ts'

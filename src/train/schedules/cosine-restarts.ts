@@ -1,5 +1,5 @@
-// The learning rate half a cosine several times, each from the highest rate (warm restarts). Loshchilov and
-// Hutter 2017, arXiv:1608.03983.
+// The learning rate follows half a cosine several times, each time from the highest rate (warm
+// restarts). Loshchilov and Hutter 2017, arXiv:1608.03983.
 
 import { integer, readOptions, type OptionValues } from '../../base/schema.ts'
 import { scaleAboveMinimum, minimum } from './minimum.ts'

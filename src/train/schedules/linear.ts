@@ -1,4 +1,4 @@
-// The learning rate falls in a straight line.
+// The learning rate falls linearly.
 
 import { readOptions, type OptionValues } from '../../base/schema.ts'
 import { scaleAboveMinimum, minimum } from './minimum.ts'

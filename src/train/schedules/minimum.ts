@@ -9,7 +9,7 @@ export const minimum = number({
   about: 'share of the learning rate at the end',
 })
 
-/** A factor that falls from 1 to 0, squeezed so that it ends at the minimum. */
+/** Scales a factor that falls from 1 to 0 so that it ends at the minimum. */
 export const scaleAboveMinimum = (
   factor: number,
   { minimum: least }: { readonly minimum: number },

@@ -1,4 +1,4 @@
-// What every schedule must hold to.
+// The contract of every schedule.
 
 import { expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'

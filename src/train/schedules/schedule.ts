@@ -1,5 +1,5 @@
-// The contract of a learning-rate schedule: one file per schedule, one row in schedule-table.ts. It
-// knows steps, never losses.
+// The contract of a learning-rate schedule: one file per schedule, one row in schedule-table.ts.
+// Independent of losses: it sees only steps.
 
 import { type Fields } from '../../base/schema.ts'
 
@@ -24,11 +24,11 @@ export interface Schedule<Settings extends object = object> {
   readonly options: Fields
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
-  /** What the learning rate is multiplied by. */
+  /** The factor of the learning rate. */
   factor(at: ScheduleProgress, settings: Settings): number
   /**
-   * Present where the rise is part of the schedule: its default share of the
-   * steps. `factor` then computes the warm-up too.
+   * Present if the warm-up is part of the schedule: its default share of the steps. `factor` then
+   * computes the warm-up too.
    */
   readonly riseShare?: number
 }

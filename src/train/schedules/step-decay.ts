@@ -1,4 +1,4 @@
-// The learning rate constant for some steps, then multiplied by a factor, repeatedly.
+// The learning rate is multiplied by a factor after every fixed number of steps.
 
 import { integer, number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Schedule } from './schedule.ts'

@@ -1,5 +1,5 @@
-// What a standalone adapter must not forget: the state that EWC pulls towards, after a task over
-// vectors.
+// The EWC state of a standalone adapter after a task over vectors, which protects the task in later
+// training.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { createStandaloneModel } from '../../adapters/vectors/model.ts'
@@ -15,11 +15,11 @@ import { reportProblems } from '../options/settings.ts'
 import { createVectorDataField } from './options.ts'
 
 export interface ConsolidateStandaloneOptions {
-  /** The adapter as the task's training left it. */
+  /** The adapter after training on the task. */
   readonly adapter: Adapter
   /** The task's examples. */
   readonly data: EmbeddingDataset
-  /** What was protected before. */
+  /** The state of earlier tasks. */
   readonly previous?: EwcState
   /** The weight of earlier tasks: default 1, as much as this one; 0 not at all. */
   readonly decay?: number
@@ -33,10 +33,11 @@ const consolidateStandaloneTable = {
 }
 
 /**
- * Adds a task to what is protected. Of the squared error the curvature is known, no gradient need
- * be sampled: ∂²L/∂ΔW_ij² = 2/D · E[x_j²] with the qualities as weights, so the importance of a
- * column j is E[x_j²] over its mean, and rows matter alike. Throws UnsupportedError for an adapter
- * that is no plain LoRA, OptionError for a decay out of range or data without quality.
+ * Adds a task to the protected state. The curvature of the squared error is known, so no gradients
+ * are sampled: ∂²L/∂ΔW_ij² = 2/D · E[x_j²] with the qualities as weights. So the importance of
+ * column j is E[x_j²] divided by its mean, and all rows have the same importance. Throws
+ * UnsupportedError for an adapter that is no plain LoRA, OptionError for a decay out of range or
+ * data without quality.
  */
 export function consolidateStandalone(options: ConsolidateStandaloneOptions): EwcState {
   const what = 'Options of consolidateStandalone'

@@ -8,7 +8,7 @@ export type StandaloneEvent =
   | {
       readonly type: 'data-ready'
       readonly examples: number
-      /** Examples with a quality above 0: the others teach nothing. */
+      /** Examples with a quality above 0; nothing is learned from the others. */
       readonly used: number
       readonly validation: number
       readonly steps: number
@@ -42,7 +42,7 @@ export type StandaloneEvent =
       readonly type: 'train-end'
       /** 'stopped': by the signal; 'early-stopped': out of patience. */
       readonly reason: 'finished' | 'stopped' | 'early-stopped'
-      /** The one with the lowest validation loss; the last one where nothing was validated. */
+      /** The one with the lowest validation loss; the last one if nothing was validated. */
       readonly adapter: Adapter
       readonly best: Snapshot
       readonly last: Snapshot

@@ -20,7 +20,7 @@ export interface GraphProgramOptions {
   readonly model: StandaloneModel
   readonly adapter: Pick<Adapter, 'kind' | 'config'>
   readonly backend: Backend
-  /** PEFT keys whose gradients are wanted. */
+  /** PEFT keys whose gradients are computed. */
   readonly trainable: readonly string[]
 }
 

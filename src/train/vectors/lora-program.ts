@@ -1,5 +1,5 @@
-// Loss and gradients of LoRA on a standalone model by hand: its layers stand side by side, so all
-// detours are products with one stack.
+// Loss and gradients of LoRA on a standalone model, derived by hand: its layers are parallel, so
+// all low-rank branches are products with one stack.
 //
 //     H = X·Aᵀ   Y = X + H·B   E = Y − T   G = 2/D · weights ⊙ E        A: [R, D]   B: [R, D], scaled   R the sum of all ranks
 //     ∂B = Hᵀ·G   ∂A = (G·Bᵀ)ᵀ·X
@@ -64,7 +64,7 @@ function transposeInto(
       to[column * rows + row] = factor * from[row * columns + column]!
 }
 
-/** Turns y into G in place, and gives the loss. */
+/** Replaces y by G in place, and returns the loss. */
 function computeOutputGradient(
   y: Float32Array,
   { rows, width, targets, weights }: VectorBatch,
@@ -83,14 +83,14 @@ function computeOutputGradient(
   return loss
 }
 
-/** A layer's or all layers' rows of the stack, with what flows into them. */
+/** The stack's rows of one layer or of all layers, with their input. */
 interface StackSlice {
   readonly first: number
   readonly rank: number
   readonly x: Matrix<Float32Array> // [N, D]
 }
 
-/** All detours of one adapter; A and B are filled again for every batch. */
+/** All low-rank branches of one adapter; A and B are filled again for every batch. */
 interface BranchStack {
   readonly width: number // D
   readonly detours: readonly LoraBranch[]

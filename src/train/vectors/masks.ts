@@ -1,5 +1,5 @@
-// Dropout for rows of vectors: the masks that a language model's run would draw, for lines of one
-// token.
+// Dropout for rows of vectors: the masks that a language model's run would draw for packed
+// sequences of one token.
 
 import type { AdapterConfig } from '../../adapters/kinds/kind.ts'
 import type { Tensor } from '../../base/tensor.ts'

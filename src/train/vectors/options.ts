@@ -74,17 +74,21 @@ export interface StandaloneOptions extends SettingOptions {
   readonly adapter: Adapter | FreshAdapter
   readonly data: EmbeddingDataset
   /**
-   * What the loss is measured on: a data set, a share of `data` (0.2), or true for a fifth of it,
-   * drawn by `seed`; with `everySteps` in place of after each epoch.
+   * Held-out data on which the loss is measured: a data set, a share of `data` (0.2), or true for a
+   * fifth of it, drawn by `seed`. With `everySteps`, it is measured every so many steps instead of
+   * after each epoch.
    */
   readonly validation?: true | ValidationInput<EmbeddingDataset> | undefined
-  /** Where the run saves its state, and resumes from: the weights are those of a whole run. */
+  /**
+   * Where the run saves its state and resumes from; a resumed run ends with the weights of an
+   * uninterrupted one.
+   */
   readonly checkpoint?: CheckpointOptions | undefined
   /** Settings by name; other options override them. */
   readonly preset?: StandalonePreset | undefined
   /**
-   * Protects earlier tasks (LoRA only): what consolidateStandalone returned, and how hard it pulls;
-   * the default of lambda is 10/D.
+   * Protects earlier tasks (LoRA only): the result of consolidateStandalone, and the penalty's
+   * strength `lambda`, by default 10/D.
    */
   readonly ewc?: { readonly state: EwcState; readonly lambda?: number | undefined } | undefined
   /** Runs kinds other than LoRA; the default is the reference interpreter. */
@@ -97,7 +101,7 @@ export interface StandaloneOptions extends SettingOptions {
 
 const vectorsExpected = 'a data set of vectors, as createEmbeddingDataset makes it'
 
-/** Data sets of vectors; one of texts is refused with what to do. */
+/** A field for data sets of vectors; for one of texts, the error says what to do. */
 export function createVectorDataField(): Field<EmbeddingDataset> {
   const isVectors = (value: unknown): boolean => isRecord(value) && value['level'] === 'embedding'
   const field = createOpaqueField<EmbeddingDataset>(vectorsExpected, isVectors)

@@ -44,7 +44,7 @@ import { resolveStandaloneRecipe, type StandaloneRecipe } from './recipe.ts'
 /** The examples of a run, and how many steps go through them. */
 export interface VectorRows {
   readonly data: EmbeddingDataset
-  /** Numbers of the examples that teach something. */
+  /** Numbers of the examples with a quality above 0. */
   readonly used: readonly number[]
   readonly validation: EmbeddingDataset | undefined
   /** Steps between validations. */
@@ -86,7 +86,7 @@ function checkData(data: EmbeddingDataset, validation: EmbeddingDataset | undefi
 
 const usualShare = 0.2 // 80 / 20
 
-/** What is learned from and what is measured on; a share is held back by the run's seed. */
+/** The training and validation examples; a share is drawn by the run's seed. */
 function openExamples({ data, validation }: StandaloneOptions, seed: number) {
   const held = resolveValidation(validation === true ? usualShare : validation)
   if (held === undefined) return { data, validation: undefined, everySteps: undefined }
@@ -177,7 +177,7 @@ async function findMatchingCheckpoint(
 
 /**
  * Throws OptionError, DataError, MismatchError (an adapter of another width, a checkpoint of
- * another run), FormatError (no sound checkpoint), NumericError before anything is computed.
+ * another run), FormatError (no valid checkpoint), NumericError before anything is computed.
  */
 export async function prepareStandalone(options: StandaloneOptions): Promise<StandaloneRun> {
   const recipe = resolveStandaloneRecipe(options)

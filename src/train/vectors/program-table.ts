@@ -18,7 +18,7 @@ export interface StandaloneProgramOptions {
   readonly backend: Backend
 }
 
-/** LoRA's own program does not know biases on B; the graph does. */
+/** LoRA's own program does not support biases on B; the graph does. */
 const isPlainLora = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>): boolean =>
   kind === 'lora' && !(config as LoraConfig).loraBias && (config.modulesToSave ?? []).length === 0
 

@@ -1,5 +1,5 @@
-// The contract of what computes a standalone adapter's loss and gradients. Independent of kind of
-// adapter.
+// The contract of a program that computes a standalone adapter's loss and gradients. Independent of
+// adapter kinds.
 
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 import type { VectorBatch } from './vector-batch.ts'

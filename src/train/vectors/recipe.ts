@@ -1,5 +1,5 @@
 // The recipe of a run over vectors: its settings, and the optimiser and the schedule that they
-// name. Everything that can be wrong with options is reported here, in one error.
+// name. All problems of options are reported here, in one error.
 
 import {
   ProblemCollector,

@@ -102,7 +102,7 @@ async function* runUntilEnd(
     everySteps !== undefined && state.step % everySteps === 0
   while (state.step < steps && !isEarly() && !isAborted()) {
     const measured = await measureNext(run, rowsAt(state.step + 1), speed)
-    // a state is saved once its own loss has shown it to be sound
+    // a state is saved once the next step's loss has shown that it is good
     const limit = computeLossLimit(state.steps, getLossBounds(run))
     if (measured.loss <= limit && isDue(checkpoint?.everySteps)) yield* keeper.saveCheckpoint()
     yield applyNext(run, measured, speed)
@@ -155,7 +155,7 @@ function applyNext(run: StandaloneRun, measured: MeasuredStep, speed: Speedomete
   } as const
 }
 
-const validationRows = 256 // at a time: enough for the products, little memory
+const validationRows = 256 // rows per batch: enough for fast products, little memory
 
 /** The quality-weighted loss over a whole data set. */
 export async function computeStandaloneLoss(

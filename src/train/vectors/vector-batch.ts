@@ -1,5 +1,4 @@
-// Rows of a standalone run as its programs take them: vectors in, the vectors that should come out,
-// and how much each row counts.
+// A batch of a standalone run: input vectors, target vectors, and the weight of each row.
 
 export interface VectorBatch {
   readonly rows: number // N

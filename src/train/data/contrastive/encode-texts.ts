@@ -1,12 +1,12 @@
-// Texts to be embedded as tokens: just as `model.embed` reads them, and one more token after them,
-// so that the state of every token precedes a label and is among those the loss gets.
+// Encodes texts to be embedded as `model.embed` does, and appends one token, so that every token's
+// state precedes a label and therefore reaches the loss.
 
 import { DataError, OptionError } from '../../../base/errors.ts'
 import type { Tokenizer } from '../../../formats/text/tokenizer.ts'
 import type { ContrastiveExample, Example } from '../data-format.ts'
 import type { ScoredTokens } from '../spans.ts'
 
-/** Rows that an example's encoding gives together: as many for all examples of a data set. */
+/** How many rows one example becomes, the same for all examples of a data set. */
 export function countTogether(examples: readonly { readonly example: Example }[]): number {
   const kinds = new Set(examples.map(({ example }) => example.kind))
   if (kinds.has('pair') || kinds.has('judged')) return 2
@@ -19,7 +19,7 @@ interface TextOptions {
   readonly system?: string
 }
 
-/** No token in front of it sees the last one, so any known token does. */
+/** Earlier tokens do not attend to the last one, so it may be any token of the vocabulary. */
 function encodeText(text: string, { tokenizer }: TextOptions): ScoredTokens {
   const ids = tokenizer.encode(text, { addSpecialTokens: true })
   return {

@@ -1,4 +1,4 @@
-// What task makers share: drawing from lists, and reading numbers, words and lists out of answers.
+// Shared by tasks: drawing from lists, and parsing numbers, words and lists from answers.
 
 import type { Random } from '../../../base/random.ts'
 

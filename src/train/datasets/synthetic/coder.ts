@@ -6,11 +6,11 @@ import { drawInteger, isExpectedNumber, pick } from './answers.ts'
 import { parseExpression } from './expression.ts'
 import type { RoleData, TaskGenerator } from './role-data.ts'
 
-/** Brackets everywhere, so that precedence is no riddle. */
+/** Fully parenthesised, so that precedence does not matter. */
 function drawExpression(random: Random, depth: number): string {
   if (depth === 0) return random.uniform() < 0.6 ? 'x' : String(drawInteger(random, 1, 9))
   const operator = pick(random, ['+', '-', '*', '%'])
-  // never a remainder of zero
+  // never a remainder by zero
   const right =
     operator === '%' ? String(drawInteger(random, 2, 9)) : drawExpression(random, depth - 1)
   return `(${drawExpression(random, depth - 1)} ${operator} ${right})`

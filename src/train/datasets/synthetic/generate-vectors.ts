@@ -1,5 +1,5 @@
-// Synthetic vectors, fast: whole columns in one loop, a small generator inline, no call and no
-// object for a number.
+// Fast generation of synthetic vectors: whole columns in one loop with an inlined generator,
+// without a call or an object for each number.
 
 import type { Topic } from './role-data.ts'
 
@@ -22,12 +22,12 @@ function hashSeed(text: string, ...numbers: readonly number[]): number {
   return hash === 0 ? 1 : hash
 }
 
-// 16 bits as an even distribution of variance 1, after 32768 is taken off
+// scales 16 bits minus 32768 to a uniform distribution of variance 1
 const toUnit = Math.sqrt(12) / 65536
 
 /**
- * A vector of even noise of this variance's root: a topic's place or direction. The same for every
- * seed: what is to be learned must not change.
+ * A vector of uniform noise with this standard deviation: a topic's centre or direction. It is the
+ * same for every seed, because what is to be learned must not change.
  */
 function drawFixedVector(name: string, width: number, deviation: number): Float32Array {
   const vector = new Float32Array(width)
@@ -43,7 +43,7 @@ function drawFixedVector(name: string, width: number, deviation: number): Float3
 
 const placeDeviation = 0.8
 const noiseDeviation = 0.6
-const moveDeviation = 0.5 // inputs of variance 1, as after a norm; targets half of that away
+const moveDeviation = 0.5 // inputs have variance 1, as after a norm; targets are half of that away
 
 /**
  * Inputs around their topic's place, targets moved in its direction:

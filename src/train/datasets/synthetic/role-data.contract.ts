@@ -1,4 +1,4 @@
-// What every role's synthetic data must hold to.
+// The contract of every role's synthetic data.
 
 import { expect, it } from 'vitest'
 import { random } from '../../../base/random.ts'
@@ -35,7 +35,7 @@ export function roleDataContract({ topics, tasks }: RoleData): void {
         const other = answers[i % answers.length]!
         return other !== completion && task.check(saved, other)
       })
-      // only orders and formulas may be right in several ways
+      // only orders and formulas may have several right answers
       expect(alsoRight.length).toBeLessThan(draws / 20)
     },
   )

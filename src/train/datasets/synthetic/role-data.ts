@@ -1,10 +1,10 @@
 // The contract of a role's synthetic data: one file per role, one row in role-data-table.ts, and
-// the contract suite runs it. Independent of model: topics say what vectors are around, tasks make
-// questions whose answers are known by construction.
+// the contract suite runs it. Independent of model: topics define the centres of vectors, tasks
+// generate questions whose answers are known by construction.
 
 import type { Random } from '../../../base/random.ts'
 
-/** What a role's vectors are about, and how good examples of it are. */
+/** A topic of a role's vectors, and the quality of its examples. */
 export interface Topic {
   readonly name: string
   /** Qualities are drawn evenly between these. */
