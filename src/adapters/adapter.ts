@@ -1,5 +1,5 @@
-// An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Which tensors
-// it has for a model, checking it, feeding it.
+// An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. This file
+// lists its tensors for a model, checks it, and creates its feeds.
 
 import {
   MismatchError,
@@ -41,8 +41,8 @@ export interface Adapter {
   /** The base it was trained on, as PEFT names it. */
   readonly baseModel?: string
   /**
-   * Texts that travel in the header of its tensor file: name, description, tags, the hash of the
-   * data it learned from.
+   * Strings in the header of its tensor file: name, description, tags, the hash of its training
+   * data.
    */
   readonly metadata?: AdapterMetadata
   /** Its own tokenizer and chat template, if its folder has them; they replace the base's. */
@@ -57,8 +57,8 @@ export interface AdapterText {
 export type AdapterMetadata = Readonly<Record<string, string>>
 
 /**
- * The metadata's key for the day, such as 2026-11-30, that chat templates showed in training; only
- * where they show one.
+ * The metadata's key for the date, such as 2026-11-30, that chat templates printed in training, if
+ * they print one.
  */
 export const dateKey = 'graft_date'
 
@@ -127,7 +127,9 @@ export function listParameterSpecs(
   return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own, ...saved, ...tokens])
 }
 
-/** Throws OptionError if embedding and head are to be one and neither is touched. */
+/**
+ * Throws OptionError if embedding and head are tied by the configuration and neither is trained.
+ */
 function checkTied(adapter: Pick<Adapter, 'kind' | 'config'>, model: ModelGraph): void {
   const keys = [...listParameterSpecs(model, adapter).keys()]
   if (!keys.some((key) => /\.embed_tokens\./.test(key)))
@@ -138,7 +140,8 @@ function checkTied(adapter: Pick<Adapter, 'kind' | 'config'>, model: ModelGraph)
 }
 
 /**
- * Throws UnsupportedError for an adapter that is one for embedding and head, on a base with two.
+ * Throws UnsupportedError for an adapter that ties embedding and head, on a base with two separate
+ * weights.
  */
 function checkTying({ ensureWeightTying = false }: AdapterConfig, { config }: ModelGraph): void {
   if (ensureWeightTying && !config.tiedEmbeddings)
@@ -179,7 +182,7 @@ function fitConfig(row: AdapterKind, given: AdapterConfig, model: ModelGraph): A
 }
 
 /**
- * Throws OptionError for names that hit nothing: a misspelt one would leave the adapter as it is.
+ * Throws OptionError for names that match no module, because a misspelt name would have no effect.
  */
 function checkNames(
   config: AdapterConfig,
@@ -226,7 +229,7 @@ export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: Wei
   throw new MismatchError(`The ${adapter.kind} adapter does not fit the model`, mismatches, advice)
 }
 
-/** The ids that every row begins with where the adapter has virtual tokens: −1 to −P; else none. */
+/** The ids with which every row begins if the adapter has virtual tokens: −1 to −P; else none. */
 export const listVirtualIds = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>): number[] =>
   Array.from({ length: getKind(kind).virtualTokens?.(config) ?? 0 }, (_, i) => -1 - i)
 

@@ -17,7 +17,7 @@ import { listAdaptableModules, mapLayers, type AdaptableLayer } from './adapted-
 
 export interface AttachOptions {
   /**
-   * Where the configuration has dropout: each touched layer gets a feed `dropout:<module>` of the
+   * With dropout in the configuration, each adapted layer gets a feed `dropout:<module>` with the
    * shape of its input.
    */
   readonly training?: boolean
@@ -83,7 +83,10 @@ interface OwnTensors {
   readonly shared: readonly ParameterSpec[]
 }
 
-/** The embedding's tensors that a head which shares it has too; undefined if it has none. */
+/**
+ * The embedding's tensors that also act on a head with the same weight; undefined if there are
+ * none.
+ */
 function findTiedTensors<Config extends AdapterConfig>(
   model: ModelGraph,
   kind: AdapterKind<Config>,

@@ -1,5 +1,6 @@
-// Whether an adapter meets the base that it learned on: by its copies of base weights, which PEFT
-// saves where an embedding is a target, and by the hash of the base. Copies are never applied.
+// Checks that an adapter is used with the base that it was trained on: by its copies of base
+// weights, which PEFT saves if an embedding is a target, and by the hash of the base. Copies are
+// never applied.
 
 import { isBlockType } from '../base/dtype.ts'
 import { type Mismatch, MismatchError } from '../base/errors.ts'
@@ -46,7 +47,7 @@ export function findBaseCopyMismatch(
   return { name: key, got, expected: 'no such tensor' }
 }
 
-/** Largest difference of one number that rounding to bf16 or f16 explains. */
+/** Largest difference of a value that rounding to bf16 or f16 explains. */
 const computeRoundingLimit = (base: number): number =>
   Math.abs(base) * 2 ** -8 + smallestHalfPrecision
 const smallestHalfPrecision = 2 ** -24
@@ -98,7 +99,7 @@ export async function checkBaseCopies(
 }
 
 /**
- * The metadata's key for the hash of the base that an adapter learned on: `identity()` of the
+ * The metadata's key for the hash of the base that an adapter was trained on: `identity()` of the
  * model.
  */
 export const baseHashKey = 'graft_base_sha256'
@@ -114,8 +115,8 @@ interface HashedBase {
 }
 
 /**
- * How the base differs from the one that the adapter learned on; undefined if their hashes agree,
- * or the adapter has none. Reads the whole base.
+ * How the base differs from the one that the adapter was trained on; undefined if their hashes
+ * agree, or the adapter has none. Reads the whole base.
  */
 export async function findBaseHashMismatch(
   { baseModel = 'a base without a name', metadata }: TaughtAdapter,
@@ -136,7 +137,7 @@ export const otherBaseAdvice =
   'Give the base that it learned on; where this one is a form of the same model, such as another quantisation, say so (--any-base; in a program: anyBase).'
 
 /**
- * Throws MismatchError that names both bases where the adapter learned on weights of another hash.
+ * Throws MismatchError that names both bases if the adapter was trained on weights of another hash.
  */
 export async function checkBaseHash(adapter: TaughtAdapter, base: HashedBase): Promise<void> {
   const mismatch = await findBaseHashMismatch(adapter, base)
@@ -154,8 +155,8 @@ function findWeightName(model: ModelGraph, path: string): string | undefined {
 }
 
 /**
- * An adapter without the additional embeddings of its file, if all of them equal the base's and so
- * change nothing. What is left is served from slots. Reads the base's weights only where there are
+ * Removes the additional embeddings of an adapter's file if all of them equal the base's and so
+ * change nothing. The rest can be served from slots. Reads the base's weights only where there are
  * some to compare.
  */
 export async function dropEqualEmbeddings<
@@ -171,7 +172,7 @@ export async function dropEqualEmbeddings<
   return embeddings.length === 0 ? adapter : { ...adapter, config, tensors }
 }
 
-/** Largest relative difference of one number that rounding to an element type makes. */
+/** Largest relative error of rounding to an element type. */
 const roundings: Readonly<Record<string, number>> = { f32: 0, f16: 2 ** -10, bf16: 2 ** -8 }
 
 /** Whether a saved weight is another's up to the rounding of either's element type. */

@@ -10,9 +10,9 @@ import { attach } from './attach.ts'
 import { getKind } from './kinds/kind-table.ts'
 
 export interface AdapterCost {
-  /** Numbers that are trained. */
+  /** The number of trained parameters. */
   readonly parameters: number
-  /** Bytes of all tensors, those that are never trained among them. */
+  /** Bytes of all tensors, including those that are never trained. */
   readonly bytes: number
   /**
    * Floating-point operations per token beyond those of the base; a multiplication and an addition
@@ -58,7 +58,7 @@ const countPrefixFlops = (
 
 const elementwise = new Set(['add', 'subtract', 'multiply', 'divide', 'scale'])
 
-/** A dimension with one token: names count once. '8*T' → 8 */
+/** The value of a dimension for one token: a name counts as 1. '8*T' → 8 */
 const countPerToken = (dim: Dim): number =>
   typeof dim === 'number'
     ? dim

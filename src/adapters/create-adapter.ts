@@ -33,7 +33,7 @@ export interface CreateAdapterOptions {
   readonly seed?: number
   /** The base's name in the adapter's files. Default: the name of the model. */
   readonly baseModel?: string
-  /** Texts for the header of the adapter's tensor file. */
+  /** Strings for the header of the adapter's tensor file. */
   readonly metadata?: AdapterMetadata
   /** The base's weights, where `model` is a graph alone. */
   readonly weightOf?: WeightOf
@@ -79,10 +79,11 @@ const isBase = (value: unknown): value is AdapterBase =>
 
 /**
  * A new adapter for a model: `await createAdapter('lora', { rank: 16, targets: 'all-linear' },
- * model)`. Several kinds act as one: `createAdapter(['ia3', 'prompt-tuning'], { virtualTokens: 8 },
- * model)`, where an option goes to every kind that has it, and those under a kind's name to that
- * kind. It changes nothing until it is trained, a soft prompt aside. Throws OptionError for an unknown kind, for
- * unknown or wrong options, and for targets that the model does not have.
+ * model)`. Several kinds can act together: `createAdapter(['ia3', 'prompt-tuning'], {
+ * virtualTokens: 8 }, model)`, where an option applies to every kind that has it, and options under
+ * a kind's name only to that kind. Except for a soft prompt, it changes nothing until it is
+ * trained. Throws OptionError for an unknown kind, for unknown or wrong options, and for targets
+ * that the model does not have.
  */
 export async function createAdapter<Kind extends AdapterKindName>(
   kind: Kind | readonly Kind[],
@@ -164,8 +165,8 @@ interface BaseSource {
 }
 
 /**
- * A number for each name, so that a tensor's initial values depend on its key and the seed alone
- * (FNV-1a).
+ * A hash of the name (FNV-1a), so that a tensor's initial values depend only on its key and the
+ * seed.
  */
 function hashName(name: string): number {
   let value = 0x811c9dc5

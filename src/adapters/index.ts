@@ -1,5 +1,5 @@
-// graftlm/adapters: what users of adapters call. Inside the library, other pieces are imported by
-// path.
+// graftlm/adapters: the public functions on adapters. Inside the library, other parts are imported
+// by path.
 
 export { checkAdapter, type Adapter, type AdapterMetadata } from './adapter.ts'
 export {

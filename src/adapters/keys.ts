@@ -3,13 +3,13 @@
 
 const prefix = 'base_model.model.'
 
-/** The path of the layer that gives logits. */
+/** The path of the layer that computes logits. */
 export const headPath = 'lm_head'
 
 /**
  * PEFT's key of a graph input: 'lm_head.lora_A.weight' → 'base_model.model.lm_head.lora_A.weight'.
- * Tensors of no module are called by their whole keys ('prompt_embeddings', 'base_model.vera_A') in
- * both worlds.
+ * Tensors that belong to no module have the same name in both ('prompt_embeddings',
+ * 'base_model.vera_A').
  */
 export const toPeftKey = (inputName: string): string =>
   inputName.includes('.') && !inputName.startsWith('base_model.')
@@ -43,7 +43,7 @@ export const getSavedPath = (key: string): string =>
 export const toDropoutName = (module: string): string => `dropout:${module}`
 
 /**
- * A key as files of a kind have it: PEFT writes rows of tokens shorter where there is nothing else.
+ * A key in files of a kind: PEFT shortens the keys of token rows if the adapter has nothing else.
  */
 export const toFileKey = (kind: string, key: string): string =>
   kind === 'trainable-tokens'

@@ -16,7 +16,7 @@ import { listBlockLayers, type AdaptableLayer } from './adapted-layers.ts'
 
 /** What an adapter does to the weights of one module. All names are checkpoint names. */
 export interface MergeStep {
-  /** The base weights that the result is made of. */
+  /** The base weights that the result depends on. */
   readonly reads: readonly string[]
   /** The weights that may change; `merge` returns those that do. */
   readonly writes: readonly string[]
@@ -57,7 +57,7 @@ function createMergeError({ kind, config }: Adapter): UnsupportedError {
 function listTokenSteps(model: ModelGraph, { config, tensors }: Adapter): MergeStep[] {
   const tables = listTokenTables(config, model)
   for (const { path, weight } of tables) {
-    // a tied head follows the embedding, and not the other way round
+    // a tied head follows the embedding, not vice versa
     const [other] = listSharing(model, weight, path)
     if (other !== undefined && (path === headPath || tables.length > 1))
       throw createSharedError(path, other)
@@ -83,8 +83,8 @@ const createSharedError = (path: string, ...others: readonly string[]): SharedWe
   )
 
 /**
- * Modules that are saved whole. A tied embedding and head become one weight where the adapter has
- * one for both; two that differ have no place in a tied model.
+ * Modules that are saved whole. A tied embedding and head stay one weight if the adapter has one
+ * for both; a tied model cannot hold two different ones.
  */
 function listSavedSteps(model: ModelGraph, { config, tensors }: Adapter): MergeStep[] {
   const steps = new Map<string, MergeStep>()
@@ -106,7 +106,7 @@ function listSavedSteps(model: ModelGraph, { config, tensors }: Adapter): MergeS
   return [...steps.values()]
 }
 
-/** Whether both follow one weight of the adapter: PEFT then changes both. */
+/** Whether one weight of the adapter replaces both, as PEFT does. */
 const isSharedReplacement = (config: Adapter['config']): boolean => {
   const { embeddings = [], modulesToSave = [], ensureWeightTying = false } = config
   return ensureWeightTying || (embeddings.length === 1 && modulesToSave.length === 0)
@@ -133,7 +133,7 @@ export function* mergeWeights(
   for (const { merge } of listMergeSteps(model, adapter)) yield* merge(weightOf)
 }
 
-/** Undefined if the adapter does not touch the layer. */
+/** Undefined if the adapter does not change the layer. */
 function createMergeStep(
   { kind, config, tensors }: Adapter,
   merge: NonNullable<AdapterKind['merge']>,
@@ -146,7 +146,7 @@ function createMergeStep(
   if (specs.length === 0) return undefined
   const weightName = prefix + weight!.name
   const biasName = bias && prefix + bias.name
-  // Where an adapter has only a bias, the base's weight is kept without a copy.
+  // If an adapter changes only a bias, the base's weight is not copied.
   const changesWeight = specs.some(({ name }) => !/(^|\.)bias$/.test(name))
   const sharing = owners.get(weightName)!.filter((path) => path !== module.path)
   if (changesWeight && sharing.length > 0 && !config.ensureWeightTying)

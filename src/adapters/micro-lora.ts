@@ -1,5 +1,5 @@
-// A LoRA adapter as a MicroLoRA, which continues learning one example at a time, and back.
-// Independent of: models; the modules' sizes are read from the adapter's tensors.
+// Converts a LoRA adapter to a MicroLoRA, which continues to learn from single examples, and back.
+// Independent of models: the modules' sizes are read from the adapter's tensors.
 
 import { MismatchError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
@@ -13,7 +13,7 @@ import { loraParts, resolveRankAndScale } from './kinds/lora.ts'
 import { completeLora, type LoraConfig } from './kinds/lora-config.ts'
 import { transposeValues } from './kinds/matrices.ts'
 
-/** Everything but what the adapter itself decides. */
+/** MicroLoRA's options except those that the adapter determines. */
 export type AdapterMicroLoraOptions = Omit<
   MicroLoraOptions,
   'rank' | 'alpha' | 'bias' | 'init' | 'inFeatures' | 'outFeatures' | 'modules' | 'targets'
@@ -54,7 +54,7 @@ function listProblems({ kind, config, tensors }: Adapter, infos: readonly Module
   return problems
 }
 
-/** Throws UnsupportedError that lists everything that has no place in a MicroLoRA. */
+/** Throws UnsupportedError that lists everything that a MicroLoRA cannot hold. */
 function readModules(adapter: Adapter): LoraModule[] {
   const infos = inferModules(adapter)
   const problems = listProblems(adapter, infos)
@@ -89,10 +89,10 @@ function readModule({ tensors }: Adapter, config: LoraConfig, info: ModuleInfo):
 }
 
 /**
- * A MicroLoRA with the adapter's modules and weights: the same outputs, ready to learn on. Its
- * modules have the adapter's paths. Where modules have several ranks, all get the largest; rows
- * that are added begin at zero. Its `reset` makes it a fresh one, not the adapter again. Throws
- * UnsupportedError for other kinds than LoRA and for ranks above 16.
+ * A MicroLoRA with the adapter's modules and weights: it has the same outputs and can continue to
+ * learn. Its modules have the adapter's paths. If ranks differ, all modules get the largest; added
+ * rows are zero. Its `reset` gives a new MicroLoRA, not the adapter again. Throws UnsupportedError
+ * for other kinds than LoRA and for ranks above 16.
  */
 export function toMicroLora(adapter: Adapter, options: AdapterMicroLoraOptions = {}): MicroLora {
   const modules = readModules(adapter)
@@ -137,7 +137,7 @@ function writeWeights(lora: MicroLora, { path, info, rank, scale, a, b, shift }:
 export type MicroLoraOrigin = Partial<Pick<Adapter, 'baseModel' | 'metadata' | 'config'>>
 
 /**
- * A LoRA adapter with a MicroLoRA's weights, for every command and format that takes adapters.
+ * A LoRA adapter with a MicroLoRA's weights, for every command and format that accepts adapters.
  * `like`: the adapter it came from, whose base, metadata and targets are kept.
  */
 export function fromMicroLora(lora: MicroLora, like: MicroLoraOrigin = {}): Adapter {

@@ -1,5 +1,5 @@
-// The one cause of the differences between an adapter's tensors and what its configuration implies
-// for a model, where there is one: another vocabulary, another rank, more layers.
+// Finds a common cause for all differences between an adapter's tensors and those that its
+// configuration implies for a model: another vocabulary, another rank, more layers.
 
 import type { Tensor } from '../base/tensor.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
@@ -11,7 +11,7 @@ interface Explained {
 
 type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>
 
-/** One sentence with the cause and what to do; a question where no cause explains everything. */
+/** One sentence with the cause and what to do; a question if no cause explains everything. */
 export function describeMismatchCause(
   { baseModel, tensors }: Explained,
   model: ModelGraph,
@@ -46,7 +46,7 @@ const findLayer = (key: string): number => Number(/\.layers\.(\d+)\./.exec(key)?
 interface WrongSize {
   readonly got: number
   readonly expected: number
-  /** Whether it is the dimension that a pair of matrices shares. */
+  /** Whether it is the common dimension of a pair of matrices. */
   readonly isRank: boolean
 }
 

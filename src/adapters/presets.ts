@@ -11,8 +11,8 @@ const createLinearPreset =
   (modules) =>
     modules.filter(({ path, kind }) => kind === 'linear' && part.test(path))
 
-// phi3 keeps all three in one; layers without attention read their input by in_proj (lfm2) or
-// in_proj_qkv (qwen3_5)
+// phi3 has all three in one layer; layers without attention have in_proj (lfm2) or in_proj_qkv
+// (qwen3_5)
 const queryOrValue = /\.(q_proj|v_proj|qkv_proj|conv\.in_proj|in_proj_qkv)$/
 
 export const targetPresets: ReadonlyMap<string, Preset> = new Map<string, Preset>([

@@ -1,15 +1,15 @@
-// Python's regular expressions as JavaScript's: PEFT's configurations hold the former. What
-// JavaScript cannot express is refused as Python's, not read as something else.
+// Translates Python's regular expressions, which PEFT's configurations contain, to JavaScript's.
+// Constructs that JavaScript lacks are refused, not reinterpreted.
 
 import { OptionError } from '../base/errors.ts'
 
 /** Thrown inside the translation, with the construct that cannot be expressed. */
 class PythonOnly extends Error {}
 
-/** The global flags of Python, and what they become; the empty ones change nothing here. */
+/** Python's global flags and their JavaScript form; empty ones have no effect here. */
 const flagNames: Readonly<Record<string, string>> = { i: 'i', m: 'm', s: 's', u: '', a: '', x: '' }
 
-/** Escapes by letter that both read alike, and those that are spelled otherwise. */
+/** Escapes that both languages share, and those that are written differently. */
 const sameEscapes = /[bBdDsSwWfnrtvxuk\d]/
 const otherEscapes: Readonly<Record<string, string>> = { A: '^', Z: '$', z: '$', a: '\\x07' }
 
@@ -28,7 +28,10 @@ function convertEscape(source: string, at: number, inClass: boolean): Piece {
   return { text: `\\${letter}`, end: at + 2 }
 }
 
-/** '[…]'; a bracket that comes first is a character in Python and ends the class in JavaScript. */
+/**
+ * '[…]'; a closing bracket at the beginning is a character in Python, but ends the class in
+ * JavaScript.
+ */
 function convertClass(source: string, at: number): Piece {
   let text = source[at + 1] === '^' ? '[^' : '['
   let i = at + text.length
@@ -44,7 +47,7 @@ function convertClass(source: string, at: number): Piece {
   return { text: `${text}${source[i] ?? ''}`, end: i + 1 }
 }
 
-/** What begins with '(?'. */
+/** A group that begins with '(?'. */
 function convertGroup(source: string, at: number): Piece {
   const rest = source.slice(at)
   const named = /^\(\?P<(\w+)>/.exec(rest)
@@ -52,7 +55,7 @@ function convertGroup(source: string, at: number): Piece {
   const back = /^\(\?P=(\w+)\)/.exec(rest)
   if (back) return { text: `\\k<${back[1]}>`, end: at + back[0].length }
   const comment = /^\(\?#[^)]*\)/.exec(rest)
-  // an empty group, so that a number behind a back reference keeps its distance
+  // an empty group, so that a digit after a back reference stays separate from it
   if (comment) return { text: '(?:)', end: at + comment[0].length }
   const scoped = /^\(\?([aims]*)(?:-([ims]+))?:/.exec(rest)
   if (scoped) {
@@ -97,8 +100,8 @@ function convertPattern(source: string): { pattern: string; flags: string } {
 
 /**
  * A regular expression as Python reads it, between `before` and `after`: \A and \Z, flags such as
- * (?i), groups (?P<name>…) and (?P=name), comments (?#…). Throws OptionError for one that is none,
- * and for one that only Python can read.
+ * (?i), groups (?P<name>…) and (?P=name), comments (?#…). Throws OptionError for an invalid one,
+ * and for one that only Python supports.
  */
 export function parsePythonRegex(
   source: string,

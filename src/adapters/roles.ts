@@ -83,7 +83,7 @@ export function getRole(name: string): AdapterRecipe {
   throw new OptionError(`There is no role "${name}".${hint} There are: ${names.join(', ')}.`)
 }
 
-/** Layers that hold several of the usual projections in one weight. */
+/** Layers that have several of the usual projections in one weight. */
 const fused: Readonly<Record<string, string>> = {
   q_proj: 'qkv_proj',
   k_proj: 'qkv_proj',
@@ -115,7 +115,7 @@ export function resolveRole(name: string, model: ModelGraph): AdapterRecipe {
 
 /**
  * A role with your own kind and options: rank, alpha and targets default to the role's, if the kind
- * has that option. Another rank has the alpha that goes with it.
+ * has that option. With another rank, alpha is the kind's default for that rank.
  */
 export function completeRole(
   name: string,
@@ -155,7 +155,7 @@ export function createRole(
   })
 }
 
-/** What a role's adapter costs for a language model, or for vectors of a width. */
+/** The cost of a role's adapter for a language model, or for vectors of a width. */
 export function computeRoleCost(name: string, base: RoleBase): AdapterCost {
   const { graph } = resolveRoleBase(base, 'computeRoleCost')
   return computeAdapterCost('lora', resolveRole(name, graph).config, graph)

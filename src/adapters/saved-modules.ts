@@ -1,6 +1,6 @@
 // Modules that an adapter trains whole and saves with its own tensors (PEFT's modules_to_save):
-// norms, a head, any linear layer. Their weights become tensors of the adapter under the names they
-// have in the base.
+// norms, a head, any linear layer. Their weights become tensors of the adapter with the base's
+// names.
 
 import type { Graph, GraphInput } from '../graph/ir.ts'
 import type { Block, ModelGraph } from '../graph/model-graph.ts'
@@ -11,8 +11,8 @@ interface SavedInput {
   /** Name of the base's input in the block's graph. */
   readonly base: GraphInput
   /**
-   * Name of the adapter's: the module's path and the part, which differs from the base's only where
-   * a head is tied.
+   * The adapter's name: the module's path and the part. It differs from the base's only if the head
+   * is tied.
    */
   readonly own: string
 }
@@ -21,8 +21,8 @@ const partOf = (name: string): string => name.slice(name.lastIndexOf('.') + 1)
 const pathOf = (name: string): string => name.slice(0, name.lastIndexOf('.'))
 
 /**
- * Paths inside the block of the modules that read each weight: of a tied head, the head's and not
- * the embedding's.
+ * By weight, the paths inside the block of the modules that read it; for a tied head, the head's
+ * path and not the embedding's.
  */
 function collectReaders({ nodes }: Graph): Map<string, string> {
   return new Map(
@@ -36,20 +36,19 @@ function collectReaders({ nodes }: Graph): Map<string, string> {
 /** Token ids of the embedding, or by the end of a module's path: 'embed_tokens', 'lm_head'. */
 export type TokenChoice = readonly number[] | Readonly<Record<string, readonly number[]>>
 
-/** Which modules an adapter stores whole, and of which it stores single rows. */
+/** The modules that an adapter stores whole, and those of which it stores single rows. */
 export interface SavedChoice {
   /** Tokens whose rows of the embedding or the head are trained; see trainable-tokens.ts. */
   readonly trainableTokens?: TokenChoice
-  /** Ends of paths of modules that are trained whole and saved along. */
+  /** Ends of paths of modules that are trained whole and saved with the adapter. */
   readonly modulesToSave?: readonly string[]
   /**
-   * Paths of an embedding and a head whose weights are also in the file, as trainers save them
-   * after tokens were added: they replace the base's. Where the base's are one weight, so are
-   * these.
+   * Paths of an embedding and a head whose weights are also in the file, because trainers save them
+   * after tokens were added. They replace the base's, and are one weight if the base's are.
    */
   readonly embeddings?: readonly string[]
   /**
-   * Whether a head that shares the embedding has the embedding's tensors of the adapter too (PEFT's
+   * Whether the adapter's tensors of the embedding also act on a head with the same weight (PEFT's
    * ensure_weight_tying). They are in the adapter's file under both names.
    */
   readonly ensureWeightTying?: boolean
@@ -91,8 +90,8 @@ function findShared(choice: SavedChoice, { config, blocks }: ModelGraph): string
 }
 
 /**
- * A tied embedding and its head follow each other where one of them replaces the base's weight, or
- * where the adapter ties them. Else they are two copies where modules are trained whole.
+ * A tied embedding and head stay one weight if one of them replaces the base's weight, or if the
+ * adapter ties them. Otherwise modules that are trained whole become two copies.
  */
 function listSavedInputs(
   { graph, prefix, kind }: Block,
@@ -160,7 +159,7 @@ function withOwnInputs(graph: Graph, saved: readonly SavedInput[]): Graph {
 }
 
 /**
- * The model with the saved modules' weights as inputs of the adapter. Layers that come out equal
+ * The model with the saved modules' weights as inputs of the adapter. Layers with equal results
  * share one graph.
  */
 export function withSavedModules(model: ModelGraph, choice: SavedChoice): ModelGraph {

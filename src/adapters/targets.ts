@@ -1,4 +1,4 @@
-// Which modules of a model a configuration hits, by PEFT's rules (peft/tuners/tuners_utils.py,
+// Which modules of a model a configuration selects, by PEFT's rules (peft/tuners/tuners_utils.py,
 // check_target_module_exists).
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
@@ -107,8 +107,8 @@ export const listModuleNames = (modules: readonly PathInfo[]): string[] => [
 ]
 
 /**
- * The modules a choice hits. Throws OptionError listing all names that hit nothing, all layers that
- * are not there, and the names there are.
+ * The modules that a choice selects. Throws OptionError listing all names that match nothing, all
+ * layers that do not exist, and the existing names.
  */
 export function selectTargetModules(
   choice: TargetChoice,
@@ -138,9 +138,9 @@ export function selectTargetModules(
 }
 
 /**
- * What a configuration that is being made names and the model does not have: patterns that match no
- * target module, names to leave out and modules to save that are not there. PEFT ignores them in a
- * file, and so does Graft; in options they are misspelt.
+ * Names in new options that match nothing in the model: patterns that match no target module,
+ * excluded names and modules to save that do not exist. They are probably misspelt. In a file, PEFT
+ * ignores them, and so does Graft.
  */
 export function findLostNames(
   config: object,

@@ -1,6 +1,6 @@
 // Single tokens whose rows of the embedding, of the head, or of both an adapter trains (PEFT's
-// trainable_token_indices): the cheap way to teach added tokens. A head that shares the embedding
-// has the embedding's rows, unless it has its own tokens.
+// trainable_token_indices): the cheap way to teach added tokens. A head that shares the embedding's
+// weight uses the embedding's rows, unless it has its own tokens.
 //
 //     y = k ⊙ E[ids] + P[ids]·Δ    Δ: [n, D], the new rows    P: [V, n], 1 at (t_i, i), where t are the n tokens
 //     k: [V], 0 at them and else 1. At a head: y = k ⊙ (E·x) + P·(Δ·x)
@@ -26,7 +26,7 @@ export interface TokenTable {
   readonly tokens: readonly number[]
   /** The base weight with the module's rows, which a tied head shares. */
   readonly weight: string
-  /** The rows as a tensor of the adapter, which start as the base's. */
+  /** The rows as a tensor of the adapter; initially the base's rows. */
   readonly spec: ParameterSpec
 }
 
@@ -103,8 +103,8 @@ function dropTied(
 }
 
 /**
- * A module has trained rows, low-rank matrices or a whole weight: nothing determines which acts
- * first.
+ * A module has either trained rows, or low-rank matrices, or a whole weight, because the order in
+ * which several act would be undefined.
  */
 function checkAlone(config: AdapterConfig, model: ModelGraph, tables: readonly TokenTable[]): void {
   const isTarget = createTargetMatcher(config)

@@ -6,7 +6,7 @@ import type { Graph } from '../graph/ir.ts'
 import type { Block } from '../graph/model-graph.ts'
 import { rewrite } from '../graph/passes/rewrite.ts'
 
-/** The embedding is read with ids that its table has. */
+/** Replaces ids that the embedding table does not have. */
 const insertKnownIds = (graph: Graph): Graph =>
   rewrite(graph, '%known', (g, { operation, inputs, attributes }) =>
     operation === 'embedding'

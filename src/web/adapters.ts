@@ -1,5 +1,5 @@
 // Adapters in a browser: loaded from URLs, files, OPFS and folders, saved to OPFS and folders, or
-// made into files for a download.
+// exported as files for a download.
 
 import { type Adapter, checkFinite } from '../adapters/adapter.ts'
 import { type AdapterTarget, resolveBase } from '../adapters/create-adapter.ts'
@@ -38,7 +38,7 @@ import {
 export type WebSink = string | FileSystemDirectoryHandle | ByteSink
 
 export interface LoadWebAdapterOptions extends OpenSourceOptions {
-  /** The base it is read for, which GGUF files and folders of mlx-lm need. */
+  /** The base that the adapter is for; GGUF files and folders of mlx-lm need it. */
   readonly model?: AdapterTarget | undefined
   /** Keeps the tensors of a folder in 8 or 4 bits packed in memory. Default: false. */
   readonly packed?: boolean | undefined
@@ -50,13 +50,13 @@ const loadFields = {
   packed: loadFolderFields.packed,
 }
 
-/** Made aside while an adapter replaces an earlier one. */
+/** A temporary folder while an adapter replaces an earlier one. */
 const pendingName = '.graft-pending'
 
 /**
  * Reads an adapter: a folder as PEFT saves it, or for a model also a GGUF file or a folder of
- * mlx-lm, by URL, as Files, a handle or `opfs:…`. Kept in OPFS only with `cache`, because adapters
- * change. Throws NotFoundError, StorageError, FormatError, UnsupportedError, NumericError.
+ * mlx-lm, by URL, as Files, a handle or `opfs:…`. Cached in OPFS only with `cache`, because
+ * adapters change. Throws NotFoundError, StorageError, FormatError, UnsupportedError, NumericError.
  */
 export async function loadAdapter(
   source: WebSource,
@@ -90,8 +90,8 @@ function requireModel(name: string, tool: string, model: AdapterTarget | undefin
 }
 
 /**
- * Writes an adapter as PEFT does, or in 8 or 4 bits for Graft alone (`dtype`): the new adapter in
- * place of an old one as a whole. Throws StorageError, and NumericError before anything is written.
+ * Writes an adapter as PEFT does, or in 8 or 4 bits for Graft alone (`dtype`): an existing adapter
+ * is replaced atomically. Throws StorageError, and NumericError before anything is written.
  */
 export async function saveAdapter(
   adapter: Adapter,
@@ -129,7 +129,7 @@ async function writeFiles(
 ): Promise<void> {
   const sink = createHandleSink(folder, name)
   for (const [path, bytes] of files) if (path !== adapterConfigFile) await sink.write(path, [bytes])
-  // Last: a folder that has it is whole.
+  // Last, because a folder that has it is complete.
   await sink.write(adapterConfigFile, [files.get(adapterConfigFile)!])
 }
 
@@ -158,7 +158,7 @@ async function readFiles(
   }
 }
 
-/** Where a tab was closed while an adapter was replaced: all of the new one, or all of the old. */
+/** Completes or reverts the replacement of an adapter during which a tab was closed. */
 async function finishReplacing(source: WebSource): Promise<void> {
   const folder =
     typeof source === 'string' && source.startsWith('opfs:') && !source.endsWith('.gguf')
@@ -181,7 +181,7 @@ async function listAdapterFiles(folder: FileSystemDirectoryHandle): Promise<read
     const json = await readAdapterConfig(createHandleFolder(folder, folder.name))
     return [...files, ...(listPartFolders(json, folder.name) ?? [])]
   } catch {
-    return files // none, or a broken configuration, which is replaced
+    return files // a missing or invalid configuration is replaced
   }
 }
 
@@ -191,7 +191,7 @@ export async function removeAdapter(folder: FileSystemDirectoryHandle): Promise<
 }
 
 /**
- * The files of an adapter as PEFT has them, by path: for a download, an upload, or
+ * The files of an adapter in PEFT's layout, by path: for a download, an upload, or
  * `registry.add(files)`.
  */
 export async function exportAdapter(
@@ -215,7 +215,7 @@ export async function exportAdapter(
   return files
 }
 
-/** The adapter of files by path, as `exportAdapter` gives them. */
+/** The adapter of files by path, as `exportAdapter` returns them. */
 export const importAdapter = (
   files: ReadonlyMap<string, Uint8Array>,
   options: LoadWebAdapterOptions = {},

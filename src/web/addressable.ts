@@ -1,5 +1,5 @@
-// Whether WebAssembly can address what a model needs: asked of the heads of its files, before they are
-// fetched.
+// Checks that WebAssembly can address a model's memory, from the headers of its files, before they
+// are downloaded.
 
 import { UnsupportedError } from '../base/errors.ts'
 import { isRecord } from '../base/schema.ts'
@@ -8,7 +8,9 @@ import { openGguf } from '../formats/gguf/reader.ts'
 import { requestFile } from './sources/request.ts'
 import { openUrlSource } from './sources/url-source.ts'
 
-/** What WebAssembly can address, less what a run needs beside the weights. */
+/**
+ * The bytes that WebAssembly can address, less those that a run needs in addition to the weights.
+ */
 const addressableBytes = 3.6e9
 
 /** Throws UnsupportedError if a use of a model needs more than that. */
@@ -25,7 +27,7 @@ export function checkAddressable(
   )
 }
 
-/** Bytes of tensors as their file has them. */
+/** Bytes of tensors in their file. */
 export const countStoredBytes = (
   tensors: ReadonlyMap<string, { readonly sizeBytes: number }>,
 ): number => [...tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
@@ -33,8 +35,8 @@ export const countStoredBytes = (
 const splitName = /-\d{5}-of-\d{5}\.gguf$/i
 
 /**
- * Throws UnsupportedError for a file of a model that is too large; of one that llama.cpp has split,
- * for all its parts together.
+ * Throws UnsupportedError for a model file that is too large; for a GGUF file that llama.cpp has
+ * split, all parts count together.
  */
 export async function checkModelFile(url: string, sizeBytes: number): Promise<void> {
   const { pathname } = new URL(url)
@@ -45,7 +47,10 @@ export async function checkModelFile(url: string, sizeBytes: number): Promise<vo
   checkAddressable(name, 'serving', neededBytes ?? sizeBytes)
 }
 
-/** Bytes of the tensors that a GGUF file's head names; undefined of a server that knows no ranges. */
+/**
+ * Bytes of the tensors that a GGUF file's header lists; undefined if the server does not support
+ * ranges.
+ */
 async function countHeadBytes(url: string): Promise<number | undefined> {
   const probe = await requestFile(url, { from: 0, to: 0 })
   await probe?.body?.cancel()
@@ -63,7 +68,7 @@ async function countHeadBytes(url: string): Promise<number | undefined> {
 
 const indexName = 'model.safetensors.index.json'
 
-/** Throws UnsupportedError for a folder whose index says that all its files are too large. */
+/** Throws UnsupportedError for a folder whose index gives a total size that is too large. */
 export async function checkModelFolder(name: string, folder: ByteFolder): Promise<void> {
   const file = await folder.open(indexName)
   if (!file) return
@@ -72,7 +77,7 @@ export async function checkModelFolder(name: string, folder: ByteFolder): Promis
   if (sizeBytes !== undefined) checkAddressable(name, 'serving', sizeBytes)
 }
 
-/** Undefined for what is no index; its reader says so. */
+/** Undefined for an invalid index, which its reader reports. */
 function readTotalSize(text: string): number | undefined {
   try {
     const index: unknown = JSON.parse(text)

@@ -15,7 +15,7 @@ export const isDataFile = (data: unknown): data is FileSource =>
   data instanceof Blob ||
   isFileHandle(data)
 
-/** The data, read where it is a file. Throws what reading throws, and DataError for bad rows. */
+/** The data, read if it is a file. Throws what reading throws, and DataError for bad rows. */
 export const openData = async (data: WebDataInput): Promise<TrainData> =>
   isDataFile(data) ? readDataFile(data) : data
 

@@ -1,12 +1,13 @@
-// Opens @mlc-ai/web-xgrammar in a browser, for createLocalHost. The package calls itself an ES module
-// and is a UMD script: bundlers take it as either, and a page without one gets it as a global.
+// Opens @mlc-ai/web-xgrammar in a browser, for createLocalHost. The package declares itself an ES
+// module but is a UMD script: bundlers load it as either, and a page without a bundler gets a
+// global.
 
 import type { GrammarLibrary, OpenLibrary } from '../runtime/grammar/library.ts'
 
 const isLibrary = (value: unknown): value is GrammarLibrary =>
   typeof value === 'object' && value !== null && 'GrammarCompiler' in value
 
-/** One instance for the page: its memory is read from the bundle, nothing is fetched. */
+/** Opens one instance for the page. Its WebAssembly is in the bundle, so nothing is downloaded. */
 export async function openGrammarLibrary(): Promise<OpenLibrary> {
   const module: unknown = await import('@mlc-ai/web-xgrammar')
   const { default: inner } = module as { default?: unknown }

@@ -1,5 +1,5 @@
-// graftlm/web: everything of graftlm for a browser, with URLs, files and OPFS wherever a source or a
-// sink is asked for, and models on onnxruntime-web. Does not resolve in Node.
+// graftlm/web: everything of graftlm for a browser, where sources and sinks may also be URLs, files
+// and OPFS paths, and models run on onnxruntime-web. Does not resolve in Node.
 
 export * from '../index.ts'
 export { createLearner } from '../learn/learner.ts'

@@ -1,5 +1,5 @@
-// Merges in a browser: adapters may be URLs, files or folders, and the base an open model. With
-// values alone it is graftlm's own merge, which needs no waiting.
+// Merges in a browser: adapters may be URLs, files or folders, and the base an open model. If all
+// adapters are values, it is graftlm's own merge, which is synchronous.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { isTensorMap } from '../adapters/packed/tensor-map.ts'
@@ -27,9 +27,9 @@ const isModel = (base: MergeWebOptions['base']): base is { readonly base: BaseMo
   base !== undefined && 'base' in base
 
 /**
- * One LoRA adapter from several of one base, as `merge` of graftlm makes it: adapters, or what
- * `loadAdapter` takes. A promise where anything must be read. Throws what that merge and
- * `loadAdapter` throw.
+ * One LoRA adapter from several of one base, as with `merge` of graftlm: from adapters, or sources
+ * that `loadAdapter` accepts. Returns a promise if anything must be read. Throws what that merge
+ * and `loadAdapter` throw.
  */
 export function merge(adapters: MergeSources, options?: MergeOptions): Adapter
 export function merge(

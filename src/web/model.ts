@@ -42,7 +42,7 @@ export interface LoadWebModelOptions extends OpenSourceOptions, WebBackendOption
   readonly weights?: WeightChoice | undefined
   /**
    * The date for chat templates that print it, where a prompt's own chat options have none. Without
-   * it an expert is asked with the date that it was taught with.
+   * it, an expert's prompts use the date of its training.
    */
   readonly date?: Date | undefined
   /** The date if neither `date` nor the expert's training has one. */
@@ -82,16 +82,16 @@ export interface WebModel extends Model {
    */
   weights(): Promise<Map<string, F32Tensor>>
   weights(options?: { readonly quantization?: Quantization }): Promise<Map<string, BaseWeight>>
-  /** The name that the model was loaded by, which adapters taught on it record. */
+  /** The name with which the model was loaded; adapters that are trained on it record it. */
   readonly source: string
 }
 
 /**
  * Opens a base model: the URL of a .gguf file or of a folder in the Hugging Face layout, a File,
  * the Files of a folder, `opfs:models/mine`, `hf:owner/name@revision` or a name of the catalogue.
- * Files from the web are kept in OPFS and not fetched again. Before the first call only one known
- * product is computed. Throws NotFoundError, StorageError, OptionError for unknown options,
- * UnsupportedError, MismatchError, FormatError.
+ * Files from the web are cached in OPFS and not downloaded again. Before the first call, only one
+ * product with a known result is computed. Throws NotFoundError, StorageError, OptionError for
+ * unknown options, UnsupportedError, MismatchError, FormatError.
  */
 export async function loadModel(
   source: WebSource,
@@ -103,7 +103,7 @@ export async function loadModel(
   const opening = { cache, signal, onProgress, onNote, sha256, admit: checkModelFile }
   const opened = await resolveModel(source, opening)
   if ('folder' in opened) await checkModelFolder(opened.name, opened.folder)
-  // The runtime is compiled while the model's head is read.
+  // The runtime is compiled while the model's header is read.
   const started = openWebBackend({ runtime, threads, wasmPaths })
   started.catch(() => undefined)
   const base = await openBaseModel(opened, { ropeScaling })
@@ -134,7 +134,7 @@ export async function loadModel(
   }
 }
 
-/** A name of the catalogue or the hub is used unchanged; other places are known by their name. */
+/** Names of the catalogue or the hub are used unchanged; other sources by their file name. */
 const describeSource = (source: WebSource, name: string): string =>
   typeof source === 'string' && (catalogue.has(source) || source.startsWith('hf:')) ? source : name
 

@@ -1,5 +1,5 @@
-// The folder of a training run in a browser: what an earlier run left there, one tab at a time, and
-// the checkpoints.
+// The folder of a training run in a browser: checks for an earlier run, locks the folder against
+// other tabs, and opens checkpoints.
 
 import { OptionError } from '../base/errors.ts'
 import { ewcFile } from '../train/ewc/state.ts'
@@ -16,7 +16,10 @@ import {
 } from './sources/opfs.ts'
 
 const checkpointFolder = 'checkpoints'
-/** About twice a minute on small models; a checkpoint is three times as large as the adapter. */
+/**
+ * About two checkpoints per minute on small models; a checkpoint is three times as large as the
+ * adapter.
+ */
 const defaultCheckpointSteps = 25
 
 export interface OutFolderOptions {
@@ -29,14 +32,14 @@ export interface OutFolder {
   readonly name: string
   /** Whether the run continues from a checkpoint there. */
   readonly isResumed: boolean
-  /** Another tab may train into it. */
+  /** Releases the lock, so that another tab may use the folder. */
   release(): void
 }
 
 /**
- * The folder, made where it is missing and held for this tab. Throws OptionError if another tab
- * trains into it, if it has an adapter or checkpoints and neither replacing nor resuming was
- * requested, and if there is nothing to resume from.
+ * Opens the folder, which is created if it does not exist, and locks it for this tab. Throws
+ * OptionError if another tab trains into it, if it has an adapter or checkpoints and neither
+ * replacing nor resuming was requested, and if there is nothing to resume from.
  */
 export async function openOutFolder(
   out: string | FileSystemDirectoryHandle,
@@ -75,7 +78,7 @@ function chooseResume(
   return resume !== false && hasCheckpoints
 }
 
-/** Held until it is released, or until this tab is closed. */
+/** Locks a folder until it is released, or until this tab is closed. */
 async function reserveFolder(name: string): Promise<() => void> {
   if (!navigator.locks) return () => undefined
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
@@ -93,7 +96,9 @@ async function reserveFolder(name: string): Promise<() => void> {
   )
 }
 
-/** Removes what an earlier run left, unless this one resumes it, and marks the run as begun. */
+/**
+ * Removes the files of an earlier run, unless this one resumes it, and marks the run as started.
+ */
 export async function prepareOutFolder({ handle, isResumed }: OutFolder): Promise<void> {
   if (!isResumed) {
     await removeAdapter(handle)

@@ -1,4 +1,4 @@
-// The options of training in a browser, and the options of `train` that they become.
+// The options of training in a browser, and their conversion to the options of `train`.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { createOpaqueField } from '../base/opaque-field.ts'
@@ -34,9 +34,12 @@ type Replaced = 'model' | 'adapter' | 'data' | 'validation' | 'checkpoint'
  * The options of `train` of graftlm, with URLs, files and `opfs:…`, and a folder for the results.
  */
 export interface TrainWebOptions extends Omit<TrainOptions, Replaced> {
-  /** A model, or what `loadModel` takes. */
+  /** A model, or a source that `loadModel` accepts. */
   readonly model: WebSource | TrainableModel
-  /** An adapter to train on or what `loadAdapter` takes, or the kind and options of a fresh one. */
+  /**
+   * An adapter to continue from, or a source that `loadAdapter` accepts, or the kind and options of
+   * a new one.
+   */
   readonly adapter?: WebSource | Adapter | FreshAdapter | undefined
   readonly data: WebDataInput
   /** A share of `data` to hold back (0.1), separate rows, or either with `everySteps`. */
@@ -46,11 +49,11 @@ export interface TrainWebOptions extends Omit<TrainOptions, Replaced> {
   /** `opfs:experts/mine`, or a folder that the user has opened; without it nothing is written. */
   readonly out?: string | FileSystemDirectoryHandle | undefined
   /**
-   * Resume from the checkpoint in `out`: the weights are those of an uninterrupted run. 'auto':
-   * where there is one.
+   * Resume from the checkpoint in `out`: the weights are those of an uninterrupted run. 'auto': if
+   * there is one.
    */
   readonly resume?: boolean | 'auto' | undefined
-  /** Replace what an earlier run left in `out`. */
+  /** Replace the files of an earlier run in `out`. */
   readonly overwrite?: boolean | undefined
 }
 
@@ -100,7 +103,7 @@ export interface OpenedTraining {
   close(): Promise<void>
 }
 
-/** Opens everything that is named. Throws what the checks and the loaders throw. */
+/** Opens all sources. Throws what the checks and the loaders throw. */
 export async function openTrainOptions(
   given: TrainWebOptions,
   out: OutFolder | undefined,
@@ -137,7 +140,7 @@ export async function openTrainOptions(
 const isFresh = (adapter: unknown): boolean =>
   isRecord(adapter) && ('kind' in adapter || 'tensors' in adapter)
 
-/** The model under the name that the adapter's configuration has for its base. */
+/** The model, with the base's name in the adapter's configuration. */
 async function openModel(given: TrainWebOptions['model']) {
   const isOpen = trainOptionTable.model.is(given)
   const opened = isOpen ? undefined : await loadModel(given as WebSource)

@@ -1,6 +1,6 @@
 // Training in a browser: model, adapter and data by URL, file or OPFS; the adapter, checkpoints,
-// history and the loss curve are written into a folder of OPFS, from which a run that was broken
-// off continues.
+// history and the loss curve are written into a folder of OPFS, from which an interrupted run
+// resumes.
 
 import { createEventRun } from '../train/run/event-run.ts'
 import { saveEwcState } from '../train/ewc/state.ts'
@@ -13,8 +13,8 @@ import { createHandleSink } from './sources/opfs.ts'
 import { openTrainOptions, type TrainWebOptions } from './train-options.ts'
 
 /**
- * Trains as `train` of graftlm does, with URLs, files and `opfs:…` where it takes models, adapters
- * and data. In `out`: the best adapter as PEFT saves it, loss.svg, history.jsonl, and checkpoints/
+ * Trains as `train` of graftlm does, but models, adapters and data may also be URLs, files and
+ * `opfs:…`. In `out`: the best adapter as PEFT saves it, loss.svg, history.jsonl, and checkpoints/
  * to resume from with the same bits. Throws OptionError if `out` is in use, also by another tab,
  * and what training throws.
  */
@@ -27,7 +27,7 @@ async function* trainInto(given: TrainWebOptions): AsyncGenerator<TrainEvent, vo
     const { options, close } = await openTrainOptions(given, out)
     try {
       for await (const event of run(options)) {
-        // Everything that can be wrong with data and options is known now: bad input leaves no trace.
+        // All data and options are checked by now, so bad input leaves no files.
         if (event.type === 'data-ready' && out) await prepareOutFolder(out)
         if (event.type === 'train-end' && out) await writeResults(event, out)
         yield event

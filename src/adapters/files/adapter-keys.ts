@@ -1,13 +1,13 @@
-// Keys of adapter files as other tools write them, as PEFT's: with what torch.compile and
-// distributed wrappers put in, without PEFT's own prefix, with the adapter's name, or with the key
-// that DoRA has in memory.
+// Converts keys of adapter files from other tools to PEFT's: keys with the prefixes of
+// torch.compile and distributed wrappers, without PEFT's prefix, with the adapter's name, or with
+// DoRA's key in memory.
 
 import { FormatError } from '../../base/errors.ts'
 import { withoutWrapperNames } from '../../formats/safetensors/wrapper-names.ts'
 import { fromFileKey, getSavedPath, toFileKey, toPeftKey } from '../keys.ts'
 import type { SavedChoice } from '../saved-modules.ts'
 
-/** PEFT's tensors that are in a dictionary by adapter name while in memory. */
+/** PEFT's tensors that are in a dictionary by adapter name in memory. */
 const named = [
   ...['lora_A', 'lora_B', 'lora_embedding_A', 'lora_embedding_B', 'lora_magnitude_vector'],
   ...['ia3_l', 'lokr_w1', 'lokr_w1_a', 'lokr_w1_b', 'lokr_w2', 'lokr_w2_a', 'lokr_w2_b', 'lokr_t2'],
@@ -28,7 +28,7 @@ function splitAdapterName(key: string): { key: string; name?: string } {
 
 const magnitudeInMemory = /\.lora_magnitude_vector\.weight$/
 
-/** A frozen copy next to a module that is trained whole: the base's, never read. */
+/** The frozen copy of the base next to a module that is trained whole; it is never read. */
 const isOriginal = (key: string): boolean => key.includes('.original_module.')
 
 /**

@@ -27,7 +27,7 @@ const textFiles = [tokenizerFile, configFile, specialTokensFile, templateFile, t
 /** Texts by the hash of their files, so that equal ones of many adapters are in memory once. */
 const sharedTexts = new Map<string, WeakRef<AdapterText>>()
 
-/** The files of an adapter's folder that say how it reads text; undefined if there are none. */
+/** The tokenizer and chat-template files of an adapter's folder; undefined if there are none. */
 export async function readAdapterText(folder: ByteFolder): Promise<AdapterText | undefined> {
   const read = await Promise.all(textFiles.map((name) => readBytes(folder, name)))
   const files = new Map(textFiles.flatMap((name, i) => (read[i] ? [[name, read[i]] as const] : [])))
@@ -45,7 +45,7 @@ async function readBytes(folder: ByteFolder, name: string): Promise<Uint8Array |
 }
 
 async function keepTextOnce(text: AdapterText): Promise<AdapterText> {
-  if (globalThis.crypto?.subtle === undefined) return text // a page that gets no hashes
+  if (globalThis.crypto?.subtle === undefined) return text // a page without Web Crypto
   const hashes = await Promise.all([...text.files.values()].map(computeSha256))
   const key = [...text.files.keys()].map((name, i) => `${name} ${toHex(hashes[i]!)}`).join(' ')
   const known = sharedTexts.get(key)?.deref()
@@ -68,13 +68,13 @@ export const isSameText = (a: AdapterText | undefined, b: AdapterText | undefine
       return other !== undefined && hasSameBytes(bytes, other)
     }))
 
-/** What the files say; undefined parts come from the base. */
+/** The parsed files; undefined parts come from the base. */
 export interface ParsedText {
   readonly chatTemplate: ChatTemplate | undefined
   readonly tokenizer: Tokenizer | undefined
   /** Where there is a tokenizer_config.json. */
   readonly specialTokens: SpecialTokens | undefined
-  /** Tokens with the ids that another tokenizer does not give them. */
+  /** Tokens whose id differs in another tokenizer. */
   listOtherTokens(base: Tokenizer): (readonly [token: string, id: number])[]
 }
 

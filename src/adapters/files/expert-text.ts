@@ -1,5 +1,5 @@
-// How an expert reads and writes text: the tokenizer, the chat template and the date that it was
-// taught with where its adapters bring their own, else the base's. Independent of programs.
+// An expert's tokenizer, chat template and date: those of its training if its adapters have their
+// own, else the base's. Independent of programs.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import type { ChatTemplate } from '../../formats/text/chat-template.ts'
@@ -32,7 +32,7 @@ export interface ExpertText {
 
 const textsOfBases = new WeakMap<object, Map<AdapterText | undefined, ExpertText>>()
 
-/** The base's own where the adapter brings nothing. Parsed once for each base and content. */
+/** The base's if the adapter has none. Parsed once for each base and content. */
 function getAdapterText(base: TextBase, text: AdapterText | undefined): ExpertText {
   const known = textsOfBases.get(base) ?? new Map<AdapterText | undefined, ExpertText>()
   textsOfBases.set(base, known)
@@ -79,8 +79,8 @@ const isSameReading = (a: ExpertText, b: ExpertText): boolean =>
   ].every(([one, other]) => JSON.stringify(one) === JSON.stringify(other))
 
 /**
- * How this expert reads text. Throws OptionError for a mixture whose adapters read it in different
- * ways, FormatError for an adapter's file that cannot be read.
+ * This expert's tokenizer and template. Throws OptionError for a mixture whose adapters have
+ * different ones, FormatError for an adapter's file that cannot be read.
  */
 export function getExpertText(base: TextBase, expert: Expert | undefined): ExpertText {
   const texts = listExpertAdapters(expert).map(({ text }) => getAdapterText(base, text))
@@ -92,7 +92,7 @@ export function getExpertText(base: TextBase, expert: Expert | undefined): Exper
   )
 }
 
-/** What answers are written with: the base's tokenizer where a mixture has no common one. */
+/** The tokenizer of answers: the base's if a mixture has no common one. */
 export function getAnswerTokenizer(
   base: TextBase,
   expert: Expert | undefined,
@@ -103,7 +103,7 @@ export function getAnswerTokenizer(
   return tokenizers.size === 1 ? [...tokenizers][0] : base.tokenizer
 }
 
-/** The day that the expert's templates showed in training; undefined if its adapters differ. */
+/** The date that the expert's templates printed in training; undefined if its adapters differ. */
 export function findTaughtDate(expert: Expert | undefined): Date | undefined {
   const days = new Set(listExpertAdapters(expert).map(({ metadata }) => metadata?.[dateKey]))
   const [day] = days
@@ -111,8 +111,8 @@ export function findTaughtDate(expert: Expert | undefined): Date | undefined {
 }
 
 /**
- * Throws UnsupportedError for an id that is another token in the base, or none, and of which no
- * adapter of the expert has trained the row.
+ * Throws UnsupportedError for an id that is a different token or no token in the base, unless an
+ * adapter of the expert has trained its row.
  */
 export function checkTokensKnown(
   ids: readonly number[],
@@ -141,7 +141,7 @@ export function checkTokensKnown(
   }
 }
 
-/** Whether the adapter changes this row of the embedding: alone, or with the whole table. */
+/** Whether the adapter trains this row of the embedding, by itself or with the whole table. */
 function hasTrainedRow({ config, tensors }: Adapter, id: number, { graph }: TextBase): boolean {
   const embedding = listAdaptableModules(graph).find(({ kind }) => kind === 'embedding')
   if (!embedding) return false

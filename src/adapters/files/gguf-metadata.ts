@@ -1,5 +1,5 @@
-// An adapter's metadata in a GGUF file, both ways: name, description, tags and base under
-// llama.cpp's keys, all others as texts under `graft.`.
+// Reads and writes an adapter's metadata in a GGUF file: name, description, tags and base under
+// llama.cpp's keys, all others as strings under `graft.`.
 
 import type { GgufEntry, GgufFile } from '../../formats/gguf/types.ts'
 import type { Adapter } from '../adapter.ts'
@@ -28,7 +28,10 @@ export function encodeGgufMetadata({ metadata = {}, baseModel }: Adapter): [stri
   ]
 }
 
-/** The hub's owner/name; llama.cpp's converter writes the page in addition to a readable name. */
+/**
+ * The hub's owner/name, from the page's URL that llama.cpp's converter writes in addition to a
+ * readable name.
+ */
 const findHubName = (url: unknown): string | undefined =>
   typeof url === 'string'
     ? /^https:\/\/huggingface\.co\/([\w.-]+\/[\w.-]+)\/?$/.exec(url)?.[1]

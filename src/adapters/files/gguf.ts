@@ -1,6 +1,5 @@
-// LoRA adapters as GGUF files for llama.cpp, both ways: names and order of rows as its
-// convert_lora_to_gguf.py writes them. llama.cpp scales each pair by alpha/rank, with one alpha for
-// the file.
+// Reads and writes LoRA adapters as GGUF files for llama.cpp, with the names and row order of its
+// convert_lora_to_gguf.py. llama.cpp scales each pair by alpha/rank, with one alpha for the file.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { checkOptions, describeValue, oneOf, unchecked } from '../../base/schema.ts'
@@ -27,12 +26,12 @@ import { listAdaptableModules } from '../adapted-layers.ts'
 import { listSavedTensors } from '../saved-modules.ts'
 
 /**
- * Tokens from whose last occurrence on an activated LoRA acts. llama.cpp's server heeds them; its
- * library leaves that to its callers.
+ * An activated LoRA acts from the last occurrence of these tokens on. llama.cpp's server applies
+ * this; its library leaves it to callers.
  */
 const INVOCATION = 'adapter.alora.invocation_tokens'
 
-/** llama.cpp's names of the architectures that it calls otherwise than transformers. */
+/** llama.cpp's names of architectures that differ from those of transformers. */
 const renamed: Readonly<Record<string, string>> = {
   mistral: 'llama',
   gemma3_text: 'gemma3',
@@ -43,8 +42,8 @@ const getGgufArchitecture = ({ modelType }: ModelConfig): string => renamed[mode
 
 const layerPath = /\.\d+\./
 /**
- * llama.cpp finds no tensor for such a head, and multiplies by the pair of such an embedding at the
- * head too, where shapes do not fit: it aborts.
+ * llama.cpp finds no tensor for such a head; and it also multiplies an embedding's pair at the
+ * head, where shapes do not fit, and aborts.
  */
 const tiedProblem =
   'the head and the embedding share one weight, on which llama.cpp takes no adapter'
@@ -58,8 +57,8 @@ const hasMovedHeads = ({ recurrence }: ModelConfig, path: string): boolean =>
   path.includes('.linear_attn.')
 
 /**
- * Heads whose rows have another order in the file: those of queries and keys, where llama.cpp
- * rotates neighbouring pairs.
+ * Heads whose rows have a different order in the file: queries and keys, because llama.cpp rotates
+ * adjacent pairs.
  */
 function findReorderedHeads(config: ModelConfig, path: string): number | undefined {
   if (!ggufArchitectures[getGgufArchitecture(config)]?.interleavedRotary) return undefined
@@ -94,7 +93,7 @@ export function encodeGgufAdapter(
   const { dtype = 'f32', weightOf } = options
   const architecture = getGgufArchitecture(model.config)
   const { invocationTokens } = adapter.config
-  // alpha 0 would mean to llama.cpp that nothing is scaled
+  // llama.cpp does not scale at all if alpha is 0
   const alpha = (adapter.kind === 'lora' && (adapter.config as LoraConfig).alpha) || 1
   const problems = [...listSavedTensors(model, adapter.config).keys()].map(
     (name) => `${getSavedPath(toPeftKey(name))}: its weight is saved whole`,
@@ -139,7 +138,7 @@ const createGgufError = (problems: readonly string[]): UnsupportedError =>
       'It has only two low-rank matrices for each layer. Merge the adapter into its base and convert that model instead.',
   )
 
-/** A, and B with what llama.cpp will multiply by taken out. */
+/** A, and B divided by the factor that llama.cpp will multiply by. */
 function listSides(
   config: ModelConfig,
   path: string,
@@ -163,8 +162,8 @@ const asType = (tensor: F32Tensor, dtype: 'f32' | 'f16' | 'bf16'): Tensor =>
 
 /**
  * Reads a GGUF LoRA adapter as a LoRA with PEFT's names and order of rows. Throws UnsupportedError
- * for other adapters, other architectures than the model's and tensors of another form (all
- * listed), FormatError for a half pair, MismatchError for wrong shapes.
+ * for other adapters, for another architecture than the model's and for unknown tensors (all
+ * listed), FormatError for a pair with one missing matrix, MismatchError for wrong shapes.
  */
 export async function loadGgufAdapter(source: ByteSource, model: ModelGraph): Promise<Adapter> {
   const file = await openGguf(source)
@@ -219,7 +218,7 @@ interface Pair {
   readonly b: Tensor
 }
 
-/** Whether a tensor has the rows of these heads; another shape is refused by its name later. */
+/** Whether a tensor has the rows of these heads; other shapes are refused later by name. */
 const hasHeads = ({ shape }: Tensor, heads: number | undefined, { headWidth }: ModelConfig) =>
   heads !== undefined && shape[0] === heads * headWidth
 

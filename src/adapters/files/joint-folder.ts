@@ -19,8 +19,8 @@ import { adapterKinds } from '../kinds/kind-table.ts'
 const partsKey = 'graft_parts'
 
 /**
- * The folders of the parts; undefined if a configuration is of one adapter. Throws FormatError for
- * names that are no kinds.
+ * The folders of the parts; undefined if the configuration is of a single adapter. Throws
+ * FormatError for unknown kinds.
  */
 export function listPartFolders(json: PeftJson, name: string): readonly string[] | undefined {
   if (json['peft_type'] !== jointPeftType) return undefined
@@ -63,7 +63,7 @@ export async function loadParts(
   return joinAdapters(adapters)
 }
 
-/** Writes the parts of a joint adapter; its own configuration is to be written after them. */
+/** Writes the parts of a joint adapter; its own configuration must be written after them. */
 export async function saveParts(
   adapter: Adapter,
   sink: ByteSink,

@@ -6,8 +6,8 @@ import { completeLora, type LoraConfig } from '../kinds/lora-config.ts'
 import { listAdaptableModules } from '../adapted-layers.ts'
 
 /**
- * The configuration of exactly these modules: the most common rank is the configuration's, others
- * are patterns; so with alphas.
+ * The configuration of exactly these modules: the most common rank is the configuration's rank,
+ * others become patterns; the same for alphas.
  */
 export function inferLoraConfig(
   ranks: ReadonlyMap<string, number>,
@@ -27,7 +27,7 @@ export function inferLoraConfig(
     targets: inferTargets([...ranks.keys()], listAdaptableModules(model)),
     rankPattern: patterns((one) => one, rank),
   })
-  // a file may hold an alpha that nobody would give
+  // a file may hold an alpha that is refused as an option
   const alpha = alphaOf(rank)
   return { ...config, alpha, alphaPattern: patterns(alphaOf, alpha) }
 }
@@ -37,7 +37,7 @@ function selectMostCommon(values: readonly number[]): number {
   return values.reduce((best, value) => (count(value) > count(best) ? value : best), values[0] ?? 1)
 }
 
-/** Last names where they hit these modules and no others, else whole paths. */
+/** The last parts of the paths if they match exactly these modules, else whole paths. */
 function inferTargets(paths: readonly string[], modules: readonly ModuleInfo[]): string[] {
   const last = (path: string): string => path.slice(path.lastIndexOf('.') + 1)
   const names = [...new Set(paths.map(last))]

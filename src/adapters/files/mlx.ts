@@ -1,6 +1,6 @@
 // Adapters of mlx-lm, read as PEFT's LoRA or DoRA: adapter_config.json and adapters.safetensors.
-// mlx keeps both matrices the other way round, lora_a [in, R] and lora_b [R, out]; they are
-// transposed here, and only here.
+// mlx stores both matrices transposed, lora_a [in, R] and lora_b [R, out]; only this file
+// transposes them.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
@@ -20,9 +20,9 @@ import { listAdaptableModules } from '../adapted-layers.ts'
 const tensorFile = 'adapters.safetensors'
 
 /**
- * Reads an adapter as mlx-lm saves it; rank by module from the tensors, s from the file.
- * Throws UnsupportedError for full fine-tunes and for tensors of another form (all listed),
- * FormatError for a half pair, MismatchError for shapes that do not fit the model.
+ * Reads an adapter as mlx-lm saves it; rank by module from the tensors, s from the file. Throws
+ * UnsupportedError for full fine-tunes and for unknown tensors (all listed), FormatError for a pair
+ * with one missing matrix, MismatchError for shapes that do not fit the model.
  */
 export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Promise<Adapter> {
   const json = await readAdapterConfig(folder)
@@ -57,7 +57,7 @@ export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Pro
 
 const parameterFields = { scale: number(), dropout: share }
 
-/** Tensors say which layers and ranks there are. Older versions multiplied by an `alpha`. */
+/** Layers and ranks are read from the tensors. Older versions multiplied by an `alpha`. */
 const parameterKeys = new Set(['scale', 'dropout', 'rank', 'keys'])
 
 function readParameters(

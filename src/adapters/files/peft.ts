@@ -1,6 +1,6 @@
-// PEFT's adapter folders, both ways: adapter_config.json and adapter_model.safetensors. Saving
-// keeps the keys that were loaded. Folders in 8 or 4 bits have another peft_type and another file
-// name, so that PEFT, which cannot read them, refuses them.
+// Reads and writes PEFT's adapter folders: adapter_config.json and adapter_model.safetensors.
+// Saving keeps the keys that were loaded. Folders in 8 or 4 bits have a different peft_type and
+// file name, so that PEFT, which cannot read them, refuses them.
 
 import { FormatError, NotFoundError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -53,9 +53,9 @@ export const getTensorFileName = (dtype?: StorageType): string =>
 
 export interface LoadFolderOptions {
   /**
-   * Keeps tensors in 8 and 4 bits packed in memory, over the file's bytes, instead of making them
-   * f32: the result is a `PackedAdapter`. Folders in other types are read as without it. Default:
-   * false.
+   * Keeps tensors in 8 and 4 bits packed in memory, as views of the file's bytes, instead of
+   * converting them to f32: the result is a `PackedAdapter`. Has no effect on folders of other
+   * types. Default: false.
    */
   readonly packed?: boolean | undefined
 }
@@ -153,7 +153,7 @@ export const readAdapterTensors = async (
 ): Promise<Map<string, Tensor>> => (await readAdapterFile(folder, fileName)).tensors
 
 /**
- * The same with the header's texts, `format` left out: it names the library that wrote the file.
+ * The same with the header's strings, except `format`, which names the library that wrote the file.
  */
 async function readAdapterFile(
   folder: ByteFolder,
@@ -246,7 +246,7 @@ const writeAdapterConfig = (
 ): Promise<void> =>
   sink.write(adapterConfigFile, [new TextEncoder().encode(stringifyAdapterConfig(adapter, blocks))])
 
-/** The type that `saveAdapter` writes an adapter in; undefined: each tensor's own. */
+/** The type in which `saveAdapter` writes an adapter; undefined: each tensor's own type. */
 export const getSavedType = (
   adapter: Adapter,
   { dtype }: SaveAdapterOptions,

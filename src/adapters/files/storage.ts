@@ -1,5 +1,5 @@
-// The element types in which files keep an adapter's tensors, and decoding. 8 and 4 bits are
-// blocks with scales (formats/block-code.ts):
+// The element types of an adapter's tensors in files, and decoding. 8 and 4 bits are blocks with
+// scales (formats/block-code.ts):
 //
 //     int8: <key>.q I8 [shape of the tensor]      <key>.scale BF16 [⌈values/64⌉]
 //     int4: <key>.q U8 [⌈values/2⌉]               <key>.scale BF16 [⌈values/64⌉]     shape in the header
@@ -52,12 +52,12 @@ const headerKey = 'graft.storage'
 const codesName = '.q'
 const scaleName = '.scale'
 const version = 1
-const deepestHeader = 4 // an object of an object of lists, and one to spare
+const deepestHeader = 4 // an object of an object of lists, and one more level
 
 /**
- * The tensors in this element type; in blocks those that `shouldKeepType` does not name, a packed
- * adapter's own as they are. Throws NumericError that names the tensor for what f16 or a block
- * cannot hold, OptionError for another type.
+ * The tensors in this element type. For block types, tensors for which `shouldKeepType` is true
+ * keep theirs, and a packed adapter's blocks are unchanged. Throws NumericError that names the
+ * tensor for values that f16 or a block cannot hold, OptionError for another type.
  */
 export function encodeAdapterTensors(adapter: AdapterTensors, dtype: StorageType): StoredTensors {
   if (!storageTypes.includes(dtype))
@@ -102,8 +102,8 @@ export function encodeAdapterTensors(adapter: AdapterTensors, dtype: StorageType
 }
 
 /**
- * The blocks that a tensor is stored in, undefined if it keeps its type. Those of an adapter that
- * is packed in this type are its own: written again, they are the same bytes.
+ * The blocks in which a tensor is stored; undefined if it keeps its type. For an adapter that is
+ * packed in this type, they are its own, so that the file has the same bytes again.
  */
 function createBlockReader(
   adapter: AdapterTensors,
@@ -121,7 +121,7 @@ function createBlockReader(
       : encodeBlocks(blockCodes[dtype], toFloat32(tensor))
 }
 
-/** The type of blocks that an adapter is packed in; undefined for 16 bits and where it is not. */
+/** The block type in which an adapter is packed; undefined for 16 bits, or if it is not packed. */
 export const getPackedType = ({ tensors }: Pick<Adapter, 'tensors'>): BlockCodeName | undefined =>
   tensors instanceof PackedTensorMap && tensors.bits !== 16
     ? toBlockCodeName(tensors.bits)
@@ -141,22 +141,22 @@ export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageT
   }
 }
 
-/** The same with tensors in blocks as they are. */
+/** The same, with tensors in blocks left packed. */
 export interface HeldTensors {
   readonly tensors: ReadonlyMap<string, Tensor | PackedTensor>
   readonly metadata: Readonly<Record<string, string>>
 }
 
-/** Tensors as plain values: those in blocks in f32. */
+/** Tensors as plain values; those in blocks become f32. */
 export const unpackTensors = (tensors: HeldTensors['tensors']): Map<string, Tensor> =>
   new Map(
     [...tensors].map(([key, held]) => [key, isPackedTensor(held) ? unpackTensor(held) : held]),
   )
 
 /**
- * The tensors of a file whose configuration declares blocks, over the file's bytes, and the
- * header's other texts. Throws FormatError with everything that is wrong: codes without scales,
- * lengths that do not fit, scales that are NaN; UnsupportedError for another version.
+ * The tensors of a file whose configuration declares blocks, as views of the file's bytes, and the
+ * header's other strings. Throws FormatError that lists every problem (codes without scales, wrong
+ * lengths, scales that are NaN), and UnsupportedError for another version.
  */
 export function readHeldTensors(
   file: StoredTensors,
@@ -192,7 +192,7 @@ export function readHeldTensors(
   return { tensors, metadata }
 }
 
-/** In the order of the header's shapes, so that a header that is written again is the same. */
+/** In the order of the header's shapes, so that the header is the same when it is written again. */
 function sortAsSaved(
   tensors: StoredTensors['tensors'],
   shapes: ReadonlyMap<string, unknown> | undefined,
@@ -208,7 +208,7 @@ function sortAsSaved(
 const removeEnding = (name: string, ending: string): string | undefined =>
   name.endsWith(ending) ? name.slice(0, -ending.length) : undefined
 
-/** The tensor, or what is wrong with its blocks. */
+/** The tensor, or the problem of its blocks. */
 function readBlocks(
   name: BlockCodeName,
   { dtype, shape, data }: Tensor,
@@ -232,7 +232,7 @@ function readBlocks(
   return createBlockTensor(name === 'int8' ? 8 : 4, own, { codes, scales })
 }
 
-/** Shapes by key; undefined if the codes have them. */
+/** Shapes by key; undefined if the codes have the tensors' shapes. */
 function readHeader(
   text: string | undefined,
   dtype: BlockCodeName,

@@ -1,5 +1,5 @@
-// Tensors that are in a file twice because the head shares the embedding: PEFT writes them under
-// both names (ensure_weight_tying, and TRAINABLE_TOKENS). An adapter in memory has them once.
+// Tensors that are in a file twice because the head shares the embedding's weight: PEFT writes them
+// under both names (ensure_weight_tying, and TRAINABLE_TOKENS). In memory an adapter has them once.
 
 import { FormatError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -10,7 +10,7 @@ import type { AdapterConfig, PeftJson } from '../kinds/kind.ts'
 import { findTokens, replaceTiedHead } from '../saved-modules.ts'
 import { tokenRowsName } from '../trainable-tokens.ts'
 
-/** Endings of the embedding's keys, with those of the head's; a head's matrix may be crosswise. */
+/** Suffixes of the embedding's keys and of the head's; a head's matrix may be transposed. */
 const endings: readonly (readonly [own: string, head: string, turned: boolean])[] = [
   ['.weight', '.weight', false],
   ['.lora_embedding_A', '.lora_B.weight', true],
@@ -28,7 +28,7 @@ interface Copy {
   readonly turned: boolean
 }
 
-/** The tensors that are twice in a file with a tied head. */
+/** The tensors that occur twice in a file with a tied head. */
 const listCopies = (keys: Iterable<string>): Copy[] =>
   [...keys].flatMap((own) =>
     endings.flatMap(([ending, head, turned]) =>
@@ -58,7 +58,7 @@ const isTiedFile = (kind: string, { peft, trainableTokens }: AdapterConfig): boo
 
 /**
  * The adapter with its embedding's tensors once, and a configuration that records it. Throws
- * FormatError if a head's copy differs: nothing determines which of the two counts.
+ * FormatError if a head's copy differs: it would be undefined which one applies.
  */
 export function dropTiedCopies<Of extends Pick<Adapter, 'kind' | 'config' | 'tensors'>>(
   adapter: Of,
@@ -106,13 +106,13 @@ function markTied(config: AdapterConfig): AdapterConfig {
 }
 
 /**
- * The configuration of a file in 8 or 4 bits, which has no copies because a copy that is crosswise
- * would be rounded to other numbers: only its key shows that the head is tied.
+ * The configuration of a file in 8 or 4 bits. Such a file has no copies, because a transposed copy
+ * would be rounded differently; only its key shows that the head is tied.
  */
 export const readBlockTying = (config: AdapterConfig, json: PeftJson): AdapterConfig =>
   json[tyingKey] === true ? markTied(config) : config
 
-/** That key, where such a file needs it. */
+/** That key, if such a file needs it. */
 export const writeBlockTying = (config: AdapterConfig, json: PeftJson): PeftJson =>
   config.ensureWeightTying || json[tyingKey] === true
     ? { [tyingKey]: config.ensureWeightTying === true }

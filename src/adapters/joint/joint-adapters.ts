@@ -1,5 +1,5 @@
-// Adapters of several kinds that act as one expert: made from adapters of one kind each, and taken
-// apart again. Independent of files.
+// Joint adapters, in which several kinds act together: joined from adapters of one kind each, and
+// split again. Independent of files.
 
 import { MismatchError, OptionError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -10,10 +10,9 @@ import { getKind, toKindName } from '../kinds/kind-table.ts'
 import { tokenRowsName } from '../trainable-tokens.ts'
 
 /**
- * One expert of adapters that act on each other's output: IA3 with a soft prompt, LoRA with IA3.
- * Each keeps its tensors, which are not copied. Throws UnsupportedError for kinds that cannot act
- * together, MismatchError for adapters of different bases, OptionError for settings that exclude
- * each other.
+ * Joins adapters that act on each other's output into one expert: IA3 with a soft prompt, LoRA with
+ * IA3. Tensors are not copied. Throws UnsupportedError for kinds that cannot act together,
+ * MismatchError for adapters of different bases, OptionError for settings that exclude each other.
  */
 export function joinAdapters(adapters: readonly Adapter[]): Adapter {
   const parts = adapters.flatMap((adapter) => splitAdapter(adapter))
@@ -60,7 +59,8 @@ function checkOneBase(adapters: readonly Adapter[]): void {
 }
 
 /**
- * An adapter of each kind, in the order in which they act; the adapter itself where it is of one.
+ * An adapter of each kind, in the order in which they act; the adapter itself if it has only one
+ * kind.
  */
 export function splitAdapter(adapter: Adapter): readonly Adapter[] {
   const { config, tensors, kind: _kind, ...shared } = adapter
@@ -80,12 +80,12 @@ export function findPartOf(key: string, parts: readonly JointPart[]): JointPart 
   const saved = parts.find(({ config: { modulesToSave = [], trainableTokens } }) =>
     isToken ? trainableTokens : modulesToSave.some((end) => path.endsWith(end)),
   )
-  return saved ?? parts[0]! // biases and copies of the base are of the first kind, which adds
+  return saved ?? parts[0]! // biases and copies of the base belong to the first kind
 }
 
 /**
- * The adapter without its virtual tokens: what acts on the tokens behind them. undefined if that is
- * nothing; the adapter itself where it has none.
+ * The adapter without its virtual tokens: the parts that act on later tokens. Undefined if there
+ * are none; the adapter itself if it has no virtual tokens.
  */
 export function withoutVirtualParts(adapter: Adapter): Adapter | undefined {
   const parts = splitAdapter(adapter)

@@ -1,9 +1,10 @@
-// DoRA: LoRA with a learned length for every row of the weight. Liu et al. 2024, arXiv:2402.09353.
+// DoRA: LoRA with a learned magnitude for every row of the weight. Liu et al. 2024,
+// arXiv:2402.09353.
 //
 //     n = ‖W + s·B·A‖₂ by row, a constant for the gradient     y = (m/n) ⊙ (W·x + s·B·(A·x)) + bias     m: [out]
 //
-// m starts at n, so a fresh adapter changes nothing. At serving m/n is a vector that is made once:
-// one more product by element than LoRA.
+// m starts at n, so a fresh adapter changes nothing. In serving, m/n is a vector that is computed
+// once: one element-wise product more than LoRA.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
@@ -35,8 +36,8 @@ const createMagnitudeSpec = ({ outFeatures, inFeatures }: ModuleInfo): Parameter
 })
 
 /**
- * ‖W + s·B·A‖ by row, without making that matrix: its square is ‖W‖² + 2s·Σ_r B ⊙ (W·Aᵀ) + s²·Σ_r B
- * ⊙ (B·(A·Aᵀ)), each [out].
+ * ‖W + s·B·A‖ by row, without computing that matrix: its square is ‖W‖² + 2s·Σ_r B ⊙ (W·Aᵀ) +
+ * s²·Σ_r B ⊙ (B·(A·Aᵀ)), each [out].
  */
 function buildNorm(g: Operators, weight: Value, A: Value, B: Value, scale: number): Value {
   const bySum = (x: Value, y: Value): Value => g.reduceSum(g.multiply(x, y), [1]) // [out]
@@ -89,7 +90,7 @@ function applyDora(g: Operators, layer: AdaptedLayer, config: LoraConfig): Value
     g.op('stopGradient', [buildNorm(g, weight, A, B, scale)]),
   ) // [out]
   const scaled = g.multiply(g.add(direct, delta), ratio)
-  if (dropped !== x) return g.add(y, g.subtract(scaled, direct)) // dropout changes what is added to the base's output, not that output
+  if (dropped !== x) return g.add(y, g.subtract(scaled, direct)) // dropout affects the branch only
   return bias ? g.add(scaled, bias) : scaled
 }
 

@@ -1,4 +1,4 @@
-// IA3: a learned factor for every number that enters or leaves a layer. Liu et al. 2022,
+// IA3: a learned factor for every input or every output of a layer. Liu et al. 2022,
 // arXiv:2205.05638.
 //
 //     feed-forward modules: y = W·(l⊙x) + bias     l: [1, in]

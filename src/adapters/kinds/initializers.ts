@@ -1,4 +1,4 @@
-// Values that adapter tensors start from, each for a shape and a generator of the tensor's own.
+// Initial values of adapter tensors, each for a shape and the tensor's own generator.
 
 import type { Random } from '../../base/random.ts'
 import { sizeOf } from '../../base/tensor.ts'

@@ -18,8 +18,8 @@ import { trainableTokens } from './trainable-tokens.ts'
 import { vera } from './vera.ts'
 
 /**
- * Among kinds that share a peft_type, those that recognise their files by a key come before the one
- * that takes the rest.
+ * Among kinds that share a peft_type, those that recognise their files by a key come before the
+ * default one.
  */
 const rows = {
   dora,
@@ -43,7 +43,7 @@ export type AdapterOptions<Kind extends AdapterKindName> = Kind extends AdapterK
   ? OptionsOf<(typeof rows)[Kind]['options']>
   : never
 
-/** Of kinds that act as one: options of any of them, and those of one under its name. */
+/** For kinds that act together: options of any of them, and options of one kind under its name. */
 export type JointOptions<Kind extends AdapterKindName> = Partial<
   UnionToIntersection<AdapterOptions<Kind>>
 > & { readonly [Name in Kind]?: AdapterOptions<Name> }
@@ -64,14 +64,14 @@ export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
 const jointKinds = new Map<string, AdapterKind>()
 
 /**
- * The name of one kind, or of several that act as one: ['ia3', 'prompt-tuning'] and
+ * The name of one kind, or of several that act together: ['ia3', 'prompt-tuning'] and
  * 'ia3+prompt-tuning'.
  */
 export const toKindName = (kind: string | readonly string[]): string =>
   Array.isArray(kind) ? kind.join(jointMark) : String(kind)
 
 /**
- * The kind of a name; several names with + between them are kinds that act as one. Throws
+ * The kind of a name; several names with + between them are kinds that act together. Throws
  * OptionError for an unknown name, with the name that was probably meant, and UnsupportedError for
  * kinds that cannot act together.
  */

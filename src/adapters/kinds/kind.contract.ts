@@ -32,7 +32,7 @@ import { attachSlots, computeServingFeeds } from '../serving/slots.ts'
 export interface KindCase {
   readonly name: string
   readonly options: Readonly<Record<string, unknown>>
-  /** How far a fresh adapter may be from the base: 0 where the maths allows it. */
+  /** How far a new adapter's output may be from the base's; 0 if the method is exact. */
   readonly freshTolerance: number
   /** Why a test does not apply. */
   readonly skip?: {

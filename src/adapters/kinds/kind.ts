@@ -16,20 +16,20 @@ import type { TargetChoice } from '../targets.ts'
 export type PeftJson = Readonly<Record<string, unknown>>
 
 /**
- * What the configurations of all kinds share. Kinds without modules have no targets (an empty
- * list).
+ * The part of the configuration that all kinds share. Kinds without modules have no targets (an
+ * empty list).
  */
 export interface AdapterConfig extends TargetChoice, SavedChoice {
   /** Dropout rate on the input of the low-rank branch in training; 0 is off. */
   readonly dropout: number
   /**
-   * The adapter acts on a row from the last occurrence of these token ids on, and on rows without
-   * them not at all; see activation.ts.
+   * The adapter acts on a row from the last occurrence of these token ids on, and does not act on
+   * rows without them; see activation.ts.
    */
   readonly invocationTokens?: readonly number[]
   /**
-   * The file's own keys, where it was read from one: what they hold beyond this configuration is
-   * written back unchanged.
+   * The keys of the file it was read from: those that this configuration does not have are written
+   * back unchanged.
    */
   readonly peft?: PeftJson
 }
@@ -38,8 +38,8 @@ export interface AdapterConfig extends TargetChoice, SavedChoice {
 export type WeightOf = (name: string) => Tensor
 
 /**
- * The base's own numbers of one module, for kinds whose start, merge or serving depends on them.
- * Throws where they were not given.
+ * The base's weights of one module, for kinds whose start, merge or serving depends on them. Throws
+ * if they were not given.
  */
 export type BaseReader = (part: BasePart) => Float32Array
 
@@ -59,7 +59,7 @@ export interface ParameterSpec {
   start(random: Random, base: BaseReader): Float32Array
 }
 
-/** A layer as `apply` meets it while a block's graph is rewritten. */
+/** The layer that `apply` rewrites. */
 export interface AdaptedLayer {
   readonly module: ModuleInfo
   /** linear: [.., in]; embedding: ids i64 [N, T] */
@@ -118,16 +118,16 @@ export interface AdapterKind<
   /** `peft_type` in adapter_config.json: 'LORA'. */
   readonly peftType: string
   /**
-   * What it does, which decides the kinds that it may act with (joint/): adds to a layer's output,
-   * gives its weight's rows another length, replaces rows of a table, scales what a layer takes or
-   * gives, or goes before a row's first token.
+   * Its effect, which decides the kinds that it can act together with (joint/): adds to a layer's
+   * output, rescales the rows of its weight, replaces rows of a table, scales inputs or outputs of
+   * a layer, or inserts tokens before a row's first token.
    */
   readonly effect: 'adds' | 'renormalizes' | 'replaces' | 'scales' | 'precedes'
   /** A part of every key of its tensors: 'lora_'. */
   readonly mark: string
-  /** Where kinds share a peft_type: whether this file is this kind's. */
+  /** If kinds share a peft_type: whether a file is of this kind. */
   claims?(json: PeftJson): boolean
-  /** What a user may give, by name; a configuration file's own keys (`peft`) aside. */
+  /** A user's options by name, without a configuration file's own keys (`peft`). */
   readonly options: Options
   /**
    * The configuration with its defaults, from a user's options; throws OptionError that lists every
@@ -145,7 +145,7 @@ export interface AdapterKind<
    */
   readConfig(json: PeftJson, fileName: string): Config
   writeConfig(config: Config): PeftJson
-  /** The adapter as its files hold it, where that is another kind. */
+  /** The adapter in the form of its files, if that is another kind. */
   savedAs?(
     config: Config,
     tensors: ReadonlyMap<string, Tensor>,
@@ -160,7 +160,7 @@ export interface AdapterKind<
    * absent where they never do.
    */
   sizes?(shapeOf: (name: string) => readonly number[] | undefined): ModuleSizes | undefined
-  /** The tensors at one module; none where the configuration does not touch it. */
+  /** The tensors at one module; none if the configuration does not select it. */
   parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
   /**
    * Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by
@@ -193,8 +193,11 @@ export interface AdapterKind<
    * weight.
    */
   merge?(config: Config, at: ModuleTensors): MergedModuleWeights
-  /** Whether `serve` asks for the base's own numbers. */
+  /** Whether `serve` reads the base's weights. */
   readonly servesFromBase?: boolean
-  /** Absent, or undefined for this configuration: served by a separate attached graph. */
+  /**
+   * Absent, or undefined for this configuration: the adapter is served by a separate attached
+   * graph.
+   */
   serve?(config: Config, at: ModuleTensors): ServingWeights | undefined
 }

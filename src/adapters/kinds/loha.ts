@@ -1,5 +1,5 @@
-// LoHa: the change of a weight as the product, number by number, of two low-rank matrices.
-// Hyeon-Woo et al. 2022 (FedPara), arXiv:2108.06098.
+// LoHa: the change of a weight as the element-wise product of two low-rank matrices. Hyeon-Woo et
+// al. 2022 (FedPara), arXiv:2108.06098.
 //
 //     ΔW = s·(w1_a·w1_b) ⊙ (w2_a·w2_b), s = alpha/R     w·_a: [out, R]   w·_b: [R, in]
 //

@@ -3,8 +3,8 @@
 //
 //     ΔW = s·kron(w1, w2), s = alpha/R     w1: [l, m]   w2: [k, n]   out = l·k   in = m·n
 //
-// Either may itself be a product of rank R: w1 = w1_a·w1_b, w2 = w2_a·w2_b. ΔW is never made: with
-// X = x as [m, n], ΔW·x = s·w1·X·w2ᵀ.
+// Either may itself be a product of rank R: w1 = w1_a·w1_b, w2 = w2_a·w2_b. ΔW is never computed:
+// with X = x as [m, n], ΔW·x = s·w1·X·w2ᵀ.
 
 import { f32 } from '../../base/tensor.ts'
 import type { Value } from '../../graph/ir.ts'

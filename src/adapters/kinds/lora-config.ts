@@ -1,4 +1,4 @@
-// LoRA's configuration: what users give, and its form in adapter_config.json.
+// LoRA's configuration: a user's options, and the form in adapter_config.json.
 
 import { OptionError } from '../../base/errors.ts'
 import {
@@ -36,7 +36,7 @@ export interface LoraConfig extends AdapterConfig {
    */
   readonly rankPattern: Readonly<Record<string, number>>
   readonly alphaPattern: Readonly<Record<string, number>>
-  /** Which of the base's own biases are trained along. */
+  /** Which of the base's own biases are trained too. */
   readonly bias: 'none' | 'all' | 'lora_only'
   /** A bias on B. */
   readonly loraBias: boolean
@@ -69,7 +69,10 @@ export const loraOptions = {
   ensureWeightTying: flag(),
 }
 
-/** Refuses what kinds made of LoRA have not, as in PEFT: invocation tokens, and MiCA's start. */
+/**
+ * Refuses what kinds derived from LoRA do not support, as in PEFT: invocation tokens, and MiCA's
+ * start.
+ */
 export function checkPlainStart(config: LoraConfig, kind: string): LoraConfig {
   if (config.start === 'mica')
     throw new OptionError(
@@ -108,7 +111,7 @@ export function completeLora(
 }
 
 /**
- * Starts that set A and B only: once the tensors are read, nothing is left of them. The others
+ * Starts that only set A and B, so that they have no effect once the tensors are read. The others
  * (pissa, olora, corda, loftq, lora_ga) change the base's weights, also when PEFT loads the file.
  */
 const pastStarts = ['eva', 'orthogonal']
@@ -129,7 +132,7 @@ const peftKeys = {
   trainable_token_indices: tokenChoice,
 }
 
-/** Of the embedding alone it is a list; undefined if there are no tokens. */
+/** For the embedding alone it is a list; undefined if there are no tokens. */
 function readTrainableTokens(given: TokenChoice | undefined): TokenChoice | undefined {
   if (given === undefined || isTokenList(given)) return given?.length ? given : undefined
   const [first, ...others] = Object.entries(given)
@@ -137,7 +140,7 @@ function readTrainableTokens(given: TokenChoice | undefined): TokenChoice | unde
   return others.length === 0 && /(^|\.)embed_tokens$/.test(first[0]) ? first[1] : given
 }
 
-/** The file's own form, where it means the same. */
+/** The file's own form, if it has the same meaning. */
 function writeTrainableTokens({ trainableTokens: tokens, peft }: LoraConfig): PeftJson {
   const given = peft?.['trainable_token_indices'] as TokenChoice | undefined
   const same = JSON.stringify(readTrainableTokens(given ?? undefined)) === JSON.stringify(tokens)
@@ -148,7 +151,7 @@ const toStart = (given: boolean | string | undefined): LoraConfig['start'] =>
   given === 'gaussian' || given === 'mica' ? given : given === false ? 'random' : 'kaiming'
 
 export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
-  // the settings of EVA's start, which is over
+  // the settings of EVA's start, which no longer have an effect
   const { eva_config: _eva, ...rest } = json
   const others = json['init_lora_weights'] === 'eva' ? rest : json
   const read = readPeftConfig(others, peftKeys, ['r', 'lora_alpha', 'target_modules'], fileName)

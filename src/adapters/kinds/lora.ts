@@ -41,7 +41,7 @@ function isLoraTarget(config: LoraConfig, module: ModuleInfo): boolean {
   const isTarget = createTargetMatcher(config)
   if (!config.ensureWeightTying) return isTarget(module)
   if (module.path === headPath) return false
-  // the embedding also counts for the head that shares it
+  // an adapted embedding also affects the head that shares its weight
   return (
     isTarget(module) || (module.kind === 'embedding' && isTarget({ ...module, path: headPath }))
   )
@@ -51,8 +51,8 @@ const shiftName = 'lora_B.bias'
 /** LoRA+ raises the learning rate of B and of its bias. */
 const learningRateGroup = 'loraPlus' as const
 /**
- * The base's own bias, trained along: PEFT keeps it inside the layer it wrapped, or where it was in
- * layers it did not wrap.
+ * The base's own bias, if it is trained too: PEFT keeps it inside a layer that it wrapped, and in
+ * its original place otherwise.
  */
 const wrappedBias = 'base_layer.bias'
 const plainBias = 'bias'
@@ -68,7 +68,7 @@ export function resolveRankAndScale(
 }
 
 /**
- * Kaiming-uniform with a = √5 comes to ±1/√in. An embedding's A starts at zero and its B normal, as
+ * Kaiming-uniform with a = √5 equals ±1/√in. An embedding's A starts at zero and its B normal, as
  * in PEFT.
  */
 function listLowRankSpecs(
@@ -114,7 +114,7 @@ function listLowRankSpecs(
   ]
 }
 
-/** The base's own bias where the configuration trains it. */
+/** The base's own bias, if the configuration trains it. */
 export function listBiasSpecs(
   { bias }: LoraConfig,
   module: ModuleInfo,
@@ -137,8 +137,7 @@ const hasShift = (config: LoraConfig, { kind }: ModuleInfo): boolean =>
   config.loraBias && kind === 'linear'
 
 /**
- * The bias a module ends up with when the adapter replaces or shifts it; undefined if it does
- * neither.
+ * The resulting bias of a module that the adapter replaces or shifts; undefined if it does neither.
  */
 function computeBias(
   config: LoraConfig,

@@ -1,4 +1,4 @@
-// What the configurations of LoKr and LoHa share, as PEFT took them over from LyCORIS.
+// The part of the configuration that LoKr and LoHa share, which PEFT adopted from LyCORIS.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Value } from '../../graph/ir.ts'
@@ -23,8 +23,8 @@ export interface LycorisConfig extends AdapterConfig {
   readonly rankPattern: Readonly<Record<string, number>>
   readonly alphaPattern: Readonly<Record<string, number>>
   /**
-   * Shares of rows, and of whole modules, that training elsewhere dropped. They change no result;
-   * training on with them is refused.
+   * Rates of dropped rows and of dropped modules in earlier training. They change no result, but
+   * continuing to train with them is refused.
    */
   readonly rankDropout: number
   readonly moduleDropout: number

@@ -17,7 +17,7 @@ import type { ModuleInfo } from '../../graph/model-graph.ts'
 import { fillZeros } from './initializers.ts'
 import type { ParameterSpec } from './kind.ts'
 
-/** What an embedding does to a one-hot token: its table transposed. */
+/** An embedding's matrix for one-hot tokens: its table transposed. */
 function toMatrix(weight: Float32Array, { kind, inFeatures, outFeatures }: ModuleInfo): Matrix {
   return kind === 'embedding'
     ? transpose(createMatrix(inFeatures, outFeatures, weight))
@@ -26,7 +26,7 @@ function toMatrix(weight: Float32Array, { kind, inFeatures, outFeatures }: Modul
 
 /**
  * B [out, R] of unit columns, the smallest direction last. Takes the eigenvectors of the smaller
- * Gram matrix: about 10·n³ operations, n the smaller of both sizes.
+ * Gram matrix: about 10·n³ operations, where n is the smaller of both sizes.
  */
 function computeMinorDirections(
   weight: Float32Array,

@@ -71,8 +71,8 @@ export function parityContract({
     })
 
     it('gives the same logits', async () => {
-      // PEFT gives the logits of a soft prompt's places too, those of a prefix not: compare what
-      // there is.
+      // PEFT also returns the logits at a soft prompt's positions, but not at a prefix's: only
+      // common positions are compared.
       const adapted = attach(base.model, adapter)
       expect(
         furthest(

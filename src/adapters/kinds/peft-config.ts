@@ -1,5 +1,5 @@
-// Reading adapter_config.json without surprises: a key that would change the result is either
-// understood or refused, never ignored.
+// Reads adapter_config.json strictly: a key that would change the result is either supported or
+// refused, never ignored.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import {
@@ -35,9 +35,8 @@ function isEmpty(value: unknown): boolean {
 }
 
 /**
- * The values of a kind's keys. Throws one UnsupportedError that names every value which is
- * not what its key needs, and every unknown key whose value is neither empty nor a default without
- * effect.
+ * The values of a kind's keys. Throws one UnsupportedError that names every wrong value, and every
+ * unknown key whose value is neither empty nor a default without effect.
  */
 export function readPeftConfig<Of extends Fields>(
   json: PeftJson,

@@ -43,7 +43,7 @@ interface Factors {
 }
 type Factorise = (weight: Float32Array, module: ModuleInfo, rank: number, scale: number) => Factors
 
-/** √σ goes to either side; s·b·a is the best matrix of this rank. */
+/** Both factors contain √σ; s·b·a is the best approximation of this rank. */
 const factorizeBySvd: Factorise = (weight, { outFeatures, inFeatures }, rank, scale) => {
   const { a, b } = truncateDense(createMatrix(outFeatures, inFeatures, weight), { rank, seed: 0 })
   const part = (values: Float32Array): Float32Array =>

@@ -1,5 +1,5 @@
-// Prefix tuning: learned keys and values that every token of a row sees, in every layer. Li and
-// Liang 2021, arXiv:2101.00190.
+// Prefix tuning: learned keys and values in every layer, to which every token of a row attends. Li
+// and Liang 2021, arXiv:2101.00190.
 //
 //     keys = [p_k, W_k·x]   values = [p_v, W_v·x]     p: [P, layers·2·K·d], a layer's keys before its values
 //
@@ -41,7 +41,10 @@ function checkLayers(base: PromptConfig['base'], layers: number): void {
   )
 }
 
-/** Throws UnsupportedError if a layer reads its virtual tokens themselves, and not their keys. */
+/**
+ * Throws UnsupportedError if a layer has no attention, because it would read the virtual tokens
+ * instead of their keys.
+ */
 function checkMixers({ modelType, layers }: Pick<ModelConfig, 'modelType' | 'layers'>): void {
   const layer = layers.findIndex(({ mixer }) => mixer !== undefined)
   if (layer < 0) return

@@ -1,4 +1,4 @@
-// What the configurations of soft prompts share: virtual tokens instead of modules.
+// The part of the configuration that soft prompts share: virtual tokens instead of modules.
 
 import { OptionError } from '../../base/errors.ts'
 import { oneOf, positiveInteger, string } from '../../base/schema.ts'

@@ -1,5 +1,5 @@
-// The part of a configuration that kinds which act on modules share: which modules, in a user's
-// words and in adapter_config.json's.
+// The configuration of target modules that several kinds share: a user's options and the keys of
+// adapter_config.json.
 
 import { either, listOf, naturalNumber, number, record, string } from '../../base/schema.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
@@ -7,7 +7,7 @@ import type { GivenOptions } from '../../base/schema.ts'
 
 const names = either(string(), listOf(string()))
 
-/** What users may give. */
+/** A user's options. */
 export const targetOptions = {
   targets: names,
   exclude: names,
@@ -39,7 +39,7 @@ export const targetKeys = {
   modules_to_save: listOf(string()),
 }
 
-/** An empty text is no item: PEFT takes `layers_pattern: ""` as left out. */
+/** An empty string is no item: PEFT treats `layers_pattern: ""` as absent. */
 const asList = <Item>(value: Item | readonly Item[] | undefined): readonly Item[] =>
   (value === undefined
     ? []

@@ -1,6 +1,6 @@
-// PEFT's TRAINABLE_TOKENS: rows of the embedding, the head or both for single tokens, and nothing
-// else. The rows act like those of a LoRA with trained tokens, see trainable-tokens.ts of adapters;
-// this file has their configuration.
+// PEFT's TRAINABLE_TOKENS: only the rows of single tokens in the embedding, the head or both. The
+// rows act like those of a LoRA with trained tokens, see trainable-tokens.ts of adapters; this file
+// has their configuration.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import {
@@ -36,9 +36,7 @@ const peftKeys = {
 
 const countTokens = (choice: TokenChoice): number => Object.values(choice).flat().length
 
-/**
- * Which of the two tables PEFT's target_modules names; PEFT takes the embedding where it is empty.
- */
+/** Which of the two tables PEFT's target_modules names; if it is empty, PEFT uses the embedding. */
 function readTables(
   targets: readonly string[] | string | undefined,
   tokens: readonly number[],

@@ -1,5 +1,5 @@
-// VeRA: one random pair of matrices for the whole model, and two learned vectors a layer. Kopiczko
-// et al. 2024, arXiv:2310.11454.
+// VeRA: one random pair of matrices for the whole model, and two learned vectors for each layer.
+// Kopiczko et al. 2024, arXiv:2310.11454.
 //
 //     y = W·x + bias + b ⊙ (B·(d ⊙ (A·x)))     A: [R, widest in]   B: [widest out, R]   d: [R]   b: [out]
 //
@@ -63,13 +63,13 @@ const peftKeys = {
   vera_dropout: share,
   d_initial: number(),
   projection_prng_key: naturalNumber,
-  save_projection: oneOf([true]), // without it A and B are only in the random generator of torch
+  save_projection: oneOf([true]), // without it, only torch's random generator could reproduce A and B
   bias: oneOf(['none']),
   init_weights: flag(),
 }
 
 /**
- * Kaiming-uniform for a matrix [.., fan-in]: ±√(6/fan-in). The numbers are this project's own; they
+ * Kaiming-uniform for a matrix [.., fan-in]: ±√(6/fan-in). The values differ from PEFT's, so they
  * are saved in the file.
  */
 function createProjectionSpec(

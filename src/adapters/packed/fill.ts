@@ -1,5 +1,5 @@
-// Unpacks a tensor straight into places that exist, such as the A and B of a resident slot, or into
-// its own array. Independent of adapters.
+// Unpacks a tensor into existing memory, such as the A and B of a resident slot, or into a new
+// array. Independent of adapters.
 
 import { ShapeError } from '../../base/errors.ts'
 import { checkOptions, naturalNumber, number, unchecked } from '../../base/schema.ts'
@@ -9,7 +9,8 @@ import { isPackedTensor, type PackedTensor } from './packed-tensor.ts'
 import { getTileHost, partValues, tileAt, type TileHost, toTileSource, unpackTile } from './tile.ts'
 
 /**
- * Where a matrix goes: value (row, column) to values[offset + row·rowStride + column·columnStride].
+ * Where a matrix is written: value (row, column) to values[offset + row·rowStride +
+ * column·columnStride].
  */
 export interface FillTarget {
   readonly values: Float32Array
@@ -29,7 +30,7 @@ const targetFields = {
 }
 const scalingField = { scaling: number() }
 
-/** All of a target's numbers, and the matrix that goes there. */
+/** A target with all defaults, and the matrix to write. */
 interface Placement {
   readonly values: Float32Array
   readonly offset: number
@@ -57,7 +58,7 @@ function resolvePlacement(target: Float32Array | FillTarget, shape: readonly num
  * Writes scaling · tensor into a target, without another f32 array; values between the rows are not
  * changed. Every value is the unpacked one times `scaling` in f32, rounded once. The tensor may be
  * packed or of any element type; its last dimension counts the columns. Throws OptionError for
- * wrong strides and ShapeError where the target is too short; then nothing is written.
+ * wrong strides and ShapeError for a target that is too short; nothing is written then.
  */
 export function unpackInto(
   target: Float32Array | FillTarget,
@@ -78,7 +79,7 @@ export function unpackInto(
   }
 }
 
-const shortRow = 32 // shorter ones are copied value by value, which beats a call for each
+const shortRow = 32 // shorter ones are copied value by value, which is faster than a call for each
 
 /** Values `from` and on of the matrix, row after row. */
 function placeValues(placement: Placement, part: Float32Array, from: number): void {

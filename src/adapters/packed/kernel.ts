@@ -1,12 +1,12 @@
-// What the kernels of packed tensors do. The relaxed-SIMD, the SIMD and the plain one unpack to the
-// same bits, and their products agree to rounding. Kernels check nothing; callers see to it that
-// every place and length is right, so that nothing can trap.
+// The contract of the kernels of packed tensors. The relaxed-SIMD, the SIMD and the plain kernel
+// unpack to the same bits, and their products agree up to rounding. Kernels check nothing; callers
+// ensure that every offset and length is valid, so that no kernel traps.
 
-/** Loops over one memory. Places are bytes; blocks are 64 values, padding included. */
+/** Loops over one memory. Offsets are in bytes; blocks have 64 values, including padding. */
 export interface PackedKernels {
-  /** out = factor·(scale·code): a code a byte, a bf16 scale for each block. */
+  /** out = factor·(scale·code): one code per byte, one bf16 scale per block. */
   unpack8(codes: number, scales: number, blocks: number, out: number, factor: number): void
-  /** The same with two codes a byte, the first in the low half, each stored as code + 8. */
+  /** The same with two codes per byte, the first in the low half, each stored as code + 8. */
   unpack4(codes: number, scales: number, blocks: number, out: number, factor: number): void
   /** out = factor·value of f16 bits. */
   unpackF16(bits: number, blocks: number, out: number, factor: number): void

@@ -37,8 +37,8 @@ export interface PackAdapterOptions {
 
 /**
  * Whether a tensor is never rounded to 8 or 4 bits. Only low-rank matrices are. Vectors, factors
- * near one and modules that are saved whole act on the base's values directly: an error of some
- * percent would be larger than the adapter's whole effect.
+ * near one and modules that are saved whole act on the base's values directly: a rounding error of
+ * some percent would exceed the adapter's whole effect.
  */
 export function shouldKeepType(
   { kind, config: { modulesToSave = [], embeddings = [] } }: Pick<Adapter, 'kind' | 'config'>,
@@ -56,10 +56,10 @@ export function shouldKeepType(
 }
 
 /**
- * The adapter with its low-rank matrices packed; other tensors, and with 16 bits those that have 16
- * already, keep their type. An adapter that is packed so already is returned as it is. The given
- * adapter is not changed. Throws OptionError for other bits, NumericError that names the tensor for
- * NaN and infinity.
+ * The adapter with its low-rank matrices packed; other tensors keep their type, and so do 16-bit
+ * ones if `bits` is 16. An adapter that is already packed in this way is returned unchanged. The
+ * given adapter is not changed. Throws OptionError for other bits, NumericError that names the
+ * tensor for NaN and infinity.
  */
 export function packAdapter<Of extends Adapter>(
   adapter: Of,
@@ -79,7 +79,7 @@ export function packAdapter<Of extends Adapter>(
   return { ...adapter, tensors: new PackedTensorMap(packed, bits) }
 }
 
-/** The adapter with every tensor as a plain value again, packed ones in f32. */
+/** The adapter with all tensors unpacked to f32. */
 export function unpackAdapter<Of extends Adapter>(adapter: Of): Of {
   if (!isPackedAdapter(adapter)) return adapter
   const tensors = [...adapter.tensors.held()].map(([key, held]): [string, Tensor] => [

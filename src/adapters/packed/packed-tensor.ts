@@ -1,5 +1,5 @@
-// A tensor that stays packed in memory, as a plain value: f16 with one power of two, or codes of 8
-// or 4 bits with a scale for 64 values as files hold them (formats/block-code.ts). Independent of
+// A tensor that stays packed in memory: f16 with one power of two as a factor, or codes of 8 or 4
+// bits with a scale for every 64 values, as in files (formats/block-code.ts). Independent of
 // adapters and kernels.
 
 import { NumericError, OptionError } from '../../base/errors.ts'
@@ -32,7 +32,7 @@ export interface PackedTensor {
 export const isPackedTensor = (tensor: Tensor | PackedTensor): tensor is PackedTensor =>
   'codes' in tensor
 
-/** The name that files have for codes of so many bits. */
+/** The name in files of codes with this number of bits. */
 export const toBlockCodeName = (bits: 8 | 4): BlockCodeName => `int${bits}`
 
 /**
@@ -52,9 +52,9 @@ export const countHeldBytes = (tensor: Tensor | PackedTensor): number =>
 
 /**
  * The tensor in 16, 8 or 4 bits; `name` is for errors. 16 bits keep 11 binary digits of every value
- * down to 2^-28 of the largest (relative error 4.9e-4), whatever that is; 8 and 4 bits have an
- * error of about 0.7 and 9 % of a block's root mean square. Throws OptionError for other bits,
- * NumericError for NaN and infinity.
+ * down to 2^-28 of the largest value (relative error 4.9e-4); 8 and 4 bits have an error of about
+ * 0.7 and 9 % of a block's root mean square. Throws OptionError for other bits, NumericError for
+ * NaN and infinity.
  */
 export function packTensor(tensor: Tensor, bits: PackedBits, name = 'tensor'): PackedTensor {
   if (!packedBits.includes(bits))
@@ -67,7 +67,7 @@ export function packTensor(tensor: Tensor, bits: PackedBits, name = 'tensor'): P
   return createBlockTensor(bits, shape, encodeBlocks(blockCodes[toBlockCodeName(bits)], values))
 }
 
-const topExponent = 14 // the largest value comes between 2^14 and 2^15, f16's largest is 65,504
+const topExponent = 14 // scales the largest value to between 2^14 and 2^15; f16's largest is 65,504
 const leastExponent = -126 // of a factor that is a normal f32
 
 function packHalves(shape: readonly number[], values: Float32Array): PackedTensor {

@@ -1,5 +1,5 @@
-// The plain twin of kernels/packed.ts: what runs where the platform has no vectors, and what the
-// vectors are compared with.
+// The plain twin of kernels/packed.ts: runs on platforms without SIMD, and is the reference for the
+// SIMD kernels.
 
 import type { GrowingMemory } from '../../base/wasm.ts'
 import { getF16Values } from '../../formats/half.ts'

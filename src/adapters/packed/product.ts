@@ -1,6 +1,6 @@
-// The product of a low-rank pair with vectors, straight from packed tensors: a part of some rows is
-// unpacked into the processor's cache, meets all vectors there, and is overwritten by the next
-// part. Independent of adapters.
+// The product of a low-rank pair with vectors, directly from packed tensors: some rows are unpacked
+// into the processor's cache, multiplied by all vectors, and overwritten by the next rows.
+// Independent of adapters.
 
 import { ShapeError } from '../../base/errors.ts'
 import { checkOptions, number, unchecked } from '../../base/schema.ts'

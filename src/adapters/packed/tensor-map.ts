@@ -1,6 +1,6 @@
 // The tensors of a packed adapter: a map like that of any adapter, which unpacks a tensor when its
-// values are asked for. So whatever takes an adapter takes a packed one and sees the exact f32
-// values; only what knows packed tensors gains from them.
+// values are read. So all code that accepts an adapter also accepts a packed one and reads the
+// exact f32 values; code that handles packed tensors directly saves memory.
 
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import { unpackTensor } from './fill.ts'
@@ -11,7 +11,7 @@ import {
   type PackedTensor,
 } from './packed-tensor.ts'
 
-/** A tensor in f32 whose values are unpacked at their first use, and kept as long as it is. */
+/** A tensor in f32 whose values are unpacked at first use, and kept as long as the tensor. */
 function createUnpackedView(packed: PackedTensor): Tensor {
   let data: Float32Array | undefined
   return {
@@ -26,7 +26,7 @@ function createUnpackedView(packed: PackedTensor): Tensor {
 /** Maps keys to tensors; those that are packed are unpacked again for each `get`. */
 export class PackedTensorMap implements ReadonlyMap<string, Tensor> {
   readonly #tensors: ReadonlyMap<string, Tensor | PackedTensor>
-  /** In what its packed tensors are; others have the type they came in. */
+  /** Bits of its packed tensors; other tensors keep their types. */
   readonly bits: PackedBits
 
   constructor(tensors: ReadonlyMap<string, Tensor | PackedTensor>, bits: PackedBits) {
@@ -42,7 +42,7 @@ export class PackedTensorMap implements ReadonlyMap<string, Tensor> {
     return this.#tensors.has(key)
   }
 
-  /** The tensor as plain adapters have it: unpacked, or in the type it came in. */
+  /** The tensor unpacked, or in its own type if it is not packed. */
   get(key: string): Tensor | undefined {
     const held = this.#tensors.get(key)
     return held && isPackedTensor(held) ? createUnpackedView(held) : held

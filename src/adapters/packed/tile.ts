@@ -1,5 +1,5 @@
 // The kernels of packed tensors with their own memory, and unpacking of a part of a tensor into it.
-// Parts of 8,192 values stay in the processor's cache. Independent of: what becomes of a part.
+// Parts of 8,192 values stay in the processor's cache. Independent of the use of a part.
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
 import { sizeOf, type Tensor, viewBytes } from '../../base/tensor.ts'
@@ -22,7 +22,7 @@ export interface TileHost extends KernelHost<PackedKernels> {
   reserve(sizeBytes: number): { readonly bytes: Uint8Array; readonly floats: Float32Array }
 }
 
-/** A host with the first of the wanted kernels that run here; of all where none are named. */
+/** A host with the first of the wanted kernels that runs here; by default, of all kernels. */
 export function createTileHost(wanted?: readonly KernelName[]): TileHost {
   const host = instantiate<PackedKernels>(
     { 'relaxed-simd': relaxedSimdModule, simd: simdModule },
@@ -52,7 +52,7 @@ let shared: TileHost | undefined
 /** The host that all calls share; a call ends before the next begins. */
 export const getTileHost = (): TileHost => (shared ??= createTileHost())
 
-/** A tensor as the kernels read it. */
+/** A tensor in the form that kernels read. */
 export interface TileSource {
   readonly form: 'f32' | 'f16' | 'bf16' | 'int8' | 'int4'
   readonly codes: Uint8Array

@@ -1,6 +1,6 @@
-// Detours: inputs for the low-rank parts and vectors of many adapters at once, in the forms that
-// serving in steps feeds: one adapter for all rows, or the rows of each adapter as one product.
-// Independent of where the tensors are kept and of which row has which adapter.
+// Low-rank branches of many adapters at once: adds inputs for their matrices and vectors, in the
+// two forms that the step programs use: one adapter for all rows, or one product for the rows of
+// each adapter. Independent of where tensors are stored and of which row has which adapter.
 
 import { checkOptions, flag, naturalNumber, unchecked } from '../../base/schema.ts'
 import type { GraphBuilder } from '../../graph/builder.ts'
@@ -12,19 +12,20 @@ import { cutIntoUnits, type PartUnits } from './part-units.ts'
 
 export interface DetourOptions {
   /**
-   * Sets of adapters of one rank each whose rows are grouped by adapter. 0: one adapter, of any
-   * rank, for all rows. Default 0.
+   * Number of rank sets, whose rows are grouped by adapter; all adapters of a set have the same
+   * rank. 0: one adapter, of any rank, for all rows. Default 0.
    */
   readonly sets?: number
-  /** Whether one adapter for all rows has a low-rank part. Default true. */
+  /** Whether the one adapter for all rows has a low-rank branch. Default true. */
   readonly matrices?: boolean
   /** Also a factor of each output, a shift of each output, and for some layers of each input. */
   readonly vectors?: boolean
   /** Which layers have a factor of each input, where there are vectors. Default: none. */
   readonly u?: (module: ModuleInfo) => boolean
   /**
-   * One adapter for all tokens of one sequence: A·x such that a token's numbers do not depend on
-   * how many tokens go with it, from the feed `rank.chunk` i64 [1] (see chunkedProduct).
+   * One adapter for all tokens of one sequence: A·x is computed so that a token's results do not
+   * depend on the number of tokens in the call, with the feed `rank.chunk` i64 [1] (see
+   * chunkedProduct).
    */
   readonly chunked?: boolean
   /** One adapter for all rows: also the feed `active`, which selects the tokens it acts on. */
@@ -46,7 +47,7 @@ const detourFields = {
 /** Rows of A that are multiplied at a time: i64 [1], a divisor of every rank of at most 16. */
 export const RANK_CHUNK = 'rank.chunk'
 
-/** Which vector each row has: i64 [N, 1]. */
+/** The index of each row's vectors: i64 [N, 1]. */
 export const VECTOR_INDEX = 'vector.index'
 
 /** Feeds of set `set`: rows of the batch at each place, and factors of each place. */
@@ -137,8 +138,8 @@ function addShared(g: GraphBuilder, detour: SharedDetour, chunked: boolean): Val
 }
 
 /**
- * Adds B·low to each part of y: y [N, T, out], low [N, T, P·R], B [U, unit, R]. The parts are cut
- * apart again behind the layer, so nothing is joined (passes/cut-joins.ts).
+ * Adds B·low to each part of y: y [N, T, out], low [N, T, P·R], B [U, unit, R]. The parts are split
+ * again after the layer, so nothing is concatenated (passes/cut-joins.ts).
  */
 function addPartByPart(
   g: GraphBuilder,

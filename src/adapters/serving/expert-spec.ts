@@ -7,7 +7,8 @@
 //     weight = number | number '@' span { '/' number '@' span }   0.2@0-9/0.8@10-29, by layer
 //     span   = integer | integer '-' integer
 //
-// Anything else after a colon is part of the name. A name in quotes, as JSON, may hold everything.
+// Anything else after a colon is part of the name. A name in quotes, as JSON, may contain any
+// character.
 
 import { OptionError } from '../../base/errors.ts'
 import { describeValue } from '../../base/schema.ts'
@@ -18,11 +19,11 @@ export interface SpecPart {
   readonly weight: PartWeight
 }
 
-/** The experts from a token of the answer on. */
+/** The experts that take over from a token of the answer on. */
 export interface SpecStage {
-  /** The last token that the experts before write alone. Tokens of the answer count from 0. */
+  /** The last token of the previous experts alone. Tokens of the answer count from 0. */
   readonly from: number
-  /** The first token that these write alone: between both the weights change evenly. */
+  /** The first token of these experts alone; in between, the weights change linearly. */
   readonly to: number
   readonly parts: readonly SpecPart[]
 }
@@ -92,7 +93,7 @@ interface Reader {
   readonly base: string | undefined
 }
 
-/** 'base:coder' → 'coder', where `base` is the base's name; blanks around both are left out. */
+/** 'base:coder' → 'coder', where `base` is the base's name; spaces around both are removed. */
 function withoutBase(text: string, base: string | undefined): string {
   if (base === undefined) return text
   const trimmed = text.trim()
@@ -103,7 +104,7 @@ function withoutBase(text: string, base: string | undefined): string {
   return rest.trim() === '' ? baseWord : rest
 }
 
-/** Parts up to the end or a '>', which is passed over. */
+/** Parts up to the end or a '>', which is skipped. */
 function readStage(reader: Reader): SpecPart[] {
   const parts: SpecPart[] = []
   for (;;) {
@@ -115,7 +116,7 @@ function readStage(reader: Reader): SpecPart[] {
   }
 }
 
-/** undefined: the base, whatever its weight. */
+/** undefined: the base, with any weight. */
 function readPart(reader: Reader): SpecPart | undefined {
   const { text, base } = reader
   const start = reader.at
@@ -162,7 +163,7 @@ function readQuoted(reader: Reader): string {
   }
 }
 
-/** The weight behind a name; 1 if there is none. */
+/** The weight after a name; 1 if there is none. */
 function readWeightBehind(reader: Reader): PartWeight {
   const { text, at } = reader
   if (text[at] !== ':') return 1
@@ -192,7 +193,7 @@ function readNumber(number: string, text: string): number {
   throw new OptionError(`${describeValue(text)}: weight ${number}: expected a finite number.`)
 }
 
-/** The tokens between two stages, behind the first '>'. */
+/** The tokens between two stages, after the first '>'. */
 function readSpan(reader: Reader, least: number): readonly [number, number] {
   const { text, at } = reader
   const found = matchAt(spanAt, text, at)
@@ -226,7 +227,7 @@ const formatSpan = ([first, last]: readonly [number, number]): string =>
 const formatStage = (parts: readonly SpecPart[]): string =>
   parts.length === 0 ? baseWord : parts.map(formatPart).join('+')
 
-/** Names that would be read as something else, alone or before what follows. */
+/** Names that would be parsed as something else, alone or with what follows. */
 const needsQuotes = /["+>\n\r]|:\s*[-+.\d]|:$|^\s|\s$|^$/
 
 const formatPart = ({ name, weight }: SpecPart): string =>

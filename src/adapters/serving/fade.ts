@@ -1,5 +1,5 @@
-// A fade: experts that follow each other along one answer, at once or with weights that change
-// evenly over some tokens. Independent of sequences and programs.
+// A fade: experts that follow each other within one answer, as a switch at a token or with weights
+// that change linearly over some tokens. Independent of sequences and programs.
 //
 //     token i of the answer    i ≤ from: the expert before    i ≥ to: this one
 //                              between: (1 − a)·ΔW_before + a·ΔW_this    a = (i − from)/(to − from)
@@ -13,28 +13,28 @@ import { type Expert, isMixture, type MixturePart, simplifyExpert } from './mixt
 /** The expert that answers from some token of the answer on; `expert` undefined is the base. */
 export interface FadeStage {
   readonly expert: Expert | undefined
-  /** The last token that the stage before writes alone. Tokens of the answer count from 0. */
+  /** The last token of the previous stage alone. Tokens of the answer count from 0. */
   readonly from: number
-  /** The first token that this stage writes alone. Default `from`: a switch. */
+  /** The first token of this stage alone. Default `from`: a switch. */
   readonly to?: number
 }
 
 /**
  * `{ fade: [{ expert: coder, from: 0 }, { expert: poet, from: 20, to: 60 }] }`: the first stage
- * reads the prompt and begins the answer. Keys and values stay those with which they were computed.
+ * computes the prompt and begins the answer. Earlier keys and values are not recomputed.
  */
 export interface Fade {
   readonly fade: readonly FadeStage[]
 }
 
-/** What an answer may be written with. */
+/** What can generate an answer. */
 export type AnswerExpert = Expert | Fade
 
 export const isFade = (expert: AnswerExpert): expert is Fade => isRecord(expert) && 'fade' in expert
 
 /**
- * The stages with their experts in the simplest form and both ends. Throws one OptionError that
- * lists everything that is wrong with them.
+ * The stages with both ends, and their experts in the simplest form. Throws one OptionError that
+ * lists every problem.
  */
 export function simplifyStages({ fade }: Fade): readonly Required<FadeStage>[] {
   if (!Array.isArray(fade) || fade.length === 0)
@@ -52,7 +52,7 @@ export function simplifyStages({ fade }: Fade): readonly Required<FadeStage>[] {
   }))
 }
 
-/** Where a stage has taken over; undefined if there is none before. */
+/** Where a stage has taken over completely; undefined if there is no stage. */
 const endOf = (stage: unknown): number | undefined =>
   isRecord(stage) ? Number(stage['to'] ?? stage['from']) : undefined
 
@@ -85,8 +85,8 @@ function findStageProblems(stage: unknown, name: string, before: number | undefi
 }
 
 /**
- * Every adapter of an answer's experts as one mixture, for what depends on adapters and not on
- * weights: how text is read.
+ * Every adapter of an answer's experts as one mixture, to find its tokenizer and template, which do
+ * not depend on weights.
  */
 export function collectFadeAdapters(expert: AnswerExpert | undefined): Expert | undefined {
   if (expert === undefined || !isFade(expert)) return expert

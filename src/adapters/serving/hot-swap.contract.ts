@@ -1,5 +1,5 @@
-// What every hot swap must do, whatever it is made of: active and standby slots, atomic swaps, a
-// rollback, a flag while passes on the old value run, and swaps to the base (undefined) and back.
+// The contract of every hot swap: active and standby slots, atomic swaps, a rollback, a flag while
+// passes on the old value run, and swaps to the base (undefined) and back.
 
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
@@ -7,7 +7,7 @@ import type { HotSwap, HotSwapOptions } from './hot-swap.ts'
 
 export type CreateHotSwap = <Held>(active: Held, options?: HotSwapOptions<Held>) => HotSwap<Held>
 
-/** A promise and who settles it. */
+/** A promise and the function that resolves it. */
 function gate() {
   let open = (): void => undefined
   const passed = new Promise<void>((resolve) => (open = resolve))

@@ -1,6 +1,6 @@
-// Swaps what serves requests while requests run: an active and a standby slot. Independent of
-// models and adapters: it takes any value, such as an adapter, a mixture or a prepared forward
-// pass, and undefined for the base model alone.
+// Swaps the value that serves requests while requests run, with an active and a standby slot.
+// Independent of models and adapters: it takes any value, such as an adapter, a mixture or a
+// prepared forward pass, and undefined for the base model alone.
 
 import { OptionError } from '../../base/errors.ts'
 import { checkOptions, unchecked } from '../../base/schema.ts'
@@ -20,7 +20,9 @@ interface ActiveSlot<Held> {
   readonly waiting: (() => void)[]
 }
 
-/** A value on standby or swapped out; a wrapper, because undefined (the base) is a value too. */
+/**
+ * A value on standby or swapped out. It is wrapped, because undefined (the base) is a value too.
+ */
 interface KeptSlot<Held> {
   readonly held: Held
 }
@@ -54,11 +56,13 @@ export class HotSwap<Held> {
     this.#prepare = prepare
   }
 
-  /** What a pass that begins now gets. */
+  /** The value that a pass uses which begins now. */
   get active(): Held {
     return this.#active.held
   }
-  /** What the next swap makes active; undefined if nothing is on standby, or the base is. */
+  /**
+   * The value that the next swap makes active; undefined if nothing, or the base, is on standby.
+   */
   get standby(): Held | undefined {
     return this.#standby?.held
   }
@@ -66,11 +70,11 @@ export class HotSwap<Held> {
   get hasStandby(): boolean {
     return this.#standby !== undefined
   }
-  /** Whether passes are still running on what was swapped out. */
+  /** Whether passes still run on a value that was swapped out. */
   get isSwapping(): boolean {
     return this.#swaps > 0
   }
-  /** Passes that run on the active one. */
+  /** The number of passes that run on the active value. */
   get passes(): number {
     return this.#active.passes
   }
@@ -85,9 +89,9 @@ export class HotSwap<Held> {
   }
 
   /**
-   * Makes the standby active, at once: the change is done when this returns, before its promise
-   * resolves. The promise waits for the passes on the old one, and gives it: from then on nothing
-   * uses it. Throws OptionError if nothing is on standby.
+   * Makes the standby active immediately: the change is done when this returns, before its promise
+   * resolves. The promise resolves with the old value when its last pass has ended: from then on
+   * nothing uses it. Throws OptionError if nothing is on standby.
    */
   async swap(): Promise<Held> {
     const next = this.#standby
@@ -98,7 +102,7 @@ export class HotSwap<Held> {
   }
 
   /**
-   * Makes active again what the last swap took out; it need not be prepared again. Throws
+   * Makes the value active again that the last swap replaced; it need not be prepared again. Throws
    * OptionError if there is none.
    */
   async rollBack(): Promise<Held> {
@@ -109,7 +113,7 @@ export class HotSwap<Held> {
   }
 
   /**
-   * Runs a pass on the active one, which stays with it to its end, whatever is swapped meanwhile.
+   * Runs a pass on the active value, which it keeps to its end, even if another one is swapped in.
    */
   async run<Result>(pass: (held: Held) => Promise<Result> | Result): Promise<Result> {
     const slot = this.#enter()
@@ -121,8 +125,8 @@ export class HotSwap<Held> {
   }
 
   /**
-   * The same for a stream. The pass begins when the stream is first asked, and ends with it, also
-   * where it is given up early.
+   * The same for a stream. The pass begins at the stream's first read, and ends with the stream,
+   * also if it is left early.
    */
   async *stream<Item>(pass: (held: Held) => AsyncIterable<Item>): AsyncGenerator<Item, void, void> {
     const slot = this.#enter()

@@ -31,15 +31,15 @@ export interface MixturePart {
   readonly weight: PartWeight
 }
 
-/** What a request is answered with: an adapter, or several mixed. */
+/** What can answer a request instead of the base: an adapter, or a mixture. */
 export type Expert = Adapter | Mixture
 
 export const isMixture = (expert: Expert): expert is Mixture => 'mixture' in expert
 
 /**
- * The same expert in its simplest form: without adapters of weight 0, and not a mixture where one
- * adapter of weight 1, or none, is left. Throws one OptionError that lists everything that is no
- * adapter and no finite weight.
+ * The same expert in its simplest form: without adapters of weight 0, and not a mixture if only one
+ * adapter of weight 1, or none, remains. Throws one OptionError that lists every value that is not
+ * an adapter or not a finite weight.
  */
 export function simplifyExpert(expert: Expert | undefined): Expert | undefined {
   if (!expert) return undefined
@@ -79,7 +79,7 @@ function findPartProblems(part: unknown, name: string): string[] {
   ]
 }
 
-/** What is wrong with a value that should be an adapter; undefined if nothing is. */
+/** The problem of a value that should be an adapter; undefined if there is none. */
 export function findAdapterProblem(value: unknown): string | undefined {
   if (value instanceof Promise) return 'got a promise, expected an adapter; await it first'
   if (!isRecord(value)) return `got ${describeValue(value)}, expected an adapter`
@@ -123,8 +123,8 @@ export function mixServingWeights(
     if (typeof mixed === 'string') problems.push(`${path}: ${mixed}`)
     else forms.set(path, mixed)
   }
-  // One program run has one `active` for each row, so what is mixed must begin to act at the same
-  // token.
+  // A program run has one `active` feed for each row, so all adapters of a mixture must begin to
+  // act at the same token.
   const invocations = new Set(
     [...forms.values()].map(({ invocation }) => invocation?.join() ?? 'all tokens'),
   )

@@ -1,6 +1,5 @@
-// Serving weights that stay as an adapter holds them, or packed, until a slot is filled from them: the
-// cold form of an expert.
-// Independent of slots and programs.
+// Serving weights as an adapter stores them, or packed, until a slot is filled from them: the cold
+// form of an expert. Independent of slots and programs.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'

@@ -1,5 +1,5 @@
-// Layers that share one product, cut into units: their outputs are of unequal widths, and products
-// of equal width are one call.
+// Divides the outputs of layers that share one product into units of equal width, because products
+// of equal width can be batched into one call.
 
 export interface PartUnits {
   /** Outputs of a unit: the largest width of which every part is a multiple. */

@@ -22,7 +22,7 @@ export function findLayerOfPath(path: string): number | undefined {
   return number === undefined ? undefined : Number(number)
 }
 
-/** What the weight is at a module. One by layer is 0 at modules outside of layers. */
+/** The weight at a module. A weight by layer is 0 at modules outside of layers. */
 export function getWeightAt(weight: PartWeight, path: string): number {
   if (typeof weight === 'number') return weight
   const layer = findLayerOfPath(path)
@@ -39,7 +39,7 @@ export const scaleWeight = (weight: PartWeight, factor: number): PartWeight =>
     ? weight * factor
     : weight.map((one) => ({ layers: one.layers, weight: one.weight * factor }))
 
-/** What is wrong with a value that should be a weight; empty where nothing is. */
+/** Problems of a value that should be a weight. */
 export function findWeightProblems(value: unknown, name: string): string[] {
   if (Number.isFinite(value)) return []
   if (!Array.isArray(value))
@@ -80,7 +80,7 @@ export function findOverlaps(weights: readonly LayerWeight[], name: string): str
   )
 }
 
-/** Layers that the model does not have; empty where it has all. */
+/** Layers of the weight that the model does not have. */
 export function findAbsentLayers(weight: PartWeight, layers: number, name: string): string[] {
   if (typeof weight === 'number') return []
   return weight

@@ -1,5 +1,5 @@
-// How hidden states of a text become one vector, and which adapters were trained to make such
-// vectors: their metadata has the pooling.
+// How hidden states of a text are pooled into one vector. Adapters that were trained to embed have
+// the pooling in their metadata.
 
 import type { Adapter } from '../adapter.ts'
 import { type Expert, isMixture } from './mixture.ts'
@@ -8,15 +8,15 @@ import { type Expert, isMixture } from './mixture.ts'
 export const poolings = ['mean', 'last', 'cls'] as const
 export type StatePooling = (typeof poolings)[number]
 
-/** The key of an adapter's metadata; only adapters that were taught to embed have it. */
+/** The key of an adapter's metadata; only adapters that were trained to embed have it. */
 export const poolingKey = 'graft_pooling'
 
 const readPooling = ({ metadata }: Pick<Adapter, 'metadata'>): StatePooling | undefined =>
   poolings.find((one) => one === metadata?.[poolingKey])
 
 /**
- * The pooling that an expert was taught to embed with; undefined if it was not, or where the
- * adapters of a mixture do not agree.
+ * The pooling that an expert was trained with; undefined if it was not trained to embed, or if the
+ * adapters of a mixture differ.
  */
 export function findPooling(expert: Expert | undefined): StatePooling | undefined {
   if (!expert) return undefined

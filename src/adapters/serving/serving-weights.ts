@@ -22,7 +22,7 @@ export const createServingError = (problems: readonly string[]): UnsupportedErro
     `The adapter cannot be served from these slots:\n  ${problems.join('\n  ')}\nUse attach, or slots that have room for it.`,
   )
 
-/** Why a tensor is no part of any layer's serving weights. */
+/** Why a tensor is not part of any layer's serving weights. */
 function describeUnused(key: string): string {
   if (key.endsWith(tokenRowsName)) return 'single tokens are trained, which do not fit a slot'
   const isWhole = !/lora_|ia3_|lokr_|hada_|vera_/.test(key) && /\.(weight|bias)$/.test(key)
@@ -69,8 +69,8 @@ function* collectServingWeights(
         problems.push(`${module.path}: a ${kind} adapter of this configuration has no serving form`)
     }
   }
-  // A model whose layers were stacked has other modules than the adapter: it must not pass for one
-  // that the adapter leaves alone.
+  // A model with stacked layers has other modules than the adapter, and must not be mistaken for
+  // one that the adapter does not change.
   if (problems.length === 0)
     problems.push(...[...unused].map((key) => `${key}: ${describeUnused(key)}`))
   if (problems.length > 0) throw createServingError(problems)

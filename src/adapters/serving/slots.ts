@@ -29,7 +29,7 @@ export interface SlotOptions {
   /** Also inputs for a factor of every output, which DoRA and IA3 need: an element-wise product. */
   readonly v?: boolean
   /**
-   * Also inputs for a factor of every input, which IA3 needs for some layers; in these of the
+   * Also inputs for a factor of every input, which IA3 needs for some layers; for these of the
    * layers that have a slot.
    */
   readonly u?: (module: ModuleInfo) => boolean

@@ -1,5 +1,5 @@
-// What an adapter of a standalone model computes, prepared once: the low-rank branches of all
-// layers stacked along the rank, and one factor for each of the D numbers.
+// The forward pass of an adapter of a standalone model, prepared once: the low-rank branches of all
+// layers stacked along the rank, and one factor for each of the D values.
 //
 //     y = c ⊙ x + B·A·x + shift     A: [R, D]   B: [D, R]   R the sum of all layers' ranks   c, shift: [D]
 //
@@ -29,7 +29,10 @@ interface StackedForms {
   readonly shift: Float32Array | undefined
 }
 
-/** The forms of all layers as one; y = Σ_m v⊙(W_m·(u⊙x) + B·A·(u⊙x)) + shift with W_m = I/7. */
+/**
+ * The serving weights of all layers as one; y = Σ_m v⊙(W_m·(u⊙x) + B·A·(u⊙x)) + shift with W_m =
+ * I/7.
+ */
 function stackForms(forms: readonly ServingWeights[], width: number): StackedForms {
   const rank = forms.reduce((sum, { A }) => sum + A.shape[0]!, 0)
   const A = new Float32Array(rank * width)
@@ -59,9 +62,9 @@ function stackForms(forms: readonly ServingWeights[], width: number): StackedFor
 
 /**
  * Prepares an adapter of `createStandaloneModel(width)` for use; later changes of its tensors are
- * not seen. Throws MismatchError for an adapter of another model, UnsupportedError for what is no
- * map of vectors (soft prompts, an activated LoRA), NumericError for tensors that hold NaN or
- * infinity.
+ * not seen. Throws MismatchError for an adapter of another model, UnsupportedError for adapters
+ * that do not map vectors (soft prompts, an activated LoRA), NumericError for tensors that hold NaN
+ * or infinity.
  */
 export function createStandaloneForward(adapter: Adapter, width: number): StandaloneForward {
   const { graph, weightOf } = createStandaloneModel(width)

@@ -1,6 +1,6 @@
-// A model without a language: one block over vectors, for adapters that map embeddings to
-// embeddings. Everything that takes a model's graph (creating, checking, merging, costs, files)
-// takes this one. Independent of adapter kinds and training.
+// A model over vectors instead of tokens: one block, for adapters that map embeddings to
+// embeddings. All functions that take a model's graph (creating, checking, merging, costs, files)
+// accept this one. Independent of adapter kinds and training.
 //
 //     y = Σ_m W_m·x     seven square layers side by side, named as in a transformer, W_m = I/7: without an adapter y = x
 
@@ -29,7 +29,7 @@ export const standaloneModules: readonly string[] = [
   ...['gate', 'up', 'down'].map((name) => `mlp.${name}_proj`),
 ]
 
-/** The vocabulary of language models, as far as it has a meaning here. */
+/** A language model's configuration, as far as it applies here. */
 const createConfig = (width: number): ModelConfig => ({
   modelType: 'standalone',
   vocabularySize: 0,

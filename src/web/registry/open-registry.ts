@@ -1,5 +1,6 @@
 // A registry of experts in a browser: names and versions in IndexedDB, files by content hash in
-// OPFS or IndexedDB. Several tabs may use it at once; a tab that is closed leaves it whole.
+// OPFS or IndexedDB. Several tabs may use it at once; closing a tab at any time leaves it
+// consistent.
 
 import { OptionError, SignatureError, UnsupportedError } from '../../base/errors.ts'
 import { checkOptions, listOf, oneOf, string, unchecked } from '../../base/schema.ts'
@@ -42,9 +43,9 @@ import {
 } from './read-expert.ts'
 import { RegistryDatabase } from './registry-database.ts'
 
-/** A registry whose experts are files in memory, as a page has them. */
+/** A registry whose experts are added as files in memory. */
 export interface WebRegistry extends Registry<ExpertFiles> {
-  /** The files of an expert, as `loadAdapter` takes them; they are compared with their hash. */
+  /** The files of an expert, for `loadAdapter`; their hash is checked. */
   open(reference: string): Promise<ByteFolder>
   /** Throws SignatureError unless one of these public keys, in PEM, has signed the expert. */
   verifySignature(reference: string, publicPems: readonly string[]): Promise<RegisteredExpert>
@@ -68,8 +69,8 @@ const addFields = {
 const pollMs = 40
 
 /**
- * Opens the registry of this name, or makes one. Throws StorageError if the browser forbids storage
- * or a newer Graft made it, UnsupportedError without Web Locks.
+ * Opens the registry of this name, or creates it. Throws StorageError if the browser forbids
+ * storage or a newer version of Graft created it, UnsupportedError without Web Locks.
  */
 export async function openRegistry(
   name = 'graft-experts',
@@ -127,7 +128,7 @@ class BrowserRegistry implements WebRegistry {
     return this.#find(`${id}@${version}`)
   }
 
-  /** Writes content that is not there or was changed; of the same content a new signature alone. */
+  /** Writes content that is missing or was changed; for unchanged content, only a new signature. */
   async #keep(hash: string, files: ExpertFiles): Promise<void> {
     const known = await this.#content.read(hash)
     const isWhole = known.size > 0 && (await computeFilesHash(known)) === hash
@@ -258,7 +259,7 @@ class BrowserRegistry implements WebRegistry {
     this.#database.close()
   }
 
-  /** One tab at a time; a tab that is closed gives its turn back. */
+  /** Runs the work in one tab at a time; closing a tab releases its lock. */
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
     return (await navigator.locks.request(this.#lock, work)) as T
   }

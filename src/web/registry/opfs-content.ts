@@ -58,7 +58,7 @@ function ignoreMissing(error: unknown): undefined {
   throw error
 }
 
-/** A file appears whole: the browser puts it in its place when the stream is closed. */
+/** The write is atomic: the browser moves the file into place when the stream is closed. */
 async function writeFile(
   folder: FileSystemDirectoryHandle,
   path: string,

@@ -31,7 +31,7 @@ import type { ExpertFiles } from './content-store.ts'
 
 const mostFiles = 1000
 
-/** Your own files, with bytes that do not change any more. */
+/** Copies files, so that their bytes cannot change any more. */
 export function copyFiles(files: ExpertFiles): Map<string, Uint8Array> {
   if (!(files instanceof Map))
     throw new OptionError('An expert: expected a Map from paths to Uint8Arrays.')
@@ -47,11 +47,11 @@ export const listFiles = (files: ExpertFiles): ListedFile[] =>
     hash: async () => toHex(await computeSha256(bytes)),
   }))
 
-/** The root digest of the files but the signature. */
+/** The root digest of the files without the signature. */
 export const computeFilesHash = async (files: ExpertFiles): Promise<string> =>
   computeRootDigest(await listResources(listFiles(files), [signatureFile]))
 
-/** The files as `loadAdapter` takes them. */
+/** The files as a folder for `loadAdapter`. */
 export const toByteFolder = (name: string, files: ExpertFiles): ByteFolder => ({
   name,
   async open(path) {
@@ -61,8 +61,8 @@ export const toByteFolder = (name: string, files: ExpertFiles): ByteFolder => ({
 })
 
 /**
- * The manifest of an expert, which is read as an adapter too, so that nothing is accepted that
- * could not be loaded. Throws what `loadAdapter` throws, and FormatError for a wrong manifest.
+ * The manifest of an expert. The files are also read as an adapter, so that only loadable experts
+ * are accepted. Throws what `loadAdapter` throws, and FormatError for a wrong manifest.
  */
 export async function readManifest(
   files: ExpertFiles,
@@ -115,7 +115,7 @@ function createManifest(
 
 /**
  * Verifies files against public keys in PEM. Throws SignatureError if they are not signed by one of
- * them, or are others than those that were signed.
+ * them, or differ from those that were signed.
  */
 export async function verifyExpertFiles(
   files: ExpertFiles,

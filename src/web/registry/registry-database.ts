@@ -1,6 +1,6 @@
-// The index of a browser's registry in IndexedDB: versions, channels, vectors, changes for those
-// who watch, and the files themselves where OPFS is not used. Each call is one transaction, which
-// the browser orders between tabs.
+// The index of a browser's registry in IndexedDB: versions, channels, vectors, changes for
+// watchers, and the files themselves if OPFS is not used. Each call is one transaction, which the
+// browser orders between tabs.
 
 import { ConflictError, GraftError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'
@@ -27,7 +27,7 @@ type Stores = Readonly<Record<StoreName, IDBObjectStore>>
 const layout = 1
 const keptChanges = 10_000
 
-/** All keys that begin with this one: lists sort behind texts. */
+/** All keys that begin with this one, because lists sort after strings. */
 const createRange = (first: string): IDBKeyRange => IDBKeyRange.bound([first], [first, []])
 
 export class RegistryDatabase {
@@ -39,7 +39,7 @@ export class RegistryDatabase {
     this.#database = database
   }
 
-  /** Throws StorageError if the browser forbids it, or a newer Graft made it. */
+  /** Throws StorageError if the browser forbids it, or a newer version of Graft created it. */
   static async open(registryName: string): Promise<RegistryDatabase> {
     const name = `IndexedDB ${registryName}`
     try {
@@ -49,7 +49,7 @@ export class RegistryDatabase {
           request.result.createObjectStore(store, { autoIncrement: store === 'changes' })
       })
       const database = await awaitRequest(request)
-      // another tab removes it or brings a newer layout
+      // another tab deletes it or opens it with a newer layout
       database.addEventListener('versionchange', () => database.close())
       return new RegistryDatabase(name, database)
     } catch (cause) {
@@ -122,7 +122,7 @@ export class RegistryDatabase {
     })
   }
 
-  /** With the vectors of an embedder, or those that experts were added with. */
+  /** All experts with the vectors of an embedder, or with those that they were added with. */
   listAll(embedder?: string): Promise<SearchableExpert[]> {
     return this.#run('readonly', async (stores) => {
       const [keys, rows, channelKeys, versions] = await Promise.all([
@@ -148,7 +148,7 @@ export class RegistryDatabase {
     return this.#run('readonly', (stores) => readChannels(stores, id))
   }
 
-  /** Changes behind a place, and the newest place; behind undefined: none. */
+  /** Changes after a position, and the newest position; for undefined, no changes. */
   readChanges(after: number | undefined): Promise<{ changes: RegistryChange[]; place: number }> {
     return this.#run('readonly', async ({ changes }) => {
       const range = after === undefined ? undefined : IDBKeyRange.lowerBound(after, true)
@@ -190,7 +190,7 @@ export class RegistryDatabase {
     }
   }
 
-  /** The work may wait for its requests only. What it throws aborts the transaction. */
+  /** The work may only await its own requests. An error aborts the transaction. */
   async #run<T>(mode: IDBTransactionMode, work: (stores: Stores) => Promise<T>): Promise<T> {
     try {
       const transaction = this.#database.transaction(storeNames, mode, { durability: 'strict' })

@@ -1,5 +1,6 @@
-// Products whose results are known, in the forms that serving and gradients use. ONNX Runtime's
-// build for WebGL and its older WebGPU (the bare `onnxruntime-web`) gets those of gradients wrong.
+// Products with known results, in the forms that serving and gradients use. ONNX Runtime's build
+// for WebGL and its older WebGPU (the import `onnxruntime-web` without a subpath) computes those of
+// gradients wrong.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'

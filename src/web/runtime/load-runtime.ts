@@ -1,6 +1,6 @@
-// ONNX Runtime for a page or its worker: loaded once, with its threads and the place of its files
-// set before the first program, and tried on a known product, because some builds of it compute
-// wrong gradients without an error.
+// ONNX Runtime for a page or its worker: loaded once; threads and the location of its files are set
+// before the first program. It is checked with known products, because some builds compute wrong
+// gradients without an error.
 
 import { NotFoundError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { either, positiveInteger, record, string, unchecked } from '../../base/schema.ts'
@@ -9,7 +9,7 @@ import { createOnnxRuntimeBackend, type OnnxRuntime } from '../../compute/onnxru
 import { checkProducts } from './check-products.ts'
 import { createYieldingBackend } from './yielding-backend.ts'
 
-/** onnxruntime-web, as `import * as ort from 'onnxruntime-web/wasm'` gives it. */
+/** onnxruntime-web: the module of `import * as ort from 'onnxruntime-web/wasm'`. */
 export type WebRuntime = OnnxRuntime & {
   readonly env?: { readonly wasm?: { numThreads?: number; wasmPaths?: unknown } }
 }
@@ -18,8 +18,8 @@ export interface WebBackendOptions {
   /** Default: `onnxruntime-web/wasm`, imported when it is first needed. */
   readonly runtime?: WebRuntime | undefined
   /**
-   * Threads of an operator. Default: the processor's cores, at most 8. One where the page is not
-   * cross-origin isolated. All models of a page share them.
+   * Threads of an operator. Default: the processor's cores, at most 8. One thread if the page is
+   * not cross-origin isolated. All models of a page share them.
    */
   readonly threads?: number | undefined
   /**
@@ -37,17 +37,17 @@ export const backendFields = {
 
 const mostThreads = 8
 
-/** Whether this page may use threads: its server sends the two headers of isolation. */
+/** Whether this page may use threads, which needs the two headers for cross-origin isolation. */
 const canUseThreads = (): boolean => globalThis.crossOriginIsolated === true
 
 function chooseThreads(): number {
   if (!canUseThreads()) return 1
   const cores = navigator.hardwareConcurrency ?? 1
-  // Half of many cores are the other thread of a core, which brings nothing here.
+  // With many cores, half of them are usually second hardware threads, which do not help here.
   return cores <= 4 ? cores : Math.min(mostThreads, Math.ceil(cores / 2))
 }
 
-/** What this page has loaded and tried, by library. */
+/** Checked backends of this page, by library. */
 const backends = new WeakMap<object, Promise<Backend>>()
 let ownRuntime: Promise<WebRuntime> | undefined
 
@@ -70,8 +70,8 @@ const describe = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split('\n')[0]!
 
 /**
- * The backend that all models of this page share. Throws OptionError for a runtime that is none and
- * for other threads than those that run already, NotFoundError if its files cannot be loaded,
+ * The backend that all models of this page share. Throws OptionError for an invalid runtime and for
+ * another number of threads than is already in use, NotFoundError if its files cannot be loaded,
  * UnsupportedError if it computes wrong numbers.
  */
 export async function openWebBackend({

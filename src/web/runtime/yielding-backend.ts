@@ -1,12 +1,13 @@
-// ONNX Runtime's WebAssembly computes on the thread that calls it and answers without leaving it, so
-// a text that is written token by token would keep every message and click waiting to its end.
+// Lets a thread handle events between runs. ONNX Runtime's WebAssembly computes on the calling
+// thread and resolves without returning to the event loop, so generating a text would delay every
+// message and click to its end.
 
 import type { Backend, Program } from '../../compute/backend.ts'
 
-/** How long a thread computes before it looks for messages. */
+/** How long a thread computes before it returns to the event loop. */
 const longestMs = 8
 
-/** A backend that lets its thread look for messages and input between runs. */
+/** A backend that returns to the event loop between runs. */
 export function createYieldingBackend(backend: Backend): Backend {
   const { port1, port2 } = new MessageChannel()
   const waiting: (() => void)[] = []

@@ -1,19 +1,19 @@
-// Files that a page has (dropped, chosen, made) as byte sources and folders.
+// Files of a page (dropped, chosen, created) as byte sources and folders.
 
 import { FormatError } from '../../base/errors.ts'
 import type { ByteFolder, ByteSource } from '../../formats/byte-source.ts'
 import { toBrowserStorageError } from '../stores/storage-errors.ts'
 
 /**
- * A read of the disk costs a page some milliseconds whatever its length, and the matrices of one layer
- * are asked for one by one: what is near is read with them, and kept while it is likely asked for.
+ * Every read from disk costs some milliseconds, and the matrices of a layer are requested one by
+ * one. So a larger window is read at once and kept for the next requests.
  */
 const windowBytes = 4 << 20
 const mostWindows = 3
 /** Shorter parts are copied, because a view of one byte keeps its whole window in memory. */
 const leastViewBytes = 64 << 10
 
-/** The bytes of a Blob or File, read piece by piece: a file of the disk stays there. */
+/** The bytes of a Blob or File, read piece by piece, so that a file stays on disk. */
 export function createBlobSource(name: string, blob: Blob): ByteSource {
   const readBlob = async (start: number, end: number): Promise<Uint8Array> => {
     try {
@@ -22,7 +22,7 @@ export function createBlobSource(name: string, blob: Blob): ByteSource {
       throw toBrowserStorageError(`${name}: cannot be read`, cause)
     }
   }
-  /** By number, the one that was asked for last at the end. */
+  /** By number, the most recently used last. */
   const windows = new Map<number, Promise<Uint8Array>>()
   const readWindow = (index: number): Promise<Uint8Array> => {
     const start = index * windowBytes
@@ -67,13 +67,13 @@ export function checkReach(name: string, sizeBytes: number, offset: number, leng
   )
 }
 
-/** The path of a file within the folder that was chosen or dropped with it. */
+/** The path of a file inside the chosen or dropped folder. */
 function toInnerPath({ name, webkitRelativePath }: File): string {
   const [, ...inner] = (webkitRelativePath ?? '').split('/')
   return inner.length > 0 ? inner.join('/') : name
 }
 
-/** Files that were chosen or dropped together, as the folder that they were in. */
+/** Files that were chosen or dropped together, as one folder. */
 export function createFilesFolder(files: readonly File[]): ByteFolder {
   const byPath = new Map(files.map((file) => [toInnerPath(file), file]))
   const folder = files[0]?.webkitRelativePath?.split('/')[0]

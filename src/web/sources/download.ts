@@ -1,5 +1,4 @@
-// Fetches files of the web into OPFS, once: a download that breaks off, or whose tab is closed,
-// resumes after its last whole piece.
+// Downloads files into OPFS once. An interrupted download resumes after its last complete piece.
 
 import { FormatError, NotFoundError, StorageError } from '../../base/errors.ts'
 import { Sha256Stream } from '../../base/sha256-stream.ts'
@@ -23,11 +22,11 @@ import {
 import { openOpfsRoot, removeEntries, writeHandle } from './opfs.ts'
 import { HtmlError, readAnswerSize, readFileVersion, requestFile } from './request.ts'
 
-/** Answers in a row that bring nothing. */
+/** Most consecutive responses without new bytes. */
 const fruitlessAttempts = 3
 
 export interface WebFetchProgress {
-  /** What is fetched: a file's name. */
+  /** The name of the file that is downloaded. */
   readonly file: string
   readonly receivedBytes: number
   readonly totalBytes: number | undefined
@@ -36,19 +35,19 @@ export interface WebFetchProgress {
 export interface FetchFileOptions {
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: WebFetchProgress) => void) | undefined
-  /** What the file's SHA-256 must be, in hexadecimal. */
+  /** The file's expected SHA-256, in hexadecimal. */
   readonly sha256?: string | undefined
   /**
-   * Asked before a file of this size is fetched, where the server says how long it is. What it throws
-   * ends the call, and nothing is kept.
+   * Called before a file is downloaded, if the server sends its size. An error ends the call, and
+   * nothing is kept.
    */
   readonly admit?: ((url: string, sizeBytes: number) => Promise<void>) | undefined
 }
 
 /**
- * The file of a URL, from OPFS or fetched into it; undefined if the server has none. Tabs that want
- * the same file fetch it once. Throws StorageError if it cannot be fetched or kept, FormatError for
- * an HTML page and where the SHA-256 is another: then nothing is kept.
+ * The file of a URL, from OPFS or downloaded into it; undefined if the server has none. Tabs that
+ * need the same file download it once. Throws StorageError if it cannot be fetched or kept,
+ * FormatError for an HTML page and for a wrong SHA-256; nothing is kept then.
  */
 export async function downloadFile(
   url: string,
@@ -77,19 +76,19 @@ export async function downloadFile(
   return navigator.locks.request(`graft-download:${url}`, signal ? { signal } : {}, run)
 }
 
-/** One file on its way into its folder. */
+/** The download of one file into its folder. */
 class Download {
   readonly #url: string
   readonly #folder: FileSystemDirectoryHandle
   readonly #options: FetchFileOptions
   #hash = new Sha256Stream()
-  /** Whole pieces that are written. */
+  /** The number of complete pieces that are written. */
   #pieces = 0
   /** The piece that is being filled. */
   readonly #piece = new Uint8Array(pieceBytes)
   #filled = 0
   #facts: FileFacts | undefined
-  /** Whether the stored pieces are of use to a later call. */
+  /** Whether a later call can continue from the stored pieces. */
   mayGoOn = true
 
   constructor(url: string, folder: FileSystemDirectoryHandle, options: FetchFileOptions) {
@@ -134,7 +133,8 @@ class Download {
 
   async #startAnew(): Promise<void> {
     const names: string[] = []
-    // The note of an absence stays until a file has come: this visit may be one without network.
+    // The record of an absent file is kept until the file is downloaded, because the network may be
+    // unavailable now.
     for await (const name of this.#folder.keys()) if (name !== absentName) names.push(name)
     await removeEntries(this.#folder, names)
     this.#hash = new Sha256Stream()
@@ -143,13 +143,13 @@ class Download {
     this.#facts = undefined
   }
 
-  /** Leaves a note for a visit without network. */
+  /** Records that the file is absent, for later use without network. */
   async recordAbsence(): Promise<void> {
     await this.#startAnew()
     await this.#write(absentName, [])
   }
 
-  /** An answer that continues the stored pieces. */
+  /** A response that continues the stored pieces. */
   async #request(): Promise<Response | undefined> {
     const from = this.#receivedBytes
     const { signal } = this.#options
@@ -193,7 +193,7 @@ class Download {
     await this.#write(begunName, encodeJson(facts))
   }
 
-  /** Why the body ended before its end; undefined if it did not. */
+  /** Why the body ended early; undefined if it is complete. */
   async #takeBody(response: Response): Promise<unknown> {
     const reader = response.body!.getReader()
     const { onProgress } = this.#options
@@ -254,7 +254,7 @@ class Download {
     try {
       await writeHandle(await this.#folder.getFileHandle(name, { create: true }), chunks)
     } catch (cause) {
-      // The stored pieces take room that the user may need now.
+      // The stored pieces take space that the user may need now.
       this.mayGoOn = false
       throw toBrowserStorageError(`${this.#url}: cannot be kept, nothing of it was`, cause)
     }

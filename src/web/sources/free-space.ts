@@ -1,4 +1,4 @@
-// Room for files: asked for before they are fetched, and kept from being cleared away.
+// Checks free space before files are downloaded, and requests persistent storage.
 
 import { StorageError } from '../../base/errors.ts'
 
@@ -7,8 +7,8 @@ let isAsked = false
 const format = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`
 
 /**
- * Asks once that this site's files outlive a shortage of room, and throws StorageError if a file of
- * this size has no room now.
+ * Requests persistent storage once, so that the browser does not evict this site's files, and
+ * throws StorageError if there is no space for a file of this size.
  */
 export async function checkFreeSpace(name: string, sizeBytes = 0): Promise<void> {
   if (!isAsked) await navigator.storage.persist?.().catch(() => false)

@@ -1,22 +1,19 @@
-// Where files of the web are kept in OPFS: a folder for each URL, with the file in pieces that were
-// each written whole. A file counts as there when `whole.json` is, which is written last; then its
-// pieces are read as one Blob, from disk.
+// The layout of downloaded files in OPFS: a folder for each URL, with the file in pieces that are
+// written atomically. A file is complete if `whole.json` exists, which is written last; its pieces
+// are then read as one Blob, from disk.
 
 import { computeSha256Sync } from '../../base/sha256-sync.ts'
 import { hasEntry, openOpfsRoot, removeEntries } from './opfs.ts'
 
-/** What a tab that is closed loses at most. */
+/** The most bytes that are lost when a tab is closed. */
 export const pieceBytes = 8 << 20
 export const rootName = 'graft-downloads'
 export const wholeName = 'whole.json'
 export const begunName = 'begun.json'
-/**
- * The server was asked and has no such file: a file that a model folder may have in addition to its
- * weights.
- */
+/** Records that the server has no such file, for optional files of a model folder. */
 export const absentName = 'absent.json'
 
-/** What is known of a file that is being fetched, and later of the whole one. */
+/** Facts on a file during and after its download. */
 export interface FileFacts {
   readonly url: string
   readonly sizeBytes: number | undefined
@@ -24,7 +21,7 @@ export interface FileFacts {
   readonly sha256?: string
 }
 
-/** The folder that keeps a URL. The fragment names nothing, so it does not count. */
+/** The name of a URL's folder; the fragment is ignored. */
 export const toFolderName = (url: string): string =>
   computeSha256Sync(new TextEncoder().encode(url.replace(/#.*$/, ''))).slice(0, 32)
 
@@ -77,13 +74,13 @@ export async function readWhole(folder: FileSystemDirectoryHandle): Promise<Kept
   const whole = await readJson<FileFacts>(folder, wholeName)
   if (!whole) return undefined
   const blob = new Blob(await readPieces(folder))
-  // A browser short of room may have taken pieces away.
+  // A browser that is short of space may have evicted pieces.
   return blob.size === whole.sizeBytes && whole.sha256 !== undefined
     ? { blob, sha256: whole.sha256 }
     : undefined
 }
 
-/** Whether the server had no such file when it was asked last. */
+/** Whether the server had no such file at the last request. */
 export async function isKnownAbsent(url: string): Promise<boolean> {
   const folder = await findFolder(url)
   return folder !== undefined && (await hasEntry(folder, absentName))
@@ -102,7 +99,7 @@ export async function removeDownload(url: string): Promise<boolean> {
 export interface KeptDownload {
   readonly url: string
   readonly sizeBytes: number
-  /** False: it was broken off, and continues when it is asked for again. */
+  /** False: the download was interrupted, and resumes at the next request. */
   readonly isWhole: boolean
 }
 

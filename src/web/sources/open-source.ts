@@ -1,5 +1,5 @@
-// From what a page names (a URL, a file, files, a folder, opfs:…, hf:owner/name, a name of the
-// catalogue) to bytes.
+// Opens the bytes of a source: a URL, a file, files, a folder, opfs:…, hf:owner/name, a name of the
+// catalogue.
 
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { createOpaqueField } from '../../base/opaque-field.ts'
@@ -35,11 +35,11 @@ export type WebSource =
 
 export interface OpenSourceOptions extends FetchFileOptions {
   /**
-   * Whether files from the web are kept in OPFS. 'auto': where the browser can, else it is read in
-   * parts from the server.
+   * Whether files from the web are cached in OPFS. 'auto': if the browser supports it; otherwise
+   * they are read in parts from the server.
    */
   readonly cache?: boolean | 'auto' | undefined
-  /** Called with a sentence if something is done differently than asked for. */
+  /** Called with a sentence if something is done differently than requested. */
   readonly onNote?: ((note: string) => void) | undefined
 }
 
@@ -57,7 +57,7 @@ const isFolder = (source: unknown): source is ByteFolder =>
 const isFiles = (source: unknown): source is readonly File[] =>
   Array.isArray(source) && source.length > 0 && source.every((one) => one instanceof File)
 
-/** Whether a value is one of the forms; text counts if it is not empty. */
+/** Whether a value is one of the forms; a string must not be empty. */
 export const isWebSource = (source: unknown): source is WebSource =>
   (typeof source === 'string' && source !== '') ||
   source instanceof URL ||
@@ -72,7 +72,7 @@ const forms =
 
 export const sourceField = createOpaqueField<WebSource>(forms, isWebSource)
 
-/** Throws OptionError for anything else than the forms, and what opening throws. */
+/** Throws OptionError for a value of another form, and what opening throws. */
 export async function openSource(
   source: WebSource,
   options: OpenSourceOptions = {},
@@ -97,7 +97,7 @@ function openFromText(source: string, options: OpenSourceOptions): Promise<Opene
   return openFromUrl(resolveUrl(source), options)
 }
 
-/** The address of a page's relative URL; of a worker's the worker's. */
+/** Resolves a URL relative to the page, or in a worker relative to the worker. */
 export function resolveUrl(text: string): string {
   if (URL.canParse(text, globalThis.location?.href))
     return new URL(text, globalThis.location?.href).href
@@ -109,7 +109,7 @@ const openFromBlob = (blob: Blob): OpenedSource => {
   return { name: withoutExtension(name), file: createBlobSource(name, blob) }
 }
 
-/** One file is used alone; several are a folder. */
+/** One file is used by itself; several form a folder. */
 function openFromFiles(files: readonly File[]): OpenedSource {
   const [first] = files
   if (files.length === 1 && first!.name.endsWith('.gguf')) return openFromBlob(first!)
@@ -169,7 +169,7 @@ async function openFromUrl(url: string, options: OpenSourceOptions): Promise<Ope
 
 type UrlOpener = (url: string) => Promise<ByteSource | undefined>
 
-/** How files of the web are opened: kept in OPFS, or read from the server. */
+/** How files from the web are opened: cached in OPFS, or read from the server. */
 function chooseOpener({ cache = 'auto', ...options }: OpenSourceOptions): UrlOpener {
   const { signal, onNote, onProgress, sha256, admit } = options
   const readOnly: UrlOpener = (url) => openUrlSource(url, { signal })

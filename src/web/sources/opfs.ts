@@ -18,8 +18,8 @@ export const isFileHandle = (source: unknown): source is FileSystemFileHandle =>
   typeof FileSystemFileHandle !== 'undefined' && source instanceof FileSystemFileHandle
 
 /**
- * The folders and names on the way. File names come out of files, such as the index of a sharded
- * model, and must not lead elsewhere.
+ * The parts of a path. File names can come from files, such as the index of a sharded model, and
+ * must not leave the folder.
  */
 function splitPath(path: string, what: string): string[] {
   const parts = path.split('/').filter((part) => part !== '')
@@ -58,7 +58,10 @@ const ignoreMissing = (error: unknown): undefined => {
   throw error
 }
 
-/** The folder of `opfs:…`; made where it is missing and may be, else undefined. */
+/**
+ * The folder of `opfs:…`. If it does not exist, it is created on request, else the result is
+ * undefined.
+ */
 export async function openOpfsFolder(
   path: string,
   { create = false } = {},
@@ -103,8 +106,8 @@ export function createHandleFolder(folder: FileSystemDirectoryHandle, name: stri
 }
 
 /**
- * Writes into a folder of handles. A file appears whole or not at all, because the browser puts it
- * in its place when its stream is closed; a tab that is closed before leaves what was there. Throws
+ * Writes into a folder of handles. A write is atomic, because the browser moves the file into place
+ * when its stream is closed; if the tab is closed before, the old file remains. Throws
  * StorageError.
  */
 export function createHandleSink(folder: FileSystemDirectoryHandle, name: string): ByteSink {
@@ -128,7 +131,7 @@ export function createHandleSink(folder: FileSystemDirectoryHandle, name: string
 
 type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 
-/** Puts these bytes in the file's place. */
+/** Replaces the file's contents by these bytes. */
 export async function writeHandle(file: FileSystemFileHandle, chunks: Chunks): Promise<void> {
   const stream = await file.createWritable()
   try {

@@ -1,4 +1,4 @@
-// One file whole, by URL, File or `opfs:…`: data, a router's file.
+// Reads a whole file by URL, File or `opfs:…`: data, a router's file.
 
 import { NotFoundError, StorageError } from '../../base/errors.ts'
 import { requireFile } from './download.ts'
@@ -12,7 +12,7 @@ import {
 } from './opfs.ts'
 import { requestFile } from './request.ts'
 
-/** What names one file. */
+/** The source of one file. */
 export type FileSource = string | URL | Blob | FileSystemFileHandle
 
 export interface ReadFile {

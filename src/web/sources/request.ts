@@ -1,21 +1,18 @@
-// Requests for files: what may go wrong with one, as words and as our error classes. Independent of
-// what the files are.
+// Requests for files, whose failures become Graft's errors. Independent of the files' contents.
 
 import { FormatError, NotFoundError, StorageError } from '../../base/errors.ts'
 
 export interface FileRequest {
-  /** The first byte that is wanted; the answer may have all of them. */
+  /** The first byte to request; the response may contain the whole file. */
   readonly from?: number
-  /** The last one. */
+  /** The last byte to request. */
   readonly to?: number
   readonly signal?: AbortSignal | undefined
 }
 
 const isOffline = (): boolean => navigator.onLine === false
 
-/**
- * Why a request found no server that answers. Browsers only report to a page that it failed.
- */
+/** The error for a request that no server answered. Browsers only report that it failed. */
 function createUnreachable(url: string, cause: unknown): UnreachableError {
   const foreign = new URL(url).origin !== globalThis.location?.origin
   const reason = isOffline()
@@ -38,7 +35,8 @@ export async function requestFile(
   if (from !== undefined) headers['range'] = `bytes=${from}-${to ?? ''}`
   let response: Response
   try {
-    // The browser's own cache would keep large files twice, and parts of an earlier state.
+    // The browser's own cache would store large files twice, and could return parts of an older
+    // version.
     response = await fetch(url, { headers, cache: 'no-store', signal: signal ?? null })
   } catch (cause) {
     signal?.throwIfAborted()
@@ -68,7 +66,7 @@ export class UnreachableError extends StorageError {
   }
 }
 
-/** A page came in place of a file. */
+/** The response is an HTML page instead of a file. */
 export class HtmlError extends FormatError {
   override get name(): string {
     return 'FormatError'
@@ -79,15 +77,15 @@ const isHtml = ({ headers }: Response): boolean =>
   /^text\/html\b/i.test(headers.get('content-type') ?? '')
 
 export interface AnswerSize {
-  /** Where the body begins in the file. */
+  /** The offset of the body in the file. */
   readonly from: number
-  /** Of the whole file; undefined if the server does not say. */
+  /** The size of the whole file; undefined if the server does not send it. */
   readonly totalBytes: number | undefined
 }
 
 /**
- * The part of the file in an answer. Only some servers let other sites read content-range; the
- * length of an answer from some byte to the end says as much.
+ * The part of the file in a response. Only some servers let other sites read content-range;
+ * otherwise the length of a response from some byte to the end gives the size.
  */
 export function readAnswerSize(
   { status, headers }: Response,
@@ -103,6 +101,6 @@ export function readAnswerSize(
   return { from, totalBytes: to === undefined ? known(from + length) : undefined }
 }
 
-/** Distinguishes one state of a file on a server from another. */
+/** Identifies the version of a file on a server. */
 export const readFileVersion = ({ headers }: Response): string | undefined =>
   headers.get('etag') ?? headers.get('last-modified') ?? undefined

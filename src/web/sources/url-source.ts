@@ -1,4 +1,4 @@
-// A URL as a byte source: parts by range requests, gathered into runs of some MB; the whole file in
+// A URL as a byte source: reads parts by range requests of some MB; loads the whole file into
 // memory if the server does not support ranges.
 
 import { NotFoundError, StorageError } from '../../base/errors.ts'
@@ -8,10 +8,10 @@ import { checkReach } from './blob-source.ts'
 import { HtmlError, readAnswerSize, readFileVersion, requestFile } from './request.ts'
 
 /**
- * What is asked for at once. A model's tensors are read one after the other, most of them small.
+ * Bytes of one request. A model's tensors are read one after the other, and most of them are small.
  */
 const runBytes = 4 << 20
-/** Runs that are kept: readers come back to where they were. */
+/** How many runs are kept, because readers return to earlier positions. */
 const keptRuns = 4
 const attempts = 3
 
@@ -27,7 +27,7 @@ export async function openUrlSource(
   const first = await requestFile(url, { from: 0, signal })
   if (!first) return undefined
   if (first.status === 416) {
-    // A file without bytes has no byte 0.
+    // An empty file has no byte 0.
     await first.body?.cancel()
     return createMemorySource(url, new Uint8Array(0))
   }
@@ -51,7 +51,7 @@ async function readWhole(
   return new Uint8Array(bytes)
 }
 
-/** The first bytes of an answer; the rest is not waited for. Fewer where it was cut. */
+/** The first bytes of a response, without waiting for the rest; fewer if it was cut off. */
 async function readStart(response: Response, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length)
   const reader = response.body!.getReader()
@@ -64,7 +64,7 @@ async function readStart(response: Response, length: number): Promise<Uint8Array
       received += Math.min(value.length, length - received)
     }
   } catch {
-    // what is missing is asked for again
+    // missing bytes are requested again
   }
   await reader.cancel().catch(() => undefined)
   return bytes.subarray(0, received)
@@ -75,7 +75,7 @@ class RunSource implements ByteSource {
   readonly sizeBytes: number
   readonly #version: string | undefined
   readonly #signal: AbortSignal | undefined
-  /** By their number, the one that was used last at the end. */
+  /** By number, the most recently used last. */
   readonly #runs = new Map<number, Promise<Uint8Array>>()
 
   constructor(
@@ -100,7 +100,7 @@ class RunSource implements ByteSource {
     const last = Math.floor((offset + length - 1) / runBytes)
     for (let run = first; run <= last; run++) {
       const kept = this.#runs.get(run)
-      // Whole runs in a row that nobody has asked for yet are one request.
+      // Consecutive runs that were not requested yet are one request.
       const end = kept ? run : this.#findGapEnd(run, last)
       const from = run * runBytes
       const found = kept ? await this.#use(run, kept) : await this.#fetchRuns(run, end)
@@ -124,7 +124,10 @@ class RunSource implements ByteSource {
     return kept
   }
 
-  /** Fetches these runs at once, and keeps the last, which the next read may begin in. */
+  /**
+   * Fetches these runs in one request, and keeps the last one, because the next read may begin in
+   * it.
+   */
   async #fetchRuns(first: number, last: number): Promise<Uint8Array> {
     const from = first * runBytes
     const to = Math.min((last + 1) * runBytes, this.sizeBytes) - 1
@@ -157,7 +160,7 @@ class RunSource implements ByteSource {
     }
   }
 
-  /** Throws StorageError if the server now has another file. */
+  /** Throws StorageError if the file on the server has changed. */
   #checkSame(
     response: Response | undefined,
     range: { readonly from: number; readonly to: number },
@@ -177,12 +180,12 @@ class RunSource implements ByteSource {
   }
 }
 
-/** Files without which a folder is no model or adapter. */
+/** Files that every model or adapter folder has. */
 export const isNeededFile = (path: string): boolean => /^(adapter_)?config\.json$/.test(path)
 
 /**
- * The files below a URL as a folder. A page of HTML in place of a file that need not be there
- * counts as no file: servers of single-page sites answer every name with their page.
+ * The files below a URL as a folder. An HTML page instead of an optional file counts as no file,
+ * because servers of single-page sites answer every path with their page.
  */
 export function createUrlFolder(
   base: string,

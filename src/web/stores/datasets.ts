@@ -23,8 +23,8 @@ async function withStore<Value>(
 }
 
 /**
- * Keeps a data set under a name, in place of an earlier one: in the database "graft-datasets" of
- * this site, or in your own store. Throws StorageError if the browser forbids it or its quota is
+ * Stores a data set under a name, replacing an earlier one: in the database "graft-datasets" of
+ * this site, or in the given store. Throws StorageError if the browser forbids it or its quota is
  * used up.
  */
 export async function saveDataset(
@@ -41,7 +41,7 @@ export async function saveDataset(
   })
 }
 
-/** The data set that was kept under this name. Throws NotFoundError. */
+/** The data set that was stored under this name. Throws NotFoundError. */
 export async function loadDataset(name: string, store?: UserStore): Promise<AdapterDataset> {
   const found = await withStore(store, (open) => open.get(name, item))
   if (!found) throw new NotFoundError(`There is no data set "${name}" in this browser.`)

@@ -1,5 +1,5 @@
 // Users' items in IndexedDB: one transaction for each call, which the browser orders between tabs.
-// Independent of: what the bytes mean.
+// Independent of the bytes' meaning.
 
 import { GraftError } from '../../base/errors.ts'
 import {
@@ -23,8 +23,8 @@ const contents = 'contents'
 const layout = 1
 
 /**
- * Opens or makes the database of this name. Throws StorageError if the browser forbids it or a
- * newer version made it.
+ * Opens or creates the database of this name. Throws StorageError if the browser forbids it or a
+ * newer version created it.
  */
 export async function openIndexedDbStore(databaseName = 'graft-users'): Promise<UserStore> {
   const name = `IndexedDB ${databaseName}`
@@ -47,7 +47,7 @@ export async function openIndexedDbStore(databaseName = 'graft-users'): Promise<
     },
     put: async (user, item, bytes, expected) => {
       checkKey(user, item)
-      const own = bytes.slice() // a view would be stored with the whole buffer behind it
+      const own = bytes.slice() // a view would be stored with its whole buffer
       return write(async (stores) => {
         const found = (await readInfo(stores, user, item))?.version
         checkItemVersion(name, user, item, found, expected)
@@ -92,7 +92,7 @@ function checkKey(user: string, item: string): void {
   checkItem(item)
 }
 
-/** Every item of a user: lists sort behind texts, so [user, []] is behind them all. */
+/** Every item of a user: lists sort after strings, so [user, []] is after all of them. */
 const createUserRange = (user: string): IDBKeyRange => IDBKeyRange.bound([user], [user, []])
 
 const readInfo = (
@@ -124,7 +124,7 @@ async function openDatabase(name: string, databaseName: string): Promise<IDBData
       for (const store of [infos, contents]) request.result.createObjectStore(store)
     })
     const database = await awaitRequest(request)
-    // another tab removes it or brings a newer layout
+    // another tab deletes it or opens it with a newer layout
     database.addEventListener('versionchange', () => database.close())
     return database
   } catch (cause) {
@@ -133,8 +133,8 @@ async function openDatabase(name: string, databaseName: string): Promise<IDBData
 }
 
 /**
- * The work's result once the transaction is on disk. The work may wait for its requests only. What
- * it throws aborts the transaction.
+ * The work's result once the transaction is on disk. The work may only await its own requests. An
+ * error aborts the transaction.
  */
 async function runInTransaction<T>(
   database: IDBDatabase,

@@ -1,6 +1,6 @@
-// Users' items in localStorage, as base64: some megabytes in all, and every call stops the page for
-// as long as it takes. IndexedDB is the better place; this one is for small states where nothing
-// else is allowed. Independent of: what the bytes mean.
+// Users' items in localStorage, as base64: at most some megabytes in total, and every call blocks
+// the page. Prefer IndexedDB; this store is for small states where IndexedDB is not allowed.
+// Independent of the bytes' meaning.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'
@@ -17,9 +17,9 @@ import { toBrowserStorageError } from './storage-errors.ts'
 import { waitForLatest, runExclusively } from './tab-lock.ts'
 
 /**
- * A store in the entries `<prefix>/<user>/<item>` of this site's localStorage. Tabs take turns
- * through the Web Locks API, which browsers give to pages from https or this machine only; throws
- * UnsupportedError elsewhere, because a lost turn would be a lost state.
+ * A store in the entries `<prefix>/<user>/<item>` of this site's localStorage. The Web Locks API
+ * serialises writes of several tabs. Browsers offer it only to pages from https or this machine;
+ * throws UnsupportedError elsewhere, because an unserialised write could lose a state.
  */
 export function createLocalStorageStore(prefix = 'graft-users'): UserStore {
   const name = `localStorage ${prefix}`
@@ -76,7 +76,7 @@ export function createLocalStorageStore(prefix = 'graft-users'): UserStore {
   }
 }
 
-/** The entries of a store as this tab sees them, and turns to write them. */
+/** The entries of a store as this tab sees them, and serialised writes. */
 function createEntries(name: string, prefix: string) {
   const startOf = (user: string): string => {
     checkUser(user)

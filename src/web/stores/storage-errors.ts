@@ -1,4 +1,4 @@
-// A browser's storage errors as words and as our error classes.
+// Converts a browser's storage errors to Graft's.
 
 import { StorageError } from '../../base/errors.ts'
 

@@ -1,15 +1,12 @@
-// Turns between tabs that write the same entry of localStorage. Web Locks order the tabs, but a tab
-// may see what another wrote some milliseconds after it got the lock, because each process has its
-// own copy. So a writer leaves a note of the version it wrote, and the next one waits until it sees
-// that.
+// Serialises tabs that write the same entry of localStorage. Web Locks order the tabs, but a tab
+// may see another tab's write some milliseconds after it got the lock, because each process has a
+// copy. So a writer publishes the version it wrote, and the next one waits until it sees that
+// version.
 //
-// A note is itself a lock that is held for a while, since locks are what all tabs see at once:
-// `<key>@<number>:<version>`, the highest number last.
+// The version is published as the name of a lock that is held for a while, because all tabs see
+// locks immediately: `<key>@<number>:<version>`; the highest number is the newest.
 
-/**
- * Longer than any copy lags behind, also on a machine with much else to do; a note costs next to
- * nothing.
- */
+/** Longer than the delay of any copy, also on a busy machine; a held lock costs nearly nothing. */
 const markMs = 3000
 const pollMs = 2
 
@@ -20,7 +17,7 @@ interface VersionMark {
   readonly version: number
 }
 
-/** The newest note for a key, or one of no number where none was left lately. */
+/** The newest published version of a key, or one without a number if there is no recent one. */
 async function findNewestMark(key: string): Promise<VersionMark | undefined> {
   const { held = [] } = await navigator.locks.query()
   const notes = held.flatMap(({ name = '' }) => {
@@ -36,9 +33,8 @@ async function findNewestMark(key: string): Promise<VersionMark | undefined> {
 }
 
 /**
- * Resolves once this tab sees a key as the last writer left it: `getCurrentVersion` is what it
- * sees. If that never becomes the note's value, the entry was removed by other means. Gives the
- * note.
+ * Resolves once this tab sees the last writer's version of a key, according to `getCurrentVersion`.
+ * If it never sees it, the entry was removed by other means. Returns the published version.
  */
 export async function waitForLatest(
   key: string,
@@ -51,7 +47,7 @@ export async function waitForLatest(
   }
 }
 
-/** Resolves when the note is visible to all tabs; it is removed automatically. */
+/** Publishes a version; resolves when all tabs see it. It is removed automatically. */
 const leaveMark = (key: string, { number, version }: VersionMark): Promise<void> =>
   new Promise((resolve, reject) => {
     const hold = (): Promise<void> => {
@@ -62,8 +58,8 @@ const leaveMark = (key: string, { number, version }: VersionMark): Promise<void>
   })
 
 /**
- * Does the work in its own turn among all tabs, once the key is seen as the last writer left it;
- * the work gives the version that it leaves (0 for none).
+ * Runs the work exclusively among all tabs, once this tab sees the last writer's version of the
+ * key. The work returns the version that it wrote (0 for none).
  */
 export async function runExclusively(
   turn: string,

@@ -1,4 +1,4 @@
-// The engine of a worker of a page: what its calls do there.
+// The engine inside a page's worker: the implementation of its calls.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { SaveAdapterOptions } from '../../adapters/files/peft.ts'
@@ -31,14 +31,14 @@ type WorkerTrainOptions = Omit<TrainWebOptions, 'model' | 'programs' | 'now' | '
   readonly checkpoint?: { readonly everySteps?: number | undefined } | undefined
 }
 
-/** An engine with what else its worker does on the model. */
+/** An engine, and the worker's other functions on the model. */
 export interface WorkerEngine extends EngineClient {
-  /** What is known of the model. */
+  /** Facts on the model. */
   describe(): Promise<WorkerModelFacts>
   /**
    * Trains an adapter of the model; the events arrive one at a time, the last one with the adapter.
-   * Leaving the loop or the signal ends the run between two steps, with a checkpoint where there is
-   * an `out`.
+   * Leaving the loop or aborting the signal stops the run after the current step, with a checkpoint
+   * if there is an `out`.
    */
   train(options: WorkerTrainOptions): AsyncGenerator<TrainEvent, void, void>
   /** As `loadAdapter`, for this model. */
@@ -54,7 +54,7 @@ export interface WorkerEngine extends EngineClient {
   ): Promise<void>
   /** As `exportAdapter`. */
   exportAdapter(adapter: Adapter, options?: SaveAdapterOptions): Promise<Map<string, Uint8Array>>
-  /** As `merge`; this model is the base where a kind needs one. */
+  /** As `merge`; this model is the base if a kind needs one. */
   merge(
     adapters: MergeSources<Adapter | WebSource>,
     options?: Omit<MergeWebOptions, 'base' | 'onModule'>,
@@ -63,7 +63,7 @@ export interface WorkerEngine extends EngineClient {
 
 export const workerSequences = [...engineSequences, 'train'] as const
 
-/** A learner's calls but the one that gives functions. */
+/** A learner's calls except the one that returns functions. */
 export type WorkerLearner = Omit<Learner, 'startAnswer'>
 
 export const learnerSequences = ['generate'] as const
@@ -74,11 +74,11 @@ export interface WorkerLearnerOptions extends Omit<
   'model' | 'store' | 'now' | 'expert'
 > {
   readonly expert?: Adapter | undefined
-  /** The name of an IndexedDB database that keeps users. Default: they are kept in memory. */
+  /** The name of an IndexedDB database that stores users. Default: they are only in memory. */
   readonly store?: string | undefined
 }
 
-/** What a worker is started with. */
+/** The message that starts a worker. */
 export interface WebEngineTask {
   readonly model: WebSource
   readonly load: Omit<LoadWebModelOptions, 'runtime' | 'onProgress' | 'onNote' | 'signal'>
@@ -135,7 +135,7 @@ async function openLearner(
 type ModelCalls = Omit<WorkerEngine, keyof EngineClient>
 
 /**
- * What only some pages ask for is loaded when it is asked for, so that the first text comes sooner.
+ * Modules that only some pages need are loaded on demand, so that the first text arrives sooner.
  */
 function createModelCalls(model: WebModel): ModelCalls {
   return {

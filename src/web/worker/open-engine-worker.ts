@@ -28,9 +28,9 @@ import type { OpeningMessage, OpenMessage } from './worker-messages.ts'
 
 export interface WebEngineWorkerOptions
   extends Omit<LoadWebModelOptions, 'runtime'>, Omit<EngineOptions, 'saved'> {
-  /** The inputs of `loadModel`, except a folder of your own bytes. */
+  /** The inputs of `loadModel`, except a custom folder of bytes. */
   readonly model: WebSource
-  /** Experts by name that are registered from the start: adapters, mixtures, URLs or `opfs:…`. */
+  /** Experts by name that are registered at the start: adapters, mixtures, URLs or `opfs:…`. */
   readonly experts?: Readonly<Record<string, Expert | string>> | undefined
   /** A learner over the same model, at `learner`. */
   readonly learner?: WorkerLearnerOptions | undefined
@@ -43,7 +43,7 @@ export interface WebEngineWorkerOptions
 
 /** An engine in a worker of this page. */
 export interface WebEngineWorker extends WorkerEngine {
-  /** Where the option `learner` was given. */
+  /** Set if the option `learner` was given. */
   readonly learner: WorkerLearner | undefined
 }
 
@@ -68,7 +68,7 @@ const fields = {
  *     for await (const event of engine.train({ data, out: 'opfs:experts/mine' })) …
  *     await engine.dispose()
  *
- * Where the worker ends, requests in flight and later ones throw WorkerError; open it again then.
+ * If the worker ends, requests in flight and later ones throw WorkerError; then open it again.
  * Throws what loadModel, createEngine and registering throw.
  */
 export async function openEngineWorker(options: WebEngineWorkerOptions): Promise<WebEngineWorker> {
@@ -118,7 +118,7 @@ export async function openEngineWorker(options: WebEngineWorkerOptions): Promise
 function openWorkerScript(given: WebEngineWorkerOptions['worker']): Worker {
   if (given instanceof Worker) return given
   if (given !== undefined) return new Worker(given, { type: 'module', name: 'graft engine' })
-  // In this form, which bundlers look for.
+  // Bundlers look for exactly this form.
   return new Worker(new URL('./worker-main.js', import.meta.url), {
     type: 'module',
     name: 'graft engine',
@@ -168,7 +168,7 @@ function createClient(
     dispose,
     learner: learner?.object,
   }
-  // The remote object makes its methods when they are asked for.
+  // The remote object creates its methods at first access.
   return new Proxy(object as object, {
     get: (remote, name) => (name in own ? own[name] : Reflect.get(remote, name)),
   }) as WebEngineWorker

@@ -10,11 +10,11 @@ export interface OpenMessage {
   /** A `WebEngineTask`. */
   readonly task: EncodedValue
   readonly port: MessagePort
-  /** Where a learner is asked for. */
+  /** Set if a learner is requested. */
   readonly learnerPort: MessagePort | undefined
 }
 
-/** Back, while the model is loaded. */
+/** From the worker, while the model is loaded. */
 export type OpeningMessage =
   | { readonly type: 'graft-progress'; readonly progress: WebFetchProgress }
   | { readonly type: 'graft-note'; readonly note: string }

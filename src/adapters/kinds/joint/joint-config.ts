@@ -1,5 +1,5 @@
-// The configuration of kinds that act as one: one configuration for each, and the user's options
-// given to those that have them.
+// The configuration of kinds that act together: one configuration for each kind; a user's option
+// applies to all kinds that have it.
 
 import { OptionError } from '../../../base/errors.ts'
 import {
@@ -24,10 +24,10 @@ export interface JointConfig extends AdapterConfig {
 
 export const isJointConfig = (config: AdapterConfig): config is JointConfig => 'parts' in config
 
-/** Saved or trained once, so that only the first kind that takes them does. */
+/** Saved or trained once, by the first kind that has them. */
 const heldOnce = ['modulesToSave', 'trainableTokens', 'ensureWeightTying']
 
-/** Every option of the kinds by its name, and those of one kind under the kind's. */
+/** Every option of the kinds by its name, and the options of one kind under the kind's name. */
 export function listJointOptions(rows: readonly AdapterKind[]): Fields {
   const flat = rows.flatMap(({ options }) =>
     Object.entries(options).filter(([name]) => name !== 'peft'),
@@ -37,8 +37,8 @@ export function listJointOptions(rows: readonly AdapterKind[]): Fields {
 }
 
 /**
- * `{ targets, virtualTokens, ia3: { feedForward } }`: an option goes to every kind that has it, one
- * under a kind's name to that kind. Throws one OptionError with everything that is wrong.
+ * `{ targets, virtualTokens, ia3: { feedForward } }`: an option applies to every kind that has it,
+ * one under a kind's name to that kind. Throws one OptionError that lists every problem.
  */
 export function completeParts(
   given: Readonly<Record<string, unknown>>,
@@ -74,7 +74,7 @@ export function completeParts(
 }
 
 /**
- * The configuration of parts that act as one. Throws OptionError for settings of two parts that
+ * The configuration of parts that act together. Throws OptionError for settings of two parts that
  * exclude each other.
  */
 export function joinConfigs(parts: readonly JointPart[]): JointConfig {
@@ -89,8 +89,8 @@ export function joinConfigs(parts: readonly JointPart[]): JointConfig {
     throw new OptionError(
       `${activated.kind}: invocationTokens: kinds that act together act on all tokens; leave them out.`,
     )
-  // Targets show where trained tokens would conflict: they are those of the kind that trains
-  // tokens.
+  // The targets are those of the kind that trains tokens, because they show where trained tokens
+  // would conflict.
   const leading = configs.find(({ trainableTokens }) => trainableTokens) ?? configs[0]!
   const { targets, exclude, layers, layersPattern, trainableTokens } = leading
   const list = (name: 'modulesToSave' | 'embeddings'): string[] => [

@@ -1,10 +1,10 @@
-// Several kinds as one adapter, made from the rows of the kind table: trained together, saved as a
-// folder of PEFT parts, served at once. Independent of which kinds there are.
+// Several kinds as one adapter, built from the rows of the kind table: trained together, saved as a
+// folder of PEFT parts, served together. Independent of the existing kinds.
 //
 //     layers: y = l_n(… l_1(W))   each kind acts on the layer that those before it have changed
 //
-// So IA3 scales what LoRA has added to, and a soft prompt goes through layers that both have
-// changed.
+// So IA3 scales an output that includes LoRA's, and a soft prompt passes through layers that both
+// have changed.
 
 import { assertInternal } from '../../../base/errors.ts'
 import { f32 } from '../../../base/tensor.ts'
@@ -102,7 +102,7 @@ function withChanges(
   return { ...inner, x, bias, base: (own = {}) => inner.base({ ...changes, ...own }) }
 }
 
-/** Each part merged into what those before it have made of the base. */
+/** Merges each part into the result of the parts before it. */
 function mergeAll(
   parts: readonly ActingPart[],
   { module, base, tensor }: ModuleTensors,

@@ -3,7 +3,7 @@
 import { OptionError, UnsupportedError } from '../../../base/errors.ts'
 import type { AdapterKind } from '../kind.ts'
 
-/** From the base outwards: what a kind acts on is what those before it have left. */
+/** In the order of application: each kind acts on the result of those before it. */
 const order: readonly AdapterKind['effect'][] = [
   'adds',
   'renormalizes',
@@ -12,7 +12,7 @@ const order: readonly AdapterKind['effect'][] = [
   'precedes',
 ]
 
-/** Between the names of kinds that act as one: 'ia3+prompt-tuning'. */
+/** Separates the names of kinds that act together: 'ia3+prompt-tuning'. */
 export const jointMark = '+'
 
 /**
