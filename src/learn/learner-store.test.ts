@@ -316,6 +316,37 @@ describe('many users', () => {
     expect((await store.users()).toSorted()).toEqual(['../../etc', 'ada'])
     expect(await learner.loss({ user: 'a/b', ...story(0) })).toBe(before)
   })
+
+  it('are forgotten whole by who asks for them meanwhile', async () => {
+    const problems: PoolProblem[] = []
+    let isForgetting = (): void => undefined
+    let forgetNow = (): void => undefined
+    const begun = new Promise<void>((resolve) => void (isForgetting = resolve))
+    const memory = createMemoryStore()
+    const slow: UserStore = {
+      ...memory,
+      forget: async (user) => {
+        isForgetting()
+        await new Promise<void>((resolve) => void (forgetNow = resolve))
+        await memory.forget(user)
+      },
+    }
+    const learner = made({ store: slow, onProblem: (problem) => problems.push(problem) })
+    const before = await learner.loss({ user: 'ada', ...story(0) })
+    await lossesOf(learner, 'ada', 0, 3)
+    await learner.flush()
+    const forgotten = learner.forget('ada')
+    await begun
+    const meanwhile = learner.loss({ user: 'ada', ...story(0) })
+    await new Promise<void>((resolve) => void setTimeout(resolve, 20))
+    forgetNow()
+    await forgotten
+    expect(await meanwhile).toBe(before)
+    await lossesOf(learner, 'ada', 0, 1)
+    await learner.flush()
+    expect(problems).toEqual([])
+    expect((await learner.statistics('ada')).learned).toBe(1)
+  })
 })
 
 describe('calls at the same time', () => {

@@ -123,11 +123,11 @@ export class UserPool<Loaded> {
 
   /**
    * Removes a user from memory without saving: after a ConflictError, to continue from the other
-   * writer's state. Throws OptionError while it is in use or being saved.
+   * writer's state. Throws OptionError while it is in use, being saved or being read.
    */
   discard(user: string): void {
     const entry = this.#entries.get(user)
-    if (entry && (entry.pins > 0 || this.#queue.isBusy(user)))
+    if (this.#loading.has(user) || (entry && (entry.pins > 0 || this.#queue.isBusy(user))))
       throw new OptionError(
         `User ${quoteName(user)} is in use and cannot be discarded; release it first.`,
       )

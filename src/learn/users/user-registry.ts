@@ -73,6 +73,8 @@ export class UserRegistry {
   readonly #handlers: UserHandlers
   readonly #conflicts: WriteConflicts
   readonly #background: BackgroundWork
+  /** Users who are being forgotten: nobody opens them until nothing of them is left. */
+  readonly #forgetting = new Map<string, Promise<void>>()
   #prepared: Promise<void> | undefined
   #closed = false
 
@@ -212,11 +214,19 @@ export class UserRegistry {
 
   forget(name: string): Promise<void> {
     return this.#queue.run(name, async () => {
-      await finishWrites(this.#pool, name)
-      await removeFromPool(this.#pool, name)
-      await this.#store.forget(name)
-      await this.#store.purge?.()
+      const forgetting = this.#forgetNow(name)
+      const ended = forgetting.catch(() => undefined)
+      this.#forgetting.set(name, ended)
+      void ended.then(() => this.#forgetting.delete(name))
+      await forgetting
     })
+  }
+
+  async #forgetNow(name: string): Promise<void> {
+    await finishWrites(this.#pool, name)
+    await removeFromPool(this.#pool, name)
+    await this.#store.forget(name)
+    await this.#store.purge?.()
   }
 
   async #use<Result>(
@@ -226,6 +236,7 @@ export class UserRegistry {
     checkOptions('Learner', { user: name ?? null }, nameFields)
     if (this.#closed) throw new OptionError('This learner is closed.')
     await (this.#prepared ??= this.#handlers.prepare())
+    while (this.#forgetting.has(name)) await this.#forgetting.get(name)
     return this.#pool.use(name, work)
   }
 
