@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, globSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { findBrokenCode, listCodeBlocks } from './support/code-blocks.ts'
 import { compareWithExceptions } from './support/exceptions.ts'
 import { entryFloor, floors, rooms } from './support/floors.ts'
 import * as markdown from './support/markdown.ts'
@@ -20,6 +21,13 @@ describe('pages', () => {
   })
   it('have lines of at most 120 columns outside of tables and code', () => {
     expect(compareWithExceptions('markdown width', markdown.findWideProse(all))).toEqual([])
+  })
+  it('have code blocks that parse, in JavaScript, TypeScript, JSON and shell', () => {
+    const languages = all.flatMap(({ text }) => listCodeBlocks(text).map((block) => block.language))
+    expect(languages.filter((language) => ['js', 'sh'].includes(language)).length).toBeGreaterThan(
+      100,
+    )
+    expect(findBrokenCode(all).map(({ text }) => text)).toEqual([])
   })
   it('have at most 150 lines', () => {
     expect(compareWithExceptions('page length', markdown.findLongPages(all))).toEqual([])
@@ -105,6 +113,20 @@ describe('the rules refuse', () => {
     expect(markdown.findWideProse([{ path: 'a.md', text }])).toEqual([
       { key: 'a.md', text: 'a.md:1: 121 columns' },
     ])
+  })
+  it.each([
+    ['js', 'const a = await read(\n  1,\n)\n', 'const a = await read(1, \n'],
+    ['ts', 'const a: number = 1\n', 'a constant that is a\nnumber\n'],
+    ['json', '{ "a": 1 }\n', '{ "a": 1 }\n{ "a": 2 }\n'],
+    ['jsonl', '{ "a": 1 }\n{ "a": 2 }\n', '{ "a":\n1 }\n'],
+    ['sh', 'graft run "a\nb" \\\n  --seed 1\n', 'graft run "a"\n--seed 1\n'],
+    ['sh', "cat > rows <<'ROWS'\nx,y\nROWS\ngraft models\n", 'graft train --data\nrows.jsonl\n'],
+  ])('code that does not parse: %s', (language, right, wrong) => {
+    const page = (code: string) => [
+      { path: 'a.md', text: `\`\`\`${language} run\n${code}\`\`\`\n` },
+    ]
+    expect(findBrokenCode(page(right))).toEqual([])
+    expect(findBrokenCode(page(wrong))).toHaveLength(1)
   })
   it('long pages', () => {
     const page = (lines: number) => [{ path: 'a.md', text: 'x\n'.repeat(lines) }]
