@@ -73,7 +73,7 @@ export class UserRegistry {
   readonly #handlers: UserHandlers
   readonly #conflicts: WriteConflicts
   readonly #background: BackgroundWork
-  /** Users who are being forgotten: nobody opens them until nothing of them is left. */
+  /** Users that are being forgotten: they cannot be opened until they are removed. */
   readonly #forgetting = new Map<string, Promise<void>>()
   #prepared: Promise<void> | undefined
   #closed = false
@@ -194,16 +194,11 @@ export class UserRegistry {
    * not be saved; they stay in memory.
    */
   async flush(): Promise<void> {
-    await this.#idle()
+    await waitForCalls(this.#background, this.#queue)
     if (!this.isStored) return
     await Promise.all(this.#pool.users.map((name) => this.#save(name)))
-    await this.#idle()
+    await waitForCalls(this.#background, this.#queue)
     await this.#pool.flush()
-  }
-
-  async #idle(): Promise<void> {
-    await this.#background.idle()
-    await this.#queue.idle()
   }
 
   async close(): Promise<void> {
@@ -214,19 +209,12 @@ export class UserRegistry {
 
   forget(name: string): Promise<void> {
     return this.#queue.run(name, async () => {
-      const forgetting = this.#forgetNow(name)
+      const forgetting = removeUser(this.#pool, this.#store, name)
       const ended = forgetting.catch(() => undefined)
       this.#forgetting.set(name, ended)
       void ended.then(() => this.#forgetting.delete(name))
       await forgetting
     })
-  }
-
-  async #forgetNow(name: string): Promise<void> {
-    await finishWrites(this.#pool, name)
-    await removeFromPool(this.#pool, name)
-    await this.#store.forget(name)
-    await this.#store.purge?.()
   }
 
   async #use<Result>(
@@ -276,6 +264,24 @@ export class UserRegistry {
 /** Ends a user's pending writes, so that none comes after. True if a state was written. */
 const finishWrites = async (pool: UserPool<LearnerUser>, name: string): Promise<boolean> =>
   (await pool.save(name).catch(() => undefined)) !== undefined
+
+/** Waits for background work, and then for the calls in the queue. */
+async function waitForCalls(background: BackgroundWork, queue: UserQueue): Promise<void> {
+  await background.idle()
+  await queue.idle()
+}
+
+/** Removes a user from memory and from the store. */
+async function removeUser(
+  pool: UserPool<LearnerUser>,
+  store: UserStore,
+  name: string,
+): Promise<void> {
+  await finishWrites(pool, name)
+  await removeFromPool(pool, name)
+  await store.forget(name)
+  await store.purge?.()
+}
 
 /** Removes a user from memory; tries again while a concurrent call reads or saves it. */
 async function removeFromPool(pool: UserPool<LearnerUser>, name: string): Promise<void> {
