@@ -200,7 +200,7 @@ describe('the rules refuse', () => {
 })
 
 describe('every file', () => {
-  it('opens with a comment that says what it is for', () => {
+  it('begins with a comment on its purpose', () => {
     const bare = all.filter(
       (file) =>
         !file.path.endsWith('.test.ts') && !/^(#![^\n]*\n)?(\/\/ ?\S|\/\*\*)/.test(file.text),
@@ -276,7 +276,7 @@ describe('every test file', () => {
 })
 
 describe('package.json', () => {
-  it('has at most eight scripts beside prepack', () => {
+  it('has at most eight scripts in addition to prepack', () => {
     expect(
       Object.keys(manifest.scripts).filter((name) => name !== 'prepack').length,
     ).toBeLessThanOrEqual(8)

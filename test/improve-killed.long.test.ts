@@ -164,7 +164,7 @@ it('a second improvement of the expert is refused', { timeout: 120_000 }, async 
 })
 
 describe.each(Object.entries(states))('an improvement that %s', (name, state) => {
-  it.each(state.steps)('is killed %s, and goes on', { timeout: 120_000 }, async (step) => {
+  it.each(state.steps)('is killed %s, and resumes', { timeout: 120_000 }, async (step) => {
     copyState(at(name), work())
     await killImprovement(work(), step, state.options())
     expect(state.stable).toContain((await describePlaces(work())).stable)

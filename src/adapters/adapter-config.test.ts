@@ -12,7 +12,7 @@ const whole = configureAdapter('my_adapter')
   .tag('trial')
 
 describe('configureAdapter', () => {
-  it('gives a recipe with all that was said', () => {
+  it('gives a recipe with all settings', () => {
     expect(whole.tag('second', 'third').build()).toEqual({
       name: 'my_adapter',
       kind: 'lora',

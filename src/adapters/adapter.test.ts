@@ -170,7 +170,7 @@ describe('modules that are saved whole', () => {
     expect(tensors.get(key)!.data).not.toBe(base.weights.get(name)!.data)
   })
 
-  it('leave a tied embedding alone when they are its head, and are two copies beside it', () => {
+  it('do not change a tied embedding if only its head is trained: both become separate weights', () => {
     const adapter = make(['lm_head'])
     expect(adapter.tensors.get(keyOf('lm_head.weight'))).toEqual(
       base.weights.get('model.embed_tokens.weight'),

@@ -58,20 +58,23 @@ describe('cost', () => {
     expect(flopsPerToken).toBe(4 * 6 * width * layers)
   })
 
-  it.each([...adapterKinds.keys()])('says of %s what is then made', (kind) => {
-    const options = sampleOptions[kind] ?? {}
-    const { model, weightOf } = base
-    const adapter = initializeAdapter(kind, options, model, { seed: 1, weightOf })
-    const sizes = [...listParameterSpecs(model, adapter).values()].map(({ shape, trainable }) =>
-      trainable ? sizeOf(shape) : 0,
-    )
-    const said = computeAdapterCost(kind, options, model)
-    expect(said.parameters).toBe(sizes.reduce((sum, size) => sum + size, 0))
-    expect(said.bytes).toBe(
-      [...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0),
-    )
-    expect(said.flopsPerToken).toBeGreaterThan(0)
-  })
+  it.each([...adapterKinds.keys()])(
+    'equals the size of the adapter that is created: %s',
+    (kind) => {
+      const options = sampleOptions[kind] ?? {}
+      const { model, weightOf } = base
+      const adapter = initializeAdapter(kind, options, model, { seed: 1, weightOf })
+      const sizes = [...listParameterSpecs(model, adapter).values()].map(({ shape, trainable }) =>
+        trainable ? sizeOf(shape) : 0,
+      )
+      const said = computeAdapterCost(kind, options, model)
+      expect(said.parameters).toBe(sizes.reduce((sum, size) => sum + size, 0))
+      expect(said.bytes).toBe(
+        [...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0),
+      )
+      expect(said.flopsPerToken).toBeGreaterThan(0)
+    },
+  )
 
   it('reports what is wrong with the options before anything is counted', () => {
     expect(() => computeAdapterCost('lora', { targets: ['query'] }, base.model)).toThrow(

@@ -95,7 +95,7 @@ describe('merging a whole embedding', () => {
   })
 })
 
-describe('an embedding beside a LoRA', () => {
+describe('an embedding next to a LoRA', () => {
   const withTensors = (tensors: Record<string, Tensor>): Adapter => {
     const plain = initializeAdapter('lora', { targets: ['q_proj'], start: 'random' }, base.model)
     const embeddings = Object.keys(tensors).map((key) => key.slice(17, -'.weight'.length))
@@ -134,7 +134,7 @@ describe('an embedding beside a LoRA', () => {
     expect(await drop(adapter)).toBe(adapter)
   })
 
-  it('is said to have another vocabulary, with both sizes and what to do', () => {
+  it('is refused for another vocabulary, with both sizes and what to do', () => {
     const grown = f32([520, 64])
     const check = (): void =>
       checkAdapter(withTensors({ [embedding]: grown, [head]: grown }), base.model)

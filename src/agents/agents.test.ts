@@ -118,7 +118,7 @@ describe('past results', () => {
   const add = async (results: Awaited<ReturnType<typeof createPastResults>>) => {
     for (const [text, agent, score] of solved) await results.add({ text, agent, score })
   }
-  it('choose who did well on the most similar requests', async () => {
+  it('choose the agent that did well on the most similar requests', async () => {
     const results = await createPastResults()
     expect(await results.choose('anything')).toBeUndefined()
     await add(results)
@@ -157,7 +157,7 @@ describe('the expert of a role', () => {
     search: async ({ domain }: { domain?: string }) => (domain === 'coder' ? experts : []),
     resolve: async (reference: string) => ({ location: reference }),
   } as unknown as Registry
-  it('is that of its name, else the best that says it', async () => {
+  it('is the one of its name, else the best with it among domains or tags', async () => {
     const find = async (role: string) =>
       (await findRoleExpert(registry, role, { metric: 'tests-pass' })).location
     expect(await find('security@stable')).toBe('security@stable')

@@ -38,7 +38,7 @@ describe('an option table', () => {
       word: 'b',
     })
   })
-  it('says of every wrong value what it must be, at once', () => {
+  it('reports for all wrong values at once what they must be', () => {
     const wrong = { share: 0, count: 9, loud: 1, word: 'c', other: 1 }
     expect(() => readOptions('Test', wrong, table)).toThrow(OptionError)
     expect(() => readOptions('Test', wrong, table)).toThrow(

@@ -101,7 +101,7 @@ describe('a table made from a query', () => {
         expect(rowsOf(other, schema)).not.toEqual(rowsOf(query, schema))
     },
   )
-  it('is the same for a query that says the same', () => {
+  it('is the same for an equivalent query', () => {
     const schema = createTableSql("SELECT a FROM t WHERE b = 'x' AND c > 1")!
     expect(rowsOf("select T.a from t as T where 1 < c and b in ('x')", schema)).toEqual(
       rowsOf("SELECT a FROM t WHERE b = 'x' AND c > 1", schema),

@@ -75,7 +75,7 @@ describe('two models on the same rows', () => {
   )
   it('that many rows do not overflow', () =>
     expect(computeMcnemarPValue(4000, 4000)).toBeCloseTo(1, 6))
-  it('are told apart where they differ row by row, also where their intervals overlap', () => {
+  it('differ significantly if they differ row by row, also with overlapping intervals', () => {
     const { uniform, normal } = random(1)
     const first = Array.from({ length: 60 }, () => uniform())
     const second = first.map((value) => value + 0.05 + 0.02 * normal())

@@ -53,7 +53,7 @@ describe('computeCausalMask', () => {
       '...x',
     ])
   })
-  it('hides by a number that stays finite beside any score', () => {
+  it('masks by a number that stays finite after adding any score', () => {
     for (const score of [0, 1e4, -1e4, 1e30])
       expect(Number.isFinite(Math.fround(Math.fround(HIDDEN_SCORE) - score))).toBe(true)
     expect(Math.exp(HIDDEN_SCORE + 1e4)).toBe(0)
@@ -82,7 +82,7 @@ describe('collectModelFeeds', () => {
     )
     expect(feeds.get('ids')!.shape).toEqual([2, 3])
   })
-  it('gives the sliding mask to those who slide, and one mask for both where the window is longer than the text', () => {
+  it('gives sliding layers the sliding mask, and one mask to all layers if the window is longer than the text', () => {
     const both = collectModelFeeds(configWith(full, sliding), { ids: [[1, 2, 3]] })
     expect(picture(both.get('mask.sliding')!)).toEqual(['x..', 'xx.', '.xx'])
     expect(picture(both.get('mask')!)).toEqual(['x..', 'xx.', 'xxx'])

@@ -54,7 +54,7 @@ describe('computeRopeTables', () => {
     const smooth = (64 / (20 * Math.PI) - 1) / 3
     expect(between).toBeCloseTo(0.2 * ((1 - smooth) / 8 + smooth), 7)
   })
-  it('yarn magnifies cos and sin by 0.1·ln(factor) + 1, or as the config says', () => {
+  it('yarn scales cos and sin by 0.1·ln(factor) + 1, or as the config says', () => {
     const scaling = { type: 'yarn', factor: 4, originalMaxPositions: 64 } as const
     const first = (extra: object): number =>
       computeRopeTables({ ...plain, scaling: { ...scaling, ...extra } }, config, 1).cos.data[0]!
@@ -150,7 +150,7 @@ describe('reading rotary parameters', () => {
     expect(read({})).toEqual({ theta: 10_000, width: 8 })
     expect(read({ rope_scaling: null, rope_theta: 7 })).toEqual({ theta: 7, width: 8 })
   })
-  it('takes the original context from beside the parameters, from among them, or from the context', () => {
+  it('takes the original context from the config, from the parameters, or from the context length', () => {
     const original = (json: object, parameters: object = {}): number | undefined =>
       read({ ...json, rope_parameters: { rope_type: 'yarn', factor: 2, ...parameters } }).scaling
         ?.originalMaxPositions

@@ -38,7 +38,7 @@ const taught = async (learner: Learner, turns: number, user = 'ada'): Promise<nu
   return losses
 }
 
-describe('a learner whose fast tier lies on layers', () => {
+describe('a learner whose fast tier is on layers', () => {
   it.each([
     ['alone', { memory: false }],
     ['beside a memory', {}],
@@ -144,7 +144,7 @@ describe('a learner whose fast tier lies on layers', () => {
     expect((await guarded.statistics('mob')).rollbacks).toBeGreaterThan(0)
   })
 
-  it('lies at the head where that is where it is asked for, and nowhere else than in modules there are', async () => {
+  it('is at the head on request, and otherwise only in existing modules', async () => {
     const learner = learnerOf({ fast: { where: { modules: 'head' }, rank: 3 } })
     expect((await learner.tiers('ada')).fast!.rank).toBe(3)
     expect(() => createLearner({ model, fast: { where: { modules: 'nose' } } })).toThrow(

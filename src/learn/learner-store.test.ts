@@ -195,7 +195,7 @@ describe('a state that does not belong', () => {
     expect((await made().statistics('ada')).learned).toBe(2)
   })
 
-  it('because somebody tampered with it is passed over for the one before, and that is told', async () => {
+  it('that was tampered with is skipped for the previous one, with a report', async () => {
     const first = made()
     await lossesOf(first, 'ada', 0, 1)
     await first.flush()
@@ -216,7 +216,7 @@ describe('a state that does not belong', () => {
 })
 
 describe('two writers of one user', () => {
-  it('lose nothing: the later one is told, takes what the other wrote and learns its own turns on top', async () => {
+  it('lose nothing: the later one gets a report, loads what the other wrote and learns its own turns again', async () => {
     const problems: PoolProblem[] = []
     const one = made()
     const two = made({ onProblem: (problem) => problems.push(problem) })
@@ -287,7 +287,7 @@ describe('many users', () => {
     await learner.close()
   })
 
-  it('stay in memory where the store takes nothing, which is told, and by flush to its caller', async () => {
+  it('stay in memory if the store fails, which is reported, and which rejects flush', async () => {
     const problems: PoolProblem[] = []
     const full = createMemoryStore({ limitBytes: 1000 })
     const learner = made({ store: full, onProblem: (problem) => problems.push(problem) })
@@ -300,7 +300,7 @@ describe('many users', () => {
     expect((await learner.statistics('ada')).learned).toBe(2)
   })
 
-  it('with names like paths or of 10 MB harm nobody; forgetting removes everything', async () => {
+  it('with names like paths or of 10 MB affect no other user; forgetting removes everything', async () => {
     const learner = made()
     for (const user of ['../../etc', 'a/b', 'ada']) await lossesOf(learner, user, 0, 1)
     await expect(learner.learn({ user: 'x'.repeat(10_000_000), ...story(0) })).rejects.toThrow(
@@ -317,7 +317,7 @@ describe('many users', () => {
     expect(await learner.loss({ user: 'a/b', ...story(0) })).toBe(before)
   })
 
-  it('are forgotten whole by who asks for them meanwhile', async () => {
+  it('are forgotten completely, also if they are requested meanwhile', async () => {
     const problems: PoolProblem[] = []
     let isForgetting = (): void => undefined
     let forgetNow = (): void => undefined

@@ -120,7 +120,7 @@ async function lossOfTokens(
 }
 
 describe('feedback', () => {
-  it('up makes an answer likelier and down less likely, with nothing else told', async () => {
+  it('up makes an answer more likely and down less likely, without further information', async () => {
     for (const seed of [0, 1, 2]) {
       const learner = createLearner({ model, fast: { learningRate: 0.01 } })
       const changes: number[] = []
@@ -247,7 +247,7 @@ describe('consolidating', () => {
     expect(evaluateGate({ canaries: { before: 1, after: Number.NaN } }).kept).toBe(false)
   })
 
-  it('is refused where nothing was measured, and says only what was', () => {
+  it('is refused if nothing was measured, and lists only what was', () => {
     expect(evaluateGate({})).toMatchObject({
       kept: false,
       reason: expect.stringMatching(/nothing was measured/),

@@ -37,7 +37,7 @@ describe('the slow tier takes over', () => {
     expect(await learner.due('eve')).toBe(false)
   })
 
-  it('every so many turns, also of one that a store has counted', async () => {
+  it('every n turns, also for turns that a store has counted', async () => {
     const store = createMemoryStore()
     const slow = { rank: 4, schedule: { everyTurns: 3 } }
     for (let i = 0; i < 7; i++) {
@@ -59,7 +59,7 @@ describe('the slow tier takes over', () => {
     }
   })
 
-  it('no more often where the gate says no; what fails is told, and learning goes on', async () => {
+  it('not more often after the gate rejects; failures are reported, and learning continues', async () => {
     const problems: PoolProblem[] = []
     const options = {
       model,

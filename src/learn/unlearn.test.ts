@@ -208,7 +208,7 @@ describe('bytes of what was unlearned', () => {
     await store.close()
   })
 
-  it('stay where the store fails, which is said; the next save removes them', async () => {
+  it('remain if the store fails, which is reported; the next save removes them', async () => {
     const inner = createMemoryStore()
     let isFull = false
     const store: UserStore = {

@@ -87,7 +87,7 @@ describe.each(kinds)('a %s %j', (kind, options) => {
     }
   })
 
-  it('lies as far from its rounded form as the two ΔW do', () => {
+  it('is as far from its rounded form as the two ΔW', () => {
     const before = trained(kind, options)
     const after = asStored(trained(kind, options), 'int8')
     const one = dense(before)

@@ -117,7 +117,7 @@ describe('extract', () => {
     }
   })
 
-  it('looks at the targets it is told, and names every other weight that differs', async () => {
+  it('uses the given targets, and names every other weight that differs', async () => {
     const norm = 'model.norm.weight'
     const table = 'model.embed_tokens.weight'
     const moved = (name: string): [string, F32Tensor] => {
@@ -146,7 +146,7 @@ describe('extract', () => {
     ])
   })
 
-  it('takes a quantised base as what it says', async () => {
+  it('uses the dequantised values of a quantised base', async () => {
     const base = await openBaseModel(asGguf(small, () => 'q8_0'))
     const tuned = await tunedWith(await taught(['q_proj']))
     const { modules } = await extract(base, await open(tuned), { rank: 4 })

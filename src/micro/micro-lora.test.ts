@@ -32,7 +32,7 @@ describe('a fresh one', () => {
     expect(Math.max(...a.map(Math.abs))).toBeGreaterThan(0.7 * bound)
     expect([...one.module().read('weights').subarray(24)]).toEqual(new Array(16).fill(0))
   })
-  it('has 6, 12 and 24 KB of weights at 768 × 768 and reports what lies beside them', () => {
+  it('has 6, 12 and 24 KB of weights at 768 × 768 and reports its other memory', () => {
     for (const [rank, kilobytes] of [
       [1, 6],
       [2, 12],
@@ -58,7 +58,7 @@ describe('a fresh one', () => {
       })
     }
   })
-  it('takes from the heap what it says and gives it back', () => {
+  it('allocates the reported bytes from the heap and frees them', () => {
     const { heap } = getKernelContext()
     // the scratch is wide enough from here on
     new MicroLora({ inFeatures: 999, outFeatures: 1001 }).dispose()
@@ -89,7 +89,7 @@ describe('what hollow implementations do not', () => {
     })
     expect(measureRelativeError(gradients[0]!, gradients[1]!)).toBeGreaterThan(0.1)
   })
-  it('the gradient is not the input, nor anything that forgets the output', () => {
+  it('the gradient is neither the input nor independent of the output', () => {
     const lora = new MicroLora({ ...small, rank: 1 })
     awaken(lora.module())
     lora.adapt(x, { target: lora.forward(x) })
@@ -394,7 +394,7 @@ describe('warnings', () => {
     }
     return lora
   }
-  it('are none where all is well, and none where little was heard', () => {
+  it('are empty if all is well, and also with few samples', () => {
     expect(codes(fed({ rank: 2 }, 0.05, 0.8))).toEqual([])
     expect(codes(new MicroLora(small))).toEqual([])
   })

@@ -79,8 +79,8 @@ describe('the step grows with the verdict', () => {
   })
 })
 
-describe('a quality that says no direction', () => {
-  it('is a type error, and says at run time what to do', () => {
+describe('a quality that gives no direction', () => {
+  it('is a type error, and at run time an error that says what to do', () => {
     const lora = new MicroLora(small)
     const isFeedback: [IsFeedback<{ quality: 1 }>, IsFeedback<{ quality: 1; explored: true }>] = [
       false,

@@ -37,7 +37,7 @@ describe('saveAdapter into a directory', () => {
     }
   })
 
-  it('writes nothing for numbers that are none', async () => {
+  it('writes nothing if a value is NaN or infinite', async () => {
     const path = join(directory, 'broken')
     await expect(saveAdapter(adapter(NaN), path, { dtype: 'int4' })).rejects.toThrow(NumericError)
     await expect(saveAdapter(adapter(1e6), path, { dtype: 'f16' })).rejects.toThrow('65504')

@@ -27,7 +27,7 @@ const native = 'onnxruntime-node'
 const wasm = 'onnxruntime-web (WebAssembly)'
 
 describe('createNodeBackend', () => {
-  it('takes onnxruntime-node where it is there, and says nothing', async () => {
+  it('uses onnxruntime-node if it is installed, without a note', async () => {
     const { backend, lines } = await create(undefined, loadNative)
     expect([backend.name, lines]).toEqual([native, []])
   })

@@ -27,7 +27,7 @@ const fill = (value: number): Tensor =>
 const runtime = ort as unknown as OnnxRuntime
 const settings = { logSeverityLevel: 3 }
 
-it('weights in memory come to the same inside the model and beside it', async () => {
+it('weights in memory give equal results inside the model and outside of it', async () => {
   const model = buildSum(
     new Map([
       ['a', fill(2)],
@@ -55,7 +55,7 @@ it('weights in memory come to the same inside the model and beside it', async ()
   expect(lengths[1]).toBeLessThan(2000)
 })
 
-it('weights in memory beside those in a file are refused where they are too many', async () => {
+it('too many weights in memory are refused if others are in a file', async () => {
   const place = { folder: 'none', file: 'b.bin', offsetBytes: 0, sizeBytes: 4 * width * width }
   const inFile: FileTensor = { dtype: 'f32', shape: [width, width], ...place }
   const model = buildSum(

@@ -194,7 +194,7 @@ describe('kept', () => {
     expect((await loadAdapter(folder)).text).not.toBe(one.text)
   })
 
-  it('by a merge where all have the same, and said where they differ', async () => {
+  it('by a merge if all are equal, and reported if they differ', async () => {
     const one = await loadWith(files)
     expect(merge([one, one]).text).toBe(one.text)
     const other = join(folder, 'other')

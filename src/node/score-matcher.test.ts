@@ -28,7 +28,7 @@ describe('toScore', () => {
     await expect('base').not.toScore({ ...loose, atMost: 1.01 })
   })
 
-  it('says the figure, its interval and the bound', async () => {
+  it('reports the score, its interval and the bound', async () => {
     const failing = expect('base').toScore({
       model,
       data: rows,

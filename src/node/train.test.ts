@@ -75,7 +75,7 @@ describe('train', () => {
     })
     expect(readFileSync(join(out, 'history.jsonl'), 'utf8').trim().split('\n')).toHaveLength(4)
   })
-  it('says in expert.json what it was trained on, how, and what it takes', async () => {
+  it('records in expert.json its data, its training and its cost', async () => {
     const out = join(folder, 'The tales')
     const rows = join(folder, 'rows.jsonl')
     const text = data.map((row) => `${JSON.stringify(row)}\n`).join('')

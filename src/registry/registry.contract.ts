@@ -205,7 +205,7 @@ export function describeRegistry<Source>(
       await expect(registry.tag('coder', { add: ['no spaces'] })).rejects.toThrow(OptionError)
     })
 
-    it('tells those who watch what other handles change', async () => {
+    it('notifies watchers of changes by other handles', async () => {
       const other = await place.open()
       const end = new AbortController()
       const seen: string[] = []

@@ -63,7 +63,7 @@ describe.each(['f32', 'q8'] as const)('the head apart from the model, %s', (weig
     },
   )
 
-  it('writes the same text when it stands in for the model’s own', async () => {
+  it('gives the same text in place of the model’s own head', async () => {
     const model = await open(weights)
     const head = model.head()
     const stage = chooseStage({ run: (_, hidden) => head.logits(hidden) }, undefined)

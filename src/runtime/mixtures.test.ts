@@ -167,7 +167,7 @@ describe('a mixture', () => {
     expect(distance(got, await logits({ adapter: { mixture: even } }))).toBeGreaterThan(1e-4)
   })
 
-  it('refuses layers that the model does not have, and weights that are none', async () => {
+  it('refuses layers that the model does not have, and invalid weights', async () => {
     const weighted = (weight: unknown) =>
       logits({ adapter: { mixture: [{ adapter: first!, weight: weight as number }] } })
     await expect(weighted([{ layers: [3, 5], weight: 1 }])).rejects.toThrow(

@@ -18,7 +18,7 @@ it("shows the model's date in a conversation, unless the chat options have one",
   expect(() => createPromptEncoder(base)(asked)).toThrow(/pass the option `now`/)
 })
 
-describe('an expert that was taught with a date', () => {
+describe('an expert that was trained with a date', () => {
   const tokenizer = characterTokenizer()
   const base = {
     name: 'dated',

@@ -65,7 +65,7 @@ describe('mergeContributions', () => {
 })
 
 describe('createLocalExchanges', () => {
-  it('gives every replica the sums, the notes by rank and the wish to stop', async () => {
+  it('gives every replica the sums, the notes by rank and the request to stop', async () => {
     const exchanges = createLocalExchanges(2)
     const [first, second] = await Promise.all(
       exchanges.map((exchange, rank) =>

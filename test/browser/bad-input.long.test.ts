@@ -106,7 +106,7 @@ describe('a browser that keeps nothing', { timeout: 600_000 }, () => {
     expect(await readProblem()).toMatch(/Experts cannot be kept.*usual window/)
     await expectUnharmed()
   })
-  it('whose room is used up says so when an expert is taught', async () => {
+  it('whose storage is full reports that when an expert is trained', async () => {
     await openReady()
     const cdp = await context.newCDPSession(page)
     await cdp.send('Storage.overrideQuotaForOrigin', { origin: site.origin, quotaSize: 1000 })

@@ -102,7 +102,7 @@ describe('in Chromium', () => {
     })
 
   for (const place of ['IndexedDB', 'localStorage'])
-    it(`two tabs that write the same user in ${place} lose nothing, and the later writer is told`, async ({
+    it(`two tabs that write the same user in ${place} lose nothing, and the later writer gets an error`, async ({
       skip,
     }) => {
       if (!browser) return skip(reason)

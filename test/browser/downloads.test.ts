@@ -115,7 +115,7 @@ describe('a file of the web', () => {
     const goesOn = expect.stringMatching(/^bytes=[1-9]\d+-$/)
     expect(server.asked).toEqual(['', goesOn, goesOn])
   })
-  it('of a server that is gone says how far it came, and goes on in a later call', async () => {
+  it('of an unreachable server reports its progress, and resumes in a later call', async () => {
     server.faults = { cutAfter: pieceBytes + 3_000_000, cuts: 1, slowMs: 40 }
     const running = call('download', server.url)
     while (server.asked.length < 1) await new Promise((resolve) => setTimeout(resolve, 10))
@@ -206,7 +206,7 @@ describe('a file of the web', () => {
     ])
     expect(server.asked).toEqual(['bytes=0-', 'bytes=4194304-8388607', 'bytes=8388608-16778449'])
   })
-  it('that changes while it is read is an error, and a cut read goes on', async () => {
+  it('that changes while it is read is an error, and an interrupted read resumes', async () => {
     server.faults = { cutAfter: 1_000_000, cuts: 2 }
     const parts = [[0, 3_000_000]] as const
     expect(await call('readParts', server.url, parts)).toEqual([

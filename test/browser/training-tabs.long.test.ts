@@ -129,7 +129,7 @@ describe('training in tabs', () => {
 })
 
 describe('bad input', () => {
-  it('an adapter for another base is refused, and the model goes on', async () => {
+  it('an adapter for another base is refused, and the model stays usable', async () => {
     const [problem, text] = (await call(await openTab(), 'dropForeign')) as string[]
     expect(problem).toMatch(/MismatchError: /)
     expect(text).toBe('a time,')

@@ -82,7 +82,7 @@ describe.skipIf(!areInstalled)(title, () => {
     await client.close()
   })
 
-  it('teaches a user, and is told what is wrong in words', async () => {
+  it('teaches a user, and gets errors as text', async () => {
     const client = await connect({})
     const taught = { prompt: 'Who is Ada?', answer: 'Ada is a dog.', user: 'tom' }
     const first = await client.callTool({ name: 'learn', arguments: taught })

@@ -290,7 +290,7 @@ describe.skipIf(!areInstalled)(title, () => {
       expect(models.map(({ name }: { name: string }) => name)).toEqual(['stories260k', 'noisy'])
     })
 
-    it('streams after a tool was called, with the tools beside', async () => {
+    it('streams after a tool was called, with the tools in the request', async () => {
       const client = await open()
       const call = { function: { name: 'get_time', arguments: { city: 'Oslo' } } }
       const asked = {

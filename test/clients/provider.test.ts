@@ -23,7 +23,7 @@ describe.skipIf(!areInstalled)(title, () => {
   afterAll(() => model.dispose())
   const asked = { prompt: 'A dog', maxOutputTokens: 12, temperature: 0 }
 
-  it('generates and streams the same text, with usage and who answered', async () => {
+  it('generates and streams the same text, with usage and the answering expert', async () => {
     const { generateText, streamText } = await loadClient('ai')
     const whole = await generateText({ ...asked, model: graft('noisy') })
     const stream = streamText({ ...asked, model: graft('noisy') })

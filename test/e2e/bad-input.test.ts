@@ -232,7 +232,7 @@ describe('training data', () => {
 })
 
 describe('an adapter whose base is not on this machine', () => {
-  it('is said to name it, with the way out', async () => {
+  it('is refused with its name and what to do', async () => {
     const adapter = await createAdapter('lora', {}, await loadModel('stories260k'), {
       baseModel: '/workspace-of-somebody/models/my-model',
     })

@@ -66,7 +66,7 @@ describe('graft run', () => {
     await expect(run('--adapter', `${at('coder')}=1@3-9`)).rejects.toThrow(/the model has 5 layers/)
   })
 
-  it('refuses stages that go backwards, and forms that are none', async () => {
+  it('refuses stages that go backwards, and invalid forms', async () => {
     const stages = ['--next', `8:${at('poet')}`, '--next', `4:${at('coder')}`]
     await expect(run(...stages)).rejects.toThrow(/expected at least 8/)
     await expect(run('--next', at('poet'))).rejects.toThrow(/--next: got/)

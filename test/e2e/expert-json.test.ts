@@ -23,7 +23,7 @@ beforeAll(async () => {
 }, 300_000)
 afterAll(() => scratch.remove())
 
-it('train says base, data, seed, command and what the adapter takes', () => {
+it("train records base, data, seed, command and the adapter's cost", () => {
   expect(readManifest('coder')).toMatchObject({
     id: 'coder',
     version: '1.2.0',

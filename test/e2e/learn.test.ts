@@ -66,7 +66,7 @@ describe('graft learn', () => {
     expect(Math.abs(secondHalf.frozen - firstHalf.frozen)).toBeLessThan(0.3 * firstHalf.frozen)
     expect(msPerTurn).toBeGreaterThan(0)
   })
-  it('learns on the last layers where that is asked for, and a stored user goes on there without being asked again', async () => {
+  it('learns on the last layers on request, and a stored user continues there without the option', async () => {
     const given = ['--data', 'rows.jsonl', '--user', 'deep', '--store', 'layers.db', '--turns', '8']
     const first = await learn(...given, '--fast-layers', '2', '--fast-rank', '3')
     const second = await learn(...given)
@@ -88,7 +88,7 @@ describe('graft learn', () => {
     const second = await learn(...given)
     expect(second.statistics.learned).toBe(12)
   })
-  it('opens a user who learned at the head and on layers', async () => {
+  it('opens a user that learned at the head and on layers', async () => {
     const loaded = await loadModel('stories260k')
     const store = createFileStore(at('both'))
     const where = { modules: 'all-linear', layers: { last: 2 } } as const

@@ -31,7 +31,7 @@ beforeAll(() => {
 afterAll(() => scratch.remove())
 
 describe('a manifest', () => {
-  it('trains the expert that the same options train, beside itself and under its own name', async () => {
+  it('trains the same expert as the same options, in a folder next to the manifest', async () => {
     await succeed(['train', manifest('lily.yaml', usual())])
     await succeed([
       ...[
@@ -96,7 +96,7 @@ describe('a manifest', () => {
     if (child.signal === 'SIGKILL') await succeed(['train', path, '--resume'])
     expect(weights(at('experts', 'resumed'))).toBe(weights(at('experts', 'lily')))
   })
-  it('reports what it measured after the training, beside the base', async () => {
+  it('reports the evaluation after the training, compared with the base', async () => {
     const text = usual(
       `evaluation: { metrics: [perplexity, token-f1], rows: 4, newTokens: 8 }
 name: cats
@@ -170,7 +170,7 @@ describe('several manifests', () => {
   })
 })
 
-describe('what is wrong is said at once, with exit code 2, before anything is opened or written', () => {
+describe('problems are reported at once, with exit code 2, before anything is opened or written', () => {
   it('in keys and values, by file and line, with the name that was meant', async () => {
     const first = manifest(
       'wrong.yaml',

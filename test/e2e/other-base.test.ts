@@ -112,7 +112,7 @@ describe('by the hash of the base', () => {
     },
   )
 
-  it('run says so where --model names the other base, and answers', async () => {
+  it('run warns if --model names the other base, and answers', async () => {
     const { code, stderr } = await graftHere([
       'run',
       'Lily',

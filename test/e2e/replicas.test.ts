@@ -104,7 +104,7 @@ describe('replicas as processes', { timeout: 240_000 }, () => {
     await succeed([...listArguments('stopped'), '--resume', '--replicas', '2'])
     expect(hashFile('stopped')).toBe(expected)
   })
-  it('give up after so many attempts, naming who was lost and how', async () => {
+  it('give up after the last attempt, naming the lost replica and the reason', async () => {
     const run = runReplicas('lost', { attempts: 2 }, (_step, pids) =>
       process.kill(pids[1]!, 'SIGKILL'),
     )
@@ -136,7 +136,7 @@ describe('--replicas', { timeout: 120_000 }, () => {
     expect(stderr).toContain(message)
     expect(existsSync(at('refused'))).toBe(false)
   })
-  it('is refused beside several training manifests', async () => {
+  it('is refused with several training manifests', async () => {
     const { code, stderr } = await graft(['train', 'a.yaml', 'b.yaml', '--replicas', '2'])
     expect(code).toBe(2)
     expect(stderr).toContain('--replicas is for one expert')

@@ -132,7 +132,7 @@ describe('the expert', () => {
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     return (JSON.parse(stdout) as { text: string }).text.trim()
   }
-  it('answers as it was taught; the base does not', async () => {
+  it('answers as it was trained; the base does not', async () => {
     expect(await ask('--adapter', at('expert'))).toBe('Lily saw a ball.')
     expect(await ask('--model', 'stories260k')).not.toContain('saw a ball.')
   })

@@ -62,7 +62,7 @@ describe('keys of adapter files', () => {
     expect(read(given)).toEqual([expected])
   })
 
-  it('leave out the frozen copy beside a saved module', () => {
+  it('leave out the frozen copy next to a saved module', () => {
     expect(read('base_model.model.lm_head.original_module.weight', key)).toEqual([key])
   })
 

@@ -200,7 +200,7 @@ describe('8 and 4 bits', () => {
     }
   })
 
-  it('make files that nobody takes for PEFT’s: another peft_type, another file name, another format', async () => {
+  it('make files that cannot be mistaken for PEFT’s: another peft_type, file name and format', async () => {
     const sink = await saved(trained('lora'), 'int4')
     expect([...sink.files.keys()]).toEqual([
       'adapter_model.int4.safetensors',

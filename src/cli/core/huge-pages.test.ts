@@ -34,7 +34,7 @@ describe('a command that computes', () => {
     )
   })
 
-  it('starts once: the second time the variable is there, whatever it says', () => {
+  it('starts only once: the second time the variable is set, to any value', () => {
     expect(start({ env: { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=0' } })).toBeUndefined()
   })
 
@@ -46,7 +46,7 @@ describe('a command that computes', () => {
     expect(start({ env: { GRAFT_REPLICA: '{"rank":0,"size":2}' } })).toBeUndefined()
   })
 
-  it('continues where nothing is said about pages, or the system refuses', () => {
+  it('continues if the system does not report on pages, or refuses', () => {
     const fail = (): never => {
       throw new Error('no such file')
     }

@@ -75,7 +75,7 @@ describe('checkData', () => {
     })
     expect(short.tokens).toMatchObject({ sequences: 2, total: 8, longest: 4, cut: 2, dropped: 0 })
   })
-  it('says once that a model without a chat template cannot learn chats', () => {
+  it('reports once that a model without a chat template cannot learn chats', () => {
     const found = check([chat, chat], { encoding: { ...encoding, chatTemplate: undefined } })
     expect(found).toMatchObject({ learnedRows: 0, refusedRows: 2, samples: [] })
     expect(found.problems).toHaveLength(1)

@@ -4,7 +4,7 @@ import { findLayer, describeLayers } from './layer-table.ts'
 const at = (path: string, norm: number) => ({ path, layer: findLayer(path), norm })
 
 describe('layerTable', () => {
-  it('sums rows and columns as norms, in the order of layers, with what lies in none below', () => {
+  it('sums rows and columns as norms, in the order of layers, and modules outside of layers last', () => {
     const lines = describeLayers([
       at('model.layers.10.self_attn.q_proj', 3),
       at('model.layers.2.self_attn.q_proj', 4),

@@ -17,7 +17,7 @@ it('reports what a model needs by what holds it, and what the machine has', asyn
   expect(lines.at(-1)).toMatch(/^this machine has .+ of which .+ are free: it fits$/)
 })
 
-it('counts what an engine may take beside the model', async () => {
+it('counts what an engine may take in addition to the model', async () => {
   const lines: string[] = []
   const terminal = { print: (line: string) => lines.push(line) } as unknown as Terminal
   const asked = { kvBytes: 3e9, expertBytes: 2e9 }

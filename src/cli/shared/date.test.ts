@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { readDate } from './date.ts'
 
-it('reads a day, takes today where none is given, and refuses what is none', () => {
+it('reads a day, defaults to today, and refuses what is not a day', () => {
   const day = readDate('2024-07-06')
   expect([day.getFullYear(), day.getMonth(), day.getDate()]).toEqual([2024, 6, 6])
   expect(Math.abs(readDate(undefined).getTime() - Date.now())).toBeLessThan(10_000)

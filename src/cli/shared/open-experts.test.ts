@@ -37,7 +37,7 @@ describe('expertsNamed', () => {
 })
 
 describe('parseStages', () => {
-  it('reads tokens and who goes on there', () => {
+  it('reads tokens and the expert that takes over there', () => {
     expect(parseStages(['40:./a:b', '60-80: poet=0.5,judge=0.5', '90:base'])).toEqual([
       { from: 40, to: 40, experts: [{ folder: './a:b', weight: 1 }] },
       {

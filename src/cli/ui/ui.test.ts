@@ -154,7 +154,7 @@ describe('progress', () => {
     }
     expect(written.at(-1)).toContain('1:19 min left')
   })
-  it('fits the terminal, and says nothing of shares it does not know', () => {
+  it('fits the terminal, and omits unknown shares', () => {
     const { written, clock, ...output } = surroundings(true)
     const progress = createProgress({ ...output, label: 'fetching', total: undefined })
     clock.at = 1000

@@ -62,7 +62,7 @@ describe('the config.json of a GGUF', () => {
     })
   })
 
-  it('says from the tensors whether the head is tied and whether there are biases', () => {
+  it('infers from the tensors whether the head is tied and whether there are biases', () => {
     const tensors = new Set(['output.weight', 'blk.0.attn_q.bias'])
     expect(convertGgufConfig(metadata('llama'), tensors)).toMatchObject({
       tie_word_embeddings: false,

@@ -71,7 +71,7 @@ describe('ggufCopy', () => {
     expect(copy.metadataTypes).toEqual((await open()).metadataTypes)
   })
 
-  it('refuses a tensor of another size than was said', async () => {
+  it('refuses a tensor of another size than declared', async () => {
     const changes = new Map([
       ['output_norm.weight', { dtype: 'f32' as const, shape: [3], read: async () => counted([4]) }],
     ])

@@ -67,7 +67,7 @@ describe('a SentencePiece tokenizer in a GGUF', () => {
     })
   })
 
-  it('puts no space in front where the file says so', () => {
+  it('adds no leading space if the file says so', () => {
     const bare = open(storiesMetadata({ 'tokenizer.ggml.add_space_prefix': false }))
     expect(bare.decode(bare.encode('time'))).toBe('time')
     expect(bare.encode('time')).not.toEqual(tokenizer.encode('time'))
@@ -142,7 +142,7 @@ describe('a byte-level tokenizer in a GGUF', () => {
     ).toEqual(expected)
   })
 
-  it('takes a piece that is a token as it is, where the pre-tokenizer says so', () => {
+  it('keeps a piece that is a token, if the pre-tokenizer says so', () => {
     expect(
       pieces(' an', { 'tokenizer.ggml.merges': ['Ġ a'], 'tokenizer.ggml.pre': 'llama-bpe' }),
     ).toEqual(['Ġan'])

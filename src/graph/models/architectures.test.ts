@@ -171,7 +171,7 @@ describe('layers are read as transformers reads them', () => {
       undefined,
     ])
   })
-  it('qwen slides only where use_sliding_window says so', () => {
+  it('qwen uses sliding windows only if use_sliding_window says so', () => {
     expect(windows({ model_type: 'qwen3', sliding_window: 8 })).toEqual([
       undefined,
       undefined,
@@ -204,7 +204,7 @@ describe('layers are read as transformers reads them', () => {
     const local = { rope: 'local', slidingWindow: 5 }
     expect(read).toEqual([local, local, local, local, local, { rope: 'main' }, local])
   })
-  it('smollm3 turns but for every fourth layer, or as the list says', () => {
+  it('smollm3 applies RoPE except in every fourth layer, or as the list says', () => {
     const turning = (config: object) =>
       layers({ model_type: 'smollm3', ...config }).map(({ rope }) => rope !== undefined)
     expect(turning({})).toEqual([true, true, true, false])

@@ -40,7 +40,7 @@ describe('joinRotary', () => {
     const got = evaluate(joined, feeds)
     for (const [name, tensor] of expected) expectClose(got.get(name), tensor, 0, name)
   })
-  it('leaves alone what does not stand next to each other', () => {
+  it('does not change rotations that are not adjacent', () => {
     expect(countTurns(joinRotary(buildTurns(4)))).toBe(2)
   })
   it('leaves cuts that one node makes: Split instead of slices', () => {

@@ -35,7 +35,7 @@ describe('a multimodal checkpoint', () => {
     expect(base.config.source['model_type']).toBe('qwen3_5_text')
   })
 
-  it('of a language model that is not known says what it is', async () => {
+  it('of an unknown language model names its type', async () => {
     const folder = memoryFolder('wrapped', {
       'config.json': JSON.stringify({ model_type: 'llava', text_config: { model_type: 'mamba' } }),
     })

@@ -173,7 +173,7 @@ describe('consolidating by a sum', () => {
     expect(await learner.versions('mob')).toHaveLength(1)
   })
 
-  it('keeps so many versions, and always the start', async () => {
+  it('keeps a limited number of versions, and always the first one', async () => {
     const learner = createLearner({ model, slow: { rank: 4 }, keptVersions: 2 })
     for (let i = 0; i < 4; i++) {
       await learner.learn({ user: 'ada', ...story(i) })

@@ -214,7 +214,7 @@ describe('a file that is not what was written', () => {
       /user "ada" has checkpoints, and none can be used:\n {2}memory: checkpoint 1: its bytes/,
     )
   })
-  it('is refused where a sound hash is over a header that lies', async () => {
+  it('is refused if a valid hash covers a wrong header', async () => {
     await checkpoints.write('ada', createTestState(1), 0)
     const { header } = await decodeCheckpoint(
       'x',
@@ -273,7 +273,7 @@ describe('the history', () => {
     })
     await expect(checkpoints.read('ada', 9)).rejects.toThrow(NotFoundError)
   })
-  it('keeps as many as it was told, and what those were laid over', async () => {
+  it('keeps the requested number, and their parents', async () => {
     const keeping = new UserCheckpoints(store, { keep: 3, deltas: 2 })
     const state = createTestState(1, 8192)
     const seen: number[] = []
@@ -301,7 +301,7 @@ describe('the history', () => {
 })
 
 describe('two writers of one user', () => {
-  it('lose nothing: the later one is told, and may open again or write on top', async () => {
+  it('lose nothing: the later one gets an error, and may open again or write on top', async () => {
     const left = new UserCheckpoints(store)
     const right = new UserCheckpoints(store)
     await left.write('ada', createTestState(1), 1)
@@ -322,7 +322,7 @@ describe('two writers of one user', () => {
     await left.open('ada')
     expect(await left.write('ada', createTestState(5), 5)).toMatchObject({ sequence: 4 })
   })
-  it('are told also when they write in the same moment, and when they never looked', async () => {
+  it('get an error also if they write at the same moment, and without a read before', async () => {
     const left = new UserCheckpoints(store)
     const right = new UserCheckpoints(store)
     const outcomes = await Promise.allSettled([
@@ -334,7 +334,7 @@ describe('two writers of one user', () => {
       'this writer knows none of them',
     )
   })
-  it('are told when the user was forgotten meanwhile: no change is laid over what is gone', async () => {
+  it('get an error if the user was forgotten meanwhile: no delta is written against a removed parent', async () => {
     const state = createTestState(1, 8192)
     await checkpoints.write('ada', state, 1)
     await store.forget('ada')

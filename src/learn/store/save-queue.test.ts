@@ -65,7 +65,7 @@ describe('a queue of saves', () => {
     expect(puts()).toBe(3)
     expect((await Promise.all(saves)).map(({ time }) => time)).toEqual([0, 1, 2])
   })
-  it('tells those who asked that it failed, and continues with the next', async () => {
+  it('rejects the pending saves after a failure, and continues with the next', async () => {
     const { store, fail } = slowStore()
     const queue = new SaveQueue(new UserCheckpoints(store))
     const state = createTestState(1)
@@ -75,7 +75,7 @@ describe('a queue of saves', () => {
     fail(undefined)
     expect(await queue.save('ada', () => state, 2)).toMatchObject({ sequence: 1, time: 2 })
   })
-  it('continues after a state that could not be made, also where somebody waits for it', async () => {
+  it('continues after a state that could not be created, also if a caller waits for it', async () => {
     const queue = new SaveQueue(new UserCheckpoints(slowStore().store))
     const broken = (): never => {
       throw new Error('no state')

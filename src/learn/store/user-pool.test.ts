@@ -53,14 +53,14 @@ const learn = (pool: UserPool<UserState>, user: string): Promise<void> =>
 const settled = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 20))
 
 describe('a pool of users', () => {
-  it('gives all who open a user at once the same object, from one read', async () => {
+  it('gives concurrent callers the same object, from one read', async () => {
     const pool = makePool(4)
     const opened = await Promise.all(Array.from({ length: 20 }, () => pool.open('ada')))
     expect(new Set(opened.map(({ live }) => live)).size).toBe(1)
     expect(reads).toBe(1)
     expect(pool.users).toEqual(['ada'])
   })
-  it('never holds more than its bytes, and loses nothing of forty users who learn in turns', async () => {
+  it('never exceeds its bytes, and loses nothing of forty users that learn alternately', async () => {
     const pool = makePool(3)
     const names = Array.from({ length: 40 }, (_, i) => `user-${String(i).padStart(2, '0')}`)
     for (let round = 0; round < 3; round++)
@@ -79,7 +79,7 @@ describe('a pool of users', () => {
       ).toBeCloseTo(start + 3, 5)
     expect(problems).toEqual([])
   })
-  it('lets the least recently used go first, and nobody who is in use', async () => {
+  it('evicts the least recently used first, and none that is in use', async () => {
     const pool = makePool(2)
     const held = await pool.open('a')
     for (const user of ['b', 'c', 'b', 'd']) await learn(pool, user)
@@ -87,7 +87,7 @@ describe('a pool of users', () => {
     expect(pool.users).toEqual(['a', 'd'])
     expect((await pool.open('a')).live).toBe(held.live)
   })
-  it('keeps one state for a user who is opened again while leaving', async () => {
+  it('keeps one state for a user that is opened again during eviction', async () => {
     const pool = makePool(1)
     await learn(pool, 'ada')
     const bob = pool.open('bob') // sends ada away
@@ -131,7 +131,7 @@ describe('a pool of users', () => {
     expect(measureStateError('head.A', expected, cold.state)).toBeGreaterThan(0)
     expect(measureStateError('head.A', expected, cold.state)).toBeLessThan(0.03)
   })
-  it('writes nothing for users who only read, and nothing for those who never came', async () => {
+  it('writes nothing for users that only read, and nothing for unknown users', async () => {
     const pool = makePool(1)
     for (const user of ['a', 'b', 'c']) await pool.use(user, () => undefined)
     await settled()
@@ -183,7 +183,7 @@ describe('a store that fails', () => {
       createTestState(3).header,
     )
   })
-  it('refuses more users than memory holds rather than lose those who are there', async () => {
+  it('refuses a user that memory cannot hold, instead of losing others', async () => {
     const pool = makePool(2)
     await learn(pool, 'ada')
     await learn(pool, 'bob')
@@ -217,7 +217,7 @@ describe('a store that fails', () => {
 })
 
 describe('two pools over one store', () => {
-  it('lose nothing: the later writer is told and keeps its state, and chooses', async () => {
+  it('lose nothing: the later writer gets an error and keeps its state', async () => {
     const left = makePool(2)
     const right = makePool(2)
     await right.use('ada', () => undefined)
@@ -243,7 +243,7 @@ describe('two pools over one store', () => {
       5,
     )
   })
-  it('discards nobody who is in use', async () => {
+  it('discards no user that is in use', async () => {
     const pool = makePool(1)
     const ada = await pool.open('ada')
     expect(() => pool.discard('ada')).toThrow(OptionError)

@@ -161,13 +161,13 @@ export function describeUserStore(
       expect(await store.list('ada')).toEqual([])
       expect(await store.users()).toEqual(['bob'])
     })
-    it('never gives a version twice, so a writer from before a deletion is told', async () => {
+    it('never gives a version twice, so that a writer from before a deletion gets an error', async () => {
       const before = await store.put('ada', 'state', bytesOf(1))
       await store.forget('ada')
       expect(await store.put('ada', 'state', bytesOf(2), absentVersion)).not.toBe(before)
       await expect(store.put('ada', 'state', bytesOf(3), before)).rejects.toThrow(ConflictError)
     })
-    it('loses nothing where two write the same user at once: one is told', async () => {
+    it('loses nothing if two write the same user at once: one gets an error', async () => {
       const left = store
       const right = await open()
       const outcomes = await Promise.allSettled([

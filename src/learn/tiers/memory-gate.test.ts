@@ -33,7 +33,7 @@ it('the blend is the weighted sum of both distributions, whatever logits it come
   expect(result.reduce((sum, value) => sum + Math.exp(value), 0)).toBeCloseTo(1, 5)
 })
 
-it('a close pair is believed more than a far one, and a sure model less often overruled', () => {
+it('a near entry gets more weight than a far one, and less if the model is sure', () => {
   const gate = createGate()
   expect(computeInterpolationWeight(gate, recallOf(true), 0.3)).toBeGreaterThan(0.5)
   expect(computeInterpolationWeight(gate, recallOf(false), 0.3)).toBeLessThan(0.1)

@@ -47,7 +47,7 @@ describe('an answer under tiers', () => {
   })
   afterAll(() => model.dispose())
 
-  it('that was taught comes back in fewer calls, and is the same', async () => {
+  it('that was learned takes fewer calls, and is the same', async () => {
     const learner = createLearner({ model })
     const prompt = 'Once upon a time'
     const completion = ' zebra dances Monday green seven lamp under river cloud piano wolf sugar.'

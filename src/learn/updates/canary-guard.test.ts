@@ -107,7 +107,7 @@ describe('the guard', () => {
         (await canaryLoss(learner, 'mob')) <= (await canaryLoss(learner, 'nobody')) * (1 + bound)
       return { within, steps: fast!.steps, ...(await learner.statistics('mob')) }
     }
-    it('which is believed less where that does', async () => {
+    it('gets less weight if that suffices', async () => {
       const some = [0, 1].map((i) => ({
         prompt: canaries[i]!.prompt,
         completion: 'ZZZZ ZZZZ ZZZZ',
@@ -152,7 +152,7 @@ describe('the guard', () => {
     })
   })
 
-  it('leaves alone who does no harm', async () => {
+  it('does not change users without a regression', async () => {
     const learner = createLearner({
       model,
       canaries: [story(0), story(1)],

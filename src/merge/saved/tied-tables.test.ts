@@ -78,7 +78,7 @@ describe('merging into a tied base', () => {
     ['rows of each', () => createLora(apart), true],
     ['rows of the head', () => createLora({ trainableTokens: { lm_head: [5] } }), true],
   ]
-  it.each(cases)('%s: gives what the adapter gives beside the base', async (_, make, untied) => {
+  it.each(cases)('%s: equals the adapter on the base', async (_, make, untied) => {
     const adapter = make()
     const sink = memorySink()
     const parts = [{ adapter, weight: 1 }]

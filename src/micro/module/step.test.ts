@@ -40,7 +40,7 @@ describe('a step within a trust region', () => {
       }
     },
   )
-  it('refuses inputs and shares that are none, and several modules, and changes nothing', () => {
+  it('refuses invalid inputs and shares, and several modules, and changes nothing', () => {
     const lora = new MicroLora({ ...small, momentum: 0.9 })
     lora.adapt(x, { target })
     const before = JSON.stringify(lora)

@@ -193,7 +193,7 @@ describe('an engine in a worker', () => {
     ])
   }, 120_000)
 
-  it('trains an expert beside requests, which then serves', async () => {
+  it('trains an expert while it answers requests, and then serves it', async () => {
     const out = await mkdtemp(join(tmpdir(), 'graft-engine-'))
     onTestFinished(() => rm(out, { recursive: true, force: true }))
     const engine = await openEngine({ trainShare: 'half' })

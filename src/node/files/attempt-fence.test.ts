@@ -11,7 +11,7 @@ let folders = 0
 const createFolder = (): string => join(scratch, String(folders++))
 
 describe('a fence between attempts', () => {
-  it('lets the one write that began last, and reports who took over', async () => {
+  it('lets only the latest attempt write, and names the one that took over', async () => {
     const folder = createFolder()
     const [first, second] = [createAttemptFence(folder), createAttemptFence(folder)]
     const written: string[] = []

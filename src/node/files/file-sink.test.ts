@@ -71,7 +71,7 @@ describe('a file sink', () => {
     expect(await readFile(join(directory, 'a.txt'), 'utf8')).toBe('seven!!')
   })
 
-  it('passes on an error of the one who makes the chunks, and leaves nothing', async () => {
+  it('passes on an error of the source of chunks, and leaves no file', async () => {
     const chunks = function* (): Generator<Uint8Array> {
       yield bytes('half')
       throw new FormatError('the source broke')

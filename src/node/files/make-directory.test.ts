@@ -17,7 +17,7 @@ describe('makeDirectory', () => {
     expect(statSync(path).isDirectory()).toBe(true)
     expect(statSync(join(folder, 'x', 'y', 'z')).isDirectory()).toBe(true)
   })
-  it('refuses where a file stands in the way', async () => {
+  it("refuses if a file has the directory's name", async () => {
     writeFileSync(join(folder, 'file'), 'x')
     await expect(makeDirectory(join(folder, 'file'))).rejects.toThrow('EEXIST')
     await expect(makeDirectory(join(folder, 'file', 'below'))).rejects.toThrow('ENOTDIR')

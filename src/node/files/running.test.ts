@@ -38,7 +38,7 @@ it('removes files of ended processes and files that are no tasks', async () => {
   expect(await readdir(folder)).toEqual([])
 })
 
-it('continues where the folder cannot be written, and lists nothing where there is none', async () => {
+it('continues if the folder cannot be written, and lists nothing if it does not exist', async () => {
   await writeFile(join(folder, 'file'), '')
   const end = await announceTask(join(folder, 'file', 'below'), { command: 'a', about: 'b' })
   await end()

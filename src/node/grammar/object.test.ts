@@ -89,7 +89,7 @@ it('reports where an answer was cut', async () => {
   expect(String(cut)).toContain('cut after 5 tokens; raise maxTokens')
 })
 
-it('refuses what is not a schema, and a grammar beside one', async () => {
+it('refuses a value that is not a schema, and a schema with a grammar', async () => {
   await expect(model.object('Lily', { schema: 'person' as never })).rejects.toThrow(
     'schema: got "person", expected a Standard Schema',
   )

@@ -58,7 +58,7 @@ it('compiles a grammar once, and gives matchers back', async () => {
   expect(open).toBe(before.matchers)
 })
 
-it('tells whoever waits why there is no mask, and serves others', async () => {
+it('rejects waiting answers with the reason, and serves others', async () => {
   const broken = await threads.open({ vocabulary, text: 'root ::= [' })
   const fine = await threads.open(request('x'))
   await expect(broken.ready()).rejects.toThrow('could not be compiled')

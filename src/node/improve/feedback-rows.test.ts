@@ -50,7 +50,7 @@ describe('rows from feedback', () => {
     expect(countNewTurns(sources, sources.slice(10))).toBe(10)
   })
 
-  it('are none before anyone has judged an answer', () => {
+  it('are empty before any answer was rated', () => {
     const choice = { form: 'answers' as const, held: 0.3, redact: 'all', seed: 1, hideUser }
     const expert = { kind: 'lora', config: {}, tensors: new Map() } as never
     const rows = buildFeedbackRows([], { model, expert }, choice)

@@ -24,7 +24,7 @@ async function readAll(events: AsyncIterable<number>): Promise<number[]> {
 }
 
 describe('a queue of jobs', () => {
-  it('runs one at a time, in order; a failed one stops nobody', async () => {
+  it('runs one at a time, in order; a failed one does not stop others', async () => {
     const queue = new JobQueue<number, string>()
     const [a, b, c] = [createWork(), createWork(), createWork()]
     const jobs = [queue.add('a', a.work), queue.add('b', b.work), queue.add('c', c.work)]
@@ -83,7 +83,7 @@ describe('a queue of jobs', () => {
     expect([events.length, events[0], events.at(-1)]).toEqual([1000, 500, 1499])
   })
 
-  it('forgets all ended ones but the newest 32', async () => {
+  it('keeps only the newest 32 of the ended ones', async () => {
     const queue = new JobQueue<number, string>(50)
     const waiting = queue.add('runs', createWork().work)
     for (let i = 0; i < 40; i++) {

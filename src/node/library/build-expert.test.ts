@@ -51,7 +51,7 @@ describe('graft experts build', () => {
     expect(a!.equals(c!)).toBe(false)
   })
 
-  it('measures base, expert and LoRA on the same rows, and says each as it stands', async () => {
+  it('measures base, expert and LoRA on the same rows, and reports each', async () => {
     const said: string[] = []
     const onResult = (result: VariantResult, isNew: boolean) =>
       void said.push(describeResult(result, isNew))

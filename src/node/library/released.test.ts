@@ -30,7 +30,7 @@ describe.each(names)('%s', (name) => {
     expect(kind).toBe(getTierRecipe(getLibraryRecipe(name).tier).kind)
     expect(tensors.size).toBeGreaterThan(1)
   })
-  it('reports what it is, what it was taught, and what it scored', async () => {
+  it('reports its kind, its training data and its scores', async () => {
     const recipe = getLibraryRecipe(name)
     const manifest = (await readManifestFile(folder))!
     expect(manifest).toMatchObject({

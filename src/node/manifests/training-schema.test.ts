@@ -79,7 +79,7 @@ describe('a manifest', () => {
   it('has a place for every setting of a run', () => {
     expect(Object.keys(settingSections).sort()).toEqual(Object.keys(settingTable).sort())
   })
-  it('says of options what belongs to their row', () => {
+  it('describes options by the row that they belong to', () => {
     expect(messages({ data, schedule: { name: 'linear', endDivisor: 10 } })[0]).toMatch(
       /^schedule\.endDivisor: there is no such key, expected one of name, /,
     )
@@ -124,7 +124,7 @@ describe('a manifest', () => {
 })
 
 describe('laying values over a manifest', () => {
-  it('keeps what stands beside them', () => {
+  it('keeps the other keys', () => {
     const manifest = { batch: { rows: 2 }, kind: 'lora' }
     applyOverride(manifest, { key: 'batch.tokens', value: 64 })
     applyOverride(manifest, { key: 'kind.rank', value: 2 })

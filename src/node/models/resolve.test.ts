@@ -124,7 +124,7 @@ describe('a base model', () => {
 })
 
 describe('the cache', () => {
-  it('lies where the environment says', () => {
+  it('is where the environment variable says', () => {
     expect(getCacheDirectory({ GRAFT_CACHE: '/a', XDG_CACHE_HOME: '/b' })).toBe('/a')
     expect(getCacheDirectory({ XDG_CACHE_HOME: '/b' })).toBe(join('/b', 'graft'))
     expect(getCacheDirectory({})).toBe(join(homedir(), '.cache', 'graft'))

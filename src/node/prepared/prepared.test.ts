@@ -115,7 +115,7 @@ describe('room', () => {
     expect((await list()).map(({ path }) => path)).not.toContain(older!.path)
     expect(await list()).toHaveLength(2)
   })
-  it('that is made takes no file away from who uses it', async () => {
+  it('that is written removes no file in use', async () => {
     await keep({ gigabytes })
     const files = await openPackedFiles({
       weights: await createStore(store),

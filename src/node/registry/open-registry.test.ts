@@ -53,7 +53,7 @@ describe('a registry in a folder', () => {
     await registry.close()
   })
 
-  it('takes from eight processes at once: every expert is there, or was told', async () => {
+  it('accepts eight processes at once: every expert is added or refused with an error', async () => {
     const place = await places.make()
     const worker = new URL('./add-worker.testing.ts', import.meta.url).pathname
     const run = promisify(execFile)

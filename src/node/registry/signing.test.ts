@@ -147,7 +147,7 @@ describe('files that were signed', () => {
     await expect(verifyFiles(changed, [key], files)).rejects.toThrow(SignatureError)
   })
 
-  it('may not be left out by the signer and stand there all the same', async () => {
+  it('may not be in the folder without being signed', async () => {
     const model = await copyModel()
     const { privatePem, publicPem } = await createKeyPair()
     const ignored = ['sub']
@@ -207,7 +207,7 @@ describe('keys', () => {
     await expect(readVerifyingKey(ed25519, 'ed.pem')).rejects.toThrow(/on P-256, P-384, P-521/)
   })
 
-  it('write signatures in DER and read them back; what is none is refused', () => {
+  it('write signatures in DER and read them back; invalid ones are refused', () => {
     fc.assert(
       fc.property(
         fc

@@ -251,7 +251,7 @@ describe('row 116: on a socket with keys no way of writing a request is a way in
     expect(await send('GET /healthz')).toMatch(/^HTTP\/1.1 200 /))
 })
 
-it('a log that cannot be written is said once and stops nobody', async () => {
+it('a log that cannot be written is reported once, and requests continue', async () => {
   const log = join(folder, 'log-folder')
   await mkdir(log)
   const { server, infer, operations, close } = await listen({ log })

@@ -53,7 +53,7 @@ describe('execution match', () => {
       "SELECT name FROM pets WHERE age = (SELECT age FROM pets ORDER BY age DESC LIMIT 1) AND name <> 'order by'"
     expect(await score('SELECT name FROM pets WHERE age = 5 ORDER BY name', within)).toBe(1)
   })
-  it('says before anything is answered what a row lacks', async () => {
+  it('reports missing keys of rows before answers are generated', async () => {
     expect(await metric.findProblem!({ row: {}, wanted: 'SELECT a FROM t GROUP BY a' })).toContain(
       'no "schema"',
     )

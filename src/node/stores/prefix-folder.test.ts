@@ -102,7 +102,7 @@ describe('a folder of saved prefixes', () => {
     expect(first.sizeBytes).toBe(0)
   })
 
-  it('tells of a write that fails, and goes on', async () => {
+  it('reports a write that fails, and continues', async () => {
     const problems: string[] = []
     const opened = await openPrefixFolder(folder, {
       maxBytes: 1e6,

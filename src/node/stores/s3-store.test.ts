@@ -88,7 +88,7 @@ describe('an S3 bucket of users', () => {
     await expect(store.get('ada', 'state')).rejects.toThrow(line)
     await expect(open(address)).rejects.toThrow(line)
   })
-  it('that is not there, and keys that are wrong, are said as the server says them', async () => {
+  it("a missing bucket and wrong keys are reported with the server's message", async () => {
     const address = double.createAddress()
     await expect(open(address.replace('s3://graft/', 's3://other/'))).rejects.toThrow(
       /cannot be read: .*bucket does not exist \(NoSuchBucket\)/,

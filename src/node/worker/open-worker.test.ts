@@ -107,7 +107,7 @@ describe.each(['thread', 'process'] as const)('a worker in a %s', (isolation) =>
 })
 
 describe('a worker', () => {
-  it('in a thread survives a full heap and a rejection that nobody awaits', async () => {
+  it('in a thread survives a full heap and an unhandled rejection', async () => {
     const { crashes, sample } = await openSample({ heapMb: 32 })
     expect(await catchError(sample.fillHeap())).toBeInstanceOf(WorkerError)
     expect(await sample.place()).toMatchObject({ start: 0 })
@@ -120,7 +120,7 @@ describe('a worker', () => {
     ])
   })
 
-  it('in a process leaves the end of a group of processes to who asked', async () => {
+  it('in a process leaves ending a process group to its parent', async () => {
     const { crashes, sample } = await openSample({ isolation: 'process' })
     const { pid } = await sample.place()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.kill(pid, signal)

@@ -103,7 +103,7 @@ describe('logistic regression', () => {
     expect(b).toBeCloseTo(-1, 0)
     expect(Math.abs(c - 0.5)).toBeLessThan(0.3)
   })
-  it('stays finite where one signal says everything', () => {
+  it('stays finite if one signal is sufficient', () => {
     const rows = [0, 0, 0, 1, 1, 1].map((x) => ({ signals: [x], isRight: x === 1, weight: 1 }))
     expect(fitLogistic(rows).every(Number.isFinite)).toBe(true)
   })
@@ -135,7 +135,7 @@ describe('a decision', () => {
     expect(quoteText('a\n\u0000b')).toBe('"a b"')
     expect(quoteText('x'.repeat(1000))).toHaveLength(62)
   })
-  it('shares nothing where nobody scores', () => {
+  it('shares nothing if no expert has a score', () => {
     expect([...computeSoftmax([-Infinity, -Infinity])]).toEqual([0, 0])
   })
 })

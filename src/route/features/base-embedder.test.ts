@@ -24,7 +24,7 @@ describe('vectors of the base’s own layers', () => {
     expect(length(together[0]!)).toBeCloseTo(Math.SQRT2, 4)
     await embedder.dispose()
   })
-  it('take the layers and poolings that are asked for, and hashed terms beside them', async () => {
+  it('use the requested layers and poolings, and hashed terms in addition', async () => {
     const pooling = ['mean', 'last', 'max'] as const
     const embedder = await createBaseEmbedder(model, { layers: [2], pooling, terms: 64 })
     expect([embedder.width, embedder.parts]).toEqual([3 * width + 64, [3 * width, 64]])

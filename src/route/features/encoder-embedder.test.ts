@@ -53,7 +53,7 @@ describe('a sentence encoder', () => {
     await embedder.dispose()
   })
 
-  it('stands beside hashed words, and reports which encoder it is', async () => {
+  it('is combined with hashed words, and reports its encoder', async () => {
     const embedder = createEncoderEmbedder(await openTiny(), referenceBackend, { terms: 8 })
     expect(embedder.parts).toEqual([16, 8])
     expect(embedder.settings).toEqual({ encoder: path, terms: 8, maxTokens: 256 })

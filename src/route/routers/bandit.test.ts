@@ -67,7 +67,7 @@ describe('the router "bandit"', () => {
     expect(decision.scores[0]!.expert).toBe('music')
   })
 
-  it('states the propensity of its choice, and gives the base where nobody is good enough', async () => {
+  it('reports the propensity of its choice, and chooses the base if no expert is good enough', async () => {
     const router = await train({ even: 0.3, exploration: 0 })
     const seen = new Set<number>()
     for (let i = 0; i < 60; i++)

@@ -81,7 +81,7 @@ routerContract('policy', async () => ({
 }))
 
 describe('the router "policy"', () => {
-  it('is right on new prompts, says the tier, and refuses what is none’s', async () => {
+  it('is right on new prompts, reports the tier, and refuses prompts of no expert', async () => {
     const router = await trained()
     const rows = drawPrompts(200, 9)
     const decided = await Promise.all(rows.map(({ text }) => router.decide({ text })))

@@ -141,7 +141,7 @@ describe('one request', () => {
     expect(listen).not.toHaveBeenCalled()
   })
 
-  it('tells who gives text instead of ids, and which option there is not', async () => {
+  it('refuses text instead of ids, and names an unknown option', async () => {
     const engine = createEngine({ model })
     await expect(engine.add(request('base', { prompt: 'Once' as never }))).rejects.toThrow(
       /prompt: got "Once".*model.encode/,

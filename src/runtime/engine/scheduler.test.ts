@@ -85,7 +85,7 @@ describe('the scheduler', () => {
     expect(scheduler.running).toEqual([second, copy])
   })
 
-  it('reads a long prompt in pieces beside a row that writes', async () => {
+  it('computes a long prompt in pieces while another row decodes', async () => {
     const scheduler = new Scheduler(settings(), new CountingKeeper(4, 100))
     const short = createRequest(0, '', 8)
     const long = createRequest(1, '', 200)
@@ -118,7 +118,7 @@ describe('the scheduler', () => {
     expect(scheduler.running).toContain(late)
   })
 
-  it('lets nobody overtake a request that has waited too long', async () => {
+  it('lets no request overtake one that has waited too long', async () => {
     const keeper = new CountingKeeper(2, 10)
     const scheduler = new Scheduler(settings({ maxRows: 2, stepTokens: 512 }), keeper)
     const first = createRequest(0, 'a', 80)
@@ -153,7 +153,7 @@ describe('the scheduler', () => {
     expect([young.state, young.tokens.length]).toEqual(['writing', before + 1])
   })
 
-  it.each([1, 2, 3])('serves everyone under random events, seed %i', async (seed) => {
+  it.each([1, 2, 3])('serves every request under random events, seed %i', async (seed) => {
     const draw = random(seed)
     const pick = (below: number): number => Math.floor(draw.uniform() * below)
     const keeper = new CountingKeeper(5, 40)

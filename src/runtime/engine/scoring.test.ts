@@ -100,7 +100,7 @@ describe('logprobs', () => {
     expectClose(answer.tokens!, scores.slice(19))
   })
 
-  it('are left out where nobody asked', async () => {
+  it('are absent unless requested', async () => {
     const answer = await answerAlone(model, request('base'))
     expect(answer).not.toHaveProperty('tokens')
     expect(answer).not.toHaveProperty('promptLogprobs')

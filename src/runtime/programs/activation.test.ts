@@ -134,7 +134,7 @@ describe('tokens that arrive over several calls', () => {
     )
   })
 
-  it('are refused where nobody says from where the adapter acts', async () => {
+  it('are refused without the positions from which the adapter acts', async () => {
     const cache = forward.cache(1)
     await forward([prompt.slice(0, 2)], cache, { served: span })
     await expect(forward([prompt.slice(2)], cache, { served: span })).rejects.toThrow(OptionError)

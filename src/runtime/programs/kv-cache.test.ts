@@ -61,7 +61,7 @@ describe('the KV cache', () => {
     expect(cache.sizeBytes).toBe(2 * 2 * 2 * 2 * 128 * 3 * 4)
   })
 
-  it('forgets what is cut off, and continues from there', () => {
+  it('drops truncated entries, and continues from there', () => {
     const cache = createKvCache(shape, 1)
     cache.append(entries(1, 10, [0]), [10])
     cache.truncate(0, 4)

@@ -126,7 +126,7 @@ describe('a remote object', () => {
     expect(error.cause).toBeInstanceOf(TypeError)
   })
 
-  it('carries errors as values, and what was thrown and is none', async () => {
+  it('sends errors as values, and thrown values that are not errors', async () => {
     const { object } = connect()
     const [first] = (await object.echo([new OptionError('a value')])) as [Error]
     expect(first).toBeInstanceOf(OptionError)
@@ -275,7 +275,7 @@ describe('the connection', () => {
     await expect(connection.object.add(1, 2)).rejects.toBeInstanceOf(WorkerError)
   })
 
-  it('is told why there is no object', async () => {
+  it('gets the reason why there is no object', async () => {
     const { port1, port2 } = new MessageChannel()
     ports.push(port1)
     const connection = connectObject<Service>(port1)

@@ -124,7 +124,7 @@ describe('an observed answer', () => {
     await expect(take(stream)).rejects.toThrow('aborted')
     expect([account.isDisconnected, account.failure]).toEqual([true, undefined])
   })
-  it('that nobody reads on ends with its client, and with its time', async () => {
+  it('that is no longer read ends with its client, and at its time limit', async () => {
     const { service, account, log } = createObserved([start, delta(0, 1), delta(0, 2)], {})
     const controller = new AbortController()
     const stream = service.generate(request, controller.signal)

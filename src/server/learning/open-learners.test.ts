@@ -43,7 +43,7 @@ describe('learners of a server', () => {
     expect(learners.size).toBe(1) // of the base
   })
 
-  it('stay open while an answer goes on, and are closed with its end', async () => {
+  it('stay open while an answer runs, and are closed at its end', async () => {
     const { loaded, closed, learners } = open()
     loaded.add('a')
     const held = await learners.hold(expertOf('a'))

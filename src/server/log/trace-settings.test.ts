@@ -119,7 +119,7 @@ describe('spans are sent', () => {
     await sent
     expect(posts).toBe(1)
   })
-  it('and given up where the collector is away: said once, and memory is bounded', async () => {
+  it('and dropped if the collector is unreachable: reported once, with bounded memory', async () => {
     const failures: unknown[] = []
     let status = 503
     const send = async () => ({ status })

@@ -123,7 +123,7 @@ describe('scopes', () => {
 })
 
 describe('without any key', () => {
-  it('nobody gets in unless the server says so', async () => {
+  it('no request is accepted unless the server allows it', async () => {
     const { infer } = createTestServer({ keyless: 'nobody' })
     expect((await infer()).status).toBe(401)
   })

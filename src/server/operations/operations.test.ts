@@ -50,7 +50,7 @@ describe('limits', () => {
     for (const path of ['/healthz', '/readyz', '/metrics'])
       expect((await ask(path)).status).toBe(200)
   })
-  it('hold for everybody where a key has none', async () => {
+  it('apply to all keys without limits of their own', async () => {
     const { infer } = createTestServer({ requestsPerMinute: 1 })
     await infer()
     expect((await infer()).error.message).toContain('This server may make 1 requests per minute')
@@ -292,7 +292,7 @@ describe('the log', () => {
     await asked.infer(body)
     expect(asked.read()[0].prompt).toBe('my secret')
   })
-  it('says of our own failure what the client is not told', async () => {
+  it('logs details of a server error that the client does not get', async () => {
     const { infer, read } = createLogged()
     const { status, text } = await infer({ fail: 'own' })
     expect(status).toBe(500)

@@ -92,7 +92,7 @@ export function serverStateContract(open: () => Promise<ServerState>): void {
       expect(await list({ key: 'app' })).toEqual(['2026-12-01 app'])
       await close()
     })
-    it('forgets the name of a user and keeps the counts', async () => {
+    it('removes the name of a user and keeps the counts', async () => {
       const { usage, close } = await open()
       await usage.add([
         createUsageRow(),

@@ -60,7 +60,7 @@ const row = (ids: number[], scoredFrom = ids.length - 2): EncodedSequence => ({
 
 describe('what rows may share', () => {
   const rows = [row([1, 2, 3, 4, 5, 6, 7, 9]), row([1, 2, 3, 4, 5, 6, 8, 9])]
-  it('is everything where all become active at one token, else what stands before the first that does', () => {
+  it('is the whole prefix if all rows become active at one token, else the part before the first activation', () => {
     expect(limitSharedPrefix(rows, 6, [3, 4])).toBe(6)
     expect(limitSharedPrefix(rows, 6, [11])).toBe(6)
     // begins in what is shared and ends in one row

@@ -171,7 +171,7 @@ describe('a shared beginning', () => {
     }))
     expect(countSharedPrefix(same)).toBe(0)
   })
-  it('stands once on each line; rows go on from it, and their first labels are asked of its last token', () => {
+  it('is stored once in each packed sequence; rows continue from it, and its last token predicts their first labels', () => {
     const rows = alike([10, 8, 12], 6)
     const batch = buildBatch(rows, [[0, 1], [2]], { shared: 6 })
     expect(batch.tokens).toBe(16)

@@ -9,7 +9,7 @@ const user = { role: 'user', content: 'hi' }
 const assistant = { role: 'assistant', content: 'hello' }
 
 describe('data formats', () => {
-  it('are told apart by the first row', () => {
+  it('are detected by the first row', () => {
     const format = (row: object): string => detectFormat(createRawDataset([row], 'x')).name
     expect(format({ messages: [user, assistant], id: 7 })).toBe('messages')
     expect(format({ prompt: 'a', completion: 'b' })).toBe('prompt-completion')
@@ -42,7 +42,7 @@ describe('data formats', () => {
       'row 2: its keys are promt, completion. Did you mean prompt in place of promt?',
     )
   })
-  it('never take the text of a row whose answer stands under another key', () => {
+  it('never use the text of a row whose answer is under another key', () => {
     expect(() => detectFormat(createRawDataset([{ text: 'play jazz', json: {} }], 'x'))).toThrow(
       DataError,
     )
@@ -165,7 +165,7 @@ describe("a row's weight", () => {
     expect(weightsOf({ prompt: 'a', completion: 'b', quality: 0.25 })).toEqual([0.25])
     expect(weightsOf({ messages: [user, assistant], weight: 1, quality: 1 })).toEqual([1])
   })
-  it('is refused where it is none, every row at once', () => {
+  it('is refused if it is invalid, for all rows at once', () => {
     const rows = [
       { text: 'a', weight: 2 },
       { text: 'b', quality: 'high' },

@@ -55,7 +55,7 @@ const leftOutOf = (row: object): object | undefined =>
 describe('what odd rows found', () => {
   const user = { role: 'user', content: 'a' }
   const answer = { role: 'assistant', content: 'b' }
-  it('tools beside answers that are texts are refused in every form', () => {
+  it('tools with answers that are texts are refused in every form', () => {
     for (const tools of ['[{}]', 'x', { a: 1 }])
       expect(problemsOf({ prompt: 'a', chosen: 'b', rejected: 'c', tools })).toContain('"tools"')
   })
@@ -69,7 +69,7 @@ describe('what odd rows found', () => {
       'message 1 a tool_result part has a "tool_use_id" that is not a string',
     )
   })
-  it('content of another type is refused beside calls too', () => {
+  it('content of another type is refused next to calls too', () => {
     const call = { type: 'function', function: { name: 'f', arguments: {} } }
     const calling = { role: 'assistant', content: false, tool_calls: [call] }
     expect(problemsOf({ messages: [user, calling] })).toContain('message 2 (assistant) has content')
@@ -103,7 +103,7 @@ describe('what odd rows found', () => {
     ])
       expect(leftOutOf(row)).toEqual({ 'messages[] after the last answer': 1 })
   })
-  it("calls beside ShareGPT's calls are counted", () => {
+  it("calls in addition to ShareGPT's calls are counted", () => {
     const called = { from: 'function_call', value: '{"name": "f"}', function_call: { name: 'g' } }
     const conversations = [{ from: 'human', value: 'a' }, called, { from: 'gpt', value: 'b' }]
     const { summary } = readRows(createRawDataset([{ conversations }], 'data'))
@@ -119,7 +119,7 @@ describe('what odd rows found', () => {
       '"label" must be true or false, got nothing',
     ])
   })
-  it('tools count beside functions that are none, and need names', () => {
+  it('tools count next to invalid functions, and need names', () => {
     const tool = { name: 'f', input_schema: {} }
     const { example } = readRows(
       createRawDataset([{ messages: [user, answer], tools: [tool], functions: '' }], 'data'),

@@ -32,7 +32,7 @@ describe('train on a text data set', () => {
     const tasks = new SyntheticDataGenerator(8, 1).tasks('reviewer', 12)
     expect((await trained(tasks, 2)).metadata).toEqual({ data_sha256: await hashDataset(tasks) })
   })
-  it('believes good rows more than bad ones that contradict them', async () => {
+  it('learns more from good rows than from bad ones that contradict them', async () => {
     const rows = (good: number, bad: number) =>
       createTextDataset('contradictory', [
         { row: { prompt: 'Lily saw', completion: ' a red cat.' }, quality: good },

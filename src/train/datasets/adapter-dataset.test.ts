@@ -108,7 +108,7 @@ describe('splitDataset', () => {
     },
   )
   it.each(Array.from({ length: 8 }, (_, seed) => seed))(
-    'never parts duplicates, nor who is tied to them by a group (seed %i)',
+    'never splits duplicates, nor examples that share a group with them (seed %i)',
     (seed) => {
       const parts = splitDataset(texts, { seed, share: 0.4 })
       for (const part of [parts.train, parts.validation]) {

@@ -68,7 +68,7 @@ async function lossOn(data: TrainOptions['data'], adapter: Adapter): Promise<num
 }
 
 describe('a run with EWC', () => {
-  it('forgets less of the task before, and less still where it pulls harder', async () => {
+  it('forgets less of the earlier task, and still less with a stronger penalty', async () => {
     const start = await endOf(optionsOf(first, { ewc: {} }))
     expect(start.ewc?.tasks).toBe(1)
     const { adapter } = start

@@ -121,7 +121,7 @@ const maskOf = (texts: readonly number[], groupSize: number): number[][] => {
   )
 }
 
-describe('the texts that an anchor is told from', () => {
+describe('the texts that an anchor is distinguished from', () => {
   it('are all others of the batch, the negatives of other groups too', () => {
     expect(maskOf([1, 2, 3, 4, 5, 6], 3)).toEqual([
       [1, 1, 1, 1],

@@ -105,7 +105,7 @@ describe('distillation', () => {
 })
 
 describe('the largest shares', () => {
-  it('are found wherever they stand, with what is left for the rest', () => {
+  it('are found at any position, and the remainder is the rest', () => {
     const shares = f32([2, 5], [0.1, 0.4, 0.05, 0.25, 0.2, 0, 0, 0, 0, 1])
     const found = selectLargestShares(shares, 2)
     const ids = Array.from(found.get('ids')!.data as BigInt64Array, Number)

@@ -197,7 +197,7 @@ describe('a teacher', () => {
     )
     expect(Math.abs(first!)).toBeLessThan(1e-5)
   })
-  it('may be a mixture: what is served is what is taught', async () => {
+  it('may be a mixture: it is trained as it is served', async () => {
     const one = teacherOf(1)
     const two = teacherOf(2, { rank: 3 })
     const both = { kind: 'lora', config: { ...one.config, rank: 11 } }

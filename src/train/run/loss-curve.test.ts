@@ -24,7 +24,7 @@ describe('ticks', () => {
 })
 
 describe('smoothed', () => {
-  it('lies in the middle of what is around each value, and does not lag behind a falling line', () => {
+  it('is the centred mean around each value, and does not lag behind a falling line', () => {
     expect(smoothValues([4, 0, 4, 0, 4], 1)).toEqual([4, 8 / 3, 4 / 3, 8 / 3, 4])
     expect(smoothValues([5, 4, 3, 2, 1], 3)).toEqual([5, 4, 3, 2, 1])
     expect(smoothValues([], 3)).toEqual([])

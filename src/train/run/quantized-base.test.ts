@@ -174,7 +174,7 @@ describe.each([...quantizations])('a base in %s', (quantization) => {
     }
   })
 
-  it('trains: the loss falls, and the adapter says on what it learned', async () => {
+  it('trains: the loss falls, and the adapter records its base', async () => {
     const options = quantizedOptions(quantization)
     const events = []
     for await (const event of train(options)) events.push(event)

@@ -156,7 +156,7 @@ describe('a divergent run', () => {
 
 describe('every optimiser', () => {
   it.each([...optimizers.keys()])(
-    '%s goes on with the same bits from a checkpoint, and only as itself',
+    '%s resumes with the same bits from a checkpoint, and only with the same settings',
     async (optimizer) => {
       const changed = {
         optimizer,
@@ -206,7 +206,7 @@ describe('rows of text', () => {
 })
 
 describe('encoded rows', () => {
-  it('are refused where the model does not have a token or a weight is none, all at once', async () => {
+  it('are refused for unknown tokens and invalid weights, all at once', async () => {
     const row = (id: number, weight: number) => ({
       ids: Int32Array.of(1, id),
       weights: Float32Array.of(0, weight),

@@ -91,7 +91,7 @@ describe('trainStandalone with checkpoints', () => {
 })
 
 describe('validation of trainStandalone', () => {
-  it('is every so many steps, or after each epoch', async () => {
+  it('is every n steps, or after each epoch', async () => {
     const stepsOf = async (validation: StandaloneOptions['validation']): Promise<number[]> =>
       only(await listEvents(optionsOf({ validation })), 'validation-end').map(({ step }) => step)
     expect(await stepsOf({ data: 0.2, everySteps: 4 })).toEqual([4, 8, 10])

@@ -86,7 +86,7 @@ describe('trainStandalone', () => {
     expect(again.end.adapter).toEqual(one.end.adapter)
     expect(other.end.adapter.tensors).not.toEqual(one.end.adapter.tensors)
   })
-  it('has presets: quick takes one epoch at 0.005, stable five at 0.0005; what is said beside them counts', async () => {
+  it('has presets: quick takes one epoch at 0.005, stable five at 0.0005; explicit options take precedence', async () => {
     const quick = await run({ preset: 'quick' })
     const stable = await run({ preset: 'stable' })
     const own = await run({ preset: 'stable', epochs: 2 })

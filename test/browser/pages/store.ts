@@ -39,7 +39,7 @@ describe('a data set by name', () => {
 })
 
 describe('localStorage', () => {
-  it('says that its quota is used up, and keeps what it has', async () => {
+  it('reports that its quota is used up, and keeps its contents', async () => {
     const store = createLocalStorageStore('quota')
     const version = await store.put('ada', 'state', Uint8Array.of(1, 2, 3))
     const large = store.put('ada', 'state', new Uint8Array(9_000_000), version)
@@ -50,7 +50,7 @@ describe('localStorage', () => {
     expect(await store.get('ada', 'state')).toEqual({ bytes: Uint8Array.of(1, 2, 3), version })
     localStorage.clear()
   })
-  it('refuses an entry that somebody else changed, by its name', async () => {
+  it('refuses an entry that was changed by other code, by its name', async () => {
     localStorage.setItem('quota/ada/state', 'hello')
     await expect(createLocalStorageStore('quota').get('ada', 'state')).rejects.toThrow(
       'the entry "quota/ada/state" is none of Graft\'s',

@@ -78,7 +78,7 @@ describe('the whole engine in a worker', () => {
     expect(await engine.learner!.loss(turn)).toBeLessThan(before / 4)
     expect(await engine.learner!.loss({ ...turn, user: 'eve' })).toBeCloseTo(before, 4)
   })
-  it('ends a request whose signal is aborted, and goes on answering', async () => {
+  it('ends a request whose signal is aborted, and answers others', async () => {
     const abort = new AbortController()
     let count = 0
     const request = { prompt, maxTokens: 200, temperature: 0, signal: abort.signal }
@@ -104,7 +104,7 @@ describe('the whole engine in a worker', () => {
     await expect(open({ model: 'http://127.0.0.1:9/x.gguf' })).rejects.toThrow(StorageError)
     expect(await write(engine)).toBe(baseText)
   })
-  it('a worker whose script is not there is an error that says what to do', async () => {
+  it('a worker without its script is an error that says what to do', async () => {
     await expect(open({ worker: '/none.js' })).rejects.toThrow(WorkerError)
     await expect(open({ worker: '/none.js' })).rejects.toThrow(/openEngineWorker\({ worker }\)/)
   })

@@ -84,7 +84,7 @@ const patterns = [
   'ab|^$',
 ]
 
-it.each(patterns)('%s fits what JavaScript says', (pattern) => {
+it.each(patterns)('%s matches as in JavaScript', (pattern) => {
   const flags =
     /\\[pP]\{|\\u\{|\\ud83d/.test(pattern) || !/\\\{|x\{|\\-\\\]/.test(pattern) ? 'u' : ''
   for (const [where, expected] of [

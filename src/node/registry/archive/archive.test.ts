@@ -157,7 +157,7 @@ describe('an archive is refused, and the registry stays as it was', () => {
     await expect(importArchive(other, at('missing.tar'))).rejects.toThrow(FormatError)
   })
 
-  it('other files than its index says, and an index that is none', async () => {
+  it('other files than its index lists, and an invalid index', async () => {
     await registry.add(await from.makeExpert(createTestManifest(), 1))
     await exportArchive(await registry.resolve('coder'), at('a.tar'))
     const bytes = await readFile(at('a.tar'))

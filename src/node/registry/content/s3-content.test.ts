@@ -116,7 +116,7 @@ describe.skipIf(bin === undefined)(title, () => {
     await registry.verify('a')
   })
 
-  it('says in one line that it is full or away, and stays as it was', async () => {
+  it('reports in one line that it is full or unreachable, and does not change', async () => {
     const place = await makeShared()
     const registry = await place.open()
     double.isFull = true

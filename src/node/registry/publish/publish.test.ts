@@ -236,7 +236,7 @@ describe('a published expert', () => {
     expect((await addPublished(other, 'signed', site, { keys })).id).toBe('signed')
   })
 
-  it('that nobody published is named, with what there is', async () => {
+  it('that is not published is named, with the published ones', async () => {
     await publish()
     await expect(addPublished(other, 'codr', site)).rejects.toThrow(/Did you mean "coder"\?/)
     await expect(addPublished(other, 'coder@^2', site)).rejects.toThrow(/its versions are 1\.0\.0/)
@@ -266,7 +266,7 @@ describe('what is refused, and leaves the registry as it was', () => {
     await expect(addPublished(other, 'coder', site)).rejects.toThrow(NotFoundError)
   })
 
-  it('an image that was changed, and one of other files than the index says', async () => {
+  it('an image that was changed, and one whose files differ from the index', async () => {
     const [, weights] = /([0-9a-f]{64})$/.exec(await findBlob('lora_A'))!
     await replaceImage((image) => image.replace(weights!, weights!.replace(/^./, 'x')))
     await expect(addPublished(other, 'coder', site)).rejects.toThrow(UnsupportedError)
@@ -286,7 +286,7 @@ describe('what is refused, and leaves the registry as it was', () => {
     await expect(addPublished(other, 'coder', site)).rejects.toThrow(message)
   })
 
-  it('layers and images of other tools, and an index that is none', async () => {
+  it('layers and images of other tools, and an invalid index', async () => {
     await replaceImage((image) => image.replace('weight.v1.raw', 'weight.v1.tar+gzip'))
     await expect(addPublished(other, 'coder', site)).rejects.toThrow(UnsupportedError)
     await replaceImage((image) => image.replace('vnd.cncf.model.manifest', 'vnd.oci.empty'))
@@ -297,7 +297,7 @@ describe('what is refused, and leaves the registry as it was', () => {
     }
   })
 
-  it('more bytes than are allowed, told before they are fetched', async () => {
+  it('more bytes than are allowed, before they are downloaded', async () => {
     const adding = addPublished(other, 'coder', site, { maxBytes: 1000 })
     await expect(adding).rejects.toThrow(/at most 1000 are allowed.*--max-bytes/)
   })

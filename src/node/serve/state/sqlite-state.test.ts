@@ -64,7 +64,7 @@ describe('a state in SQLite', () => {
     await server.close()
     await command.close()
   })
-  it('holds no byte of a user who is forgotten', async () => {
+  it('has no byte of a forgotten user', async () => {
     const path = nextPath()
     const state = await openState(path)
     await state.usage.add([

@@ -34,7 +34,7 @@ describe('Studio on Node', () => {
     expect((await ask(`${place}..%2f..%2f..%2findex.ts`)).status).toBe(404)
     await close()
   })
-  it('gives one GGUF file, and nothing beside it', async () => {
+  it('serves one GGUF file, and no file next to it', async () => {
     for (const name of ['own', 'other']) await writeFile(join(page, `${name}.gguf`), `GGUF ${name}`)
     const { ask, place, close } = await openSite(join(page, 'own.gguf'))
     expect(place).toMatch(/^served\/[0-9a-f]{16}\/own\.gguf$/)

@@ -147,7 +147,7 @@ describe('experts by name', () => {
     }
   })
 
-  it('serves scales beside each other as each alone, and scale 0 as the base, bit for bit', async () => {
+  it('serves several scales in a batch as each alone, and scale 0 as the base, bit for bit', async () => {
     const engine = await openEngine()
     const scales = [0, 0, 0.3, 0.7, 1, 1]
     const more = { maxTokens: 16, cache: false }
@@ -263,7 +263,7 @@ describe('along the answer', () => {
     return () => fadeOf(...stages)
   }
 
-  it('is served beside every other expert, each as alone', async () => {
+  it('is served in a batch with every other expert, each as alone', async () => {
     const engine = await openEngine()
     const names = ['first>2-9>second', 'first', 'base', 'mixture', 'wide>4>ia3', 'prompt', 'second']
     const alone: Generation[] = []

@@ -49,7 +49,7 @@ describe('an expert of several kinds', () => {
     }
   })
 
-  it('is served from slots behind its virtual tokens, beside every other expert', async () => {
+  it('is served from slots after its virtual tokens, in a batch with every other expert', async () => {
     const engine = createEngine({ model })
     for (const [name, expert] of Object.entries(experts))
       if (expert) await engine.registerAdapter(name, expert)
@@ -71,7 +71,7 @@ describe('an expert of several kinds', () => {
     expect(countHeld(engine)).toEqual([0, 0, 0, 0])
   })
 
-  it('shares cached prompts with nobody but itself', async () => {
+  it('shares cached prompts only with itself', async () => {
     const engine = createEngine({ model, pieceTokens: 32 })
     const long = createPrompt(70)
     const ask = (name: string) =>

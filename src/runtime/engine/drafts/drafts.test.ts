@@ -85,7 +85,7 @@ describe('one answer’s drafts', () => {
     expect(costs[0]).toBeGreaterThan(estimateAheadCost(2, 'fast'))
     expect(costs.toSorted((a, b) => a - b)).toEqual(costs)
   })
-  it('expect what the rate says', () => {
+  it('expect tokens by the rate', () => {
     const acceptance = new Acceptance()
     expect(acceptance.expectTokens(0)).toBe(1)
     expect(acceptance.expectTokens(2)).toBeCloseTo(1 + 0.75 + 0.75 ** 2)

@@ -163,7 +163,7 @@ describe('speculation', () => {
     }
   })
 
-  it('continues beside a second row, and stops beside a third', async () => {
+  it('continues with a second row, and stops with a third', async () => {
     const run = async (count: number): Promise<{ answers: Generation[]; engine: Engine }> => {
       const engine = createEngine({ model, ...options, speculate: true })
       const requests = Array.from({ length: count }, (_, i) =>

@@ -215,7 +215,7 @@ function createVectors(feeds: Iterable<string>, widthOf: (name: string) => reado
 }
 
 describe('vectors', () => {
-  it('are picked row by row, beside groups, shared parts and the base', async () => {
+  it('are picked by row, together with groups, shared parts and the base', async () => {
     const { config, weights } = tiny
     const [a] = experts as [Feeds]
     const names = [...base.keys()].filter((name) => name.endsWith('.B'))

@@ -43,7 +43,7 @@ async function open(name: string, form: 'none' | 'shared', accuracy: 'fast' | 'e
 }
 
 describe('hasEqualPieces', () => {
-  it('says whether pieces give equal bits', async () => {
+  it('reports whether pieces give equal bits', async () => {
     const tiny = await openTiny('llama', 'q4')
     const { base, weights, config } = tiny
     const programs = createStepPrograms({

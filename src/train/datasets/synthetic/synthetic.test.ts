@@ -129,7 +129,7 @@ describe('SyntheticDataGenerator', () => {
     expect(() => checkAnswer('architect/order', { prompt: 'a' }, 'b')).toThrow(OptionError)
     expect(() => checkAnswer('architect/poem', data.rows[0]!, 'b')).toThrow(/no task/)
   })
-  it('refuses sizes that are none', () => {
+  it('refuses invalid sizes', () => {
     expect(() => new SyntheticDataGenerator(0, 1)).toThrow(OptionError)
     expect(() => generator.generate('coder', 1.5)).toThrow(OptionError)
   })
