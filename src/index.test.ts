@@ -1,4 +1,4 @@
-// The names that other programs call, held as they are.
+// The exported names that other programs call, which must not change.
 import { describe, expect, it } from 'vitest'
 import * as main from './index.ts'
 import * as node from './node/index.ts'

@@ -1,5 +1,5 @@
-// Tiny random models of every architecture and RoPE scaling beside what transformers computes for
-// them (test/parity/make_arch.py, make_arch_more.py, make_recent.py, make_longrope.py).
+// Tiny random models of every architecture and RoPE scaling, compared with the results of
+// transformers (test/parity/make_arch.py, make_arch_more.py, make_recent.py, make_longrope.py).
 
 import * as ort from 'onnxruntime-node'
 import { readdirSync } from 'node:fs'

@@ -1,7 +1,7 @@
-// The corpus of odd inputs beside the reference: what TRL tokenises and learns of a row, and what
-// pandas, pyarrow and datasets read from a file, and what logits PEFT computes with a folder. Graft does the same or refuses by name; where it
-// reads otherwise, a reason is listed. The table is that of docs/compatibility.md; GRAFT_UPDATE=1
-// writes it there.
+// The corpus of odd inputs compared with the reference: what TRL tokenises and learns of a row, and
+// what pandas, pyarrow and datasets read from a file, and what logits PEFT computes with a folder.
+// Graft does the same or refuses by name; where it reads otherwise, a reason is listed. The table
+// is that of docs/compatibility.md; GRAFT_UPDATE=1 writes it there.
 
 import { describe, expect, it } from 'vitest'
 import { storiesBase } from './support/adapters.ts'

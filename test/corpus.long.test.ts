@@ -1,5 +1,5 @@
-// Twenty thousand odd rows and five thousand odd adapter folders of other seeds: none is passed over
-// in silence, and none ends in a crash.
+// Twenty thousand odd rows and five thousand odd adapter folders of other seeds: none is ignored
+// silently, and none causes a crash.
 
 import { describe, expect, it } from 'vitest'
 import { storiesBase } from './support/adapters.ts'

@@ -1,4 +1,4 @@
-// 2,000 odd rows and the odd adapter folders: what becomes of each by Graft's own rules. The tables
+// 2,000 odd rows and the odd adapter folders: the outcome of each by Graft's own rules. The tables
 // are those of docs/odd-inputs.md; GRAFT_UPDATE=1 writes them there.
 
 import { existsSync, writeFileSync } from 'node:fs'

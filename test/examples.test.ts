@@ -1,4 +1,4 @@
-// The programs under examples/ run as they stand, and show what their pages promise.
+// The programs under examples/ run unchanged, and print what their pages promise.
 import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

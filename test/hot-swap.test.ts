@@ -1,5 +1,5 @@
-// Hot swap with a real language model: answers that were begun on one expert end on it, token for
-// token, while the next one is swapped in.
+// Hot swap with a real language model: answers that began on one expert end on it, token for token,
+// while the next one is swapped in.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Adapter, createRole, HotSwap } from '../src/adapters/index.ts'
 import { type LoadedModel, loadModel } from '../src/node/model.ts'

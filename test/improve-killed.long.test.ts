@@ -1,5 +1,5 @@
-// Improvements that are killed at each step that changes anything: what answers is always whole, and
-// the same command then ends where one that nobody killed ends.
+// Improvements that are killed at each step that changes anything: the served expert is always
+// complete, and the same command then ends like an uninterrupted one.
 
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// The real model from its 4-bit file, beside transformers on the same weights
+// The real model from its 4-bit file, compared with transformers on the same weights
 // (test/parity/make_smollm2.py): base, and a LoRA of PEFT.
 
 import { readFileSync } from 'node:fs'

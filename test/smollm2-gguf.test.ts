@@ -1,5 +1,5 @@
-// The real SmolLM2-135M-Instruct.Q4_1.gguf, fetched through the catalogue, against what gguf-py's
-// quants.py makes of it.
+// The real SmolLM2-135M-Instruct.Q4_1.gguf, fetched through the catalogue, compared with the values
+// of gguf-py's quants.py.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { ByteSource } from '../src/formats/byte-source.ts'

@@ -1,4 +1,4 @@
-// Token ids and chats of the real model's GGUF, beside what transformers gives
+// Token ids and chats of the real model's GGUF, compared with transformers
 // (test/parity/make_smollm2.py).
 
 import { readFileSync } from 'node:fs'

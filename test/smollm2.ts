@@ -1,5 +1,5 @@
-// The real model that parity tests need, fetched through the catalogue: the very GGUF that the
-// reference figures were made from.
+// The real model that parity tests need, fetched through the catalogue: the same GGUF that the
+// reference figures were computed from.
 
 import type { ByteSource } from '../src/formats/byte-source.ts'
 import { resolveModel } from '../src/node/models/resolve.ts'

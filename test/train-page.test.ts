@@ -1,5 +1,5 @@
-// docs/train-settings.md against the tables it describes: every optimiser, schedule, option and default rate
-// stands there.
+// docs/train-settings.md compared with the tables it describes: every optimiser, schedule, option
+// and default rate is in it.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'

@@ -1,5 +1,5 @@
-// The plan of a run beside what the run then took, on SmolLM2-135M's shape: each in a process of
-// its own, whose peak is its resident memory's.
+// The plan of a run compared with the run's actual cost, on SmolLM2-135M's shape: each in a
+// separate process, whose peak resident memory is measured.
 
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

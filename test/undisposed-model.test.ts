@@ -1,4 +1,4 @@
-// A model that nobody disposed of: its files are closed without Node's warning about descriptors.
+// A model that was not disposed of: its files are closed without Node's warning about descriptors.
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

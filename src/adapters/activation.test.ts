@@ -1,4 +1,4 @@
-// Activated LoRA: against PEFT, and where it must not be used as if it always acted.
+// Activated LoRA compared with PEFT, and the functions that must refuse it.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { OptionError, UnsupportedError } from '../base/errors.ts'

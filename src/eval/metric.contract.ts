@@ -1,4 +1,4 @@
-// What every metric must hold to.
+// The contract of every metric.
 
 import { expect, it } from 'vitest'
 import type { MetricInput, Metric } from './metric.ts'

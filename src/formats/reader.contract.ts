@@ -1,5 +1,5 @@
-// The law every binary reader obeys (a value or a clear error, no allocation beyond the file), and
-// helpers to test it: ways to damage a file.
+// The rule of every binary reader (a value or a clear error, no allocation beyond the file's size),
+// and helpers to test it: ways to damage a file.
 
 import fc from 'fast-check'
 import { expect } from 'vitest'

@@ -1,5 +1,5 @@
-// Unlearning one turn: what is left is what a user has who never learned it, in memory and in every
-// byte of the store.
+// Unlearning one turn: afterwards memory and every byte of the store equal those of a user that
+// never learned it.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-// The way back: what was merged into a base comes out of it again, and what cannot is named.
+// Extraction: an adapter that was merged into a base is extracted from it, and weights that cannot
+// be are named.
 import { describe, expect, it } from 'vitest'
 import { MismatchError, NumericError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'

@@ -1,5 +1,5 @@
-// Every adapter kind with a weight as a source: what comes out changes the base as the kind's own
-// merge does.
+// Every adapter kind that changes weights as a source: the result changes the base as the kind's
+// own merge does.
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
 import { folderAt, parity, storiesBase, type Base } from '../../test/support/adapters.ts'

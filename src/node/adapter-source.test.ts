@@ -1,4 +1,4 @@
-// Adapters of llama.cpp and mlx-lm, and Modelfiles, wherever an adapter is asked for.
+// Adapters of llama.cpp and mlx-lm, and Modelfiles, in every place that accepts an adapter.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

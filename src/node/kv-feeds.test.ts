@@ -1,4 +1,4 @@
-// ONNX Runtime reads the engine's banks where they lie, also after they have grown in place.
+// ONNX Runtime reads the engine's banks without a copy, also after they have grown in place.
 
 import { expect, it } from 'vitest'
 import { GraphBuilder } from '../graph/builder.ts'

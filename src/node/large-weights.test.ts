@@ -1,5 +1,5 @@
-// Weights in memory that are more than one message holds are handed to ONNX Runtime beside the
-// model; where others are in a file, that is refused.
+// Weights in memory that exceed one ONNX message are passed to ONNX Runtime separately; if others
+// are in a file, that is refused.
 
 import * as ort from 'onnxruntime-node'
 import { expect, it } from 'vitest'

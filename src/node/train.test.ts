@@ -1,4 +1,4 @@
-// What a training run leaves in its folder, and what it leaves alone.
+// The files that a training run writes into its folder, and those that it does not change.
 import { createHash } from 'node:crypto'
 import {
   existsSync,

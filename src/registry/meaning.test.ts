@@ -1,4 +1,4 @@
-// Search by meaning: what is embedded, once for each version, and how texts in common are left out.
+// Search by meaning: texts are embedded once for each version, and common text is excluded.
 
 import { describe, expect, it } from 'vitest'
 import { createEmbedder, embedMissing, listMeaningTexts, searchByMeaning } from './meaning.ts'

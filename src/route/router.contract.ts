@@ -1,4 +1,4 @@
-// What every router must hold to.
+// The contract of every router.
 
 import { describe, expect, it } from 'vitest'
 import { checkRouterFile, type RouterFile } from './router-file.ts'

@@ -1,5 +1,5 @@
-// Every kind of adapter through the serving programs, beside PEFT: logits, loss, gradients, and one
-// token after the other.
+// Every kind of adapter through the serving programs, compared with PEFT: logits, loss, gradients,
+// and one token after the other.
 
 import { readFile } from 'node:fs/promises'
 import * as ort from 'onnxruntime-node'

@@ -1,5 +1,5 @@
-// Several experts at once: mixtures beside merged weights, and batches whose rows have different
-// experts beside each row alone.
+// Several experts at once: mixtures compared with merged weights, and batches whose rows have
+// different experts compared with each row alone.
 
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

@@ -1,5 +1,5 @@
-// What goes wrong for users of Studio, each once: the page says in a sentence what to do, an open
-// model goes on answering, and nothing of a stranger's file becomes part of the page.
+// Each failure that a user of Studio can meet: the page says in a sentence what to do, an open
+// model still answers, and no content of a foreign file becomes part of the page.
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { launchChromium } from '../support/chromium.ts'

@@ -1,5 +1,4 @@
-// Files of the web in Chromium, from a server with faults: what is kept, what goes on, and what is
-// said.
+// Downloads in Chromium from a server with faults: stored files, resumed downloads, and errors.
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContext, Page } from 'playwright-core'

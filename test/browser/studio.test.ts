@@ -1,5 +1,5 @@
-// Studio as graft serve offers it, built as for the package: opened in Chromium from the routes of a
-// server, with an eye on where it loads from.
+// Studio as graft serve offers it, built as for the package: opened in Chromium from the routes of
+// a server; it must load nothing from elsewhere.
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchChromium } from '../support/chromium.ts'

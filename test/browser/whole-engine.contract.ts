@@ -1,6 +1,6 @@
 // The contract of the whole engine: one model that answers, is trained on, served with adapters and
-// mixtures, merged and learned on. What stands here as a number or a text is the same wherever it is
-// run: in Node, in a page, in a worker of a page.
+// mixtures, merged and learned on. Its numbers and texts are the same in Node, in a page, and in a
+// worker of a page.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../../src/adapters/adapter.ts'
 import { createAdapter } from '../../src/adapters/create-adapter.ts'

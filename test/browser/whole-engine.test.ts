@@ -1,5 +1,5 @@
-// The contract of the whole engine in Node: on the native runtime, and on a platform that lacks what a
-// GPU lacks.
+// The contract of the whole engine in Node: on the native runtime, and on a platform with the
+// restrictions of a GPU.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// The programs under examples/clients run as they stand, at a server of this process.
+// The programs under examples/clients run unchanged against a server of this process.
 
 import { spawn } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'

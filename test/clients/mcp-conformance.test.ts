@@ -1,5 +1,6 @@
 // /mcp against the protocol's own conformance runner, which asks for tools of certain names: they
-// are made by our contract of tools, so that what is judged is our own way from the wire to a tool.
+// are implemented with our contract of tools, so that the runner tests our own path from the
+// message to the tool.
 
 import { createAdaptorServer } from '@hono/node-server'
 import { execFile } from 'node:child_process'

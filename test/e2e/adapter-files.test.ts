@@ -1,5 +1,4 @@
-// Adapters in every form a user may have them, looked at and turned into one another on the command
-// line.
+// Adapters in every format, inspected and converted on the command line.
 import {
   copyFileSync,
   existsSync,

@@ -1,4 +1,4 @@
-// graft capture as a user starts it: a teacher behind it, a client before it, rows that train
+// graft capture as a user starts it, between a client and a teacher: it writes rows that train
 // reads.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// graft compress, and experts taught by other experts, as users type it: the small expert answers
-// as the large one, and the cost is told.
+// graft compress, and distillation from experts, as users type it: the small expert answers as the
+// large one, and the cost is reported.
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

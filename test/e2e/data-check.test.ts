@@ -1,5 +1,5 @@
-// graft data check: what is understood of a file, on stdout and as JSON, with the exit codes of the
-// other commands.
+// graft data check: its report on a file, on stdout and as JSON, with the exit codes of the other
+// commands.
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'

@@ -1,5 +1,4 @@
-// Which commands write expert.json, and what each says in it; PEFT's files beside it stay as they
-// are.
+// Which commands write expert.json, and their contents; PEFT's files next to it do not change.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'

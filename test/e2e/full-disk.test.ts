@@ -1,5 +1,5 @@
-// A disk that is full at any step of writing: every command that writes leaves either what was there
-// before or its whole result, and no temporary file. The file layer fails at the k-th call.
+// A disk that is full at any step of writing: every command that writes leaves either the old files
+// or its complete result, and no temporary file. The file layer fails at the k-th call.
 
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type * as files from 'node:fs/promises'

@@ -1,5 +1,5 @@
-// A run over two kinds as one expert that is killed again and again ends with the very weights of one
-// that was left alone.
+// A run over two joint kinds that is killed repeatedly ends with the same weights as an
+// uninterrupted one.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// Commands that are killed while they write, twenty times each at a moment of chance: the result is
-// whole or not there, and the next run removes what is left.
+// Commands that are killed while they write, twenty times each at a random moment: the result is
+// complete or absent, and the next run removes the remains.
 
 import { readdirSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'

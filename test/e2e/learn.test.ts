@@ -1,5 +1,5 @@
-// graft learn and graft chat --learn, as users type them: turns make the next ones likelier, the
-// user is kept, and what goes wrong is said.
+// graft learn and graft chat --learn, as users type them: turns make the next ones more likely, the
+// user is stored, and problems are reported.
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

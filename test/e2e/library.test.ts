@@ -1,5 +1,4 @@
-// The released experts, as users meet them: by name, with the system message that they were taught
-// with.
+// The released experts as users call them: by name, with the system message of their training.
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { graft, scratchFolder, succeed } from '../support/cli.ts'
 import { smollm2Q4 } from '../smollm2.ts'

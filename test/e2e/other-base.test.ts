@@ -1,5 +1,5 @@
-// An adapter that meets another base than the one it learned on is refused, with the names of both,
-// wherever that can be known: by the hash in its metadata, and by its copies of base weights.
+// An adapter with another base than that of its training is refused with the names of both,
+// wherever that can be detected: by the hash in its metadata, and by its copies of base weights.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

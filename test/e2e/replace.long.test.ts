@@ -1,5 +1,6 @@
-// From a teacher's calls to an expert before it, as a user does it: capture, replace, serve, ask. The
-// teacher is a double on loopback that answers half of the calls by a rule, the others by chance.
+// From a teacher's calls to an expert that replaces it, as a user does it: capture, replace, serve,
+// ask. The teacher is a double on loopback that answers half of the calls by a rule, the others by
+// chance.
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'

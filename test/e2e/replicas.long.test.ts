@@ -1,5 +1,5 @@
-// Every kind of run ends with equal bytes as 1, 2 and 4 processes; four that are killed go on as
-// another number of them, and end with these bytes, too.
+// Every kind of run ends with equal bytes as 1, 2 and 4 processes; four that are killed resume as
+// another number of processes, and end with the same bytes.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -1,5 +1,5 @@
-// A run whose steps several processes share ends with the bytes of one process, also when one of
-// them is killed on the way and when it goes on with another number of them.
+// A run whose steps several processes share ends with the bytes of one process, also if one of them
+// is killed, and if it resumes with another number of them.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// A run that is killed again and again, or stopped by Ctrl-C, ends with the very weights of one
-// that was left alone.
+// A run that is killed repeatedly, or stopped by Ctrl-C, ends with the same weights as an
+// uninterrupted one.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

@@ -1,4 +1,5 @@
-// graft serve as users start it: the first screen, a streamed answer, an expert, a good end.
+// graft serve as users start it: the first screen, a streamed answer, an expert, a graceful
+// shutdown.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

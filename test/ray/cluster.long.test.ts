@@ -1,6 +1,6 @@
-// Graft on a real Ray cluster (docs/ray.md): Ray is installed into a virtual environment of its own
-// once, and every scenario runs in a network and process namespace of its own, in which there is
-// loopback alone and nothing stays behind.
+// Graft on a real Ray cluster (docs/ray.md): Ray is installed once into a separate virtual
+// environment, and every scenario runs in its own network and process namespace, which has only a
+// loopback interface.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// The YAML files of docs/kuberay.md against KubeRay's schema (a cut of its definition, see there), and
-// what they must say beside it: tokens on, one image, one shared folder.
+// The YAML files of docs/kuberay.md against KubeRay's schema (a cut of its definition, see there),
+// and further requirements: tokens enabled, one image, one shared folder.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// What a server counts and gives back, over a real engine: rows 121 to 124 of what peers' suites ask.
+// What a server counts and returns, over a real engine: rows 121 to 124 of the list of behaviours
+// that the server is built to.
 
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// `graft serve` in a process of its own: its end in good order, what comes back after a restart, and
-// what goes on while something fails.
+// `graft serve` in a separate process: graceful shutdown, restored state after a restart, and
+// service during failures.
 
 import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'

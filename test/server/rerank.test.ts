@@ -1,4 +1,4 @@
-// Reranking with an expert that was taught to embed, and the ways in which states become a vector.
+// Reranking with an expert that was trained to embed, and the poolings of states.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { poolingKey } from '../../src/adapters/serving/pooling.ts'

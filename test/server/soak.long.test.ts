@@ -1,5 +1,5 @@
-// Half an hour of mixed load: no error that no client caused, no request that is stuck, memory that
-// stays, and a probe that always gets the same tokens. GRAFT_SOAK_MINUTES sets how long.
+// Half an hour of mixed load: no errors except those that clients cause, no stuck request, constant
+// memory, and a probe that always gets the same tokens. GRAFT_SOAK_MINUTES sets how long.
 
 import { expect, it } from 'vitest'
 import type { ServerState } from '../support/soak/soak-server.ts'

@@ -1,5 +1,5 @@
-// A new version of a registered expert beside the one that answers: who meets it, what votes do, and
-// what a user's wish to be forgotten takes back.
+// A trial of a new version of a registered expert: which users get it, the effect of votes, and of
+// a user's request to be forgotten.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

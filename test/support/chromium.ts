@@ -1,5 +1,5 @@
-// A Chromium for tests: the one that is there, or Debian's, which is installed where this process
-// may. Knows nothing of pages.
+// A Chromium for tests: the installed one, or Debian's, which is installed if this process may.
+// Independent of pages.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chromium, type Browser } from 'playwright-core'

@@ -1,4 +1,4 @@
-// Starts the command line as users do, in a process of its own, and collects what it says.
+// Starts the command line as users do, in a separate process, and collects its output.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

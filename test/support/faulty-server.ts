@@ -1,5 +1,5 @@
 // A server of one file with faults: no ranges, short bodies, cuts, changed files, pages in place of
-// files, no permission for other sites. Knows nothing of who asks.
+// files, no permission for other sites. Independent of the client.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 

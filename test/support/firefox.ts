@@ -1,4 +1,4 @@
-// Debian's Firefox ESR for tests, driven over WebDriver BiDi. Knows nothing of pages.
+// Debian's Firefox ESR for tests, driven over WebDriver BiDi. Independent of pages.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'

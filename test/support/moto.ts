@@ -1,4 +1,5 @@
-// S3 as moto plays it, which is not ours: GRAFT_MOTO=/path/to/python with moto[server].
+// S3 as moto implements it, independent of our double: GRAFT_MOTO=/path/to/python with
+// moto[server].
 
 import { spawn, spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -1,5 +1,5 @@
-// Bundles pages and serves them from this machine, as a site of their own. Knows nothing of what
-// the pages do.
+// Bundles pages and serves them from this machine as a separate site. Independent of the pages'
+// contents.
 import { createReadStream, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,5 +1,5 @@
-// A site of folders on this machine, as a plain web server gives it: types, byte ranges, and the two
-// headers of cross-origin isolation where they are asked for. Knows nothing of what it serves.
+// A site of folders on this machine, served as by a plain web server: types, byte ranges, and on
+// request the two headers of cross-origin isolation. Independent of what it serves.
 import { createReadStream, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,4 +1,4 @@
-// Every row of the table runs the contract suite, in the configurations that take different paths.
+// Every row of the table runs the contract suite, in the configurations with different code paths.
 
 import { describe, expect, it } from 'vitest'
 import { adapterKindContract, type KindCase } from './kind.contract.ts'

@@ -1,5 +1,5 @@
-// PiSSA and OLoRA beside PEFT: the start, three AdamW steps from it, and the plain LoRA that is
-// saved.
+// PiSSA and OLoRA compared with PEFT: the start, three AdamW steps from it, and the plain LoRA that
+// is saved.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { f32, type Tensor } from '../../base/tensor.ts'

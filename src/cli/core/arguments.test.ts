@@ -1,4 +1,4 @@
-// Command lines as typed values, and what is said of wrong ones.
+// Command lines as typed values, and the errors for wrong ones.
 import { flag, integer, number, oneOf, string } from '../../base/schema.ts'
 import { describe, expect, it } from 'vitest'
 import { parseArguments, hasJsonFlag } from './arguments.ts'

@@ -1,4 +1,4 @@
-// What `graft` alone says in each place somebody may be in.
+// What `graft` without arguments prints in different folders.
 import { expect, it } from 'vitest'
 import { createStyle } from '../ui/style.ts'
 import { chooseNextCommands, describeHome } from './describe-home.ts'

@@ -1,4 +1,4 @@
-// The quickstart's rows and scores, beside the definitions of the reference run.
+// The quickstart's rows and scores, compared with the definitions of the reference run.
 import { describe, expect, it } from 'vitest'
 import { intentTask } from './intent-task.ts'
 import { storyTask } from './story-task.ts'

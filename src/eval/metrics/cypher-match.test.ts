@@ -1,4 +1,4 @@
-// Cypher in one spelling: what may differ and what may not.
+// Normalised Cypher queries: which differences count and which do not.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'

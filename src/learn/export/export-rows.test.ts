@@ -1,4 +1,4 @@
-// Rows from judged turns: what counts as good, and prompts that come back as messages or not at all.
+// Rows from rated turns: which turns count as good, and prompts that can be restored as messages.
 
 import { describe, expect, it } from 'vitest'
 import type { ExpertText } from '../../adapters/files/expert-text.ts'

@@ -1,4 +1,4 @@
-// What a store tells about a user's turns without the learner that wrote it.
+// What can be read from a store about a user's turns without the learner that wrote it.
 
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { answer, story, storiesModel, type TestModel } from '../../../test/support/learner.ts'

@@ -1,5 +1,5 @@
-// Learning from rewards: both losses make rewarded answers likelier, and graders that hang or throw
-// are contained.
+// Learning from rewards: both losses make rewarded answers more likely, and graders that hang or
+// throw do not stop a run.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel, type TestModel } from '../../../test/support/learner.ts'

@@ -1,5 +1,5 @@
-// The memory as a drafter: it proposes a taught answer as it went on, and the model's calls get fewer
-// while the answer stays the same.
+// The memory as a drafter: it proposes a learned answer's continuation, which needs fewer calls of
+// the model for the same answer.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createEngine } from '../../runtime/index.ts'

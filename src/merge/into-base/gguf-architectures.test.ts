@@ -1,5 +1,5 @@
-// Newer architectures in GGUF (test/parity/make_gguf.py): read as their folder, merged into, and
-// adapters written for them and read again.
+// Newer architectures in GGUF (test/parity/make_gguf.py): read like their folder, merged into, and
+// with adapters that are written and read again.
 
 import { describe, expect, it } from 'vitest'
 import { encodeGgufAdapter, loadGgufAdapter } from '../../adapters/files/gguf.ts'

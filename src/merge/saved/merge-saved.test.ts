@@ -1,5 +1,5 @@
-// What adapters hold whole is merged: equal parts are kept by every method, different ones are
-// summed as changes of the base, and what means nothing is refused by name.
+// Modules that adapters save whole are merged: every method keeps equal parts, different ones are
+// summed as changes of the base, and meaningless combinations are refused by name.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { loadAdapter, saveAdapter } from '../../adapters/files/peft.ts'

@@ -1,5 +1,5 @@
-// Adapters of a tied base, whose head shares the embedding: what changes both as one stays one when
-// merged, what changes one alone unties them.
+// Adapters of a tied base, whose head shares the embedding: a change of both stays one weight in a
+// merge, a change of one of them unties them.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../../adapters/adapter.ts'

@@ -1,4 +1,4 @@
-// Directories are made, found, raced for, and refused without waiting for ever.
+// Directories are created, also by concurrent processes, and refused without waiting forever.
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// What the library makes of printed grammars, against JavaScript's regular expressions and texts
-// that fit or do not.
+// The library's masks of printed grammars, compared with JavaScript's regular expressions and with
+// matching and other texts.
 
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

@@ -1,5 +1,5 @@
-// An answer that is held to a grammar and tries tokens ahead: the mask of each place is that of the
-// tokens that came about.
+// An answer with a grammar and speculation: the mask at each position is that of the accepted
+// tokens.
 
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createEngine, type EngineRequest } from '../../runtime/index.ts'

@@ -1,5 +1,5 @@
-// Answers that are held to calls, in every format: what is drawn at a high temperature is read as
-// calls of offered functions, with arguments that fit their schemas.
+// Answers that are constrained to calls, in every format: text sampled at a high temperature parses
+// as calls of the offered functions, with arguments that fit their schemas.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { describeToolGrammar } from '../../formats/text/tool-calls/describe-grammar.ts'

@@ -1,5 +1,5 @@
-// What a version learned from is told apart from what it never saw, and what must be forgotten from
-// what only became too old to be kept.
+// Distinguishes rows that a version was trained on from new ones, and rows that must be forgotten
+// from those that were only dropped by age.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel, type TestModel } from '../../../test/support/learner.ts'

@@ -1,4 +1,4 @@
-// The recipes and their slices of data: whole, licensed, apart, small.
+// The recipes and their slices of data: complete, licensed, disjoint, small.
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'

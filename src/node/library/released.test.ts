@@ -1,4 +1,5 @@
-// The experts that come with the package: whole, signed, small, of the kinds that their recipes name.
+// The experts that come with the package: complete, signed, small, of the kinds that their recipes
+// name.
 
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

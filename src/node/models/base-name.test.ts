@@ -1,4 +1,4 @@
-// What adapters call their base, and where that base is had again.
+// The base's name in adapters, and where that base is found again.
 import { describe, expect, it } from 'vitest'
 import { getBaseName, getBaseSource, isOnThisMachine } from './base-name.ts'
 

@@ -1,4 +1,4 @@
-// Prepared files: made once, found again, made anew where damaged, whole or not there at all.
+// Prepared files: written once and atomically, found again, and rewritten if damaged.
 import { execFile, spawn } from 'node:child_process'
 import { mkdtemp, open, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

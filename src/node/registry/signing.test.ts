@@ -1,4 +1,4 @@
-// Signatures of files: others' are verified, ours hold, and whatever differs is found.
+// Signatures of files: those of other tools and ours verify, and every change is detected.
 
 import { execFileSync } from 'node:child_process'
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'

@@ -1,4 +1,4 @@
-// Rows from files of every kind, and what is said of files that hold none.
+// Rows from files of every kind, and the errors for files without rows.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

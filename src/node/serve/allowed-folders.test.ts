@@ -1,4 +1,4 @@
-// Row 117 of what a server must refuse, and what it must not.
+// Malformed HTTP requests: which ones a server must refuse, and which not.
 
 import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// A server's operation on Node: who may come in, where things are kept, and a server on a socket.
+// A server's operation on Node: access, stored state, and a server on a socket.
 
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer, request as requestHttp } from 'node:http'

@@ -1,4 +1,4 @@
-// Users are saved while the process is killed: every item that was confirmed is there, none is half.
+// The process is killed while users are saved: every confirmed item exists, and none is incomplete.
 
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'

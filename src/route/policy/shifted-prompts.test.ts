@@ -1,5 +1,5 @@
-// Feedback on prompts that have moved away from what a policy was trained on: 198 right answers
-// bring back at least half of the accuracy that was lost, and 198 shuffled ones bring back none.
+// Feedback on prompts whose distribution differs from the training of a policy: 198 correct ratings
+// restore at least half of the lost accuracy, and 198 shuffled ones restore none.
 
 import * as ort from 'onnxruntime-node'
 import { beforeAll, expect, it } from 'vitest'

@@ -1,5 +1,5 @@
-// What a policy learns from a model's vectors: words of like meaning, and what another head makes of
-// each prompt.
+// What a policy learns from a model's vectors: words with similar meaning, and another head's
+// predictions.
 import { expect, it } from 'vitest'
 import { referenceBackend } from '../../compute/reference.ts'
 import { OptionError } from '../../base/errors.ts'

@@ -1,4 +1,4 @@
-// Who meets the new version, and when votes are enough to say that it is better.
+// Which users get the new version, and when votes are sufficient to call it better.
 
 import { describe, expect, it } from 'vitest'
 import { random } from '../../base/random.ts'

@@ -1,4 +1,4 @@
-// Several answers of one prompt: each as a request of its own, and the prompt read once.
+// Several answers to one prompt: each equals a separate request, and the prompt is computed once.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'

@@ -1,5 +1,5 @@
-// Experts that change the embedding or the head, in one batch with others and the base, beside
-// PEFT's answer by each alone.
+// Experts that change the embedding or the head, in one batch with others and the base, compared
+// with PEFT's answer for each alone.
 
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

@@ -1,5 +1,5 @@
-// An engine whose keys and values are 16-bit floats or 8-bit codes: what changes beside 32 bits,
-// and what does not.
+// An engine whose keys and values are 16-bit floats or 8-bit codes: what differs from 32 bits, and
+// what does not.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'

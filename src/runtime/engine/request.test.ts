@@ -1,5 +1,5 @@
-// One request among others in an engine: it never takes more than its turn, and what happens to it
-// happens to nobody else.
+// One request among others in an engine: it takes no more than its share, and its failures affect
+// no other request.
 
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'

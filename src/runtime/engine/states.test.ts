@@ -1,5 +1,5 @@
-// Models whose rows hold a state beside keys and values: the engine gives what the whole sequence
-// gives, however rows come, go, share beginnings and give way.
+// Models whose rows have a state in addition to keys and values: the engine gives the results of
+// the whole sequence, with any order of joining, leaving, shared prefixes and pre-emption.
 
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

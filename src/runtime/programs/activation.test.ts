@@ -1,4 +1,4 @@
-// Activated LoRA behind a KV cache: PEFT's greedy tokens, rows beside others, and tokens that
+// Activated LoRA with a KV cache: PEFT's greedy tokens, several rows in a batch, and tokens that
 // arrive over several calls.
 
 import { createProgramCompiler } from './program-compiler.ts'

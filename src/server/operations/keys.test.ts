@@ -1,4 +1,4 @@
-// Who is let in: keys, scopes, the ways around them that must not work, and pages of browsers.
+// Access: keys, scopes, ways around them that must fail, and pages of browsers.
 
 import { describe, expect, it } from 'vitest'
 import type { KeyScope } from '../keys/api-key.ts'

@@ -1,4 +1,4 @@
-// Limits, usage, metrics, log, spans, ids, sizes, and the end in good order, through the app.
+// Limits, usage, metrics, log, spans, ids, sizes, and a graceful shutdown, through the app.
 
 import { describe, expect, it } from 'vitest'
 import type { TraceSpan } from '../log/span-exporter.ts'

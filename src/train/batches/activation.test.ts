@@ -1,5 +1,5 @@
-// Activated LoRA in training: starts within packed lines, what rows may share, and that packing
-// changes no loss.
+// Activated LoRA in training: starts within packed sequences, shared prefixes, and equal losses
+// with and without packing.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../../test/support/train.ts'

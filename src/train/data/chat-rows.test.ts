@@ -1,4 +1,4 @@
-// Chats as OpenAI, Anthropic, ShareGPT, TRL and Alpaca write them: what becomes of every part.
+// Chats as OpenAI, Anthropic, ShareGPT, TRL and Alpaca write them: how every part is used.
 
 import { describe, expect, it } from 'vitest'
 import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts'

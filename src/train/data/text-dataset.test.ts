@@ -1,4 +1,4 @@
-// A text data set through the whole of `train`: qualities weigh, the hash travels.
+// A text data set in `train`: qualities are weights, and the hash is recorded.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../../adapters/adapter.ts'
 import { type LoadedModel, loadModel } from '../../node/model.ts'

@@ -1,5 +1,5 @@
-// A second task with and without protection: what the first one taught is kept, and the run tells
-// what the next must keep.
+// A second task with and without protection: the first task is retained, and the run returns the
+// state that protects both.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../../test/support/train.ts'

@@ -1,4 +1,4 @@
-// Training on answers that were judged good or bad.
+// Training on answers that were rated good or bad.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../../test/support/train.ts'

@@ -1,5 +1,5 @@
-// Preferences and teachers on the embedded model: what is learned shows on rows that were never
-// seen; runs resume exactly; what does not fit is said.
+// Preferences and teachers on the embedded model: held-out rows improve; runs resume exactly; data
+// that does not fit is refused.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'

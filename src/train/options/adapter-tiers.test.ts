@@ -1,4 +1,4 @@
-// Tiers and classes of tasks, and what they take on bases of several sizes, as docs/tiers.md says.
+// Tiers and classes of tasks, and their cost on bases of several sizes, as in docs/tiers.md.
 
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'

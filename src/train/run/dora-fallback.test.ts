@@ -1,4 +1,4 @@
-// A DoRA run that diverges goes on as LoRA, on a program without a model.
+// A DoRA run that diverges continues as LoRA, on a program without a model.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memoryFolder, quadraticProgram, storiesModel } from '../../../test/support/train.ts'

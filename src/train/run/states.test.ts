@@ -1,5 +1,5 @@
-// Models whose layers convolve or hold a recurrence: packed and padded rows do not reach each
-// other, and a run learns from them with every way of saving memory.
+// Models with convolutions or recurrences: packed and padded rows do not affect each other, and
+// training works with every option that saves memory.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { listParameterSpecs } from '../../adapters/adapter.ts'

@@ -1,5 +1,4 @@
-// How runs end before their last step: early stopping, divergence, numbers that are none; and what
-// is left then.
+// How runs end before their last step: early stopping, divergence, NaN; and the files that remain.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memoryFolder, quadraticProgram, storiesModel } from '../../../test/support/train.ts'

@@ -1,5 +1,5 @@
-// The whole way on the embedded model: real data rows, real gradients on ONNX Runtime, a lower
-// loss; exact resume; packing changes nothing.
+// Training on the embedded model: real data rows, real gradients on ONNX Runtime, a lower loss;
+// exact resume; packing changes nothing.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { listParameterSpecs, type Adapter } from '../../adapters/adapter.ts'

@@ -1,5 +1,5 @@
-// Stands in for vitest in a page: the words that our suites use, a run one test after another, and
-// the outcome as plain values. The matchers are vitest's own. Knows nothing of what is tested.
+// Replaces vitest in a page: the functions that our suites use, tests run one after another, and
+// the outcome as plain values. The matchers are vitest's own. Independent of the tested code.
 
 import {
   chai,

@@ -1,5 +1,5 @@
-// The whole engine in a worker of this page, through its client: what stands in the contract as a
-// number or text is the same here.
+// The whole engine in a worker of this page, through its client: the contract's numbers and texts
+// are the same here.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../../../src/adapters/adapter.ts'

@@ -1,4 +1,4 @@
-// Results of Graft beside those of the reference for the same odd input.
+// Results of Graft compared with those of the reference for the same odd input.
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'

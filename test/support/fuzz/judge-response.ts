@@ -1,4 +1,4 @@
-// Sends one generated request and says what is wrong with the answer: nothing, if all is well.
+// Sends one generated request and returns the problems of the answer.
 
 import { root } from '../sources.ts'
 import type { OddRequest } from './odd-requests.ts'

@@ -1,5 +1,5 @@
-// Experts of two kinds against PEFT, which has loaded the parts of the very folders here and put both
-// on one model: logits, loss and gradients of both together, logits of each part alone.
+// Experts of two kinds compared with PEFT, which loaded the parts of the same folders and attached
+// both to one model: logits, loss and gradients of both together, logits of each part alone.
 
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'

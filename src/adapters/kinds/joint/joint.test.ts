@@ -1,4 +1,4 @@
-// Kinds that act as one run the contract suite of a kind; which may, which may not, and their files.
+// Joint kinds run the contract suite of a kind; which kinds can be combined, and their files.
 
 import { describe, expect, it } from 'vitest'
 import { FormatError, MismatchError, OptionError, UnsupportedError } from '../../../base/errors.ts'

@@ -1,5 +1,5 @@
-// What every format of tool calls must do, whatever its notation. A format's test gives answers and
-// what they say.
+// What every format of tool calls must do, whatever its notation. A format's test provides answers
+// and their expected calls.
 
 import { expect, it } from 'vitest'
 import { random } from '../../../base/random.ts'

@@ -1,4 +1,4 @@
-// One file for an expert: the same bytes each time, and archives of anybody's that are refused.
+// Archives of an expert: the same bytes each time, and foreign archives that are refused.
 
 import { randomBytes } from 'node:crypto'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'

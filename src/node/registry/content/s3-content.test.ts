@@ -1,5 +1,5 @@
 // The registry whose index is in Postgres and whose files are in S3: the contract, machines that do
-// not share a folder, signatures, what is damaged, killed, full or away.
+// not share a folder, signatures, damaged files, killed processes, full or unreachable stores.
 import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'

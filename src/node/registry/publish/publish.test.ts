@@ -1,4 +1,4 @@
-// Publishing and fetching back: any web server, what is damaged or hostile on the way, redirects.
+// Publishing and fetching: any web server, damaged or malicious data, redirects.
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

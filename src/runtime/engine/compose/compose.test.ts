@@ -1,5 +1,5 @@
 // Experts composed by name and along the answer: sums, scales, switches and fades in the engine,
-// beside a plain forward pass over one cache.
+// compared with a plain forward pass over one cache.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter, Expert, Mixture } from '../../../adapters/index.ts'

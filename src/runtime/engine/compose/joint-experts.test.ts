@@ -1,5 +1,5 @@
-// Experts of several kinds in the engine: beside others in one batch as an exact pass with both parts
-// attached computes them.
+// Experts of several kinds in the engine: in one batch with others, they give the results of an
+// exact pass with both parts attached.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../../../adapters/index.ts'

@@ -1,5 +1,5 @@
-// An engine that speculates beside one that does not: the same answers, fewer calls. The story model
-// has f32 weights, so that numbers of the two kinds of call differ by rounding alone.
+// An engine with speculation compared with one without: the same answers, fewer calls. The story
+// model has f32 weights, so that the two kinds of call differ only by rounding.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OptionError } from '../../../base/errors.ts'
