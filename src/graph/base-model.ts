@@ -24,7 +24,7 @@ export interface BaseModel {
   readonly graph: ModelGraph
   readonly weights: TensorStore
   /**
-   * Tensors of the file that no graph reads, and may be left unread: stored rotary tables, the copy
+   * Tensors of the file that no graph reads and that may be ignored: stored rotary tables, the copy
    * of a tied head.
    */
   readonly ignoredTensors: readonly string[]
@@ -33,10 +33,10 @@ export interface BaseModel {
   /** generation_config.json, where there is one. */
   readonly generation?: object | undefined
   /**
-   * A hash of what the model computes: sha-256 over the config, and every tensor's name, type,
-   * shape and bytes, of which the first and the last 64 KiB count. Two fine-tunes that agree in all
-   * of those would look the same. Computed once, at the first call. It is the model's without a
-   * scaling that was chosen at opening, because an adapter fits with and without it.
+   * A hash of the model: SHA-256 over the config, and every tensor's name, type, shape, and first
+   * and last 64 KiB. Two fine-tunes that agree in all of these would have the same hash. Computed
+   * once, at the first call. A scaling that was chosen at opening does not change the hash, because
+   * an adapter fits with and without it.
    */
   identity(): Promise<string>
   /** The scaling that was chosen at opening. */
@@ -86,7 +86,7 @@ export async function openBaseModel(
   }
 }
 
-// Older checkpoints store these tables; the graph makes its own.
+// Older checkpoints store these tables; the graph computes its own.
 const storedTables = /\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$/
 
 /**

@@ -14,7 +14,7 @@ export function buildModelGraph(config: ModelConfig): ModelGraph {
   const architecture = getArchitecture({ model_type: config.modelType })
   const graphs = new Map<string, Graph>()
   const layers = config.layers.map((layer, i): Block => {
-    // The window's length is not in the graph, only that there is one: it is in the mask.
+    // The graph depends only on whether there is a window; its length is in the mask.
     const form = JSON.stringify([
       layer.rope ?? 'none',
       layer.slidingWindow !== undefined,

@@ -1,6 +1,6 @@
-// Builds a graph step by step: every call checks shapes at once, so a wrong graph fails on the line
-// that made it. GraphRecorder stores the recorded nodes; GraphBuilder adds one method for each
-// operation that is often written by hand.
+// Builds a graph step by step: every call checks shapes immediately, so a wrong graph fails on the
+// line that built it. GraphRecorder stores the recorded nodes; GraphBuilder adds one method for
+// each operation that is often written by hand.
 
 import { OptionError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
@@ -22,7 +22,7 @@ class GraphRecorder {
     this.#prefix = prefix
   }
 
-  /** A named input. Asking twice for the same name gives the same value. */
+  /** A named input. The same name always gives the same value. */
   input(name: string, dtype: ValueType, shape: readonly Dim[], role: InputRole = 'feed'): Value {
     const known = this.#inputs.get(name)
     if (known) {
@@ -55,7 +55,7 @@ class GraphRecorder {
     return output
   }
 
-  /** Takes over a node of another graph as it is, names included. */
+  /** Adds a node of another graph unchanged, including names. */
   adopt(node: Node): void {
     this.#nodes.push(node)
   }

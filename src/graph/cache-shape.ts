@@ -1,19 +1,19 @@
-// What a model keeps of the tokens so far: keys and values of every position in layers with
-// attention, a state of fixed size in layers with a convolution or a recurrence. Independent of
-// rows and of how the numbers are kept.
+// The shape of a model's cache: keys and values of every position in layers with attention, a state
+// of fixed size in layers with a convolution or a recurrence. Independent of rows and of element
+// types.
 
 import type { ModelConfig } from './model-config.ts'
 
 /**
- * A state is right behind one token only. Of a window, the last numbers that entered a convolution
- * [L−1, D], a call gives out those of every new token [N, T, D], so that the state behind any of
- * them is known. Of a recurrence it gives out the state behind its last token.
+ * A state is valid only after one particular token. For a window, the last inputs of a convolution
+ * [L−1, D], a call returns the inputs of every new token [N, T, D], so that the state after each of
+ * them is known. For a recurrence it returns only the state after the last token.
  */
 export interface StateShape {
   /** 'conv.0': the input is past.conv.0, the output cache.conv.0. */
   readonly name: string
   readonly kind: 'window' | 'recurrence'
-  /** Of one row: [L−1, D] of a window. Before the first token it is all zeros. */
+  /** Of one row: [L−1, D] for a window. It is zero before the first token. */
   readonly shape: readonly number[]
 }
 

@@ -7,7 +7,8 @@ import { describeShape, type Graph, type Value } from './ir.ts'
 import { getOperation } from './operation-table.ts'
 
 /**
- * Notes what the named dimensions of a value are in this run; throws ShapeError on a contradiction.
+ * Records the values of a value's named dimensions in this run; throws ShapeError on a
+ * contradiction.
  */
 function bindDims(dims: Map<string, number>, value: Value, tensor: Tensor): void {
   const fits =

@@ -7,8 +7,8 @@ import type { ModelConfig } from './model-config.ts'
 import { computeRopeRows, getSharedRopeTables } from './rope.ts'
 
 /**
- * Added to the score of a key that must not be seen. Far below any score, and far from where adding
- * a score overflows f32.
+ * Added to the score of a masked key. Far below any score, and far from where adding a score
+ * overflows f32.
  */
 export const HIDDEN_SCORE = -1e30
 
@@ -16,38 +16,32 @@ export const HIDDEN_SCORE = -1e30
 export const PADDING = -1
 
 /**
- * Segment number of a beginning that every segment of its row sees: rows that start alike are
- * packed with one copy of their start.
+ * Segment number of a prefix to which every segment of its row attends: rows with a common prefix
+ * are packed with one copy of it.
  */
 export const SHARED_PREFIX = -2
 
 export interface Sequences {
-  /**
-   * Token ids by row, rows of equal length: [N][T]. Where an adapter has virtual tokens, −1, −2 …
-   * stand for them.
-   */
+  /** Token ids by row, rows of equal length: [N][T]. −1, −2 … are an adapter's virtual tokens. */
   readonly ids: readonly (readonly number[])[]
   /** 0, 1, 2 … from the start of each segment by default. */
   readonly positions?: readonly (readonly number[])[]
   /**
-   * Tokens see only tokens of the same number, so that packed sequences do not leak into each
-   * other; see PADDING and SHARED.
+   * Tokens attend only to tokens with the same number, so that packed sequences do not affect each
+   * other; see PADDING and SHARED_PREFIX.
    */
   readonly segments?: readonly (readonly number[])[]
 }
 
 /**
- * How far apart the rows of a line may be from a beginning that they share: as far as every layer
- * reaches. A layer without attention reads its neighbours in the line, which are other rows'
- * tokens.
+ * The maximum distance of a row from the prefix that it shares in a packed sequence: the smallest
+ * reach of a layer. It is 0 with a layer without attention, which reads neighbouring tokens, and
+ * these belong to other rows.
  */
 export const computeSharedReach = ({ layers }: ModelConfig): number =>
   Math.min(...layers.map(({ mixer, slidingWindow = Infinity }) => (mixer ? 0 : slidingWindow)))
 
-/**
- * Lets one query see the keys from `from` up to and without `to`: opens that range of a mask's row,
- * which is hidden elsewhere.
- */
+/** Unmasks the keys from `from` up to but excluding `to` for one query. */
 export const unmaskKeys = (
   mask: Float32Array,
   rowStart: number,
@@ -55,13 +49,13 @@ export const unmaskKeys = (
   to: number,
 ): Float32Array => mask.fill(0, rowStart + from, rowStart + to)
 
-/** The first key that a query at `index` sees: itself and window − 1 before it. */
+/** The first key to which a query at `index` attends: itself and window − 1 keys before it. */
 export const computeWindowStart = (index: number, window = Infinity): number =>
   Math.max(0, index - window + 1)
 
 /**
  * The mask [1, T, T] of one sequence: causal, within the window, within the query's own segment and
- * the shared beginning.
+ * the shared prefix.
  */
 function fillMask(
   mask: Float32Array,
@@ -82,8 +76,8 @@ function fillMask(
 }
 
 /**
- * Mask f32 [N, 1, T, T], 0 where key s is seen by query t and HIDDEN_SCORE elsewhere. Every row
- * sees itself.
+ * Mask f32 [N, 1, T, T]: 0 if query t attends to key s, HIDDEN_SCORE otherwise. Every token attends
+ * to itself.
  */
 export function computeCausalMask(
   rows: number,
@@ -107,7 +101,7 @@ export function computeCausalMask(
   return mask
 }
 
-/** Positions that count from 0 within each run of equal segment numbers. */
+/** Positions, counted from 0 within each run of equal segment numbers. */
 function computePositions(length: number, segments: readonly number[] | undefined): number[] {
   const positions: number[] = []
   for (let t = 0; t < length; t++)
@@ -215,8 +209,8 @@ export interface RopeSpan {
 }
 
 /**
- * The feeds rope.cos and rope.sin (and rope.local.*) with a row for each position of each span, one
- * span behind the other: sequences of different lengths have different angles by dynamic scaling.
+ * The feeds rope.cos and rope.sin (and rope.local.*) with a row for each position of each span,
+ * concatenated: with dynamic scaling, sequences of different lengths have different angles.
  */
 export function collectRopeRowFeeds(
   config: ModelConfig,

@@ -1,6 +1,6 @@
 // Writes a base model as a folder in the Hugging Face layout: weights tensor by tensor, config.json
-// last, so that a folder that has one is whole. Independent of the platform and of where the
-// weights come from.
+// last, so that a folder with it is complete. Independent of the platform and of where the weights
+// come from.
 
 import { countBytes, type PlainType } from '../base/dtype.ts'
 import { UnsupportedError } from '../base/errors.ts'
@@ -27,8 +27,8 @@ export interface FolderText {
 }
 
 /**
- * Files of a model folder that say how it reads and writes text. A folder cannot be listed, so they
- * are opened by name.
+ * Tokenizer and template files of a model folder. A folder cannot be listed, so they are opened by
+ * name.
  */
 const textFiles = [
   ...[
@@ -79,7 +79,7 @@ export async function readGgufText(file: GgufFile): Promise<FolderText> {
 }
 
 export interface FolderOptions {
-  /** The element type of every tensor. Without it each keeps its own. */
+  /** The element type of every tensor. Default: each tensor keeps its type. */
   readonly dtype?: FloatChoice | undefined
   /** Called before each tensor is read. */
   readonly onTensor?: (name: string, done: number, count: number) => void
@@ -92,9 +92,9 @@ const torchNames: Partial<Record<PlainType, string>> = {
 }
 
 /**
- * Writes model.safetensors, the text files and config.json, in this order; tensors are held one at
- * a time. Gives the bytes of the weights. Throws NumericError for a weight that is NaN or infinite
- * or does not fit the type, UnsupportedError if blocks would have to keep their type.
+ * Writes model.safetensors, the text files and config.json, in this order; one tensor is in memory
+ * at a time. Returns the bytes of the weights. Throws NumericError for a weight that is NaN or
+ * infinite or does not fit the type, UnsupportedError if blocks would have to keep their type.
  */
 export async function writeHuggingFaceFolder(
   sink: ByteSink,

@@ -50,7 +50,7 @@ export const describeShape = (shape: readonly Dim[]): string => `[${shape.join('
 export const hasSameShape = (a: readonly Dim[], b: readonly Dim[]): boolean =>
   a.length === b.length && a.every((dim, i) => dim === b[i])
 
-/** The name of a product of dimensions, a number where both are: multiply(3, 'T') = '3*T'. */
+/** The product of two dimensions; a number if both are: multiply(3, 'T') = '3*T'. */
 export function multiplyDims(a: Dim, b: Dim): Dim {
   if (typeof a === 'number' && typeof b === 'number') return a * b
   if (a === 1) return b
@@ -58,13 +58,11 @@ export function multiplyDims(a: Dim, b: Dim): Dim {
   return typeof b === 'number' ? `${b}*${a}` : `${a}*${b}`
 }
 
-/** The name of a dimension in steps of `by`, rounded up; a number where it is one. */
+/** A dimension divided by `by`, rounded up; a number if the dimension is one. */
 export const divideDims = (a: Dim, by: number): Dim =>
   typeof a === 'number' ? Math.ceil(a / by) : `${a}/${by}`
 
-/**
- * The number behind a factor of a dimension's name: 3, 'T', 'T/16'; undefined if T is not known.
- */
+/** The value of a factor in a dimension's name: 3, 'T', 'T/16'; undefined if T is not known. */
 export function readFactor(
   factor: string,
   numberOf: (name: string) => number | undefined,
@@ -74,7 +72,7 @@ export function readFactor(
   return whole === undefined || by === undefined ? whole : Math.ceil(whole / Number(by))
 }
 
-/** The name of a sum of dimensions, a number where both are. */
+/** The sum of two dimensions; a number if both are. */
 export function addDims(a: Dim, b: Dim): Dim {
   if (typeof a === 'number' && typeof b === 'number') return a + b
   if (a === 0) return b

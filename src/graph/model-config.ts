@@ -1,5 +1,5 @@
-// What a base model's graph is built from: config.json of Hugging Face, read into one vocabulary
-// for all architectures.
+// The configuration from which a base model's graph is built: Hugging Face's config.json with the
+// same names for all architectures.
 
 /** How rotary angles are stretched beyond the trained context; the fields are config.json's own. */
 export interface RopeScaling {
@@ -12,7 +12,7 @@ export interface RopeScaling {
   /** longrope: a divisor of each frequency, for contexts up to the original one and beyond it. */
   readonly shortFactor?: readonly number[]
   readonly longFactor?: readonly number[]
-  /** yarn, longrope: what cosines and sines are multiplied by. */
+  /** yarn, longrope: the factor of cosines and sines. */
   readonly attentionFactor?: number
   /** yarn */
   readonly betaFast?: number
@@ -24,19 +24,19 @@ export interface RopeScaling {
 
 export interface RopeConfig {
   readonly theta: number
-  /** Numbers of each head that turn: head width, or less where only a part does. */
+  /** How many values of each head are rotated: the head width, or less. */
   readonly width: number
   readonly scaling?: RopeScaling
 }
 
 export interface LayerConfig {
-  /** Tokens a query sees at most, itself included; undefined: all. */
+  /** Most tokens to which a query attends, itself included; undefined: all. */
   readonly slidingWindow?: number
   /**
    * Which table of angles the layer uses; undefined: none (smollm3 leaves every fourth layer out).
    */
   readonly rope?: 'main' | 'local'
-  /** What brings earlier tokens in; undefined: attention. */
+  /** How the layer mixes tokens; undefined: attention. */
   readonly mixer?: 'convolution' | 'recurrence'
 }
 
@@ -51,7 +51,7 @@ export interface RecurrenceConfig {
 /** A causal convolution of each channel separately (depthwise). */
 export interface ConvolutionConfig {
   readonly width: number // D
-  /** Tokens that one number depends on, itself included: L. */
+  /** How many tokens an output depends on, its own included: L. */
   readonly kernel: number
   readonly bias?: boolean
 }
@@ -61,8 +61,7 @@ export interface ModelConfig {
   readonly modelType: string
   readonly vocabularySize: number // V
   /**
-   * Virtual tokens that an attached adapter gives vectors to: the ids −1 to −virtualTokens.
-   * Default: none.
+   * How many virtual tokens an attached adapter has: the ids −1 to −virtualTokens. Default: none.
    */
   readonly virtualTokens?: number
   readonly width: number // D
@@ -76,11 +75,11 @@ export interface ModelConfig {
   readonly attentionBias: boolean
   readonly mlpBias: boolean
   readonly tiedEmbeddings: boolean
-  /** Tables of rotary angles: `main`, and `local` where sliding layers have their own. */
+  /** Tables of rotary angles: `main`, and `local` if sliding layers have a separate one. */
   readonly rope: { readonly main: RopeConfig; readonly local?: RopeConfig }
-  /** Scores are q·k times this. */
+  /** The factor of q·k in scores. */
   readonly attentionScale: number
-  /** Of the layers whose mixer is a convolution, or a recurrence with one before it. */
+  /** The convolution of layers whose mixer is one, or a recurrence with one before it. */
   readonly convolution?: ConvolutionConfig
   readonly recurrence?: RecurrenceConfig
   readonly attentionSoftcap: number // 0: off
@@ -88,6 +87,6 @@ export interface ModelConfig {
   readonly bosTokenId?: number
   readonly eosTokenIds: readonly number[]
   readonly padTokenId?: number
-  /** The whole config.json, for what only one architecture reads. */
+  /** The whole config.json, for keys that only one architecture reads. */
   readonly source: Readonly<Record<string, unknown>>
 }

@@ -3,7 +3,7 @@
 //
 // Feeds (all models): ids i64 [N, T]; positions i64 [N, T]; mask f32 [N, 1, T, T] added to the
 // scores (and mask.sliding for sliding layers); rope.cos, rope.sin f32 [P, r/2] (and
-// rope.local.cos, rope.local.sin); rows i64 [M]: which of the N·T positions the head looks at.
+// rope.local.cos, rope.local.sin); rows i64 [M]: the positions, out of N·T, that the head computes.
 
 import { assertInternal } from '../base/errors.ts'
 import { GraphBuilder } from './builder.ts'
@@ -27,7 +27,7 @@ export interface ModelGraph {
   readonly blocks: readonly Block[]
 }
 
-/** A linear layer (or embedding) that adapters may aim at. */
+/** A linear layer (or embedding) that adapters can target. */
 export interface ModuleInfo {
   /** Full path: 'model.layers.0.self_attn.q_proj'. */
   readonly path: string
@@ -79,13 +79,10 @@ export function collectWeightShapes(blocks: readonly Block[]): Map<string, reado
   return weights
 }
 
-/** What a block's value is called in the chain. */
+/** The name of a block's value in the chain. */
 const toChainedName = (name: string, index: number): string => `${name}@${index}`
 
-/**
- * Names, in the graph of the chained blocks, of what flows out of each block but the last into the
- * next one.
- */
+/** The names, in the graph of the chained blocks, of the values between consecutive blocks. */
 export const listFlowNames = (blocks: readonly Block[]): string[] =>
   blocks.slice(0, -1).map(({ graph }, index) => {
     const x = graph.outputs.get('x')

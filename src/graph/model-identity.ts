@@ -1,4 +1,4 @@
-// A hash of what a base model computes, to recognise the same model under another name.
+// A hash of a base model's function, to recognise the same model under another name.
 
 import { joinBytes } from '../base/concat.ts'
 import { computeSha256, toHex } from '../base/sha256.ts'
@@ -9,8 +9,8 @@ import type { ModelConfig } from './model-config.ts'
 const SAMPLE_BYTES = 65_536
 
 /**
- * The model's hash, with the scaling that was chosen at opening: what cached keys and a run that is
- * resumed depend on.
+ * The model's hash including the scaling that was chosen at opening, on which cached keys and a
+ * resumed run depend.
  */
 export async function computeServedIdentity({
   identity,

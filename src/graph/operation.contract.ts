@@ -15,10 +15,10 @@ import { boundShape, doubled, expectClose, normal } from './testing.ts'
 import { toOnnx } from './passes/to-onnx.ts'
 import { onnxBackend, plainBackend } from '../../test/support/onnx.ts'
 
-/** One input: random numbers of a shape, unless `values` makes them. */
+/** One input: random numbers of a shape, unless `values` provides them. */
 export interface CaseInput {
   readonly shape: readonly Dim[]
-  /** Not differentiated: ids, tables, and what a rule gives no gradient for. */
+  /** Not differentiated: ids, tables, and inputs for which a rule has no gradient. */
   readonly constant?: true
   readonly values?: (random: Random, shape: readonly number[]) => Tensor
 }
@@ -137,7 +137,7 @@ function gradientContract(
     })
 }
 
-/** Whether a graph is written otherwise where the platform has plain ONNX operators only. */
+/** Whether a graph is written differently for a platform that has only plain ONNX operators. */
 const usesOwnOperators = (graph: Graph): boolean => listOwnOperators(toOnnx(graph).nodes).length > 0
 
 /** Names of ONNX Runtime's own operators, also inside of other nodes. */
@@ -188,7 +188,7 @@ export function operationContract(name: string, one: OperationCase): void {
 // --- kinds of inputs
 
 export const numbers = (...shape: Dim[]): CaseInput => ({ shape })
-/** Numbers that the rule gives no gradient for. */
+/** Numbers for which the rule has no gradient. */
 export const fixed = (...shape: Dim[]): CaseInput => ({ shape, constant: true })
 /** Between 0.5 and 2.5: denominators and roots. */
 export const positive = (...shape: Dim[]): CaseInput => ({

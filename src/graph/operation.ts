@@ -1,4 +1,4 @@
-// The contract of an operation: one row of the table. Its shape rule, its slow and obvious
+// The contract of an operation: one row of the table. Its shape rule, its simple reference
 // evaluation, its gradient, its ONNX form.
 
 import type { Tensor } from '../base/tensor.ts'
@@ -6,7 +6,7 @@ import type { OnnxAttribute } from '../formats/onnx.ts'
 import type { Attributes, Dim, Value, ValueType } from './ir.ts'
 import type { OwnOperator } from './own-operators.ts'
 
-/** What rules may build with; the graph builder implements it. */
+/** The operators that rules may use; the graph builder implements them. */
 export interface Operators {
   op(operation: string, inputs: readonly Value[], attributes?: Attributes): Value
   add(a: Value, b: Value): Value
@@ -37,7 +37,7 @@ export interface GradientContext {
   needs(index: number): boolean
 }
 
-/** Builds the ONNX nodes of one operation. Intermediate names are made fresh. */
+/** Builds the ONNX nodes of one operation. Intermediate names are unique. */
 export interface OnnxEmitter {
   /** Adds a node with one fresh or given output and returns the output's name. */
   node(
@@ -64,7 +64,7 @@ export interface OnnxEmitter {
   ): void
   ints(values: readonly number[]): string
   float(value: number): string
-  /** A tensor that is part of the program, made once for each name. */
+  /** A constant tensor of the program, created once for each name. */
   constant(name: string, make: () => Tensor): string
   fresh(): string
 }
@@ -82,7 +82,7 @@ export interface Operation {
     inputs: readonly Value[],
     attributes: Attributes,
   ): { dtype: ValueType; shape: readonly Dim[] }
-  /** The reference: no cleverness. `dims` binds the named dimensions known so far. */
+  /** The reference: as simple as possible. `dims` binds the named dimensions known so far. */
   evaluate(
     inputs: readonly Tensor[],
     attributes: Attributes,
@@ -93,7 +93,7 @@ export interface Operation {
    * no gradient.
    */
   gradient?(g: Operators, context: GradientContext): readonly (Value | undefined)[]
-  /** The same operation spelled in simpler ones, for gradients. */
+  /** The same operation expressed in simpler ones, for gradients. */
   expand?(g: Operators, inputs: readonly Value[], attributes: Attributes): Value
   onnx(emit: OnnxEmitter, context: OnnxContext): void
 }

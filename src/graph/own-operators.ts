@@ -1,5 +1,5 @@
-// ONNX Runtime's own operators (domain com.microsoft) that operations are written with. A platform may
-// lack any of them; each has a form in plain ONNX operators then.
+// ONNX Runtime's own operators (domain com.microsoft) that operations are written with. A platform
+// may lack any of them; each also has a form in plain ONNX operators.
 
 export const ownOperators = [
   'FusedMatMul',

@@ -23,8 +23,7 @@ export interface ReadWeightsOptions {
 export function toFiniteFloat32(name: string, tensor: Tensor): F32Tensor {
   const values = toFloat32(tensor)
   let check = 0
-  // 0, or NaN as soon as one value is NaN or infinite
-  // by index: iterating takes ten times as long
+  // becomes NaN if a value is NaN or infinite; by index, because iterating takes ten times as long
   for (let i = 0; i < values.length; i++) check += values[i]! - values[i]!
   if (check === 0) return f32(tensor.shape, values)
   const at = values.findIndex((value) => !Number.isFinite(value))
@@ -54,7 +53,7 @@ export async function readWeights(
 
 /**
  * Every weight that the model's graph reads, quantised as it is read, so that no more than one
- * tensor is in f32 at a time. Norms, biases and matrices whose rows are no whole blocks stay f32.
+ * tensor is in f32 at a time. Norms, biases and matrices whose rows are not whole blocks stay f32.
  * Throws NumericError for NaN or infinity.
  */
 export async function readQuantized(

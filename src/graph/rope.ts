@@ -1,4 +1,4 @@
-// Tables of rotary angles: the cosine and sine of every position, with the scalings that stretch a
+// Tables of rotary angles: the cosine and sine of every position, with the scalings that extend a
 // trained context. Follows transformers' modeling_rope_utils, also in rounding to f32 where it
 // does: at position 8,000 the difference is visible.
 
@@ -10,10 +10,7 @@ export interface RopeTables {
   readonly sin: F32Tensor // [P, r/2]
 }
 
-/**
- * How far each pair turns from one position to the next, and what cosines and sines are multiplied
- * by.
- */
+/** The angle of each pair from one position to the next, and the factor of cosines and sines. */
 interface Frequencies {
   readonly perPosition: Float32Array // [r/2]
   readonly factor: number
@@ -68,8 +65,8 @@ const computeYarnMagnitude = (factor: number, scale = 1): number =>
   factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1
 
 /**
- * YaRN (Peng et al. 2023): fast pairs stay, slow ones are divided by the factor, a ramp is between;
- * cos and sin are magnified.
+ * YaRN (Peng et al. 2023): fast pairs are unchanged, slow ones are divided by the factor, with a
+ * ramp in between; cos and sin are scaled up.
  */
 function computeYarnFrequencies(
   scaling: RopeScaling,
@@ -101,7 +98,10 @@ function computeYarnFrequencies(
   return { perPosition, factor: scaling.attentionFactor ?? magnitude }
 }
 
-/** Llama 3.1: long waves are divided by the factor, short ones stay, those between are mixed. */
+/**
+ * Llama 3.1: long waves are divided by the factor, short ones are unchanged, and those in between
+ * are interpolated.
+ */
 function computeLlama3Frequencies(
   scaling: RopeScaling,
   { rope: { theta, width }, maxPositions }: Context,
@@ -126,9 +126,9 @@ function computeLlama3Frequencies(
 
 /**
  * LongRoPE (Ding et al. 2024): each frequency has its own divisor, one list for contexts up to the
- * original one and one beyond it. The context that the model is opened with decides, not the
- * sequence's length, because a token's keys are kept and shared: with one list for all sequences
- * they are the same in each.
+ * original one and one beyond it. The list is chosen by the context with which the model is opened,
+ * not by the sequence's length, because a token's keys are cached and shared, and must be the same
+ * in all sequences.
  */
 function computeLongRopeFrequencies(
   scaling: RopeScaling,
@@ -146,7 +146,7 @@ function computeLongRopeFrequencies(
   }
 }
 
-/** sqrt(1 + ln factor / ln original), 1 where nothing is stretched. */
+/** sqrt(1 + ln factor / ln original); 1 without scaling. */
 export const computeLongRopeMagnitude = (factor: number, original: number): number =>
   factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original))
 

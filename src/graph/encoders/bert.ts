@@ -1,5 +1,5 @@
-// BERT (Devlin et al. 2018) as a graph: token ids in, one vector of each text out, the mean of its
-// tokens' last states. Every token sees every other, so there is no cache and nothing is generated.
+// BERT (Devlin et al. 2018) as a graph: from token ids to one vector for each text, the mean of its
+// tokens' last states. Every token attends to every other, so there is no cache and no generation.
 // Independent of files and tokenizers.
 
 import { GraphBuilder } from '../builder.ts'
@@ -43,7 +43,7 @@ class BertBuilder extends GraphBuilder {
     this.#config = config
   }
 
-  /** Layer normalisation: root-mean-square normalisation of what differs from the mean. */
+  /** Layer normalisation: root-mean-square normalisation of the difference from the mean. */
   normalize(x: Value, path: string): Value {
     const { width, normEpsilon } = this.#config
     const mean = this.scale(this.reduceSum(x, [x.shape.length - 1], true), 1 / width)

@@ -31,16 +31,16 @@ export const tinySizes = {
   rms_norm_eps: 1e-5,
 }
 
-/** What a row of the suite knows of its architecture. */
+/** The suite's data on an architecture. */
 export interface TinyModel {
   readonly title?: string
-  /** Keys beside model_type and the sizes. */
+  /** Keys in addition to model_type and the sizes. */
   readonly config?: Json
-  /** Different graphs that its four layers need. */
+  /** How many different graphs its four layers need. */
   readonly layerGraphs: number
   /** Linear layers in layer 2. */
   readonly linears: number
-  /** Names that are not llama's. */
+  /** Names that differ from llama's. */
   readonly names?: { readonly norm?: string; readonly down?: string }
 }
 

@@ -15,9 +15,9 @@ export interface LayerForm {
   readonly outputBias?: boolean
   /** Each query and key head has an RMSNorm, applied before RoPE. */
   readonly headNorms?: boolean
-  /** What follows q_ and k_ in the names of these norms. Default 'norm'. */
+  /** The part after q_ and k_ in the names of these norms. Default 'norm'. */
   readonly headNormName?: string
-  /** What is added to every norm's weight: 1 for Gemma, which stores w − 1. */
+  /** Added to every norm's weight: 1 for Gemma, which stores w − 1. */
   readonly normOffset?: number
   readonly activation?: 'silu' | 'geluTanh'
 }
@@ -42,7 +42,7 @@ export interface HeadForm {
   readonly normOffset?: number
   /** Module of the last norm. Default 'model.norm'. */
   readonly norm?: string
-  /** What logits are multiplied by. Default 1. */
+  /** Factor of the logits. Default 1. */
   readonly logitScale?: number
 }
 
@@ -146,14 +146,11 @@ export interface AttentionOutput {
   readonly bias?: boolean
   /** Default 'o_proj'. */
   readonly name?: string
-  /** What its values are multiplied by before that, [N, T, H·d]. */
+  /** Factor of the values before the projection, [N, T, H·d]. */
   readonly gate?: Value
 }
 
-/**
- * Turns q and k by their positions (unless the layer does not), attends, and projects back: → [N,
- * T, D].
- */
+/** Applies RoPE to q and k (if the layer has it), attends, and projects back: → [N, T, D]. */
 export function buildAttention(
   g: GraphBuilder,
   { q, k, v }: Projections,
@@ -219,10 +216,7 @@ export function buildFeedForward(
   return buildLinear(g, gated, names.down, width, mlpBias)
 }
 
-/**
- * A whole layer from what happens to x: x + attention(norm(x)), then that +
- * feed-forward(norm(that)).
- */
+/** A whole layer: h = x + attention(norm(x)), then h + feed-forward(norm(h)). */
 export function buildLayer(
   config: ModelConfig,
   attention: (g: GraphBuilder, x: Value) => Value,

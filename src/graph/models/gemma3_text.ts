@@ -1,5 +1,5 @@
-// Gemma 3 (text): four norms a layer, normalised heads, and sliding layers with their own RoPE
-// table.
+// Gemma 3 (text): four norms in each layer, normalised heads, and a separate RoPE table for sliding
+// layers.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
@@ -31,8 +31,8 @@ const LOCAL_THETA = 10_000
 const GLOBAL_THETA = 1_000_000
 
 /**
- * Sliding layers turn by `rope_local_base_freq`, unscaled; full ones by the main parameters. Newer
- * files name both by type of layer.
+ * Sliding layers use `rope_local_base_freq` without scaling, full ones the main parameters. Newer
+ * files have both by type of layer.
  */
 function readRopes(json: JsonObject, headWidth: number, maxPositions: number): ModelConfig['rope'] {
   const byType = (json.rope_parameters ?? {}) as Readonly<
@@ -98,7 +98,7 @@ export const gemma3Text: Architecture = {
       source: json,
     }
   },
-  // transformers keeps the factor in the type of the weights, f32 here
+  // transformers stores the factor in the weights' type, f32 here
   embed: (config) => buildEmbedding(config, Math.fround(Math.sqrt(config.width))),
   layer: (config, layer) => {
     const form = { headNorms: true, normOffset: NORM_OFFSET }

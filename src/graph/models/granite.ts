@@ -1,5 +1,5 @@
-// Granite (IBM 2024), the dense models: llama's layer with four constant factors, of the embedding,
-// of what layers add, of attention scores and of logits.
+// Granite (IBM 2024), the dense models: llama's layer with four constant factors: of the embedding,
+// of the layers' residual branches, of attention scores and of logits.
 
 import type { Architecture } from '../architecture.ts'
 import type { GraphBuilder } from '../builder.ts'

@@ -1,4 +1,4 @@
-// Granite 4 (IBM 2025), its dense models of attention alone: Granite's layer with gate and up in
+// Granite 4 (IBM 2025), the dense models with attention only: Granite's layer with gate and up in
 // one linear layer. Those with Mamba layers or experts are not supported.
 
 import { UnsupportedError } from '../../base/errors.ts'

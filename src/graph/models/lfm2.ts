@@ -26,7 +26,7 @@ import {
 
 const names = { gate: 'feed_forward.w1', up: 'feed_forward.w3', down: 'feed_forward.w2' }
 
-/** The width that transformers computes from the one that is named: 2/3 of it, rounded up. */
+/** The width that transformers computes from the configured one: 2/3 of it, rounded up. */
 function readFeedForward(json: JsonObject): number {
   const named = readSize(json, 'block_ff_dim', readNumber(json, 'intermediate_size'))
   if (!readFlag(json, 'block_auto_adjust_ff_dim', true)) return named
@@ -41,7 +41,8 @@ const attending: LayerConfig = { rope: 'main' }
 const convolving: LayerConfig = { mixer: 'convolution' }
 
 /**
- * From `layer_types`, or from `full_attn_idxs` of older files; all attend where neither is there.
+ * From `layer_types`, or from `full_attn_idxs` of older files; if both are missing, all layers have
+ * attention.
  */
 function readLayers(json: JsonObject, count: number): LayerConfig[] {
   const { full_attn_idxs: indices } = json

@@ -1,5 +1,5 @@
-// Ministral (Mistral AI 2024): Mistral's layer, of which some see only a window of the tokens
-// before them.
+// Ministral (Mistral AI 2024): Mistral's layer; some layers attend only to a window of earlier
+// tokens.
 
 import type { Architecture } from '../architecture.ts'
 import { buildDecoderLayer, buildEmbedding, buildModelHead } from './blocks.ts'

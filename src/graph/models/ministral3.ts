@@ -1,5 +1,5 @@
-// Ministral 3 (Mistral AI 2025): Mistral's layer whose queries grow with their position beyond the
-// context that was trained first.
+// Ministral 3 (Mistral AI 2025): Mistral's layer, whose queries are scaled up with their position
+// beyond the original context.
 
 import type { Architecture } from '../architecture.ts'
 import type { GraphBuilder } from '../builder.ts'
@@ -22,7 +22,7 @@ import {
   toSlidingLayer,
 } from './read-config.ts'
 
-/** The rotary parameters that transformers assumes where a file has none. */
+/** The rotary parameters that transformers assumes if a file has none. */
 const defaultRope: JsonObject = {
   type: 'yarn',
   rope_theta: 1_000_000,

@@ -1,5 +1,5 @@
-// Mistral 7B (Jiang et al. 2023): Llama's layer, where every token sees only a window of those
-// before it.
+// Mistral 7B (Jiang et al. 2023): Llama's layer, where every token attends only to a window of
+// earlier ones.
 
 import type { Architecture } from '../architecture.ts'
 import { buildDecoderLayer, buildEmbedding, buildModelHead } from './blocks.ts'

@@ -1,5 +1,5 @@
 // Qwen2 and Qwen2.5: Llama's layer with a bias on queries, keys and values only; later layers may
-// slide.
+// have a sliding window.
 
 import type { Architecture } from '../architecture.ts'
 import type { LayerConfig } from '../model-config.ts'
@@ -14,7 +14,7 @@ import {
   readWindow,
 } from './read-config.ts'
 
-/** Layers from `max_window_layers` on slide, if `use_sliding_window` is set. */
+/** Layers from `max_window_layers` on have a sliding window, if `use_sliding_window` is set. */
 export function readQwenLayers(json: JsonObject, count: number): LayerConfig[] {
   const window = readFlag(json, 'use_sliding_window', false) ? readWindow(json, 4096) : undefined
   const first = json.max_window_layers === 0 ? 0 : readSize(json, 'max_window_layers', 28)

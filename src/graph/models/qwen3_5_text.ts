@@ -1,5 +1,5 @@
-// Qwen 3.5 (Qwen team 2026), the dense text model: three of four layers hold a state that is
-// corrected by the gated delta rule, the fourth attends and gates what it found.
+// Qwen 3.5 (Qwen team 2026), the dense text model: three of four layers have a state that the gated
+// delta rule updates; the fourth has attention with a gate on its output.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
@@ -64,7 +64,10 @@ function buildUnitHeads(
   return g.reshape(g.scale(normed, scale * width ** -0.5), x.shape)
 }
 
-/** exp(decay) is what the state keeps: decay = −exp(A)·softplus(a + bias), [N, T, H]. */
+/**
+ * exp(decay) is the factor with which the state is kept: decay = −exp(A)·softplus(a + bias), [N, T,
+ * H].
+ */
 function buildDecay(g: GraphBuilder, x: Value, heads: number): Value {
   const input = buildLinear(g, x, 'linear_attn.in_proj_a', heads)
   const rate = g.op('exponential', [g.weight('linear_attn.A_log', [heads])])

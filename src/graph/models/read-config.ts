@@ -8,7 +8,7 @@ import { readRope } from './read-rope.ts'
 export type JsonObject = Readonly<Record<string, unknown>>
 
 /**
- * What a `model_type` assumes for keys that its config.json leaves out: the defaults of
+ * The values of a `model_type` for keys that are missing in its config.json: the defaults of
  * transformers' config class.
  */
 export interface ConfigDefaults {
@@ -56,12 +56,13 @@ export function requireValue(json: JsonObject, key: string, ...allowed: readonly
   )
 }
 
-// several times the deepest published model: a broken number must not fill the memory with graphs
+// several times the deepest published model, so that a wrong number cannot fill the memory with
+// graphs
 const MOST_LAYERS = 1024
 
 /**
  * The part of a config that all architectures have; each adds its layers and what differs. All
- * layers see everything and turn by `main`.
+ * layers have full attention and the RoPE table `main`.
  */
 export function readCommon(json: JsonObject, defaults: ConfigDefaults): ModelConfig {
   refuseQuantized(json)
@@ -104,7 +105,10 @@ export function readCommon(json: JsonObject, defaults: ConfigDefaults): ModelCon
   }
 }
 
-/** Weights that another tool packed have other names and formats. */
+/**
+ * Throws UnsupportedError for weights that another tool quantised, because their names and formats
+ * differ.
+ */
 function refuseQuantized({ quantization_config: quantization }: JsonObject): void {
   if (quantization === undefined || quantization === null) return
   const method = (quantization as JsonObject).quant_method ?? 'an unnamed method'
@@ -131,8 +135,8 @@ export function readEosTokenIds({ eos_token_id: ids }: JsonObject): number[] {
 }
 
 /**
- * The window of each layer from `layer_types`; `fallback` decides which layers slide if the key is
- * missing. Throws UnsupportedError for a type of attention that is neither full nor sliding.
+ * The window of each layer from `layer_types`; `fallback` decides which layers have a window if the
+ * key is missing. Throws UnsupportedError for a type of attention that is neither full nor sliding.
  */
 export function readLayerWindows(
   json: JsonObject,
@@ -183,13 +187,13 @@ export function readLayerTypes(
   })
 }
 
-/** A layer that turns by the main table, and slides where it has a window. */
+/** A layer with the main RoPE table, and a sliding window if there is one. */
 export const toSlidingLayer = (slidingWindow: number | undefined): LayerConfig =>
   slidingWindow === undefined ? { rope: 'main' } : { rope: 'main', slidingWindow }
 
 /**
- * The window of a config whose every layer slides, or none does; `fallback` where the key is
- * missing, null is none.
+ * The window of a config in which all layers have a window or none; `fallback` if the key is
+ * missing; null means none.
  */
 export function readWindow(json: JsonObject, fallback?: number): number | undefined {
   const value = json.sliding_window === undefined ? fallback : json.sliding_window

@@ -1,5 +1,5 @@
-// Reads how rotary angles are made: `rope_parameters` of transformers 5, or the older `rope_theta`
-// with `rope_scaling`.
+// Reads the parameters of rotary angles: `rope_parameters` of transformers 5, or the older
+// `rope_theta` with `rope_scaling`.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { RopeConfig, RopeScaling } from '../model-config.ts'
@@ -15,14 +15,14 @@ interface RopeDefaults {
 type Need = (key: string) => number
 type Optional = (key: string) => number | undefined
 
-/** What a scaling is read from. */
+/** The source of a scaling. */
 interface ScalingSource {
   readonly need: Need
   readonly optional: Optional
   readonly parameters: JsonObject
-  /** The context before stretching. */
+  /** The original context, before scaling. */
   readonly original: number
-  /** Numbers of each head that turn. */
+  /** How many values of each head are rotated. */
   readonly width: number
 }
 
@@ -78,7 +78,7 @@ function readDivisors(parameters: JsonObject, key: string, count: number): reado
   )
 }
 
-/** Scalings whose factor is the context over the original one, where the config leaves it out. */
+/** Scalings whose factor is the ratio of the context to the original one if the config has none. */
 const withDerivedFactor: ReadonlySet<unknown> = new Set(['yarn', 'longrope', 'su'])
 
 const removeUndefined = <T extends object>(
@@ -102,8 +102,7 @@ export function readRope(json: JsonObject, defaults: RopeDefaults): RopeConfig {
 }
 
 /**
- * A table from its own parameters; what they leave out is looked up in the config, then
- * in the defaults.
+ * A table from its own parameters; missing ones are taken from the config, then from the defaults.
  */
 export function readRopeParameters(
   parameters: JsonObject,

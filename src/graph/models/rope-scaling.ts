@@ -16,13 +16,13 @@ import type { JsonObject } from './read-config.ts'
  * linear: positions divided by the factor (Chen et al. 2023, arXiv:2306.15595). dynamic: the base
  * grows with the sequence (NTK-aware). yarn: by frequency (Peng et al. 2023, arXiv:2309.00071).
  * llama3: by frequency, as Llama 3.1 was trained. longrope: by lists of divisors that were searched
- * for a model (Ding et al. 2024, arXiv:2402.13753).
+ * for the model (Ding et al. 2024, arXiv:2402.13753).
  */
 export interface RopeScalingOptions {
   readonly type: 'linear' | 'dynamic' | 'yarn' | 'llama3' | 'longrope'
   /**
-   * The new context over the trained one: 4 reads 8,192 tokens with a model of 2,048. Longrope may
-   * leave it out: the context is then the config's.
+   * The ratio of the new context to the trained one: 4 gives a model of 2,048 tokens a context of
+   * 8,192. Longrope may leave it out: the context is then the config's.
    */
   readonly factor?: number | undefined
   /** The trained context. Default: the config's. */
@@ -50,7 +50,7 @@ export const ropeScalingField = object(scalingFields, {
   about: 'a scaling of rotary positions for longer contexts: { type, factor }',
 })
 
-/** Llama 3.1's own band of frequencies. */
+/** Llama 3.1's band of frequencies. */
 const llama3Band = { low_freq_factor: 1, high_freq_factor: 4 }
 
 /**
@@ -62,7 +62,7 @@ export function withRopeScaling(json: JsonObject, scaling: RopeScalingOptions): 
   const trained = scaling.originalContext ?? readTrainedContext(json)
   const context = computeContext(json, scaling, trained)
   const { type, factor } = scaling
-  // The config keeps the trained context for these two, and readers multiply.
+  // For these two, the config has the trained context, and readers multiply it.
   const isMultiplied = type === 'linear' || type === 'dynamic'
   return {
     ...json,
@@ -86,7 +86,7 @@ function checkScaling({ type, factor, shortFactor, longFactor }: RopeScalingOpti
     )
 }
 
-/** Tokens that the scaled model reads. */
+/** The context of the scaled model in tokens. */
 function computeContext(json: JsonObject, { factor }: RopeScalingOptions, trained: number): number {
   if (factor !== undefined) return Math.floor(trained * factor)
   return readContext(json)
@@ -109,7 +109,7 @@ function toLongRope(
     rope_type: 'longrope',
     short_factor: short,
     long_factor: long,
-    // The config's lists go with its attention factor, whatever part of its context is opened.
+    // The config's lists require its attention factor, for any part of its context.
     factor: isOwn ? (own.factor ?? readContext(json) / readTrainedContext(json)) : stretch,
     ...(isOwn ? { attention_factor: own.attention_factor } : undefined),
   }
@@ -134,8 +134,8 @@ function readTrainedContext(json: JsonObject): number {
 }
 
 /**
- * Newer configs keep theta, and the part of a head that turns, among the parameters that the
- * scaling replaces; gemma3 keeps two thetas there, by type of layer.
+ * Keeps theta and the rotated part of a head, which newer configs have among the parameters that
+ * the scaling replaces; gemma3 has two thetas there, by type of layer.
  */
 function keepAngles(json: JsonObject): JsonObject {
   const own = getOwnScaling(json)

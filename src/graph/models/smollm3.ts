@@ -1,5 +1,5 @@
-// SmolLM3: Llama's layer, where every fourth layer does not turn queries and keys at all (NoPE,
-// Yang et al. 2025).
+// SmolLM3: Llama's layer, where every fourth layer has no position embedding (NoPE, Yang et al.
+// 2025).
 
 import { FormatError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'

@@ -1,20 +1,20 @@
-// Order of execution as data: a value that is available only after another one. ONNX Runtime runs a
-// node as soon as its walk back from the outputs meets it, and runs equal nodes once; what must be
-// computed late, or again, has to wait for something.
+// Order of execution as a data dependency: a value that is available only after another one. ONNX
+// Runtime orders nodes by walking back from the outputs, and runs equal nodes once. A value that
+// must be computed late, or again, therefore has to depend on another value.
 
 import type { OnnxEmitter, Operation } from '../operation.ts'
 import type { Dim } from '../ir.ts'
 
 /**
- * The axis whose length is unknown before the run: a shape that is known is folded away, and the
- * wait with it.
+ * The axis whose length is unknown before the run, because ONNX Runtime folds a known shape into a
+ * constant, which removes the dependency.
  */
 export const findSymbolicAxis = (shape: readonly Dim[]): number =>
   shape.findIndex((dim) => typeof dim === 'string')
 
 /**
- * x under a new name, made once `gate` is there: a reshape to [0, 0, …] ("as it is"), whose zeros
- * are made from the gate's shape. No copy.
+ * x under a new name, available once `gate` is computed: a reshape to [0, 0, …] (unchanged), whose
+ * zeros are computed from the gate's shape. No copy.
  */
 export function emitAfter(
   emit: OnnxEmitter,

@@ -1,5 +1,5 @@
-// Small helpers of the reference evaluations: float arrays, strides, broadcasting. Slow on purpose,
-// obvious on purpose.
+// Small helpers of the reference evaluations: float arrays, strides, broadcasting. Deliberately
+// slow and simple.
 
 import { ShapeError } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'

@@ -149,7 +149,7 @@ export const attention: Operation = {
   },
 }
 
-/** [N, T, K·d] → [N, K, T, d]: what a cache keeps of the new keys or values. */
+/** [N, T, K·d] → [N, K, T, d]: the form in which a cache stores new keys or values. */
 export const cacheEntry: Operation = {
   name: 'cacheEntry',
   shape: ([x], attributes) => ({
@@ -171,7 +171,7 @@ export const cacheEntry: Operation = {
     const heads = getNumberAttribute(attributes, 'heads')
     const headWidth = getNumberAttribute(attributes, 'headWidth')
     if (x!.shape[1] === 1) {
-      // One token: the axes that change places are of length 1.
+      // One token: the swapped axes have length 1.
       emit.node('Reshape', [x!.name, emit.ints([0, heads, 1, headWidth])], {}, output.name)
       return
     }
@@ -202,9 +202,9 @@ export function joinSpan(past: Tensor, fresh: Tensor): Tensor {
 }
 
 /**
- * Attention over [past | new] without joining them: scores over both parts meet in one softmax,
- * their outputs are added. q: [N, T, H·d], k and v: [N, K, T, d], past keys and values: [N, K, P,
- * d], mask: [N or 1, 1, T, P+T], split: i64 [2] = [P, T].
+ * Attention over [past | new] without concatenating them: one softmax over the scores of both
+ * parts, whose outputs are added. q: [N, T, H·d], k and v: [N, K, T, d], past keys and values: [N,
+ * K, P, d], mask: [N or 1, 1, T, P+T], split: i64 [2] = [P, T].
  */
 export const cachedAttention: Operation = {
   name: 'cachedAttention',

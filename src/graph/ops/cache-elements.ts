@@ -1,5 +1,5 @@
-// The numbers of caches in graphs: 16-bit floats, and vectors of 8-bit codes. They are read and
-// rounded to, nothing else is computed in them.
+// The element types of caches in graphs: 16-bit floats, and vectors of 8-bit codes. Graphs convert
+// from and to them, and compute nothing in them.
 
 import type { Tensor } from '../../base/tensor.ts'
 import { getF16Values, toF16Bits } from '../../formats/half.ts'
@@ -44,7 +44,7 @@ export const roundToHalf: Operation = {
   },
 }
 
-/** Bytes of a vector in addition to its codes: mantissa and exponent of its step. */
+/** Bytes of a vector in addition to its codes: mantissa and exponent of its scale. */
 export const STEP_BYTES = 2
 const MOST_CODE = 127
 /** Steps are mantissa/64 · 2^exponent with mantissas from 64 to 127. */

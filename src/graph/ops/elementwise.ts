@@ -95,7 +95,7 @@ export const divide = defineBinary(
   ],
 )
 
-/** y = factor·x with a factor known when the graph is made. */
+/** y = factor·x with a constant factor. */
 export const scale: Operation = {
   name: 'scale',
   shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
@@ -118,7 +118,7 @@ export const scale: Operation = {
   },
 }
 
-/** y = x, and no gradient flows back: DoRA's norm is a constant for the gradient. */
+/** y = x, without a gradient: DoRA's norm is a constant for the gradient. */
 export const stopGradient: Operation = {
   name: 'stopGradient',
   shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),

@@ -1,5 +1,5 @@
-// Layers over base weights that are kept quantised while a model trains. The gradient passes
-// through to the input; the weight has none.
+// Layers over base weights that stay quantised in training. The input has a gradient; the weight
+// has none.
 
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import type { FrozenShape } from '../quantized-base/frozen-form.ts'
@@ -24,8 +24,9 @@ const dequantizeWeight = (parts: readonly Tensor[], attributes: Attributes): Ten
 }
 
 /**
- * A [1] tensor of 1 that waits for x. The weight is made with it, so that neither all weights are
- * made at the start of a program, nor those of the forward pass kept for the backward pass.
+ * A [1] tensor of 1 that depends on x. The weight is dequantised with it, so that weights are
+ * neither all dequantised at the start of a program, nor kept from the forward pass for the
+ * backward pass.
  */
 function emitOneAfter(emit: OnnxEmitter, x: string): string {
   const rows = emit.node('Shape', [x], { start: { int: 0 }, end: { int: 1 } })
@@ -124,8 +125,8 @@ export const frozenEmbedding: Operation = {
 }
 
 /**
- * The weight itself in f32, [rows, columns], for what looks at all of it: DoRA's norms. Inputs: its
- * parts.
+ * The weight in f32, [rows, columns], for code that needs the whole matrix: DoRA's norms. Inputs:
+ * its parts.
  */
 export const frozenWeight: Operation = {
   name: 'frozenWeight',

@@ -32,8 +32,8 @@ export const embedding: Operation = {
 }
 
 /**
- * Rows of a batch of sequences, counted through: x [N, T, D], rows i64 [M] → [M, D]. Any other
- * shape of `rows` is in front of D just so.
+ * Rows of a batch of sequences by index into N·T: x [N, T, D], rows i64 [M] → [M, D]. `rows` may
+ * have any shape, which precedes D in the output.
  */
 export const gatherRows: Operation = {
   name: 'gatherRows',

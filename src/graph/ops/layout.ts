@@ -15,7 +15,7 @@ import {
 
 const isSymbolic = (dim: Dim): boolean => typeof dim === 'string'
 
-/** Replaces named dimensions by numbers; one that is not bound yet is what remains of `total`. */
+/** Replaces named dimensions by numbers; one that is not bound yet follows from `total`. */
 function bindShape(
   shape: readonly Dim[],
   dims: ReadonlyMap<string, number>,

@@ -41,7 +41,7 @@ function multiplyUnit(
 
 /**
  * B·low of one token of each row: low [N, 1, P·R], B [U, unit, R] → [N, 1, U·unit]. Every row reads
- * each unit as it is, without transposing the result.
+ * each unit directly, without transposing the result.
  */
 export const partsProduct: Operation = {
   name: 'partsProduct',

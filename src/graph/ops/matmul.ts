@@ -1,5 +1,4 @@
-// Matrix products: a general one, and a linear layer whose weight is [out, in] as checkpoints
-// keep it.
+// Matrix products: a general one, and a linear layer whose weight is [out, in], as in checkpoints.
 
 import { ShapeError } from '../../base/errors.ts'
 import { sizeOf } from '../../base/tensor.ts'
@@ -125,10 +124,11 @@ export const matmul: Operation = {
 const toSide = ({ name, shape }: Value): ProductSide => [name, shape.length]
 
 /**
- * x·Aᵀ of one sequence such that a token's numbers do not depend on how many tokens go with it. x:
- * [1, T, in], A: [R, in], chunk: i64 [1], a divisor of R of at most 16 → [1, T, R]; R is at least 1. ONNX Runtime
- * shares out the columns of a product among threads where there are fewer rows than columns, and how
- * far it sums at a time depends on the columns of a thread; it never cuts 16 columns.
+ * x·Aᵀ of one sequence, computed so that a token's results do not depend on the number of tokens.
+ * x: [1, T, in], A: [R, in], chunk: i64 [1], a divisor of R of at most 16 → [1, T, R]; R is at
+ * least 1. If there are fewer rows than columns, ONNX Runtime distributes the columns of a product
+ * over threads, and its order of summation depends on the number of columns per thread. It never
+ * divides 16 columns.
  */
 export const chunkedProduct: Operation = {
   name: 'chunkedProduct',
@@ -153,8 +153,8 @@ export const chunkedProduct: Operation = {
 }
 
 /**
- * y = x·Wᵀ + bias. x: [.., in], W: [out, in], bias: [out]. The attribute `module` is the path
- * adapters aim at.
+ * y = x·Wᵀ + bias. x: [.., in], W: [out, in], bias: [out]. The attribute `module` is the path that
+ * adapters target.
  */
 export const linear: Operation = {
   name: 'linear',

@@ -5,7 +5,7 @@ import type { OnnxEmitter, Operation } from '../operation.ts'
 import { createZerosLike, checkDim, asFloats, getNumberAttribute } from './arrays.ts'
 import { flattenRows } from './matmul.ts'
 
-/** Weight plus offset: Gemma keeps w − 1 in its files, so its offset is 1. */
+/** Weight plus offset: Gemma's files store w − 1, so its offset is 1. */
 const emitShifted = (emit: OnnxEmitter, weight: string, offset: number): string =>
   offset === 0 ? weight : emit.node('Add', [weight, emit.float(offset)])
 

@@ -1,5 +1,5 @@
-// How a product of two tensors is written: by the operator that reads a transposed side in place, or,
-// where the platform lacks it, in plain ONNX operators.
+// Emits a product of two tensors: with the operator that reads a transposed side in place or, if
+// the platform lacks it, in plain ONNX operators.
 
 import type { OnnxEmitter } from '../operation.ts'
 
@@ -12,7 +12,7 @@ export interface ProductForm {
 /** The name of a side, and how many dimensions it has. */
 export type ProductSide = readonly [name: string, rank: number]
 
-/** The last two axes of a tensor change places. */
+/** Swaps the last two axes of a tensor. */
 const emitSwap = (emit: OnnxEmitter, [name, rank]: ProductSide): string => {
   const order = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i))
   return emit.node('Transpose', [name], { perm: { ints: order } })

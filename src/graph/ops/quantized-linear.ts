@@ -17,7 +17,7 @@ const readBlocks = (attributes: Attributes): readonly [number, number, number, n
     getNumberAttribute(attributes, name),
   ) as [number, number, number, number]
 
-/** Codes, scales and offsets as the operation's inputs hold them. */
+/** Codes, scales and offsets in the form of the operation's inputs. */
 export interface BlockWeight {
   readonly codes: Uint8Array
   readonly scales: Float32Array
@@ -158,13 +158,13 @@ function emitIntegerProduct(
 const MOST_CODE = 127
 /** The code of zero of unsigned inputs, which ONNX Runtime multiplies fastest on x86. */
 const ZERO_CODE = 128
-/** Of a token whose inputs are all 0. */
+/** The scale of a token whose inputs are all 0. */
 const LEAST_SCALE = 1e-30
 
 /**
  * y = (x⊙factors)·W of a piece of one prompt: x [1, T, in], factors [in], codes i8 [in, out],
- * scales [out], W = codes·scales. The inputs of a token are rounded to 255 steps of its largest
- * one; integers are summed exactly, so a token's values do not depend on other tokens.
+ * scales [out], W = codes·scales. The inputs of a token are rounded to 8 bits relative to its
+ * largest one. Integers are summed exactly, so a token's results do not depend on other tokens.
  */
 export const int8Linear: Operation = {
   name: 'int8Linear',

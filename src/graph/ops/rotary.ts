@@ -12,9 +12,9 @@ import {
 } from './arrays.ts'
 
 /**
- * Turns each pair (x_i, x_{i+r/2}) of every head's first r numbers by the angle of its position;
- * the rest passes unchanged. x: [N, T, heads·d], cos and sin: [positions, r/2], positions: i64 [N,
- * T]. `inverse` turns back, which is the gradient.
+ * Rotates each pair (x_i, x_{i+r/2}) of every head's first r values by the angle of its position;
+ * the rest is unchanged. x: [N, T, heads·d], cos and sin: [positions, r/2], positions: i64 [N, T].
+ * `inverse` rotates in the other direction, which is the gradient.
  */
 export const rotary: Operation = {
   name: 'rotary',
@@ -71,7 +71,7 @@ export const rotary: Operation = {
   onnx(emit, { inputs: [x, cos, sin, positions], output, attributes }) {
     const heads = getNumberAttribute(attributes, 'heads')
     const turned = (cos!.shape[1] as number) * 2
-    // 0: the whole head turns
+    // 0: the whole head is rotated
     const partial = turned === (getLastDim(x!) as number) / heads ? 0 : turned
     const sine = getFlagAttribute(attributes, 'inverse') ? emit.node('Neg', [sin!.name]) : sin!.name
     const names = [x!.name, positions!.name, cos!.name, sine] as const

@@ -1,5 +1,5 @@
-// Cross-entropy against shares instead of one label: over the whole vocabulary, or over a few
-// tokens and one bucket for all the rest.
+// Cross-entropy against a distribution instead of one label: over the whole vocabulary, or over a
+// few tokens and one bucket for all others.
 
 import { ShapeError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -35,7 +35,7 @@ function dot(a: Floats, b: Floats): number {
   return sum
 }
 
-/** The remaining probability of the tokens without a share. */
+/** The remaining probability of all other tokens. */
 function computeRest(shares: Floats): number {
   let rest = 1
   for (const share of shares) rest -= share
@@ -176,7 +176,7 @@ export const bucketCrossEntropy: Operation = {
   },
 }
 
-/** Logits with the ids' own replaced by what no softmax sees. */
+/** Logits in which those of the ids are replaced by a number with softmax 0. */
 function emitHidden(emit: OnnxEmitter, logits: string, ids: string): string {
   const zeros = emit.node('Mul', [
     emit.node('GatherElements', [logits, ids], { axis: { int: 1 } }),
@@ -196,8 +196,8 @@ const emitRest = (emit: OnnxEmitter, shares: string): string =>
   ])
 
 /**
- * (softmax(logits) − target) · upstream: the target has the shares at their ids, and r spread over
- * the other tokens as softmax has it there.
+ * (softmax(logits) − target) · upstream: the target has the shares at their ids, and r distributed
+ * over the other tokens in proportion to their softmax.
  */
 export const bucketCrossEntropyGradient: Operation = {
   name: 'bucketCrossEntropyGradient',

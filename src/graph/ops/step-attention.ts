@@ -1,6 +1,6 @@
-// Attention of the two programs that serve in steps: one new token of each row over blocks of its
-// cache, and a piece of one prompt over the cached tokens. Both compute what cachedAttention does,
-// in the form that ONNX Runtime is fastest at for their shapes.
+// Attention of the two step programs: one new token of each row over blocks of its cache (decode),
+// and a piece of one prompt over the cached tokens (prefill). Both compute the same as
+// cachedAttention, in the form that is fastest on ONNX Runtime for their shapes.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { OnnxContext, OnnxEmitter, Operation } from '../operation.ts'
@@ -19,8 +19,8 @@ import { emitProduct } from './product.ts'
  * One new token of each row over [past | new]. q: [N, 1, H·d], k and v: [N, K, 1, d], past keys and
  * values: [N, K, C, d], mask: [N, 1, 1, C+1], split: i64 [2] = [C, 1]. The past is seen as B blocks
  * of W slots, C = B·W, by two shapes: pastShape i64 [6] = [0, K, B, 1, W, d], sharesShape i64 [6] =
- * [0, K, H/K, 1, B, W]. With one query a product, and unscaled, ONNX Runtime reads keys and values
- * in place; the H/K queries of a key head meet each block while it is in the processor's cache.
+ * [0, K, H/K, 1, B, W]. With one unscaled query per product, ONNX Runtime reads keys and values in
+ * place; the H/K queries of a key head use each block while it is in the processor's cache.
  */
 export const blockAttention: Operation = {
   name: 'blockAttention',
@@ -76,8 +76,9 @@ function emitBlockAttention(emit: OnnxEmitter, { inputs, output, attributes }: O
 /**
  * T new tokens of each row over its cache, causal. q: [N, T, H·d], k and v: [N, T, K·d], past keys
  * and values: [N, K, C, d], last: i32 [N], the position of each row's last new token; total: i32,
- * the largest of them + 1. A `window` above 0 is how many tokens a query sees, itself included. No
- * mask is read. ONNX Runtime's own kernel; it has no query for a soft cap at full speed.
+ * the largest of them + 1. A `window` above 0 is the number of tokens to which a query attends,
+ * itself included. No mask is read. Uses ONNX Runtime's own kernel, which is not fast with a soft
+ * cap.
  */
 export const pieceAttention: Operation = {
   name: 'pieceAttention',
@@ -98,7 +99,7 @@ export const pieceAttention: Operation = {
     const { inputs, output, attributes } = context
     const { heads, kvHeads, scale } = readAttentionForm(attributes)
     const window = getNumberAttribute(attributes, 'window')
-    // Keys and values of all tokens are outputs that the fast kernels need; they stay inside.
+    // The fast kernels need keys and values of all tokens as outputs, which are not used.
     emit.nodeWithOutputs(
       'GroupQueryAttention',
       'com.microsoft',
@@ -118,7 +119,7 @@ const INT32 = 6 // TensorProto.DataType
 const INT64 = 7
 const UNSEEN = -1e30
 
-/** The same in plain operators: cachedAttention under a mask that is made here. */
+/** The same in plain operators: cachedAttention with a mask that is computed here. */
 function emitMaskedPiece(emit: OnnxEmitter, { inputs, output, attributes }: OnnxContext): void {
   const [q, k, v, pastK, pastV, last, total] = inputs.map(({ name }) => name) as [
     string,
@@ -131,7 +132,7 @@ function emitMaskedPiece(emit: OnnxEmitter, { inputs, output, attributes }: Onnx
   ]
   const { kvHeads, headWidth } = readAttentionForm(attributes)
   const tokens = emit.node('Shape', [q], { start: { int: 1 }, end: { int: 2 } }) // i64 [1]
-  // Slots behind the longest row hold nothing; one is left where all of them are empty.
+  // Slots after the longest row are empty; one is kept if all are empty.
   const ended = emit.node('Reshape', [
     emit.node('Cast', [total], { to: { int: INT64 } }),
     emit.ints([1]),
@@ -165,7 +166,7 @@ interface PieceMask {
   readonly window: number
 }
 
-/** What `computePieceMask` computes, f32 [N, 1, T, C+T]. */
+/** Emits the mask of `computePieceMask`, f32 [N, 1, T, C+T]. */
 function emitPieceMask(emit: OnnxEmitter, { last, split, window }: PieceMask): string {
   const [slots, tokens] = split.map((count) => emit.node('Cast', [count], { to: { int: INT32 } }))
   const whole = (name: string, shape: readonly number[], value: number): string =>
@@ -197,7 +198,7 @@ function emitPieceMask(emit: OnnxEmitter, { last, split, window }: PieceMask): s
   return emit.node('Where', [isSeen, emit.float(0), emit.float(UNSEEN)])
 }
 
-/** Which of [past | new] each query sees: [N, 1, T, C+T], 0 where it does. */
+/** The mask of [past | new] for each query: [N, 1, T, C+T], 0 where it attends. */
 function computePieceMask(q: Tensor, past: Tensor, last: Tensor, window: number): Tensor {
   const [rows, tokens] = q.shape as [number, number]
   const capacity = past.shape[2]!

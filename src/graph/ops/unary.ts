@@ -1,4 +1,4 @@
-// Functions of one number: activations, and the few others that adapters need. Each names its
+// Functions of one value: activations, and the few others that adapters need. Each names its
 // derivative in terms of x and y = f(x).
 
 import type { Value } from '../ir.ts'
@@ -29,8 +29,8 @@ function defineUnary(name: string, rules: Unary): Operation {
 }
 
 /**
- * The derivative of an activation times what arrives: an operation of (x, upstream), itself without
- * a gradient.
+ * The derivative of an activation times the upstream gradient: an operation of (x, upstream),
+ * itself without a gradient.
  */
 function defineDerivative(
   name: string,
@@ -48,8 +48,8 @@ function defineDerivative(
     },
     onnx(emit, { inputs, output }) {
       const [x, upstream] = inputs as [Value, Value]
-      // What depends on x alone would be computed in the forward pass, and kept until upstream
-      // arrives.
+      // Otherwise the part that depends on x alone would be computed in the forward pass, and kept
+      // until upstream is available.
       const axis = findSymbolicAxis(upstream.shape)
       const late = axis < 0 ? x.name : emitAfter(emit, x.name, x.shape.length, upstream.name, axis)
       onnx(emit, late, upstream.name, output.name)
@@ -120,7 +120,7 @@ export const geluTanhGradient = defineDerivative(
   },
 )
 
-/** The error function: 2/√π·e^(−x²)·Σ 2ⁿ·x^(2n+1)/(2n+1)!!, whose terms all have one sign. */
+/** The error function: 2/√π·e^(−x²)·Σ 2ⁿ·x^(2n+1)/(2n+1)!!, whose terms all have the same sign. */
 function computeErf(x: number): number {
   if (Math.abs(x) > 6) return Math.sign(x)
   let term = x

@@ -1,13 +1,13 @@
-// Virtual tokens: places in a row that hold a learned vector instead of a token. The i-th has the
-// id −1 − i; token ids count from 0.
+// Virtual tokens: positions of a row that have a learned vector instead of a token. The i-th has
+// the id −1 − i; token ids count from 0.
 
 import { i64 } from '../../base/tensor.ts'
 import type { Operation } from '../operation.ts'
 import { createZerosLike, checkRank, asFloats, toIntegers } from './arrays.ts'
 
 /**
- * The ids with 0 in the place of virtual tokens, so that a table may be read with them. i64 [..] →
- * i64 [..].
+ * The ids, with virtual tokens replaced by 0, so that a table can be read with them. i64 [..] → i64
+ * [..].
  */
 export const knownIds: Operation = {
   name: 'knownIds',
@@ -65,7 +65,7 @@ export const replaceVirtual: Operation = {
   },
   gradient(g, { inputs: [, rows, ids], upstream, needs }) {
     const ofTokens = g.op('replaceVirtual', [upstream, g.scale(rows!, 0), ids!])
-    // What is left are the virtual places; the zeros of all others are added to the first row.
+    // Only virtual positions remain; all others are zero and are added to the first row.
     const ofRows = needs(1)
       ? g.op('scatterRows', [g.subtract(upstream, ofTokens), g.op('virtualRows', [ids!]), rows!])
       : undefined

@@ -1,9 +1,10 @@
-// Graph pass: named dimensions become numbers, where a program runs with one value of them only.
+// Graph pass: replaces named dimensions by numbers, for programs that run with only one value of
+// them.
 
 import { addDims, type Dim, type Graph, type GraphInput, multiplyDims, readFactor } from '../ir.ts'
 import { rewrite } from './rewrite.ts'
 
-/** A dimension with the numbers put in: '2*T+C' with T = 1 is 'C+2'. */
+/** A dimension with the numbers inserted: '2*T+C' with T = 1 is 'C+2'. */
 function bindDim(dim: Dim, numbers: ReadonlyMap<string, number>): Dim {
   if (typeof dim === 'number') return dim
   const known = (factor: string): Dim => readFactor(factor, (name) => numbers.get(name)) ?? factor

@@ -11,12 +11,12 @@ import { type BaseWeight, type FrozenWeight, isFrozen } from '../quantized-base/
 
 const toPartName = (weight: string, part: string): string => `${weight}.${part}`
 
-/** What the pass must know of a frozen weight: everything but its numbers. */
+/** What the pass needs of a frozen weight: everything except its values. */
 type Frozen = Pick<FrozenWeight, 'form' | 'shape'>
 
 /**
- * A graph's frozen weights by their names inside it. What an adapter brings in a weight's place is
- * the adapter's, and stays.
+ * A graph's frozen weights by their names inside it. A tensor with which an adapter replaces a
+ * weight is not frozen.
  */
 function collectFrozen(
   { graph, prefix }: Block,
@@ -68,8 +68,7 @@ function freezeGraph(graph: Graph, frozen: ReadonlyMap<string, Frozen>): Graph {
 
 /**
  * Blocks whose linear layers and look-ups read frozen weights in their parts, by the inputs that
- * `collectFrozenFeeds` names; anything else that looks at a frozen weight gets it in f32 for that
- * moment.
+ * `collectFrozenFeeds` names; any other node that reads a frozen weight gets it dequantised to f32.
  */
 export function freezeBlocks(
   weights: ReadonlyMap<string, BaseWeight>,

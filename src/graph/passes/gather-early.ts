@@ -1,13 +1,13 @@
-// Graph pass: rows are picked as soon as nothing needs the others. Behind the last attention a
-// token's values depend on that token alone, so what is not read need not be computed, in the
-// forward pass or in the backward pass, which is derived from it.
+// Graph pass: selects rows as soon as the others are not needed. After the last attention, a
+// token's values depend only on that token, so unused tokens need not be computed in the forward
+// pass, nor in the backward pass, which is derived from it.
 
 import type { Graph, Node, Value } from '../ir.ts'
 import { prune, rewrite } from './rewrite.ts'
 
 /**
- * Operations on [N, T, ..] that treat every token separately; of a product only with one matrix for
- * all.
+ * Operations on [N, T, ..] that treat every token separately; products only with one matrix for all
+ * tokens.
  */
 const tokenwise = new Set([
   'add',

@@ -1,5 +1,5 @@
-// Reverse-mode differentiation as a graph pass: the graph that comes out computes what the old one
-// did, and the gradients.
+// Reverse-mode differentiation as a graph pass: the new graph computes the old outputs and the
+// gradients.
 
 import { OptionError } from '../../base/errors.ts'
 import { GraphBuilder } from '../builder.ts'

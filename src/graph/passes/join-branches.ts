@@ -1,5 +1,5 @@
-// What runs between two shared products of joined graphs. Graphs that do the same there share the
-// nodes; an If, which costs ONNX Runtime about 60 µs, separates only those that differ.
+// The nodes between two shared products of joined graphs. Graphs with the same computation share
+// the nodes; an If, which costs ONNX Runtime about 60 µs, separates only graphs that differ.
 
 import { assertInternal } from '../../base/errors.ts'
 import { type Tensor, viewBytes } from '../../base/tensor.ts'
@@ -9,15 +9,13 @@ import type { StageSlot } from './stage-plan.ts'
 /** Input of the model, bool []: whether this graph is the one that runs. The last one has none. */
 export const toMemberInput = (index: number): string => `%member${index}`
 
-/**
- * The nodes of one graph between two products; the names of what is its own begin with `prefix`.
- */
+/** The nodes of one graph between two products; the names of its own values begin with `prefix`. */
 export interface MemberBranch {
   readonly branch: OnnxBranch
   readonly prefix: string
 }
 
-/** Graphs that do the same in one stage. */
+/** Graphs with the same computation in one stage. */
 interface BranchGroup {
   readonly members: number[]
   readonly branch: MemberBranch
@@ -41,7 +39,7 @@ export function joinBranches(
   const [first] = groups
   assertInternal(first, 'there is a graph to join')
   if (groups.length === 1) return placeBranch(first.branch.branch, slots)
-  // Whoever runs when none of the others does needs no condition.
+  // The last group needs no condition: it runs if none of the others does.
   const last = groups.find(({ members }) => members.includes(branches.length - 1))!
   const others = groups.filter((group) => group !== last)
   return {
@@ -84,7 +82,10 @@ function isSameTensor(a: Tensor, b: Tensor): boolean {
   return bytes.every((byte, i) => byte === others[i])
 }
 
-/** Names of the branch's own values, by where they are first seen: graphs number theirs apart. */
+/**
+ * Names of the branch's own values by their first occurrence, because each graph numbers its values
+ * separately.
+ */
 function collectOwnNames({ branch, prefix }: MemberBranch): ReadonlyMap<string, number> {
   const seen = [
     ...branch.nodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]),
@@ -111,7 +112,7 @@ function describeBranch({ branch }: MemberBranch, own: ReadonlyMap<string, numbe
   ])
 }
 
-/** The branch's nodes as they are, which make the slots by name. */
+/** The branch's nodes unchanged, with outputs named as the slots. */
 function placeBranch(branch: OnnxBranch, slots: readonly StageSlot[]): JoinedBranches {
   const given = new Map(branch.outputs.map(({ name }, at) => [name, slots[at]!.name]))
   const rename = (name: string): string => given.get(name) ?? name

@@ -1,6 +1,6 @@
-// Several graphs over the same packed weights as one ONNX model. The products of those weights are
-// in it once, so that a runtime packs and keeps them once; what is between two products is an If
-// with one branch for each graph. Independent of what the graphs compute.
+// Several graphs over the same packed weights as one ONNX model. The products of those weights
+// occur once, so that a runtime packs and stores the weights once; between two products there is an
+// If with one branch for each graph. Independent of the graphs' computations.
 
 import { assertInternal } from '../../base/errors.ts'
 import { f32, type FileTensor, isFileTensor, type Tensor } from '../../base/tensor.ts'
@@ -19,14 +19,14 @@ export interface JoinSource {
   readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
 }
 
-/** What the platform can do. */
+/** The platform's capabilities. */
 export interface JoinForm {
   readonly operators: OwnOperators
   readonly emptyTensors: boolean
 }
 
 export interface JoinedMember {
-  /** Names in the model of what the graph is fed, by the graph's own. */
+  /** The model's names of the graph's inputs, by the graph's names. */
   readonly inputs: ReadonlyMap<string, string>
   /** The same of its outputs. */
   readonly outputs: ReadonlyMap<string, string>
@@ -44,7 +44,7 @@ export interface JoinPart extends JoinSource {
   readonly shared: readonly SharedProduct[]
 }
 
-/** What is the same in two products of one weight. */
+/** A key that is equal for equal products of one weight. */
 function describeProduct({ nodes, inputs }: SharedProduct, { initializers }: JoinSource): string {
   const held = inputs.filter(({ name }) => initializers.has(name))
   return JSON.stringify([
@@ -68,7 +68,7 @@ function toPart(source: JoinSource, index: number): JoinPart {
   return { graph, initializers, index, shared }
 }
 
-/** ONNX Runtime computes a product and the sum with its bias at once where it sees both. */
+/** ONNX Runtime fuses a product with the sum of its bias if both are adjacent. */
 function toProduct(
   product: Node,
   { nodes, outputs }: Graph,
@@ -173,7 +173,7 @@ function collectOutputs(
   for (const { graph, index } of parts)
     for (const [name, value] of graph.outputs) {
       const given = members[index]!.outputs.get(name)!
-      // Of unlike shapes only the rank is the same.
+      // If shapes differ, only the rank is the same.
       const shape = value.shape.map((dim, axis) =>
         typeof dim === 'number' && axis > 0 ? dim : `${given}.${axis}`,
       )
@@ -209,7 +209,7 @@ function buildBranch(
     const { dtype } = slot
     const value = slot.values[index]
     if (value) return { name: prefix + value.name, dtype }
-    // What this graph does not make: a tensor that it never reads.
+    // A placeholder for a value that this graph does not compute.
     const name = `${prefix}%none${at}`
     held.set(`${name}.value`, createUnread(slot, emptyTensors ? 0 : 1))
     nodes.push({

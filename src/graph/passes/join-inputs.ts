@@ -1,5 +1,5 @@
-// The inputs of a model that several graphs share: equal names are one input where type and rank
-// agree, and get another name where they do not.
+// The inputs of a model that several graphs share: inputs with equal names are one input if type
+// and rank agree; otherwise they are renamed.
 
 import type { OnnxValue } from '../../formats/onnx.ts'
 import type { Dim, Graph, GraphInput } from '../ir.ts'

@@ -1,5 +1,5 @@
-// Graph pass: queries and keys that are neighbours in one value are turned together, as the heads
-// of one rotary embedding. Every head is rotated separately, so the numbers are the same.
+// Graph pass: rotates adjacent queries and keys of one value together, as the heads of one rotary
+// embedding. Every head is rotated separately, so the results are the same.
 
 import type { GraphBuilder } from '../builder.ts'
 import type { Graph, Node, Value } from '../ir.ts'
@@ -7,7 +7,7 @@ import { prune, rewrite } from './rewrite.ts'
 
 interface Turn {
   readonly node: Node
-  /** Where its input is in the value that it is cut from. */
+  /** The position of its input in the value that it is a slice of. */
   readonly source: Value
   readonly start: number
   readonly end: number
@@ -29,7 +29,7 @@ function listTurns({ nodes }: Graph): Turn[] {
 const getHeadWidth = ({ node, start, end }: Turn): number =>
   (end - start) / (node.attributes['heads'] as number)
 
-/** Whether one rotary embedding can turn both: `second` comes after `first`. */
+/** Whether one rotary embedding can rotate both: `second` comes after `first`. */
 const areNeighbours = (first: Turn, second: Turn): boolean =>
   first.source.name === second.source.name &&
   first.end === second.start &&
@@ -42,7 +42,7 @@ interface Pair {
   readonly second: Turn
 }
 
-/** Each turn in one pair at most. */
+/** Pairs of rotations; each rotation is in at most one pair. */
 function listPairs(turns: readonly Turn[]): Pair[] {
   const taken = new Set<Turn>()
   return turns.flatMap((first): Pair[] => {

@@ -1,19 +1,19 @@
 // Gradient checkpointing: which values of the forward pass are kept for the backward pass, and
 // which are computed again there (Chen et al. 2016, arXiv:1604.06174). A pass over a graph with
-// gradients; results stay bit-identical, because the same operations see the same values.
+// gradients; results are bit-identical, because the same operations run on the same values.
 
 import type { Graph, Node, Value } from '../ir.ts'
 import { findSymbolicAxis } from '../ops/after.ts'
 import { findFreshPrefix } from './rewrite.ts'
 
-/** Cheap to compute again next to the products around them: one pass over memory each. */
+/** Cheap to recompute compared with the products around them: one pass over memory each. */
 const cheap = new Set(['silu', 'geluTanh', 'multiply', 'rmsNorm'])
 
 export interface RecomputeOptions {
   /**
    * Names of values that are kept and cut the forward pass into segments. Values of a segment that
-   * ends at a boundary are computed again from the boundary before it; values behind the last
-   * boundary are kept.
+   * ends at a boundary are recomputed from the boundary before it; values after the last boundary
+   * are kept.
    */
   readonly boundaries?: readonly string[]
 }
@@ -22,8 +22,8 @@ interface RecomputePass {
   /** Values of the forward pass, and copies of them. */
   readonly forward: ReadonlySet<string>
   /**
-   * The group that a value is computed again in, when the backward pass first reads it; undefined:
-   * it is kept.
+   * The group in which a value is recomputed when the backward pass first reads it; undefined: it
+   * is kept.
    */
   readonly groups: ReadonlyMap<string, string>
   /**
@@ -87,7 +87,7 @@ class GroupRecomputation {
   }
 
   /**
-   * Of inputs that are no copies, values of the forward pass wait; if there are none, the first
+   * Which inputs of a copy must wait: values of the forward pass; if there are none, the first
    * input, a weight or a feed.
    */
   #mustWait({ name }: Value, index: number, inputs: readonly Value[]): boolean {
@@ -99,9 +99,7 @@ class GroupRecomputation {
     )
   }
 
-  /**
-   * The value behind a gate, so that its copy is not computed before the backward pass is there.
-   */
+  /** The value with a dependency on the backward pass, so that its copy is not computed earlier. */
   #wait(value: Value, group: string): Value {
     if (value.shape.length === 0) return value
     const gate = (this.#pass.together ? this.#gates.get(group) : undefined) ?? this.#latest!
@@ -128,8 +126,7 @@ class GroupRecomputation {
 }
 
 /**
- * Segment of each value in front of the last boundary; boundaries themselves are kept and have
- * none.
+ * The segment of each value before the last boundary; boundaries themselves are kept and have none.
  */
 function groupSegments(
   nodes: readonly Node[],

@@ -12,8 +12,8 @@ import { getOperation } from '../operation-table.ts'
 export type Replace = (g: GraphBuilder, node: Node) => Value | undefined
 
 /**
- * A prefix that no value of the graph has yet, so that a pass may run twice: `prefix`, with primes
- * as needed.
+ * A prefix that no value of the graph has, so that a pass may run twice: `prefix`, with primes as
+ * needed.
  */
 export function findFreshPrefix({ nodes, constants }: Graph, prefix: string): string {
   const taken = [...nodes.map(({ output }) => output.name), ...constants.keys()]
@@ -48,8 +48,8 @@ export function rewrite(
 }
 
 /**
- * Spells every composite operation in simpler ones: before differentiation, and before ONNX is
- * written.
+ * Expands every composite operation into simpler ones, before differentiation and before conversion
+ * to ONNX.
  */
 export function expandComposites(graph: Graph): Graph {
   return rewrite(graph, '%x', (g, { operation, inputs, attributes }) =>

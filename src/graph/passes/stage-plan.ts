@@ -1,12 +1,13 @@
-// Between which shared products a node of joined graphs runs, and which of its values leave the
-// branch that makes them. Stage s is before product s; the last one behind all products.
+// Assigns each node of joined graphs to a stage between shared products, and finds the values that
+// leave the branch in which they are computed. Stage s is before product s; the last stage is after
+// all products.
 
 import type { Graph, Node, Value } from '../ir.ts'
 
 /** A product of a shared weight, and the sum with its bias where it has one. */
 export interface SharedProduct {
   readonly nodes: readonly Node[]
-  /** Of all its nodes, but not what they make. */
+  /** Inputs of all its nodes, without values that these nodes compute. */
   readonly inputs: readonly Value[]
   readonly output: Value
 }
@@ -18,7 +19,7 @@ interface PlannedGraph {
   readonly shared: readonly SharedProduct[]
 }
 
-/** A value that leaves the branches of a stage: each graph's own, where it has one. */
+/** A slot for a value that leaves the branches of a stage; each graph may put a value into it. */
 export interface StageSlot {
   readonly name: string
   readonly dtype: Value['dtype']
@@ -28,27 +29,27 @@ export interface StageSlot {
 export interface StagePlan {
   /** By stage. */
   readonly slots: readonly (readonly StageSlot[])[]
-  /** The stage of the node that makes a value; of a product its own. */
+  /** The stage of the node that computes a value; for a product, its own stage. */
   stageOf(part: Pick<PlannedGraph, 'index'>, name: string): number
-  /** The model's name of a value that is seen outside of the branch that makes it. */
+  /** The model's name of a value that is used outside of its branch. */
   nameOf(part: Pick<PlannedGraph, 'index'>, name: string): string
 }
 
-/** A value that leaves, and by what it is recognised in the other graphs. */
+/** A value that leaves its branch, and the key by which it is matched in the other graphs. */
 interface Leaving {
   readonly value: Value
   readonly keys: readonly string[]
 }
 
 interface PartPlan {
-  /** Stage by value, of nodes that are no products. */
+  /** Stage by value, for nodes other than products. */
   readonly stages: ReadonlyMap<string, number>
   readonly products: ReadonlyMap<string, number>
   /** By stage. */
   readonly leaving: readonly (readonly Leaving[])[]
 }
 
-/** Undefined if a product reads what is not the same thing in all graphs. */
+/** Undefined if a product's input is not the same in all graphs. */
 export function planStages(
   parts: readonly PlannedGraph[],
   renamed: readonly ReadonlyMap<string, string>[],
@@ -128,8 +129,8 @@ interface OpenSlot {
 }
 
 /**
- * Values of the graphs side by side: first those that are the same thing, then any of one type. A
- * slot costs a node where a graph has nothing for it.
+ * Matches values of the graphs to common slots: first equal ones, then any of the same type. A slot
+ * costs a node in a graph without a value for it.
  */
 function matchSlots(leaving: readonly (readonly Leaving[])[], stage: number): StageSlot[] {
   const slots: OpenSlot[] = []

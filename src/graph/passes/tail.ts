@@ -31,15 +31,15 @@ export const sliceFront = (model: ModelGraph, layer: number): ModelGraph => ({
 })
 
 /**
- * The name that what enters a layer has in the graph of all blocks chained. Throws OptionError for
- * a layer that is not there.
+ * The name of a layer's input in the graph of all chained blocks. Throws OptionError for a layer
+ * that is not there.
  */
 export const getLayerInputName = (model: ModelGraph, layer: number): string =>
   listFlowNames(model.blocks)[getLayerIndex(model, layer) - 1]!
 
 /**
- * Blocks whose head ends at the hidden states [M, D] after the last norm: the head's matrix is in
- * no program then.
+ * Blocks whose head ends at the hidden states [M, D] after the last norm, without the head's
+ * matrix.
  */
 export const removeLogits = (blocks: readonly Block[]): Block[] =>
   blocks.map((block) =>

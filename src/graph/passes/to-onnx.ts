@@ -1,4 +1,4 @@
-// Graph → ONNX: expands composites and lets each operation write itself. The result runs on ONNX
+// Graph → ONNX: expands composites and lets each operation emit its nodes. The result runs on ONNX
 // Runtime (some operators are its own).
 
 import type { OnnxAttribute, OnnxModel, OnnxNode } from '../../formats/onnx.ts'
@@ -76,8 +76,8 @@ export interface EmittedNodes {
 }
 
 /**
- * Lets nodes write themselves, in their order, under the names that `named` gives. Composites must
- * be expanded. `prefix` goes before the names of what is made on the way.
+ * Emits the nodes in order, with the names that `named` returns. Composites must be expanded.
+ * `prefix` precedes the names of intermediate values.
  */
 export function emitNodes(
   nodes: readonly Node[],
@@ -108,7 +108,7 @@ export const opsets: OnnxModel['opsets'] = { '': 21, [MICROSOFT]: 1 }
 
 /**
  * The ONNX form of a graph. Inputs in `initializers` become part of the model, so that the runtime
- * may repack them once. Of ONNX Runtime's own operators, `operators` alone are used.
+ * may repack them once. Of ONNX Runtime's own operators, only `operators` are used.
  */
 export function toOnnx(
   graph: Graph,
@@ -152,7 +152,7 @@ const getPlace = ({ attributes }: Node, name: 'axis' | 'start' | 'end'): number 
 
 /**
  * Slices that cut a whole axis of one value into consecutive parts, by the name of each part, in
- * the graph's order: one node makes them all.
+ * the graph's order: one node computes all of them.
  */
 function findCuts(nodes: readonly Node[]): Map<string, readonly Node[]> {
   const groups = new Map<string, Node[]>()
@@ -190,9 +190,9 @@ function emitSplit(emit: Emitter, cut: readonly Node[], named: (value: Value) =>
 }
 
 /**
- * Nodes that no other reads, last, and the first of them at the very end: ONNX Runtime walks back
- * from its last node first. So gradients are computed when what they need is there, and not all
- * after the whole backward pass, for which everything would be kept.
+ * Moves nodes without readers to the end, in reverse order, because ONNX Runtime walks back from
+ * the last node first. So each gradient is computed as soon as its inputs are available, instead of
+ * after the whole backward pass, which would keep everything in memory.
  */
 function moveLeavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
   const read = new Set(nodes.flatMap(({ inputs }) => inputs))
@@ -201,8 +201,8 @@ function moveLeavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
 }
 
 /**
- * Values that a node makes and that leave the graph are called by their output's name throughout: a
- * copy for each costs a node a token.
+ * Values that are outputs have the output's name throughout, because a copy would cost one node per
+ * token.
  */
 function mapOutputNames(graph: Graph): Map<string, string> {
   const made = new Set(graph.nodes.map(({ output }) => output.name))

@@ -1,5 +1,4 @@
-// The table of frozen forms, and the quantisations of a model that are made of them: which form
-// each of its matrices takes.
+// The table of frozen forms, and the quantisations of a model, which assign a form to each matrix.
 
 import { assertInternal } from '../../base/errors.ts'
 import type { FrozenForm } from './frozen-form.ts'

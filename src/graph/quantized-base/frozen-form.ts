@@ -1,6 +1,5 @@
-// The contract of a frozen form: how a base weight that only the gradient of its input passes
-// through is kept quantised while a model trains. Its parts are inputs of the graph; f32 values
-// exist for the length of one product.
+// The contract of a frozen form: how a base weight without a gradient stays quantised in training.
+// Its parts are inputs of the graph; f32 values exist only during one product.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { OnnxEmitter } from '../operation.ts'
@@ -16,22 +15,20 @@ export interface PartSpec {
 
 export interface FrozenForm {
   readonly name: string
-  /** Whether a matrix of this shape can be kept so. */
+  /** Whether a matrix of this shape can have this form. */
   fits(shape: FrozenShape): boolean
-  /** What a matrix becomes, in order. */
+  /** The parts of a matrix, in order. */
   parts(shape: FrozenShape): readonly PartSpec[]
   /** Quantises row-major values: one tensor for each part. */
   quantize(values: Float32Array, shape: FrozenShape): Tensor[]
-  /** The values, row by row, as every product sees them. */
+  /** The values, row by row, as used in every product. */
   dequantize(parts: readonly Tensor[], shape: FrozenShape): Float32Array
   /**
-   * Writes nodes that make the matrix [rows, columns] in f32. `one` is a [1] tensor of 1: with it,
-   * nothing is made before it is there.
+   * Emits nodes that compute the matrix [rows, columns] in f32. `one` is a [1] tensor of 1; nothing
+   * is computed before it is available.
    */
   emitWeight(emit: OnnxEmitter, parts: readonly string[], shape: FrozenShape, one: string): string
-  /**
-   * Writes y = x·Wᵀ where that is cheaper than by the matrix, and the platform has the operator.
-   */
+  /** Emits y = x·Wᵀ if that is cheaper than with the matrix, and the platform has the operator. */
   readonly product?: {
     readonly operator: OwnOperator
     emit(
@@ -41,7 +38,7 @@ export interface FrozenForm {
       shape: FrozenShape,
       output: string,
     ): void
-    /** Writes dx = dy·W; false if it is no cheaper for this shape. `one` as for emitWeight. */
+    /** Emits dx = dy·W; false if that is not cheaper for this shape. `one` as for emitWeight. */
     emitGradient(
       emit: OnnxEmitter,
       upstream: { readonly name: string; readonly one: string },
@@ -51,7 +48,7 @@ export interface FrozenForm {
     ): boolean
   }
   /**
-   * Writes rows by i64 number where that is cheaper than by the matrix: ids [..] of a rank → [..,
+   * Emits rows by i64 index, if that is cheaper than with the matrix: ids [..] of a rank → [..,
    * columns].
    */
   emitRows?(

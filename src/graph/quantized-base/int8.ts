@@ -8,8 +8,8 @@ import type { FrozenForm, FrozenShape } from './frozen-form.ts'
 const FLOAT = 1 // TensorProto.DataType
 
 /**
- * Blocks do not cross rows, so that rows can be looked up: the largest from 64 down that a row is
- * whole ones of.
+ * The largest block size up to 64 that divides a row. Blocks do not cross rows, so that rows can be
+ * looked up.
  */
 const findBlock = ([, columns]: FrozenShape): number | undefined =>
   Array.from({ length: 49 }, (_, i) => 64 - i).find((block) => columns % block === 0)

@@ -1,5 +1,5 @@
 // Weights in NF4 with double quantisation: 4.127 bits a value. ONNX Runtime's MatMulBnb4 reads the
-// codes; the magnitudes are made at each use.
+// codes; the magnitudes are decoded at each use.
 
 import { f32, type Tensor } from '../../base/tensor.ts'
 import {
@@ -72,14 +72,14 @@ function emitLevels(
   return emit.node('Reshape', [emit.node('Mul', [blocks, factors]), emit.ints(shape)])
 }
 
-/** Columns of the matrix that one product with the unit matrix takes apart. */
+/** Columns of the matrix that one product with the identity matrix separates. */
 const STRANDS = 8
 
 /**
- * dy·W by strands of columns. The unit matrix [8, 8] times the flattened matrix [values / 8, 8], both
- * as the operator takes them, gives W's columns c, c + 8, … one behind the other, for c of 0 … 7: the
- * operator's decoder at half of what emitWeight adds to a product (8192 × 2048 by 128 rows, processor
- * ms: 71 against 84; plain f32 55). The sums are the same.
+ * dy·W by strands of columns. The identity matrix [8, 8] times the flattened matrix [values / 8, 8]
+ * gives W's columns c, c + 8, … concatenated, for c = 0 … 7: the operator's decoder at half of what
+ * emitWeight adds to a product (8192 × 2048 by 128 rows, processor ms: 71 against 84; plain f32
+ * 55). The sums are the same.
  */
 function emitGradient(
   emit: OnnxEmitter,
@@ -140,9 +140,9 @@ export const nf4: FrozenForm = {
   },
   /**
    * 1·wᵀ over the flattened matrix: the operator's own decoder, then a product with one inner term.
-   * Two thirds dearer than inside a product (10.0 ms against 9.2 for 512 rows by 1536 × 576, plain
-   * f32 8.8), and the way to x·W: with transB=0 the CPU operator multiplies by the transpose all
-   * the same, rows taken columns apart (ONNX Runtime 1.30).
+   * More expensive than inside a product (10.0 ms against 9.2 for 512 rows by 1536 × 576, plain f32
+   * 8.8), and the way to x·W: with transB=0 the CPU operator multiplies by the transpose all the
+   * same, rows taken columns apart (ONNX Runtime 1.30).
    */
   emitWeight(emit, parts, shape, one) {
     if (!emit.has('MatMulBnb4')) return emitLevels(emit, parts, shape, one)

@@ -1,8 +1,8 @@
-// Codes of 4 bits out of bytes, in plain ONNX operators.
+// Unpacks 4-bit codes from bytes, in plain ONNX operators.
 
 import type { OnnxEmitter } from '../operation.ts'
 
-/** u8 [..] of a rank → u8 [.., 2]: the two codes of each byte, in the order that they are in it. */
+/** u8 [..] of a rank → u8 [.., 2]: the two codes of each byte, in their order in the byte. */
 export function emitNibbles(
   emit: OnnxEmitter,
   bytes: string,

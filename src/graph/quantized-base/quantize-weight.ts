@@ -1,4 +1,4 @@
-// Quantises a base weight for training through it, and takes it back to f32 (QLoRA,
+// Quantises a base weight for training an adapter on it, and dequantises it to f32 (QLoRA,
 // arXiv:2305.14314).
 
 import { type F32Tensor, f32, sizeOf, type Tensor } from '../../base/tensor.ts'
@@ -9,16 +9,16 @@ import { formChoices, getFrozenForm, type Quantization } from './frozen-form-tab
 export interface FrozenWeight {
   readonly form: string
   readonly shape: FrozenShape
-  /** By the names that the form gives its parts. */
+  /** By the form's names of its parts. */
   readonly parts: ReadonlyMap<string, Tensor>
 }
 
-/** A base weight as training is fed with it. */
+/** A base weight in the form in which training feeds it. */
 export type BaseWeight = F32Tensor | FrozenWeight
 
 export const isFrozen = (weight: BaseWeight): weight is FrozenWeight => 'form' in weight
 
-/** Quantises a weight; a vector, and a matrix whose rows are no whole blocks, are not quantised. */
+/** Quantises a weight; vectors, and matrices whose rows are not whole blocks, are not quantised. */
 export function freeze(
   tensor: F32Tensor,
   quantization: Quantization,
@@ -51,7 +51,7 @@ export function countFrozenBytes(
     .reduce((sum, part) => sum + widths[part.dtype] * sizeOf(part.shape), 0)
 }
 
-/** The weight in f32: for a frozen one a new tensor of what its products see. */
+/** The weight in f32; for a frozen one, a new tensor with the dequantised values. */
 export function thaw(weight: BaseWeight): F32Tensor {
   if (!isFrozen(weight)) return weight
   return f32(

@@ -29,7 +29,7 @@ export const folderReader: BaseModelReader<ByteFolder> = {
       jinja: await readText(folder, 'chat_template.jinja'),
       toolUse: await readText(folder, 'additional_chat_templates/tool_use.jinja'),
     })
-    // Before the weights: an unknown architecture is the more useful error.
+    // Before the weights, because an unknown architecture is the more useful error.
     getArchitecture(config)
     const tokenizer = tokenizerJson && createTokenizer(tokenizerJson, tokenizerConfig)
     // Last, because only the weights stay open.

@@ -1,4 +1,4 @@
-// The layouts a base model may come in, by the key of the source that carries its bytes.
+// The layouts of base models, by the key of the source with their bytes.
 
 import { OptionError } from '../../base/errors.ts'
 import type { ByteFolder, ByteSource } from '../../formats/byte-source.ts'

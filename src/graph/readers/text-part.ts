@@ -1,5 +1,5 @@
-// The language model inside of a multimodal checkpoint: its config is the key `text_config`, its
-// tensors have their own names. Vision and other parts are left in the file.
+// The language model inside a multimodal checkpoint: its config is under the key `text_config`, and
+// its tensors have other names. Vision and other parts are left in the file.
 
 import { isRecord } from '../../base/schema.ts'
 import { getEntry, type TensorStore } from '../../formats/tensor-store.ts'
@@ -10,8 +10,8 @@ import type { JsonObject } from '../models/read-config.ts'
 const sharedKeys = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'tie_word_embeddings']
 
 /**
- * The config of the language model in a wrapper's; undefined if there is none that is known, or
- * where the config is of a known architecture itself.
+ * The config of the language model in a wrapper's; undefined if there is no known one, or if the
+ * config itself is of a known architecture.
  */
 export function findTextConfig(config: JsonObject): JsonObject | undefined {
   const { text_config: text } = config
@@ -21,7 +21,7 @@ export function findTextConfig(config: JsonObject): JsonObject | undefined {
   return Object.assign({}, text, Object.fromEntries(shared.map((key) => [key, config[key]])))
 }
 
-/** How wrappers begin the names of the language model's tensors, and what these are without. */
+/** The prefixes of the language model's tensors in wrappers, and the names without them. */
 const textNames: readonly (readonly [wrapper: RegExp, own: string])[] = [
   [/^model\.language_model\./, 'model.'],
   [/^language_model\.model\./, 'model.'],

@@ -1,5 +1,5 @@
-// What the chunks of a recurrence are computed with: decays between their tokens, and the inverse
-// of a triangle.
+// Operations on the chunks of a recurrence: decays between their tokens, and the inverse of a
+// triangular matrix.
 
 import { i64, type Tensor } from '../../../base/tensor.ts'
 import type { Value } from '../../ir.ts'

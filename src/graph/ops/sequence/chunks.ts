@@ -1,4 +1,5 @@
-// A long axis of tokens in chunks of one length: cut, joined, summed and picked from.
+// Operations on a token axis that is split into chunks of equal length: splitting, joining, summing
+// and selecting.
 
 import { ShapeError } from '../../../base/errors.ts'
 import { divideDims, type Value } from '../../ir.ts'
@@ -96,7 +97,7 @@ export const joinChunks: Operation = {
   },
 }
 
-/** How many sequences have begun in a chunk up to each token: i64 [N, T] → [N, 1, ⌈T/L⌉, L]. */
+/** How many sequences begin in a chunk up to each token: i64 [N, T] → [N, 1, ⌈T/L⌉, L]. */
 export const countStarts: Operation = {
   name: 'countStarts',
   shape([positions], attributes) {
@@ -130,7 +131,7 @@ export const countStarts: Operation = {
   },
 }
 
-/** Σ of x up to each place of the last axis; `reverse`: from it on. */
+/** Σ of x up to each index of the last axis; `reverse`: from each index on. */
 export const cumulativeSum: Operation = {
   name: 'cumulativeSum',
   shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
@@ -158,7 +159,7 @@ export const cumulativeSum: Operation = {
   },
 }
 
-/** The last of axis 2, which goes: [N, H, C, …] → [N, H, …]. */
+/** The last entry of axis 2, which is removed: [N, H, C, …] → [N, H, …]. */
 export const takeLast: Operation = {
   name: 'takeLast',
   shape: ([x]) => ({ dtype: x!.dtype, shape: withoutChunks(x!) }),

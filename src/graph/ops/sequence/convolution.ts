@@ -1,5 +1,5 @@
 // Causal convolutions of each channel separately, over the given tokens or after a window of
-// earlier ones. Positions say where a sequence begins: nothing reaches back before its position 0.
+// earlier ones. A sequence begins at position 0, and nothing before it is read.
 
 import { assertInternal } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
@@ -22,7 +22,10 @@ function checkTokens(operation: string, x: Value, positions: Value): void {
   checkDim(operation, 'the number of positions', positions.shape[1], x.shape[1])
 }
 
-/** Where token t of [N, T, D] takes its number from, or undefined before the sequence's start. */
+/**
+ * Visits each token of [N, T, D] with the index that it reads from; undefined before the sequence's
+ * start.
+ */
 function visitShifted(
   { shape }: Tensor,
   positions: Tensor,
@@ -152,8 +155,8 @@ export const causalConvolution: Operation = {
 }
 
 /**
- * The same for T new tokens behind a window of the L−1 before them, zeros before the first. x: [N,
- * T, D], past: [N, L−1, D], weight: [D, 1, L].
+ * The same for T new tokens after a window of the L−1 tokens before them, with zeros before the
+ * first token. x: [N, T, D], past: [N, L−1, D], weight: [D, 1, L].
  */
 export const cachedConvolution: Operation = {
   name: 'cachedConvolution',

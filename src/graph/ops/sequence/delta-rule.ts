@@ -1,10 +1,10 @@
-// The gated delta rule (Yang et al. 2024, arXiv:2412.06464): a state S of each head forgets by a
-// decay and is corrected towards what each key should give,
+// The gated delta rule (Yang et al. 2024, arXiv:2412.06464): each head has a state S that decays
+// and is corrected towards the value of each key,
 //
 //     S_t = a_t·S_{t−1} + k_t ⊗ β_t·(v_t − (a_t·S_{t−1})ᵀ·k_t),   y_t = S_tᵀ·q_t,   a_t = exp(decay_t).
 //
-// Whole sequences are computed in chunks: inside of one by products over its tokens (the WY form),
-// from one to the next by a scan. The first token of a sequence finds an empty state.
+// Whole sequences are computed in chunks: products over the tokens inside a chunk (the WY form),
+// and a scan from chunk to chunk. A sequence begins with an empty state.
 
 import { assertInternal } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
@@ -12,7 +12,7 @@ import { type Attributes, multiplyDims, type Value } from '../../ir.ts'
 import type { Operation, Operators } from '../../operation.ts'
 import { asFloats, checkDim, createZerosLike, getNumberAttribute, toIntegers } from '../arrays.ts'
 
-/** Tokens of a chunk: short enough that the inverse inside of it is exact to rounding. */
+/** Tokens of a chunk: short enough that the inverse inside it is exact up to rounding. */
 const CHUNK = 16
 
 interface DeltaForm {
@@ -93,7 +93,7 @@ const fromHeads = (g: Operators, x: Value): Value => {
   return g.reshape(g.transpose(x, [0, 2, 1, 3]), [rows!, tokens!, multiplyDims(heads!, width!)])
 }
 
-/** Each head of [N, K, T, d] as often as it is shared: [N, H, T, d]. */
+/** Repeats each head of [N, K, T, d] for all heads that share it: [N, H, T, d]. */
 function repeatHeads(g: Operators, x: Value, times: number): Value {
   if (times === 1) return x
   const [rows, heads, tokens, width] = x.shape
@@ -126,15 +126,15 @@ function splitInputs(
   }
 }
 
-/** What leaves a pass over tokens: y [N, H, T, dv], and the state behind them [N, H, dk, dv]. */
+/** The result of a pass over tokens: y [N, H, T, dv], and the state after them [N, H, dk, dv]. */
 interface DeltaPass {
   readonly y: Value
   readonly state: Value
 }
 
 /**
- * Chunk by chunk. `starts`: how many sequences have begun in a chunk up to each token. `past`: the
- * state before the first token; none: all zeros.
+ * Chunk by chunk. `starts`: how many sequences begin in a chunk up to each token. `past`: the state
+ * before the first token; default: zeros.
  */
 function buildChunks(
   g: Operators,
@@ -181,8 +181,8 @@ function buildStep(g: Operators, { q, k, v, decay, beta }: DeltaHeads, past: Val
 }
 
 /**
- * New tokens behind a state [N, H, dk, dv]: y [N, T, H·dv] and the state behind them. `held` [N, T,
- * 1] is 0 for tokens that only fill a row up: they leave the state as it is.
+ * New tokens after a state [N, H, dk, dv]: y [N, T, H·dv] and the state after them. `held` [N, T,
+ * 1] is 0 for padding, which does not change the state.
  */
 export function buildCachedDelta(
   g: Operators,

@@ -1,4 +1,4 @@
-// What follows from positions alone. Nothing flows back into them.
+// Functions of positions, which have no gradient.
 
 import type { Operation } from '../../operation.ts'
 import { getNumberAttribute, toIntegers } from '../arrays.ts'
