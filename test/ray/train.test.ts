@@ -116,6 +116,20 @@ describe('graft train --on', () => {
     expect(readdirSync(join(shared, '.graft-jobs'))).toEqual([])
   }, 180_000)
 
+  it('tells a program that reads --events which manifest is wrong', async () => {
+    const double = await open((run) => trainJob(run))
+    const [a, bad] = [writeManifest('a.yaml'), join(shared, 'bad.yaml')]
+    writeFileSync(bad, 'base: stories260k\ndata: { flies: rows.jsonl }\n')
+    const { code, stdout } = await graftHere(['train', a, bad, ...on(double), '--events'])
+    const events = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    const failed = events.filter(({ type }) => type === 'failed')
+    expect([code, failed.map(({ manifest }) => manifest)]).toEqual([1, [bad]])
+    expect(failed[0].error.message).toMatch(/bad\.yaml:2[^]*Did you mean files\?/)
+  })
+
   it('shows the steps, what is lost and what ends', async () => {
     const a = writeManifest('a.yaml')
     const double = await open(async ({ log }) => {

@@ -17,6 +17,8 @@ const tools = ['get_weather', 'get_time'].map((name) => ({
   },
 }))
 const messages = [{ role: 'user', content: 'How is the weather?' }]
+/** JavaScript cannot make a string of it. */
+const hostile = { toString: 1, valueOf: 2 }
 
 /** In Hermes' notation, and short: the model's context holds 512 tokens. */
 const chatTemplate = [
@@ -249,7 +251,17 @@ describe('what is refused, in the form of this API', () => {
       /messages\.0\.content\.0\.citations: answers hold no citations/,
     ],
     [{ system: [{ type: 'text', text: 'a', cache: 1 }] }, /system\.0\.cache: is not known/],
+    [
+      {
+        messages: [
+          { role: 'user', content: [{ type: 'document', source: { type: 'text', data: [1] } }] },
+        ],
+      },
+      /messages\.0\.content\.0\.source\.data: got \[1\], expected a string/,
+    ],
     [{ tool_choice: { type: 'any' } }, /tools are missing/],
+    [{ tools, tool_choice: { type: 'constructor' } }, /tool_choice\.type: got "constructor"/],
+    [{ tools, tool_choice: { type: hostile } }, /tool_choice\.type: got \{"toString":1/],
     [{ thinking: { type: 'enabled', budget_tokens: 1024 } }, /thinking\.budget_tokens/],
     [{ metadata: { user: 'a' } }, /metadata\.user: is not known here/],
     [{ output_config: { schema: {} } }, /output_config\.schema/],

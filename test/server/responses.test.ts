@@ -12,6 +12,8 @@ const tools = ['get_weather', 'get_time'].map((name) => ({
   },
   strict: true,
 }))
+/** JavaScript cannot make a string of it. */
+const hostile = { toString: 1, valueOf: 2 }
 const chatTemplate = [
   '{% for t in tools or [] %}{{ t.function.name }} {% endfor %}',
   '{% for m in messages %}{{ m.role }}: {{ m.content }}{% for c in m.tool_calls or [] %}',
@@ -265,6 +267,10 @@ describe('the input', () => {
     [{ tools: [{ type: 'web_search' }] }, /tools\.0\.type: got "web_search"/],
     [{ text: { format: { type: 'json_schema', name: 'x' } } }, /json_schema needs a schema/],
     [{ tool_choice: 'required' }, /tools are missing/],
+    [{ tool_choice: ['none'] }, /tool_choice.*none, auto, required/],
+    [{ input: [{}], tool_choice: hostile }, /./],
+    [{ input: [{ role: 'user', content: [{ type: hostile, text: 'a' }] }] }, /part of type/],
+    [{ text: { format: { type: hostile } } }, /format/],
     [{ background: true }, /background/],
     [{ text: { verbosity: 'low' } }, /text\.verbosity/],
     [{ text: { fromat: {} } }, /text\.fromat: is not known here.*did you mean format/],

@@ -6,6 +6,7 @@ import { isRecord } from '../../base/schema.ts'
 import { describePath } from '../shared/describe-path.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
+import { describeFailed } from './event-lines.ts'
 
 type ClusterEvent = Readonly<Record<string, unknown>>
 
@@ -56,7 +57,10 @@ export function createRayView(
     )
   }
   return {
-    fail: (manifest, { message }) => fail(manifest, message),
+    fail(manifest, error) {
+      if (asLines) terminal.print(JSON.stringify(describeFailed({ manifest }, error)))
+      fail(manifest, error.message)
+    },
     take(event) {
       if (asLines) terminal.print(JSON.stringify(event))
       const manifest = readText(event['manifest']) || manifests[0]!

@@ -26,7 +26,7 @@ export interface TeacherCall {
   readonly at: string
 }
 
-const finished = new Set(['stop', 'tool_calls', 'function_call'])
+const finished: ReadonlySet<unknown> = new Set(['stop', 'tool_calls', 'function_call'])
 
 const isText = (content: unknown): boolean =>
   content === undefined ||
@@ -48,10 +48,7 @@ export function toCapturedRows(
   const rows: CapturedRow[] = []
   for (const choice of choices) {
     const message = isRecord(choice) ? choice['message'] : undefined
-    if (
-      !isRecord(message) ||
-      !finished.has(String((choice as { finish_reason?: unknown }).finish_reason))
-    )
+    if (!isRecord(message) || !finished.has((choice as { finish_reason?: unknown }).finish_reason))
       return 'the answer was cut off'
     const redacted: RedactionCounts = {}
     const chat = redactValue([...messages, readAnswer(message)], rules, redacted) as unknown[]

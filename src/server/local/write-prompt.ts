@@ -179,10 +179,13 @@ function prepareMessages(messages: readonly ChatMessage[], system?: string): Cha
   return system === undefined || hasSystem ? made : [{ role: 'system', content: system }, ...made]
 }
 
+const toText = (value: unknown): string =>
+  typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value)
+
 /** Parts of text are joined by a line break, as llama.cpp does for templates that take text. */
 const joinContent = (content: unknown): unknown =>
   Array.isArray(content)
-    ? content.map((part) => (isRecord(part) ? String(part['text'] ?? '') : String(part))).join('\n')
+    ? content.map((part) => toText(isRecord(part) ? part['text'] : part)).join('\n')
     : (content ?? '')
 
 const markEnd = (messages: readonly ChatMessage[]): ChatMessage[] =>

@@ -28,7 +28,8 @@ function convertAnswer(parts: readonly PromptPart[], place: string): Message {
   const calls: Message[] = []
   for (const [i, part] of parts.entries()) {
     const { type, toolCallId, toolName, input = {} } = part
-    if (type === 'text' || type === 'reasoning') texts[type] += String(part.text)
+    if ((type === 'text' || type === 'reasoning') && typeof part.text === 'string')
+      texts[type] += part.text
     else if (type === 'tool-call')
       calls.push({
         id: toolCallId,
@@ -52,7 +53,7 @@ const convertResult = ({ toolCallId, output }: PromptPart): Message => ({
 function writeOutput(output: unknown): string {
   if (!isRecord(output)) return JSON.stringify(output ?? null)
   const { type, value, reason } = output
-  if (type === 'text' || type === 'error-text') return String(value)
+  if ((type === 'text' || type === 'error-text') && typeof value === 'string') return value
   if (type === 'execution-denied')
     return typeof reason === 'string' ? reason : 'The call was not allowed.'
   return JSON.stringify(value)

@@ -58,12 +58,18 @@ function readText(block: Block, place: string): string {
   const { type, text, source } = block
   if (type === 'text' && typeof text === 'string') return text
   if (type === 'document' && isRecord(source) && source['type'] === 'text') {
+    const { data } = source
+    if (typeof data !== 'string')
+      throw createValueError(
+        `${place}.source.data`,
+        `got ${describeValue(data)}, expected a string`,
+      )
     checkKeys(source, ['type', 'media_type', 'data'], `${place}.source`)
     const { title, context, citations } = block
     if (isRecord(citations) && citations['enabled'] === true)
       throw createValueError(`${place}.citations`, 'answers hold no citations here')
     const parts = [title, context].filter((part) => typeof part === 'string' && part !== '')
-    return [...parts, String(source['data'])].join('\n\n')
+    return [...parts, data].join('\n\n')
   }
   throw createValueError(
     place,

@@ -127,7 +127,11 @@ function readTool(tool: GivenRecord, i: number): GivenRecord {
   return toFunctionTool({ name, description, parameters }, `tools.${i}`)
 }
 
-const choices: Readonly<Record<string, string>> = { auto: 'auto', any: 'required', none: 'none' }
+const choices: ReadonlyMap<unknown, string> = new Map([
+  ['auto', 'auto'],
+  ['any', 'required'],
+  ['none', 'none'],
+])
 
 function readChoice(
   { tool_choice: choice }: ConversationBody,
@@ -141,7 +145,7 @@ function readChoice(
   const oneCall = isSingle === true
   if (type === 'tool' && typeof name === 'string')
     return { toolChoice: { type: 'function', function: { name } }, oneCall }
-  const toolChoice = choices[String(type)]
+  const toolChoice = choices.get(type)
   if (toolChoice === undefined)
     throw createValueError(
       'tool_choice.type',

@@ -105,7 +105,7 @@ function readFormat(format: GivenRecord): GrammarChoice | undefined {
     case 'structural_tag':
       return refuse('response_format.type', 'structural tags are made from tools; give tools.')
     default: {
-      const meant = findNearestName(String(type), formatTypes)
+      const meant = typeof type === 'string' ? findNearestName(type, formatTypes) : undefined
       const hint = meant === undefined ? '' : ` Did you mean "${meant}"?`
       return refuse(
         'response_format.type',

@@ -41,7 +41,7 @@ const inputFields = {
   tool_choice: createField<string | GivenRecord>(
     'none, auto, required, or an object that names functions',
     { anyOf: [{ enum: ['none', 'auto', 'required'] }, { type: 'object' }] },
-    (value) => ['none', 'auto', 'required'].includes(String(value)) || isRecord(value),
+    (value) => value === 'none' || value === 'auto' || value === 'required' || isRecord(value),
   ),
   parallel_tool_calls: flag({ about: 'false: at most one call' }),
   reasoning: createObjectField(
@@ -199,7 +199,7 @@ function readChoice(
   if (
     type === 'allowed_tools' &&
     Array.isArray(allowed) &&
-    ['auto', 'required'].includes(String(mode))
+    (mode === 'auto' || mode === 'required')
   ) {
     const names = new Set(allowed.map((one) => (isRecord(one) ? one['name'] : undefined)))
     const chosen = tools.filter((tool) => names.has(nameOf(tool)))

@@ -7,7 +7,13 @@ import { createValueError } from '../requests/tool-field.ts'
 
 type Item = Readonly<Record<string, unknown>>
 
-const textParts = new Set(['input_text', 'output_text', 'text', 'summary_text', 'reasoning_text'])
+const textParts: ReadonlySet<unknown> = new Set([
+  'input_text',
+  'output_text',
+  'text',
+  'summary_text',
+  'reasoning_text',
+])
 
 function readText(content: unknown, place: string): string {
   if (typeof content === 'string') return content
@@ -21,7 +27,7 @@ function readText(content: unknown, place: string): string {
 
 function readPart(part: unknown, place: string): string {
   const { type, text, refusal } = isRecord(part) ? part : {}
-  if (textParts.has(String(type)) && typeof text === 'string') return text
+  if (textParts.has(type) && typeof text === 'string') return text
   if (type === 'refusal' && typeof refusal === 'string') return refusal
   throw createValueError(
     place,
