@@ -48,27 +48,29 @@ const intersectValues = (a: readonly unknown[], b: readonly unknown[]): unknown[
 /**
  * By keyword, where both schemas have it. Others keep the first value; the late check sees both.
  */
-const merges: Readonly<Record<string, Both>> = {
-  type: intersectTypes,
-  enum: intersectValues,
-  required: (a: readonly string[], b: readonly string[]) => [...new Set([...a, ...b])],
-  patternProperties: joinByName,
-  $defs: joinByName,
-  additionalProperties: joinSchemas,
-  propertyNames: joinSchemas,
-  items: joinSchemas,
-  minimum: Math.max,
-  exclusiveMinimum: Math.max,
-  maximum: Math.min,
-  exclusiveMaximum: Math.min,
-  minLength: Math.max,
-  maxLength: Math.min,
-  minItems: Math.max,
-  maxItems: Math.min,
-  minProperties: Math.max,
-  maxProperties: Math.min,
-  allOf: (a: readonly unknown[], b: readonly unknown[]) => [...a, ...b],
-}
+const merges: ReadonlyMap<string, Both> = new Map(
+  Object.entries<Both>({
+    type: intersectTypes,
+    enum: intersectValues,
+    required: (a: readonly string[], b: readonly string[]) => [...new Set([...a, ...b])],
+    patternProperties: joinByName,
+    $defs: joinByName,
+    additionalProperties: joinSchemas,
+    propertyNames: joinSchemas,
+    items: joinSchemas,
+    minimum: Math.max,
+    exclusiveMinimum: Math.max,
+    maximum: Math.min,
+    exclusiveMaximum: Math.min,
+    minLength: Math.max,
+    maxLength: Math.min,
+    minItems: Math.max,
+    maxItems: Math.min,
+    minProperties: Math.max,
+    maxProperties: Math.min,
+    allOf: (a: readonly unknown[], b: readonly unknown[]) => [...a, ...b],
+  }),
+)
 
 /** Keywords that were in both and of which one value was kept. */
 export interface MergedSchema {
@@ -106,8 +108,8 @@ export function mergeSchemas(a: SchemaObject, b: SchemaObject): MergedSchema {
   const merged: Record<string, unknown> = { ...a }
   const kept: string[] = []
   for (const [key, value] of Object.entries(b)) {
-    const before = merged[key]
-    const merge = merges[key]
+    const before = Object.hasOwn(merged, key) ? merged[key] : undefined
+    const merge = merges.get(key)
     if (before === undefined) merged[key] = value
     else if (merge) merged[key] = merge(before as never, value as never)
     else if (JSON.stringify(before) !== JSON.stringify(value) && isNarrowing(key)) kept.push(key)

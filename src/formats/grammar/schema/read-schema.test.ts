@@ -67,3 +67,12 @@ it('counts lengths where the place tells them', () => {
   expect(lengths.property('other')!.item(7)!.own).toEqual({ least: 0, most: 5 })
   expect(read({ type: 'object' }).lengths).toBeUndefined()
 })
+
+it('takes unknown keywords for what they are, also with the names that every object has', () => {
+  const late = { constructor: { prototype: 1 }, toString: 2, valueOf: 3 }
+  expect(read({ ...late, type: 'string' }).grammar).toEqual(read({ type: 'string' }).grammar)
+  expect(read(late).grammar).toEqual(read({}).grammar)
+  expect(read({ allOf: [late, { type: 'string', constructor: 4 }] }).grammar).toEqual(
+    read({ type: 'string' }).grammar,
+  )
+})

@@ -11,10 +11,10 @@ export const withoutKeys = (schema: SchemaObject, keys: readonly string[]): Sche
   Object.fromEntries(Object.entries(schema).filter(([key]) => !keys.includes(key)))
 
 export const isConstraint = (key: string): boolean =>
-  key in typeOfKeyword || ['type', 'enum', 'anyOf', 'oneOf', 'allOf', '$ref'].includes(key)
+  typeOfKeyword.has(key) || ['type', 'enum', 'anyOf', 'oneOf', 'allOf', '$ref'].includes(key)
 
 export const isConstrained = (schema: SchemaObject, type: TypeName): boolean =>
-  Object.keys(schema).some((key) => typeOfKeyword[key] === type)
+  Object.keys(schema).some((key) => typeOfKeyword.get(key) === type)
 
 /** The types that a schema names, or those its keywords speak of; all if there are none. */
 export function listTypes(schema: SchemaObject): TypeName[] {
@@ -23,7 +23,7 @@ export function listTypes(schema: SchemaObject): TypeName[] {
     const types = [...new Set([given].flat())]
     return types.filter((type) => type !== 'integer' || !types.includes('number'))
   }
-  const spoken = Object.keys(schema).flatMap((key) => typeOfKeyword[key] ?? [])
+  const spoken = Object.keys(schema).flatMap((key) => typeOfKeyword.get(key) ?? [])
   return spoken.length > 0 ? [...new Set(spoken)] : TYPES.filter((type) => type !== 'integer')
 }
 
