@@ -10,6 +10,10 @@ import os
 import sys
 import time
 
+# Commands come by a socket. Bash takes a socket at its stdin for a remote login and reads ~/.bashrc,
+# which may put another Python first in the PATH of jobs: Ray's processes get none.
+commands = os.fdopen(os.dup(0))
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"  # jobs call "python"
 os.environ.update(RAY_DISABLE_USAGE_STATS="1", RAY_usage_stats_enabled="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="1")
 from ray.cluster_utils import Cluster  # noqa: E402
@@ -25,7 +29,7 @@ added = [cluster.add_node(**slot, node_ip_address=f"127.0.0.{i + 1}") for i in r
 cluster.wait_for_nodes()
 print(json.dumps(dict(address=cluster.address, seconds=round(time.time() - begun, 1))), flush=True)
 try:
-    for line in sys.stdin:
+    for line in commands:
         word, _, place = line.strip().partition(" ")
         if word == "kill":  # the node at this address, as a machine that loses power
             node = next(one for one in added if one.node_ip_address == place)
