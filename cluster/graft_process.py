@@ -32,7 +32,9 @@ def find_fault(job):
 
     place = ray.util.get_node_ip_address()
     try:
-        asked = subprocess.run([*job["graft"], "--version"], capture_output=True, text=True, timeout=180)
+        # Not in the job's folder, which Ray may have removed.
+        options = dict(capture_output=True, text=True, timeout=180, cwd="/")
+        asked = subprocess.run([*job["graft"], "--version"], **options)
     except OSError as error:
         return f"{place}: {job['graft'][0]} cannot be started: {error.strerror}. Install graftlm {job['version']} there"
     version = asked.stdout.strip()

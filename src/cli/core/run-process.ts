@@ -48,7 +48,7 @@ export async function runProcess(
       signal: listenForInterrupts(),
       version: manifest.version,
       graft: import.meta.filename.endsWith('.ts')
-        ? describeCheckoutCommand(root, process.cwd())
+        ? describeCheckoutCommand(root, findWorkingFolder())
         : 'graft',
       now: () => performance.now(),
       describeHome,
@@ -57,4 +57,13 @@ export async function runProcess(
   )
   // Sessions of ONNX Runtime may keep the process alive; all that was written is flushed first.
   process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)))
+}
+
+/** The folder that the command was typed in; the root where it was removed meanwhile. */
+function findWorkingFolder(): string {
+  try {
+    return process.cwd()
+  } catch {
+    return root
+  }
 }
