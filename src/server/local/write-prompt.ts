@@ -179,8 +179,8 @@ function prepareMessages(messages: readonly ChatMessage[], system?: string): Cha
   return system === undefined || hasSystem ? made : [{ role: 'system', content: system }, ...made]
 }
 
-const toText = (value: unknown): string =>
-  typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value)
+const toText = (value: unknown = ''): string =>
+  typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value)
 
 /** Parts of text are joined by a line break, as llama.cpp does for templates that take text. */
 const joinContent = (content: unknown): unknown =>
