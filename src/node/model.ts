@@ -25,7 +25,7 @@ export interface LoadModelOptions extends ResolveOptions {
   readonly threads?: number | undefined
   /**
    * The date for chat templates that print it, where a prompt's own chat options have none. Without
-   * it an expert is asked with the date that it was taught with.
+   * it, an expert's prompts use the date of its training.
    */
   readonly date?: Date | undefined
   /** The date if neither `date` nor the expert's training has one. */
@@ -48,7 +48,7 @@ export interface LoadedModel extends Model {
    */
   weights(): Promise<Map<string, F32Tensor>>
   weights(options?: { readonly quantization?: Quantization }): Promise<Map<string, BaseWeight>>
-  /** The path or name that the model was loaded by. */
+  /** The path or name with which the model was loaded. */
   readonly source: string
 }
 

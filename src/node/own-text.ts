@@ -1,11 +1,11 @@
-// What of an adapter's own tokenizer and chat template differs from the base's, as text: a user
+// Describes how an adapter's own tokenizer and chat template differ from the base's, because a user
 // must be informed that the adapter's are used.
 
 import type { AdapterText } from '../adapters/adapter.ts'
 import { parseAdapterText } from '../adapters/files/adapter-text.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 
-/** Sentences, such as 'its own chat template is used'; none where it reads as the base does. */
+/** Sentences, such as 'its own chat template is used'; none if they equal the base's. */
 export function describeOwnText(
   text: AdapterText | undefined,
   { chatTemplate, tokenizer }: Pick<BaseModel, 'chatTemplate' | 'tokenizer'>,

@@ -1,4 +1,4 @@
-// The folder of a training run: what an earlier run left there, the checkpoints, and the results.
+// The folder of a training run: files of an earlier run, checkpoints, and results.
 
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ import { readManifestFile, writeManifestFile } from './expert/manifest-file.ts'
 import { createFileSink } from './files/file-sink.ts'
 import { openDirectory } from './files/folder.ts'
 
-/** What of a run's options concerns its folder. */
+/** The options of a run that concern its folder. */
 export interface RunFolderOptions {
   readonly resume?: boolean | undefined
   readonly overwrite?: boolean | undefined
@@ -60,17 +60,17 @@ export async function checkOutFolder(
 
 /** A run's folder that is ready to be written to. */
 export interface RunFolder {
-  /** Writes what a run leaves: history, loss curve, and the adapter where the run has ended. */
+  /** Writes the results: history, loss curve, and the adapter if the run has ended. */
   writeResults(end: TrainResult): Promise<void>
 }
 
 /** The part of a run that its expert's manifest records. */
 export interface RunFacts {
-  /** The base as it was asked for. */
+  /** The base as the user named it. */
   readonly base: string
   readonly baseDigest: string | undefined
   readonly kind: string
-  /** What the adapter will say of itself. */
+  /** The adapter's metadata. */
   readonly metadata: AdapterMetadata
   readonly data: ExpertManifest['data']
   readonly provenance: ExpertManifest['provenance']
@@ -167,7 +167,9 @@ export async function openCheckpoint(
   return { sink: createFileSink(folder), everySteps, ...(source && { source }) }
 }
 
-/** Writes the history and the loss curve; the adapter and the EWC state where the run has ended. */
+/**
+ * Writes the history and the loss curve; if the run has ended, also the adapter and the EWC state.
+ */
 async function writeResults(
   { history, reason, best, ewc }: TrainResult,
   out: string,

@@ -40,7 +40,7 @@ import { checkOutFolder, openCheckpoint } from './run-folder.ts'
 
 export interface EwcFilesOptions extends EwcOptions {
   /**
-   * A folder with what earlier tasks left (ewc.safetensors), in place of `state`; the default is
+   * A folder with the state of earlier tasks (ewc.safetensors), in place of `state`; the default is
    * the folder of `adapter`.
    */
   readonly from?: string | undefined
@@ -61,19 +61,19 @@ export interface TrainFilesOptions extends Omit<TrainOptions, Replaced> {
   /** With `out`, checkpoints go into that folder: give `everySteps` alone, or nothing. */
   readonly checkpoint?: Partial<CheckpointOptions> | undefined
   /**
-   * Protects what earlier tasks need; what this one needs is written into `out` with the adapter
+   * Protects earlier tasks; the state that protects this one is written into `out` with the adapter
    * (ewc.safetensors).
    */
   readonly ewc?: EwcFilesOptions | undefined
   /** What the loss 'distillation' imitates. */
   readonly teacher?: TeacherFiles | undefined
-  /** A folder or an adapter that losses over pairs compare with, in place of the bare base. */
+  /** A folder or an adapter as the reference of losses over pairs, in place of the base alone. */
   readonly reference?: string | Adapter | undefined
   /** The folder that the adapter is written into; without it nothing is written. */
   readonly out?: string | undefined
   /** Resume from the checkpoint in `out`: the weights are those of an uninterrupted run. */
   readonly resume?: boolean | undefined
-  /** Replace what an earlier run left in `out`. */
+  /** Replace the files of an earlier run in `out`. */
   readonly overwrite?: boolean | undefined
   /** The licence of the data, for expert.json. */
   readonly dataLicense?: string | undefined
@@ -134,9 +134,9 @@ function checkFileOptions(options: TrainFilesOptions): void {
 /** Options of `train` of graftlm, and what must be closed after the run. */
 export interface OpenedOptions {
   readonly options: TrainOptions
-  /** What the base was asked for by. */
+  /** The name with which the base was requested. */
   readonly source: string
-  /** Where its weights are; undefined: the caller's model does not say. */
+  /** The path of its weights; undefined if the caller's model has none. */
   readonly place: string | undefined
   close(): Promise<void>
 }
@@ -175,7 +175,7 @@ const openAdapter = async (
   return { adapter: typeof adapter === 'string' ? await loadAdapter(adapter, { model }) : adapter }
 }
 
-/** The options that mean the same here and in graftlm. */
+/** The options that are the same here and in graftlm. */
 function selectPlainOptions(given: TrainFilesOptions) {
   const { out: _out, resume: _resume, overwrite: _overwrite, ...others } = given
   const { checkpoint: _checkpoint, ewc: _ewc, teacher: _teacher, reference: _r, ...rest } = others
@@ -224,8 +224,8 @@ async function openModel(given: TrainFilesOptions['model']) {
 }
 
 /**
- * What earlier tasks left: as it was given, in the folder that is named, where it must be, or in
- * the folder of the adapter that is trained on.
+ * The state of earlier tasks: the given one, the one in the named folder, where it must exist, or
+ * the one in the folder of the adapter that is trained further.
  */
 async function resolveEwcOptions(
   { from, ...rest }: EwcFilesOptions,

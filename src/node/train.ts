@@ -32,8 +32,8 @@ async function* trainFromFiles(given: TrainFilesOptions): AsyncGenerator<TrainEv
   let folder: RunFolder | undefined
   try {
     for await (const event of run(withFence(options, fence))) {
-      // Everything that can be wrong with data and options is known now: bad input has left no
-      // trace, and a folder that cannot be written to is found before minutes of training.
+      // All data and options are checked by now: bad input leaves no files, and an unwritable
+      // folder is detected before minutes of training.
       if (event.type === 'data-ready' && out !== undefined) {
         folder = await prepareOutFolder(out, await describeRun(opened, given), given)
         await fence?.take()
@@ -49,7 +49,7 @@ async function* trainFromFiles(given: TrainFilesOptions): AsyncGenerator<TrainEv
   }
 }
 
-/** The options, whose checkpoints are written as long as no later attempt has begun. */
+/** The options, with checkpoints that are only written while no later attempt has started. */
 function withFence(options: TrainOptions, fence: AttemptFence | undefined): TrainOptions {
   const { checkpoint } = options
   if (!fence || !checkpoint) return options

@@ -1,6 +1,6 @@
-// From a teacher's captured calls to an expert that replaces those it can: the expert learns most
-// of the rows and is judged by the teacher's answers on the others, from which a router learns what
-// it may answer. Expert and router appear together, or nothing does.
+// Trains an expert that replaces a teacher for some of its captured calls: the expert learns most
+// of the rows and is evaluated by the teacher's answers on the others, from which a router learns
+// which calls the expert may answer. Expert and router are written together, atomically.
 
 import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
@@ -53,7 +53,7 @@ export interface ReplaceReport extends Omit<Gate, 'file'> {
 /** The expert's name in the router. */
 export const studentName = 'student'
 
-/** Fewer rows are neither enough to learn from nor to judge by. */
+/** Fewer rows are not sufficient for training and evaluation. */
 const leastRows = 20
 /** Share of the judged calls that the router learns from; the others check it. */
 const gateShare = 0.8
@@ -87,7 +87,7 @@ export async function replaceCalls(options: ReplaceOptions): Promise<ReplaceRepo
   }
 }
 
-/** Next to the folder that it becomes. */
+/** A temporary folder next to the final one. */
 async function createPlace(out: string): Promise<string> {
   const parent = dirname(resolve(out))
   try {
@@ -175,7 +175,9 @@ async function judgeStudent(
   return examples
 }
 
-/** What a served router reads of a request: the last message of the user, or the prompt. */
+/**
+ * The text of a request that a served router reads: the last message of the user, or the prompt.
+ */
 function findRequest({ row }: Question): string {
   const { messages, prompt } = row
   const text = findUserText(

@@ -17,7 +17,7 @@ function checkUpstream(text: string): string {
   const url = URL.parse(text)
   if (url && ['http:', 'https:'].includes(url.protocol) && !url.username && !url.search)
     return url.href
-  // What may be a secret is not repeated, also where the text is no address.
+  // A possible secret is not repeated, even if the text is not an address.
   const got = /[@?]/.test(text) ? 'an address with a user or a query' : JSON.stringify(text)
   throw new OptionError(
     `upstream: got ${got}, expected the address of an OpenAI-compatible server, such as http://127.0.0.1:8080/v1, without a key in it.`,
@@ -25,7 +25,7 @@ function checkUpstream(text: string): string {
 }
 
 /**
- * Starts the proxy. Throws OptionError for wrong options, StorageError if the file is not to be
+ * Starts the proxy. Throws OptionError for wrong options, StorageError if the file cannot be
  * written.
  */
 export async function startCapture(options: StartCaptureOptions): Promise<StartedCapture> {

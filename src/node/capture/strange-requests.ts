@@ -1,5 +1,5 @@
-// Requests of many kinds that a router learns as out of scope, so that it is unsure of what is
-// unlike the captured calls, also where nearly all of those were answered well.
+// Requests of many kinds that a router learns as out of scope, so that its confidence is low for
+// requests unlike the captured calls, even if nearly all captured calls were answered well.
 
 export const strangeRequests: readonly string[] = [
   'Write a poem about the sea in winter.',

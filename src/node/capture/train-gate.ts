@@ -1,6 +1,6 @@
 // The router between an expert and its teacher: it learns which calls the expert answered well, and
-// from which confidence on it may answer. Where no confidence can be trusted all goes to the
-// teacher.
+// the least confidence with which the expert may answer. If no confidence is reliable, the teacher
+// answers everything.
 
 import { random } from '../../base/random.ts'
 import { computeWilsonInterval } from '../../eval/statistics.ts'
@@ -18,7 +18,7 @@ export interface Gate {
   readonly answersFrom: number | undefined
   /** Why the teacher answers everything. */
   readonly doubt: string | undefined
-  /** Of the calls that neither expert nor router learned from: those that the expert answers. */
+  /** Of the calls that neither expert nor router was trained on, how many the expert answers. */
   readonly replaced: number
   readonly replacedWell: number
 }
@@ -41,7 +41,7 @@ const foldCount = 5
 
 /**
  * Trains on `calls`, which name the expert where it answered well, and checks on `unseen`. The
- * threshold comes of routers that had not learned the calls it is chosen on.
+ * threshold is chosen on calls that the routers were not trained on.
  */
 export async function trainGate(
   calls: readonly RouteExample[],
@@ -154,7 +154,7 @@ export function chooseAnswersFrom(
   return from
 }
 
-/** Good answers in a row from which on Wilson's interval begins at `trust`. */
+/** The number of good answers, without a bad one, for which Wilson's interval begins at `trust`. */
 function computeLeastGood(trust: number): number {
   let rows = 1
   while (computeWilsonInterval(rows, rows).low < trust) rows++

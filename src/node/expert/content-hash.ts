@@ -1,4 +1,4 @@
-// The content hash of an expert's folder: what it has in a registry, in manifests and signatures.
+// The content hash of an expert's folder, as used in registries, manifests and signatures.
 
 import {
   computeRootDigest,

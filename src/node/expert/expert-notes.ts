@@ -19,12 +19,12 @@ export interface ExpertNotes extends AdapterDescription {
   /** Begin and end of the training, as ISO 8601. */
   readonly created?: string
   readonly finished?: string
-  /** By metric: validation_loss, and what was evaluated after the training. */
+  /** By metric: validation_loss, and the evaluation after the training. */
   readonly scores?: AdapterScores
 }
 
 export interface ExpertMetadata {
-  /** The name the base was loaded by. */
+  /** The name with which the base was loaded. */
   readonly base?: string | undefined
   /** The system message of the training rows that had none. */
   readonly system?: string
@@ -92,7 +92,7 @@ export async function readOlderFile(folder: ByteFolder): Promise<ExpertMetadata 
   }
 }
 
-/** What experts' notes share, and the names of entries in which they differ. */
+/** The common entries of experts' notes, and the names of entries in which they differ. */
 export function mergeExpertMetadata(all: readonly (ExpertMetadata | undefined)[]): {
   readonly notes: ExpertMetadata | undefined
   readonly dropped: readonly ('base' | 'system' | 'date')[]

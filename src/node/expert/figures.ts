@@ -1,4 +1,4 @@
-// The size of an adapter: bytes of its files, and of its numbers in memory.
+// The size of an adapter: bytes of its files, and of its tensors in memory.
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { sizeOf } from '../../base/tensor.ts'
 import { isIgnoredPath } from '../../registry/signing/resources.ts'
 import { runFolders } from './content-hash.ts'
 
-/** Bytes of a 32-bit float, in which adapters are computed with. */
+/** Bytes of a 32-bit float, the type in which adapters compute. */
 const floatBytes = 4
 
 /** Of the adapter that was just saved in this folder. */

@@ -1,6 +1,6 @@
 // A fence between attempts at one run: the newest attempt may write, and an earlier one that still
-// runs, on this machine or another one with the same folder, ends before it writes. The file names
-// the attempt, because a lock by process number cannot be checked from another machine.
+// runs, on this machine or another one with the same folder, ends before it writes. The file
+// contains the attempt, because a lock by process number cannot be checked from another machine.
 
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -16,7 +16,7 @@ export const attemptFile = 'attempt.json'
 interface Attempt {
   /** Counted from 1. */
   readonly attempt: number
-  /** What only this attempt knows. */
+  /** A secret of this attempt. */
   readonly token: string
 }
 

@@ -11,7 +11,7 @@ export const byteVocabulary: Vocabulary = {
   tokens: Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)),
 }
 
-/** 'whole': the text fits; 'beginning': one that fits begins with it. */
+/** 'whole': the text matches; 'beginning': it is a prefix of a matching text. */
 export async function judgeBytes(
   host: GrammarHost,
   grammar: string,

@@ -6,7 +6,7 @@ import { createLocalHost } from '../../runtime/grammar/local-host.ts'
 import { openGrammarLibrary } from './open-library.ts'
 import { createThreadHost } from './thread-host.ts'
 
-/** Tokens from which on a vocabulary is large. */
+/** Least tokens of a large vocabulary. */
 const LARGE_VOCABULARY = 4096
 
 function addStatistics(a: GrammarStatistics, b: GrammarStatistics): GrammarStatistics {
@@ -20,7 +20,7 @@ function addStatistics(a: GrammarStatistics, b: GrammarStatistics): GrammarStati
   }
 }
 
-/** Neither the library nor a thread is opened before a grammar is asked for. */
+/** Neither the library nor a thread is opened before the first grammar. */
 export function createNodeGrammarHost(): GrammarHost {
   const local = createLocalHost(openGrammarLibrary)
   const threads = createThreadHost()

@@ -1,6 +1,6 @@
-// Opens @mlc-ai/web-xgrammar in Node. The package claims to be an ES module and is a UMD script, so
-// it is evaluated as one, with its own globals. Each call returns an instance with its own memory,
-// which reads nothing from disk or network and prints nothing.
+// Opens @mlc-ai/web-xgrammar in Node. The package declares itself an ES module but is a UMD script,
+// so it is evaluated as a script, with separate globals. Each call returns an instance with its own
+// memory, which reads nothing from disk or network and prints nothing.
 
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -53,7 +53,7 @@ export async function openGrammarLibrary(): Promise<OpenLibrary> {
     console: { log: print, warn: print, error: print },
     WebAssembly: Object.assign(Object.create(platform as object), { instantiate }) as unknown,
     location: { href: 'file:///web-xgrammar.js' },
-    // Without them it takes no platform for granted, and needs none.
+    // Without them it detects no platform, and needs none.
     process: undefined,
     document: undefined,
     require: undefined,

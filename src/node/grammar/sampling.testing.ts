@@ -1,5 +1,5 @@
-// For tests: samples of a model that is held to schemas, judged by Ajv. A text that the limit has
-// cut is completed byte by byte first.
+// For tests: samples of a model that is constrained by schemas, checked by Ajv. A text that the
+// limit of tokens cut off is completed byte by byte first.
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
@@ -14,7 +14,7 @@ import type { LoadedModel } from '../model.ts'
 const bytes = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte))
 const vocabulary = { key: 'bytes', size: 256, tokens: bytes }
 const MOST_BYTES = 3000
-// What ends a JSON text soonest, within strings and outside.
+// The bytes that end a JSON text soonest, inside strings and outside.
 const toBytes = (signs: string): number[] => [...signs].map((sign) => sign.codePointAt(0)!)
 const inside = toBytes('"@')
 const outside = toBytes('}]"0,:')
@@ -23,7 +23,7 @@ const outside = toBytes('}]"0,:')
 const isInString = (text: string): boolean =>
   (text.replaceAll(/\\[^]/g, '').split('"').length - 1) % 2 === 1
 
-/** A short end for the beginning of a text; throws if it is no beginning. */
+/** Completes a prefix of a text; throws if it is not a prefix. */
 export async function completeText(
   host: GrammarHost,
   grammar: GrammarChoice,
@@ -58,9 +58,9 @@ export async function completeText(
 
 export interface SampleReport {
   readonly samples: number
-  /** Those that the limit cut. */
+  /** Samples that the limit cut off. */
   readonly cut: number
-  /** What does not fit: nothing, where all is well. */
+  /** Samples that do not fit. */
   readonly wrong: readonly string[]
 }
 

@@ -1,5 +1,5 @@
-// Masks computed in threads: a grammar compiles while its prompt is read, and each mask is computed
-// while the model runs. A thread that compiles leaves the masks of other grammars to others.
+// Masks computed in threads: a grammar compiles during prefill, and each mask is computed while the
+// model runs. While a thread compiles, other threads compute the masks of other grammars.
 
 import { Worker } from 'node:worker_threads'
 import { UnsupportedError } from '../../base/errors.ts'
@@ -111,7 +111,7 @@ class ThreadMatcher implements TokenMatcher {
   readonly id: number
   readonly #thread: GrammarThread
   readonly #shared: Int32Array
-  /** The number of the mask behind the last token. */
+  /** The number of the mask after the last token. */
   #wanted = 1
   #error: Error | undefined
   #failed: (() => void) | undefined
@@ -206,7 +206,7 @@ class ThreadHost implements GrammarHost {
   }
 }
 
-/** A host whose threads are started when the first grammar is asked for. */
+/** A host whose threads are started with the first grammar. */
 export const createThreadHost = (options: ThreadHostOptions = {}): GrammarHost =>
   new ThreadHost(
     readGivenOptions('Options of createThreadHost', options, { threads: positiveInteger }),

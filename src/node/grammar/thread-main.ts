@@ -1,5 +1,5 @@
 // The thread that computes masks: compiles grammars, and computes each answer's next mask while the
-// model reads its last token. Started by thread-host.ts.
+// model computes its last token. Started by thread-host.ts.
 
 import { parentPort } from 'node:worker_threads'
 import { describeError } from '../files/system-errors.ts'
@@ -11,7 +11,7 @@ import type { GrammarOrder, GrammarReport, PackedVocabulary } from './thread-mes
 
 interface OpenMatcher {
   readonly shared: Int32Array
-  /** Orders are carried out one after the other. */
+  /** Resolves when the last request has been handled; requests are handled one after the other. */
   last: Promise<void>
   matcher: TokenMatcher | undefined
 }
@@ -27,7 +27,7 @@ function unpackVocabulary({ key, size, bytes, ends }: PackedVocabulary): Vocabul
   return { key, size, tokens }
 }
 
-/** The next mask, where the other side sees it. */
+/** Writes the next mask into shared memory. */
 async function writeMask({ matcher, shared }: OpenMatcher): Promise<void> {
   await matcher!.ready()
   shared.set(matcher!.mask!, 1)

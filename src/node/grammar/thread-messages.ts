@@ -3,7 +3,7 @@
 
 import type { GrammarStatistics } from '../../runtime/grammar/grammar-host.ts'
 
-/** Tokens of a vocabulary one behind the other: token i is bytes ends[i − 1] … ends[i]. */
+/** The tokens of a vocabulary, concatenated: token i is bytes ends[i − 1] … ends[i]. */
 export interface PackedVocabulary {
   readonly key: string
   readonly size: number

@@ -1,4 +1,4 @@
-// The state of a trial: its votes judged, its canaries measured.
+// The state of a trial: evaluates its votes and measures its canaries.
 
 import { resolve } from 'node:path'
 import { ConflictError } from '../../base/errors.ts'
@@ -13,7 +13,7 @@ export interface TrialReport extends TrialJudgement {
   readonly canaries?: CanaryReport | undefined
 }
 
-/** `model`: undefined loads the base that the candidate names, where there are canaries. */
+/** `model`: by default the base that the candidate names is loaded if there are canaries. */
 export async function checkTrial(
   trial: Trial,
   places: TrialPlaces,

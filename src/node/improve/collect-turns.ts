@@ -1,5 +1,5 @@
 // Reads users' feedback from a store: of one user or all, of one expert or all. A server's learners
-// keep each expert's users apart; here they are one user again.
+// store each user separately for each expert; here they are combined.
 
 import { NotFoundError } from '../../base/errors.ts'
 import { findNearestName } from '../../base/suggest.ts'

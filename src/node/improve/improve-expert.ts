@@ -1,6 +1,6 @@
 // One step of the loop from feedback to a better expert. First it withdraws what users asked to be
 // forgotten; then it judges a running trial; otherwise it trains, judges and tries a new version.
-// Called again, by hand or by a timer, it continues where the last call ended.
+// Each call, by hand or by a timer, continues where the last one ended.
 
 import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -100,13 +100,13 @@ export async function improveExpert(
   })
 }
 
-/** Where the next version of an expert is trained. */
+/** The folder in which the next version of an expert is trained. */
 const toTrainingPlace = ({ location }: ImprovePlaces['registry'], id: string): string =>
   join(location, 'improving', `${id}.expert`)
 
 async function improveNow(run: Run): Promise<ImproveReport> {
   const { id, places } = run
-  // what a call that was killed left
+  // the remains of a killed call
   await rm(toTrainingPlace(places.registry, id), { recursive: true, force: true })
   const histories = await collectHistories(run)
   const { hideUser } = places.opened.improvements
@@ -228,7 +228,7 @@ async function trainNext(run: Run, histories: readonly UserTurns[]): Promise<Out
     }
     const version = chooseVersion(await registry.list(id))
     const made = { version, root: rootExpert.version, parent: incumbent.version, store: store.name }
-    // first, so that a version is never without what must be forgotten with it
+    // first, so that the sources of a version are always recorded
     await opened.improvements.add(id, made, rows.sources)
     await registry.add(folder, { id, version })
     const trial = await startTrial(`${id}@${version}`, places, chooseTrialOptions(settings))

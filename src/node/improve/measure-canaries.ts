@@ -1,5 +1,5 @@
-// Whether a new version keeps the rows that must not get worse: its mean loss on them against that
-// of the previous version.
+// Checks that a new version does not get worse on the canary rows: compares its mean loss on them
+// with that of the previous version.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { evaluate, metrics } from '../../eval/index.ts'

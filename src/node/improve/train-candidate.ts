@@ -1,5 +1,5 @@
-// Trains the next version of an expert from feedback, and judges it before any user meets it: on
-// prompts that it did not learn, and on canaries. Publishes nothing.
+// Trains the next version of an expert from feedback, and evaluates it before any user gets it, on
+// held-out prompts and on canaries. Publishes nothing.
 
 import { rm } from 'node:fs/promises'
 import { evaluate, metrics } from '../../eval/index.ts'
@@ -31,7 +31,7 @@ export interface CandidateTask {
   /** A folder for the version, which does not exist yet. */
   readonly place: string
   readonly rows: FeedbackRows
-  /** The folder of the version that no feedback made: what it is trained from. */
+  /** The folder of the version without feedback, from which it is trained. */
   readonly root: string
   /** The folder of the version that answers now. */
   readonly incumbent: string

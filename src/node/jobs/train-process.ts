@@ -24,7 +24,7 @@ export interface TrainTask {
   readonly options: TrainFilesOptions & { readonly model: string; readonly out: string }
   /** Held-out rows, where they are not those of the run's validation. */
   readonly evaluation: DataInput | undefined
-  /** What serves under this name now. */
+  /** The expert that is served under this name now. */
   readonly current: Expert | string | undefined
 }
 
@@ -78,7 +78,7 @@ async function* runTask(task: TrainTask): AsyncGenerator<TrainJobEvent, void, vo
   yield* evaluateTask(task)
 }
 
-/** The rows that decide. Throws OptionError if there are none that can be read as text. */
+/** The rows of the evaluation. Throws OptionError if there are no rows of text. */
 async function readEvaluation({ name, options, evaluation }: TrainTask): Promise<RawDataset> {
   const { data, validation, seed = 0 } = options
   const rows =

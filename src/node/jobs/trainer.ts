@@ -22,7 +22,10 @@ type Current = Expert | string | undefined
 export interface TrainerOptions {
   /** Receives the folder of every expert whose evaluation passed. */
   readonly engine: { registerAdapter(name: string, folder: string): Promise<unknown> }
-  /** What is served under a name now, to compare with. Default: what these jobs made. */
+  /**
+   * Returns the expert that is served under a name now, to compare with. Default: the result of an
+   * earlier job.
+   */
   readonly findCurrent?: ((name: string) => Current | Promise<Current>) | undefined
   /** Jobs that run at a time. Default 1. */
   readonly atOnce?: number | undefined
@@ -34,7 +37,7 @@ type Dropped = 'model' | 'out' | 'signal' | 'programs' | 'now' | 'checkpoint'
 export interface TrainJobOptions extends Omit<TrainFilesOptions, Dropped> {
   /** A path or name: the job opens it in its own process. */
   readonly model: string
-  /** The folder of the expert; it stays there, accepted or not. */
+  /** The folder of the expert, which is kept whether it is accepted or not. */
   readonly out: string
   readonly checkpoint?: { readonly everySteps?: number | undefined } | undefined
 }
@@ -182,7 +185,9 @@ async function* runToReport(
   }
 }
 
-/** A caller waits for the answer: priority above training in the background, below serving. */
+/**
+ * A caller waits for the result, so its priority is above background training and below serving.
+ */
 const planPriority = 10
 
 async function planTask(task: TrainTask, share: TrainShare): Promise<TrainPlan> {

@@ -118,7 +118,7 @@ async function buildVariant(build: Build, variant: Variant): Promise<VariantResu
 }
 
 /**
- * Trains, resumes a stopped run, or reads what a finished run left: only then its folder holds an
+ * Trains, resumes a stopped run, or reads the result of a finished run, whose folder has an
  * adapter.
  */
 async function trainVariant(

@@ -1,4 +1,4 @@
-// What an expert scores on held-out rows, row by row, with a bootstrap interval over them.
+// An expert's scores on held-out rows, row by row, with a bootstrap interval over them.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -44,7 +44,7 @@ export const computeFigure = (
   scores: readonly ExampleScore[],
 ): number => transform(computeMean(scores))
 
-/** Greedy answers, or the loss of the wanted ones, and what they score. */
+/** Greedy answers, or the loss of the expected ones, and their scores. */
 export async function measureExpert(
   recipe: ExpertRecipe,
   options: MeasureOptions,

@@ -23,10 +23,10 @@ export interface ExpertRecipe {
   readonly keywords: readonly string[]
 }
 
-/** What all recipes share: every expert was trained with the same batches. */
+/** Shared by all recipes: every expert was trained with the same batches. */
 export const recipeBatch = { rows: 1, tokens: 384 }
 
-/** What every expert is compared with: the same rows, steps and layers. */
+/** The LoRA with which every expert is compared, with the same rows, steps and layers. */
 export const loraComparison = { kind: 'lora', config: { rank: 16, targets: 'attention' } } as const
 
 /** The base that the recipes were measured on. */

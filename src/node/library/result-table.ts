@@ -1,5 +1,4 @@
-// The results of a build as rows for people: each figure with its interval, and what share of the
-// LoRA's it is.
+// The results of a build as text: each score with its interval, and its ratio to the LoRA's.
 
 import { computeDifference, type Difference } from '../../eval/estimate.ts'
 import { nodeMetrics } from '../metric-table.ts'
@@ -12,7 +11,10 @@ export function formatFigure({ value, low, high, metric }: VariantResult): strin
   return `${format(value)}${isShare ? ' %' : ''} [${format(low)}, ${format(high)}]`
 }
 
-/** The expert's figure as a share of the LoRA's: above 1 is better, also of what should be low. */
+/**
+ * The ratio of the expert's score to the LoRA's; above 1 is better, also for metrics that should be
+ * low.
+ */
 export function computeShareOfLora(expert: VariantResult, lora: VariantResult): number | undefined {
   const share = expert.better === 'higher' ? expert.value / lora.value : lora.value / expert.value
   return Number.isFinite(share) ? share : undefined
@@ -32,7 +34,7 @@ export const describeResult = (result: VariantResult, isNew: boolean): string =>
   return `${name}  ${variant}  ${kind}  ${metric} ${formatFigure(result)} on ${scores.length} rows${training}${isNew ? '' : ' (from before)'}`
 }
 
-/** What the expert is of the LoRA, and the difference with its interval; [] without a LoRA. */
+/** The expert's ratio to the LoRA, and the difference with its interval; [] without a LoRA. */
 export function describeAims(results: readonly VariantResult[]): string[] {
   const find = (variant: string): VariantResult | undefined =>
     results.find((result) => result.variant === variant)

@@ -12,7 +12,7 @@ export interface DataSlice {
   /** The file of the rows to learn from. */
   readonly trainFile: string
   readonly held: RawDataset
-  /** All the answers there are, of a recipe that is measured by labels. */
+  /** All possible answers, for a recipe that is measured by labels. */
   readonly labels: readonly string[] | undefined
 }
 

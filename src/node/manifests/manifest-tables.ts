@@ -1,5 +1,5 @@
-// What a training manifest may choose from in this package: the rows of the tables of kinds,
-// schedules, optimisers, data formats and metrics.
+// The choices of a training manifest in this package: the rows of the tables of kinds, schedules,
+// optimisers, data formats and metrics.
 
 import { type Fields, withInfo } from '../../base/schema.ts'
 import { adapterKinds } from '../../adapters/kinds/kind-table.ts'

@@ -71,7 +71,7 @@ export async function findRunFaults(
   return faults
 }
 
-/** An expert that a run continues from keeps its kind and its layers. */
+/** An expert that is trained further keeps its kind and its layers. */
 function checkContinuation({ kind }: LocatedAdapter, manifest: TrainingManifest): void {
   const { name, ...own } = asChoice(manifest.kind)
   const keys = (['targets', 'role', 'tier'] as const).filter((key) => manifest[key] !== undefined)
@@ -87,7 +87,7 @@ function checkContinuation({ kind }: LocatedAdapter, manifest: TrainingManifest)
     )
 }
 
-/** Rows are of the form that was named, and their answers among the labels. */
+/** Checks that rows have the named format, and that their answers are among the labels. */
 function checkRows(
   data: RawDataset,
   { format, labels }: NonNullable<TrainingManifest['data']>,

@@ -36,11 +36,11 @@ export interface TrainingRun {
   /** The name of the base; undefined: the caller's default. */
   readonly base: string | undefined
   readonly out: string
-  /** What is learned from: paths, or a role's examples. */
+  /** Training data: paths, or a role's examples. */
   readonly data: string | readonly string[] | TextDataset
   /** The paths of `data`; none where a role's examples are taken. */
   readonly dataFiles: readonly string[]
-  /** All the answers there are, where the rows are labelled. */
+  /** All possible answers, if the rows are labelled. */
   readonly labels?: readonly string[]
   readonly options: Omit<TrainFilesOptions, 'model' | 'data'> & {
     readonly adapter: string | NewAdapter
@@ -99,8 +99,8 @@ function toSectionOptions(
 }
 
 /**
- * Paths of a manifest are relative to it; those of a command line (no `file`) to where it was
- * typed.
+ * Paths of a manifest are relative to the manifest; those of a command line (no `file`) to the
+ * working directory.
  */
 const createPathResolver = (file: string | undefined) => (path: string) =>
   file === undefined ? path : resolve(dirname(file), path)
@@ -161,7 +161,7 @@ export async function resolveTrainingRun(
   }
 }
 
-/** Options by kind, of which those that are given by any name count before the usual ones. */
+/** Options by kind; given options take precedence over defaults. */
 function withKindDefaults(
   given: Readonly<Record<string, unknown>>,
   usual: Readonly<Record<string, unknown>>,
@@ -256,7 +256,9 @@ function toDataOptions(
   }
 }
 
-/** What a run reads besides its data: a teacher, a reference, the state of earlier tasks. */
+/**
+ * The inputs of a run in addition to its data: a teacher, a reference, the state of earlier tasks.
+ */
 async function resolveReferences(
   { teacher, reference, ewc }: TrainingManifest,
   file: string | undefined,
@@ -273,10 +275,7 @@ function resolveEvaluation({ data, ...settings }: ManifestEvaluation, at: PathRe
   return { ...settings, ...(data !== undefined && { dataFiles: asList(data).map(at) }) }
 }
 
-/**
- * The rows that an expert is judged on after its training: the evaluation's own, or those that were
- * held back.
- */
+/** The rows of the evaluation after training: the evaluation's own, or the held-out ones. */
 export async function readEvaluationRows({
   data,
   evaluation,

@@ -16,7 +16,7 @@ import { type Environment, getCacheDirectory } from './cache.ts'
 
 /** Signatures beside a base: ours, and what Python's `model_signing` writes by default. */
 const signatures = [signatureFile, 'model.sig']
-/** A folder with more holds other things than a base. */
+/** A folder with more files has other contents than a base. */
 const mostFiles = 1000
 
 /**
@@ -39,7 +39,7 @@ export async function computeBaseDigest(
   const kept = await readFile(place, 'utf8').catch(() => '')
   if (/^[0-9a-f]{64}$/.test(kept)) return kept
   const digest = await computeRootDigest(await listResources(files, signatures))
-  await keepDigest(place, digest).catch(() => undefined) // a cache that is full costs time alone
+  await keepDigest(place, digest).catch(() => undefined) // a full cache only costs time
   return digest
 }
 
@@ -51,14 +51,15 @@ async function keepDigest(place: string, digest: string): Promise<void> {
 }
 
 interface BaseFile extends ListedFile {
-  /** What says whether the file is still the same one. */
+  /** Facts that show whether the file is still the same. */
   readonly fact: readonly unknown[]
 }
 
 async function listBaseFiles(path: string): Promise<BaseFile[] | undefined> {
   const found = await stat(path).catch(() => undefined)
   if (!found) return undefined
-  // of a model in safetensors the whole folder counts: its config says what the tensors mean
+  // for a model in safetensors the whole folder counts, because its config defines the tensors'
+  // meaning
   const isWhole = found.isDirectory() || path.endsWith('.safetensors')
   const folder = found.isDirectory() ? path : dirname(path)
   const entries = await readdir(folder, { withFileTypes: true, recursive: isWhole })

@@ -77,7 +77,7 @@ export async function fetchWithin(
 }
 
 /**
- * Receives until the part is whole; reconnects as long as every broken connection has delivered
+ * Receives until the part is complete; reconnects as long as every broken connection has delivered
  * some bytes.
  */
 async function receiveAll(url: string, part: string, options: DownloadOptions): Promise<void> {
@@ -144,7 +144,7 @@ async function receive(
     throw new Error(`got ${received} of ${totalBytes} bytes`)
 }
 
-/** Writes the body behind the first `from` bytes of the part; returns the part's length. */
+/** Appends the body after the first `from` bytes of the part; returns the part's length. */
 async function append(
   part: string,
   from: number,
@@ -196,8 +196,8 @@ async function* withStallTimeout(
 }
 
 /**
- * Compares size and checksum of the whole part; removes it where they differ, since resuming could
- * not mend it.
+ * Compares size and checksum of the whole part; removes it where they differ, because resuming
+ * could not repair it.
  */
 async function checkDownload(
   url: string,

@@ -16,7 +16,7 @@ export interface HubOptions {
   readonly cache: string
   /** Only what is in the cache. */
   readonly offline?: boolean
-  /** Base URL; without it the library's own. */
+  /** Base URL; default: the library's. */
   readonly endpoint?: string | undefined
   readonly accessToken?: string | undefined
   readonly onProgress?: ((file: string, progress: DownloadProgress) => void) | undefined
@@ -42,7 +42,7 @@ interface HubSnapshot {
  * The local directory of a model, or the local path of the chosen GGUF; files already in the cache
  * are not fetched again. A branch stays at the commit of its first fetch until the cache is
  * emptied, so that the same name gives the same weights. Throws NotFoundError if it is neither in
- * the cache nor to be found.
+ * the cache nor on the hub.
  */
 export async function fetchFromHub(reference: HubReference, options: HubOptions): Promise<string> {
   const home = join(options.cache, 'hub', reference.repository.replace('/', '--'))

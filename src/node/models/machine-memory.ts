@@ -1,5 +1,6 @@
 // How much memory this machine has, and how much of it is free; a container's limit counts where it
-// is lower. What does not fit is refused with both numbers, before the system would end the process.
+// is lower. A model that does not fit is refused with both numbers, before the system would end the
+// process.
 
 import { freemem, totalmem } from 'node:os'
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
@@ -8,7 +9,7 @@ import type { Environment } from './cache.ts'
 
 export interface MachineMemory {
   readonly totalBytes: number
-  /** What can be found without swapping: caches of files are given up for it. */
+  /** Bytes that can be allocated without swapping; caches of files count as free. */
   readonly freeBytes: number
 }
 
@@ -34,8 +35,8 @@ export function readMachineMemory(environment: Environment = process.env): Machi
 const format = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`
 
 /**
- * Throws UnsupportedError if `neededBytes` more than this process has are not free. `what` begins
- * the message, `advice` ends it.
+ * Throws UnsupportedError if fewer than `neededBytes` are free for this process. `what` begins the
+ * message, `advice` ends it.
  */
 export function checkMemory(
   what: string,

@@ -5,7 +5,7 @@ import { basename, dirname, resolve } from 'node:path'
 import { FormatError } from '../../base/errors.ts'
 
 export interface Modelfile {
-  /** What FROM names: an absolute path where there is one, else the name as it is. */
+  /** The value of FROM: an absolute path if it exists, else the name unchanged. */
   readonly base: string
   /** The path that ADAPTER names. */
   readonly adapter?: string
@@ -14,8 +14,7 @@ export interface Modelfile {
 }
 
 /**
- * Whether a path is called as Ollama's Modelfiles are: 'Modelfile', 'Modelfile.coder',
- * 'x.modelfile'.
+ * Whether a path has a name of Ollama's Modelfiles: 'Modelfile', 'Modelfile.coder', 'x.modelfile'.
  */
 export const isModelfileName = (path: string): boolean =>
   /^modelfile(\..*)?$|\.modelfile$/i.test(basename(path))

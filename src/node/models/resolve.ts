@@ -25,7 +25,7 @@ import { fetchFromWheel, fetchMembers } from './python-wheel.ts'
 import { describeError } from '../files/system-errors.ts'
 
 export interface ResolveProgress {
-  /** What is being fetched: a file's name. */
+  /** The name of the file that is being fetched. */
   readonly file: string
   readonly receivedBytes: number
   readonly totalBytes: number | undefined
@@ -220,7 +220,7 @@ const openSource = <Kind extends ModelSource['kind']>(
     ) => Promise<ResolvedModel>
   )(source, name, context)
 
-/** The first source that works: every one in the cache, then every one from its place. */
+/** The first source that works: first all sources in the cache, then all from their origin. */
 async function openFromCatalogue(entry: CatalogueEntry, context: Context): Promise<ResolvedModel> {
   const failures: string[] = []
   for (const offline of context.offline ? [true] : [true, false]) {

@@ -1,5 +1,5 @@
-// Returns unreferenced buffers to the system at a moment when much is about to be allocated outside
-// of JavaScript: V8 does not see that, and would keep them until it needs room itself.
+// Returns unreferenced buffers to the system before a large allocation outside of JavaScript, which
+// V8 does not see: it would keep the buffers until it needs memory itself.
 
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -7,8 +7,8 @@ import { runInNewContext } from 'node:vm'
 let collect: (() => void) | undefined
 
 /**
- * Collects garbage now if buffers come to so many bytes; takes some tens of milliseconds. Does
- * nothing if that cannot be asked.
+ * Collects garbage now if buffers have at least this many bytes; takes some tens of milliseconds.
+ * Does nothing if the platform does not allow it.
  */
 export function dropBuffers(leastBytes: number): void {
   if (process.memoryUsage().arrayBuffers < leastBytes) return

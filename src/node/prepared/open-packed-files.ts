@@ -31,20 +31,20 @@ export interface PackedFilesOptions {
   readonly choice?: WeightChoice | undefined
   /** GRAFT_PREPARED_GB, GRAFT_CACHE, XDG_CACHE_HOME. Default: the process's. */
   readonly environment?: Environment | undefined
-  /** Smaller models are packed in less time than a file is looked for. Default: 16 MB. */
+  /** Smaller models are packed faster than a file is found. Default: 16 MB. */
   readonly leastBytes?: number | undefined
-  /** From this size on programs share one copy in memory. Default: 250 MB. */
+  /** Least size of models whose programs share one copy in memory. Default: 250 MB. */
   readonly leastSharedBytes?: number | undefined
 }
 
 const usualGigabytes = 40
 
-/** Experts that were made, and tensors that were packed, may have left so much behind. */
+/** Garbage that created experts and packed tensors may have left. */
 const leastDropped = 100e6
 
 const gigabytesField = number({ from: 0 })
 
-/** How many bytes all files may take: GRAFT_PREPARED_GB, 40 GB by default. */
+/** The most bytes of all files: GRAFT_PREPARED_GB, by default 40 GB. */
 function readMostBytes(environment: Environment): number {
   const asked = environment['GRAFT_PREPARED_GB']
   if (!asked) return usualGigabytes * 1e9
@@ -130,7 +130,7 @@ interface FolderParts {
 class FolderFiles implements PackedFiles {
   readonly #parts: FolderParts
   readonly #kept = new Map<string, Promise<ReadonlyMap<string, FileTensor> | undefined>>()
-  /** Names of files while this process uses them, and the ends of writing them. */
+  /** By name of a file that this process uses, a promise of the end of writing it. */
   readonly #made = new Map<string, Promise<void>>()
   #model: Promise<string> | undefined
 

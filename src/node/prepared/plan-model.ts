@@ -1,4 +1,5 @@
-// What a base model will need before it is opened for use: memory, disk, and what the machine has.
+// The memory and disk space that a base model will need, before it is opened, compared with the
+// machine's.
 
 import { openBaseModel } from '../../graph/base-model.ts'
 import { computeContextLimit } from '../../graph/rope.ts'
@@ -18,13 +19,13 @@ export interface ModelPlan {
   readonly layers: number
   readonly memory: ModelMemory
   readonly machine: MachineMemory
-  /** What an engine over it takes at most; undefined where none was asked about. */
+  /** The most memory of an engine for the model; undefined unless requested. */
   readonly engine: EngineMemory | undefined
   /** Whether the machine has the memory now. */
   readonly fits: boolean
 }
 
-/** Filled as requests and experts come. */
+/** Allocated as requests and experts arrive. */
 export interface EngineMemory {
   /** Keys and values. */
   readonly kvBytes: number
@@ -41,7 +42,10 @@ export interface PlanOptions extends ResolveOptions {
 
 const usualExpertBytes = 2 ** 29
 
-/** Reads the model's head, no weights. Throws as loadModel does where it cannot be had. */
+/**
+ * Reads the model's header, not its weights. Throws as loadModel does if the model cannot be
+ * opened.
+ */
 export async function planModel(
   source: string,
   { weights: choice, ropeScaling, engine: asked, ...resolving }: PlanOptions = {},

@@ -9,7 +9,7 @@ import { viewBytes, type Tensor } from '../../base/tensor.ts'
 import { PackRoom } from '../../compute/pack.ts'
 import type { NamedTensor, PackedPart } from '../../compute/packed-files.ts'
 
-/** Where a tensor is, and what its ends must be like. */
+/** A tensor's position, and checksums of its ends. */
 export interface PreparedTensor extends NamedTensor {
   readonly offsetBytes: number
   readonly sizeBytes: number
@@ -65,7 +65,7 @@ export async function writePrepared(
   let writing: Promise<void> = Promise.resolve()
   for (const [index, { tensors }] of parts.entries()) {
     const made = (await begun[index])!
-    await writing // its room is the next one's
+    await writing // its buffer is reused for the next one
     begun.push(begin(index + partsAhead))
     const places = tensors.map(({ name, dtype, shape }) => {
       const bytes = viewBytes(made.get(name) as Tensor)
@@ -101,7 +101,7 @@ async function writePlaces(
   for (const { bytes, offsetBytes } of places) await writeAll(file, bytes, offsetBytes)
 }
 
-/** The index of a whole file; undefined if the file is not there, cut or damaged. */
+/** The index of a complete file; undefined if the file is missing, truncated or damaged. */
 export async function readPrepared(path: string): Promise<PreparedTensor[] | undefined> {
   const file = await open(path, 'r').catch(() => undefined)
   try {
@@ -134,7 +134,7 @@ async function readAt(file: FileHandle, at: number, length: number): Promise<Buf
   return bytesRead === length ? buffer : undefined
 }
 
-/** Looks at a tensor's ends only: what is between them would take as long to read as to pack. */
+/** Checks only a tensor's ends, because reading all of it would take as long as packing. */
 async function isWhole(
   file: FileHandle,
   { offsetBytes, sizeBytes, checks }: PreparedTensor,

@@ -1,6 +1,6 @@
-// The folder of prepared files: names, room, and files that ended processes left. Files are made
-// under a temporary name and get their own by a link, so that a process continues reading what it
-// made and others find it whole or not at all.
+// The folder of prepared files: names, space, and files of ended processes. Files are written under
+// a temporary name and get their final name by a link, so that a process continues to read its own
+// file, and others find it complete or not at all.
 
 import { link, readdir, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -33,7 +33,7 @@ export async function linkPrepared(folder: string, temporary: string, key: strin
 
 /**
  * A second name for a file, so that it stays while this process uses it, even if another process
- * makes room. The file's own name where the file system has no links.
+ * removes it. The file's own name if the file system has no links.
  */
 export async function linkForUse(folder: string, key: string): Promise<string> {
   const path = getPreparedPath(folder, key)
@@ -53,8 +53,8 @@ export async function markUsed(path: string): Promise<void> {
 }
 
 /**
- * Makes room for a file: removes others until all fit into `mostBytes` and the disk keeps a
- * twentieth of itself free. False if that cannot be.
+ * Makes space for a file: removes others until all fit into `mostBytes` and a twentieth of the disk
+ * stays free. False if that is impossible.
  */
 export async function makeRoom(
   folder: string,

@@ -17,14 +17,17 @@ export interface RequestProcess<Request, Outcome> {
 export interface ProcessOptions {
   /** The module that the process runs: it sends 'ready', then an answer to each message. */
   readonly file: URL
-  /** What it is for, in the error of a process that does not start: 'SQL queries'. */
+  /** Its purpose, for the error of a process that does not start: 'SQL queries'. */
   readonly purpose: string
   /** Of one request, in milliseconds. */
   readonly timeoutMs: number
   readonly execArgv?: readonly string[] | undefined
 }
 
-/** Starts the process; resolves once it is ready, so that its start costs no request any time. */
+/**
+ * Starts the process; resolves once it is ready, so that its start does not count as a request's
+ * time.
+ */
 async function startProcess({ file, purpose, execArgv }: ProcessOptions): Promise<ChildProcess> {
   // The process gets no environment and no standard streams: what it prints would be warnings.
   const child = fork(file, {
@@ -47,7 +50,7 @@ async function startProcess({ file, purpose, execArgv }: ProcessOptions): Promis
   return child
 }
 
-/** Sends one request; `lost` is called where the process ends or has to be killed over it. */
+/** Sends one request; `lost` is called if the process ends or must be killed. */
 function runInProcess<Request, Outcome>(
   child: ChildProcess,
   request: Request,

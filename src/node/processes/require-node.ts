@@ -1,5 +1,5 @@
-// The first import of graftlm/node: on a Node that is too old, one sentence in place of an error
-// about something that this Node lacks.
+// The first import of graftlm/node: if Node is too old, prints one sentence instead of an error
+// about a missing feature.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import { describeOldNode } from './old-node.ts'

@@ -1,5 +1,5 @@
-// Where a Ray cluster is: `ray://host:8265` names the head's dashboard, which takes jobs. Whoever
-// reaches it runs code there, so a head elsewhere must ask for a token.
+// The address of a Ray cluster: `ray://host:8265` is the head's dashboard, which accepts jobs.
+// Anyone who can reach it can run code there, so a head on another machine must require a token.
 
 import { OptionError } from '../../base/errors.ts'
 
@@ -14,7 +14,7 @@ export interface RayAddress {
 const usualPort = '8265'
 const localHosts = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-/** Throws OptionError for what is no address, and for a head elsewhere without a token. */
+/** Throws OptionError for an invalid address, and for a head on another machine without a token. */
 export function parseRayAddress(
   text: string,
   environment: Readonly<Record<string, string | undefined>>,

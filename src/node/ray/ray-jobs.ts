@@ -80,7 +80,7 @@ export async function* followRayJob(
       logs = (JSON.parse(text) as { logs: string }).logs
       failures = 0
     } catch (error) {
-      // a head that is busy misses a call now and then
+      // a busy head occasionally misses a call
       if (++failures > 20 || !(error instanceof WorkerError)) throw error
       await sleep(pollMs * 4)
       continue
@@ -114,7 +114,7 @@ function* parseEvents(text: string): Generator<Readonly<Record<string, unknown>>
   }
 }
 
-/** Why a job ended that did not say so itself, in one line. */
+/** One line on why a job ended without reporting it. */
 export function describeRayEnd(id: string, { status, message, log }: RayJobEnd): string {
   if (status === 'STOPPED') return `The Ray job ${id} was stopped.`
   const lines = `${message}\n${log}`.split('\n').map((line) => line.trim())

@@ -1,5 +1,5 @@
-// Requests to a Ray head. Not by fetch(): it sends Sec-Fetch-Mode, which Ray takes for a browser's
-// request and refuses for POST, PUT and DELETE (status 405).
+// Requests to a Ray head. They do not use fetch(), because it sends Sec-Fetch-Mode, and Ray then
+// treats POST, PUT and DELETE as a browser's requests and refuses them (status 405).
 
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
@@ -57,7 +57,7 @@ const describeAbsence = ({ url }: RayAddress, cause: Error): WorkerError =>
     },
   )
 
-/** Throws StorageError, with the head's own words, for a status that is no success. */
+/** Throws StorageError with the head's message for a status other than success. */
 export async function requireRay(address: RayAddress, ask: RayAsk): Promise<string> {
   const { status, text } = await callRay(address, ask)
   if (status < 300) return text

@@ -1,5 +1,5 @@
-// Experts' folders by content hash: `content/<hash>/`. A folder appears whole or not at all, and
-// never changes. Independent of names and versions.
+// Experts' folders by content hash: `content/<hash>/`. A folder is written atomically, and never
+// changes. Independent of names and versions.
 
 import { constants, renameSync } from 'node:fs'
 import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
@@ -19,7 +19,7 @@ import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 import { listFiles } from '../files/list-files.ts'
 import type { FolderContent, RegistryContent, StagedContent } from './content/registry-content.ts'
 
-/** The root digest of a folder's files but its signature. */
+/** The root digest of a folder's files without its signature. */
 export async function hashFolder(folder: string): Promise<FolderContent> {
   const files = await listFiles(folder)
   if (files.length > mostFiles)
@@ -30,7 +30,10 @@ export async function hashFolder(folder: string): Promise<FolderContent> {
   return { hash, sizeBytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
 }
 
-/** Of temporary places of this process, over all registries; machines that share one differ. */
+/**
+ * Numbers temporary folders of this process over all registries; it starts at random, so that
+ * machines that share a registry differ.
+ */
 let placeCount = Math.floor(Math.random() * 2 ** 40)
 
 /** In a registry's folder. */
@@ -54,7 +57,7 @@ export class ContentFolder implements RegistryContent {
     this.#isShared = isShared
   }
 
-  /** `isShared`: other machines write there, whose processes cannot be asked for. */
+  /** `isShared`: other machines write there, whose processes cannot be checked. */
   static async open(path: string, { isShared = false } = {}): Promise<ContentFolder> {
     await makeDirectory(path)
     return new ContentFolder(path, isShared)
@@ -104,8 +107,8 @@ export class ContentFolder implements RegistryContent {
   }
 
   /**
-   * Where the same content is there, only its signature is taken over, which no hash covers;
-   * content that was changed since is replaced.
+   * If the same content exists, only its signature is updated, which no hash covers; content that
+   * was changed since is replaced.
    */
   async #keepOrJoin(place: string, hash: string): Promise<void> {
     if (!(await this.has(hash))) return this.#keep(place, hash)
@@ -186,7 +189,7 @@ export class ContentFolder implements RegistryContent {
 
 export interface ContentPlace {
   readonly path: string
-  /** Moves it to the place of its hash, or finds the same there. */
+  /** Moves it to the path of its hash, unless the same content exists there. */
   keep(hash: string): Promise<void>
   drop(): Promise<void>
 }

@@ -4,6 +4,6 @@ import { cp } from 'node:fs/promises'
 import type { ResolvedExpert } from '../../registry/registry.ts'
 import { writeAtomically } from '../files/atomic-write.ts'
 
-/** Writes a new folder whole, or none. Throws OptionError if there is something. */
+/** Writes a new folder atomically. Throws OptionError if the path exists. */
 export const copyExpertTo = ({ location }: ResolvedExpert, out: string): Promise<void> =>
   writeAtomically(out, (place) => cp(location, place, { recursive: true, errorOnExist: true }))

@@ -17,7 +17,7 @@ export async function formatFolderCard({
   return formatModelCard(own, { baseModel: await findHubName(location, manifest) })
 }
 
-/** What PEFT's configuration names, else the hub's name of what the base was loaded by. */
+/** The base in PEFT's configuration, else the hub's name of the base that was loaded. */
 async function findHubName(folder: string, { base }: ExpertManifest): Promise<string | undefined> {
   const json = await readAdapterConfig(await openDirectory(folder))
   const { base_model_name_or_path: named } = json as Readonly<Record<string, unknown>>

@@ -24,8 +24,8 @@ export interface FolderNaming extends ManifestNaming {
 }
 
 /**
- * Reads the adapter too, so that no folder is accepted that could not be loaded. Throws FormatError
- * and what `loadAdapter` throws.
+ * Reads the adapter too, so that only loadable folders are accepted. Throws FormatError and what
+ * `loadAdapter` throws.
  */
 export async function readFolderManifest(
   path: string,
@@ -42,7 +42,7 @@ export async function readFolderManifest(
   return createManifest(adapter, await readExpertMetadata(path), choice, { card })
 }
 
-/** The metadata of README.md, if there is one. Throws FormatError for one that is hostile. */
+/** The metadata of README.md, if there is one. Throws FormatError for malicious metadata. */
 export async function readFolderCard(path: string, name = path): Promise<CardNotes> {
   const file = join(path, cardFile)
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
@@ -53,8 +53,8 @@ export async function readFolderCard(path: string, name = path): Promise<CardNot
 }
 
 /**
- * Writes the name and the version that were chosen into a copy's expert.json, so that there is one
- * truth. Throws OptionError for a copy that is signed under other ones.
+ * Writes the name and the version that were chosen into a copy's expert.json, so that the registry
+ * and the file agree. Throws OptionError for a copy that is signed under other ones.
  */
 export async function renameManifest(
   path: string,

@@ -1,4 +1,4 @@
-// A registry over its parts: an index, and what keeps the files. Independent of where both are.
+// A registry over an index and a store of files. Independent of the location of both.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OptionError, SignatureError } from '../../base/errors.ts'

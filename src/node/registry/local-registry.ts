@@ -18,7 +18,7 @@ export interface LocalRegistry extends Registry {
    * bytes than published.
    */
   fetch(reference: string, from: string, options?: AddPublishedOptions): Promise<RegisteredExpert>
-  /** What is published at an address or in a folder: lists, resolves, searches. */
+  /** Opens a published layout at an address or in a folder: lists, resolves, searches. */
   openPublished(from: string, options?: FetchOptions): Promise<PublishedLayout>
   /** Copies an expert's files into a new folder, or a new file: .tar, .tar.gz, .tgz, .tar.zst. */
   exportTo(reference: string, out: string): Promise<RegisteredExpert>

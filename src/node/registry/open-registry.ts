@@ -1,5 +1,6 @@
 // A registry in a folder: `content/<hash>/` has experts' folders, `index.db` the names, versions
-// and channels. Several processes may use it at once; a process that is killed leaves it whole.
+// and channels. Several processes may use it at once; killing a process at any time leaves it
+// consistent.
 
 import { join } from 'node:path'
 import { OptionError } from '../../base/errors.ts'
@@ -37,10 +38,10 @@ const registryFields = {
 }
 
 /**
- * Opens the registry in a folder, or makes one; or one whose index is in Postgres and whose files
- * are in a folder that all its machines see or in S3: 'postgres://host/database' with `content`, or
+ * Opens or creates the registry in a folder, or one whose index is in Postgres and whose files are
+ * in a folder that all its machines see or in S3: 'postgres://host/database' with `content`, or
  * with '?content=/mnt/experts' or '?content=s3://bucket/prefix' in the address. Throws StorageError
- * for a newer registry, and where the database or the bucket is away.
+ * for a newer registry, and if the database or the bucket is unreachable.
  */
 export async function openRegistry(
   location: string,
@@ -102,9 +103,7 @@ async function openShared(
   }
 }
 
-/**
- * The files of a registry of several machines, and the folder on this one for what else it needs.
- */
+/** The files of a registry of several machines, and a local folder for its other data. */
 async function openSharedContent(
   place: string,
   copies: string | undefined,

@@ -1,5 +1,5 @@
 // The index of a registry in Postgres, for machines that share the content in one folder. Writers
-// take turns by a lock, as those of a SQLite file do, so that watchers miss no change.
+// are serialised by a lock, as with a SQLite file, so that watchers miss no change.
 
 import type { QueryResult } from 'pg'
 import { hostname } from 'node:os'
@@ -46,7 +46,7 @@ type Client = Pick<PostgresPool, 'query'>
 
 const registryLock = 7_236_712_032
 const keptChanges = 10_000
-/** What a process that has ended was adding is nobody's after so long. */
+/** Hours after which content that an ended process was adding is removed. */
 const pendingHours = 24
 const ownVectors = ''
 
@@ -206,7 +206,7 @@ export class PostgresIndex implements RegistryIndex, RegistryView {
     return index
   }
 
-  /** Reads all rows where any process has written since. */
+  /** Reads all rows if any process has written since. */
   async #readNewest(): Promise<readonly IndexedExpert[]> {
     const { rows: at } = await this.#pool.query('select value from graft_revision')
     const revision = Number(at[0]?.['value'])

@@ -1,5 +1,5 @@
-// Reads an adapter's folder once, into memory, so that the files that are hashed and verified are
-// the very bytes that are loaded: nobody can exchange them in between.
+// Reads an adapter's folder once, into memory, so that exactly the bytes that are hashed and
+// verified are loaded, and cannot be exchanged in between.
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -49,8 +49,8 @@ export interface ReadAdapterFolder {
 
 /**
  * Reads a PEFT folder. Throws SignatureError if the files do not have the digest that is wanted,
- * are not signed by a trusted key, or are others than those that were signed; FormatError for
- * links; and what `loadAdapter` throws.
+ * are not signed by a trusted key, or differ from those that were signed; FormatError for links;
+ * and what `loadAdapter` throws.
  */
 export async function readAdapterFolder(
   path: string,
@@ -64,7 +64,7 @@ export async function readAdapterFolder(
   // A file of a training run is not loaded, so it stays on the disk; a signature does not cover it.
   const held = listed.map((file) => withBytes(file, files.get(file.path)))
   const folder = toFolder(path, files)
-  // Read while the hash is computed beside this thread; nothing of it is used before both agree.
+  // Read while another thread computes the hash; nothing is used before the hash is checked.
   const reading = trustedKeys ? undefined : loadAdapter(folder)
   reading?.catch(() => undefined)
   const resources = await listResources(held, [signatureFile, ...runFolders])
@@ -85,7 +85,7 @@ export async function readAdapterFolder(
   }
 }
 
-/** Throws SignatureError for what no signature can be in. */
+/** Throws SignatureError for formats that cannot have a signature. */
 async function checkFormat(path: string): Promise<void> {
   const { format } = await findAdapterSource(path)
   if (format !== 'peft')

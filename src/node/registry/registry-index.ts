@@ -1,5 +1,5 @@
-// The contract of a registry's index: the versions, the targets of channels, the start of a use of
-// content. Kept in SQLite next to the content, or in Postgres for several machines.
+// The contract of a registry's index: versions, channels, and content that is being added. It is
+// stored in SQLite next to the content, or in Postgres for several machines.
 
 import type { ExpertManifest } from '../../registry/manifest/manifest-fields.ts'
 import type { ExpertVector, RegisteredExpert, RegistryChange } from '../../registry/registry.ts'
@@ -20,12 +20,14 @@ export interface IndexedExpert extends RegisteredExpert {
   readonly vector: Float32Array | undefined
 }
 
-/** At once where the index is a file of this machine. */
+/** A plain value if the index is a file of this machine, else a promise. */
 export type Soon<T> = T | Promise<T>
 
 /** Every change is one transaction. */
 export interface RegistryIndex {
-  /** Content of this hash must not be removed until `endPending`, though no version has it yet. */
+  /**
+   * Content of this hash must not be removed until `endPending`, although no version has it yet.
+   */
   startPending(hash: string): Soon<void>
   endPending(hash: string): Soon<void>
   /** Adds a version, or finds the same. Throws ConflictError if it has other content. */
@@ -33,14 +35,16 @@ export interface RegistryIndex {
   setChannel(id: string, channel: string, version: string | undefined): Soon<void>
   setTags(id: string, version: string, tags: readonly string[]): Soon<void>
   remove(id: string, version: string): Soon<void>
-  /** Detaches content that no version has, within a lock, so that nobody begins to need it. */
+  /**
+   * Detaches content that no version has, within a lock, so that no version can start to use it.
+   */
   detachUnneeded(hashes: readonly string[], detach: (hash: string) => Soon<void>): Soon<void>
   listVersions(id: string): Soon<IndexedExpert[]>
   listIds(): Soon<string[]>
   readChannels(id: string): Soon<Record<string, string>>
   /** Keeps vectors of existing versions. */
   setVectors(embedder: string, vectors: readonly ExpertVector[]): Soon<void>
-  /** Changes behind a place, and the newest place. */
+  /** Changes after a position, and the newest position. */
   readChanges(after: number): Soon<{ readonly changes: RegistryChange[]; readonly place: number }>
   readonly newestPlace: Soon<number>
 }

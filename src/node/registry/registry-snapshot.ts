@@ -30,7 +30,7 @@ export class RegistrySnapshot {
     return this.#newest
   }
 
-  /** What searches go through, with the vectors of an embedder. */
+  /** The rows of searches, with the vectors of an embedder. */
   getIndex(embedder: string = ownVectors): SearchIndex {
     const { newest } = this
     const known = this.#indexes.get(embedder)

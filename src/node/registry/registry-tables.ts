@@ -41,7 +41,7 @@ const keptChanges = 10_000
 export class RegistryTables implements RegistryIndex {
   readonly #database: DatabaseSync
   readonly #sql: ReturnType<typeof prepareStatements>
-  /** Of this handle, which SQLite's own counter leaves out. */
+  /** Writes of this handle, which SQLite's counter does not include. */
   #writes = 0
 
   constructor(database: DatabaseSync) {
@@ -49,7 +49,9 @@ export class RegistryTables implements RegistryIndex {
     this.#sql = prepareStatements(database)
   }
 
-  /** Content of this hash must not be removed until `endPending`, though no version has it yet. */
+  /**
+   * Content of this hash must not be removed until `endPending`, although no version has it yet.
+   */
   startPending(hash: string): void {
     this.#write(() => this.#sql.startPending.run(hash, process.pid))
   }
@@ -105,8 +107,10 @@ export class RegistryTables implements RegistryIndex {
     })
   }
 
-  /** Detaches content that no version has, within a lock, so that nobody begins to need it. */
-  /** `detach` works at once: the files of an index in SQLite are in a folder. */
+  /**
+   * Detaches content that no version has, within a lock, so that no version can start to use it.
+   */
+  /** `detach` is synchronous, because the files of an index in SQLite are in a folder. */
   detachUnneeded(hashes: readonly string[], detach: (hash: string) => unknown): void {
     this.#write(() => {
       for (const row of this.#sql.listPending.all())
@@ -153,7 +157,7 @@ export class RegistryTables implements RegistryIndex {
     return Number(this.#sql.dataVersion.get()?.['data_version']) + this.#writes * 2 ** 32
   }
 
-  /** By `id@version`, the vectors that an embedder has left. */
+  /** By `id@version`, the stored vectors of an embedder. */
   readVectors(embedder: string): Map<string, Float32Array> {
     return new Map(
       this.#sql.vectors
@@ -171,7 +175,7 @@ export class RegistryTables implements RegistryIndex {
     })
   }
 
-  /** Changes behind a place, and the newest place. */
+  /** Changes after a position, and the newest position. */
   readChanges(after: number): { readonly changes: RegistryChange[]; readonly place: number } {
     const rows = this.#sql.changes.all(after)
     const changes = rows.map((row) => ({

@@ -1,4 +1,5 @@
-// Public keys that experts must be signed by: read from PEM files, and opened where they are used.
+// Public keys, one of which must have signed an expert: read from PEM files, and opened where they
+// are used.
 
 import { readFile } from 'node:fs/promises'
 import { NotFoundError } from '../../base/errors.ts'
@@ -30,7 +31,7 @@ export async function readTrustedKeys(
   return keys
 }
 
-/** Throws OptionError for a key that is none. */
+/** Throws OptionError for an invalid key. */
 export async function openKeys(given: readonly TrustedKey[]): Promise<VerifyingKey[]> {
   const keys: VerifyingKey[] = []
   for (const { name, pem } of given) keys.push(await readVerifyingKey(pem, name))

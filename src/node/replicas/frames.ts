@@ -12,7 +12,7 @@ import { FormatError } from '../../base/errors.ts'
 export const frameMagic = 0x54465247
 export const frameVersion = 1
 export const headerBytes = 24
-const maxNoteBytes = 2 ** 28 // a reference's word on all rows is the largest there is
+const maxNoteBytes = 2 ** 28 // the largest note is a reference's outputs for all rows
 const maxFloats = 2 ** 28 // 1 GB
 
 export interface FrameHeader {
@@ -35,7 +35,7 @@ export function encodeHeader({ rank, step, noteBytes, floats, stop }: FrameHeade
   return new Uint8Array(view.buffer)
 }
 
-/** Throws FormatError for bytes that begin no frame of this version. */
+/** Throws FormatError for bytes that are not the header of a frame of this version. */
 export function decodeHeader(bytes: Uint8Array): FrameHeader {
   if (bytes.length !== headerBytes)
     throw new FormatError(

@@ -1,6 +1,6 @@
 // A replica's side of the exchange: frames over two pipes that the process was started with. Reads
-// and writes block, because a replica has nothing else to do while the others' gradients are on
-// their way, and nothing is copied twice.
+// and writes block, because a replica has nothing else to do while it waits for the others'
+// gradients, and no data is copied twice.
 
 import { readSync, writeSync } from 'node:fs'
 import { WorkerError } from '../../base/errors.ts'
@@ -60,7 +60,7 @@ export function openPipeExchange(
   return {
     rank,
     size,
-    // the waiting blocks; what goes wrong rejects
+    // waiting blocks the thread; errors reject
     async meet({ step, note, values, stop = false }) {
       await Promise.resolve()
       const floats = values?.length ?? 0

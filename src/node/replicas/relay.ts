@@ -1,5 +1,5 @@
-// What adds up the gradients of replicas on one machine: reads a frame from each, answers all of
-// them with the sums. Independent of what the replicas are and of who started them.
+// Adds up the gradients of replicas on one machine: reads a frame from each, and answers all of
+// them with the sums. Independent of what the replicas are and how they were started.
 
 import type { Readable, Writable } from 'node:stream'
 import { WorkerError } from '../../base/errors.ts'
@@ -12,7 +12,7 @@ export interface ReplicaLink {
   readonly to: Writable
 }
 
-/** What one meeting took. */
+/** The times of one exchange. */
 export interface ExchangeReport {
   readonly step: number
   /** From the last replica's first byte to the last byte of the answers. */
@@ -54,7 +54,7 @@ function createByteReader(stream: Readable) {
   }
 }
 
-/** Frames of one replica. Throws FormatError for what is no frame. */
+/** Frames of one replica. Throws FormatError for invalid bytes. */
 function createFrameReader({ from }: ReplicaLink, rank: number, now: () => number) {
   const bytes = createByteReader(from)
   const header = new Uint8Array(headerBytes)
@@ -88,7 +88,7 @@ const writeBytes = (to: Writable, bytes: Uint8Array): Promise<void> =>
 
 /**
  * Serves the meetings of these replicas, by rank, until all have ended. Rejects with WorkerError if
- * one ends before the others or is at another step, with FormatError for what is no frame.
+ * one ends before the others or is at another step, with FormatError for an invalid frame.
  */
 export async function serveMeetings(
   links: readonly ReplicaLink[],

@@ -12,7 +12,7 @@ import { checkpointFolder } from '../run-folder.ts'
 type TrainEnd = Extract<TrainEvent, { type: 'train-end' }>
 type Ready = Extract<TrainEvent, { type: 'data-ready' }>
 
-/** How a run failed by its own fault: options, data, a loss that diverged. */
+/** A failure of the run itself: options, data, a loss that diverged. */
 export interface FailedEvent {
   readonly type: 'failed'
   readonly name: string
@@ -46,7 +46,7 @@ export function formatEvent(event: TrainEvent | FailedEvent): string {
   return JSON.stringify(plain)
 }
 
-/** The event of a line; undefined for a line that is none, as of a library that prints. */
+/** The event of a line; undefined for any other line, such as a library's output. */
 export function parseEvent(line: string): ReplicaEvent | undefined {
   if (!line.startsWith('{')) return undefined
   try {
@@ -66,7 +66,7 @@ function restoreReady(event: Ready): Ready {
     : { ...event, checkpointDate: new Date(checkpointDate) }
 }
 
-/** The end of a run with the adapters that it left in its folder. */
+/** The end of a run with the adapters in its folder. */
 export async function readTrainEnd(
   { type, reason, best, last, history, hasEwc }: PlainEnd,
   out: string,

@@ -1,5 +1,5 @@
-// How a process learns that it is one replica of a run: from its environment, so that the command
-// line is that of a run alone. Whoever starts replicas sets it.
+// A process finds its replica's rank in its environment, so that the command line is the same as
+// without replicas. The process that starts replicas sets it.
 
 import { OptionError } from '../../base/errors.ts'
 import { integer, readOptions } from '../../base/schema.ts'
@@ -25,7 +25,9 @@ export interface ReplicaPlace {
   readonly threads?: number | undefined
 }
 
-/** This process's place; undefined if it is no replica. Throws OptionError for what is none. */
+/**
+ * This process's place; undefined if it is not a replica. Throws OptionError for an invalid value.
+ */
 export function readReplicaPlace(
   environment: Readonly<Record<string, string | undefined>>,
 ): ReplicaPlace | undefined {

@@ -61,7 +61,7 @@ function createEventQueue() {
   }
 }
 
-/** What ended an attempt: nothing, a fault of the run's own, or a replica that was lost. */
+/** How an attempt ended: successfully, with an error of the run, or because a replica was lost. */
 interface AttemptOutcome {
   readonly fault?: FailedEvent
   readonly lost?: ReplicaEnd
@@ -69,9 +69,9 @@ interface AttemptOutcome {
 
 const isFault = ({ code }: ReplicaEnd): boolean => code === 1 || code === 2
 
-const endingMs = 200 // a process that died is known to be dead a moment after its pipe broke
+const endingMs = 200 // the exit of a process is reported shortly after its pipe broke
 
-/** Waits until all have ended; where one is lost, or the relay fails, the others are ended. */
+/** Waits until all have ended; if one is lost, or the relay fails, the others are ended. */
 async function observeReplicas(
   replicas: readonly ReplicaProcess[],
   meetings: Promise<void>,
@@ -160,8 +160,8 @@ function toError({ name, message }: FailedEvent): GraftError {
 }
 
 /**
- * Trains in `size` processes: events as of a run alone. Throws the run's own error as it is,
- * without another attempt; WorkerError where a replica was lost in every attempt.
+ * Trains in `size` processes: events as of a run alone. Throws the run's own error unchanged,
+ * without another attempt; WorkerError if a replica was lost in every attempt.
  */
 export async function* trainInReplicas(
   options: ReplicasOptions,

@@ -1,4 +1,4 @@
-// Training as one replica of several: replica 0 writes what a run alone writes, the others nothing.
+// Training as one of several replicas: only replica 0 writes files.
 
 import { readFileSync } from 'node:fs'
 import { WorkerError } from '../../base/errors.ts'
@@ -23,7 +23,7 @@ const packageFile = new URL('../../../package.json', import.meta.url)
 const readVersion = (): string =>
   (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }).version
 
-/** Ends this process where the one that started it is gone: nobody would wait for its results. */
+/** Ends this process if its parent has ended, because its results are not needed any more. */
 export function endWithParent(everyMs = 500): () => void {
   const parent = process.ppid
   const timer = setInterval(() => {
@@ -33,7 +33,7 @@ export function endWithParent(everyMs = 500): () => void {
   return () => clearInterval(timer)
 }
 
-/** The exit code of a replica that has lost the others: a new attempt may do better. */
+/** The exit code of a replica that has lost the others: a new attempt may succeed. */
 export const lostCode = 3
 
 /** Whether an error means that other replicas are gone, not that the run itself failed. */
@@ -41,7 +41,7 @@ export const isLost = (error: unknown): boolean => error instanceof WorkerError
 
 /**
  * Trains this replica's share of the run; its events are those of a run alone. From the second
- * attempt on it continues from the last checkpoint, where there is one.
+ * attempt on, it resumes from the last checkpoint if there is one.
  */
 export async function trainReplica(
   given: ReplicaOptions,

@@ -30,14 +30,14 @@ export type CreateRouterFilesOptions = CreateRouterOptions extends infer Each
     : never
   : never
 
-/** A router that gives up the sentence encoder that was opened for it, where there is one. */
+/** A router whose `close` also closes the sentence encoder that was opened for it. */
 export interface OpenedFileRouter extends Router {
   dispose(): Promise<void>
 }
 
 /**
- * As createRouter of graftlm/route, with paths. Throws NotFoundError too, also where the sentence
- * encoder cannot be had.
+ * As createRouter of graftlm/route, with paths. Also throws NotFoundError, for instance if the
+ * sentence encoder cannot be found.
  */
 export async function createRouter(options: CreateRouterFilesOptions): Promise<OpenedFileRouter> {
   const { encoder, ...given } = Object.assign({}, options) as Record<string, unknown>
@@ -67,7 +67,7 @@ export async function createRouter(options: CreateRouterFilesOptions): Promise<O
 }
 
 /**
- * The encoder that was asked for, or that the file names; an embedder of the caller's comes first.
+ * The requested encoder, or the one in the router's file; the caller's embedder takes precedence.
  */
 function chooseEncoder(
   encoder: unknown,

@@ -4,12 +4,12 @@ import { NotFoundError } from '../../base/errors.ts'
 import type { Registry } from '../../registry/registry.ts'
 import type { RouterFile } from '../../route/router-file.ts'
 
-/** An expert that is loaded when the router chooses it first. */
+/** An expert that is loaded when the router first chooses it. */
 export interface RoutedReference {
   readonly name: string
-  /** Its content: that of the router's training where that is known, else the newest. */
+  /** Its content hash: that of the router's training if it is known, else the newest. */
   readonly sha256: string
-  /** How it is asked for: by its content, or by its name where the newest version answers. */
+  /** Its reference: by its content, or by its name if the newest version answers. */
   readonly reference: string
 }
 

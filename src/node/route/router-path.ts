@@ -1,4 +1,4 @@
-// A router's file on disk: read whole and checked, written whole or not at all.
+// A router's file on disk: read completely and checked, written atomically.
 
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'

@@ -39,7 +39,7 @@ function describeThrown(context: QuickJSContext, error: QuickJSHandle): string {
   return `${String(name)}: ${String(message)}`.slice(0, 500)
 }
 
-/** Evaluates the module and the promises that it leaves; a rejected module is a failure. */
+/** Evaluates the module and its pending promises; a rejected module is a failure. */
 function evaluateModule(context: QuickJSContext, code: string): string | undefined {
   const result = context.evalCode(code, 'program.js', { type: 'module' })
   if (result.error) return describeThrown(context, result.error)
@@ -97,7 +97,7 @@ async function answer(quickJs: QuickJs, request: ProgramRequest): Promise<QuickJ
     process.send?.(runProgram(quickJs, request))
     return quickJs
   } catch (error) {
-    const fresh = await createQuickJs() // a trap leaves the memory of WebAssembly as it was then
+    const fresh = await createQuickJs() // after a trap, WebAssembly's memory is in an undefined state
     process.send?.({ error: `broke its sandbox: ${String(error).slice(0, 300)}` })
     return fresh
   }

@@ -1,5 +1,5 @@
-// The folders from which requests may load experts: a path is followed to where it really is, and
-// must be below one of them, with every file that would be read. Nothing is opened here.
+// The folders from which requests may load experts: links in a path are resolved, and the result
+// and every file that would be read must be below one of them. Opens no files.
 
 import { readdir, realpath } from 'node:fs/promises'
 import { isAbsolute, join, sep } from 'node:path'
@@ -46,8 +46,8 @@ const isBelow = (path: string, given: string, real: string): boolean =>
   isInside(path, real) || isInside(path, given)
 
 /**
- * Where a path below a folder really is; undefined if it is not there. An absolute path must be
- * written below the folder, so that nobody learns what exists elsewhere.
+ * The resolved path below a folder; undefined if it does not exist. An absolute path must be
+ * written below the folder, so that clients cannot find out what exists elsewhere.
  */
 async function resolvePlace(
   path: string,

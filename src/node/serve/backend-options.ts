@@ -1,5 +1,5 @@
-// The options of a server whose answers are computed elsewhere: where, by what key, and through
-// which folder adapters get there. What has no effect there is refused by name.
+// The options of a server whose answers are computed by another server: its address, its key, and
+// the shared folder for adapters. Options without effect are refused by name.
 
 import { OptionError } from '../../base/errors.ts'
 import { oneOf, type OptionFields, string } from '../../base/schema.ts'
@@ -51,7 +51,7 @@ const ownOptions = [
   'ropeScaling',
 ] as const
 
-/** A command line fills in defaults, which ask for nothing. */
+/** Whether an option was really given: a command line fills in defaults. */
 function isTyped(name: string, value: unknown): boolean {
   const field: { readonly default?: unknown } | undefined =
     engineFields[name as keyof typeof engineFields]
@@ -60,7 +60,9 @@ function isTyped(name: string, value: unknown): boolean {
 
 type Given = ServeBackendOptions & Readonly<Partial<Record<string, unknown>>>
 
-/** How errors begin, and what they call an option: as a program or a command line gives it. */
+/**
+ * The beginning of errors, and the names of options in them, for programs and for command lines.
+ */
 export interface OptionNaming {
   readonly prefix: string
   toName(option: string): string

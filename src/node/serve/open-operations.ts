@@ -26,7 +26,7 @@ import { getStateDirectory, openState } from './state/open-state.ts'
 export interface ServeOperationOptions extends Omit<OperationOptions, 'keyless'> {
   /** The address that the server listens on. Default 127.0.0.1. */
   readonly host?: string | undefined
-  /** Another address than the loopback one without any key. */
+  /** Allows another address than loopback without any key. */
   readonly withoutKeys?: boolean | undefined
   /** The folder of keys, usage and loaded experts; 'memory': nothing outlives the process. */
   readonly state?: string | undefined
@@ -76,13 +76,13 @@ export interface OpenedOperations {
   readonly access: string
   /** Writes a line about failures behind the requests. */
   readonly onFailure: (what: string, error: unknown) => void
-  /** Writes what waits, closes the state. */
+  /** Writes pending data and closes the state. */
   close(): Promise<void>
 }
 
 /**
- * Opens everything, or throws and leaves nothing open. OptionError: an address that others reach,
- * and no key.
+ * Opens everything, or throws and leaves nothing open. OptionError: an address that others can
+ * reach, and no key.
  */
 export async function openOperations(
   given: Service,

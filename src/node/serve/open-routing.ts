@@ -1,5 +1,5 @@
-// A server's router: read from its file, checked against the experts that are served, and put
-// before the service in the thread in which the model computes.
+// A server's router: read from its file, checked against the experts that are served, and placed in
+// front of the service, in the thread of the model.
 
 import { createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'

@@ -46,7 +46,7 @@ export interface ServedModelOptions
   readonly adapters?: readonly ServedAdapter[] | undefined
   /** Further names by which requests may ask for the base. */
   readonly aliases?: readonly string[] | undefined
-  /** A chat template in place of the base's own. */
+  /** A chat template that replaces the base's. */
   readonly chatTemplate?: string | undefined
   /** Where the model computes. Default 'thread': a worker of this process. */
   readonly isolation?: 'thread' | 'process' | 'none' | undefined
@@ -117,7 +117,7 @@ export interface OpenedServing {
 
 /**
  * Throws OptionError for wrong options, and what loading the model and its adapters throws; nothing
- * runs then. Options of others are passed over.
+ * runs then. Other options are ignored.
  */
 export async function openServing(
   given: ServedModelOptions & { readonly logPrompts?: boolean | undefined },

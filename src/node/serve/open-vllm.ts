@@ -1,5 +1,5 @@
-// A server's service over a vLLM server: the base's tokenizer and template from here, answers from
-// there, adapters through a folder that both see.
+// A service over a vLLM server: the base's tokenizer and template are local, vLLM computes answers,
+// and adapters are passed through a folder that both see.
 
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -66,7 +66,7 @@ export async function openVllmEngine(task: VllmTask, model: LoadedModel): Promis
   }
 }
 
-/** A folder by content: written once, and kept, so that vLLM finds it after a restart. */
+/** A folder named by its content: written once and kept, so that vLLM finds it after a restart. */
 async function writeContent(folder: string, key: string, adapter: Adapter): Promise<string> {
   const path = join(folder, key.replaceAll(/[^\w-]/g, '-'))
   if (await isWritten(path)) return path

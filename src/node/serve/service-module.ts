@@ -118,7 +118,7 @@ async function openComputing(task: ServiceTask, model: LoadedModel): Promise<Ope
   return { service, pool: engine.experts, prepare, closeLearning }
 }
 
-/** Nothing is loaded ahead elsewhere. */
+/** Experts on another server are not preloaded. */
 const refusePreload = async (): Promise<boolean> => false
 
 async function collectServiceOptions(task: ServiceTask, model: LoadedModel) {

@@ -1,5 +1,5 @@
-// A server on a socket: the model in a worker, HTTP in this thread, and everything a server does
-// besides answering.
+// A server on a socket: the model in a worker, HTTP in this thread, and all other parts of a
+// server.
 
 import { listen } from './listen.ts'
 import type { Server as HttpServer } from 'node:http'
@@ -71,7 +71,7 @@ export interface StartedServer {
   readonly studio: string | undefined
   /** Experts that an earlier run had loaded. */
   readonly restored: OpenedOperations['restored']
-  /** Refuses new requests, answers those that run, closes everything. */
+  /** Refuses new requests, completes running ones, and closes everything. */
   close(): Promise<EndedServer>
 }
 
@@ -151,7 +151,7 @@ async function loadHttp() {
 
 /**
  * How long a connection without a request stays open. Node's 5 s are shorter than the pauses of
- * many clients, whose next request would meet a connection that is being closed.
+ * many clients, whose next request could arrive on a connection that is being closed.
  */
 const keepAliveMs = 75_000
 

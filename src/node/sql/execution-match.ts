@@ -10,8 +10,8 @@ export const extractSql = (answer: string): string =>
   (/```(?:sql|sqlite)?\s*\n([^]*?)```/i.exec(answer)?.[1] ?? answer).trim()
 
 /**
- * Whether two queries gave the same rows, each as often; in the same order where the wanted one
- * orders them. Names of columns do not count.
+ * Whether two queries returned the same rows with the same counts, and in the same order if the
+ * expected query orders them. Column names are ignored.
  */
 export function hasSameRows(found: SqlOutcome, wanted: SqlOutcome): boolean {
   if ('error' in found || 'error' in wanted || found.rows.length !== wanted.rows.length)
@@ -24,8 +24,8 @@ export function hasSameRows(found: SqlOutcome, wanted: SqlOutcome): boolean {
 }
 
 /**
- * The row's own tables, or one made from the wanted query where the row brings none and the query
- * is simple enough.
+ * The row's tables, or one derived from the expected query if the row has none and the query is
+ * simple enough.
  */
 const findSchema = (
   { schema }: Readonly<Record<string, unknown>>,

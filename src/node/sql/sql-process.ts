@@ -20,7 +20,7 @@ const refusedInSchema: ReadonlySet<number> = new Set([
   constants.SQLITE_PRAGMA,
 ])
 
-/** Functions that reach out of the database. */
+/** Functions with access outside of the database. */
 const refusedFunctions: ReadonlySet<string> = new Set([
   'load_extension',
   'readfile',
@@ -42,8 +42,8 @@ const createAuthoriser =
 const mostBytes = 1_000_000
 
 /**
- * A value as text: numbers that are equal have the same one, rounded to 12 digits, since AVG and
- * SUM / COUNT differ behind them; no text is like a number.
+ * A value as text. Equal numbers have equal text, rounded to 12 digits, because AVG and SUM / COUNT
+ * differ after them; strings never equal numbers.
  */
 function encodeCell(value: unknown): string {
   if (value === null) return 'null'

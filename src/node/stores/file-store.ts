@@ -25,7 +25,8 @@ interface Entry {
 }
 
 const nameFile = 'name'
-// A reader that finds a file replaced reads again; each time another writer has made progress.
+// A reader whose file was replaced reads again; each retry means that another writer has made
+// progress.
 const retries = 20
 
 /**
@@ -229,7 +230,7 @@ async function writeUnclaimed(
 }
 
 /**
- * Removes earlier versions and what killed processes left. The caller has the lock, so no other
+ * Removes earlier versions and the files of killed processes. The caller has the lock, so no other
  * process writes here.
  */
 async function removeOlderVersions(folder: string, item: string, version: number): Promise<void> {

@@ -1,4 +1,4 @@
-// A store of users by its address, which names the kind of store too.
+// A store of users by its address, which also selects the kind of store.
 
 import type { UserStore } from '../../learn/store/user-store.ts'
 
@@ -7,7 +7,7 @@ interface StoreKind {
   readonly open: (place: string) => Promise<UserStore>
 }
 
-/** The first that accepts a place opens it. */
+/** The first kind that accepts an address opens it. */
 const kinds: readonly StoreKind[] = [
   {
     accepts: (place) => /^postgres(ql)?:\/\//i.test(place),
@@ -29,8 +29,8 @@ const kinds: readonly StoreKind[] = [
 
 /**
  * Opens postgres://user:password@host/database, s3://bucket/prefix, a file that ends in .db or
- * .sqlite, or a folder. Throws UnsupportedError if a package is missing, StorageError if the place
- * is away or refuses.
+ * .sqlite, or a folder. Throws UnsupportedError if a package is missing, StorageError if the store
+ * is unreachable or refuses.
  */
 export const openUserStore = (place: string): Promise<UserStore> =>
   kinds.find(({ accepts }) => accepts(place))!.open(place)

@@ -10,12 +10,12 @@ export interface PostgresPool {
   /** The address without its password, for errors. */
   readonly name: string
   query(sql: string, values?: readonly unknown[]): Promise<QueryResult>
-  /** Runs the work in one transaction, which is undone where it throws. */
+  /** Runs the work in one transaction, which is rolled back if it throws. */
   transact<T>(work: (client: Pick<PoolClient, 'query'>) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
-/** The address as it may be shown. Throws StorageError for one that is none. */
+/** The address without secrets. Throws StorageError for an invalid one. */
 function describeAddress(address: string): string {
   let url: URL
   try {
@@ -67,14 +67,17 @@ async function loadPg(): Promise<typeof Pg> {
   }
 }
 
-/** A number that only Graft uses, so that two processes do not make the tables at once. */
+/**
+ * The number of Graft's advisory lock, so that two processes do not create the tables at the same
+ * time.
+ */
 const schemaLock = 7_236_712_031
 
 const connectMs = 10_000
 
 /**
- * Opens a pool and makes the tables of `schema`, statements that may be run again. Throws
- * UnsupportedError without the package, StorageError if the database is away or refuses.
+ * Opens a pool and creates the tables of `schema`, whose statements may be run again. Throws
+ * UnsupportedError without the package, StorageError if the database is unreachable or refuses.
  */
 export async function openPostgres(address: string, schema: string): Promise<PostgresPool> {
   const name = describeAddress(address)

@@ -1,5 +1,5 @@
 // Users' items in a table of a Postgres database: writers on many machines. Versions come from a
-// sequence, which gives no number twice. Independent of what the bytes mean.
+// sequence, which gives no number twice. Independent of the bytes' meaning.
 
 import { ConflictError } from '../../base/errors.ts'
 import {
@@ -21,7 +21,8 @@ create table if not exists graft_items (
 
 /**
  * Opens the users in the database of an address such as postgres://user:password@host/database, and
- * makes the table. Needs the package pg. Throws StorageError if the database is away or refuses.
+ * creates the table. Needs the package pg. Throws StorageError if the database is unreachable or
+ * refuses.
  */
 export async function openPostgresStore(address: string): Promise<UserStore> {
   return createStore(await openPostgres(address, schema))

@@ -1,5 +1,6 @@
-// Prefixes saved in a folder: a file for each block of keys and values, named by its key. Bounded in
-// bytes; a process that is killed leaves whole blocks; a damaged file is a miss and is removed.
+// Prefixes saved in a folder: a file for each block of keys and values, named by its key. The
+// folder is bounded in bytes, writes are atomic, and a damaged file is removed and counts as a
+// miss.
 
 import { readFileSync, rmSync } from 'node:fs'
 import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
@@ -12,9 +13,9 @@ import { makeDirectory } from '../files/make-directory.ts'
 import { toStorageError } from '../files/system-errors.ts'
 
 export interface PrefixFolderOptions {
-  /** Bytes of all files together; the longest unused go first. */
+  /** Most bytes of all files; the least recently used are removed first. */
   readonly maxBytes: number
-  /** Hears why blocks could not be written. Answers do not depend on it. */
+  /** Called if a block could not be written; answers do not depend on it. */
   readonly onProblem?: (problem: Error) => void
 }
 
@@ -23,7 +24,7 @@ const fields: OptionFields<PrefixFolderOptions> = {
   onProblem: unchecked<(problem: Error) => void>('a function'),
 }
 
-/** Opens the folder, or makes it. Throws StorageError if neither works. */
+/** Opens or creates the folder. Throws StorageError if that fails. */
 export async function openPrefixFolder(
   path: string,
   options: PrefixFolderOptions,
@@ -44,7 +45,9 @@ const SUFFIX = '.kv'
 const TEMPORARY = /\.(\d+)\.tmp$/
 const isKey = (key: string): boolean => /^([0-9a-f]{16}-)?[0-9a-f]{64}$/.test(key)
 
-/** Key → bytes of its file, the longest unused first. What killed processes began is removed. */
+/**
+ * Key → bytes of its file, least recently used first. Removes incomplete files of killed processes.
+ */
 async function listBlocks(path: string): Promise<Map<string, number>> {
   const found: { key: string; size: number; usedMs: number }[] = []
   for (const name of await readdir(path)) {
@@ -143,7 +146,7 @@ export class PrefixFolder implements SavedPrefixes {
     await this.#working
   }
 
-  /** Removes the longest unused blocks until `bytes` more fit. */
+  /** Removes the least recently used blocks until `bytes` more fit. */
   makeRoom(bytes: number): void {
     for (const key of this.#files.keys()) {
       if (this.#sizeBytes + bytes <= this.#options.maxBytes) return
@@ -151,7 +154,7 @@ export class PrefixFolder implements SavedPrefixes {
     }
   }
 
-  /** Writes what waits, one block after another. */
+  /** Writes queued blocks one after another. */
   async #work(): Promise<void> {
     await undefined // the caller continues first
     for (const [key, take] of this.#queue) {
@@ -185,7 +188,7 @@ export class PrefixFolder implements SavedPrefixes {
     try {
       return decodeBlock(readFileSync(this.#pathOf(key)))
     } catch {
-      return undefined // unreadable is as good as missing
+      return undefined // an unreadable file counts as missing
     }
   }
 

@@ -46,7 +46,7 @@ export function parseAddress(address: string, environment: S3Environment): S3Add
   return { name, base, prefix: prefix === '' ? '' : `${prefix}/`, region }
 }
 
-/** AWS's package, which knows profiles, roles and single sign-on. */
+/** AWS's package, which supports profiles, roles and single sign-on. */
 const credentialPackage = '@aws-sdk/credential-providers'
 
 /** Keys of the environment, or of AWS's chain. Throws OptionError if there are none. */

@@ -1,4 +1,4 @@
-// Objects of an S3 bucket, or of what speaks like it (MinIO, Ceph, R2): get, conditional put,
+// Objects of an S3 bucket, or of a compatible service (MinIO, Ceph, R2): get, conditional put,
 // delete, list. Plain HTTP with own signatures; AWS's credential chain is asked where its package
 // is installed and the environment has no keys.
 
@@ -15,7 +15,7 @@ export interface S3Object {
   readonly bytes: Uint8Array
 }
 
-/** When a put is wanted: the object is not there, or has this etag. */
+/** The condition of a put: the object does not exist, or has this etag. */
 export type PutCondition = { readonly absent: true } | { readonly etag: string }
 
 export interface S3Put {
@@ -29,7 +29,10 @@ export type S3Written =
   | { readonly etag: string }
   | {
       readonly etag: undefined
-      /** The request was sent twice: an earlier sending may have been what the condition met. */
+      /**
+       * The request was sent more than once, so its condition may have failed because of an earlier
+       * attempt.
+       */
       readonly isUncertain: boolean
     }
 
@@ -49,7 +52,7 @@ export interface S3Listing {
 /** Keys are below the address's prefix. */
 export interface S3Bucket {
   readonly name: string
-  /** Throws StorageError if the bucket is away, is not there, or refuses the keys. */
+  /** Throws StorageError if the bucket is unreachable, does not exist, or refuses the keys. */
   check(): Promise<void>
   /** `sizeBytes`, if known, determines the time limit. */
   get(key: string, sizeBytes?: number): Promise<S3Object | undefined>
@@ -93,7 +96,7 @@ interface S3Request {
   readonly sizeBytes?: number
 }
 
-/** Opens a bucket. Nothing is asked of it before the first call. */
+/** Opens a bucket. Sends no request before the first call. */
 export async function openS3Bucket(
   address: string,
   environment: S3Environment = process.env,

@@ -1,4 +1,4 @@
-// Signs requests to S3 and to what speaks like it: AWS Signature Version 4 with the header
+// Signs requests to S3 and compatible services: AWS Signature Version 4 with the header
 // Authorization (docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html). Pure: time
 // and keys are arguments.
 
@@ -22,7 +22,7 @@ const hashHex = (data: string | Uint8Array): string =>
 const sign = (key: string | Buffer, text: string): Buffer =>
   createHmac('sha256', key).update(text).digest()
 
-/** As S3 requires: everything but A–Z a–z 0–9 - . _ ~ is written as %XX. */
+/** As S3 requires: everything except A–Z a–z 0–9 - . _ ~ is written as %XX. */
 export const encodePart = (text: string): string =>
   encodeURIComponent(text).replace(
     /[!'()*]/g,

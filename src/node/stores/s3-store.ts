@@ -1,6 +1,6 @@
 // Users' items as objects of an S3 bucket. An etag cannot be a version, because equal bytes have
-// equal etags: each object begins with its version and a unique mark. Independent of what the bytes
-// mean.
+// equal etags: each object begins with its version and a unique mark. Independent of the bytes'
+// meaning.
 
 import { randomBytes } from 'node:crypto'
 import { ConflictError, FormatError, StorageError } from '../../base/errors.ts'
@@ -24,7 +24,7 @@ const toFolder = (user: string): string => {
   return `users/${Buffer.from(user, 'utf8').toString('hex')}/`
 }
 
-/** What is known of an object without its bytes. */
+/** Facts on an object without its bytes. */
 interface FoundItem {
   readonly etag: string
   /** undefined: deleted, and about to be removed. */
@@ -52,8 +52,8 @@ function toFound(
 
 /**
  * Opens the users below an address such as s3://bucket/prefix; `?endpoint=https://…` for other
- * servers than AWS's, which must know conditional writes. Throws OptionError without keys,
- * StorageError if the bucket is away or refuses them.
+ * servers than AWS's, which must support conditional writes. Throws OptionError without keys,
+ * StorageError if the bucket is unreachable or refuses them.
  */
 export async function openS3Store(
   address: string,
@@ -68,7 +68,7 @@ const unconditionalTries = 20
 
 const keptEtags = 10_000
 
-/** Etags of versions that were read or written, which saves a writer the question for it. */
+/** Etags of versions that were read or written, which saves writers a request. */
 function createEtagCache() {
   const etags = new Map<string, FoundItem>()
   return {
@@ -190,7 +190,7 @@ class S3Store implements UserStore {
     return object && toFound(this.name, object)
   }
 
-  /** Writes over what was found; undefined if another was faster. */
+  /** Replaces the object that was found; undefined if another writer was faster. */
   async #putOnce(
     key: string,
     found: FoundItem | undefined,

@@ -1,5 +1,5 @@
-// A SQLite file of ours through node:sqlite: its layout, transactions, and waiting for other
-// processes without blocking. Independent of what its tables hold.
+// A SQLite file with a known schema, through node:sqlite: its layout, transactions, and waiting for
+// other processes without blocking. Independent of what its tables hold.
 
 import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -57,9 +57,7 @@ export async function openSqliteFile(
   }
 }
 
-/**
- * Writes nothing where the tables exist, so that a file can be opened while other processes write.
- */
+/** Writes nothing if the tables exist, so that a file can be opened while other processes write. */
 function prepareTables(
   database: DatabaseSync,
   path: string,
@@ -82,7 +80,7 @@ function prepareTables(
   runTransaction(database, () => database.exec(`${sql}; PRAGMA user_version = ${version}`))
 }
 
-/** Does the work as one transaction: all of it, or nothing where it throws. */
+/** Runs the work as one transaction, which is rolled back if it throws. */
 export function runTransaction<T>(database: DatabaseSync, work: () => T): T {
   database.exec('BEGIN IMMEDIATE')
   try {
@@ -111,7 +109,7 @@ const findSqliteCode = (error: unknown): number | undefined => {
 
 /**
  * Does the work; tries again while another process has the lock. SQLite's errors become
- * StorageError, others pass as they are.
+ * StorageError; others are unchanged.
  */
 export async function runWithRetry<T>(what: string, waitMs: number, work: () => T): Promise<T> {
   for (const until = performance.now() + waitMs; ;) {

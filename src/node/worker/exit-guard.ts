@@ -1,5 +1,5 @@
-// What must happen before this process may end: a worker thread in the middle of a run of ONNX
-// Runtime would turn `process.exit()` into an abort.
+// Delays the end of this process, because a worker thread in the middle of a run of ONNX Runtime
+// would turn `process.exit()` into an abort.
 
 const guards = new Set<() => void>()
 
@@ -8,8 +8,8 @@ const runGuards = (): void => {
 }
 
 /**
- * `wait` is called when the process ends; it may only do what is synchronous. Returns what takes it
- * back.
+ * `wait` is called when the process ends; it must be synchronous. Returns a function that cancels
+ * the delay.
  */
 export function delayProcessExit(wait: () => void): () => void {
   if (guards.size === 0) process.on('exit', runGuards)

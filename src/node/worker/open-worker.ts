@@ -39,13 +39,14 @@ export interface WorkerSettings {
 
 export interface OpenWorkerOptions<Of> extends WorkerSettings {
   /**
-   * The module that makes the object, such as `new URL('./service-worker.js', import.meta.url)`.
+   * The module that creates the object, such as `new URL('./service-worker.js', import.meta.url)`.
    */
   readonly module: string | URL
-  /** The export of it that makes the object: `(options) => { object, close }`. */
+  /** Its export that creates the object: `(options) => { object, close }`. */
   readonly factory: string
   /**
-   * What the factory gets; a function is asked at each start, so that it gives the present state.
+   * The factory's argument; a function is called at each start, so that it returns the current
+   * state.
    */
   readonly options?: unknown
   /** Methods that give a sequence of values. */
@@ -75,8 +76,8 @@ const fields = {
 }
 
 /**
- * Opens an object in a worker. Where the worker crashes, calls in flight end with a WorkerError and
- * it is started again, with what `options` gives then; later calls wait for it. Throws what the
+ * Opens an object in a worker. If the worker crashes, calls in flight end with a WorkerError and it
+ * is restarted with the current value of `options`; later calls wait for it. Throws what the
  * factory throws, and OptionError for options that cannot be sent to a worker.
  */
 export async function openWorker<Of>(options: OpenWorkerOptions<Of>): Promise<OpenedWorker<Of>> {

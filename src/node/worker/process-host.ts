@@ -54,7 +54,7 @@ function createProcessPort(child: ChildProcess): RemotePort {
   const port: RemotePort = {
     onmessage: null,
     postMessage(message) {
-      // A child that is gone receives nothing; its end is reported elsewhere.
+      // A child that has ended receives nothing; its end is reported elsewhere.
       if (child.connected) child.send(message as object, () => {})
     },
   }
@@ -69,7 +69,7 @@ function waitForEnd(child: ChildProcess): Promise<WorkerEnd> {
       const reason = signal === null ? `exit code ${code}` : `signal ${signal}`
       const end = (): void => resolve({ code: code ?? undefined, error: undefined, reason })
       if (!child.connected) return end()
-      // Its last messages may arrive after its end: above all why it has no object.
+      // Its last messages may arrive after its end, in particular the reason why it has no object.
       child.once('disconnect', end)
       setTimeout(end, endingMs).unref()
     })

@@ -30,5 +30,5 @@ process.once('message', ({ task, priority }: Start) => {
 })
 // Ctrl-C and a service stop reach all processes of a group; the parent decides what ends.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
-// The parent is gone.
+// The parent has ended.
 process.once('disconnect', () => process.exit())

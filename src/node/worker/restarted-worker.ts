@@ -1,4 +1,4 @@
-// A worker that is started again when it has crashed, behind an object that stays the same.
+// A worker that is restarted after a crash, behind an object that stays the same.
 
 import { WorkerError } from '../../base/errors.ts'
 import { type Connection, connectObject, type Remote } from '../../runtime/worker/connect-object.ts'
@@ -11,11 +11,11 @@ import type { HostOptions, StartHost, WorkerEnd, WorkerHost } from './worker-hos
 const hosts = { thread: startThread, process: startProcess } satisfies Record<string, StartHost>
 export type WorkerIsolation = keyof typeof hosts
 
-/** A worker ended without having been asked to. */
+/** A worker ended unexpectedly. */
 export interface CrashReport {
   readonly worker: string
   readonly reason: string
-  /** What was thrown in the worker, where something was. */
+  /** The error that was thrown in the worker, if there was one. */
   readonly error: Error | undefined
   /** Calls that ended with a WorkerError. */
   readonly lostCalls: number
@@ -35,7 +35,7 @@ export interface OpenedWorker<Of> {
   /** The same before and after a crash. */
   readonly object: Remote<Of>
   report(): WorkerReport
-  /** Ends what runs, closes the object, and resolves when the worker has ended. */
+  /** Ends running calls, closes the object, and resolves when the worker has ended. */
   close(): Promise<void>
 }
 
@@ -54,7 +54,7 @@ interface Run<Of> {
   readonly host: WorkerHost
   readonly connection: Connection<Of>
   isReady: boolean
-  /** What it ended by has been dealt with. */
+  /** Whether its end has been handled. */
   isOver: boolean
 }
 

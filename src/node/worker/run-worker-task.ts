@@ -6,7 +6,7 @@ import { exposeFailure, exposeObject } from '../../runtime/worker/expose-object.
 import type { RemotePort } from '../../runtime/worker/port.ts'
 import type { WorkerTask } from './worker-host.ts'
 
-/** What a factory of a worker's module makes. */
+/** The result of a factory of a worker's module. */
 export interface WorkerObject {
   /** Its methods can be called from the other side. */
   readonly object: object

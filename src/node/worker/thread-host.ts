@@ -1,6 +1,6 @@
-// A worker in a thread of this process (worker_threads): shared memory passes, a message takes 50 µs.
-// A native crash (a segmentation fault) ends the whole process; an error that nothing catches, or a
-// heap that is full, ends the thread alone.
+// A worker in a thread of this process (worker_threads): memory can be shared, and a message takes
+// 50 µs. A native crash (a segmentation fault) ends the whole process; an uncaught error or a full
+// heap ends only the thread.
 
 import {
   MessageChannel,
@@ -83,10 +83,12 @@ export function startThread(task: WorkerTask, options: HostOptions): WorkerHost 
   }
 }
 
-/** Longer than a run of any program that answers requests takes. */
+/** Longer than any run of a program that answers requests. */
 const parkingMs = 10_000
 
-/** A thread's last messages may arrive after its end: above all why it has no object. */
+/**
+ * A thread's last messages may arrive after its end, in particular the reason why it has no object.
+ */
 function takeLastMessages(port: MessagePort): void {
   const { onmessage } = port as RemotePort
   for (let last = receiveMessageOnPort(port); last; last = receiveMessageOnPort(port))

@@ -1,5 +1,5 @@
-// Where the results of jobs go: into the registry, from which requests load them by name, or
-// without one into the server's memory. Also checks their names.
+// Serves the results of jobs: adds them to the registry, from which requests load them by name, or
+// without a registry to the server's memory. Also checks their names.
 
 import semver from 'semver'
 import { NotFoundError } from '../../../base/errors.ts'

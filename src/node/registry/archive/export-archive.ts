@@ -24,7 +24,7 @@ const endings: readonly (readonly [RegExp, (() => Transform) | undefined])[] = [
 export const isArchivePath = (path: string): boolean =>
   endings.some(([ending]) => ending.test(path))
 
-/** Writes a new file whole, or none. Throws OptionError if there is something. */
+/** Writes a new file atomically. Throws OptionError if the path exists. */
 export async function exportArchive(expert: ResolvedExpert, out: string): Promise<void> {
   const compress = endings.find(([ending]) => ending.test(out))?.[1]
   const { createTarPacker } = await import('modern-tar')

@@ -19,7 +19,7 @@ export interface ImportOptions {
   readonly channels?: readonly string[] | undefined
   /** Files of public keys: its signature must be by one of them. */
   readonly keys?: readonly string[] | undefined
-  /** Bytes of everything in it at most. Default 4 GiB. */
+  /** Most unpacked bytes. Default 4 GiB. */
   readonly maxBytes?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -103,7 +103,7 @@ interface NamedFolder {
   readonly options: AddOptions
 }
 
-/** Where one cannot be added, those that were added before it are taken away again. */
+/** If one cannot be added, those that were added before it are removed again. */
 async function addAll(
   registry: Registry,
   folders: readonly NamedFolder[],
@@ -120,7 +120,7 @@ async function addAll(
       added[added.length - 1] = await registry.tag(reference, { add: missing })
     }
   } catch (error) {
-    // what was there before stays
+    // earlier versions are kept
     for (const { id, version, addedAt } of added)
       if (addedAt >= begun) await registry.remove(`${id}@${version}`)
     throw error

@@ -1,6 +1,6 @@
-// The contract of what keeps experts' files by content hash: whole or not at all, and never
-// changed. A folder that all machines see, or an S3 bucket with a copy of what this machine has
-// used.
+// The contract of a store of experts' files by content hash. Content is written atomically and
+// never changed. The store is a folder that all machines see, or an S3 bucket with local copies of
+// what this machine has used.
 
 export interface FolderContent {
   readonly hash: string
@@ -13,13 +13,11 @@ export interface RegistryContent {
    * because the source may change meanwhile; `prepare` may change the copy before.
    */
   stage(folder: string, prepare?: (place: string) => Promise<void>): Promise<StagedContent>
-  /**
-   * The folder with these files on this machine; they are fetched where they are kept elsewhere.
-   */
+  /** The folder with these files on this machine; files that are stored elsewhere are fetched. */
   open(hash: string): Promise<string>
-  /** The hash of the files as they are kept: another one where bytes were changed. */
+  /** The hash of the stored files, which differs from the name if bytes were changed. */
   compute(hash: string): Promise<string>
-  /** Content that nobody needs: taken from its place at once, removed afterwards. */
+  /** Prepares to remove unneeded content: it is first detached, then removed. */
   prepareRemoval(hash: string): ContentRemoval
   /** Hashes of all content. */
   list(): Promise<string[]>
@@ -30,13 +28,13 @@ export interface RegistryContent {
 export interface StagedContent {
   readonly place: string
   readonly content: FolderContent
-  /** Moves it to its place, or finds the same there. */
+  /** Moves it to its path, unless the same content exists there. */
   keep(): Promise<void>
   drop(): Promise<void>
 }
 
 export interface ContentRemoval {
-  /** Takes the content from its place, within a lock; a folder does it without waiting. */
+  /** Detaches the content, within a lock; a folder does it synchronously. */
   detach(): void | Promise<void>
   /** Removes it; returns its bytes. */
   finish(): Promise<number>

@@ -27,7 +27,8 @@ const abandonedMs = 24 * 3_600_000
 
 /**
  * Opens the files below an address such as s3://bucket/prefix; `copies` is the folder on this
- * machine. Throws OptionError without keys, StorageError if the bucket is away or refuses them.
+ * machine. Throws OptionError without keys, StorageError if the bucket is unreachable or refuses
+ * them.
  */
 export async function openS3Content(
   address: string,
@@ -57,7 +58,7 @@ class S3Content implements RegistryContent {
     return { place: staged.place, content: staged.content, keep, drop: staged.drop }
   }
 
-  /** A copy is used where it has the signature that is kept, and while the bucket is away. */
+  /** A local copy is used if it has the stored signature, or if the bucket is unreachable. */
   async open(hash: string): Promise<string> {
     const folder = this.#copies.locate(hash)
     const isHere = await this.#copies.has(hash)
@@ -112,7 +113,9 @@ class S3Content implements RegistryContent {
     return listKept(this.#bucket)
   }
 
-  /** Files without a list that are older than a day, and copies of what is not kept any more. */
+  /**
+   * Removes files without a list that are older than a day, and local copies of removed content.
+   */
   async removeAbandoned(): Promise<number> {
     const { keys } = await this.#bucket.list(contentPrefix)
     const freed = await this.#removeUnlisted(keys)
@@ -148,8 +151,8 @@ class S3Content implements RegistryContent {
   }
 
   /**
-   * Where the same content is there, only its signature is taken over; content that was changed
-   * since is replaced.
+   * If the same content exists, only its signature is updated; content that was changed since is
+   * replaced.
    */
   async #keepOrJoin(folder: string, hash: string): Promise<void> {
     const found = await readKeptFiles(this.#bucket, hash)
@@ -169,7 +172,7 @@ class S3Content implements RegistryContent {
     const list = { place, files, signature }
     const { etag } = await writeKeptFiles(this.#bucket, hash, list, found)
     const now = etag === undefined ? await readKeptFiles(this.#bucket, hash) : list
-    // another writer was faster: the same content is there
+    // another writer was faster: the same content exists
     if (now?.place !== place) await this.#deleteFiles(hash, place)
     else if (found) await this.#deleteFiles(hash, found.place)
   }
@@ -203,7 +206,7 @@ class S3Content implements RegistryContent {
     }
   }
 
-  /** The hash of what was fetched; files that are missing leave another one. */
+  /** The hash of the fetched files, which differs if files are missing. */
   async #fetchInto({ path: folder }: ContentPlace, hash: string, found: FoundFiles) {
     for (const { path, sizeBytes } of found.files) {
       const object = await this.#bucket.get(formatFileKey(hash, found.place, path), sizeBytes)

@@ -84,7 +84,7 @@ const parseJson = (text: string): unknown => {
   }
 }
 
-/** Writes the list where none is there, or in the place of the one that was found. */
+/** Writes the list if there is none, or replaces the one that was found. */
 export function writeKeptFiles(
   bucket: S3Bucket,
   hash: string,

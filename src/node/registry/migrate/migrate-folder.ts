@@ -1,5 +1,5 @@
-// Older experts become current ones: a folder with graft.json, or as PEFT or the hub has it, gets
-// an expert.json. What was there before is kept in it, so that the step can be undone.
+// Migrates older experts: a folder with graft.json, or from PEFT or the hub, gets an expert.json.
+// The old description is kept in it, so that the migration can be undone.
 
 import { createHash } from 'node:crypto'
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -22,7 +22,7 @@ import { findErrorCode, toStorageError } from '../../files/system-errors.ts'
 import { readFolderCard } from '../folder-manifest.ts'
 
 export interface MigrationChoice {
-  /** The name, where one folder is migrated. Default: the adapter's own, else the folder's. */
+  /** The name, if one folder is migrated. Default: the adapter's, else the folder's. */
   readonly id?: string | undefined
   readonly version?: string | undefined
   /** As ISO 8601. */
@@ -50,7 +50,9 @@ interface MigrationRecord {
 
 const recordKey = 'migration'
 
-/** The folder, where it is an expert's, else the experts' folders in it. Throws NotFoundError. */
+/**
+ * The folder itself if it is an expert's, else the experts' folders in it. Throws NotFoundError.
+ */
 export async function findExpertFolders(folder: string): Promise<string[]> {
   if (await isExpertFolder(folder)) return [folder]
   const names = await readdir(folder).catch((cause: unknown) => {
@@ -72,7 +74,7 @@ async function isExpertFolder(folder: string): Promise<boolean> {
   return false
 }
 
-/** Looks at a folder; writes nothing. Problems are in the result. */
+/** Examines a folder and writes nothing. Problems are in the result. */
 export async function planMigration(folder: string, choice: MigrationChoice): Promise<Migration> {
   let from: Migration['from'] = 'expert.json'
   try {
@@ -122,7 +124,7 @@ async function finishMigration(folder: string): Promise<void> {
     await rm(join(folder, olderFile))
 }
 
-/** What undoing would bring back: the file of before, or none; undefined if none was migrated. */
+/** What undoing would restore: the old file or none; undefined if the folder was not migrated. */
 export async function planUndo(folder: string): Promise<Migration['from'] | undefined> {
   const manifest = await readManifestFile(folder)
   const record = manifest && findRecord(manifest)
@@ -139,8 +141,8 @@ export async function planUndo(folder: string): Promise<Migration['from'] | unde
 }
 
 /**
- * Brings a folder back to what it was before it was migrated. Throws ConflictError if it was
- * changed since.
+ * Restores a folder to its state before the migration. Throws ConflictError if it was changed
+ * since.
  */
 export async function undoMigration(folder: string): Promise<Migration['from'] | undefined> {
   const from = await planUndo(folder)

@@ -1,4 +1,4 @@
-// Bytes as they stream by, compared with the size and the digest that they should have.
+// Checks the size and the digest of a stream of bytes.
 
 import { createHash } from 'node:crypto'
 import { SignatureError } from '../../../base/errors.ts'
@@ -10,8 +10,8 @@ export interface ExpectedBytes {
 }
 
 /**
- * Passes the bytes on; throws SignatureError as soon as there are too many, and at the end where
- * there are too few or others.
+ * Passes the bytes on; throws SignatureError as soon as there are too many, and at the end if there
+ * are too few or the digest differs.
  */
 export async function* checkBytes(
   chunks: AsyncIterable<Uint8Array>,

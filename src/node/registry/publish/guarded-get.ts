@@ -1,6 +1,6 @@
-// One file from a web server, as a stream that ends where it grows too long. A redirect to an
-// address of the local network is refused. The check is at the connection, so that a second DNS
-// answer cannot bypass it.
+// Downloads one file from a web server as a stream with a maximum length. A redirect to an address
+// of the local network is refused. The check is at the connection, so that a second DNS answer
+// cannot bypass it.
 
 import { lookup as lookUp, type LookupAddress } from 'node:dns'
 import { type IncomingMessage, request as requestHttp, type RequestOptions } from 'node:http'
@@ -23,8 +23,8 @@ const mostRedirects = 5
 const defaultStallMs = 30_000
 
 /**
- * The bytes behind an address, at most `maxBytes`. Throws NotFoundError if they are not to be
- * found, FormatError if there are more, OptionError for a redirect to where none may lead.
+ * The bytes of an address, at most `maxBytes`. Throws NotFoundError if the server does not return
+ * them, FormatError if there are more, OptionError for a redirect to a forbidden address.
  */
 export async function* getBytes(
   url: URL,
@@ -69,7 +69,7 @@ const toGetError = (name: string, cause: unknown): GraftError =>
 /** Without a password and a query, which may be a secret. */
 export const describeUrl = (url: URL): string => `${url.origin}${url.pathname}`
 
-/** The answer behind all redirects. */
+/** The response after all redirects. */
 async function openResponse(url: URL, options: GetOptions): Promise<IncomingMessage> {
   let at = url
   for (let redirects = 0; redirects <= mostRedirects; redirects++) {
@@ -121,7 +121,7 @@ function startRequest(url: URL, first: URL, options: GetOptions): Promise<Incomi
   })
 }
 
-/** Node's own, but for addresses that a redirect must not lead to. */
+/** Node's lookup, which also refuses addresses that a redirect must not lead to. */
 function createCheckedLookup(url: URL): LookupFunction {
   return (hostname, { all = false, ...settings }, callback) =>
     lookUp(hostname, { ...settings, all: true }, (error, addresses: LookupAddress[]) => {

@@ -1,6 +1,6 @@
-// An OCI image layout in a folder, written: blobs under their digests first, the index last and as
-// a whole. So a reader and a killed process find the old layout or the new one, and the next writer
-// removes unused blobs.
+// Writes an OCI image layout in a folder: blobs under their digests first, the index last and
+// atomically. So a reader always finds the old layout or the new one, also after a killed process;
+// the next writer removes unused blobs.
 
 import { createHash } from 'node:crypto'
 import { readFile, rm, stat } from 'node:fs/promises'
@@ -44,7 +44,7 @@ async function readExisting(path: string): Promise<Uint8Array | undefined> {
   }
 }
 
-/** Replaces the index as a whole: what was begun is done. */
+/** Replaces the index atomically, which completes the publication. */
 export async function writeIndex(folder: string, index: LayoutIndex): Promise<void> {
   await createFileSink(folder).write(indexFile, [encodeLayoutIndex(index)])
   await rm(join(folder, journalFile), { force: true })
@@ -62,7 +62,7 @@ export const toBlob = (bytes: Uint8Array): Blob => ({
   },
 })
 
-/** Writes the blobs that are not there, under their digests. */
+/** Writes the missing blobs under their digests. */
 export async function writeBlobs(folder: string, blobs: readonly Blob[]): Promise<void> {
   const sink = createFileSink(folder)
   const missing: Blob[] = []
@@ -124,7 +124,7 @@ function readJournal(bytes: Uint8Array): string[] {
   throw new FormatError(`${journalFile}: is not a list of blobs. Remove it to continue.`)
 }
 
-/** Of every image that the index names: itself, its configuration and its layers. */
+/** The blobs of every image in the index: its manifest, its configuration and its layers. */
 export async function listNeededBlobs(folder: string): Promise<Set<string>> {
   const { experts, others } = await readIndex(folder)
   const needed = new Set<string>()

@@ -30,11 +30,11 @@ const privateList = new BlockList()
 for (const [address, bits] of ranges4) privateList.addSubnet(address, bits, 'ipv4')
 for (const [address, bits] of ranges6) privateList.addSubnet(address, bits, 'ipv6')
 
-/** Of an IP address as text; IPv4 within IPv6 counts as IPv4. */
+/** Whether an IP address, as text, is one of them; IPv4 within IPv6 counts as IPv4. */
 export function isPrivateAddress(address: string): boolean {
   const plain = address.replace(/%.*$/, '')
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain) ?? []
   if (mapped !== undefined) return privateList.check(mapped, 'ipv4')
-  if (/^::ffff:/i.test(plain)) return true // the same in hexadecimal, which nobody writes by chance
+  if (/^::ffff:/i.test(plain)) return true // the same in hexadecimal
   return privateList.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4')
 }

@@ -40,7 +40,7 @@ import { openPublished } from './published-layout.ts'
 export interface PublishOptions {
   /** Channels that point to it there. Default: those of the registry. */
   readonly channels?: readonly string[] | undefined
-  /** Makes the vector by which searches by meaning find it there. */
+  /** Computes the vector for searches by meaning. */
   readonly embedder?: Embedder | undefined
   /** The current time, as ISO 8601; for tests. */
   readonly now?: (() => string) | undefined
@@ -55,7 +55,7 @@ const publishFields = {
 const lockFile = '.publish.lock'
 
 /**
- * Puts a version into a layout, which is made if there is none. The same version again moves its
+ * Adds a version to a layout, which is created if there is none. The same version again moves its
  * channels. Throws SignatureError if its files were changed, ConflictError if the version is
  * published with other content.
  */
@@ -97,11 +97,11 @@ async function computeVector(found: RegisteredExpert, embedder: Embedder): Promi
 }
 
 /**
- * Takes a version out of a layout, with the blobs that no other version has. Throws NotFoundError
+ * Removes a version from a layout, with the blobs that no other version has. Throws NotFoundError
  * if it is not there.
  */
 export async function withdrawExpert(reference: string, folder: string): Promise<PublishedExpert> {
-  // before the lock, which would make the folder
+  // before the lock, which would create the folder
   await openPublished(folder)
   return withLock(join(folder, lockFile), async () => {
     await removeUnfinished(folder)
@@ -128,7 +128,7 @@ function findPublished(
   return known
 }
 
-/** Writes all that a version consists of: its image, and the same files as a plain one. */
+/** Writes a version: its image, and the same files as a plain image. */
 async function writeImages(
   folder: string,
   found: RegisteredExpert,

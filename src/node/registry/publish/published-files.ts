@@ -9,7 +9,9 @@ import { createTooLongError, describeUrl, getBytes, type GetOptions } from './gu
 
 export interface PublishedFiles {
   readonly name: string
-  /** The bytes of a file, at most so many. Throws NotFoundError, FormatError if there are more. */
+  /**
+   * The bytes of a file, at most `maxBytes`. Throws NotFoundError, FormatError if there are more.
+   */
   read(path: string, maxBytes: number): AsyncIterable<Uint8Array>
 }
 

@@ -58,16 +58,22 @@ export interface PublishedLayout {
   resolve(reference: string): PublishedExpert
   /** By words and filters. */
   search(query: SearchQuery): readonly SearchResult[]
-  /** By what a question means; reads descriptions that were published without a vector. */
+  /**
+   * Searches by the meaning of a question; embeds descriptions that were published without a
+   * vector.
+   */
   searchByMeaning(
     embedder: Embedder,
     question: string,
     query?: Omit<SearchQuery, 'vector' | 'embedder'>,
     options?: MeaningOptions,
   ): Promise<readonly SearchResult[]>
-  /** The files of an expert, known to be those of its content hash; nothing of them is fetched. */
+  /** The list of an expert's files, checked against its content hash; the files are not fetched. */
   listFiles(expert: PublishedExpert): Promise<readonly ImageFile[]>
-  /** Fetches an expert's files into a folder. Throws SignatureError for others than published. */
+  /**
+   * Fetches an expert's files into a folder. Throws SignatureError if they differ from the
+   * published ones.
+   */
   fetchInto(folder: string, expert: PublishedExpert): Promise<void>
 }
 

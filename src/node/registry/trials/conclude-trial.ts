@@ -1,5 +1,5 @@
-// How trials begin and end in a registry: a trial starts, its candidate is released, or the version
-// before answers again. Every step can be repeated after a process that ended in between.
+// Starts and ends trials in a registry: a candidate is released, or the previous version answers
+// again. Every step can be repeated if a process ended in between.
 
 import semver from 'semver'
 import { ConflictError, NotFoundError, OptionError } from '../../../base/errors.ts'
@@ -78,7 +78,7 @@ export async function promoteCandidate(
   const { major, minor, patch, prerelease } = semver.parse(candidate)!
   const released = prerelease.length > 0 ? `${major}.${minor}.${patch}` : candidate
   if (released !== candidate) {
-    await opened.improvements.copy(id, candidate, released) // before it can be asked for
+    await opened.improvements.copy(id, candidate, released) // before requests can use it
     const { location } = await registry.resolve(`${id}@${candidate}`)
     await registry.add(location, { id, version: released })
   }
@@ -87,9 +87,9 @@ export async function promoteCandidate(
 }
 
 /**
- * Lets the version before answer again. The candidate of a running trial was never released; one
- * that was is followed by its predecessor's files under the next patch version, because a version
- * that others may have taken never changes.
+ * Makes the previous version answer again. The candidate of a running trial was never released.
+ * After a released one, its predecessor's files are added under the next patch version, because a
+ * released version never changes.
  */
 export async function rollBack(
   trial: Trial,
@@ -113,7 +113,7 @@ async function repeatVersion(
   const top = semver.maxSatisfying(known, '*')!
   const { location } = await registry.resolve(`${id}@${incumbent}`)
   if (semver.gt(top, released)) {
-    // of the same content this adds nothing
+    // adds nothing if the content exists
     const added = registry.add(location, { id, version: top }).catch((error: unknown) => {
       if (!(error instanceof ConflictError)) throw error
     })

@@ -4,7 +4,7 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import type { TrialFile } from './trial-file.ts'
 
-/** A turn that a version learned from. */
+/** A turn that a version was trained on. */
 export interface SourceTurn {
   /** As it is kept: `ImprovementStore.hideUser`. */
   readonly user: string
@@ -17,30 +17,30 @@ export interface SourceTurn {
 
 export interface Improvement {
   readonly version: string
-  /** The version that no feedback made, which it was trained from. */
+  /** The version without feedback, from which it was trained. */
   readonly root: string
   /** The version that answered when it was made. */
   readonly parent: string
-  /** Where the users are kept that it learned from. */
+  /** The store of the users whose turns it was trained on. */
   readonly store: string
   readonly at: string
 }
 
 export interface ImprovementStore {
   hideUser(user: string): string
-  /** Notes what a version is made from, before it is in the registry. */
+  /** Records the sources of a version before it is in the registry. */
   add(
     id: string,
     improvement: Omit<Improvement, 'at'>,
     sources: readonly SourceTurn[],
   ): Promise<void>
-  /** Notes that a version was released under another name. */
+  /** Records that a version was released under another name. */
   copy(id: string, version: string, released: string): Promise<void>
   /** The oldest first. */
   list(id: string): Promise<readonly Improvement[]>
   listIds(): Promise<readonly string[]>
   listSources(id: string, version: string): Promise<readonly SourceTurn[]>
-  /** Removes what is known of a version's sources, and the version. */
+  /** Removes a version and its recorded sources. */
   remove(id: string, version: string): Promise<void>
 }
 

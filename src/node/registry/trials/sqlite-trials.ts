@@ -13,7 +13,7 @@ import type { TrialFile } from './trial-file.ts'
 
 type SqlRow = Readonly<Record<string, SQLOutputValue>>
 
-/** Answers that can still be judged; older ones go. */
+/** How many answers can still be rated; older ones are removed. */
 const keptAnswers = 100_000
 
 const toText = (value: SQLOutputValue | undefined): string | undefined =>

@@ -1,4 +1,4 @@
-// What the tables of trials and of improvements share: one SQLite file and its transactions.
+// The SQLite file that the tables of trials and of improvements share, and its transactions.
 
 import type { DatabaseSync } from 'node:sqlite'
 
@@ -6,7 +6,7 @@ import type { DatabaseSync } from 'node:sqlite'
 export interface TrialFile {
   readonly database: DatabaseSync
   readonly now: () => string
-  /** A user's name as it is kept: nobody reads it back without the file's secret. */
+  /** A user's name as it is stored; it cannot be recovered without the file's secret. */
   readonly hideUser: (user: string) => string
   read<T>(work: () => T): Promise<T>
   write<T>(work: () => T): Promise<T>

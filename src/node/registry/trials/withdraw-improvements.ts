@@ -1,5 +1,5 @@
-// Takes versions out of a registry that learned from users' turns which must be forgotten. Their
-// channels go back to the newest version before them that did not; a trial of them ends.
+// Withdraws versions that were trained on users' turns which must be forgotten. Their channels
+// return to the newest earlier version without such turns, and their trials end.
 
 import type { RegisteredExpert } from '../../../registry/registry.ts'
 import type { TrialPlaces } from './conclude-trial.ts'
@@ -40,7 +40,7 @@ export async function withdrawVersions(
   return [...gone].map((version) => ({ id, version }))
 }
 
-/** The nearest ancestor that stays; where none is there any more, nothing. */
+/** The nearest ancestor that is kept; undefined if there is none. */
 function findKept(
   version: string,
   improvements: ReadonlyMap<string, Improvement>,
@@ -70,7 +70,7 @@ async function endTrials(
     await opened.trials.end(last.number, { state: 'rolled-back', reason }, ['running', 'promoted'])
 }
 
-/** Withdraws whatever learned from a user, of all experts. */
+/** Withdraws the versions of all experts that were trained on a user's turns. */
 export async function withdrawUser(user: string, places: TrialPlaces): Promise<WithdrawnVersion[]> {
   const { improvements } = places.opened
   const hidden = improvements.hideUser(user)

@@ -14,9 +14,7 @@ const idPattern = /^file-[0-9a-f]{32}$/
 const contentName = 'content'
 const aboutName = 'file.json'
 
-/**
- * `now`: milliseconds since 1970. Files whose time is over are removed when they are looked for.
- */
+/** `now`: milliseconds since 1970. Expired files are removed when they are requested. */
 export function openFileFolder(folder: string, now: () => number = Date.now): FileStore {
   const findLive = async (id: string): Promise<StoredFile | undefined> => {
     const file = idPattern.test(id) ? await readNotes(folder, id) : undefined
@@ -26,7 +24,8 @@ export function openFileFolder(folder: string, now: () => number = Date.now): Fi
   }
   const remove = async (id: string): Promise<void> => {
     try {
-      // without its notes a file is gone, also where the process ends before the rest is removed
+      // a file without its record counts as removed, even if the process ends before the rest is
+      // removed
       await rm(join(folder, id, aboutName), { force: true })
       await rm(join(folder, id), { recursive: true, force: true })
     } catch (cause) {

@@ -1,4 +1,4 @@
-// A server's files: in its state folder, or in a temporary one that goes with the server.
+// A server's files: in its state folder, or in a temporary one that is removed with the server.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -19,7 +19,7 @@ export interface OpenedStored {
   close(): Promise<void>
 }
 
-/** Options of others are passed over. */
+/** Other options are ignored. */
 export async function openStored(
   { service, registry }: OpenedServing,
   options: StoredOptions & ServedModelOptions,

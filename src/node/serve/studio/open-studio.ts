@@ -1,5 +1,5 @@
-// Studio's files on this machine: the built page in dist/, ONNX Runtime's WebAssembly of the
-// package that brings it, and the base that is served.
+// Studio's files on this machine: the built page in dist/, ONNX Runtime's WebAssembly from its
+// package, and the base that is served.
 
 import { existsSync } from 'node:fs'
 import { createHash } from 'node:crypto'
@@ -32,7 +32,7 @@ export const findStudioPage = (): string | undefined =>
     .find((path) => existsSync(join(path, 'index.html.gz')))
 
 export interface StudioTask {
-  /** What is served, as `loadModel` takes it; undefined: it is on no disk of this machine. */
+  /** The base, as a source for `loadModel`; undefined if it is not on this machine. */
   readonly model: string | undefined
   /** The built page. */
   readonly page: string
@@ -71,7 +71,7 @@ export async function openStudio({ model, page, needsKey }: StudioTask): Promise
   }
 }
 
-/** What of a model's folder is the model: no program, no notes. */
+/** Whether a file of a model's folder belongs to the model. */
 const isModelFile = (name: string): boolean => /^\w[\w.-]*\.(json|safetensors|jinja)$/.test(name)
 
 async function describeServed(model: string, resolved: ResolvedModel): Promise<StudioBase> {
