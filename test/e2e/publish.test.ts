@@ -62,8 +62,8 @@ it('is found at any web server, shown, fetched and answered with', async () => {
   expect(await fail('add', 'tales', '--from', address, '--name', 'x')).toContain('keeps its name')
 }, 300_000)
 
-it('is an OCI image of ModelPack that skopeo reads and copies', ({ skip }) => {
-  const found = findSkopeo()
+it('is an OCI image of ModelPack that skopeo reads and copies', async ({ skip }) => {
+  const found = await findSkopeo()
   if ('reason' in found) return skip(found.reason)
   const image = JSON.parse(found.run('inspect', '--raw', `oci:${at('site')}:tales/stable`))
   expect(image).toMatchObject({

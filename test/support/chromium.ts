@@ -1,8 +1,8 @@
 // A Chromium for tests: the installed one, or Debian's, which is installed if this process may.
 // Independent of pages.
-import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chromium, type Browser } from 'playwright-core'
+import { canInstall, installPackage } from './debian-package.ts'
 
 const paths = [
   process.env['CHROMIUM'],
@@ -10,7 +10,6 @@ const paths = [
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
 ].filter((path) => path !== undefined)
-const installMs = 240_000
 const hint = 'install it (apt-get install chromium) or name one in CHROMIUM'
 /**
  * A machine that does much else at once may hold a start up for longer than a second start takes.
@@ -24,7 +23,7 @@ export type FoundBrowser = { readonly browser: Browser } | { readonly reason: st
 export async function launchChromium({ mayInstall = true } = {}): Promise<FoundBrowser> {
   const found =
     paths.find((path) => existsSync(path)) ??
-    (mayInstall ? install() : { reason: `there is no Chromium here; ${hint}` })
+    (mayInstall ? await install() : { reason: `there is no Chromium here; ${hint}` })
   if (typeof found !== 'string') return found
   let problem: unknown
   for (let attempt = 1; attempt <= launches; attempt++)
@@ -38,18 +37,9 @@ export async function launchChromium({ mayInstall = true } = {}): Promise<FoundB
   return { reason: `${found} does not start: ${String(problem).split('\n')[0]}` }
 }
 
-/** Debian's package, by apt, where this is Debian and we may. */
-function install(): string | { reason: string } {
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))
-    return { reason: `there is no Chromium here; ${hint}` }
-  const apt = (...args: string[]) =>
-    spawnSync('apt-get', args, {
-      encoding: 'utf8',
-      timeout: installMs,
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    })
-  const args = ['install', '-y', '--no-install-recommends', 'chromium']
-  if (apt(...args).status !== 0 && (apt('update').status !== 0 || apt(...args).status !== 0))
-    return { reason: `apt-get could not install Chromium; ${hint}` }
-  return '/usr/bin/chromium'
+/** Debian's package, where it may be installed. */
+async function install(): Promise<string | { reason: string }> {
+  if (!canInstall()) return { reason: `there is no Chromium here; ${hint}` }
+  if (await installPackage('chromium')) return '/usr/bin/chromium'
+  return { reason: `apt-get could not install Chromium; ${hint}` }
 }

@@ -1,17 +1,16 @@
 // skopeo, a tool for OCI images, for tests: the one that is there, or Debian's, which is installed
 // where this process may.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { canInstall, installPackage } from './debian-package.ts'
 
-const installMs = 240_000
 const hint = 'install it (apt-get install skopeo)'
 
 export type FoundSkopeo =
   { readonly run: (...args: string[]) => string } | { readonly reason: string }
 
 /** Runs skopeo, or says why there is none; installed where there is none and it may be. */
-export function findSkopeo(): FoundSkopeo {
-  const reason = isInstalled() ? undefined : install()
+export async function findSkopeo(): Promise<FoundSkopeo> {
+  const reason = isInstalled() ? undefined : await install()
   return reason === undefined ? { run } : { reason }
 }
 
@@ -23,17 +22,9 @@ function run(...args: string[]): string {
   return stdout
 }
 
-/** By apt, where this is Debian and we may; the reason where not. */
-function install(): string | undefined {
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))
-    return `there is no skopeo here; ${hint}`
-  const apt = (...args: string[]) =>
-    spawnSync('apt-get', args, {
-      timeout: installMs,
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    })
-  const args = ['install', '-y', '--no-install-recommends', 'skopeo']
-  if (apt(...args).status !== 0 && (apt('update').status !== 0 || apt(...args).status !== 0))
-    return `apt-get could not install skopeo; ${hint}`
+/** The reason where it cannot be installed. */
+async function install(): Promise<string | undefined> {
+  if (!canInstall()) return `there is no skopeo here; ${hint}`
+  if (!(await installPackage('skopeo'))) return `apt-get could not install skopeo; ${hint}`
   return isInstalled() ? undefined : `skopeo does not run here; ${hint}`
 }
