@@ -26,6 +26,19 @@ def end_with_raylet():
     threading.Thread(target=watch, daemon=True).start()
 
 
+def choose_threads(job):
+    """--threads of a worker, where none were given: its slot's share of this machine's cores, else one."""
+    import ray
+
+    if job.get("threads"):
+        return []
+    here = ray.get_runtime_context().get_node_id()
+    resources = next(node["Resources"] for node in ray.nodes() if node["NodeID"] == here)
+    slots = resources.get("graft", 0)
+    share = resources.get("CPU", 1) // slots if slots else 1
+    return ["--threads", str(max(1, int(share)))]
+
+
 def find_fault(job):
     """Why this machine cannot do the job, in one line; None where it can."""
     import ray

@@ -21,7 +21,7 @@ import time
 
 import numpy as np
 import ray
-from graft_process import end_with_parent, end_with_raylet, find_fault
+from graft_process import choose_threads, end_with_parent, end_with_raylet, find_fault
 
 ATTEMPTS = 4
 GATHER_SECONDS = 0.25  # events of this time travel in one call, because a call costs as much as a small step
@@ -58,7 +58,7 @@ def start(job, runs, more_arguments=(), **more):
     """The manifests are of one base; its hash was taken where the command was typed."""
     manifests = [run["manifest"] for run in runs]
     expected = ["--base-sha256", runs[0]["sha256"]] if runs[0].get("sha256") else []
-    command = [*job["graft"], "train", *manifests, *expected, *job["arguments"], *more_arguments]
+    command = [*job["graft"], "train", *manifests, *expected, *choose_threads(job), *job["arguments"], *more_arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
 
 

@@ -27,7 +27,7 @@ import urllib.parse
 
 import aiohttp
 import ray
-from graft_process import end_with_parent, find_fault
+from graft_process import choose_threads, end_with_parent, find_fault
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 from ray.serve.request_router import MultiplexMixin, RequestRouter
@@ -155,6 +155,7 @@ class Server:
         self.port = find_port()
         self.folder = tempfile.mkdtemp(prefix="graft-serve-")
         command = [part.replace("{port}", str(self.port)).replace("{state}", self.folder) for part in job["command"]]
+        command += choose_threads(job)
         self.process = subprocess.Popen(command, preexec_fn=end_with_parent)
         self.session = None
         threading.Thread(target=self._end_together, daemon=True).start()
@@ -208,7 +209,7 @@ def find_adapter(job, name):
 
 
 def build(job):
-    options = dict(num_cpus=job["threads"])
+    options = dict(num_cpus=job.get("threads", 1))
     if ray.cluster_resources().get("graft"):
         options["resources"] = {"graft": 1}
     least, most = job["replicas"]

@@ -112,7 +112,7 @@ describe('graft train --on', () => {
       ['stories260k', [a, b]],
     ])
     expect(groups[0]!.runs[0]!.sha256).toMatch(/^[0-9a-f]{64}$/)
-    expect([given, resume]).toEqual([['--threads', '1', '--seed', '7'], false])
+    expect([given, resume]).toEqual([['--seed', '7'], false])
     expect(readdirSync(join(shared, '.graft-jobs'))).toEqual([])
   }, 180_000)
 

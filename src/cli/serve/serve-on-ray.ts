@@ -100,8 +100,6 @@ async function createServeJob(
       `--host ${host}: other machines can reach it, and there is no key. Set GRAFT_SERVE_KEY, or give --without-keys.`,
     )
   const base = positionals[0] ?? defaultModel
-  // As many as are reserved of a machine: without a number every server would take all its cores.
-  const { threads = 1 } = values
   const stops = join(adapters, '.graft-jobs')
   await makeDirectory(stops)
   const stop = join(stops, `${randomUUID()}.stop`)
@@ -121,7 +119,7 @@ async function createServeJob(
     '--log',
     'off',
     ...router,
-    ...toArguments({ ...values, threads }),
+    ...toArguments(values),
   ]
   return {
     graft: chooseGraftCommand(address),
@@ -134,7 +132,7 @@ async function createServeJob(
     replicas: parseReplicas(values.replicas),
     resident: values.resident ?? 32,
     ongoing: values['max-rows'] ?? 8,
-    threads,
+    threads: values.threads,
     host,
     port: values.port ?? 8080,
     key,

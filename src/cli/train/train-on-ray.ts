@@ -119,17 +119,15 @@ async function createJob(
     const sha256 = runs[0]?.sha256 ?? values['base-sha256'] ?? (await findBaseHash(base))
     bases.set(base, [...runs, { manifest: manifest!, out: run.out, sha256 }])
   }
-  // As many as are reserved of a machine: without a number every worker would take all its cores.
-  const { threads = 1 } = values
   return {
     graft: chooseGraftCommand(address),
     version,
     shared,
     replicas,
-    threads,
+    threads: values.threads,
     resume: values.resume,
     stop: join(stops, `${randomUUID()}.stop`),
-    arguments: [...toArguments({ ...values, threads }), ...chooseShards(values, planned)],
+    arguments: [...toArguments(values), ...chooseShards(values, planned)],
     groups: [...bases].map(([base, runs]) => ({ base, runs })),
   }
 }
