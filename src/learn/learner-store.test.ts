@@ -317,6 +317,27 @@ describe('many users', () => {
     expect(await learner.loss({ user: 'a/b', ...story(0) })).toBe(before)
   })
 
+  it('are forgotten after a read that takes long', async () => {
+    const memory = createMemoryStore()
+    const writer = made({ store: memory })
+    await lossesOf(writer, 'ada', 0, 1)
+    await writer.close()
+    const slow: UserStore = {
+      ...memory,
+      get: async (...args) => {
+        await new Promise<void>((resolve) => void setTimeout(resolve, 2_500))
+        return memory.get(...args)
+      },
+    }
+    const learner = made({ store: slow })
+    const reading = learner.loss({ user: 'ada', ...story(0) })
+    await new Promise<void>((resolve) => void setTimeout(resolve, 20))
+    await learner.forget('ada')
+    await reading
+    expect(await memory.users()).toEqual([])
+    expect((await learner.statistics('ada')).learned).toBe(0)
+  })
+
   it('are forgotten completely, also if they are requested meanwhile', async () => {
     const problems: PoolProblem[] = []
     let isForgetting = (): void => undefined

@@ -134,6 +134,11 @@ export class UserPool<Loaded> {
     if (entry) this.#remove(user, entry)
   }
 
+  /** Resolves when the user is not being read from the store. */
+  async waitForRead(user: string): Promise<void> {
+    await this.#loading.get(user)?.promise.catch(() => undefined)
+  }
+
   /**
    * Saves all users with unsaved changes. Rejects with StorageError that names those who could not
    * be saved, with the errors as its cause.

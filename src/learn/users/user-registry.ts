@@ -285,6 +285,7 @@ async function removeUser(
 
 /** Removes a user from memory; tries again while a concurrent call reads or saves it. */
 async function removeFromPool(pool: UserPool<LearnerUser>, name: string): Promise<void> {
+  await pool.waitForRead(name) // a slow store may take longer than the tries below
   for (let tries = 0; ; tries++) {
     try {
       return pool.discard(name)
