@@ -136,10 +136,15 @@ describe('the base’s own layers as vectors', async () => {
       pooling: ['mean'],
       terms: 1024,
       maxTokens: 256,
+      products: 'int8',
     })
     const again = await createRouter({ file, model, experts })
     const { text } = tests[0]!
     expect((await again.decide({ text })).confidence).toBeCloseTo(decisions[0]!.confidence, 3)
+    const { products, ...rest } = file.embedder!.settings as Record<string, unknown>
+    const older = { ...file, embedder: { ...file.embedder!, settings: rest } }
+    const fromOlder = (await createRouter({ file: older, model, experts })).save()
+    expect([products, fromOlder.embedder!.settings]).toEqual(['int8', rest])
     const other = { ...file, base: { id: 'other', sha256: 'e'.repeat(64) } }
     await expect(createRouter({ file: other, model })).rejects.toThrow(/another base/)
     await expect(createRouter({ file })).rejects.toThrow(/give a model/)

@@ -167,12 +167,14 @@ async function loadRouter({ file, experts, model, embedder, backend, ...rest }: 
   checkRouterFile(file, 'file')
   if (experts) checkExperts(file, experts)
   if (model) await checkBase(file, model)
-  const vectors = findEmbedderSettings(file)
+  const settings = findEmbedderSettings(file)
+  // Files from before there was a choice do not name their products.
+  const vectors = settings && { products: 'same' as const, ...settings }
   if (vectors && !embedder && !model)
     throw new OptionError(
       `The router "${file.kind}" needs vectors of prompts: give a model, or an embedder.`,
     )
-  if (vectors && !embedder) checkVectorSettings(vectors)
+  if (settings && !embedder) checkVectorSettings(settings)
   const row = getRouterKind(file.kind)
   const router = await row.load(
     file,

@@ -54,6 +54,8 @@ export interface ModelParts {
   /** Another engine over the same programs, with its own rows and resident experts. */
   createEngine(options: EngineOptions): Engine
   readonly steps: StepPrograms
+  /** Token ids of a representative text, to calibrate products in 8 bits. */
+  readonly sample: (() => readonly number[]) | undefined
   /** Where packed weights are kept. */
   readonly files: PackedFiles | undefined
   disposeEngines(): Promise<void>
@@ -99,12 +101,8 @@ export function createModelParts({
   const openHead = (accuracy: Accuracy): DisposableHead =>
     createHead({ model: graph, weights, backend, compiler, accuracy })
   const forwards = { fast: openForward('fast'), exact: openForward('exact') }
-  const steps = createStepPrograms({
-    model: graph,
-    weights,
-    compiler,
-    sample: base.tokenizer && (() => base.tokenizer!.encode(sampleText)),
-  })
+  const sample = base.tokenizer && (() => base.tokenizer!.encode(sampleText))
+  const steps = createStepPrograms({ model: graph, weights, compiler, sample })
   const engines = new Set<Engine>()
   const createEngine = (options: EngineOptions): Engine => {
     const onDisposed = (): void => void engines.delete(made)
@@ -122,6 +120,7 @@ export function createModelParts({
     backend,
     programs,
     steps,
+    sample,
     files,
     forwards,
     heads: { fast: openHead('fast'), exact: openHead('exact') },

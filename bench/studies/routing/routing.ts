@@ -146,7 +146,7 @@ export const routing: Benchmark = {
   name: 'routing',
   summary: 'routers on nine classes of prompts, clinc150 and banking77; 1,000 experts; latency',
   needs:
-    'GRAFT_BENCH_DATA (folder of data sets); GRAFT_BENCH_SETS, _ROUTERS, _EACH (prompts a class), _MODEL, _ENCODER (in place of its layers), _VECTORS (cache)',
+    'GRAFT_BENCH_DATA (folder of data sets); GRAFT_BENCH_SETS, _ROUTERS, _EACH (prompts a class), _MODEL, _LAYERS (5,10), _ENCODER (in place of its layers), _VECTORS (cache)',
   async *run(context) {
     const { environment } = context
     const list = (name: string, usual: readonly string[]): readonly string[] =>
@@ -160,9 +160,10 @@ export const routing: Benchmark = {
       ? await loadModel(environment['GRAFT_BENCH_MODEL'] ?? 'smollm2-135m-instruct')
       : undefined
     const encoder = environment['GRAFT_BENCH_ENCODER']
+    const layers = environment['GRAFT_BENCH_LAYERS']?.split(',').map(Number)
     const live =
       encoder === undefined
-        ? model && (await createBaseEmbedder(model))
+        ? model && (await createBaseEmbedder(model, layers ? { layers } : {}))
         : await openTextEncoder(encoder)
     const cache = environment['GRAFT_BENCH_VECTORS'] ?? join(tmpdir(), 'graft-vectors')
     const embedder =

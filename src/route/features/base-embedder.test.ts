@@ -24,6 +24,21 @@ describe('vectors of the base’s own layers', () => {
     expect(length(together[0]!)).toBeCloseTo(Math.SQRT2, 4)
     await embedder.dispose()
   })
+  it('are near those of products that are not in 8 bits, which they are only if asked', async () => {
+    const [fast, same] = await Promise.all(
+      (['int8', 'same'] as const).map((products) =>
+        createBaseEmbedder(model, { layers: [3], terms: 0, products }),
+      ),
+    )
+    const [[a], [b]] = [await fast!.embed(['The dog ran.']), await same!.embed(['The dog ran.'])]
+    expect(distance(a!, b!)).toBeLessThan(0.03)
+    expect(distance(a!, b!)).toBeGreaterThan(0)
+    expect([fast!.settings, same!.settings].map((settings) => 'products' in settings)).toEqual([
+      true,
+      false,
+    ])
+    await Promise.all([fast!.dispose(), same!.dispose()])
+  })
   it('use the requested layers and poolings, and hashed terms in addition', async () => {
     const pooling = ['mean', 'last', 'max'] as const
     const embedder = await createBaseEmbedder(model, { layers: [2], pooling, terms: 64 })

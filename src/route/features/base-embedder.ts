@@ -2,7 +2,14 @@
 // the base is enough to find the topic of a prompt.
 
 import { OptionError } from '../../base/errors.ts'
-import { integer, listOf, oneOf, positiveInteger, readOptions } from '../../base/schema.ts'
+import {
+  integer,
+  listOf,
+  oneOf,
+  positiveInteger,
+  readOptions,
+  withInfo,
+} from '../../base/schema.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { computeServedIdentity } from '../../graph/model-identity.ts'
 import type { Model } from '../../runtime/model.ts'
@@ -14,6 +21,7 @@ import { cutMiddle, planBatches, scaleToLengthOne, shortenText } from './text-ba
 
 const poolings = ['mean', 'last', 'max'] as const
 export type Pooling = (typeof poolings)[number]
+const productForms = ['same', 'int8'] as const
 
 export const embedderFields = {
   layers: listOf(positiveInteger, {
@@ -31,6 +39,10 @@ export const embedderFields = {
     about: 'Numbers of hashed words and parts of words in addition to the states; 0: none.',
   }),
   maxTokens: positiveInteger,
+  products: withInfo(oneOf(productForms), {
+    default: 'int8' as const,
+    about: "How the layers multiply: 'int8' in 8 bits, 2.5 times as fast; 'same' as in prefill.",
+  }),
 }
 
 export interface BaseEmbedderOptions {
@@ -46,6 +58,11 @@ export interface BaseEmbedderOptions {
    * Numbers of hashed words and parts of words in addition to the states; 0: none. Default 1024.
    */
   readonly terms?: number | undefined
+  /**
+   * How the layers multiply. 'int8' (default): in 8 bits, where 40 tokens take 8 ms and not 20;
+   * 'same': as the engine reads prompts, several texts at once.
+   */
+  readonly products?: (typeof productForms)[number] | undefined
 }
 
 /** An embedder that gives up its program. */
@@ -69,12 +86,12 @@ export async function createBaseEmbedder(
   options: BaseEmbedderOptions = {},
 ): Promise<BaseEmbedder> {
   const given = readOptions('Options of the embedder', options, embedderFields)
-  const { base, weights, backend } = getModelParts(model)
+  const { base, weights, backend, sample } = getModelParts(model)
   const { tokenizer, config } = base
   if (!tokenizer)
     throw new OptionError(`Model "${base.name}" has no tokenizer, and prompts are texts.`)
   const layers = given.layers ?? chooseLayers(config.layers.length)
-  const { pooling, terms, maxTokens = 256 } = given
+  const { pooling, terms, products, maxTokens = 256 } = given
   let program: Promise<FrontProgram> | undefined
   const open = (): Promise<FrontProgram> =>
     (program ??= createFrontProgram({
@@ -83,22 +100,28 @@ export async function createBaseEmbedder(
       backend,
       accuracy: 'fast',
       layers,
+      products,
+      sample,
     }))
   const lead = tokenizer.bosId === undefined ? [] : [tokenizer.bosId]
   const encode = (text: string): number[] => {
     const ids = tokenizer.encode(shortenText(text, maxTokens))
     return [...lead, ...cutMiddle(ids.length > 0 ? ids : [tokenizer.eosId ?? 0], maxTokens)]
   }
+  // Products in 8 bits take one row a run.
+  const plan = (lengths: readonly number[]): number[][] =>
+    planBatches(lengths, products === 'int8' ? 1 : undefined)
   const stateCount = config.width * layers.length * pooling.length
   return {
-    settings: { layers, pooling, terms, maxTokens },
+    // 'same' is not named, because files from before there was a choice must still fit.
+    settings: { layers, pooling, terms, maxTokens, ...(products !== 'same' && { products }) },
     sha256: await computeServedIdentity(base),
     width: stateCount + terms,
     parts: terms > 0 ? [stateCount, terms] : [stateCount],
     async embed(texts, signal) {
       const rows = texts.map(encode)
       const vectors: Float32Array[] = Array.from({ length: rows.length })
-      for (const batch of planBatches(rows.map(({ length }) => length))) {
+      for (const batch of plan(rows.map(({ length }) => length))) {
         signal?.throwIfAborted()
         const states = await (await open()).run(batch.map((i) => rows[i]!))
         batch.forEach((i, n) => {

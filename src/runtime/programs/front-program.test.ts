@@ -5,7 +5,7 @@ import { getModelParts } from '../model-parts.ts'
 import { createFrontProgram } from './front-program.ts'
 
 const model = await loadModel('stories260k')
-const { base, weights, backend } = getModelParts(model)
+const { base, weights, backend, sample } = getModelParts(model)
 const open = (layers: readonly number[]) =>
   createFrontProgram({ model: base.graph, weights, backend, accuracy: 'exact', layers })
 afterAll(() => model.dispose())
@@ -35,6 +35,28 @@ describe('the first layers of a model', () => {
         const most = wanted[row]!.reduce((m, value, j) => Math.max(m, Math.abs(value - got[j]!)), 0)
         expect(most).toBeLessThan(1e-4)
       })
+    }
+    await front.dispose()
+  })
+  it('give nearly the same states with products in 8 bits', async () => {
+    const row = model.encode('The dog ran to the big tree and saw a bird')
+    const parts = {
+      model: base.graph,
+      weights,
+      backend,
+      accuracy: 'exact',
+      layers: [1, 3],
+    } as const
+    const front = await createFrontProgram({ ...parts, products: 'int8', sample })
+    const states = await front.run([row])
+    for (const [i, layer] of parts.layers.entries()) {
+      const [wanted] = await tapStates([row], layer)
+      const { data } = states[i]!
+      expect(data).toHaveLength(wanted!.length)
+      const error = wanted!.reduce((sum, value, j) => sum + (value - data[j]!) ** 2, 0)
+      const size = wanted!.reduce((sum, value) => sum + value ** 2, 0)
+      expect(error / size).toBeLessThan(1e-3) // 3 % of the length
+      expect(error).toBeGreaterThan(0)
     }
     await front.dispose()
   })

@@ -13,6 +13,15 @@ import type { BaseWeights } from './base-weights.ts'
 import { withEmbeddingRows } from './cached-graph.ts'
 import { collectCallFeeds } from './call-feeds.ts'
 import { stackModel } from './serving-program.ts'
+import {
+  chooseSampleIds,
+  collectInt8Inputs,
+  listLayerWeights,
+  readLargest,
+  withInt8Products,
+  withObservedProducts,
+} from './step/int8-products.ts'
+import type { PromptProducts } from './step/step-graph.ts'
 import { loadWeightInputs } from './weight-inputs.ts'
 
 export interface FrontParts {
@@ -22,6 +31,16 @@ export interface FrontParts {
   readonly accuracy: Accuracy
   /** After how many layers the states are taken, rising: [4, 10]. */
   readonly layers: readonly number[]
+  /**
+   * How linear layers multiply: 'int8' in 8 bits, 2.5 times as fast as 4-bit blocks, for one row a
+   * run. Default 'same'.
+   */
+  readonly products?: PromptProducts | undefined
+  /**
+   * Token ids of a representative text, to calibrate products in 8 bits. Default: ids spread over
+   * the vocabulary.
+   */
+  readonly sample?: (() => readonly number[]) | undefined
 }
 
 export interface FrontProgram {
@@ -48,9 +67,12 @@ function checkLayers(layers: readonly number[], { config }: ModelGraph): void {
     )
 }
 
-function buildFrontGraph({ model, weights, accuracy, layers }: FrontParts) {
+type Form = PromptProducts | 'observed'
+
+function buildFrontGraph({ model, weights, accuracy, layers }: FrontParts, form: Form) {
   const { model: stacked, stacks } = stackModel(model, weights)
-  const front = composeBlocks(sliceFront(stacked, layers.at(-1)!).blocks)
+  const slice = sliceFront(stacked, layers.at(-1)!)
+  const front = composeBlocks(slice.blocks)
   const values = new Map(front.nodes.map(({ output }) => [output.name, output]))
   const outputs = layers.map((layer, i) => {
     const name = getLayerInputName(stacked, layer)
@@ -58,27 +80,63 @@ function buildFrontGraph({ model, weights, accuracy, layers }: FrontParts) {
     assertInternal(value, `the chained graph has no value "${name}"`)
     return [toOutputName(layer), value] as const
   })
-  const graph: Graph = withEmbeddingRows({ ...front, outputs: new Map(outputs) })
+  const plain: Graph = withEmbeddingRows({ ...front, outputs: new Map(outputs) })
+  const graph = applyForm(plain, listLayerWeights(slice), form)
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) =>
     weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
   return { graph: packLinears(graph, formOfWeight, accuracy), stacks }
 }
 
+function applyForm(graph: Graph, layerWeights: ReadonlySet<string>, form: Form): Graph {
+  if (form === 'same') return graph
+  return form === 'int8'
+    ? withInt8Products(graph, layerWeights)
+    : withObservedProducts(graph, layerWeights)
+}
+
+/** A compiled graph over rows of token ids. */
+async function compileForm(
+  parts: FrontParts,
+  form: Form,
+  largest: ReadonlyMap<string, Float32Array> = new Map(),
+) {
+  const built = buildFrontGraph(parts, form)
+  const made = await collectInt8Inputs(built, largest, parts.weights)
+  const { initializers, fed } = await loadWeightInputs(built.graph, parts, built.stacks, made)
+  const program: Program = await parts.backend.compile(built.graph, { initializers })
+  const source = { config: parts.model.config, weights: parts.weights }
+  return {
+    async run(pieces: readonly (readonly number[])[]): Promise<Map<string, Tensor>> {
+      const lengths = pieces.map(() => 0)
+      const feeds = await collectCallFeeds(source, { pieces, lengths, capacity: 0 })
+      return program.run(new Map<string, Tensor>([...fed, ...feeds]))
+    },
+    dispose: () => program.dispose(),
+  }
+}
+
+/** The largest inputs of the products on the sample, by weight. */
+async function measureInputs(parts: FrontParts): Promise<Map<string, Float32Array>> {
+  const observing = await compileForm(parts, 'observed')
+  try {
+    const ids = chooseSampleIds(parts.sample, parts.model.config.vocabularySize)
+    return readLargest(await observing.run([ids]))
+  } finally {
+    await observing.dispose()
+  }
+}
+
 /** Compiles the program. Throws OptionError for layers that the model does not have. */
 export async function createFrontProgram(parts: FrontParts): Promise<FrontProgram> {
   checkLayers(parts.layers, parts.model)
-  const { graph, stacks } = buildFrontGraph(parts)
-  const { initializers, fed } = await loadWeightInputs(graph, parts, stacks)
-  const program: Program = await parts.backend.compile(graph, { initializers })
-  const { config } = parts.model
+  const { products = 'same' } = parts
+  const largest = products === 'int8' ? await measureInputs(parts) : undefined
+  const program = await compileForm(parts, products, largest)
   return {
     async run(rows) {
-      const feeds = await collectCallFeeds(
-        { config, weights: parts.weights },
-        { pieces: rows, lengths: rows.map(() => 0), capacity: 0 },
-      )
-      const outputs = await program.run(new Map<string, Tensor>([...fed, ...feeds]))
+      assertInternal(products === 'same' || rows.length === 1, 'products in 8 bits take one row')
+      const outputs = await program.run(rows)
       return parts.layers.map((layer) => outputs.get(toOutputName(layer)) as Tensor<Float32Array>)
     },
     dispose: () => program.dispose(),

@@ -7,6 +7,8 @@ import { f32, type F32Tensor, type Tensor } from '../../../base/tensor.ts'
 import type { Graph, Node } from '../../../graph/ir.ts'
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import { prune, rewrite } from '../../../graph/passes/rewrite.ts'
+import type { BaseWeights } from '../base-weights.ts'
+import type { LinearStack } from '../stack-linears.ts'
 
 /** Suffixes of input names: the factors of columns, the weight's codes, its scales. */
 const parts = { factors: '.int8.factors', codes: '.int8', steps: '.int8.steps' } as const
@@ -76,17 +78,36 @@ export function readLargest(outputs: ReadonlyMap<string, Tensor>): Map<string, F
   return found
 }
 
+/** Tokens of the sample that are read, at most. */
+const SAMPLE_TOKENS = 128
+
+/** Token ids to observe inputs on: of a representative text, or spread over the vocabulary. */
+export const chooseSampleIds = (
+  sample: (() => readonly number[]) | undefined,
+  vocabularySize: number,
+): readonly number[] =>
+  sample?.().slice(0, SAMPLE_TOKENS) ??
+  Array.from({ length: SAMPLE_TOKENS }, (_, i) =>
+    Math.floor(((i * 0.618033988) % 1) * vocabularySize),
+  )
+
 /** The weight inputs of the graph's products in 8 bits, by name. */
 export async function collectInt8Inputs(
-  graph: Graph,
+  { graph, stacks }: { readonly graph: Graph; readonly stacks: readonly LinearStack[] },
   largest: ReadonlyMap<string, Float32Array>,
-  readParts: (weight: string) => Promise<readonly F32Tensor[]>,
+  weights: BaseWeights,
 ): Promise<Map<string, Tensor>> {
+  const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const inputs = new Map<string, Tensor>()
   for (const { name } of graph.inputs) {
     if (!name.endsWith(parts.codes)) continue
     const weight = name.slice(0, -parts.codes.length)
-    const { factors, codes, steps } = quantizeColumns(await readParts(weight), largest.get(weight)!)
+    const matrices = await Promise.all(
+      (stackOf.get(weight)?.parts ?? [{ weight }]).map((part) =>
+        weights.floatUncached(part.weight),
+      ),
+    )
+    const { factors, codes, steps } = quantizeColumns(matrices, largest.get(weight)!)
     inputs.set(name, codes)
     inputs.set(weight + parts.factors, factors)
     inputs.set(weight + parts.steps, steps)

@@ -1,14 +1,14 @@
 // The step programs (decode and prefill), each compiled at first use and kept. Independent of
 // caches, adapters and requests.
 
-import { f32, type F32Tensor, i64, type Tensor } from '../../../base/tensor.ts'
+import { f32, i64, type Tensor } from '../../../base/tensor.ts'
 import type { Program } from '../../../compute/backend.ts'
 import type { ModelGraph } from '../../../graph/model-graph.ts'
 import type { BaseWeights } from '../base-weights.ts'
 import { LOGIT_ROWS } from '../cached-graph.ts'
 import { collectCallFeeds } from '../call-feeds.ts'
 import type { ProgramCompiler, WeightedGraph } from '../program-compiler.ts'
-import { collectInt8Inputs, readLargest } from './int8-products.ts'
+import { chooseSampleIds, collectInt8Inputs, readLargest } from './int8-products.ts'
 import {
   buildDecodeGraph,
   buildObservingGraph,
@@ -164,25 +164,15 @@ async function buildStep(
 ): Promise<WeightedGraph> {
   const built: WeightedGraph = builders[kind](model, weights, needs)
   if (needs.products !== 'int8') return built
-  const stackOf = new Map(built.stacks.map((stack) => [stack.weight, stack]))
-  const readParts = (weight: string): Promise<F32Tensor[]> =>
-    Promise.all(
-      (stackOf.get(weight)?.parts ?? [{ weight }]).map((part) =>
-        weights.floatUncached(part.weight),
-      ),
-    )
-  const made = await collectInt8Inputs(built.graph, await readLargestInputs(), readParts)
+  const made = await collectInt8Inputs(built, await readLargestInputs(), weights)
   return { ...built, made, isAlone: true }
 }
-
-/** Tokens of the sample text that are read, at most. */
-const SAMPLE_TOKENS = 128
 
 /** The largest inputs of the layers' products on the sample, by weight. */
 async function measureInputs(parts: StepProgramParts): Promise<ReadonlyMap<string, Float32Array>> {
   const { model, weights, compiler, sample } = parts
   const { config } = model
-  const ids = (sample?.() ?? listSpreadIds(config.vocabularySize)).slice(0, SAMPLE_TOKENS)
+  const ids = chooseSampleIds(sample, config.vocabularySize)
   const graph = { ...buildObservingGraph(model, weights), isAlone: true }
   const [program] = (await compiler.compile([graph], 'fast')) as [Program]
   try {
@@ -203,7 +193,3 @@ async function measureInputs(parts: StepProgramParts): Promise<ReadonlyMap<strin
     await program.dispose()
   }
 }
-
-/** Ids from the whole vocabulary, if there is no text. */
-const listSpreadIds = (count: number): number[] =>
-  Array.from({ length: SAMPLE_TOKENS }, (_, i) => Math.floor(((i * 0.618033988) % 1) * count))
