@@ -100,7 +100,7 @@ export class MismatchError extends GraftError {
       .map((m) => `  ${m.name}: got ${m.got}, expected ${m.expected}`)
     const more =
       mismatches.length > shown.length
-        ? [`  … and ${mismatches.length - shown.length} more in error.mismatches`]
+        ? [`  … and ${mismatches.length - shown.length} more, in error.mismatches.`]
         : []
     super(
       [

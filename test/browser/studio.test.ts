@@ -68,6 +68,24 @@ describe('Studio of graft serve', () => {
     expect(places).toContainEqual(expect.stringMatching(/\/served\/[0-9a-f]{16}\/stories260k\/$/))
     expect(places).toContain(`${site.origin}/studio/ort/`)
   })
+  it('shows what is learned of a long row, also on a narrow screen', async ({ skip }) => {
+    if (!browser) return skip(reason)
+    const { page, problems, close } = await openStudioPage()
+    await page.setViewportSize({ width: 390, height: 800 })
+    const rows = `{"prompt":"${'long before the answer '.repeat(30)}","completion":" seen"}\n`
+    const file = { name: 'long.jsonl', mimeType: 'text/plain', buffer: Buffer.from(rows) }
+    await page.setInputFiles('#file', file)
+    await page.getByText('1 row, 1 learned').waitFor()
+    const hidden = await page.evaluate(`
+      document.querySelector('.sample mark').getBoundingClientRect().bottom -
+      document.querySelector('.sample').getBoundingClientRect().bottom`)
+    const header = await page.locator('header').evaluate((top) => top.clientHeight)
+    await takeScreenshots(page, 'studio-narrow')
+    await close()
+    expect(problems).toEqual([])
+    expect(hidden).toBeLessThan(0)
+    expect(header).toBeLessThan(200)
+  })
   it('reports where keys keep the base from it, and opens the small model', async ({ skip }) => {
     if (!browser) return skip(reason)
     site.keysAreNeeded = true

@@ -70,7 +70,17 @@ export function showCheck(check: DataCheck | undefined): void {
       : []),
     ...samples,
   )
+  for (const sample of samples) showMark(sample)
 }
+
+/** Scrolls a long sample to what is learned of it, which is at its end where answers are learned. */
+function showMark(sample: HTMLElement): void {
+  const mark = sample.querySelector('mark')
+  if (!mark) return
+  const below = mark.getBoundingClientRect().bottom - sample.getBoundingClientRect().bottom
+  if (below > 0) sample.scrollTop = below + marginBelow
+}
+const marginBelow = 12
 
 /** Whether it can be taught as it is. */
 export const isSound = (check: DataCheck | undefined): check is DataCheck =>

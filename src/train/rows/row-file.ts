@@ -94,9 +94,10 @@ function decodeText(bytes: Uint8Array, name: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
-    throw new DataError(`${name}: is not UTF-8 text. Convert it first, for example with iconv.`, {
-      cause,
-    })
+    throw new DataError(
+      `${name}: is not UTF-8 text, and rows are JSONL, JSON, CSV, TSV or Parquet. Text in another encoding can be converted first, for example with iconv.`,
+      { cause },
+    )
   }
 }
 
