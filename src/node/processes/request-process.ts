@@ -8,6 +8,13 @@ export interface Failure {
   readonly error: string
 }
 
+/** What a process sends for a request. */
+export interface ProcessAnswer<Outcome> {
+  readonly outcome: Outcome
+  /** The process must not answer another request: the next one gets a new process. */
+  readonly isLast: boolean
+}
+
 export interface RequestProcess<Request, Outcome> {
   /** Answers requests in the order in which they come. */
   run(request: Request): Promise<Outcome | Failure>
@@ -15,7 +22,7 @@ export interface RequestProcess<Request, Outcome> {
 }
 
 export interface ProcessOptions {
-  /** The module that the process runs: it sends 'ready', then an answer to each message. */
+  /** The module that the process runs: it sends 'ready', then an `ProcessAnswer` to each message. */
   readonly file: URL
   /** Its purpose, for the error of a process that does not start: 'SQL queries'. */
   readonly purpose: string
@@ -70,12 +77,17 @@ function runInProcess<Request, Outcome>(
       end({ error: `took longer than ${timeoutMs / 1000} s` })
       child.kill('SIGKILL')
     }, timeoutMs)
-    child.once('message', (outcome) => end(outcome as Outcome))
+    child.once('message', (answer) => {
+      const { outcome, isLast } = answer as ProcessAnswer<Outcome>
+      if (isLast) lost()
+      end(outcome)
+      if (isLast) child.kill('SIGKILL')
+    })
     child.once('exit', () => {
       lost()
       end({ error: 'ended its process: it needs too much memory' })
     })
-    child.send(request as object)
+    child.send(request as object, () => undefined) // where that fails, the process has ended
   })
 }
 

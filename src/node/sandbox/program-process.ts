@@ -3,10 +3,14 @@
 
 import { stripTypeScriptTypes } from 'node:module'
 import type { QuickJSContext, QuickJSHandle } from 'quickjs-emscripten-core'
+import type { ProcessAnswer } from '../processes/request-process.ts'
+import { limitMemory } from '../processes/limit-memory.ts'
 import { assertModule } from './assert-module.ts'
 import type { ProgramOutcome, ProgramRequest } from './program-runner.ts'
 
 const memoryBytes = 64 * 2 ** 20
+/** Of the process. QuickJS counts the overhead of large values, but not their bytes. */
+const processBytes = 512 * 2 ** 20
 const stackBytes = 512 * 2 ** 10
 const mostSourceBytes = 1_000_000
 const mostJobs = 100_000
@@ -26,9 +30,20 @@ async function createQuickJs() {
 
 type QuickJs = Awaited<ReturnType<typeof createQuickJs>>
 
-/** JavaScript of a program; TypeScript that needs more than its types taken away is transformed. */
+/** The parser of TypeScript broke, and answers nothing right from then on. */
+class BrokenParserError extends Error {}
+
+/**
+ * JavaScript of a program; TypeScript that needs more than its types taken away is transformed.
+ * Throws SyntaxError.
+ */
 function toJavaScript(source: string): string {
-  return stripTypeScriptTypes(source, { mode: 'transform' })
+  try {
+    return stripTypeScriptTypes(source, { mode: 'transform' })
+  } catch (error) {
+    if (error instanceof SyntaxError) throw error
+    throw new BrokenParserError('is nested too deeply to be read', { cause: error })
+  }
 }
 
 function describeThrown(context: QuickJSContext, error: QuickJSHandle): string {
@@ -58,13 +73,16 @@ function evaluateModule(context: QuickJSContext, code: string): string | undefin
 }
 
 /** Runs one program; returns an error message where it throws or is stopped. */
-export function runProgram(quickJs: QuickJs, { source }: ProgramRequest): ProgramOutcome {
-  if (source.length > mostSourceBytes)
+export function runProgram(quickJs: QuickJs, { source, tests }: ProgramRequest): ProgramOutcome {
+  if (source.length + (tests?.length ?? 0) > mostSourceBytes)
     return { error: `has more than ${mostSourceBytes} characters` }
   let code: string
   try {
     code = toJavaScript(source)
+    // only after the source was found to be whole, so that its end cannot take in a test
+    if (tests !== undefined) code = toJavaScript(`${source}\n;${tests}`)
   } catch (error) {
+    if (error instanceof BrokenParserError) throw error
     return { error: `no valid TypeScript: ${String(error).slice(0, 300)}` }
   }
   const runtime = quickJs.newRuntime()
@@ -92,14 +110,20 @@ export function runProgram(quickJs: QuickJs, { source }: ProgramRequest): Progra
   }
 }
 
+const isLarge = limitMemory(processBytes)
+
+function send(outcome: ProgramOutcome, isLast = isLarge()): void {
+  process.send?.({ outcome, isLast } satisfies ProcessAnswer<ProgramOutcome>)
+}
+
 async function answer(quickJs: QuickJs, request: ProgramRequest): Promise<QuickJs> {
   try {
-    process.send?.(runProgram(quickJs, request))
+    send(runProgram(quickJs, request))
     return quickJs
   } catch (error) {
-    const fresh = await createQuickJs() // after a trap, WebAssembly's memory is in an undefined state
-    process.send?.({ error: `broke its sandbox: ${String(error).slice(0, 300)}` })
-    return fresh
+    if (error instanceof BrokenParserError) send({ error: error.message }, true)
+    else send({ error: `broke its sandbox: ${String(error).slice(0, 300)}` })
+    return createQuickJs() // after a trap, WebAssembly's memory is in an undefined state
   }
 }
 

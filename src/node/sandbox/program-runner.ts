@@ -6,6 +6,8 @@ import { createRequestProcess } from '../processes/request-process.ts'
 export interface ProgramRequest {
   /** A module in JavaScript or TypeScript; it may import 'assert'. */
   readonly source: string
+  /** Code that runs after the source, in its scope. The source must be a whole program without it. */
+  readonly tests?: string | undefined
 }
 
 /** Whether the program ran to its end, or why not. */

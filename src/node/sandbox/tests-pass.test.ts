@@ -41,6 +41,76 @@ describe('tests-pass', () => {
     ],
   ])('of %s', async (_, answer, expected) => expect(await score(answer)).toBe(expected))
 
+  it.each([
+    ['Array', 'Array.prototype.every = Array.prototype.some = () => true'],
+    ['Set', 'Set.prototype.has = Map.prototype.has = () => true'],
+    ['RegExp', "RegExp.prototype.test = () => true; RegExp.prototype.exec = () => ['']"],
+    [
+      'Date',
+      'Object.defineProperty(Date, Symbol.hasInstance, { value: () => true }); globalThis.String = () => 0; Array.prototype.valueOf = () => 1',
+    ],
+    ['String', "globalThis.String = () => ''"],
+    ['its copy of assert', "import other from 'assert'; Object.assign(other, { deepEqual() {} })"],
+    [
+      'a property of assert',
+      "import other from 'assert'; try { other.deepEqual = () => {} } catch {}",
+    ],
+  ])('gives 0 for a wrong answer that replaces %s', async (_, trick) => {
+    const answer = `${trick};
+const f = (x) => x === 0 ? [9] : x === 1 ? new Set([9]) : x === 2 ? new Date(9) : /9/`
+    const tests = [
+      'assert.deepEqual([f(0)], [[1]])',
+      'assert.deepEqual(f(1), new Set([1]))',
+      'assert.deepEqual(f(2), new Date(1))',
+      'assert.deepEqual(f(3), /1/)',
+      "assert.throws(() => { throw new Error('a') }, /b/)",
+      "assert.match('a', /b/)",
+    ]
+    for (const one of tests) {
+      const tested = { test: `import assert from 'assert'\n${one}` }
+      const { value } = await metric.score({ row: tested, wanted, answer })
+      expect([one, value]).toEqual([one, 0])
+    }
+  })
+
+  it.each([
+    'if (false)',
+    'while (false)',
+    'if (true) {} else',
+    'const skip = () =>',
+    'false &&',
+    'const text = `',
+    '/*',
+    'void',
+    'const f = () => () => {}; f',
+  ])('gives 0 for a wrong answer whose end takes in the tests: %s', async (end) => {
+    const tested = { test: `(() => { if (add(1, 2) !== 3) throw new Error('x') })() // \` */` }
+    const answer = `const add = (a, b) => a - b; ${end}`
+    expect((await metric.score({ row: tested, wanted, answer })).value).toBe(0)
+  })
+
+  it('compares dates, patterns, sets and maps by what is in them', async () => {
+    const same = ['new Date(5)', '/a/gi', 'new Set([1, [2]])', "new Map([['a', { b: [1] }]])"]
+    const different = ['new Date(6)', '/a/g', 'new Set([1, [3]])', "new Map([['a', { b: [2] }]])"]
+    const lines = same.flatMap((one, i) => [
+      `assert.deepStrictEqual(${one}, ${one})`,
+      `assert.notDeepEqual(${one}, ${different[i]})`,
+      `assert.notDeepEqual(${one}, {})`,
+      `assert.notDeepEqual({}, ${one})`,
+    ])
+    const thrown = [
+      '/x is/',
+      'TypeError',
+      "{ message: 'x is 1' }",
+      '{ message: /1/ }',
+      '(e) => true',
+    ]
+    for (const one of thrown)
+      lines.push(`assert.throws(() => { throw new TypeError('x is 1') }, ${one})`)
+    const source = `import assert from 'assert'\n${lines.join('\n')}`
+    expect(await run(source)).toEqual({ passed: true })
+  })
+
   it("puts the row's head before the answer, as rows of MXEval have it", async () => {
     const answer = '  return a + b\n}'
     const before = 'const add = function (a: number, b: number): number {\n'
@@ -83,6 +153,13 @@ describe('the sandbox', () => {
     ['the stack', 'const f = () => f() + 1; f()'],
     ['one huge array', 'new Array(2 ** 31).fill(0)'],
     ['a pattern that backtracks', "/^(a+)+$/.test('a'.repeat(40) + 'b'); throw new Error('ended')"],
+    [
+      'memory that QuickJS does not count',
+      'const all = []; for (;;) all.push(new ArrayBuffer(1e6))',
+    ],
+    ['the parser', `let x = ${'('.repeat(50_000)}1${')'.repeat(50_000)}`],
+    ['the parser, with operators', `let x = ${'1+'.repeat(100_000)}1`],
+    ['the report', 'throw new Proxy({}, { get() { for (;;); }, ownKeys() { for (;;); } })'],
     ['promises that follow each other', 'const f = () => Promise.resolve().then(f); await f()'],
   ])(
     'stops what takes all of %s, and answers the next program',

@@ -3,7 +3,7 @@
 // (MXEval), measure it, with one sample a row.
 
 import { type Metric, scoreBinary } from '../../eval/metric.ts'
-import { createProgramRunner } from './program-runner.ts'
+import { createProgramRunner, type ProgramRequest } from './program-runner.ts'
 
 /** The code of an answer: its first Markdown fence, else all of it. */
 export const extractCode = (answer: string): string =>
@@ -11,11 +11,14 @@ export const extractCode = (answer: string): string =>
 
 const readText = (value: unknown): string => (typeof value === 'string' ? value : '')
 
-/**
- * What is run: the row's `before` (a function's head, say), the answer's code, the row's `test`.
- */
-export const buildProgram = (row: Readonly<Record<string, unknown>>, answer: string): string =>
-  [`${readText(row['before'])}${extractCode(answer)}`, readText(row['test'])].join('\n')
+/** What is run: the row's `before` (a function's head, say) and the answer's code; its `test`. */
+export const buildProgram = (
+  row: Readonly<Record<string, unknown>>,
+  answer: string,
+): ProgramRequest => ({
+  source: `${readText(row['before'])}${extractCode(answer)}`,
+  tests: readText(row['test']),
+})
 
 /**
  * A metric that keeps one process for all its programs; dispose ends it. `timeoutMs`: of one
@@ -35,7 +38,7 @@ export function createTestsPass(timeoutMs?: number): Metric {
         : undefined
     },
     async score({ row, answer }) {
-      const outcome = await runner.run({ source: buildProgram(row, answer) })
+      const outcome = await runner.run(buildProgram(row, answer))
       return scoreBinary('passed' in outcome)
     },
     dispose: () => runner.dispose(),

@@ -81,7 +81,8 @@ describe('execution match', () => {
 
 describe('foreign SQL', () => {
   const runner = createSqlRunner(1500)
-  afterAll(() => runner.dispose())
+  const patient = createSqlRunner(20_000)
+  afterAll(() => [runner, patient].forEach((one) => one.dispose()))
   const file = join(tmpdir(), `graft-sql-${process.pid}.db`)
   it.each([
     ['writes', 'DELETE FROM pets'],
@@ -102,6 +103,23 @@ describe('foreign SQL', () => {
       ordered: false,
     })
   })
+  const count = 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 99999)'
+  it.each([
+    ['a large value', 'SELECT zeroblob(200000000)', 'string or blob too big'],
+    [
+      'many large values',
+      `SELECT ${Array(1999).fill('hex(zeroblob(2000000))').join(', ')}`,
+      'ended its process: it needs too much memory',
+    ],
+    [
+      'many large rows',
+      `${count} SELECT hex(zeroblob(5000)) FROM c`,
+      'more than 33554432 bytes of rows',
+    ],
+  ])('that makes %s is stopped before it takes the memory', async (_, query, error) => {
+    expect(await patient.run({ schema, query })).toEqual({ error })
+  })
+
   it('that reaches out in the schema is refused as well', async () => {
     expect(
       await runner.run({

@@ -3,10 +3,16 @@
 // Started by sql-runner.ts.
 
 import { constants, DatabaseSync } from 'node:sqlite'
+import { limitMemory } from '../processes/limit-memory.ts'
+import type { ProcessAnswer } from '../processes/request-process.ts'
 import type { SqlOutcome, SqlRequest } from './sql-runner.ts'
 
 const mostRows = 100_000
-const heapBytes = 256 * 2 ** 20
+/** Of all rows of a result together. */
+const mostResultBytes = 32 * 2 ** 20
+/** Of a text or a blob within a query. */
+const mostValueBytes = 8 * 2 ** 20
+const memoryBytes = 512 * 2 ** 20
 
 const readingOnly: ReadonlySet<number> = new Set([
   constants.SQLITE_SELECT,
@@ -75,14 +81,28 @@ export function hasOrderBy(query: string): boolean {
   return /\border\s+by\b/i.test(outer)
 }
 
+/** The rows as text, or why they are too much. */
+function readRows(found: Iterable<unknown>): string[] | string {
+  const rows: string[] = []
+  let bytes = 0
+  for (const row of found) {
+    if (rows.length >= mostRows) return `more than ${mostRows} rows`
+    const text = JSON.stringify((row as unknown[]).map(encodeCell))
+    bytes += text.length
+    if (bytes > mostResultBytes) return `more than ${mostResultBytes} bytes of rows`
+    rows.push(text)
+  }
+  return rows
+}
+
 /** Runs one query; returns an error message where it fails. */
 export function runQuery({ schema, query }: SqlRequest): SqlOutcome {
   const database = new DatabaseSync(':memory:', {
     allowExtension: false,
     enableDoubleQuotedStringLiterals: true,
+    limits: { length: mostValueBytes },
   })
   try {
-    database.exec(`PRAGMA hard_heap_limit = ${heapBytes}`)
     database.setAuthorizer(createAuthoriser((action) => !refusedInSchema.has(action)))
     database.exec(schema)
     database.setAuthorizer(createAuthoriser((action) => readingOnly.has(action)))
@@ -92,12 +112,8 @@ export function runQuery({ schema, query }: SqlRequest): SqlOutcome {
       return { error: 'more than one statement' }
     statement.setReturnArrays(true)
     statement.setReadBigInts(true)
-    const rows: string[] = []
-    for (const row of statement.iterate() as Iterable<unknown>) {
-      if (rows.length >= mostRows) return { error: `more than ${mostRows} rows` }
-      rows.push(JSON.stringify((row as unknown[]).map(encodeCell)))
-    }
-    return { rows, ordered: hasOrderBy(query) }
+    const rows = readRows(statement.iterate())
+    return typeof rows === 'string' ? { error: rows } : { rows, ordered: hasOrderBy(query) }
   } catch (error) {
     return { error: error instanceof Error ? error.message : String(error) }
   } finally {
@@ -105,6 +121,10 @@ export function runQuery({ schema, query }: SqlRequest): SqlOutcome {
   }
 }
 
-process.on('message', (question: SqlRequest) => void process.send?.(runQuery(question)))
+const isLarge = limitMemory(memoryBytes)
+process.on('message', (question: SqlRequest) => {
+  const outcome = runQuery(question)
+  process.send?.({ outcome, isLast: isLarge() } satisfies ProcessAnswer<SqlOutcome>)
+})
 process.on('disconnect', () => process.exit())
 process.send?.('ready')
