@@ -57,7 +57,9 @@ const dtypes: Readonly<Record<string, DType>> = {
 
 // With patterns on, the second run of a shape allocates one block of all buffers' size, in addition
 // to the arena that the first run has filled.
-const leanSettings = { enableMemPattern: false }
+// Our graphs are fused already: ONNX Runtime's own passes over a training graph take 2 s, and the
+// steps are not faster after them.
+const leanSettings = { enableMemPattern: false, graphOptimizationLevel: 'disabled' }
 
 // How long a waiting thread spins before it sleeps. ONNX Runtime's default is longer and not
 // faster: it keeps a core busy that other work needs.

@@ -42,6 +42,8 @@ export interface OnnxModel {
   readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
   readonly inputs: readonly OnnxValue[]
   readonly outputs: readonly OnnxValue[]
+  /** Shapes of values between nodes, which a runtime need not infer then. */
+  readonly values?: readonly OnnxValue[]
   /** Operator set versions by domain. */
   readonly opsets: Readonly<Record<string, number>>
 }
@@ -210,6 +212,7 @@ export function encodeOnnx(
     writeMessage(graph, 5, encodeTensor(name, tensor, external.has(name)))
   for (const value of model.inputs) writeMessage(graph, 11, encodeValue(value))
   for (const value of model.outputs) writeMessage(graph, 12, encodeValue(value))
+  for (const value of model.values ?? []) writeMessage(graph, 13, encodeValue(value))
   const IR_VERSION = 9 // what ONNX Runtime 1.16 and later read
   const file = writeMessage(writeInteger(new BinaryWriter(), 1, IR_VERSION), 7, graph.finish())
   for (const [domain, version] of Object.entries(model.opsets))

@@ -46,6 +46,19 @@ describe('toOnnx', () => {
     await expectSame(g.build(), new Map([['x', x]]), weights)
   })
 
+  it('names the shapes of the values between nodes', () => {
+    const g = new GraphBuilder()
+    const input = g.input('x', 'f32', ['N', 2])
+    const y = g.linear(g.scale(input, 3), g.weight('w', [3, 2]), 'm')
+    g.output('y', g.scale(y, 2))
+    const { values, outputs } = toOnnx(g.build())
+    expect(values!.map(({ dtype, shape }) => [dtype, ...shape])).toEqual([
+      ['f32', 'N', 2],
+      ['f32', 'N', 3],
+    ])
+    expect(outputs.map(({ shape }) => shape)).toEqual([['N', 3]])
+  })
+
   it('ignores initializers that the graph does not read', () => {
     const g = new GraphBuilder()
     g.output('y', g.input('x', 'f32', [1]))
