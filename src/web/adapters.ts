@@ -30,6 +30,7 @@ import {
   createHandleFolder,
   createHandleSink,
   isDirectoryHandle,
+  isOpfsPath,
   openOpfsFolder,
   removeEntries,
 } from './sources/opfs.ts'
@@ -64,7 +65,8 @@ export async function loadAdapter(
 ): Promise<Adapter> {
   checkOptions('loadAdapter options', options, loadFields)
   const { model, packed, cache = false, signal, onProgress, onNote, sha256 } = options
-  await finishReplacing(source)
+  if (typeof source === 'string' && isOpfsPath(source) && !source.endsWith('.gguf'))
+    await finishReplacing(await openOpfsFolder(source), source)
   const opened = await openSource(source, { cache, signal, onProgress, onNote, sha256 })
   const adapter =
     'file' in opened
@@ -102,6 +104,8 @@ export async function saveAdapter(
   const handle = await openTarget(sink)
   if (!handle) return saveToSink(adapter, sink as ByteSink, options)
   const name = typeof sink === 'string' ? sink : handle.name
+  // Of an earlier save: its files must not be mixed with these.
+  await finishReplacing(handle, name)
   const stale = new Set(await listAdapterFiles(handle))
   const files = await exportAdapter(adapter, options)
   const pending = await handle.getDirectoryHandle(pendingName, { create: true })
@@ -159,18 +163,18 @@ async function readFiles(
 }
 
 /** Completes or reverts the replacement of an adapter during which a tab was closed. */
-async function finishReplacing(source: WebSource): Promise<void> {
-  const folder =
-    typeof source === 'string' && source.startsWith('opfs:') && !source.endsWith('.gguf')
-      ? await openOpfsFolder(source)
-      : undefined
+async function finishReplacing(
+  folder: FileSystemDirectoryHandle | undefined,
+  name: string,
+): Promise<void> {
   const pending = await folder?.getDirectoryHandle(pendingName).catch(() => undefined)
   if (!folder || !pending) return
+  // A file is created empty, and gets its bytes all at once when its stream is closed.
   const isWhole = await pending.getFileHandle(adapterConfigFile).then(
-    () => true,
+    async (file) => (await file.getFile()).size > 0,
     () => false,
   )
-  if (isWhole) await replaceFiles(folder, pending, String(source))
+  if (isWhole) await replaceFiles(folder, pending, name)
   else await removeEntries(folder, [pendingName])
 }
 

@@ -10,6 +10,7 @@ interface WebTraining {
   readonly progress: { readonly steps: number; readonly saves: number }
   train(out: string, options?: object): Promise<TrainedRun | string>
   saveForever(out: string): Promise<void>
+  cutSave(out: string): Promise<void>
   readValues(out: string): Promise<number[]>
   dropForeign(): Promise<readonly string[] | string>
   refuse(): Promise<Record<string, unknown>>
@@ -112,6 +113,10 @@ describe('training in tabs', () => {
       /OptionError: .*another tab/,
     )
     expect(((await running) as TrainedRun).hash).toMatch(/^[0-9a-f]{64}$/)
+  })
+  it('a save that was cut off before its configuration was written leaves the old adapter', async () => {
+    await call(await openTab(), 'cutSave', 'opfs:experts/cut')
+    expect(await call(await openTab(), 'readValues', 'opfs:experts/cut')).toEqual([1])
   })
   it.each([1, 2, 3])(
     'a save that its tab was closed in leaves one whole adapter (%i)',

@@ -88,6 +88,21 @@ const training = {
     const adapters = [await makeConstant(1), await makeConstant(2)]
     for (; ; progress.saves++) await saveAdapter(adapters[progress.saves % 2]!, out)
   },
+  /** What a tab leaves that is closed between creating the new configuration and writing it. */
+  async cutSave(out: string): Promise<void> {
+    await saveAdapter(await makeConstant(1), out)
+    const files = await exportAdapter(await makeConstant(2))
+    let folder = await navigator.storage.getDirectory()
+    for (const part of [...out.slice('opfs:'.length).split('/'), '.graft-pending'])
+      folder = await folder.getDirectoryHandle(part, { create: true })
+    for (const [name, bytes] of files) {
+      const file = await folder.getFileHandle(name, { create: true })
+      if (name === 'adapter_config.json') continue
+      const stream = await file.createWritable()
+      await stream.write(bytes as Uint8Array<ArrayBuffer>)
+      await stream.close()
+    }
+  },
   /** The different values in a saved adapter. */
   async readValues(out: string): Promise<number[]> {
     const { tensors } = await loadAdapter(out)
@@ -120,12 +135,16 @@ const training = {
     const page = new File(['<!doctype html><script>globalThis.wasRun = 1</script>'], 'x.gguf')
     const notes = new File(['hello'], 'notes.txt')
     return {
-      page: await attempt(() => loadModel(page)),
+      page: await attempt(() => loadModel(page, { threads: 1 })),
       notes: await attempt(() => loadAdapter([notes])),
-      name: await attempt(() => loadModel('stories26k')),
+      name: await attempt(() => loadModel('stories26k', { threads: 1 })),
       option: await attempt(() => loadModel('stories260k', { thread: 2 } as never)),
       wrong: await attempt(async () =>
-        loadModel('/models/stories260k/', { cache: false, runtime: await wrongRuntime() }),
+        loadModel('/models/stories260k/', {
+          cache: false,
+          threads: 1,
+          runtime: await wrongRuntime(),
+        }),
       ),
       none: await attempt(() => loadModel('/models/stories260k/', { runtime: {} as never })),
       sink: await attempt(async () => saveAdapter(await makeConstant(1), 'experts/x')),
