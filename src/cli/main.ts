@@ -18,10 +18,10 @@ const [{ commands }, { runProcess }] = await Promise.all([
   import('./command-table.ts'),
   import('./core/run-process.ts'),
 ])
-await runProcess(process.argv.slice(2), commands, async (style) => {
+await runProcess(process.argv.slice(2), commands, async (style, columns) => {
   const [{ gatherHome }, { describeHome }] = await Promise.all([
     import('./home/gather-home.ts'),
     import('./home/describe-home.ts'),
   ])
-  return describeHome(await gatherHome(), style)
+  return describeHome(await gatherHome(), style, columns)
 })

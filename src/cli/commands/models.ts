@@ -6,7 +6,7 @@ import { checkValue, defineCommand, UsageError } from '../command.ts'
 import { findModelPlace } from '../home/places.ts'
 import { modelOptions, openModel, showDownloads } from '../shared/open-model.ts'
 import { formatBytes, formatParameterCount } from '../ui/format.ts'
-import { formatTable } from '../ui/table.ts'
+import { formatDescriptions, formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const actions = oneOf(['list', 'cached', 'fetch', 'plan'])
@@ -68,8 +68,9 @@ async function listCatalogue(terminal: Terminal) {
     place,
     description,
   ])
-  for (const line of formatTable(
+  for (const line of formatDescriptions(
     [['name', 'parameters', 'peak memory', 'licence', 'here', 'about'], ...rows],
+    terminal.wrapColumns,
     ['left', 'right', 'right'],
   ))
     terminal.print(line)

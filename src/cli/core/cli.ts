@@ -8,7 +8,7 @@ import { type Command, getInvocation, loadOptions, UsageError } from '../command
 import { describeCommand, describeProgram } from './help.ts'
 import { findNearestName } from '../../base/suggest.ts'
 import { createStyle, type Style } from '../ui/style.ts'
-import { createTerminal, type OutputStream } from '../ui/terminal.ts'
+import { createTerminal, getWrapColumns, type OutputStream } from '../ui/terminal.ts'
 
 export interface CliHost {
   readonly stdout: OutputStream
@@ -22,7 +22,8 @@ export interface CliHost {
   /** Milliseconds. */
   readonly now: () => number
   /** What is on this machine, for the screen of the program alone. */
-  readonly describeHome?: ((style: Style) => Promise<readonly string[]>) | undefined
+  readonly describeHome?:
+    ((style: Style, columns: number | undefined) => Promise<readonly string[]>) | undefined
 }
 
 /** Runs one command line; never throws. */
@@ -36,7 +37,13 @@ export async function runCli(
   const style = createStyle(stdout, environment)
   try {
     if (name === undefined)
-      return await printHelp(name, host, style, commands, await host.describeHome?.(style))
+      return await printHelp(
+        name,
+        host,
+        style,
+        commands,
+        await host.describeHome?.(style, getWrapColumns(stdout)),
+      )
     if (name === '--help' || name === '-h' || name === 'help')
       return await printHelp(splitName(rest, commands).name, host, style, commands)
     if (name === '--version' || name === '-v') return printLine(stdout, host.version)
@@ -72,8 +79,8 @@ async function printHelp(
 ): Promise<number> {
   const text =
     name === undefined || name.startsWith('-')
-      ? describeProgram([...commands.values()], version, style, home)
-      : await describeCommand(getCommand(name, commands), style)
+      ? describeProgram([...commands.values()], version, style, home, getWrapColumns(stdout))
+      : await describeCommand(getCommand(name, commands), style, getWrapColumns(stdout))
   return printLine(stdout, text)
 }
 
@@ -92,13 +99,14 @@ async function runCommand(
   { stdout, stderr, environment, signal, version, graft, now }: CliHost,
   style: Style,
 ): Promise<number> {
-  if (hasHelpFlag(args)) return printLine(stdout, await describeCommand(command, style))
+  if (hasHelpFlag(args))
+    return printLine(stdout, await describeCommand(command, style, getWrapColumns(stdout)))
   const { values, positionals, json, help } = parseArguments(
     command,
     await loadOptions(command),
     args,
   )
-  if (help) return printLine(stdout, await describeCommand(command, style))
+  if (help) return printLine(stdout, await describeCommand(command, style, getWrapColumns(stdout)))
   const terminal = createTerminal({ stdout, stderr, environment, json, graft, now })
   let exitCode = 0
   const setExitCode = (code: number): void => void (exitCode = code)

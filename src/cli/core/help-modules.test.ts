@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { createStyle } from '../ui/style.ts'
 import { trainCommand } from '../commands/train.ts'
-import { describeCommand } from './help.ts'
+import { describeCommand, describeProgram } from './help.ts'
+import { measureWidth } from '../ui/table.ts'
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url))
 const recorder = `
@@ -47,4 +48,25 @@ it('a help text from the schema is that of the tables of training', async () => 
   const { helpOptions, ...fromTables } = trainCommand
   expect(helpOptions).toBeDefined()
   expect(await describeCommand(trainCommand, style)).toBe(await describeCommand(fromTables, style))
+})
+
+describe('a help text in a narrow terminal', () => {
+  const style = createStyle({ isTTY: false }, {})
+  const widest = (text: string): number =>
+    Math.max(...text.split('\n').map((line) => measureWidth(line)))
+
+  it('wraps descriptions of options, and leaves examples to be copied', async () => {
+    const narrow = await describeCommand(trainCommand, style, 60)
+    const [options, examples] = narrow.split('examples:')
+    expect(widest(options!)).toBeLessThanOrEqual(60)
+    const whole = (await describeCommand(trainCommand, style)).split('examples:')
+    expect(examples).toBe(whole[1])
+    expect(options!.replaceAll(/\s+/g, ' ')).toBe(whole[0]!.replaceAll(/\s+/g, ' '))
+    expect(widest(whole[0]!)).toBeGreaterThan(120)
+  })
+  it('wraps the list of commands', () => {
+    const text = describeProgram([trainCommand], '1.2.3', style, [], 50)
+    expect(widest(text)).toBeGreaterThan(40)
+    expect(widest(text)).toBeLessThanOrEqual(50)
+  })
 })

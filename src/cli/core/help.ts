@@ -3,7 +3,10 @@
 import { commonOptions, describePlaceholder } from './arguments.ts'
 import { type Command, getInvocation, loadOptions, type OptionSpec } from '../command.ts'
 import type { Style } from '../ui/style.ts'
-import { formatTable } from '../ui/table.ts'
+import { formatDescriptions, wrapText } from '../ui/table.ts'
+
+const wrapLine = (columns: number | undefined, text: string): string[] =>
+  columns === undefined ? [text] : wrapText(text, columns)
 
 /** The first screen: what is on this machine, where that is known, and what there is to do. */
 export function describeProgram(
@@ -11,37 +14,51 @@ export function describeProgram(
   version: string,
   style: Style,
   home: readonly string[] = [],
+  columns?: number,
 ): string {
-  const width = Math.max(...commands.map(({ name }) => name.length))
   return [
-    `${style.strong('graft')} ${version}: one small local language model, many experts.`,
+    ...wrapLine(
+      columns,
+      `${style.strong('graft')} ${version}: one small local language model, many experts.`,
+    ),
     '',
     ...(home.length > 0 ? [...home, ''] : []),
     'usage: graft <command> [options]',
     '',
-    ...commands.map(({ name, summary }) => `  ${style.accent(name.padEnd(width))}  ${summary}`),
+    ...formatDescriptions(
+      commands.map(({ name, summary }) => [`  ${style.accent(name)}`, summary]),
+      columns,
+    ),
     '',
-    'graft <command> --help explains a command, with examples. Every command takes --json.',
+    ...wrapLine(
+      columns,
+      'graft <command> --help explains a command, with examples. Every command takes --json.',
+    ),
     ...(home.length > 0
       ? []
-      : [
+      : wrapLine(
+          columns,
           `First time here? ${style.accent('graft quickstart')} trains an expert, shows what it learned and swaps it in and out.`,
-        ]),
+        )),
   ].join('\n')
 }
 
-/** Everything about one command. */
-export async function describeCommand(command: Command, style: Style): Promise<string> {
+/** Everything about one command; descriptions are wrapped to `columns` where they are given. */
+export async function describeCommand(
+  command: Command,
+  style: Style,
+  columns?: number,
+): Promise<string> {
   const options = await (command.helpOptions?.() ?? loadOptions(command))
   const entries = Object.entries<OptionSpec>({ ...options, ...commonOptions })
   const invocation = getInvocation(command)
   const usage = [invocation, command.usage].filter((part) => part !== '').join(' ')
   return [
-    `${style.strong(invocation)}: ${command.summary}`,
+    ...wrapLine(columns, `${style.strong(invocation)}: ${command.summary}`),
     '',
     `usage: ${usage} [options]`,
     '',
-    ...describeOptions(entries, style),
+    ...describeOptions(entries, style, columns),
     'examples:',
     ...command.examples.flatMap(({ command: line, about }) => [
       `  ${style.faint(`# ${about}`)}`,
@@ -52,15 +69,20 @@ export async function describeCommand(command: Command, style: Style): Promise<s
 }
 
 /** A table of options for each heading; columns line up over all of them. */
-function describeOptions(entries: readonly (readonly [string, OptionSpec])[], style: Style) {
+function describeOptions(
+  entries: readonly (readonly [string, OptionSpec])[],
+  style: Style,
+  columns: number | undefined,
+) {
   const groups = new Map<string, number[]>([['', []]])
   for (const [i, [, { group = '' }]] of entries.entries())
     groups.set(group, [...(groups.get(group) ?? []), i])
-  const lines = formatTable(
+  const lines = formatDescriptions(
     entries.map(([name, spec]) => [
       `  ${style.accent(describeOptionName(name, spec))}`,
       describeOption(spec),
     ]),
+    columns,
   )
   return [...groups].flatMap(([group, places]) => [
     group === '' ? 'options:' : `options of ${group}:`,

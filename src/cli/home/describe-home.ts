@@ -1,7 +1,7 @@
 // The screen of `graft` alone: where you are, and what to do next. Pure.
 
 import type { Style } from '../ui/style.ts'
-import { formatTable } from '../ui/table.ts'
+import { formatDescriptions } from '../ui/table.ts'
 import type { HomeFacts } from './gather-home.ts'
 
 const shown = 4
@@ -61,7 +61,7 @@ export function chooseNextCommands({ registered, folders, running }: HomeFacts):
 }
 
 /** Lines about this machine and what to do next. */
-export function describeHome(facts: HomeFacts, style: Style): string[] {
+export function describeHome(facts: HomeFacts, style: Style, columns?: number): string[] {
   const { models, running } = facts
   const rows = [
     ['models', listNames(models)],
@@ -74,9 +74,15 @@ export function describeHome(facts: HomeFacts, style: Style): string[] {
   ]
   const next = chooseNextCommands(facts)
   return [
-    ...formatTable(rows.map(([name = '', text = '']) => [`  ${style.strong(name)}`, text])),
+    ...formatDescriptions(
+      rows.map(([name = '', text = '']) => [`  ${style.strong(name)}`, text]),
+      columns,
+    ),
     '',
     'next:',
-    ...formatTable(next.map(({ command, about }) => [`  ${style.accent(command)}`, about])),
+    ...formatDescriptions(
+      next.map(({ command, about }) => [`  ${style.accent(command)}`, about]),
+      columns,
+    ),
   ]
 }

@@ -30,6 +30,8 @@ export interface ProgressOptions {
 const redrawMs = 100 // ten times a second looks smooth and costs nothing
 const lineMs = 5_000 // in a log, a line every five seconds
 const barCells = 24
+const leastCells = 6 // a shorter bar shows nothing
+const usualColumns = 80 // where the width is unknown; a terminal then reports 0
 const windowMs = 15_000 // the rate is that of the last quarter of a minute,
 const leastSamples = 8 // or of as many updates where they come slowly: single steps differ too much
 
@@ -64,17 +66,25 @@ export function createProgress({ stream, now, label, total }: ProgressOptions): 
   const samples: Sample[] = []
   let shownAt = -Infinity
 
-  const lineOf = (done: number, detail: string): string => {
+  const lineOf = (done: number, detail: string, columns: number): string => {
     const speed = computeRecentRate(samples)
     const left =
       total !== undefined && speed !== undefined
         ? `${formatDuration((total - done) / speed)} left`
         : ''
-    const share =
+    const percent =
       total === undefined || total === 0
         ? ''
-        : `${drawBar(done / total)} ${String(Math.floor((100 * done) / total)).padStart(3)} %`
-    return [label, share, detail, left].filter((part) => part !== '').join('  ')
+        : `${String(Math.floor((100 * done) / total)).padStart(terminal ? 3 : 0)} %`
+    const parts = [label, percent, detail, left].filter((part) => part !== '')
+    if (!terminal || total === undefined || percent === '') return parts.join('  ')
+    // The bar takes the room that the words leave: in a narrow terminal the figures stay.
+    const room = columns - 2 - measureWidth(parts.join('  '))
+    const cells = Math.min(barCells, room)
+    if (cells < leastCells) return parts.join('  ')
+    return parts
+      .map((part, i) => (i === 1 ? `${drawBar(done / total, cells)} ${part}` : part))
+      .join('  ')
   }
   return {
     update(done, detail = '') {
@@ -83,8 +93,9 @@ export function createProgress({ stream, now, label, total }: ProgressOptions): 
       while (samples.length > leastSamples && at - samples[0]!.at > windowMs) samples.shift()
       if (at - shownAt < (terminal ? redrawMs : lineMs)) return
       shownAt = at
-      if (terminal) stream.write(`\r${fitLine(lineOf(done, detail), stream.columns ?? 80)}\x1b[K`)
-      else stream.write(`${lineOf(done, detail)}\n`)
+      const columns = stream.columns || usualColumns
+      const line = lineOf(done, detail, columns)
+      stream.write(terminal ? `\r${fitLine(line, columns)}\x1b[K` : `${line}\n`)
     },
     end(summary) {
       if (terminal) stream.write('\r\x1b[K')

@@ -45,6 +45,38 @@ export function formatTable(
   )
 }
 
+/** Columns below which a wrapped description goes below its row instead of beside it. */
+const leastBeside = 24
+const belowIndent = 6
+
+/**
+ * A table whose last column is a description, which is wrapped to `width` columns: beside its row,
+ * or below it where little room is left. One string for each row, with line breaks in it. Without a
+ * width, such as in a pipe, nothing is wrapped.
+ */
+export function formatDescriptions(
+  rows: readonly (readonly string[])[],
+  width: number | undefined,
+  aligns: readonly Align[] = [],
+): string[] {
+  if (width === undefined) return formatTable(rows, aligns)
+  const heads = formatTable(
+    rows.map((row) => row.slice(0, -1)),
+    aligns,
+  )
+  const headWidth = Math.max(0, ...heads.map(measureWidth)) + 2
+  const isBeside = width - headWidth >= leastBeside
+  const indent = isBeside ? headWidth : belowIndent
+  return rows.map((row, i) => {
+    const lines = wrapText(row.at(-1) ?? '', Math.max(1, width - indent))
+    const described = lines.map((line) => (line === '' ? '' : ' '.repeat(indent) + line)).join('\n')
+    const head = heads[i]!
+    if (described === '') return head
+    if (!isBeside) return `${head}\n${described}`
+    return padText(head, headWidth, 'left') + described.slice(headWidth)
+  })
+}
+
 /**
  * Breaks a text into lines of at most `width` columns, at blanks where there are any. Line breaks
  * of the text stay.

@@ -37,13 +37,19 @@ export interface Terminal {
   /** Colours for stdout; the identity where they are not wanted. */
   readonly style: Style
   readonly columns: number
+  /** The width to wrap descriptions to; undefined where stdout is no terminal of a known width. */
+  readonly wrapColumns: number | undefined
   /** How this program is started, for commands that are shown to be typed. */
   readonly graft: string
   readonly now: () => number
 }
 
-/** 80 where the width is unknown. */
+/** Where the width is unknown. */
 const usualColumns = 80
+
+/** Undefined for a pipe, a file and a terminal that reports no width: nothing is wrapped there. */
+export const getWrapColumns = ({ isTTY, columns }: OutputStream): number | undefined =>
+  isTTY === true && columns ? columns : undefined
 
 export function createTerminal({
   stdout,
@@ -61,7 +67,9 @@ export function createTerminal({
     note: (line) => void stderr.write(`${line}\n`),
     progress: (label, total) => createProgress({ stream: stderr, now, label, total }),
     style: createStyle(json ? stderr : stdout, environment),
-    columns: (json ? stderr.columns : stdout.columns) ?? usualColumns,
+    // a terminal that does not know its width reports 0
+    columns: (json ? stderr.columns : stdout.columns) || usualColumns,
+    wrapColumns: getWrapColumns(stdout),
     graft,
     now,
   }

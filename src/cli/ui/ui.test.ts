@@ -9,8 +9,8 @@ import {
 } from './format.ts'
 import { drawBar, createProgress } from './progress.ts'
 import { createStyle, shouldColour } from './style.ts'
-import { measureWidth, joinSideBySide, formatTable, wrapText } from './table.ts'
-import { createTerminal } from './terminal.ts'
+import { formatDescriptions, formatTable, joinSideBySide, measureWidth, wrapText } from './table.ts'
+import { createTerminal, getWrapColumns } from './terminal.ts'
 
 describe('numbers', () => {
   it('durations', () => {
@@ -78,6 +78,29 @@ describe('tables', () => {
     ).toEqual([7, 7])
   })
   it('of no rows are empty', () => expect(formatTable([])).toEqual([]))
+})
+
+describe('tables of descriptions', () => {
+  const rows = [
+    ['--a <text>', 'what the first one is for, in a sentence of some length'],
+    ['--long <text>', ''],
+  ]
+  it('wrap beside the row, and below it where little room is left', () => {
+    expect(formatDescriptions(rows, 45)).toEqual([
+      [
+        '--a <text>     what the first one is for, in',
+        '               a sentence of some length',
+      ].join('\n'),
+      '--long <text>',
+    ])
+    expect(formatDescriptions(rows, 38)[0]).toBe(
+      ['--a <text>', '      what the first one is for, in a', '      sentence of some length'].join(
+        '\n',
+      ),
+    )
+  })
+  it('stay on one line in a pipe', () =>
+    expect(formatDescriptions(rows, undefined)).toEqual(formatTable(rows)))
 })
 
 describe('wrapped text', () => {
@@ -162,6 +185,36 @@ describe('progress', () => {
     expect(measureWidth(written.at(-1)!.replace('\r', ''))).toBeLessThan(60)
     expect(written.at(-1)).not.toContain('%')
   })
+  it.each([0, undefined])('takes 80 columns where the terminal reports %s', (columns) => {
+    const { written, clock, ...output } = surroundings(true)
+    const stream = { ...output.stream, columns }
+    const progress = createProgress({ ...output, stream, label: 'training', total: 200 })
+    for (let done = 0; done <= 10; done++, clock.at += 200) progress.update(done, 'x'.repeat(100))
+    const shown = written.at(-1)!.replace('\r', '').replace('\x1b[K', '')
+    expect(shown).toMatch(/^training {2}.*5 %.*…$/)
+    expect(measureWidth(shown)).toBe(79)
+    expect(written.every((text) => !text.includes('\n'))).toBe(true)
+  })
+  it('shortens the bar before the figures, and drops it where it would be too short', () => {
+    const showAt = (columns: number): string => {
+      const { written, clock, ...output } = surroundings(true)
+      const stream = { ...output.stream, columns }
+      const progress = createProgress({ ...output, stream, label: 'training', total: 32 })
+      for (let done = 0; done <= 16; done++, clock.at += 1000)
+        progress.update(done, `step ${done}/32  loss 0.123`)
+      return written.at(-1)!.replace('\r', '').replace('\x1b[K', '')
+    }
+    expect(showAt(120)).toBe(`training  ${drawBar(0.5)}  50 %  step 16/32  loss 0.123  16 s left`)
+    expect(showAt(66)).toBe(
+      `training  ${drawBar(0.5, 14)}  50 %  step 16/32  loss 0.123  16 s left`,
+    )
+    expect(showAt(56)).toBe('training   50 %  step 16/32  loss 0.123  16 s left')
+  })
+  it('draws no bar in a log', () => {
+    const { written, ...output } = surroundings(false)
+    createProgress({ ...output, label: 'answers, base', total: 4 }).update(1)
+    expect(written).toEqual(['answers, base  25 %\n'])
+  })
   it('draws bars from empty to full', () =>
     expect([-1, 0, 0.5, 1, 2].map((share) => drawBar(share, 4))).toEqual([
       '░░░░',
@@ -186,6 +239,31 @@ describe('colours', () => {
 })
 
 describe('the terminal', () => {
+  it('wraps to a known width only, and never takes a width of 0', () => {
+    const widths = [0, undefined, 60].flatMap((columns) =>
+      [true, false].map((isTTY) => {
+        const stream = { write: () => true, isTTY, columns }
+        const { columns: all, wrapColumns } = createTerminal({
+          stdout: stream,
+          stderr: stream,
+          environment: {},
+          json: false,
+          graft: 'graft',
+          now: () => 0,
+        })
+        expect(wrapColumns).toBe(getWrapColumns(stream))
+        return [all, wrapColumns]
+      }),
+    )
+    expect(widths).toEqual([
+      [80, undefined],
+      [80, undefined],
+      [80, undefined],
+      [80, undefined],
+      [60, 60],
+      [60, undefined],
+    ])
+  })
   it('keeps stdout for the one value under --json', () => {
     const out = surroundings(false)
     const err = surroundings(false)
