@@ -220,7 +220,7 @@ describe('the expert', () => {
     expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('exists already')])
   })
   it('talks by graft chat, and makes room for the base in the middle of a talk', async () => {
-    const input = `Lily, ball.\n/base\nLily, ball.\n/adapter ${at('nowhere')}\n/quit\n`
+    const input = `Lily, ball.\n/base\nLily, ball.\n/adapter ${at('nowhere')}\n/bse\n/quit\n`
     const args = [
       'chat',
       '--adapter',
@@ -234,6 +234,7 @@ describe('the expert', () => {
     const { code, stdout, stderr } = await graft(args, { input })
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     expect(stderr).toContain('there is no such directory')
+    expect(stderr).toContain('There is no command "/bse". There are:\n/base  /adapter')
     const { messages } = JSON.parse(stdout) as { messages: { role: string; content: string }[] }
     expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
     expect(messages[1]!.content.trim()).toBe('Lily saw a ball.')

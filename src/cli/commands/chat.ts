@@ -140,6 +140,14 @@ const describeChatCommands = ({ learner }: Conversation): string =>
     ? '/up  /down  /teach <right answer>  /system <text>  /new  /quit'
     : '/base  /adapter <folder[=weight]>  /system <text>  /new  /quit'
 
+const describedCommands = ['help', 'adapter', 'teach'] // known, but here without their argument
+
+/** The list of commands, after the word that is none. */
+function noteUnknown(word: string | undefined, talk: Conversation, { note }: Terminal): void {
+  if (!describedCommands.includes(word!)) note(`There is no command "/${word}". There are:`)
+  note(describeChatCommands(talk))
+}
+
 const selectAccuracy = ({ exact }: { readonly exact: boolean }) => (exact ? 'exact' : 'fast')
 
 /**
@@ -178,7 +186,7 @@ async function handleCommand(
     // An expert that cannot be served is refused now; the current one stays.
     await model.prepare(expert, selectAccuracy(values))
     talk.adapter = expert
-  } else terminal.note(describeChatCommands(talk))
+  } else noteUnknown(word, talk, terminal)
 }
 
 /**
@@ -189,14 +197,15 @@ async function handleFeedback(
   word: string | undefined,
   text: string,
   talk: Conversation,
-  { note, style }: Terminal,
+  terminal: Terminal,
 ): Promise<void> {
+  const { note, style } = terminal
   if (word === 'up' || word === 'down') note(style.faint(await talk.learner!.judge(word)))
   else if (word === 'teach' && text !== '') {
     note(style.faint(await talk.learner!.teach(text)))
     if (talk.messages.length > 0)
       talk.messages = [...talk.messages.slice(0, -1), { role: 'assistant', content: text }]
-  } else note(describeChatCommands(talk))
+  } else noteUnknown(word, talk, terminal)
 }
 
 async function answer(

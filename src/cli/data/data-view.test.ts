@@ -3,7 +3,7 @@ import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts
 import { createRawDataset } from '../../train/data/jsonl.ts'
 import { createStyle } from '../ui/style.ts'
 import { checkData, type DataCheck } from '../../train/datasets/check-data.ts'
-import { describeCheck } from './data-view.ts'
+import { describeSample, describeCheck } from './data-view.ts'
 
 const encoding = { model: 'm', tokenizer: characterTokenizer(), chatTemplate, maxTokens: 1000 }
 const plain = createStyle({}, {})
@@ -93,6 +93,15 @@ describe('describeCheck', () => {
     const shown = show(check([{ text }]))
     expect(shown).toContain('⟦\\x1b[31mx')
     expect(shown).toContain('… 505 characters more; --json has all')
+  })
+  it('leaves out the line breaks with which a chat template ends, and blanks on empty lines', () => {
+    const spans = [
+      { text: 'user\n\nassistant ', learned: false },
+      { text: 'abc', learned: true },
+      { text: '\n\n', learned: false },
+    ]
+    const lines = describeSample({ row: 1, spans }, createStyle({ isTTY: false }, {}))
+    expect(lines).toEqual(['', 'row 1', '  user', '', '  assistant ⟦abc⟧'])
   })
   it('colours learned text instead of marking it', () => {
     const lines = describeCheck(check([{ text: 'abc' }]), createStyle({ isTTY: true }, {}))

@@ -55,7 +55,8 @@ export function describeSample({ row, answer, spans }: RowSample, style: Style):
   const title = style.strong(
     `row ${row}${answer === undefined ? '' : `, ${answer} answer: ${answerNotes[answer]}`}`,
   )
-  return ['', title, ...text.split('\n').map((line) => `  ${line}`)]
+  const lines = text.replace(/\n+$/, '').split('\n') // a template may end with line breaks
+  return ['', title, ...lines.map((line) => (line === '' ? '' : `  ${line}`))]
 }
 
 function describeRows(rows: readonly number[]): string {

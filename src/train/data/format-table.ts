@@ -52,7 +52,10 @@ function describeFormats(): string {
 /** Names that other tools give to the two texts of a pair. */
 const otherNames: readonly (readonly [name: string, others: readonly string[]])[] = [
   ['prompt', ['input', 'question', 'query', 'user', 'instruction', 'problem', 'source']],
-  ['completion', ['output', 'answer', 'response', 'assistant', 'solution', 'target']],
+  [
+    'completion',
+    ['output', 'answer', 'response', 'assistant', 'solution', 'target', 'label', 'category'],
+  ],
 ]
 
 /** The key of this format that another one was probably meant to be. */

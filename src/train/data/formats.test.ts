@@ -27,6 +27,10 @@ describe('data formats', () => {
   it.each([
     [{ promt: 'a', completion: 'b' }, 'Did you mean prompt in place of promt?'],
     [{ prompt: 'a', output: 'b' }, 'Did you mean completion in place of output?'],
+    [
+      { question: 'a', label: 'b' },
+      'Did you mean prompt in place of question, and completion in place of label?',
+    ],
     [{ message: [user, assistant] }, 'Did you mean messages in place of message?'],
     [{ prompt: 'a', choosen: 'b', rejected: 'c' }, 'Did you mean chosen in place of choosen?'],
     [{ a: 'x', b: 'y' }, 'its keys are a, b. Rows may be:'],
