@@ -1,5 +1,5 @@
 // Running tasks: listed while their process is there, and forgotten when it is not.
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -37,6 +37,21 @@ it('removes files of ended processes and files that are no tasks', async () => {
   expect(await listRunningTasks(folder)).toEqual([])
   expect(await readdir(folder)).toEqual([])
 })
+
+it.runIf(process.platform === 'linux')(
+  'forgets a task whose number another process has now',
+  async () => {
+    await announceTask(folder, { command: 'graft serve', about: 'http://127.0.0.1:1' })
+    const [name] = await readdir(folder)
+    const path = join(folder, name!)
+    const task = JSON.parse(await readFile(path, 'utf8')) as { startTicks: string }
+    expect(task.startTicks).toMatch(/^\d+$/)
+    expect(await listRunningTasks(folder)).toHaveLength(1)
+    await writeFile(path, JSON.stringify({ ...task, startTicks: '1' }))
+    expect(await listRunningTasks(folder)).toEqual([])
+    expect(await readdir(folder)).toEqual([])
+  },
+)
 
 it('continues if the folder cannot be written, and lists nothing if it does not exist', async () => {
   await writeFile(join(folder, 'file'), '')
