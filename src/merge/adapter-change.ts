@@ -48,9 +48,9 @@ export interface AdapterDifference {
 }
 
 /**
- * ‖ΔW‖_F of every module that the adapter touches, scales included, in the model's order, or
- * without a base in the order of the tensors. Without one, modules are left out whose sizes (VeRA)
- * or change (IA3) depend on the base. Throws MismatchError if it does not fit the base.
+ * ‖ΔW‖_F of every module that the adapter touches, scales included, in the model's order. Without a
+ * base the order is that of the tensors, and modules whose sizes (VeRA) or change (IA3) depend on
+ * the base are left out. Throws MismatchError if it does not fit the base.
  */
 export function measureAdapterChange(adapter: Adapter, base?: MergeBase): ModuleChange[] {
   return [...collectChanges(adapter, base)].map(({ module, delta, whole }) => ({

@@ -1,5 +1,5 @@
 // Compresses one adapter: the best factors of a lower rank for each ΔW, and the error. Independent
-// of data: what that costs in a model's predictions is measured elsewhere.
+// of data: the effect on a model's predictions is not measured here.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { toPeftKey } from '../adapters/keys.ts'
@@ -74,8 +74,8 @@ function computeResidual(adapter: Adapter, modules: readonly ModuleReport[]): nu
 /**
  * The adapter with every ΔW cut to its largest singular directions (exact for LoRA, through Gram
  * matrices of its factors; within 1 % of the best for kinds whose ΔW has full rank, which need
- * `base`). A rank that is not below the adapter's own loses nothing. Throws OptionError if neither
- * rank nor energy is given, and what merging throws.
+ * `base`). A rank from the adapter's own upwards loses nothing. Throws OptionError if neither rank
+ * nor energy is given, and what merging throws.
  */
 export function compress(adapter: Adapter, options: CompressOptions): CompressedAdapter {
   checkOptions('Compress', options, compressOptions)
@@ -99,7 +99,7 @@ export function compress(adapter: Adapter, options: CompressOptions): Compressed
 
 const { rank: rankOption, energy: energyOption } = methodOptions
 const { base: baseOption, anyBase: anyBaseField, onModule: onModuleOption } = mergeContext
-/** Checked the same by path. */
+/** Also checked by the variant that takes paths. */
 export const compressOptions = {
   rank: rankOption,
   energy: energyOption,

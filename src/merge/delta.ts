@@ -1,5 +1,5 @@
-// One adapter's change ΔW of one module's weight: thin factors where its kind has them, rows formed
-// on demand where a whole is needed.
+// One adapter's change ΔW of one module's weight: low-rank factors if its kind has them, else rows
+// that are computed on demand.
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { multiply } from '../base/linalg/matmul.ts'

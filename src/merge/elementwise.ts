@@ -1,5 +1,5 @@
-// Forming ΔWs for methods that look at single entries: at most two whole ones at a time, the others
-// some rows at a time, formed again where a method has to see them twice.
+// Computes ΔW for methods that work on single entries. At most two whole ΔWs are in memory; the
+// others are computed some rows at a time, and again if a method needs them twice.
 
 import { random } from '../base/random.ts'
 import type { Delta } from './delta.ts'

@@ -52,10 +52,10 @@ export interface ExtractedAdapter {
 }
 
 /**
- * The adapter that leads from `base` to `tuned`: of each target ΔW = W_tuned − W_base, cut to the
- * best rank. Throws OptionError for wrong options and where no target differs, one MismatchError
- * with everything in which the two models are not of one form, NumericError for a weight that is
- * NaN or infinite.
+ * The adapter that turns `base` into `tuned`: ΔW = W_tuned − W_base of each target, truncated to
+ * the best factors of the rank. Throws OptionError for wrong options and if no target differs, one
+ * MismatchError that lists every difference in form between the models, NumericError for a weight
+ * that is NaN or infinite.
  */
 export async function extract(
   base: ComparedModel,

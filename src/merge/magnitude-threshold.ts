@@ -56,8 +56,8 @@ export const computeDensityThreshold = (values: Float32Array, density: number): 
   density >= 1 ? 0 : computeThresholdBits(values, countKept(values.length, density))
 
 /**
- * Sets entries below the threshold to zero, in place and without branches (half of them would be
- * guessed wrong).
+ * Sets entries below the threshold to zero, in place and without branches, because half of them
+ * would be mispredicted.
  */
 export function trimBelow(values: Float32Array, threshold: number): void {
   const bits = toBits(values)

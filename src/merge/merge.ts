@@ -65,10 +65,10 @@ export interface MergeOptions extends MergeRecipe {
  * One LoRA adapter from several adapters of one base, by a method of `mergeMethods`; a pure
  * function of its arguments. `merge({ coder, reviewer }, { method: 'ties', weights: { coder: 0.7,
  * reviewer: 0.3 } })`, or lists of both. Scales are multiplied into B, ranks and targets may
- * differ, a module that an adapter does not touch counts as ΔW = 0 there. Throws OptionError for
- * unknown or wrong options, MismatchError for adapters that do not fit one base, NumericError for
- * NaN or infinity, UnsupportedError for kinds without a weight. Modules that were saved whole are
- * kept where all adapters have the same, else summed. Formulas and costs: docs/merge.md,
+ * differ, ΔW = 0 for a module that an adapter does not change. Throws OptionError for unknown or
+ * wrong options, MismatchError for adapters that do not fit one base, NumericError for NaN or
+ * infinity, UnsupportedError for kinds without a weight. Modules that were saved whole are kept if
+ * they are equal in all adapters, else summed. Formulas and costs: docs/merge.md,
  * docs/merge-results.md.
  */
 export function merge(given: MergeSources, options: MergeOptions = {}): Adapter {

@@ -115,8 +115,8 @@ export interface EntriesInput {
 }
 
 /**
- * A rule for single entries of the ΔWs: they are formed module by module. The result has any rank,
- * and is cut to a low one afterwards.
+ * A rule for single entries of the ΔWs: they are formed module by module. The result can have full
+ * rank and is truncated to a low one afterwards.
  */
 export interface EntryMethod extends MethodBase {
   readonly space: 'entries'

@@ -16,7 +16,7 @@ import type { Delta } from './delta.ts'
 import { mergeEntries, type MergeWorkspace } from './elementwise.ts'
 import type { EntryMethod, FactorMethod, CompleteRecipe, SumMethod } from './method.ts'
 
-/** What a module's merge has to continue. */
+/** Inputs of one module's merge. */
 export interface ModuleMergeInput {
   readonly module: ModuleInfo
   /** undefined: the adapter does not touch the module, ΔW = 0. */

@@ -15,7 +15,7 @@ export interface NamedSource<Source> {
   readonly key?: string
 }
 
-/** The sources in order. Throws OptionError for what is neither a list nor an object. */
+/** The sources in order. Throws OptionError for any other value than a list or an object. */
 export function listSources<Source>(sources: MergeSources<Source>): readonly NamedSource<Source>[] {
   if (Array.isArray(sources)) return sources.map((source: Source) => ({ source }))
   if (!isRecord(sources) || typeof sources['kind'] === 'string')

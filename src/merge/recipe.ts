@@ -30,7 +30,7 @@ export function getMergeMethod(name = 'weighted'): MergeMethod {
   throw new OptionError(`There is no merge method "${name}"${hint} There are: ${names.join(', ')}.`)
 }
 
-/** An adapter's names, of which a weight may bear any; empty: it has none. */
+/** An adapter's names; a weight may use any of them. Empty: it has none. */
 export type AdapterNames = readonly string[]
 
 /**
@@ -110,8 +110,8 @@ function findOptionProblems(recipe: MergeRecipe, { options }: MergeMethod): stri
 }
 
 /**
- * Default: One weight for each adapter, 1. Adds to `problems` what is missing, and names that no
- * adapter has.
+ * One weight for each adapter; the default is 1. Adds missing weights and unknown names to
+ * `problems`.
  */
 export function resolveWeights(
   weights: MergeWeights | undefined,

@@ -1,6 +1,6 @@
-// What methods with a sign election share: sums over adapters, and the mean of the entries that
-// agree with the elected sign. Which entries agree is nearly random, so the code has no branches on
-// it: comparisons are arithmetic on float bits.
+// Shared by methods with a sign election: sums over adapters, and the mean of the entries that
+// agree with the elected sign. The agreement is nearly random, so a branch on it would often be
+// mispredicted; comparisons are arithmetic on float bits instead.
 
 import { computeElectedMeanSimd } from './sign-election-simd.ts'
 import { toBits, toMagnitude, trimBelow } from './magnitude-threshold.ts'

@@ -46,9 +46,9 @@ const describeAdapter = (k: number): string => `adapters[${k}]`
 /**
  * Every module that any adapter touches, in the model's order or the order of the first adapter
  * that has it. Throws one MismatchError with every tensor that fits no module, is missing or has a
- * wrong shape, and every base named otherwise; then one NumericError with every tensor that holds
- * NaN or infinity. Before both, UnsupportedError for what no LoRA can hold: soft prompts, activated
- * adapters, modules saved whole.
+ * wrong shape, and every base of another name; then one NumericError with every tensor that holds
+ * NaN or infinity. Before both, UnsupportedError for changes that a LoRA cannot represent: soft
+ * prompts, activated adapters, modules saved whole.
  */
 export function collectSourceModules(
   adapters: readonly Adapter[],
@@ -76,13 +76,13 @@ export function collectSourceModules(
   return modules
 }
 
-/** What cannot be helped where bases differ on purpose, such as two quantisations of one model. */
+/** A hint for bases that differ on purpose, such as two quantisations of one model. */
 export const sameBaseHint =
   'Only adapters of one base can be merged; where the bases are forms of one model, say so (anyBase).'
 
 /**
- * Adapters that name another base than the first one that names any, or that learned on weights of
- * another hash.
+ * Adapters that name another base than the first one that names any, or that were trained on
+ * weights of another hash.
  */
 export function listBaseMismatches(
   adapters: readonly Adapter[],

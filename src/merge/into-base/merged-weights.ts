@@ -19,7 +19,7 @@ export interface WeightedAdapter {
   readonly weight: number
 }
 
-/** A tensor that came out changed. */
+/** A tensor that the merge changed. */
 export interface MergedTensor {
   readonly name: string
   /** Its type in the base. */
@@ -162,8 +162,8 @@ function computeErrors(
   return { error: share(size), errorOfChange: share(change) }
 }
 
-/** The type that keeps a tensor as its file had it, as far as that can be written. */
+/** The tensor's type in its file, if that type can be written. */
 export const resolveOwnType = (_name: string, { dtype }: TensorInfo): DType => toWritableType(dtype)
 
-/** Whether a tensor lost its type or was put into blocks again. */
+/** Whether a tensor's type changed, or it was quantised again. */
 export const isRequantised = ({ from, to }: MergedTensor): boolean => from !== to || isBlockType(to)

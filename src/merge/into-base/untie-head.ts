@@ -1,5 +1,5 @@
-// Unties the head from the embedding: the same model with a separate head weight, so that either
-// may change alone.
+// Unties the head from the embedding: the same model with a separate head weight, so that each can
+// change separately.
 
 import { listMergeSteps, SharedWeightError } from '../../adapters/merge-weights.ts'
 import { UnsupportedError } from '../../base/errors.ts'
@@ -44,7 +44,7 @@ function getTableName(model: ModelGraph): string {
 
 /**
  * Whether one of the adapters changes the embedding or the head alone. Throws UnsupportedError if
- * another one changes both as one: no weights hold both changes.
+ * another one changes both together, because no weights can represent both changes.
  */
 export function needsUntying(
   { graph, table }: { readonly graph: ModelGraph; readonly table: string },
