@@ -63,9 +63,9 @@ const plainTexts: readonly string[] = [
 const removedDirections = 6
 
 /**
- * An embedder over a model's mean states of length 1. States of one model point in much the same
- * direction whatever the text is, so the mean of plain texts is subtracted, and their leading
- * directions are removed (Mu and Viswanath 2018, arXiv:1702.01417). `name`: the base.
+ * An embedder over a model's mean states of length 1. States of one model have nearly the same
+ * direction for every text, so the mean of plain texts is subtracted, and their leading directions
+ * are removed (Mu and Viswanath 2018, arXiv:1702.01417). `name`: the base.
  */
 export function createEmbedder(
   name: string,
@@ -123,7 +123,7 @@ function removeShared(vector: Float32Array, { mean, directions }: SharedPart): F
 /** Inputs of one call, so that long lists take no more memory than short ones. */
 const embedBatch = 16
 
-/** The same of a model. `source`: the name that it was asked for by. */
+/** The same of a model. `source`: the name by which it was loaded. */
 export const createModelEmbedder = (
   source: string,
   model: { embed(texts: readonly string[]): Promise<F32Tensor> },
@@ -181,7 +181,7 @@ export async function embedMissing(
   return missing.length
 }
 
-/** The vectors of experts by what they say of themselves. */
+/** The vectors of experts, from their descriptions and examples. */
 export async function embedExperts(
   experts: readonly RegisteredExpert[],
   embedder: Embedder,

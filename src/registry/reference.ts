@@ -7,7 +7,7 @@ import { findNearestName } from '../base/suggest.ts'
 import { quoteName } from '../formats/quote.ts'
 import { isExpertName } from './manifest/manifest-fields.ts'
 
-/** What of an expert is wanted. */
+/** The version that a reference asks for. */
 export type VersionChoice =
   | { readonly type: 'latest' }
   | { readonly type: 'range'; readonly range: string }
@@ -48,7 +48,7 @@ export function parseReference(text: string): ExpertReference {
   )
 }
 
-/** A channel is a word that no range could be mistaken for. */
+/** Whether a word can name a channel: it must not have the form of a version range. */
 export const isChannelName = (name: string): boolean =>
   /^[a-z][a-z0-9-]{0,63}$/.test(name) && name !== 'latest' && semver.validRange(name) === null
 
@@ -68,8 +68,8 @@ export interface KnownVersion {
 }
 
 /**
- * The version that a reference means: of a range the highest; pre-releases only where the range or
- * nothing else has them. Throws NotFoundError that lists what there is.
+ * The version that a reference means; of a range, the highest. A pre-release counts only if the
+ * range names one or there is no release. Throws NotFoundError that lists the versions.
  */
 export function selectVersion<Version extends KnownVersion>(
   { id, choice }: ExpertReference,
@@ -115,7 +115,7 @@ export function selectVersion<Version extends KnownVersion>(
   }
 }
 
-/** Whether a string has the form of a reference; says nothing of what is registered. */
+/** Whether a string has the form of a reference; the expert need not be registered. */
 export function isReference(text: string): boolean {
   try {
     parseReference(text)

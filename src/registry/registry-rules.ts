@@ -53,7 +53,7 @@ export interface TagChange {
   readonly remove?: readonly string[]
 }
 
-/** Tags after a change. Throws OptionError for what is no tag. */
+/** Tags after a change. Throws OptionError for an invalid tag. */
 export function applyTagChange(
   tags: readonly string[],
   { add = [], remove = [] }: TagChange,

@@ -31,7 +31,7 @@ export interface SearchableExpert extends RegisteredExpert {
   readonly vector: Float32Array | undefined
 }
 
-/** Experts as searches go through them. */
+/** The experts of a search, with their words and vectors. */
 export interface SearchIndex {
   readonly experts: readonly SearchableExpert[]
   /** An expert's texts in lower case; made once, at the first search for words. */
@@ -44,8 +44,8 @@ export function createSearchIndex(experts: readonly SearchableExpert[]): SearchI
 }
 
 /**
- * The experts that fit, the most similar first, or those whose names come first. A search by
- * meaning leaves out experts without a vector. Throws OptionError for vectors of another length.
+ * The experts that match: the most similar first, or by name if the query has no vector. A search
+ * by meaning leaves out experts without a vector. Throws OptionError for vectors of another length.
  */
 export function searchExperts(index: SearchIndex, given: SearchQuery): SearchResult[] {
   const { vector, limit, embedder: _embedder, ...query } = readOptions('Search', given, queryFields)
@@ -69,7 +69,7 @@ export function searchExperts(index: SearchIndex, given: SearchQuery): SearchRes
   })
 }
 
-/** Throws OptionError for vectors that could not be compared, or are of nobody. */
+/** Throws OptionError for vectors that cannot be compared, or an embedder without a name. */
 export function checkVectors(embedder: string, vectors: readonly ExpertVector[]): void {
   if (embedder === '')
     throw new OptionError(

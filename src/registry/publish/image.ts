@@ -44,7 +44,7 @@ const layerKinds: readonly (readonly [RegExp, string])[] = [
   [/(\.(md|txt|svg)|^(LICENSE|NOTICE)[^/]*)$/i, 'doc'],
 ]
 
-/** Of a file's path: weights, documents, and everything else as configuration. */
+/** The layer's media type by a file's path: weights, documents, or configuration for all others. */
 export function selectLayerType(path: string): string {
   const name = path.slice(path.lastIndexOf('/') + 1)
   const kind = layerKinds.find(([pattern]) => pattern.test(name))?.[1] ?? 'weight.config'
@@ -108,8 +108,8 @@ export function encodeImage(parts: ImageParts, config: Omit<ImageFile, 'path'>):
 }
 
 /**
- * The configuration of a plain image over the same layers: tools that read images and no artifacts,
- * such as `skopeo inspect`, ask for one. Nobody runs it, so its system is "unknown".
+ * The configuration of a plain image over the same layers, for tools that read images but not
+ * artifacts, such as `skopeo inspect`. The image is never run, so its system is "unknown".
  */
 export function encodePlainConfig({ manifest, hash, files, card }: ImageParts): Uint8Array {
   const layers = [...files.map((file) => file.hash), ...(card ? [card.hash] : [])]
@@ -159,7 +159,7 @@ function createAnnotations(
 
 /**
  * The files of an expert in an image, without the card. Throws FormatError for paths that leave the
- * folder, meet each other or are too many, UnsupportedError for images of other tools.
+ * folder, collide, or are too many, UnsupportedError for images of other tools.
  */
 export function readImage(bytes: Uint8Array, name: string): ImageFile[] {
   const value = readJson(bytes, name)

@@ -56,7 +56,7 @@ const keys = {
   vectors: 'dev.graftlm.vectors',
 } as const
 
-/** Throws FormatError for what is not an index of OCI. */
+/** Throws FormatError for a file that is not an OCI index. */
 export function readLayoutIndex(bytes: Uint8Array, name: string): LayoutIndex {
   const value = readJson(bytes, name)
   const list = isRecord(value) && value['schemaVersion'] === 2 ? value['manifests'] : undefined
@@ -186,7 +186,10 @@ function toDescriptors(expert: PublishedExpert): Descriptor[] {
   ]
 }
 
-/** The index with a version more; its channels are taken from other versions of the expert. */
+/**
+ * The index with the version added. A channel of the new version is removed from the expert's other
+ * versions.
+ */
 export function addToIndex(index: LayoutIndex, expert: PublishedExpert): LayoutIndex {
   const left = index.experts
     .filter(({ id, version }) => id !== expert.id || version !== expert.version)
@@ -201,8 +204,8 @@ export function addToIndex(index: LayoutIndex, expert: PublishedExpert): LayoutI
 }
 
 /**
- * The version that a reference means. Throws NotFoundError that names what there is, the entry's
- * own error where it cannot be read.
+ * The version that a reference means. Throws NotFoundError that lists the published ones; if the
+ * entry cannot be read, the error of reading it.
  */
 export function resolvePublished(
   { experts, faults }: LayoutIndex,

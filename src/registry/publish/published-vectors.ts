@@ -1,5 +1,5 @@
-// Vectors beside published experts, so that a search by meaning reads the index alone: 8 bits for each
-// number, in base64. Experts without one are read on the spot.
+// Vectors beside published experts, so that a search by meaning reads the index alone: 8 bits for
+// each number, in base64. The vector of an expert without one is computed during the search.
 
 import { decodeBase64, encodeBase64 } from '../signing/ecdsa.ts'
 import { type Embedder, embedExperts, type EmbedProgress } from '../meaning.ts'
@@ -17,7 +17,7 @@ export function encodeVector(vector: Float32Array): string {
   return encodeBase64(new Uint8Array(levels.buffer))
 }
 
-/** Of length 1; undefined for a text that is no vector. */
+/** The vector, of length 1; undefined for an invalid text. */
 export function decodeVector(text: string): Float32Array | undefined {
   const bytes = decodeBase64(text)
   if (!bytes || bytes.length === 0) return undefined
