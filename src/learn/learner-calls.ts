@@ -34,7 +34,7 @@ export interface UserAnswer {
   finish(generation: Pick<Generation, 'ids' | 'reason'>): Promise<number>
 }
 
-/** What is known of a user; nothing changes by reading it. */
+/** Readers of what is known about a user; they change nothing. */
 export interface UserReaders {
   /** Versions of the slow tier that are kept, the oldest (no adapter) first. */
   versions(user: string): Promise<readonly NumberedVersion[]>
@@ -60,7 +60,7 @@ export interface KeptUserTurn {
   readonly replacedIds: readonly number[] | undefined
 }
 
-/** The right completion of a turn that was answered otherwise. */
+/** The right completion of a turn whose answer was another. */
 export interface CorrectedTurn {
   readonly user: string
   readonly turn: number

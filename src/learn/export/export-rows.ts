@@ -8,7 +8,8 @@ import { type ConversationReader, createConversationReader } from './read-conver
 import type { StoredTurn } from './read-history.ts'
 
 /**
- * 'answers': what was right; 'judged': what was good and what was bad; 'pairs': both of a prompt.
+ * 'answers': right answers; 'judged': good and bad answers; 'pairs': a good and a bad answer to one
+ * prompt.
  */
 export type RowForm = 'answers' | 'judged' | 'pairs'
 
@@ -31,8 +32,8 @@ export interface ExportedTurns {
 }
 
 /**
- * Whether a signal rates the answer as good; undefined if it rates neither way. How long it took
- * does not count.
+ * Whether a signal rates the answer as good; undefined if it rates neither way. Latency does not
+ * count.
  */
 export function isGoodSignal({ quality, feedback }: LearningSignal): boolean | undefined {
   if (quality === undefined) return feedback === 'up'
@@ -40,8 +41,8 @@ export function isGoodSignal({ quality, feedback }: LearningSignal): boolean | u
 }
 
 /**
- * The feedback on turns, as text. The expert's text reads the ids; without a tokenizer there are
- * none.
+ * The feedback on turns, as text. The expert's tokenizer decodes the ids; without one the list is
+ * empty.
  */
 export function judgeTurns(turns: readonly StoredTurn[], text: ExpertText): ExportedTurns {
   const { tokenizer, chatTemplate, specialTokens } = text
@@ -79,7 +80,7 @@ function readPrompt(
 }
 
 /**
- * Rows in a format that training reads; of an answer that was judged twice the later word counts.
+ * Rows in a format that training reads; if an answer was judged twice, the later judgement counts.
  */
 export function buildRows(judged: readonly JudgedTurn[], form: RowForm): object[] {
   const latest = [...new Map(judged.map((one) => [toKey(one), one])).values()]

@@ -1,5 +1,5 @@
-// From the text of a prompt back to the messages it was rendered from, so that a row of training
-// data has the roles. The result is rendered again and compared: a prompt that differs is not used.
+// Recovers the messages from the rendered text of a prompt, so that a row of training data has the
+// roles. The result is rendered again and compared: a prompt that differs is not used.
 
 import {
   type ChatMessage,
@@ -22,7 +22,7 @@ export type ConversationReader = (text: string) => readonly ChatMessage[] | unde
 
 const marks = { system: 'qzsystemzq', user: 'qzuserzq', assistant: 'qzanswerzq', last: 'qzlastzq' }
 
-/** Reads what a template has written for an answer to come. */
+/** Reads a prompt that a chat template rendered up to the start of the answer. */
 export function createConversationReader(
   template: ChatTemplate,
   specialTokens: SpecialTokens,

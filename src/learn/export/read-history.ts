@@ -31,7 +31,7 @@ export interface StoredHistory {
 }
 
 /**
- * The newest state of a user; undefined for one that is not there, or that no learner wrote. Throws
+ * The newest state of a user; undefined if there is none, or if no learner wrote it. Throws
  * FormatError if nothing of the user can be read.
  */
 export async function readStoredHistory(

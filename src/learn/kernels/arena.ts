@@ -11,7 +11,9 @@ export type Arena = KernelHost<LearnKernels>
 
 const modules = { 'relaxed-simd': relaxedSimdModule, simd: simdModule }
 
-/** An arena with the first of the wanted kernels that run here; of all where none are named. */
+/**
+ * An arena with the first of the wanted kernels that run here; of all kernels if none are named.
+ */
 export function createArena(wanted?: readonly KernelName[]): Arena {
   const arena = instantiate(modules, createPlainKernels, wanted)
   assertInternal(arena, `no kernels of ${wanted?.join(', ')} run here.`)

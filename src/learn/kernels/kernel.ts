@@ -1,6 +1,6 @@
-// What a set of kernels for learning at the head does: the relaxed-SIMD, the SIMD and the plain one
-// agree to 1e-5, integers exactly. Kernels check nothing; callers see to it that every place and
-// length is right, so that nothing can trap.
+// The contract of kernels for learning at the head. The relaxed-SIMD, the SIMD and the plain ones
+// agree to 1e-5, and exactly on integers. Kernels check nothing: callers must pass valid offsets
+// and lengths, because an invalid one traps.
 
 /** Loops over one memory. Places are bytes; blocks are 64 floats. */
 export interface LearnKernels {

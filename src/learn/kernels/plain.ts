@@ -1,5 +1,5 @@
-// The plain twin of kernels/learn.ts: what runs where the platform has no vectors, and what the
-// vectors are compared with.
+// The kernels of kernels/learn.ts in plain TypeScript: used where the platform has no SIMD, and as
+// the reference in tests.
 
 import type { GrowingMemory } from '../../base/wasm.ts'
 import type { LearnKernels } from './kernel.ts'

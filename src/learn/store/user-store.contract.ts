@@ -1,5 +1,4 @@
-// What every store of users' items must do, whatever the place. A backend's test hands in how to
-// open one.
+// The contract of every store of users' items. A backend's test passes a function that opens one.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ConflictError, OptionError } from '../../base/errors.ts'
@@ -59,7 +58,7 @@ const refusedItems = ['', '.hidden', '../up', 'a/b', 'Large', 'a b', 'x'.repeat(
 
 const bytesOf = (...values: number[]): Uint8Array => Uint8Array.from(values)
 
-/** Runs the suite over the place that `makePlace` makes again for each test. */
+/** Runs the suite; `makePlace` creates a new place for each test. */
 export function describeUserStore(
   title: string,
   makePlace: () => Promise<StorePlace> | StorePlace,

@@ -22,7 +22,7 @@ export const absentVersion = 0
 /**
  * Items of bytes by user and name. Writes are atomic for every reader in every process. Every `put`
  * gives the item a higher version, and no version is used again after its item was deleted, so that
- * a writer that names the version it read overwrites nothing unseen.
+ * a writer that passes the version it read cannot overwrite a later one.
  *
  * Every call rejects with OptionError for a user's or an item's name that `checkUser` or
  * `checkItem` refuses, and with StorageError where the store fails: full, a quota reached, no

@@ -1,6 +1,6 @@
 // Mixes the memory's distribution with the model's (kNN-LM): the interpolation weight λ and the
-// inverse temperature θ are learned online for each user, from start values on which three kinds of
-// text agreed. Independent of hidden states.
+// inverse temperature θ are learned online for each user, from start values that suited three kinds
+// of text. Independent of hidden states.
 
 import type { Retrieval } from './retrieval.ts'
 

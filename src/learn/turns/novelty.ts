@@ -1,6 +1,7 @@
-// Novelty of a question: 1 − its largest cosine to the user's last questions, by vectors that the caller
-// gives, so that the same question asked again teaches less each time. Independent of the model,
-// because hidden states of one model are all similar and would not separate questions.
+// Novelty of a question: 1 − its largest cosine to the user's last questions, from vectors that the
+// caller passes. The novelty scales the step, so that a repeated question has less effect each
+// time. Independent of the model, because hidden states of one model are all similar and would not
+// separate questions.
 
 import { OptionError } from '../../base/errors.ts'
 

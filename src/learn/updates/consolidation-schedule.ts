@@ -71,7 +71,7 @@ export function resolveSchedule(
   }
 }
 
-/** Whether a user has learned enough, or long enough ago, since the last consolidation. */
+/** Whether enough turns were learned, or enough time passed, since the last consolidation. */
 export function isConsolidationDue(
   { learned, consolidated }: Pick<LearnerUser, 'learned' | 'consolidated'>,
   { everyMs = Infinity, everyTurns = Infinity }: ConsolidationTrigger,

@@ -89,8 +89,8 @@ function createSummedTiers(user: LearnerUser, after: SlowVersion, parts: GateLos
 }
 
 /**
- * Losses on some of the turns that were learned: without fast tier and memory, with both, and with
- * what a sum leaves (the sum and the memory).
+ * Losses on some of the learned turns: without fast tier and memory, with both, and after an exact
+ * sum (the sum and the memory).
  */
 export const measureSummedLosses = (
   user: LearnerUser,

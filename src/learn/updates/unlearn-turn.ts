@@ -1,4 +1,5 @@
-// Unlearns one turn of a user: as if it had never been learned. Independent of stores.
+// Unlearns one turn of a user: the state becomes that of a user who never learned it. Independent
+// of stores.
 
 import { createUser, type LearnerUser, switchVersion, type UserParts } from '../users/user.ts'
 import {
@@ -25,7 +26,7 @@ export interface UnlearningParts extends UserParts {
   readonly replay: (user: LearnerUser, update: TurnUpdate) => Promise<unknown>
 }
 
-/** The user without a turn; the same object where nothing has to be learned again. */
+/** The user without a turn; the same object if no other turn has to be learned again. */
 export interface UnlearnedUser {
   readonly user: LearnerUser
   readonly result: UnlearningResult

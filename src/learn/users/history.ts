@@ -19,7 +19,7 @@ export interface LearnedEntry extends EncodedTurn {
   readonly replaced?: readonly number[] | undefined
 }
 
-/** A moment at which the tiers were empty, and what else has to be as it was then. */
+/** A moment at which the tiers were empty, with the other state that must be restored. */
 export interface CleanStart {
   /** The version of the slow tier. */
   readonly version: number
@@ -91,9 +91,9 @@ interface UnlearningUser extends HistoryOwner {
 }
 
 /**
- * What has to be done to unlearn a turn. Turns whose prompt begins with it, as the later ones of a
- * conversation do, go with it. Throws NotFoundError for a turn that is not kept, and for one that
- * was learned before everything that can be learned again.
+ * The steps that unlearn a turn. Turns whose prompt begins with it, such as later ones of the
+ * conversation, are unlearned too. Throws NotFoundError for a turn that is not kept, and for one
+ * that is older than all turns that can be learned again.
  */
 export function planUnlearning(
   user: UnlearningUser,

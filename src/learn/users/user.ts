@@ -120,9 +120,7 @@ export function switchVersion(user: LearnerUser, version: NumberedVersion): void
   user.lastGood = undefined
 }
 
-/**
- * A version whose adapter reads and writes text as the first one's does, which it continues from.
- */
+/** The version; its adapter takes tokenizer and template from `start` if it has none. */
 export function keepReading<Of extends SlowVersion>(version: Of, start: SlowVersion): Of {
   const text = start.adapter?.text
   const { adapter } = version
