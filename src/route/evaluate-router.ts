@@ -1,5 +1,5 @@
-// How well a router does on prompts whose right expert is known: accuracy, what it refuses, how far
-// its confidence is from the truth, coverage against errors, time.
+// Evaluates a router on prompts whose right expert is known: accuracy, refused prompts, calibration
+// error, coverage against errors, time.
 
 import {
   computeCalibrationError,
@@ -61,7 +61,7 @@ export async function evaluateRouter(
   return { ...judgeDecisions(examples, decisions), ...summarizeTimes(times) }
 }
 
-/** The same from decisions that were made before. */
+/** The same evaluation of existing decisions. */
 export function judgeDecisions(
   examples: readonly RouteExample[],
   decisions: readonly RouteDecision[],

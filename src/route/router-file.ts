@@ -29,7 +29,10 @@ const hash = createField<string>(
 )
 const filled = string({ filled: true })
 
-/** How scores become a confidence, and from which confidence on an expert answers. */
+/**
+ * The calibration that turns scores into a confidence, and the least confidence for an expert to
+ * answer.
+ */
 export const calibrationFields = {
   temperature: number({ above: 0, about: 'Scores are divided by it before the softmax.' }),
   threshold: number({ from: 0, to: 1, about: 'Below this confidence the base answers.' }),
@@ -91,7 +94,7 @@ export interface RouterFile extends RouterFileValues {
 
 const neededKeys = ['format', 'version', 'kind', 'experts', 'state'] as const
 
-/** Everything that is wrong with a router's file; empty where nothing is. */
+/** All problems of a router's file; empty if there are none. */
 export function findRouterProblems(value: unknown): string[] {
   if (!isRecord(value)) return [`got ${describeValue(value)}, expected an object`]
   const missing = neededKeys

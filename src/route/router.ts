@@ -10,7 +10,7 @@ import type { Tokenizer } from '../formats/text/tokenizer.ts'
 import type { Model } from '../runtime/model.ts'
 import type { RouterFile } from './router-file.ts'
 
-/** What is known of a request before it is answered. */
+/** What is known about a request before it is answered. */
 export interface RouteRequest {
   /** What the request asks: the last message of the user, or the prompt. */
   readonly text: string
@@ -67,7 +67,7 @@ export interface RouteExplanation extends RouteReport {
   readonly scores: readonly ExpertScore[]
 }
 
-/** One thing that spoke for an expert. */
+/** One piece of evidence for an expert. */
 export interface RouteClue {
   readonly kind: 'example' | 'term' | 'pattern' | 'cluster' | 'step' | 'weight'
   /** The example's text, the term, the pattern. */
@@ -123,7 +123,7 @@ export interface RouteExample {
   readonly tier?: string | undefined
 }
 
-/** What a router is made of. */
+/** The inputs of training a router. */
 export interface RouterTraining {
   readonly experts: readonly RoutedExpert[]
   readonly examples: readonly RouteExample[]
@@ -144,7 +144,7 @@ export interface TextEmbedder {
   embed(texts: readonly string[], signal?: AbortSignal): Promise<Float32Array[]>
 }
 
-/** What enters a prompt's linear layers, by module: [T, D_in]. */
+/** Reads the inputs of linear layers for a prompt, by module: [T, D_in]. */
 export type StateReader = (
   text: string,
   signal?: AbortSignal,

@@ -16,8 +16,8 @@ export interface ArrowSettings {
 
 /**
  * For each token t the softmax of |x_t·v_e| / temperature over its largest `topK`, 0 for the
- * others: states [T, D] → [T, E]. The sign of a singular vector means nothing, so neither does that
- * of the product.
+ * others: states [T, D] → [T, E]. The absolute value is taken because the sign of a singular vector
+ * is arbitrary.
  */
 export function computeCoefficients(
   states: Float32Array,

@@ -1,6 +1,6 @@
 // How a bandit chooses an arm from estimates, with the exact probability of its choice: LinUCB (Li
 // et al. 2010, arXiv:1003.0146) and Thompson sampling (Agrawal and Goyal 2013, arXiv:1209.3352),
-// each with a share of choices that are drawn evenly.
+// each with a share of choices drawn from the uniform distribution.
 
 import type { Random } from '../../base/random.ts'
 import type { ArmEstimate } from './linear-arms.ts'
@@ -22,7 +22,7 @@ export interface ArmChoice {
   readonly propensity: number
 }
 
-/** `costs`: what choosing each arm takes off its reward now, such as the time of loading it. */
+/** `costs`: subtracted from each arm's reward, such as the time to load its expert. */
 export function chooseArm(
   estimates: readonly ArmEstimate[],
   costs: readonly number[],

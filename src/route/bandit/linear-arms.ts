@@ -7,7 +7,7 @@ export interface ArmEstimate {
   readonly deviation: number
 }
 
-/** What rewards are before anything is known: the model is fitted to how far they are from it. */
+/** The reward assumed before any observation; the regression fits the difference from it. */
 export const priorReward = 0.5
 
 interface Arm {
@@ -19,7 +19,7 @@ interface Arm {
   count: number
 }
 
-/** Arms of one width of context. */
+/** The arms of a bandit, for contexts of one width. */
 export class LinearArms {
   readonly width: number // D
   readonly #arms: Arm[]

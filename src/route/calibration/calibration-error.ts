@@ -28,7 +28,7 @@ export interface RatedDecision {
   readonly isInScope: boolean
 }
 
-/** What a threshold would do. */
+/** Coverage and errors at one threshold. */
 export interface CoveragePoint {
   readonly threshold: number
   /** Share of the prompts in scope that an expert answers. */

@@ -28,9 +28,10 @@ export interface CalibrationOptions {
 const leastRows = 10
 
 /**
- * What speaks for and against the best expert: its share, its lead over the second, how near it is,
- * how near all are together, and its lead over none of them where that has a score. Everything else
- * of the scores is left out, so that it works for any number of experts.
+ * Signals of how reliable the best expert's score is: its share, its lead over the second, its
+ * similarity, the similarity of all together, and its lead over "none of them" if that has a score.
+ * Other scores are left out, so that the number of signals does not depend on the number of
+ * experts.
  */
 export function computeSignals(
   logits: ArrayLike<number>,

@@ -1,4 +1,4 @@
-// Logistic regression on a handful of signals, by Newton's steps: turns signals of doubt into the
+// Logistic regression on a handful of signals, by Newton's steps: turns signals into the
 // probability that a decision is right.
 
 /** One decision on a held-out prompt. */

@@ -1,10 +1,10 @@
 // From scores of experts to a decision: softmax at a temperature, the threshold, the reason. Every
-// kind that scores experts ends here, so that all of them abstain by one rule.
+// kind that scores experts uses it, so that all abstain by the same rule.
 
 import type { Calibration } from '../router-file.ts'
 import type { ExpertScore, RouteDecision } from '../router.ts'
 
-/** A temperature of 1 and no threshold: what a router has that was never calibrated. */
+/** The calibration of an uncalibrated router: a temperature of 1 and no threshold. */
 export const uncalibrated = { temperature: 1, threshold: 0 } satisfies Calibration
 
 /** Scores that a decision shows; the others are far below. */
@@ -80,7 +80,7 @@ export function makeDecision({
   }
 }
 
-/** The base answers, whatever the experts: an empty prompt, nothing that any of them knows. */
+/** A decision for the base without scores, such as for an empty prompt. */
 export const decideForBase = (because: string): RouteDecision => ({
   expert: undefined,
   confidence: 0,

@@ -65,7 +65,7 @@ export interface BaseEmbedderOptions {
   readonly products?: (typeof productForms)[number] | undefined
 }
 
-/** An embedder that gives up its program. */
+/** An embedder whose program can be disposed. */
 export interface BaseEmbedder extends TextEmbedder {
   dispose(): Promise<void>
 }

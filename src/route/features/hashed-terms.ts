@@ -1,5 +1,5 @@
 // The words of a prompt as numbers: words, pairs of neighbours and parts of words, each hashed to a
-// place and a sign (Weinberger et al. 2009). Keeps details that a model's states blur, such as a
+// place and a sign (Weinberger et al. 2009). Keeps details that a model's states lose, such as a
 // rare name.
 
 import { listWords, shortenPrompt } from './terms.ts'

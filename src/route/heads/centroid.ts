@@ -1,5 +1,5 @@
-// The centroid head: the expert whose examples' mean points most nearly where the prompt's vector
-// does. Vectors are taken relative to the mean of all, because states of one model share a
+// The centroid head: the expert whose examples' mean has the largest cosine with the prompt's
+// vector. Vectors are taken relative to the mean of all, because states of one model share a
 // direction.
 
 import { FormatError } from '../../base/errors.ts'

@@ -218,7 +218,7 @@ export function scoreClasses({ means, rank }: Discriminant, z: Float32Array): Fl
   return scores
 }
 
-/** The head with one class more, known by vectors of its examples: nothing else changes. */
+/** The head with a class added, from vectors of its examples; the other classes do not change. */
 export function addClass(head: Discriminant, vectors: readonly Float32Array[]): Discriminant {
   if (vectors.length === 0) throw new OptionError('A class is added by at least one example.')
   const mean = new Float32Array(head.rank)

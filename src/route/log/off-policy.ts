@@ -1,5 +1,5 @@
-// Estimates another router's reward from the log of the one that decided: inverse propensity
-// scores, their normalised form, and the doubly robust estimate.
+// Estimates a router's reward from the log of another router: inverse propensity scores, their
+// normalised form, and the doubly robust estimate.
 
 import { bootstrap, type ConfidenceInterval } from '../../eval/statistics.ts'
 

@@ -1,5 +1,5 @@
-// A policy that only decides: the numbers of runPolicy, in arrays that are kept from one text to the
-// next, because collecting garbage takes longer than the arithmetic.
+// Runs a policy for inference only. Results are those of runPolicy; the arrays are reused for each
+// text, because garbage collection would take longer than the arithmetic.
 
 import type { F32Tensor } from '../../base/tensor.ts'
 import type { PolicyShape, PolicyWeights } from './policy-weights.ts'

@@ -78,7 +78,7 @@ export function initializePolicy(shape: PolicyShape, random: Random): Map<string
   return weights
 }
 
-/** The place of the largest number. */
+/** The index of the largest number. */
 export function findLargest(values: ArrayLike<number>): number {
   let best = 0
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i

@@ -1,5 +1,5 @@
-// What a policy can learn from a larger model while it is trained, though it asks none when it
-// decides: which words mean alike, and which experts a prompt is near.
+// Distils a larger model into a policy during training: word similarity, and the experts near each
+// prompt. The larger model is not needed for decisions.
 
 import { createMatrix } from '../../base/linalg/matrix.ts'
 import { truncateDense } from '../../base/linalg/low-rank.ts'

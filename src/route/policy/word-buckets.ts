@@ -49,7 +49,7 @@ export function listBuckets(word: string, buckets: number): Int32Array {
   return Int32Array.from(found)
 }
 
-/** Turns texts into buckets of words, and keeps those of the words it met. */
+/** Turns texts into buckets of words, and caches the buckets of each word. */
 export function createWordReader({ buckets, maxWords }: WordOptions) {
   const known = new Map<string, Int32Array>()
   const most = 20_000 // words that are kept: about 2 MB

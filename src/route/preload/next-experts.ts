@@ -1,6 +1,6 @@
 // Predicts the next expert of a session from its earlier ones: a Markov chain over experts of order
-// 2, which falls back on order 1 and on how often each is asked at all. Independent of pools and of
-// what is loaded.
+// 2, which falls back on order 1 and then on each expert's overall frequency. Independent of pools
+// and of what is loaded.
 
 import { FormatError } from '../../base/errors.ts'
 import { describeValue, isRecord } from '../../base/schema.ts'
