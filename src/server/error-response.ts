@@ -65,7 +65,7 @@ const MOST_CHARACTERS = 6000
 
 /**
  * The RequestError for an error of any kind. An error that is not a GraftError is our own bug: its
- * message reveals nothing of the inside.
+ * message must reveal no internals.
  */
 export function toRequestError(error: unknown): RequestError {
   if (error instanceof RequestError) return error

@@ -5,7 +5,7 @@ import type { ApiKeyRecord } from '../keys/api-key.ts'
 import type { Route } from '../route.ts'
 import type { AnswerEnd, AnswerUsage } from '../service.ts'
 
-/** Milliseconds since 1970, and milliseconds that never go back. */
+/** Milliseconds since 1970, and milliseconds of a monotonic clock. */
 export interface Clock {
   readonly now: () => number
   readonly tick: () => number

@@ -1,7 +1,7 @@
 // The provider interface of the AI SDK (npm's `ai`, version 7), as far as Graft implements it:
 // specification "v4", written out here so that the package is not needed.
 
-/** A setting of the call that has no effect, or another effect than asked for. */
+/** A setting of the call that has no effect, or not the requested one. */
 export interface CallWarning {
   readonly type: 'unsupported'
   readonly feature: string

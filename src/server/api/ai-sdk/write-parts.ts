@@ -46,7 +46,7 @@ interface OpenCall {
   input: string
 }
 
-/** What is open in a stream: text, reasoning or calls; each is closed once. */
+/** The open parts of a stream: text, reasoning or calls; each is closed once. */
 export class PartWriter {
   readonly #response: CallResponse
   #open: { readonly type: 'text' | 'reasoning'; readonly id: string } | undefined

@@ -1,5 +1,5 @@
-// Answers the requests of a batch, several at a time, and returns each result as soon as it is
-// there. A request that a rate limit refuses is sent again.
+// Answers the requests of a batch, several at a time, and passes each result on when it is ready. A
+// request that a rate limit refuses is sent again.
 
 import { isRecord } from '../../../base/schema.ts'
 import type { BatchAnswer, BatchRequest, BatchResult } from './batch-lines.ts'

@@ -27,7 +27,10 @@ function parseRange(range: string | undefined): { first: number; last: number } 
   return from === undefined || last < first ? undefined : { first, last }
 }
 
-/** 200, 206 for `bytes=a-b`, 416 where that begins behind the end; other ranges are passed over. */
+/**
+ * 200, 206 for `bytes=a-b`, 416 if the range begins beyond the end; other forms of range are
+ * ignored and answered with 200.
+ */
 export function sendSource(
   source: ByteSource,
   { range, headers, onEnd = () => undefined }: SendOptions,
