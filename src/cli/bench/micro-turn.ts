@@ -1,6 +1,6 @@
 // Times a whole turn of a learner, an answer and its feedback, compared with MicroLoRA's step
-// alone, because users do not wait for the module's microseconds only. The model is the smallest of
-// the catalogue, which is part of the package.
+// alone, because users wait for the whole turn. The model is the smallest of the catalogue, which
+// is part of the package.
 
 import { createLearner } from '../../learn/index.ts'
 import { loadModel } from '../../node/index.ts'

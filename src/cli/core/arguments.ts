@@ -32,7 +32,7 @@ type Token = NonNullable<ReturnType<typeof parseArgs>['tokens']>[number]
 type OptionToken = Extract<Token, { kind: 'option' }>
 
 /**
- * Reads the arguments of a command with these options. With --help nothing else is asked of them.
+ * Reads the arguments of a command with these options. With --help they are not checked further.
  */
 export function parseArguments(
   command: Command,
@@ -81,7 +81,7 @@ function splitTokens(table: Options, args: readonly string[]): readonly Token[] 
 export const hasJsonFlag = (args: readonly string[]): boolean =>
   args.slice(0, findOptionsEnd(args)).includes('--json')
 
-/** Whether they ask for help: nothing else counts then. */
+/** Whether the arguments contain --help or -h; the others are then ignored. */
 export const hasHelpFlag = (args: readonly string[]): boolean =>
   args.slice(0, findOptionsEnd(args)).some((arg) => arg === '--help' || arg === '-h')
 

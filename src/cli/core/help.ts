@@ -8,7 +8,7 @@ import { formatDescriptions, wrapText } from '../ui/table.ts'
 const wrapLine = (columns: number | undefined, text: string): string[] =>
   columns === undefined ? [text] : wrapText(text, columns)
 
-/** The first screen: what is on this machine, where that is known, and what there is to do. */
+/** The first screen: the state of this machine, if it is known, and the commands. */
 export function describeProgram(
   commands: readonly Command[],
   version: string,

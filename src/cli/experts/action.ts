@@ -1,4 +1,4 @@
-// What an action of graft experts is: how it is typed, what it takes, what it does.
+// The contract of an action of graft experts: its name, its arguments, its function.
 
 import type { LocalRegistry } from '../../node/registry/local-registry.ts'
 import type { Terminal } from '../ui/terminal.ts'

@@ -1,4 +1,4 @@
-// The base that stands for the meaning of texts: of --model, or the usual one.
+// The base whose states are the vectors of a search by meaning: --model, or the default one.
 
 import type { Embedder } from '../../registry/meaning.ts'
 import { defaultModel, openDefaultModel, openModel } from '../shared/open-model.ts'
@@ -9,7 +9,7 @@ export interface OpenedEmbedder {
   close(): Promise<void>
 }
 
-/** Throws NotFoundError for a base that cannot be had. */
+/** Throws NotFoundError if the base cannot be loaded. */
 export async function openEmbedder(
   source: string | undefined,
   terminal: Terminal,

@@ -1,5 +1,5 @@
-// The actions of graft experts that carry experts elsewhere, and bring older ones up to date:
-// publish, export, import, card, migrate.
+// The actions of graft experts that move experts to other places, and update old ones: publish,
+// export, import, card, migrate.
 
 import { FormatError } from '../../base/errors.ts'
 import { UsageError } from '../command.ts'

@@ -1,4 +1,4 @@
-// The screen of `graft` alone: where you are, and what to do next. Pure.
+// What `graft` without arguments prints: the state of this machine, and the next commands. Pure.
 
 import type { Style } from '../ui/style.ts'
 import { formatDescriptions } from '../ui/table.ts'
@@ -27,7 +27,7 @@ interface NextCommand {
   readonly about: string
 }
 
-/** The most likely next commands here, nearest first. */
+/** The most likely next commands, the likeliest first. */
 export function chooseNextCommands({ registered, folders, running }: HomeFacts): NextCommand[] {
   const expert = registered?.[0] ?? folders[0]
   const server = running.find(({ command }) => command === 'graft serve')

@@ -1,10 +1,10 @@
-// Places on this machine: of a model of the catalogue, and where commands that run announce themselves.
+// Finds the place of a catalogue's model, and the folder in which running commands are listed.
 
 import { join } from 'node:path'
 import { getCacheDirectory } from '../../node/models/cache.ts'
 import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
 
-/** The folder in which commands that run announce themselves. */
+/** The folder with a file for each running server and training run. */
 export const getRunningFolder = (): string => join(getCacheDirectory(), 'running')
 
 /** 'embedded' in the package, 'cached', or 'not fetched'. */

@@ -28,7 +28,8 @@ export interface TurnReader {
 type ChatExample = Extract<SingleExample, { kind: 'chat' }>
 
 /**
- * Throws DataError for rows that no format fits, and for pairs: of two answers neither was given.
+ * Throws DataError for rows of an unknown format, and for pairs, because neither of their answers
+ * was given.
  */
 export function readTurns(
   { model, expert }: TurnReader,

@@ -135,7 +135,10 @@ export function summarizeResiduals(modules: readonly ModuleReport[]): ResidualSu
   return { mean, worst: worst ? { module: worst.module, residual: worst.residual } : null }
 }
 
-/** One line for each kind of module, over all layers: what cutting to a rank has lost of ΔW. */
+/**
+ * One line for each kind of module, over all layers: the share of ΔW that truncation to the rank
+ * lost.
+ */
 export function showResiduals(modules: readonly ModuleReport[], { print }: Terminal): void {
   const groups = new Map<string, ModuleReport[]>()
   for (const report of modules) {

@@ -15,8 +15,8 @@ export interface AnswerOptions {
 const openingTokens = 8 // enough to see white space and the first sign
 
 /**
- * The text of each answer, in the rows' order: whole, or its first words where it does not begin as
- * a right one does. Rows of like length go together, so that little is padded.
+ * The text of each answer, in the order of the rows. An answer whose beginning is wrong is cut
+ * after its first words. Rows of similar length share a batch, which needs little padding.
  */
 export async function generateAnswers(
   model: Model,

@@ -12,8 +12,8 @@ export interface SnipsExample {
 export const snipsSystem = 'Intent and slots as JSON.'
 
 /**
- * What PEFT's reference run has: about eight rows a step, one epoch, no weight decay. Chosen there,
- * and kept so that results compare.
+ * The settings of PEFT's reference run: about eight rows a step, one epoch, no weight decay. They
+ * are the same here so that results can be compared.
  */
 export const snipsSettings = {
   epochs: 1,

@@ -56,7 +56,7 @@ async function generateAlone(
 }
 
 /**
- * expert → base → expert in one go each, then expert and base taking turns after every piece of
+ * Whole answers by expert, base and expert; then expert and base alternate after each piece of
  * text.
  */
 export async function swapLive(

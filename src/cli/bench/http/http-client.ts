@@ -1,5 +1,5 @@
-// A client that costs little compared with the server that it measures: raw responses, bytes
-// counted and not parsed.
+// A client that takes little CPU time compared with the server that it measures: raw responses,
+// bytes counted and not parsed.
 
 import { Agent, request } from 'node:http'
 

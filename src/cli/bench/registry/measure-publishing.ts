@@ -1,5 +1,5 @@
-// From the channel that is moved in a registry to the first token of its new version, from a server
-// that runs: small experts, and experts of 20 MB.
+// Times a running server from the move of a registry's channel to the first token of the new
+// version: for small experts, and for experts of 20 MB.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,5 @@
-// A registry with many experts in a temporary folder, and the times of what users and servers ask of
-// it.
+// Creates a registry with many experts in a temporary folder, and times the calls of users and
+// servers.
 
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

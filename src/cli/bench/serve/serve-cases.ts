@@ -9,7 +9,7 @@ export const promptTokens = 256
 export const newTokens = 64
 
 let salt = 0
-/** A prompt that no earlier one begins like, so that nothing comes from the cache. */
+/** A prompt without a prefix in common with earlier ones, so that nothing comes from the cache. */
 export const createFreshPrompt = (length = promptTokens): number[] =>
   Array.from({ length }, (_, i) => 100 + ((i * 37 + ++salt * 101) % 20_000))
 
@@ -24,7 +24,7 @@ const createRequest = (adapter: Adapter | undefined): EngineRequest => ({
   minTokens: newTokens,
 })
 
-/** Prompt and new tokens per second, of requests that are all there at once. */
+/** Prompt and new tokens per second, of requests that start together. */
 export async function measureTogether(
   engine: Engine,
   experts: readonly (Adapter | undefined)[],
@@ -63,7 +63,7 @@ export async function measureFirstToken(
   return performance.now() - started
 }
 
-/** Tokens a second of one sequence that writes behind a long prompt. */
+/** Tokens per second of one sequence after a long prompt. */
 export async function measureLongContext(engine: Engine, length: number): Promise<number> {
   let speed = 0
   const request = { prompt: createFreshPrompt(length), maxTokens: 48, minTokens: 48, cache: false }

@@ -9,7 +9,7 @@ import { createSyntheticAdapter, createSyntheticBase } from '../synthetic.ts'
 
 const rounds = 3
 
-/** Tokens that a sequence has before it writes. */
+/** Tokens of a prompt before decoding starts. */
 export const contexts = [2048, 4096, 7900]
 
 export interface LlamaSpeeds {
