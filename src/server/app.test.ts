@@ -85,6 +85,19 @@ describe('createServer', () => {
     expect(unknown.status).toBe(404)
     expect(unknown.body.error.message).toContain('Did you mean /echo/{name}?')
   })
+  it.each(['/', '/v1', '/v1/'])(
+    '%s leads to the models, and to Studio where it is',
+    async (path) => {
+      const at = (known: string) => Object.assign({}, fail, { path: known })
+      const messageOf = async (routes: NonNullable<ServerOptions['routes']>): Promise<string> =>
+        (await ask(path, {}, { routes })).body.error.message as string
+      const models = `There is no "${path}" here. GET /v1/models lists the models.`
+      expect(await messageOf([at('/v1/models')])).toBe(models)
+      expect(await messageOf([at('/v1/models'), at('/studio/')])).toBe(
+        `${models} /studio/ is a page for browsers.`,
+      )
+    },
+  )
 
   it.each([
     ['DELETE', '/v1/users/ada/export', 'GET, HEAD'],

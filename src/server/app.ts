@@ -142,13 +142,22 @@ function addMethodError(app: Hono<ServerEnv>, { path, group, guards }: PathGroup
   })
 }
 
+/** For the addresses that people open in a browser: where the API is, and the page if there is one. */
+function describeNearPath(path: string, known: readonly string[]): string {
+  if (['/', '/v1', '/v1/'].includes(path) && known.includes('/v1/models')) {
+    const page = known.includes('/studio/') ? ' /studio/ is a page for browsers.' : ''
+    return ` GET /v1/models lists the models.${page}`
+  }
+  const meant = findNearestName(path, known)
+  return meant === undefined ? '' : ` Did you mean ${meant}?`
+}
+
 function createPathError({ req }: ServerContext, routes: readonly Route[]): RequestError {
   const path = req.path.slice(0, 200)
-  const meant = findNearestName(
+  const hint = describeNearPath(
     path,
     routes.map((route) => route.path),
   )
-  const hint = meant === undefined ? '' : ` Did you mean ${meant}?`
   return new RequestError(`There is no ${JSON.stringify(path)} here.${hint}`, {
     status: 404,
     code: 'unknown_path',

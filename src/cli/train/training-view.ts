@@ -92,8 +92,8 @@ function showReady(
   }: Ready,
   terminal: Terminal,
 ): void {
-  const shared = sharedTokens > 0 ? `, the first ${sharedTokens} shared by all rows` : ''
-  const more = `${shared}; lines ${Math.round(100 * fill)} % full`
+  const shared = sharedTokens > 0 ? `, the first ${sharedTokens} of each row the same` : ''
+  const more = `${shared}; packed sequences ${Math.round(100 * fill)} % full`
   for (const line of describeCounts({ data, ...(validation && { validation }) }, more))
     terminal.say(`  ${line}`)
   terminal.say(

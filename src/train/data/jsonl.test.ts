@@ -48,6 +48,10 @@ describe('parseJsonl', () => {
   it('refuses a file without rows', () => {
     expect(() => parseJsonl(' \n\n', 'empty.jsonl')).toThrow('empty.jsonl: contains no rows')
   })
+  it('names the column of a mistake, and no line within the row', () =>
+    expect(() => parseJsonl('{"a": 1}\n{"a": "b" ', 'bad.jsonl')).toThrow(
+      /^bad\.jsonl: is not valid JSONL:\n {2}row 2: Expected ',' or '\}' after property value at column 11$/,
+    ))
 })
 
 describe('createRawDataset', () => {

@@ -119,11 +119,15 @@ function parseLines(lines: Iterable<string>): { rows: DataRow[]; problems: strin
       else problems.push(describeProblem(number, value))
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      problems.push(`row ${number}: ${describeLastComma(line) ?? reason}`)
+      problems.push(`row ${number}: ${describeLastComma(line) ?? nameColumn(reason)}`)
     }
   }
   return { rows, problems }
 }
+
+/** The parser counts lines within the row, where there is only one: its column is enough. */
+const nameColumn = (reason: string): string =>
+  reason.replace(/ in JSON at position \d+ \(line 1 column (\d+)\)$/, ' at column $1')
 
 /**
  * Describes a trailing comma, the most frequent mistake in JSON written by hand; undefined for
