@@ -1,5 +1,5 @@
 // The embedding router: a vector of the prompt, from the base's own layers by default, and a head
-// over it. The prompt goes to the expert whose examples it is like.
+// over it. The prompt goes to the expert with the most similar examples.
 
 import { FormatError, OptionError } from '../../base/errors.ts'
 import {
@@ -90,8 +90,8 @@ async function embedAll(
 }
 
 /**
- * What training any kind over vectors shares: fit, calibrate, fit again with what was held out. A
- * kind may bring its own head.
+ * Trains any kind over vectors: fit, calibrate, and fit again with the held-out examples included.
+ * A kind may pass its own head.
  */
 export async function trainEmbedding(
   kind: string,

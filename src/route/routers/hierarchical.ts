@@ -1,5 +1,5 @@
 // The hierarchical router: first a cluster of experts, then an expert of that cluster. For many
-// experts that come in groups; each step chooses among a few.
+// experts in groups; each step chooses among a few.
 
 import { FormatError, OptionError } from '../../base/errors.ts'
 import {

@@ -18,7 +18,7 @@ import { compilePattern, type LinearPattern } from '../features/linear-pattern.t
 import { collectTerms, listWords, normalizeTerm, shortenPrompt } from '../features/terms.ts'
 import type { NumberedPrompt } from '../training/training-set.ts'
 
-/** What speaks for one expert, as users write it. */
+/** The evidence for one expert, as users write it. */
 export interface KeywordRule {
   readonly expert: string
   /** Words and short phrases. Default: with weights, 1 each. Case does not count. */
@@ -56,7 +56,7 @@ export interface WeightedPattern {
   readonly weight: number
 }
 
-/** Everything a prompt is looked up in. */
+/** All terms and patterns that a prompt is compared with. */
 export interface RuleSet {
   readonly terms: readonly WeightedTerm[]
   readonly patterns: readonly WeightedPattern[]
@@ -114,7 +114,10 @@ function checkTerm(term: string): string {
   return normal
 }
 
-/** Keywords of a manifest, 1 each; those that no prompt could hold are errors. */
+/**
+ * Keywords of a manifest, with a weight of 1 each; a keyword that no prompt can contain is an
+ * error.
+ */
 export const toManifestTerms = (
   keywords: readonly string[],
   expert: number,
@@ -188,7 +191,7 @@ export const writeRules = ({ terms, patterns }: RuleSet) => ({
   patterns: patterns.map(({ pattern, expert, weight }) => [pattern.source, expert, weight]),
 })
 
-/** Reads what `writeRules` wrote. Throws FormatError, GrammarError for a pattern that is none. */
+/** Reads what `writeRules` wrote. Throws FormatError, GrammarError for an invalid pattern. */
 export function readWrittenRules(
   state: Readonly<Record<string, unknown>>,
   experts: number,

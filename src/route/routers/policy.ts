@@ -1,5 +1,5 @@
 // The router "policy": a recurrent network of a few hundred kilobytes (FastGRNN) that reads a
-// prompt word by word. It asks no model, so it decides in about a millisecond, and it learns from
+// prompt word by word. It runs no model, so it decides in about a millisecond, and it learns from
 // feedback while it runs (Router LoRA).
 
 import { FormatError, OptionError } from '../../base/errors.ts'

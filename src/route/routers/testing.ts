@@ -1,4 +1,4 @@
-// What tests of routers share: experts with examples, and an embedder that needs no model.
+// Shared by tests of routers: experts with examples, and an embedder that needs no model.
 
 import { random } from '../../base/random.ts'
 import type { RouteExample, RouterTraining, TextEmbedder } from '../router.ts'

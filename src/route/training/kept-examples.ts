@@ -72,7 +72,7 @@ function joinVectors(rows: readonly Float32Array[]): Float32Array {
   return all
 }
 
-/** So many of each expert, those that come first. */
+/** The first examples of each expert, up to a number. */
 export function keepExamples(
   examples: readonly NumberedPrompt[],
   place: (index: number) => Float32Array,

@@ -1,11 +1,11 @@
-// For routers made of others: first on a part of the examples, to see how the parts decide on the
-// rest; then on all of them.
+// Trains routers that consist of others: first on a part of the examples, to observe their
+// decisions on the rest; then on all examples.
 
 import { OptionError } from '../../base/errors.ts'
 import type { RouteDecision, RouteExample, Router, RouterParts, RouterTraining } from '../router.ts'
 import { type NumberedPrompt, prepareTraining } from './training-set.ts'
 
-/** A held-out prompt and what a router decided on it. */
+/** A held-out prompt and a router's decision on it. */
 export interface HeldDecision {
   readonly right: string | undefined
   readonly decision: RouteDecision
@@ -45,7 +45,9 @@ export const decideAll = (router: Router, rows: readonly RouteExample[]): Promis
     })),
   )
 
-/** How routers within a router are trained. Throws OptionError if the caller gives no way. */
+/**
+ * The function that trains routers within a router. Throws OptionError if the caller passes none.
+ */
 export function getTrainer(
   { train }: RouterParts,
   kind: string,

@@ -1,5 +1,5 @@
-// What every kind that learns from examples does first: experts by number, examples checked, a part
-// held out for calibration.
+// The first step of every kind that learns from examples: number the experts, check the examples,
+// hold out a part for calibration.
 
 import { DataError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'

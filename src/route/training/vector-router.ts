@@ -1,5 +1,5 @@
 // A router over vectors of prompts: a head scores experts, the calibration gives the confidence,
-// and kept examples give the reason. Kinds that differ in how it is trained share it.
+// and kept examples give the reason. Shared by kinds that differ only in training.
 
 import { OptionError } from '../../base/errors.ts'
 import { computeConfidence } from '../calibration/fit-calibration.ts'
@@ -23,7 +23,7 @@ import type {
 } from '../router.ts'
 import type { KeptExamples } from './kept-examples.ts'
 
-/** Everything that decides. */
+/** Everything that a decision depends on. */
 export interface VectorRouterState {
   readonly kind: string
   readonly head: VectorHead
@@ -41,7 +41,10 @@ const mostClues = 5
 /** Words of which `explain` tries what the prompt is without each. */
 const mostTriedWords = 24
 
-/** Why no vector is needed to say that the base answers; undefined: it is. */
+/**
+ * The reason why the base answers, if it is known without a vector; undefined if a vector is
+ * needed.
+ */
 export function findPlainRefusal(text: string): string | undefined {
   const words = listWords(shortenPrompt(text))
   if (words.length === 0) return 'the prompt is empty'

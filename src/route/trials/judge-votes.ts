@@ -1,8 +1,8 @@
-// Whether votes show that a trial's candidate is better. A user's votes count as one, their mean,
-// because ten thumbs of one user are not ten opinions. Votes are judged when each side has 1, 2, 4,
-// 8 … times the least number of voters, with a stricter interval each time (Bonferroni over the
-// looks: 0.05/2, 0.05/4 …), so that repeated looks find a difference that is not there in at most 5
-// % of trials.
+// Decides from votes whether a trial's candidate is better. A user's votes count as one, their
+// mean, because ten thumbs of one user are not ten opinions. Votes are judged when each side has 1,
+// 2, 4, 8 … times the least number of voters, with a stricter interval each time (Bonferroni over
+// the looks: 0.05/2, 0.05/4 …), so that repeated looks find a difference that is not there in at
+// most 5 % of trials.
 
 import { random } from '../../base/random.ts'
 import type { TrialSide, TrialVote } from './trial.ts'
@@ -67,7 +67,7 @@ const groupByVoter = (votes: readonly TrialVote[], side: TrialSide): Voters => {
   return new Map([...groups].map(([voter, list]) => [voter, list.map(({ reward }) => reward)]))
 }
 
-/** The last look that is due, and how many votes had come when it was. */
+/** The last look that is due, and the number of votes at that look. */
 export function findLook(
   votes: readonly TrialVote[],
   leastVoters: number,

@@ -2,7 +2,8 @@
 // of the two versions is better. Types only; the platform stores trials.
 
 /**
- * 'promoted': the candidate took the incumbent's place; 'rolled-back': it did not, or no longer.
+ * 'promoted': the candidate took the incumbent's place; 'rolled-back': the incumbent stayed, or is
+ * back.
  */
 export type TrialState = 'running' | 'promoted' | 'rolled-back'
 
