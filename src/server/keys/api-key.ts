@@ -1,5 +1,5 @@
-// API keys: how they are made, what is stored of them, and what each may do. Independent of the
-// store and of HTTP.
+// API keys: their creation, their stored record, and their scopes. Independent of the store and of
+// HTTP.
 
 import { OptionError } from '../../base/errors.ts'
 import {

@@ -6,12 +6,12 @@ import type { Route, ServerContext } from '../route.ts'
 import { type ApiKeyRecord, describeApiKey, hasScope } from './api-key.ts'
 import type { KeyRing } from './key-ring.ts'
 
-/** Which clients may come in as long as no key was ever made. */
+/** The clients that are allowed while no key was ever created. */
 export const keylessAccesses = ['nobody', 'loopback', 'anyone'] as const
 export type KeylessAccess = (typeof keylessAccesses)[number]
 
 /**
- * The key of a request; undefined if none is needed, because none was ever made. Throws
+ * The key of a request; undefined if none is needed, because none was ever created. Throws
  * RequestError of status 401.
  */
 export async function getRequestKey(

@@ -14,7 +14,7 @@ export interface OpenLearner {
   readonly learner: Learner
 }
 
-/** A learner that stays open until it is let go. */
+/** A learner that stays open until it is released. */
 export interface HeldLearner extends OpenLearner {
   /** May be called again. */
   release(): void

@@ -23,7 +23,7 @@ export interface AnswererParts {
   readonly learning: UserLearning | undefined
 }
 
-/** Everything that is known of a request before it is queued. */
+/** Everything that is known about a request before it is queued. */
 export interface AnswerPlan {
   readonly request: AnswerRequest
   readonly chosen: ChosenExpert

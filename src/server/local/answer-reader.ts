@@ -24,7 +24,7 @@ interface OpenCall {
   arguments: string
 }
 
-/** `isCertain`: what begins as a call is one. */
+/** `isCertain`: a text that begins as a call is a call. */
 export function createAnswerReader(
   parser: ToolCallParser,
   isCertain: boolean,

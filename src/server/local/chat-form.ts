@@ -1,5 +1,5 @@
-// What a chat template can do with tools, and how answers written with it are read: its format of
-// calls and of reasoning. Found once for each template.
+// A chat template's support of tools, and its format of calls and of reasoning, by which answers
+// are read. Determined once for each template.
 
 import type { GrammarChoice } from '../../formats/grammar/grammar-choice.ts'
 import type { ChatRenderer, ChatTemplate } from '../../formats/text/chat-template.ts'

@@ -1,5 +1,5 @@
-// The experts of a server by name, with what the engine's pool does not keep: llama.cpp's number,
-// the path, the system message of the training.
+// The experts of a server by name, with the data that the engine's pool does not have: llama.cpp's
+// number, the path, the system message of the training.
 
 import { type Expert, isMixture } from '../../adapters/serving/mixture.ts'
 import { findPooling } from '../../adapters/serving/pooling.ts'

@@ -110,6 +110,6 @@ function readHost(url: string): { host: string; hostname: string } {
   return { host, hostname: host.replace(/:\d+$/, '') }
 }
 
-/** Whether a name means this machine, wherever it is resolved. */
+/** Whether a name means this machine, independent of the resolver. */
 export const isLoopbackName = (name: string): boolean =>
   /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(name)

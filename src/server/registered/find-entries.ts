@@ -42,7 +42,7 @@ async function resolveReference(reference: string, registry: Registry): Promise<
   }
 }
 
-/** An embedder over the part of a service that answers: the base, whatever experts it has. */
+/** An embedder over a service's base; its experts are not used. */
 export async function createServiceEmbedder(service: Service): Promise<Embedder> {
   const { name } = await service.describe()
   return createEmbedder(

@@ -1,10 +1,11 @@
-// Names that requests may give experts which they load themselves: none that a registry would read.
+// Checks the names that requests give to experts they load: a name must not have the form of a
+// registry reference.
 
 import { quoteName } from '../../formats/quote.ts'
 import { isReference } from '../../registry/reference.ts'
 import { RequestError } from '../request-error.ts'
 
-/** Throws RequestError for a name that means a version of the registry. */
+/** Throws RequestError for a name in the form of a registry reference. */
 export function checkOwnName(name: string): void {
   if (!name.includes('@') || !isReference(name)) return
   throw new RequestError(

@@ -1,5 +1,5 @@
-// Decisions of a router and the experts in memory: the versions that stand for experts of a registry,
-// and the base where the chosen one is not there.
+// Adapts a router's decision to the experts in memory: registered experts are replaced by their
+// loaded versions, and a missing expert by the base.
 
 import type { RouteDecision } from '../../route/router.ts'
 import type { ServedExpert } from '../service.ts'

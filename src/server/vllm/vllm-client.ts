@@ -1,5 +1,5 @@
 // The calls of a vLLM server that Graft makes: models, tokens, adapters, completions, metrics.
-// Knows its paths, statuses and error bodies. Independent of experts and requests.
+// Contains its paths, statuses and error bodies. Independent of experts and requests.
 
 import { isRecord } from '../../base/schema.ts'
 import { RequestError } from '../request-error.ts'
