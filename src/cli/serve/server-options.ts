@@ -132,7 +132,7 @@ export const serverOptions = {
 
 export type ServeValues = Values<typeof serverOptions>
 
-/** As startServer takes them; what was not given is left to its defaults. */
+/** The values in the form of startServer, whose defaults apply to omitted ones. */
 export const toServerSettings = (values: ServeValues) => ({
   host: values.host,
   port: values.port,

@@ -11,5 +11,5 @@ export function readGivenDate(text: string | undefined): Date | undefined {
   throw new UsageError(`--date: got ${JSON.stringify(text)}, expected a day such as 2026-11-30.`)
 }
 
-/** The same; now, where none is given. */
+/** The same, or the current time if none is given. */
 export const readDate = (text: string | undefined): Date => readGivenDate(text) ?? new Date()

@@ -52,7 +52,7 @@ export interface NamedExpert {
   readonly weight: PartWeight
 }
 
-/** The expert that answers from some token of the answer on. */
+/** The expert that continues an answer from a token on. */
 export interface NamedStage {
   readonly from: number
   readonly to: number
@@ -64,7 +64,7 @@ const withWeight = /^(.+)=([^=]+)$/
 
 /**
  * 'coder=0.7, security=0.3' as folders and weights, default 1; 'coder=0.8@10-29' by layer. A comma
- * counts behind a weight only: folders may have one in their names.
+ * separates only after a weight, because names of folders may contain one.
  */
 export const parseExperts = (texts: readonly string[]): NamedExpert[] =>
   texts
@@ -121,8 +121,7 @@ function toExpert(loaded: readonly LoadedExpert[]): Expert | undefined {
 }
 
 /**
- * The expert that the texts name, each of whose adapters fits the model. Throws MismatchError for
- * one that does not.
+ * The expert that the texts name. Throws MismatchError for an adapter that does not fit the model.
  */
 export async function loadExpert(
   texts: readonly string[],

@@ -16,7 +16,7 @@ import { readGivenDate } from './date.ts'
 import { parseRopeScaling } from './rope-scaling-option.ts'
 
 export const defaultModel = 'smollm2-135m-instruct'
-/** Travels with the package. */
+/** Part of the package. */
 export const embeddedModel = 'stories260k'
 
 /** Options of every command that computes with a model. */
@@ -85,7 +85,7 @@ export async function openModel(
   return model
 }
 
-/** A progress line for each file that has to be fetched. */
+/** A progress line for each file that is downloaded. */
 export function showDownloads(terminal: Terminal): {
   readonly update: NonNullable<LoadModelOptions['onProgress']>
   readonly end: () => void
@@ -133,7 +133,7 @@ export interface OpenedExpert {
   readonly system: string | undefined
 }
 
-/** Throws MismatchError if the expert learned on another base, unless any base is right. */
+/** Throws MismatchError if the expert was trained on another base, unless any base is allowed. */
 export async function checkOwnBase(
   adapter: Adapter,
   { base }: LoadedModel,
@@ -159,8 +159,8 @@ export async function reportOtherBase(
 }
 
 /**
- * A model, and the adapter that fits it and learned on it: without --model it is the adapter's own
- * base, without --adapter the base alone.
+ * A model, and an adapter that was trained on it: without --model it is the adapter's own base,
+ * without --adapter the base alone.
  */
 export async function openExpert(
   values: ModelValues & { readonly adapter: string | undefined; readonly 'any-base': boolean },

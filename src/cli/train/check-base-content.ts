@@ -1,5 +1,5 @@
-// Whether a base is the one that a command line asks for by its hash: on several machines each finds
-// its own copy.
+// Checks a base against the hash on the command line, because each of several machines finds its
+// own copy.
 
 import { MismatchError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'

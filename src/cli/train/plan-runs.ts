@@ -1,4 +1,4 @@
-// What a command line of graft train asks for, as runs that are checked before anything is trained.
+// Turns a command line of graft train into runs, which are checked before anything is trained.
 
 import { resolve } from 'node:path'
 import type { GraftError } from '../../base/errors.ts'
@@ -13,7 +13,7 @@ import type { TrainValues } from './train-option-table.ts'
 const rowFileName = /\.(jsonl|ndjson|csv|tsv|parquet)(\.gz|\.zst)?$/i
 
 /**
- * The only run of a command line without manifests. Bad input is thrown as the error that it is.
+ * The only run of a command line without manifests. Throws the error of invalid input unchanged.
  */
 export async function planFromOptions(values: TrainValues): Promise<PlannedExpert> {
   const missing = (['data', 'out'] as const)

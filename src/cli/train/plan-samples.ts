@@ -1,4 +1,4 @@
-// The first rows of a run's data as they will be learned, for graft train --plan.
+// The first rows of a run's data in the form that is trained on, for graft train --plan.
 
 import type { LoadedModel } from '../../node/index.ts'
 import type { TrainingRun } from '../../node/manifests/training-run.ts'

@@ -1,5 +1,5 @@
-// Shows training on a cluster: one bar over all experts, a line for each that ends or fails, and what
-// was lost and tried again.
+// Shows training on a cluster: one bar over all experts, a line for each that ends or fails, and
+// for each lost worker.
 
 import { basename } from 'node:path'
 import { isRecord } from '../../base/schema.ts'

@@ -1,5 +1,5 @@
-// What --replicas and a replica's place mean for a command line: alone, in charge of replicas, or
-// one of them.
+// Decides from --replicas and a replica's number whether the process trains alone, starts replicas,
+// or is one of them.
 
 import { fileURLToPath } from 'node:url'
 import { listNodeFlags, locateModule } from '../../node/worker/worker-host.ts'
@@ -17,7 +17,7 @@ export interface ReplicaChoice {
 
 const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value))
 
-/** Throws UsageError for a count that cannot be, or with what it does not go together. */
+/** Throws UsageError for an invalid count, or arguments that exclude --replicas. */
 export function checkReplicas(values: TrainValues, positionals: readonly string[]): void {
   const { replicas = 1, plan } = values
   if (!isPowerOfTwo(replicas))
@@ -33,7 +33,7 @@ export function checkReplicas(values: TrainValues, positionals: readonly string[
     )
 }
 
-/** Reads the choice. Throws UsageError or OptionError for one that cannot be. */
+/** Reads the choice. Throws UsageError or OptionError for an invalid one. */
 export function readReplicaChoice({
   values,
   positionals,

@@ -56,7 +56,7 @@ export interface ExpertsContext {
 
 const getBaseSource = ({ run }: PlannedExpert): string => run.base ?? defaultModel
 
-/** Plans in order, those of the same base together: a base is opened once. */
+/** Plans in order, those of the same base together, so that each base is opened once. */
 export function groupByBase(experts: readonly PlannedExpert[]): PlannedExpert[][] {
   const groups = new Map<string, PlannedExpert[]>()
   for (const expert of experts)
@@ -137,7 +137,7 @@ export async function openBase(
   return { model: withCachedWeights(model), programs: createSharedPrograms() }
 }
 
-/** What is trained, on what and from what. */
+/** One line: the expert, its kind, its base and its data. */
 export function describeStart({ run }: PlannedExpert, base: string, { style }: Terminal): string {
   const { adapter } = run.options
   const start =
@@ -181,9 +181,7 @@ async function trainOne(
   return { planned, end, evaluation: await evaluateExpert(run, end.best.adapter, model, context) }
 }
 
-/**
- * Measures what the manifest asks for, and shows it; the base is what the expert is compared with.
- */
+/** Computes the metrics of the manifest and prints them; the expert is compared with the base. */
 export async function evaluateExpert(
   run: TrainingRun,
   adapter: Adapter,

@@ -1,6 +1,6 @@
 // The options of graft train as a table. Where an option sets a key of the training manifest, its
 // field is that key's own, so ranges and defaults are written once: the table is made from a
-// function that gives these fields. Loads nothing of training.
+// function that gives these fields. Does not load modules of training.
 
 import { type Field, flag, integer, string, withInfo } from '../../base/schema.ts'
 import { type Context, type OptionInfo, toGroup, toOption, type Options } from '../command.ts'

@@ -19,7 +19,7 @@ const ending = {
 const pluralize = (value: number, noun: string): string =>
   `${formatCount(value)} ${noun}${value === 1 ? '' : 's'}`
 
-/** What of the rows is not used, a line each. */
+/** The rows and parts of rows that are not used, a line each. */
 export function describeSummary(summary: Ready['data']['summary']): string[] {
   if (!summary) return []
   const { leftOut, readOnlyTurns, brokenText } = summary
@@ -54,7 +54,7 @@ export function describeCounts(
   ]
 }
 
-/** A line where the day of --date gives way to the checkpoint's. */
+/** A line if the checkpoint's date replaces that of --date. */
 export function describeUnusedDate(
   { checkpointDate }: Pick<Ready, 'checkpointDate'>,
   given: string | undefined,
@@ -68,7 +68,7 @@ export function describeUnusedDate(
 /** Fewer steps rarely change what a model writes. */
 const usualSteps = 30
 
-/** A warning about a run of few steps, which small files give at one epoch. */
+/** A warning about a run of few steps, which one epoch of a small file is. */
 export const describeFewSteps = (steps: number): string[] =>
   steps < usualSteps
     ? [

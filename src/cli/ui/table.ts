@@ -26,8 +26,8 @@ function padText(text: string, width: number, align: Align): string {
 }
 
 /**
- * Lines of a table; `aligns` of the columns from the left, 'left' for the rest. Two blanks between
- * columns, none at line ends.
+ * Lines of a table; `aligns` of the columns from the left, 'left' for the rest. Two spaces between
+ * columns, none at the end of a line.
  */
 export function formatTable(
   rows: readonly (readonly string[])[],
