@@ -1,5 +1,5 @@
-// Checks the names that requests give to experts they load: a name must not have the form of a
-// registry reference.
+// Checks the names that requests give to experts they load: a name like coder@1.2.0 is refused,
+// because it means a version of the registry.
 
 import { quoteName } from '../../formats/quote.ts'
 import { isReference } from '../../registry/reference.ts'

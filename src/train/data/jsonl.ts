@@ -119,14 +119,14 @@ function parseLines(lines: Iterable<string>): { rows: DataRow[]; problems: strin
       else problems.push(describeProblem(number, value))
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      problems.push(`row ${number}: ${describeLastComma(line) ?? nameColumn(reason)}`)
+      problems.push(`row ${number}: ${describeLastComma(line) ?? shortenReason(reason)}`)
     }
   }
   return { rows, problems }
 }
 
 /** The parser counts lines within the row, where there is only one: its column is enough. */
-const nameColumn = (reason: string): string =>
+const shortenReason = (reason: string): string =>
   reason.replace(/ in JSON at position \d+ \(line 1 column (\d+)\)$/, ' at column $1')
 
 /**
