@@ -42,7 +42,7 @@ export const withAbout = <Of extends Field>(field: Of, about: string): Of => ({ 
  */
 export function withoutDefault<Value>(field: Field<Value>): Field<Value> {
   const { default: usual, about = '', ...rest } = field
-  return { ...rest, about: usual === undefined ? about : `${about} (default ${String(usual)})` }
+  return { ...rest, about: usual === undefined ? about : `${about} (default: ${String(usual)})` }
 }
 
 type OptionValue<Spec> =

@@ -65,7 +65,7 @@ export const mergeCommand = defineCommand({
     prompts: integer({
       from: 0,
       about:
-        'with --into-base: prompts on which the written model is compared with base and adapters (default 8; 0: none)',
+        'with --into-base: prompts on which the written model is compared with base and adapters (default: 8; 0: none)',
     }),
     methods: flag({ about: 'list the methods' }),
   },

@@ -4,6 +4,8 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { createStyle } from '../ui/style.ts'
+import { mergeCommand } from '../commands/merge.ts'
+import { serveCommand } from '../commands/serve/serve.ts'
 import { trainCommand } from '../commands/train.ts'
 import { describeCommand, describeProgram } from './help.ts'
 import { measureWidth } from '../ui/table.ts'
@@ -69,4 +71,14 @@ describe('a help text in a narrow terminal', () => {
     expect(widest(text)).toBeGreaterThan(40)
     expect(widest(text)).toBeLessThanOrEqual(50)
   })
+})
+
+it('writes every default as "default: x", and none for flags that are off', async () => {
+  const style = createStyle({ isTTY: false }, {})
+  for (const command of [trainCommand, serveCommand, mergeCommand]) {
+    const options = (await describeCommand(command, style)).split('examples:')[0]!
+    expect(options.split('\n').filter((line) => /[(;] ?default [^:]/.test(line))).toEqual([])
+    expect(options).not.toContain('default: false')
+    expect(options).toContain('default: ')
+  }
 })

@@ -98,7 +98,7 @@ function describeOption({ about = '', schema, default: usual, required }: Option
   const choices = schema['enum'] as readonly string[] | undefined
   const notes = [
     ...(choices ? [choices.join(' | ')] : []),
-    ...(usual === undefined ? [] : [`default ${String(usual)}`]),
+    ...(usual === undefined || usual === false ? [] : [`default: ${String(usual)}`]),
     ...(required ? ['needed'] : []),
   ]
   return notes.length > 0 ? `${about} (${notes.join('; ')})` : about
