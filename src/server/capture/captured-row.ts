@@ -34,6 +34,14 @@ const isText = (content: unknown): boolean =>
   typeof content === 'string' ||
   (Array.isArray(content) && content.every((part) => isRecord(part) && part['type'] === 'text'))
 
+/** Deeper nesting of messages and tools has no use, and would overflow the stack. */
+const mostDepth = 100
+
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return depth === 0 || Object.values(value).some((item) => isDeeper(item, depth - 1))
+}
+
 /** Rows of a call, one for each choice, or the reason why there are none. */
 export function toCapturedRows(
   { request, response, consent, at }: TeacherCall,
@@ -45,6 +53,8 @@ export function toCapturedRows(
   if (messages.some((message) => !isRecord(message) || !isText(message['content'])))
     return 'a message is not text'
   if (!Array.isArray(choices) || choices.length === 0) return 'the response has no choices'
+  if ([messages, tools, choices].some((part) => isDeeper(part, mostDepth)))
+    return `messages, tools or the answer are nested deeper than ${mostDepth} levels`
   const rows: CapturedRow[] = []
   for (const choice of choices) {
     const message = isRecord(choice) ? choice['message'] : undefined
@@ -57,8 +67,8 @@ export function toCapturedRows(
       messages: chat,
       ...(offered !== undefined && { tools: offered }),
       captured: {
-        model: typeof model === 'string' ? model : null,
-        id: typeof id === 'string' ? id : null,
+        model: redactName(model, rules, redacted),
+        id: redactName(id, rules, redacted),
         at,
         consent,
         redacted,
@@ -67,6 +77,12 @@ export function toCapturedRows(
   }
   return rows
 }
+
+const redactName = (
+  name: unknown,
+  rules: readonly RedactionRule[],
+  counts: RedactionCounts,
+): string | null => (typeof name === 'string' ? String(redactValue(name, rules, counts)) : null)
 
 /** The fields of an answer that are trained on. */
 function readAnswer(message: Readonly<Record<string, unknown>>): Record<string, unknown> {

@@ -61,6 +61,13 @@ function setUp(respond: () => Response, options: Partial<CaptureOptions> = {}) {
   return { post, seen, rows, outcomes, capture }
 }
 
+/** Marks the place of `depth` lists in one another, which JSON.stringify cannot write. */
+const nest = (depth: number) => `nested ${depth}`
+const stringifyDeep = (value: unknown): string =>
+  JSON.stringify(value).replace(/"nested (\d+)"/, (_, depth) =>
+    '['.repeat(Number(depth)).padEnd(2 * Number(depth), ']'),
+  )
+
 const toStream = (events: readonly unknown[], pieces = 7): Response => {
   const bytes = new TextEncoder().encode(
     [...events.map((event) => `data: ${JSON.stringify(event)}\n\n`), 'data: [DONE]\n\n'].join(''),
@@ -162,7 +169,7 @@ describe('createCapture', () => {
       {},
     ],
     ['the request has no messages', { messages: [] }, answer, {}],
-    ['the answer did not end, or is not JSON', 'no JSON', answer, {}],
+    ['the answer did not end, is not JSON, or has more than 8388608 bytes', 'no JSON', answer, {}],
   ])('leaves out a call: %s', async (reason, request, response, headers) => {
     const { post, rows, outcomes } = setUp(() => Response.json(response))
     expect((await post(request, headers)).status).toBe(200)
@@ -218,6 +225,47 @@ describe('createCapture', () => {
     })
     expect((await post(asked)).status).toBe(200)
     expect(outcomes).toEqual([{ type: 'failed', error: new Error('disk full') }])
+  })
+
+  it.each([
+    ['request', { ...asked, tools: nest(20_000) }, answer],
+    [
+      'answer',
+      asked,
+      {
+        ...answer,
+        choices: [
+          {
+            finish_reason: 'stop',
+            message: { role: 'assistant', content: 'x', tool_calls: nest(20_000) },
+          },
+        ],
+      },
+    ],
+  ])(
+    'passes on the %s that is nested deeply, and keeps none of it',
+    async (_, request, response) => {
+      const text = stringifyDeep(response)
+      const { post, rows, outcomes } = setUp(() => new Response(text))
+      expect((await post(stringifyDeep(request))).text).toBe(text)
+      const reason = 'messages, tools or the answer are nested deeper than 100 levels'
+      expect([rows, outcomes]).toEqual([[], [{ type: 'left-out', reason }]])
+    },
+  )
+
+  it('passes on an answer that is too large to be kept, and keeps none of it', async () => {
+    const text = JSON.stringify({ ...answer, more: 'x'.repeat(9 * 2 ** 20) })
+    const { post, rows, outcomes } = setUp(() => new Response(text))
+    expect((await post(asked)).text).toHaveLength(text.length)
+    expect([rows, outcomes[0]]).toMatchObject([[], { type: 'left-out' }])
+  })
+
+  it('keeps no secret of the model and the id of an answer', async () => {
+    const { post, rows } = setUp(() =>
+      Response.json({ ...answer, id: 'ann@example.org', model: 'sk-abcdefghijklmnopqrst' }),
+    )
+    await post(asked)
+    expect(rows[0]!.captured).toMatchObject({ id: '[email]', model: '[key]' })
   })
 
   it('counts a call whose client goes away in the middle, and keeps no half of it', async () => {

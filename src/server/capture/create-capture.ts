@@ -5,7 +5,7 @@ import { isRecord } from '../../base/schema.ts'
 import { createErrorResponse } from '../error-response.ts'
 import { RequestError } from '../request-error.ts'
 import { type CapturedRow, toCapturedRows } from './captured-row.ts'
-import { createStreamReader } from './read-stream.ts'
+import { createStreamReader, mostAnswerBytes } from './read-stream.ts'
 import type { RedactionRule } from './redaction.ts'
 
 export interface CaptureOptions {
@@ -48,6 +48,7 @@ const ownHeaders = [
   'content-length',
   'accept-encoding',
 ]
+const unreadAnswer = `the answer did not end, is not JSON, or has more than ${mostAnswerBytes} bytes`
 const consentHeader = 'x-graft-consent'
 
 export interface Capture {
@@ -177,9 +178,13 @@ function recordAnswer(
 function createWholeReader() {
   const decoder = new TextDecoder()
   let text = ''
+  let bytes = 0
   return {
-    push: (part: Uint8Array): void => void (text += decoder.decode(part, { stream: true })),
-    end: () => parseRecord(text + decoder.decode()),
+    push(part: Uint8Array): void {
+      bytes += part.length
+      if (bytes <= mostAnswerBytes) text += decoder.decode(part, { stream: true })
+    },
+    end: () => (bytes > mostAnswerBytes ? undefined : parseRecord(text + decoder.decode())),
   }
 }
 
@@ -198,12 +203,11 @@ async function keepCall(
   consent: 'given' | 'assumed',
   { rules, write, onCall, now = () => new Date() }: CaptureOptions,
 ): Promise<void> {
-  const request = parseRecord(new TextDecoder().decode(body))
-  if (!request || !response)
-    return onCall?.({ type: 'left-out', reason: 'the answer did not end, or is not JSON' })
-  const rows = toCapturedRows({ request, response, consent, at: now().toISOString() }, rules)
-  if (typeof rows === 'string') return onCall?.({ type: 'left-out', reason: rows })
   try {
+    const request = parseRecord(new TextDecoder().decode(body))
+    if (!request || !response) return onCall?.({ type: 'left-out', reason: unreadAnswer })
+    const rows = toCapturedRows({ request, response, consent, at: now().toISOString() }, rules)
+    if (typeof rows === 'string') return onCall?.({ type: 'left-out', reason: rows })
     for (const row of rows) await write(row)
     onCall?.({ type: 'kept', rows: rows.length })
   } catch (error) {

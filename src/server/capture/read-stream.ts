@@ -16,7 +16,7 @@ interface StreamedChoice {
 }
 
 /** Limit in bytes of one recorded answer; longer ones are not recorded. */
-const mostBytes = 8 * 2 ** 20
+export const mostAnswerBytes = 8 * 2 ** 20
 
 export interface StreamReader {
   push(bytes: Uint8Array): void
@@ -49,14 +49,14 @@ export function createStreamReader(): StreamReader {
   return {
     push(part) {
       bytes += part.length
-      if (bytes > mostBytes) return
+      if (bytes > mostAnswerBytes) return
       const lines = (rest + decoder.decode(part, { stream: true })).split(/\r\n|\n|\r/)
       rest = lines.pop()!
       for (const line of lines) readLine(line)
     },
     end() {
       if (rest !== '') readLine(rest)
-      if (!isDone || bytes > mostBytes || choices.size === 0) return undefined
+      if (!isDone || bytes > mostAnswerBytes || choices.size === 0) return undefined
       const ordered = [...choices].sort(([a], [b]) => a - b)
       return { ...head, choices: ordered.map(([index, choice]) => toChoice(index, choice)) }
     },

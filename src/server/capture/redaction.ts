@@ -28,7 +28,7 @@ function hasCardChecksum(found: string): boolean {
 
 /** Key formats that issuers document for secret scanning, and assignments of passwords. */
 const keyPatterns = [
-  /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|$)/g,
+  /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|$)/g,
   /\bsk-[A-Za-z0-9_-]{16,}/g,
   /\b(?:gh[opsur]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,})/g,
   /\bglpat-[A-Za-z0-9_-]{20,}/g,
@@ -37,10 +37,36 @@ const keyPatterns = [
   /\bxox[abeprs]-[A-Za-z0-9-]{10,}/g,
   /\b(?:hf|npm)_[A-Za-z0-9]{30,}/g,
   /\bgraft-[A-Za-z0-9_-]{24,}/g,
+  /\b(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}/g,
+  /\bwhsec_[A-Za-z0-9+/=]{16,}/g,
+  /\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}/g,
+  /\bya29\.[A-Za-z0-9_-]{20,}/g,
+  /\bGOCSPX-[A-Za-z0-9_-]{20,}/g,
+  /\bxapp-[A-Za-z0-9-]{10,}/g,
+  /\bhooks\.slack\.com\/services\/(?<secret>[A-Za-z0-9/]{20,})/g,
+  /\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}/g,
+  /\bdo[opr]_v1_[a-f0-9]{32,}/g,
+  /\bpypi-[A-Za-z0-9_-]{50,}/g,
+  /\bAGE-SECRET-KEY-1[0-9A-Z]{40,}/g,
   /\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}/g,
-  /\bBearer\s+(?<secret>[A-Za-z0-9._~+/-]{16,}=*)/gi,
-  /\b(?:password|passwd|passphrase|api[_-]?key|access[_-]?key|secret|auth[_-]?token|access[_-]?token)\\?["']?\s{0,4}[:=]\s{0,4}\\?["']?(?<secret>[^\s"'\\,;]{6,})/gi,
+  /\b(?:Bearer|Basic)\s+(?<secret>[A-Za-z0-9._~+/-]{16,}=*)/gi,
+  /:\/\/[^\s:@/"']{0,64}:(?<secret>[^\s/"'\\]{3,128})(?=@)/g, // https://ada:secret@host
+  ...createAssignments(
+    'password|passwd|pwd|passphrase|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|secret|(?:auth|access|refresh|session|bot|id)[_-]?token',
+    6,
+  ),
+  ...createAssignments('token', 16),
 ]
+
+/** Values of at least `least` characters that are assigned to a name that ends so: DB_PASSWORD=… */
+function createAssignments(names: string, least: number): RegExp[] {
+  const start = String.raw`(?:${names})\\?["']?\s{0,4}(?::|=>?)\s{0,4}`
+  return [
+    new RegExp(String.raw`${start}\\?"(?<secret>[^"\\\n]{${least},256})`, 'gi'),
+    new RegExp(String.raw`${start}'(?<secret>[^'\\\n]{${least},256})`, 'gi'),
+    new RegExp(String.raw`${start}\\?["']?(?<secret>[^\s"'\\]{${least - 1},}[^\s"'\\,;])`, 'gi'),
+  ]
+}
 
 export const redactionRules: ReadonlyMap<string, RedactionRule> = new Map(
   (
@@ -49,14 +75,14 @@ export const redactionRules: ReadonlyMap<string, RedactionRule> = new Map(
         name: 'emails',
         mark: '[email]',
         patterns: [
-          /(?<![\p{L}\p{N}._%+-])[\p{L}\p{N}._%+-]{1,64}@(?:[\p{L}\p{N}-]{1,63}\.)+\p{L}{2,24}/gu,
+          /(?<![\p{L}\p{N}._%+-])[\p{L}\p{N}._%+-]{1,64}(?:@|%40|&#64;|\\u0040)(?:[\p{L}\p{N}-]{1,63}\.)+\p{L}{2,24}/gu,
         ],
       },
       { name: 'keys', mark: '[key]', patterns: keyPatterns },
       {
         name: 'cards',
         mark: '[card]',
-        patterns: [/(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d.])/g],
+        patterns: [/(?<![\d.-])\d(?:[ .\u2010-\u2015-]?\d){12,18}(?!\.?\d)/g],
         isMeant: hasCardChecksum,
       },
       {
@@ -106,7 +132,33 @@ export function parseRedactionPattern(text: string): RedactionRule {
 /** How often each rule replaced something. */
 export type RedactionCounts = Record<string, number>
 
+/** Characters that are not seen, with which a key or an address matches no pattern. */
+const unseen = /[\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff]/g
+
+/**
+ * The text without what the rules find. If they find more where wide and unseen characters are
+ * written plainly (ａ as a, ＠ as @), the text comes back in that form.
+ */
 function redactText(
+  text: string,
+  rules: readonly RedactionRule[],
+  counts: RedactionCounts,
+): string {
+  const found: RedactionCounts = {}
+  const result = replaceFound(text, rules, found)
+  const plain = text.normalize('NFKC').replaceAll(unseen, '')
+  const foundPlain: RedactionCounts = {}
+  const resultPlain = plain === text ? result : replaceFound(plain, rules, foundPlain)
+  const isHidden = sumCounts(foundPlain) > sumCounts(found)
+  for (const [name, times] of Object.entries(isHidden ? foundPlain : found))
+    counts[name] = (counts[name] ?? 0) + times
+  return isHidden ? resultPlain : result
+}
+
+const sumCounts = (counts: RedactionCounts): number =>
+  Object.values(counts).reduce((sum, times) => sum + times, 0)
+
+function replaceFound(
   text: string,
   rules: readonly RedactionRule[],
   counts: RedactionCounts,
