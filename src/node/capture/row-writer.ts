@@ -31,9 +31,11 @@ export async function openRowWriter(path: string): Promise<RowWriter> {
   return {
     write(row) {
       const work = queue.then(async () => {
+        const { size } = await file.stat()
         try {
           await file.appendFile(`${JSON.stringify(row)}\n`)
         } catch (cause) {
+          await file.truncate(size).catch(() => undefined) // the part that still fitted
           throw toStorageError(`${path}: cannot be written`, cause)
         }
       })
