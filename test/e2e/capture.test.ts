@@ -59,20 +59,21 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-const ask = (headers: Record<string, string>): Promise<Response> =>
-  fetch(`${url}/chat/completions`, {
-    method: 'POST',
-    headers,
-    body: JSON.stringify({ messages: [{ role: 'user', content: 'Who?' }] }),
-  })
+const question = JSON.stringify({ messages: [{ role: 'user', content: 'Who?' }] })
+const ask = (headers: Record<string, string>, body = question): Promise<Response> =>
+  fetch(`${url}/chat/completions`, { method: 'POST', headers, body })
 
 it('keeps calls with consent as rows that graft data reads, and reports what it left out', async () => {
   expect(await (await ask({ 'x-graft-consent': 'yes' })).text()).toContain('ann@example.org')
   expect((await ask({})).status).toBe(200)
+  const nested = `"tools": ${'['.repeat(100_000)}${']'.repeat(100_000)}`
+  const deep = question.replace('{', `{${nested}, `)
+  expect(await (await ask({ 'x-graft-consent': 'yes' }, deep)).text()).toContain('ann@example.org')
   child.kill('SIGINT')
   expect(await exited).toBe(0)
   expect(screen).toContain('1 row added to')
   expect(screen).toContain('1 left out: no consent')
+  expect(screen).toContain('1 left out: messages, tools or the answer are nested deeper than 100')
   const path = join(folder, 'calls.jsonl')
   const [cut, row, end] = readFileSync(path, 'utf8').split('\n')
   expect([cut, end]).toEqual(['{"messages": [], "cut": ', ''])
@@ -96,4 +97,13 @@ it.each([
   const result = await graft(['capture', ...args, '--out', join(folder, 'never.jsonl')])
   expect([result.code, result.stderr]).toEqual([1, expect.stringContaining(message)])
   expect(() => statSync(join(folder, 'never.jsonl'))).toThrow('ENOENT')
+})
+
+it('refuses to replace too few calls, and leaves no folder', async () => {
+  const [data, out] = [join(folder, 'few.jsonl'), join(folder, 'replaced')]
+  writeFileSync(data, '{"prompt": "a", "completion": "b"}\n'.repeat(3))
+  const args = ['capture', 'replace', '--data', data, '--out', out, '--model', 'stories260k']
+  const { code, stderr } = await graft(args)
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/3 calls are too few .*\n$/)])
+  expect(() => statSync(out)).toThrow('ENOENT')
 })

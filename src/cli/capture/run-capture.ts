@@ -38,7 +38,7 @@ function describeCounts({ kept, leftOut, failed }: Counts, out: string): string[
   return [
     `${kept} ${kept === 1 ? 'row' : 'rows'} added to ${out}`,
     ...reasons,
-    ...(failed > 0 ? [`  ${failed} calls were not kept, because rows could not be written`] : []),
+    ...(failed > 0 ? [`  ${failed} not kept, because rows could not be written`] : []),
   ]
 }
 

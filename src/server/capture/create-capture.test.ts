@@ -286,7 +286,10 @@ describe('createCapture', () => {
     await reader.read()
     await reader.cancel()
     await capture.settle()
-    expect([rows, outcomes]).toEqual([[], [{ type: 'left-out', reason: 'the client went away' }]])
+    expect([rows, outcomes]).toEqual([
+      [],
+      [{ type: 'left-out', reason: 'the client or the teacher ended the connection' }],
+    ])
   })
 
   it('refuses a body that is too large before it is sent on', async () => {

@@ -170,7 +170,8 @@ function recordAnswer(
       controller.enqueue(part)
     },
     flush: () => note(keep()),
-    cancel: () => onCall?.({ type: 'left-out', reason: 'the client went away' }),
+    cancel: () =>
+      onCall?.({ type: 'left-out', reason: 'the client or the teacher ended the connection' }),
   })
   return copyResponse(response, response.body ? response.body.pipeThrough(pass) : null)
 }
