@@ -9,10 +9,8 @@ import { describePath } from '../shared/describe-path.ts'
 import { describeData } from './describe-data.ts'
 import { type ExpertsContext, type PlannedExpert } from './train-experts.ts'
 import { describeCounts, describeFewSteps } from './training-view.ts'
-import { formatCount, formatDuration } from '../ui/format.ts'
+import { formatBytes, formatCount, formatDuration } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
-
-const formatMebibytes = (bytes: number): string => `${formatCount(Math.round(bytes / 2 ** 20))} MiB`
 
 const formatStepTime = (seconds: number): string =>
   seconds < 1 ? `${Math.round(seconds * 1000)} ms` : formatDuration(seconds)
@@ -30,15 +28,15 @@ export function describePlan({
   notes,
 }: TrainPlan): string[] {
   const rows = [
-    ['base weights', formatMebibytes(memory.baseBytes)],
-    ['adapter', formatMebibytes(memory.adapterBytes)],
-    ['gradients', formatMebibytes(memory.gradientBytes)],
-    ['optimiser', formatMebibytes(memory.optimizerBytes)],
-    ['activations', formatMebibytes(memory.activationBytes)],
-    ['logits and loss', formatMebibytes(memory.headBytes)],
-    ['programs and arena', formatMebibytes(memory.runtimeBytes)],
-    ['Node and libraries', formatMebibytes(memory.processBytes)],
-    ['peak memory', formatMebibytes(memory.totalBytes)],
+    ['base weights', formatBytes(memory.baseBytes)],
+    ['adapter', formatBytes(memory.adapterBytes)],
+    ['gradients', formatBytes(memory.gradientBytes)],
+    ['optimiser', formatBytes(memory.optimizerBytes)],
+    ['activations', formatBytes(memory.activationBytes)],
+    ['logits and loss', formatBytes(memory.headBytes)],
+    ['programs and arena', formatBytes(memory.runtimeBytes)],
+    ['Node and libraries', formatBytes(memory.processBytes)],
+    ['peak memory', formatBytes(memory.totalBytes)],
   ]
   return [
     `format of the rows: ${data.format}`,
