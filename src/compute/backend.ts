@@ -15,6 +15,11 @@ export interface CompileOptions {
    * gigabyte.
    */
   readonly lean?: boolean
+  /**
+   * Computes on one thread, where the platform has threads for each program. For short runs, which
+   * a second thread speeds up little, and which wait long for it where other work has its core.
+   */
+  readonly oneThread?: boolean
 }
 
 export interface Program {

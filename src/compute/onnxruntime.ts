@@ -105,21 +105,27 @@ export function createOnnxRuntimeBackend(
 ): Backend {
   checkOptions('Backend options', options, backendFields)
   const { backendName, operators, emptyTensors, feedsAreCopied, isSerial, readsFiles } = dialect
+  const { hasSessionThreads } = dialect
   const settings = toSettings(options, dialect)
   const wrap = createTensorCache(runtime)
-  const open = (model: OnnxModel, lean = false): Promise<OnnxSession> => {
-    const chosen = lean ? { ...leanSettings, ...settings } : settings
+  const open = (
+    model: OnnxModel,
+    { lean = false, oneThread = false }: CompileOptions = {},
+  ): Promise<OnnxSession> => {
+    const chosen = {
+      ...(lean && leanSettings),
+      ...settings,
+      ...(oneThread && hasSessionThreads && { intraOpNumThreads: 1, interOpNumThreads: 1 }),
+    }
     const create = readsFiles ? createNativeSession : createWasmSession
     const openSession = () => create(runtime, model, chosen)
     return isSerial ? openInTurn(runtime, openSession) : openSession()
   }
   const toFed = emptyTensors ? (_input: FedInput, tensor: Tensor) => tensor : fillEmpty
-  const compile = async (
-    graph: Graph,
-    { initializers, lean = false }: CompileOptions = {},
-  ): Promise<Program> => {
+  const compile = async (graph: Graph, how: CompileOptions = {}): Promise<Program> => {
+    const { initializers } = how
     const model = toOnnx(graph, initializers, operators)
-    const session = await open(model, lean)
+    const session = await open(model, how)
     const inputs = graph.inputs.filter(({ name }) => !initializers?.has(name))
     const outputs = [...graph.outputs.keys()].map((name) => [name, toOutputName(name)] as const)
     return {

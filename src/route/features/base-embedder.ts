@@ -10,7 +10,7 @@ import {
   readOptions,
   withInfo,
 } from '../../base/schema.ts'
-import type { Tensor } from '../../base/tensor.ts'
+import { f32, type Tensor } from '../../base/tensor.ts'
 import { computeServedIdentity } from '../../graph/model-identity.ts'
 import type { Model } from '../../runtime/model.ts'
 import { getModelParts } from '../../runtime/model-parts.ts'
@@ -91,6 +91,7 @@ export async function createBaseEmbedder(
     throw new OptionError(`Model "${base.name}" has no tokenizer, and prompts are texts.`)
   const layers = given.layers ?? chooseLayers(config.layers.length)
   const { pooling, terms, products, maxTokens = 256 } = given
+  const isSummed = !pooling.includes('max')
   let program: Promise<FrontProgram> | undefined
   const open = (): Promise<FrontProgram> =>
     (program ??= createFrontProgram({
@@ -101,6 +102,7 @@ export async function createBaseEmbedder(
       layers,
       products,
       sample,
+      sums: isSummed,
     }))
   const lead = tokenizer.bosId === undefined ? [] : [tokenizer.bosId]
   const encode = (text: string): number[] => {
@@ -122,10 +124,13 @@ export async function createBaseEmbedder(
       const vectors: Float32Array[] = Array.from({ length: rows.length })
       for (const batch of plan(rows.map(({ length }) => length))) {
         signal?.throwIfAborted()
-        const states = await (await open()).run(batch.map((i) => rows[i]!))
+        const pieces = batch.map((i) => rows[i]!)
+        const sums = isSummed ? createSums(pieces, lead.length, pooling) : undefined
+        const states = await (await open()).run(pieces, sums)
         batch.forEach((i, n) => {
           const vector = new Float32Array(stateCount + terms)
-          vector.set(poolStates(states, n, lead.length, rows[i]!.length, pooling))
+          if (isSummed) vector.set(joinSums(states, n, pooling.length))
+          else vector.set(poolStates(states, n, lead.length, rows[i]!.length, pooling))
           if (terms > 0) vector.set(hashTerms(texts[i]!, terms), stateCount)
           vectors[i] = vector
         })
@@ -134,6 +139,35 @@ export async function createBaseEmbedder(
     },
     dispose: async () => (await program)?.dispose(),
   }
+}
+
+/** Weights of the tokens of each row in each pooling, [N, R, T]: 1/count, or 1 for the last one. */
+function createSums(
+  rows: readonly (readonly number[])[],
+  first: number,
+  pooling: readonly Pooling[],
+): Tensor<Float32Array> {
+  const tokens = Math.max(...rows.map(({ length }) => length))
+  const sums = f32([rows.length, pooling.length, tokens])
+  rows.forEach(({ length }, n) =>
+    pooling.forEach((kind, r) => {
+      const own = sums.data.subarray((n * pooling.length + r) * tokens).subarray(0, length)
+      if (kind === 'last') own[length - 1] = 1
+      else own.fill(1 / (length - first), first)
+    }),
+  )
+  return sums
+}
+
+/** One row's vector from sums [N, R, D] of every layer, each part scaled to length 1. */
+function joinSums(sums: readonly Tensor<Float32Array>[], row: number, count: number): Float32Array {
+  const width = sums[0]!.shape[2]!
+  const out = new Float32Array(sums.length * count * width)
+  sums.forEach(({ data }, s) =>
+    out.set(data.subarray(row * count * width, (row + 1) * count * width), s * count * width),
+  )
+  for (let at = 0; at < out.length; at += width) scaleToLengthOne(out.subarray(at, at + width))
+  return out
 }
 
 /** One row's vector: for every layer and pooling D numbers, each part scaled to length 1. */

@@ -37,7 +37,7 @@ export function planBatches(lengths: readonly number[], most = usualTokens): num
 
 export function scaleToLengthOne(values: Float32Array): void {
   let sum = 0
-  for (const value of values) sum += value * value
+  for (let i = 0; i < values.length; i++) sum += values[i]! * values[i]!
   const scale = sum > 0 ? 1 / Math.sqrt(sum) : 0
   for (let i = 0; i < values.length; i++) values[i]! *= scale
 }
