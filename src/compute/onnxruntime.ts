@@ -57,8 +57,8 @@ const dtypes: Readonly<Record<string, DType>> = {
 
 // With patterns on, the second run of a shape allocates one block of all buffers' size, in addition
 // to the arena that the first run has filled.
-// Our graphs are fused already: ONNX Runtime's own passes over a training graph take 2 s, and the
-// steps are not faster after them.
+// Our graphs are fused already: ONNX Runtime's own passes over a training graph take up to 2 s, and
+// the steps are not faster after them.
 const leanSettings = { enableMemPattern: false, graphOptimizationLevel: 'disabled' }
 
 // How long a waiting thread spins before it sleeps. ONNX Runtime's default is longer and not
@@ -124,7 +124,11 @@ export function createOnnxRuntimeBackend(
   const toFed = emptyTensors ? (_input: FedInput, tensor: Tensor) => tensor : fillEmpty
   const compile = async (graph: Graph, how: CompileOptions = {}): Promise<Program> => {
     const { initializers } = how
-    const model = toOnnx(graph, initializers, operators)
+    // For each value of a known shape ONNX Runtime searches all buffers that are free by then: 5 s
+    // for a training graph of 6,000 nodes. A buffer that it reuses is kept until its last use, so
+    // that peaks are higher.
+    const isShapeless = how.lean === true
+    const model = { ...toOnnx(graph, initializers, operators), isShapeless }
     const session = await open(model, how)
     const inputs = graph.inputs.filter(({ name }) => !initializers?.has(name))
     const outputs = [...graph.outputs.keys()].map((name) => [name, toOutputName(name)] as const)

@@ -42,8 +42,8 @@ export interface OnnxModel {
   readonly initializers: ReadonlyMap<string, Tensor | FileTensor>
   readonly inputs: readonly OnnxValue[]
   readonly outputs: readonly OnnxValue[]
-  /** Shapes of values between nodes, which a runtime need not infer then. */
-  readonly values?: readonly OnnxValue[]
+  /** Whether the shapes of inputs and outputs are left out of the file. Default false. */
+  readonly isShapeless?: boolean
   /** Operator set versions by domain. */
   readonly opsets: Readonly<Record<string, number>>
 }
@@ -210,9 +210,10 @@ export function encodeOnnx(
   writeString(graph, 2, 'graft')
   for (const [name, tensor] of model.initializers)
     writeMessage(graph, 5, encodeTensor(name, tensor, external.has(name)))
-  for (const value of model.inputs) writeMessage(graph, 11, encodeValue(value))
-  for (const value of model.outputs) writeMessage(graph, 12, encodeValue(value))
-  for (const value of model.values ?? []) writeMessage(graph, 13, encodeValue(value))
+  const toEncoded = ({ name, dtype, shape }: OnnxValue): EncodedValue =>
+    model.isShapeless ? { name, dtype } : { name, dtype, shape }
+  for (const value of model.inputs) writeMessage(graph, 11, encodeValue(toEncoded(value)))
+  for (const value of model.outputs) writeMessage(graph, 12, encodeValue(toEncoded(value)))
   const IR_VERSION = 9 // what ONNX Runtime 1.16 and later read
   const file = writeMessage(writeInteger(new BinaryWriter(), 1, IR_VERSION), 7, graph.finish())
   for (const [domain, version] of Object.entries(model.opsets))

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
 import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { GraphBuilder } from '../builder.ts'
+import { encodeOnnx } from '../../formats/onnx.ts'
 import { evaluate } from '../evaluate.ts'
 import type { Graph } from '../ir.ts'
 import { expectClose } from '../testing.ts'
@@ -46,17 +47,19 @@ describe('toOnnx', () => {
     await expectSame(g.build(), new Map([['x', x]]), weights)
   })
 
-  it('names the shapes of the values between nodes', () => {
+  it('is written with and without the shapes of inputs and outputs', async () => {
     const g = new GraphBuilder()
-    const input = g.input('x', 'f32', ['N', 2])
-    const y = g.linear(g.scale(input, 3), g.weight('w', [3, 2]), 'm')
-    g.output('y', g.scale(y, 2))
-    const { values, outputs } = toOnnx(g.build())
-    expect(values!.map(({ dtype, shape }) => [dtype, ...shape])).toEqual([
-      ['f32', 'N', 2],
-      ['f32', 'N', 3],
-    ])
-    expect(outputs.map(({ shape }) => shape)).toEqual([['N', 3]])
+    g.output('y', g.scale(g.input('x', 'f32', ['Nrows', 2]), 3))
+    const model = toOnnx(g.build())
+    const read = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
+    expect(read(encodeOnnx(model))).toContain('Nrows')
+    expect(read(encodeOnnx({ ...model, isShapeless: true }))).not.toContain('Nrows')
+    const program = await backend.compile(g.build(), { lean: true })
+    for (const rows of [1, 3]) {
+      const { data } = (await program.run(new Map([['x', f32([rows, 2])]]))).get('y')!
+      expect(data).toHaveLength(2 * rows)
+    }
+    await program.dispose()
   })
 
   it('ignores initializers that the graph does not read', () => {
