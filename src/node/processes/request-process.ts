@@ -22,7 +22,7 @@ export interface RequestProcess<Request, Outcome> {
 }
 
 export interface ProcessOptions {
-  /** The module that the process runs: it sends 'ready', then an `ProcessAnswer` to each message. */
+  /** The module that the process runs: it sends 'ready', then a `ProcessAnswer` to each message. */
   readonly file: URL
   /** Its purpose, for the error of a process that does not start: 'SQL queries'. */
   readonly purpose: string
